@@ -1,0 +1,3 @@
+/** What the tests of every package share: the parity fixtures and numeric comparison. Not published. */
+export * from './close';
+export * from './fixtures';

@@ -1,0 +1,43 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { buildSync } from 'esbuild';
+import { defineConfig } from 'vitest/config';
+
+const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
+
+/** Tests run on sources: packages find each other through the `@flow-grpo/source` export condition. */
+const conditions = ['@flow-grpo/source', 'node', 'import', 'module', 'default'];
+
+/**
+ * tfjs-core's gradients, bundled once: its files are written for bundlers (imports without extensions), so
+ * Node cannot load them, and transforming all of them costs seconds in every test file.
+ */
+const gradients = path('./node_modules/.cache/flow-grpo/gradients-4.22.0.mjs');
+if (!existsSync(gradients)) {
+  buildSync({
+    entryPoints: [path('./node_modules/@tensorflow/tfjs-core/dist/register_all_gradients.js')],
+    outfile: gradients,
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    logLevel: 'error',
+  });
+}
+
+/** The Vitest project of a package; `more` overrides its `test` options. */
+export const project = (name: string, more: Record<string, unknown> = {}) =>
+  defineConfig({
+    resolve: {
+      conditions,
+      alias: { '@tensorflow/tfjs-core/dist/register_all_gradients': gradients },
+    },
+    ssr: { resolve: { conditions } },
+    test: {
+      name,
+      include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
+      testTimeout: 60_000,
+      hookTimeout: 60_000,
+      setupFiles: [path('./tests/support/src/setup.ts')],
+      ...more,
+    },
+  });
