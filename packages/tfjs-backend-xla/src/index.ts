@@ -1,0 +1,14 @@
+/**
+ * A TensorFlow.js backend on XLA, and the functions tfjs-core lacks: jit, scan, low precision, attention,
+ * counter-based random numbers. Everything here works on every tfjs backend; on XLA it is compiled.
+ */
+import './gradients';
+
+export { type Cost, type JitOptions, type Jitted, jit, type Lowered } from './jit';
+export { checkpoint } from './loops/checkpoint';
+export { type ScanOptions, scan } from './loops/scan';
+export { whileLoop } from './loops/while-loop';
+export { type AttentionOptions, scaledDotProductAttention } from './ops/attention';
+export { cast, type FloatStorage } from './ops/precision';
+export * as random from './ops/random';
+export type { Pytree } from './pytree';
