@@ -1,0 +1,24 @@
+/** Layers and parameter records for transformer models; same numbers as the PyTorch layers they are named after. */
+export { gelu, geluTanh, quickGelu, silu } from './activations';
+export { bicubicMatrix, interpolatePositions } from './bicubic';
+export { stopGradient } from './gradients';
+export { linear } from './linear';
+export { layerNorm, rmsNorm } from './norm';
+export {
+  countParams,
+  matchesPattern,
+  type NamePattern,
+  type Params,
+  param,
+  pickParams,
+  selectNames,
+} from './params';
+export { patchEmbed } from './patches';
+export {
+  applyRotary,
+  type Llama3Scaling,
+  type RotaryTables,
+  rotaryFrequencies,
+  rotaryTables,
+} from './rotary';
+export { timestepFeatures } from './timestep';

@@ -1,0 +1,26 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { type Params, param } from './params';
+
+/**
+ * x Wᵀ + b over the last axis with W = `name.weight` [out, in] and, when present, b = `name.bias` [out].
+ * Adds the low-rank path of LoRA where `name.lora_A.weight` [rank, in], `name.lora_B.weight` [out, rank] and the
+ * scalar `name.lora_scale` are present.
+ */
+export function linear(params: Params, name: string, x: tf.Tensor): tf.Tensor {
+  const weight = param(params, `${name}.weight`);
+  const inputs = x.shape[x.rank - 1]!;
+  if (weight.shape[1] !== inputs) {
+    throw new Error(`'${name}.weight' is [${weight.shape}], but its input ends in ${inputs}.`);
+  }
+  const rows = tf.reshape(x, [-1, inputs]) as tf.Tensor2D;
+  let y: tf.Tensor = tf.matMul(rows, weight as tf.Tensor2D, false, true);
+  const down = params[`${name}.lora_A.weight`];
+  if (down) {
+    const narrow = tf.matMul(rows, down as tf.Tensor2D, false, true);
+    const wide = tf.matMul(narrow, param(params, `${name}.lora_B.weight`) as tf.Tensor2D, false, true);
+    y = tf.add(y, tf.mul(wide, param(params, `${name}.lora_scale`)));
+  }
+  const bias = params[`${name}.bias`];
+  if (bias) y = tf.add(y, bias);
+  return tf.reshape(y, [...x.shape.slice(0, -1), weight.shape[0]!]);
+}
