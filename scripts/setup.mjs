@@ -1,0 +1,55 @@
+/**
+ * Everything a fresh clone needs, and nothing when it is there already: npm packages, built packages and the
+ * PJRT CPU plugin. Uses Node alone, since it runs before the first install.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+const [major] = process.versions.node.split('.').map(Number);
+if (major < 20) fail(`Node 20 or later is needed; this is ${process.version}.`);
+
+if (!installed()) run('Installing npm packages', 'npm', ['ci', '--no-fund', '--no-audit']);
+run('Building packages', 'npx', ['nx', 'run-many', '-t', 'build', '--outputStyle=static'], { quiet: true });
+run('Looking for an XLA plugin', process.execPath, ['packages/pjrt/dist/cli.js', 'install', 'cpu']);
+
+/** npm leaves a copy of the lock file in node_modules; an older one means that dependencies have changed. */
+function installed() {
+  const marker = `${root}node_modules/.package-lock.json`;
+  const lock = `${root}package-lock.json`;
+  if (!existsSync(marker)) return false;
+  return statSync(marker).mtimeMs >= statSync(lock).mtimeMs || sameVersions(lock, marker);
+}
+
+/** Whether every package of the lock file is installed in its version (a checkout touches the file's time). */
+function sameVersions(lock, marker) {
+  const wanted = JSON.parse(readFileSync(lock, 'utf8')).packages;
+  const have = JSON.parse(readFileSync(marker, 'utf8')).packages;
+  return Object.entries(wanted).every(
+    ([path, entry]) =>
+      path === '' || entry.optional || entry.link || !path.startsWith('node_modules/') || have[path]?.version === entry.version,
+  );
+}
+
+function run(title, command, args, { quiet = false } = {}) {
+  process.stdout.write(`${title} …\n`);
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    cwd: root,
+    stdio: quiet ? 'pipe' : 'inherit',
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+    env: { ...process.env, NX_DAEMON: 'false', NX_TUI: 'false' },
+  });
+  if (error) fail(`${title}: ${command} could not be started (${error.message}).`);
+  if (status !== 0) {
+    if (quiet) process.stderr.write(stdout + stderr);
+    fail(`${title} failed: ${command} ${args.join(' ')} ended with status ${status}.`);
+  }
+}
+
+function fail(message) {
+  process.stderr.write(`${message}\n`);
+  process.exit(1);
+}
