@@ -1,0 +1,370 @@
+import { loadPlugin, type PjrtApi } from './api';
+import { PjrtBuffer } from './buffer';
+import { type CompileOptions, encodeCompileOptions } from './compile-options';
+import { PjrtDevice } from './device';
+import {
+  bufferTypeCode,
+  type ElementType,
+  elementBytes,
+  elementCount,
+  formatShape,
+  isElementType,
+} from './element-types';
+import { formatBytes, invalid, PjrtError, PjrtOutOfMemoryError, requestedBytes } from './errors';
+import { EventWatcher } from './events';
+import { PjrtExecutable } from './executable';
+import { Finalizers } from './finalizers';
+import { encodeNamedValues, type NamedValue } from './named-values';
+
+export interface ClientOptions {
+  /** Path of the plugin library. */
+  plugin: string;
+  /**
+   * Options of the plugin itself. CPU: `cpu_device_count` (virtual devices). CUDA: `memory_fraction`,
+   * `preallocate`, `allocator` ('bfc', 'cuda_async', 'platform'), `visible_devices`, …
+   */
+  options?: Readonly<Record<string, NamedValue>> | undefined;
+  /**
+   * Free buffers whose JavaScript object was collected without `dispose()`, and warn once. Default: when NODE_ENV
+   * is `development`. It costs about a microsecond a buffer.
+   */
+  finalizeLeaks?: boolean | undefined;
+}
+
+/** What crosses into PJRT: any typed array, DataView or ArrayBuffer. */
+export type HostData = ArrayBufferView | ArrayBufferLike;
+
+/** PJRT_HostBufferSemantics. */
+const IMMUTABLE_ONLY_DURING_CALL = 0;
+const IMMUTABLE_UNTIL_TRANSFER_COMPLETES = 1;
+
+/** A running XLA: its devices, and the buffers and executables on them. Made by `createClient`. */
+export class PjrtClient {
+  /** `cpu`, `cuda`, … */
+  readonly platformName: string;
+  readonly platformVersion: string;
+  /** Devices of this process. */
+  readonly devices: readonly PjrtDevice[];
+  /** @internal */
+  readonly events: EventWatcher;
+  private readonly buffers = new Set<number>();
+  private readonly executables = new Set<PjrtExecutable>();
+  private readonly finalizers: Finalizers | undefined;
+  private disposed = false;
+  private pending = 0;
+
+  /** @internal */
+  constructor(
+    /** @internal */ readonly api: PjrtApi,
+    private readonly handle: number,
+    finalizeLeaks: boolean,
+  ) {
+    this.events = new EventWatcher(api);
+    const name = api.call('Client_PlatformName', 5, [handle]);
+    this.platformName = api.text(name.get(3), name.get(4));
+    const version = api.call('Client_PlatformVersion', 5, [handle]);
+    this.platformVersion = api.text(version.get(3), version.get(4));
+    const list = api.call('Client_AddressableDevices', 5, [handle]);
+    const pointers = new BigUint64Array(api.native.copy(list.get(3), list.get(4) * 8).buffer);
+    this.devices = Array.from(pointers, (each) => new PjrtDevice(api, Number(each), () => this.disposed));
+    this.finalizers = finalizeLeaks ? new Finalizers((leaked) => this.release(leaked)) : undefined;
+  }
+
+  /** Version of the plugin's C API. */
+  get apiVersion(): { readonly major: number; readonly minor: number } {
+    return this.api.version;
+  }
+
+  /** Path of the plugin library. */
+  get pluginPath(): string {
+    return this.api.path;
+  }
+
+  get isDisposed(): boolean {
+    return this.disposed;
+  }
+
+  /** Buffers not disposed yet (donated ones count until they are). */
+  get liveBuffers(): number {
+    return this.buffers.size;
+  }
+
+  /** Compiles StableHLO (MLIR text or bytecode) on a worker thread. */
+  async compile(program: string | Uint8Array, options?: CompileOptions): Promise<PjrtExecutable> {
+    const { args, keep } = this.compileArgs('PjrtClient.compile', program, options);
+    const call = this.api.callAsync('Client_Compile', 7, args, keep, 'PjrtClient.compile');
+    const words = await this.guard(this.track(call));
+    return this.adoptExecutable(words.get(6));
+  }
+
+  /** Compiles StableHLO, blocking. */
+  compileSync(program: string | Uint8Array, options?: CompileOptions): PjrtExecutable {
+    const { args, keep } = this.compileArgs('PjrtClient.compileSync', program, options);
+    const words = this.guardSync(undefined, () =>
+      this.api.call('Client_Compile', 7, args, 'PjrtClient.compileSync'),
+    );
+    keep.length = 0;
+    return this.adoptExecutable(words.get(6));
+  }
+
+  /**
+   * Loads what `PjrtExecutable.serialize` gave. The bytes are good for the same plugin build and device kind only;
+   * the plugin trusts them, so load only what you wrote.
+   */
+  deserialize(bytes: Uint8Array): PjrtExecutable {
+    const operation = 'PjrtClient.deserialize';
+    this.checkOpen(operation);
+    if (bytes.byteLength === 0) throw invalid(operation, 'no bytes.');
+    const args = [this.handle, this.api.native.addressOf(bytes), bytes.byteLength];
+    const words = this.guardSync(undefined, () =>
+      this.api.call('Executable_DeserializeAndLoad', 8, args, operation),
+    );
+    return this.adoptExecutable(words.get(5));
+  }
+
+  /** The same on a worker thread; leave `bytes` alone until it is done. */
+  async deserializeAsync(bytes: Uint8Array): Promise<PjrtExecutable> {
+    const operation = 'PjrtClient.deserializeAsync';
+    this.checkOpen(operation);
+    if (bytes.byteLength === 0) throw invalid(operation, 'no bytes.');
+    const args = [this.handle, this.api.native.addressOf(bytes), bytes.byteLength];
+    const call = this.api.callAsync('Executable_DeserializeAndLoad', 8, args, bytes, operation);
+    return this.adoptExecutable((await this.guard(this.track(call))).get(5));
+  }
+
+  /**
+   * Puts row-major data on a device (the first by default). `data` has been read when this returns.
+   * Scalars have dims `[]`; `i1` is one byte, 0 or 1.
+   */
+  bufferFromHost(
+    data: HostData,
+    elementType: ElementType,
+    dims: readonly number[],
+    device: PjrtDevice = this.devices[0]!,
+  ): PjrtBuffer {
+    const operation = 'PjrtClient.bufferFromHost';
+    const { buffer, event } = this.send(
+      operation,
+      data,
+      elementType,
+      dims,
+      device,
+      IMMUTABLE_ONLY_DURING_CALL,
+    );
+    if (event !== 0) this.api.call('Event_Destroy', 3, [event]);
+    return buffer;
+  }
+
+  /** The same without a staging copy where the plugin can: `data` must not change until the promise resolves. */
+  async bufferFromHostAsync(
+    data: HostData,
+    elementType: ElementType,
+    dims: readonly number[],
+    device: PjrtDevice = this.devices[0]!,
+  ): Promise<PjrtBuffer> {
+    const operation = 'PjrtClient.bufferFromHostAsync';
+    const semantics = IMMUTABLE_UNTIL_TRANSFER_COMPLETES;
+    const { buffer, event } = this.send(operation, data, elementType, dims, device, semantics);
+    try {
+      await this.guard(this.events.wait(event, operation, data), device);
+    } catch (error) {
+      buffer.dispose();
+      throw error;
+    }
+    return buffer;
+  }
+
+  /** The device with this id; throws where this process has none. */
+  device(id: number): PjrtDevice {
+    const found = this.devices.find((device) => device.id === id);
+    if (found !== undefined) return found;
+    const ids = this.devices.map((device) => device.id).join(', ');
+    throw invalid('PjrtClient.device', `no device ${id}; there are ${ids}.`);
+  }
+
+  /**
+   * Frees all buffers and executables, then the client. Throws while asynchronous work is under way. Safe to
+   * repeat.
+   */
+  dispose(): void {
+    if (this.disposed) return;
+    const busy = this.pending + this.events.count;
+    if (busy > 0) {
+      throw new PjrtError(
+        'PjrtClient.dispose',
+        'FAILED_PRECONDITION',
+        `${busy} asynchronous call(s) are under way: await them first.`,
+      );
+    }
+    for (const executable of [...this.executables]) executable.dispose();
+    for (const buffer of [...this.buffers]) this.release(buffer);
+    this.disposed = true;
+    this.api.call('Client_Destroy', 3, [this.handle], 'PjrtClient.dispose');
+  }
+
+  /** @internal Wraps a PJRT_Buffer that now belongs to this client. */
+  adopt(handle: number, device: PjrtDevice, elementType: ElementType, dims: readonly number[]): PjrtBuffer {
+    const buffer = new PjrtBuffer(this, handle, device, elementType, dims);
+    this.buffers.add(handle);
+    this.finalizers?.register(buffer, handle);
+    return buffer;
+  }
+
+  /** @internal Frees a PJRT_Buffer, once. */
+  release(handle: number, buffer?: PjrtBuffer): void {
+    if (this.disposed || !this.buffers.delete(handle)) return;
+    if (buffer !== undefined) this.finalizers?.unregister(buffer);
+    this.api.call('Buffer_Destroy', 3, [handle], 'PjrtBuffer.dispose');
+  }
+
+  /** @internal */
+  forget(executable: PjrtExecutable): void {
+    this.executables.delete(executable);
+  }
+
+  /** @internal */
+  checkOpen(operation: string): void {
+    if (this.disposed) throw invalid(operation, 'the client has been disposed.');
+  }
+
+  /** @internal */
+  checkDevice(device: PjrtDevice, operation: string): void {
+    if (!this.devices.includes(device)) throw invalid(operation, `${device} is not a device of this client.`);
+  }
+
+  /** @internal Runs native work, turning out-of-memory errors into ones that say what is free. */
+  guardSync<T>(device: PjrtDevice | undefined, work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw this.explain(error, device);
+    }
+  }
+
+  /** @internal The same for a promise. */
+  async guard<T>(work: Promise<T>, device?: PjrtDevice): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      throw this.explain(error, device);
+    }
+  }
+
+  /** @internal */
+  explain(error: unknown, device: PjrtDevice | undefined): unknown {
+    if (!(error instanceof PjrtError) || error.code !== 'RESOURCE_EXHAUSTED') return error;
+    const requested = requestedBytes(error.detail);
+    const where = device ?? this.devices[0]!;
+    const stats = where.memoryStats();
+    const limit = stats?.bytesLimit;
+    const free = stats === undefined || limit === undefined ? undefined : limit - stats.bytesInUse;
+    const asked = requested === undefined ? '' : `asked for ${formatBytes(requested)}, `;
+    const left =
+      free === undefined || limit === undefined
+        ? `the memory free on ${where} is not known to its plugin`
+        : `${formatBytes(free)} of ${formatBytes(limit)} free on ${where}`;
+    return new PjrtOutOfMemoryError(error.operation, `${error.detail} (${asked}${left})`, requested, free);
+  }
+
+  private async track<T>(call: Promise<T>): Promise<T> {
+    this.pending++;
+    try {
+      return await call;
+    } finally {
+      this.pending--;
+    }
+  }
+
+  private adoptExecutable(handle: number): PjrtExecutable {
+    const executable = new PjrtExecutable(this, handle);
+    this.executables.add(executable);
+    return executable;
+  }
+
+  private compileArgs(operation: string, program: string | Uint8Array, options?: CompileOptions) {
+    this.checkOpen(operation);
+    checkCompileOptions(operation, options);
+    const { native } = this.api;
+    const code = Buffer.from(program as string);
+    if (code.length === 0) throw invalid(operation, 'the program is empty.');
+    const format = Buffer.from('mlir');
+    const encoded = Buffer.from(encodeCompileOptions(options));
+    const description = this.api.words(6);
+    const values = [48, 0, native.addressOf(code), code.length, native.addressOf(format), format.length];
+    values.forEach((value, index) => {
+      description.set(index, value);
+    });
+    const keep: unknown[] = [code, format, encoded, description];
+    return { args: [this.handle, description.address, native.addressOf(encoded), encoded.length], keep };
+  }
+
+  private send(
+    operation: string,
+    data: HostData,
+    elementType: ElementType,
+    dims: readonly number[],
+    device: PjrtDevice,
+    semantics: number,
+  ): { buffer: PjrtBuffer; event: number } {
+    this.checkOpen(operation);
+    this.checkDevice(device, operation);
+    if (!isElementType(elementType)) throw invalid(operation, `unknown element type ${elementType}.`);
+    if (!dims.every((extent) => Number.isSafeInteger(extent) && extent >= 0)) {
+      throw invalid(operation, `dims [${dims}] must be whole numbers of at least 0.`);
+    }
+    const size = elementCount(dims) * elementBytes(elementType);
+    if (data.byteLength !== size) {
+      const shape = formatShape({ elementType, dims });
+      throw invalid(operation, `${shape} takes ${size} bytes, the data has ${data.byteLength}.`);
+    }
+    const { native } = this.api;
+    const extents = BigInt64Array.from(dims.length === 0 ? [0] : dims, BigInt);
+    const source = size === 0 ? extents : data;
+    const args = [
+      this.handle,
+      native.addressOf(source),
+      bufferTypeCode(elementType),
+      native.addressOf(extents),
+      dims.length,
+      0,
+      0,
+      semantics,
+      device.handle,
+    ];
+    const words = this.guardSync(device, () =>
+      this.api.call('Client_BufferFromHostBuffer', 15, args, operation),
+    );
+    const event = words.get(13);
+    return { buffer: this.adopt(words.get(14), device, elementType, Object.freeze([...dims])), event };
+  }
+}
+
+function checkCompileOptions(operation: string, options: CompileOptions = {}): void {
+  const { numReplicas = 1, numPartitions = 1, deviceAssignment } = options;
+  for (const [name, value] of Object.entries({ numReplicas, numPartitions })) {
+    if (!Number.isSafeInteger(value) || value < 1) {
+      throw invalid(operation, `${name} must be a whole number of at least 1, got ${value}.`);
+    }
+  }
+  if (deviceAssignment === undefined) return;
+  const fits =
+    deviceAssignment.length === numReplicas && deviceAssignment.every((row) => row.length === numPartitions);
+  if (!fits) {
+    throw invalid(
+      operation,
+      `deviceAssignment must be ${numReplicas} replica(s) of ${numPartitions} partition(s) each.`,
+    );
+  }
+}
+
+/** Starts XLA with the plugin at `options.plugin`, on a worker thread (a CUDA client takes seconds). */
+export async function startClient(options: ClientOptions): Promise<PjrtClient> {
+  const api = await loadPlugin(options.plugin);
+  api.initialize();
+  const values = encodeNamedValues(api.native, options.options ?? {});
+  // Words 4 to 7 are the key-value callbacks of clients over several hosts, and their arguments.
+  const args = [values.address, values.count, 0, 0, 0, 0];
+  const words = await api.callAsync('Client_Create', 11, args, values.keep, 'createClient');
+  const finalizeLeaks = options.finalizeLeaks ?? process.env.NODE_ENV === 'development';
+  return new PjrtClient(api, words.get(8), finalizeLeaks);
+}

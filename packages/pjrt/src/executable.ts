@@ -1,0 +1,303 @@
+import type { PjrtBuffer } from './buffer';
+import type { PjrtClient } from './client';
+import type { PjrtDevice } from './device';
+import { type ArrayShape, formatShape } from './element-types';
+import { invalid, PjrtError } from './errors';
+import type { FunctionName } from './ffi/function-table';
+import type { NativeFunction } from './ffi/native';
+import type { Words } from './ffi/words';
+import { moduleBytes, type ProgramShape, programShape } from './hlo-module';
+import { decodeNamedValues, type NamedValue } from './named-values';
+
+export interface ExecuteOptions {
+  /** Arguments that must survive although the program may take their memory (`tf.aliasing_output`). */
+  nonDonatable?: readonly number[];
+  /** Where a program compiled `portable` runs. Default: the device of its first argument, or the first device. */
+  device?: PjrtDevice;
+}
+
+/** Bytes that one run takes on a device. */
+export interface CompiledMemoryStats {
+  generatedCode: number;
+  arguments: number;
+  outputs: number;
+  /** Outputs that lie in the memory of donated arguments; counted in both. */
+  aliased: number;
+  temporaries: number;
+}
+
+const EXECUTE_WORDS = 10;
+/** 128 bytes: more than any known version of PJRT_ExecuteOptions; older plugins accept larger structs. */
+const OPTIONS_WORDS = 16;
+
+/** Native memory of a call, laid out once: only the buffer pointers change from run to run. */
+interface CallFrame {
+  words: Words;
+  firstArgument: number;
+  firstOutput: number;
+  nonDonatable: number;
+}
+
+/** A compiled program, loaded on its devices. */
+export class PjrtExecutable {
+  readonly numReplicas: number;
+  readonly numPartitions: number;
+  /** Devices it runs on, in the order of `execute`'s argument lists; all of them for a portable program. */
+  readonly devices: readonly PjrtDevice[];
+  private readonly program: number;
+  private readonly run: NativeFunction;
+  private readonly portable: boolean;
+  private shape: ProgramShape | undefined;
+  private frame: CallFrame | undefined;
+  private handle: number;
+
+  /** @internal */
+  constructor(
+    readonly client: PjrtClient,
+    handle: number,
+  ) {
+    this.handle = handle;
+    const { api } = client;
+    this.run = api.function('LoadedExecutable_Execute');
+    this.program = api.call('LoadedExecutable_GetExecutable', 4, [handle]).get(3);
+    this.numReplicas = api.call('Executable_NumReplicas', 4, [this.program]).get(3);
+    this.numPartitions = api.call('Executable_NumPartitions', 4, [this.program]).get(3);
+    const list = api.call('LoadedExecutable_AddressableDevices', 5, [handle]);
+    const [address, count] = [list.get(3), list.get(4)];
+    const pointers = count === 0 ? [] : [...new BigUint64Array(api.native.copy(address, count * 8).buffer)];
+    this.devices = pointers.map((each) => client.devices.find((device) => device.handle === Number(each))!);
+    this.portable = count === 0;
+  }
+
+  get isDisposed(): boolean {
+    return this.handle === 0 || this.client.isDisposed;
+  }
+
+  /** Shapes of arguments and results on one device, as compiled (after partitioning). */
+  get signature(): ProgramShape {
+    if (this.shape === undefined) {
+      const { bytes, format } = this.optimizedProgram();
+      this.shape = programShape(moduleBytes(bytes, format));
+    }
+    return this.shape;
+  }
+
+  /**
+   * Runs the program: `args[i]` are the arguments of `devices[i]`. Returns at once, one list of buffers a device,
+   * which hold their values later. An argument whose memory the program takes (donation) is deleted.
+   */
+  execute(args: readonly (readonly PjrtBuffer[])[], options?: ExecuteOptions): PjrtBuffer[][] {
+    const operation = 'PjrtExecutable.execute';
+    const handle = this.use(operation);
+    const { parameters, results } = this.signature;
+    const { client } = this;
+    const devices = this.placement(args, options?.device);
+    if (args.length !== devices.length) {
+      throw invalid(operation, `takes ${devices.length} argument list(s), one a device; got ${args.length}.`);
+    }
+    const count = parameters.length;
+    this.frame ??= this.makeFrame(handle, devices.length, count, results.length);
+    const { words, firstArgument, firstOutput } = this.frame;
+    let at = firstArgument;
+    for (let i = 0; i < devices.length; i++) {
+      const list = args[i]!;
+      if (list.length !== count) {
+        throw invalid(operation, `takes ${count} argument(s); got ${list.length} for ${devices[i]}.`);
+      }
+      for (let j = 0; j < count; j++) {
+        const buffer = list[j]!;
+        if (buffer.handle === 0 || buffer.device !== devices[i] || !sameShape(buffer, parameters[j])) {
+          throw this.badArgument(operation, buffer, devices[i]!, j);
+        }
+        words.set(at++, buffer.handle);
+      }
+    }
+    this.setOptions(operation, options, devices[0]!);
+    const error = this.run(words.address);
+    if (error !== 0) {
+      throw client.explain(client.api.takeError(error, operation), devices[0]);
+    }
+    const outputs: PjrtBuffer[][] = [];
+    at = firstOutput;
+    for (let i = 0; i < devices.length; i++) {
+      const row: PjrtBuffer[] = [];
+      for (let k = 0; k < results.length; k++) {
+        const { elementType, dims } = results[k]!;
+        row.push(client.adopt(words.get(at++), devices[i]!, elementType, dims));
+      }
+      outputs.push(row);
+    }
+    return outputs;
+  }
+
+  /** The executable's own bytes, for `PjrtClient.deserialize` with the same plugin and kind of device. */
+  serialize(): Uint8Array<ArrayBuffer> {
+    const operation = 'PjrtExecutable.serialize';
+    this.use(operation);
+    const { api } = this.client;
+    const words = api.call('Executable_Serialize', 7, [this.program], operation);
+    const [address, length, owner, deleter] = [words.get(3), words.get(4), words.get(5), words.get(6)];
+    try {
+      return api.native.copy(address, length);
+    } finally {
+      if (deleter !== 0) api.native.functionAt(deleter)(owner);
+    }
+  }
+
+  /** XLA's own estimates: `flops`, `bytes accessed`, `transcendentals`, … Empty where the plugin has none. */
+  costAnalysis(): Record<string, number> {
+    const { api } = this.client;
+    this.use('PjrtExecutable.costAnalysis');
+    const words = this.optional('Executable_GetCostAnalysis', 5);
+    if (words === undefined) return {};
+    const values: Record<string, NamedValue> = decodeNamedValues(api.native, words.get(4), words.get(3));
+    return Object.fromEntries(
+      Object.entries(values).filter((entry): entry is [string, number] => typeof entry[1] === 'number'),
+    );
+  }
+
+  /** Memory of one run; undefined where the plugin does not say. */
+  memoryStats(): CompiledMemoryStats | undefined {
+    this.use('PjrtExecutable.memoryStats');
+    const words = this.optional('Executable_GetCompiledMemoryStats', 16);
+    if (words === undefined) return undefined;
+    return {
+      generatedCode: words.getInt64(3),
+      arguments: words.getInt64(4),
+      outputs: words.getInt64(5),
+      aliased: words.getInt64(6),
+      temporaries: words.getInt64(7),
+    };
+  }
+
+  /** The module after XLA's passes, serialized: `format` is `hlo` or `hlo_with_config` (xla/service/hlo.proto). */
+  optimizedProgram(): { format: string; bytes: Uint8Array<ArrayBuffer> } {
+    const operation = 'PjrtExecutable.optimizedProgram';
+    this.use(operation);
+    const { api } = this.client;
+    const description = api.words(6);
+    description.set(0, 48);
+    const read = () =>
+      api.call('Executable_OptimizedProgram', 4, [this.program, description.address], operation);
+    read();
+    const bytes = new Uint8Array(new ArrayBuffer(description.get(3)));
+    if (bytes.length > 0) {
+      description.set(2, api.native.addressOf(bytes));
+      read();
+    }
+    return { format: api.text(description.get(4), description.get(5)), bytes };
+  }
+
+  /** A hash that is equal for equal programs; undefined where the plugin has none. */
+  fingerprint(): string | undefined {
+    this.use('PjrtExecutable.fingerprint');
+    const words = this.optional('Executable_Fingerprint', 5);
+    return words === undefined
+      ? undefined
+      : Buffer.from(this.client.api.native.copy(words.get(3), words.get(4))).toString('latin1');
+  }
+
+  /** Unloads the program; runs under way end first. Safe to repeat. */
+  dispose(): void {
+    const { handle } = this;
+    if (handle === 0) return;
+    const { client } = this;
+    this.handle = 0;
+    this.frame = undefined;
+    if (client.isDisposed) return;
+    client.forget(this);
+    client.api.call('Executable_Destroy', 3, [this.program], 'PjrtExecutable.dispose');
+    client.api.call('LoadedExecutable_Destroy', 3, [handle], 'PjrtExecutable.dispose');
+  }
+
+  private use(operation: string): number {
+    if (this.isDisposed) throw invalid(operation, 'the executable has been disposed.');
+    return this.handle;
+  }
+
+  private optional(name: FunctionName, size: number): Words | undefined {
+    try {
+      return this.client.api.call(name, size, [this.program]);
+    } catch (error) {
+      if (error instanceof PjrtError) return undefined;
+      throw error;
+    }
+  }
+
+  private placement(args: readonly (readonly PjrtBuffer[])[], device: PjrtDevice | undefined) {
+    if (!this.portable) {
+      if (device !== undefined && (this.devices.length !== 1 || this.devices[0] !== device)) {
+        throw invalid('PjrtExecutable.execute', `only a program compiled portable can be sent to ${device}.`);
+      }
+      return this.devices;
+    }
+    const target = device ?? args[0]?.[0]?.device ?? this.client.devices[0]!;
+    this.client.checkDevice(target, 'PjrtExecutable.execute');
+    return [target];
+  }
+
+  /**
+   * PJRT_LoadedExecutable_Execute_Args, PJRT_ExecuteOptions, then per device the pointer to its argument list and
+   * to its output list, then the lists.
+   */
+  private makeFrame(handle: number, devices: number, parameters: number, results: number): CallFrame {
+    const lists = EXECUTE_WORDS + OPTIONS_WORDS;
+    const firstArgument = lists + 2 * devices;
+    const firstOutput = firstArgument + devices * parameters;
+    const nonDonatable = firstOutput + devices * results;
+    const words = this.client.api.words(nonDonatable + Math.max(1, parameters));
+    const address = (index: number) => words.address + index * 8;
+    for (let i = 0; i < devices; i++) {
+      words.set(lists + i, address(firstArgument + i * parameters));
+      words.set(lists + devices + i, address(firstOutput + i * results));
+    }
+    words.set(0, EXECUTE_WORDS * 8);
+    words.set(2, handle);
+    words.set(3, address(EXECUTE_WORDS));
+    words.set(4, address(lists));
+    words.set(5, devices);
+    words.set(6, parameters);
+    words.set(7, address(lists + devices));
+    words.set(EXECUTE_WORDS, OPTIONS_WORDS * 8);
+    return { words, firstArgument, firstOutput, nonDonatable };
+  }
+
+  private setOptions(operation: string, options: ExecuteOptions | undefined, device: PjrtDevice): void {
+    const { words, nonDonatable } = this.frame!;
+    const kept = options?.nonDonatable;
+    words.set(9, this.portable ? device.handle : 0);
+    words.set(EXECUTE_WORDS + 7, kept === undefined ? 0 : words.address + nonDonatable * 8);
+    words.set(EXECUTE_WORDS + 8, kept?.length ?? 0);
+    if (kept === undefined) return;
+    const count = this.signature.parameters.length;
+    if (
+      kept.length > count ||
+      !kept.every((index) => Number.isInteger(index) && index >= 0 && index < count)
+    ) {
+      throw invalid(operation, `nonDonatable [${kept}] must name arguments 0 to ${count - 1}.`);
+    }
+    for (let i = 0; i < kept.length; i++) words.set(nonDonatable + i, kept[i]!);
+  }
+
+  private badArgument(operation: string, buffer: PjrtBuffer, device: PjrtDevice, index: number): PjrtError {
+    if (buffer.isDisposed) return invalid(operation, `argument ${index}, ${buffer}, has been disposed.`);
+    if (buffer.device !== device) {
+      return invalid(operation, `argument ${index} is ${buffer}; it must be on ${device}.`);
+    }
+    const wanted: ArrayShape | undefined = this.signature.parameters[index];
+    return invalid(
+      operation,
+      `argument ${index} is ${formatShape(buffer)}; the program takes ${wanted === undefined ? 'a type this package does not know' : formatShape(wanted)}.`,
+    );
+  }
+}
+
+function sameShape(buffer: PjrtBuffer, wanted: ArrayShape | undefined): boolean {
+  if (wanted === undefined || buffer.elementType !== wanted.elementType) return false;
+  const a = buffer.dims;
+  const b = wanted.dims;
+  if (a === b) return true;
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}

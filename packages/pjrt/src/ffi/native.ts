@@ -1,0 +1,62 @@
+import type koffiModule from 'koffi';
+
+type Koffi = typeof koffiModule;
+
+/** A PJRT function: takes the address of its args struct, returns a PJRT_Error address or 0. */
+export interface NativeFunction {
+  (args: number): number;
+  async(args: number, done: (error: unknown, result: number) => void): void;
+}
+
+/** The few things the rest of the package needs from the FFI library. */
+export interface Native {
+  /** Opens a shared library and returns the address that its GetPjrtApi returns. */
+  openPlugin(path: string): number;
+  functionAt(address: number): NativeFunction;
+  addressOf(memory: ArrayBufferLike | ArrayBufferView): number;
+  /** Copies `length` bytes out of native memory. */
+  copy(address: number, length: number): Uint8Array<ArrayBuffer>;
+  /** A live view of native memory, for reading right now. */
+  view(address: number, length: number): ArrayBuffer;
+}
+
+/**
+ * Native code runs on koffi's stacks, not on the thread's own. Its default for asynchronous calls (128 KiB) is too
+ * small for MLIR's recursive parser and LLVM; the memory is only reserved, pages come when touched.
+ */
+const STACK_BYTES = 16 * 1024 * 1024;
+
+let native: Promise<Native> | undefined;
+
+/** Loads koffi on first use, so that importing this package loads no native code. */
+export function loadNative(): Promise<Native> {
+  native ??= import('koffi').then(({ default: koffi }) => wrap(koffi));
+  return native;
+}
+
+function wrap(koffi: Koffi): Native {
+  try {
+    koffi.config({ sync_stack_size: STACK_BYTES, async_stack_size: STACK_BYTES, max_async_calls: 4096 });
+  } catch {
+    // The program already used koffi: its settings stand.
+  }
+  // Anonymous: a name may be declared once in a process, and two copies of this module may be loaded.
+  const prototype = koffi.proto('uint64_t', ['uint64_t']);
+  return {
+    openPlugin(path) {
+      const library = koffi.load(path);
+      let getApi: () => unknown;
+      try {
+        getApi = library.func('GetPjrtApi', 'uint64_t', []);
+      } catch {
+        throw new Error(`${path} is no PJRT plugin: it does not export GetPjrtApi.`);
+      }
+      return Number(getApi());
+    },
+    functionAt: (address) => koffi.decode(BigInt(address), prototype) as NativeFunction,
+    addressOf: (memory) => Number(koffi.address(memory)),
+    copy: (address, length) =>
+      new Uint8Array(length === 0 ? new ArrayBuffer(0) : koffi.view(BigInt(address), length).slice(0)),
+    view: (address, length) => koffi.view(BigInt(address), length),
+  };
+}

@@ -1,0 +1,21 @@
+/**
+ * XLA from Node through any PJRT plugin: buffers, compiled StableHLO programs and devices behind an interface that
+ * cannot crash the process. Importing it loads no native code; `createClient` does.
+ */
+export type { PjrtApi } from './api';
+export { PjrtBuffer } from './buffer';
+export { type HostData, PjrtClient } from './client';
+export type { CompileOptions } from './compile-options';
+export { type CreateClientOptions, createClient } from './create-client';
+export { type DeviceMemoryStats, PjrtDevice } from './device';
+export {
+  type ArrayShape,
+  ELEMENT_TYPES,
+  type ElementType,
+  elementBytes,
+  isElementType,
+} from './element-types';
+export { PjrtError, type PjrtErrorCode, PjrtOutOfMemoryError } from './errors';
+export { type CompiledMemoryStats, type ExecuteOptions, PjrtExecutable } from './executable';
+export type { ProgramShape } from './hlo-module';
+export type { NamedValue } from './named-values';
