@@ -19,3 +19,5 @@ export { PjrtError, type PjrtErrorCode, PjrtOutOfMemoryError } from './errors';
 export { type CompiledMemoryStats, type ExecuteOptions, PjrtExecutable } from './executable';
 export type { ProgramShape } from './hlo-module';
 export type { NamedValue } from './named-values';
+export { type FindOptions, type FoundPlugin, findPlugin, listPlugins, NoPluginError } from './plugins/find';
+export type { PluginPlatform } from './plugins/locations';
