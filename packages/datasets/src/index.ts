@@ -1,0 +1,24 @@
+/** Prompts to train on: seeded, addressed by index, and with the metadata their rewards need. */
+export type { PromptExample } from './examples';
+export {
+  GENEVAL_RELATIONS,
+  GENEVAL_TAGS,
+  type GenevalMetadata,
+  type GenevalObject,
+  type GenevalRelation,
+  type GenevalTag,
+  parseGenevalMetadata,
+} from './geneval/metadata';
+export { COLORS, type ColorName, PALETTE } from './shapes/colors';
+export { FAULTS, type Fault } from './shapes/faults';
+export type { SceneObject } from './shapes/layout';
+export { DEFAULT_SHAPES, OUTLINES, type Outline, SHAPES, type Shape } from './shapes/outlines';
+export {
+  type SceneBatch,
+  type ShapeScene,
+  type ShapeScenes,
+  type ShapeScenesOptions,
+  sceneBatch,
+  shapeScenes,
+} from './shapes/scenes';
+export type { SceneSplit } from './shapes/splits';
