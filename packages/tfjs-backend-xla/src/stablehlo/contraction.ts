@@ -1,0 +1,191 @@
+import { boolArray, describe, fail, i64Array, i64Matrix } from './core';
+import { LayoutBuilder } from './layout';
+import { type ElementType, typeText, type Value } from './types';
+
+/** How exactly float32 products are computed: `HIGHEST` forbids TF32 and bf16 passes. */
+export type Precision = 'DEFAULT' | 'HIGH' | 'HIGHEST';
+
+export interface DotDimensions {
+  readonly lhsBatch?: readonly number[];
+  readonly rhsBatch?: readonly number[];
+  readonly lhsContract: readonly number[];
+  readonly rhsContract: readonly number[];
+  /** Type of the result, where it is not the operands' own. */
+  readonly result?: ElementType;
+  readonly precision?: Precision;
+}
+
+/** Where batch, feature and space lie in an operand; `space` in the order of the window. */
+export interface ConvolutionLayout {
+  readonly batch: number;
+  readonly feature: number;
+  readonly space: readonly number[];
+}
+export interface KernelLayout {
+  readonly input: number;
+  readonly output: number;
+  readonly space: readonly number[];
+}
+
+export interface ConvolutionOptions {
+  readonly input: ConvolutionLayout;
+  readonly kernel: KernelLayout;
+  readonly output: ConvolutionLayout;
+  readonly strides?: readonly number[];
+  /** Zeros before and after each axis of space; may be negative. */
+  readonly padding?: readonly (readonly [number, number])[];
+  readonly inputDilation?: readonly number[];
+  readonly kernelDilation?: readonly number[];
+  /** Convolve (flip the kernel) along an axis of space instead of correlating. */
+  readonly reversal?: readonly boolean[];
+  readonly featureGroups?: number;
+  readonly batchGroups?: number;
+  readonly result?: ElementType;
+  readonly precision?: Precision;
+}
+
+const dimensionText = (rank: number, names: ReadonlyMap<number, string>): string =>
+  `[${Array.from({ length: rank }, (_, i) => names.get(i)).join(', ')}]`;
+
+/** Matrix products and convolutions. */
+export class ContractionBuilder extends LayoutBuilder {
+  /** Result axes: batch, the free axes of the left, the free axes of the right. */
+  dot(a: Value, b: Value, d: DotDimensions): Value {
+    const lhsBatch = d.lhsBatch ?? [];
+    const rhsBatch = d.rhsBatch ?? [];
+    if (a.dtype !== b.dtype)
+      fail('dot_general', `operands must agree in type, got ${describe(a)} and ${describe(b)}`);
+    const pairs: [readonly number[], readonly number[]][] = [
+      [lhsBatch, rhsBatch],
+      [d.lhsContract, d.rhsContract],
+    ];
+    for (const [l, r] of pairs)
+      if (
+        l.length !== r.length ||
+        l.some((axis, i) => a.shape[axis] === undefined || a.shape[axis] !== b.shape[r[i]!])
+      )
+        fail(
+          'dot_general',
+          `axes [${l.join(',')}] of ${describe(a)} do not meet [${r.join(',')}] of ${describe(b)}`,
+        );
+    const free = (x: Value, used: readonly number[]) => x.shape.filter((_, i) => !used.includes(i));
+    const shape = [
+      ...lhsBatch.map((i) => a.shape[i]!),
+      ...free(a, [...lhsBatch, ...d.lhsContract]),
+      ...free(b, [...rhsBatch, ...d.rhsContract]),
+    ];
+    const type = { shape, dtype: d.result ?? a.dtype };
+    const batch = lhsBatch.length
+      ? `batching_dims = [${lhsBatch.join(', ')}] x [${rhsBatch.join(', ')}], `
+      : '';
+    const p = d.precision ?? 'HIGHEST';
+    return this.short(
+      `dot_general ${a.id}, ${b.id}, ${batch}contracting_dims = [${d.lhsContract.join(', ')}] x [${d.rhsContract.join(', ')}], precision = [${p}, ${p}] : (${typeText(a)}, ${typeText(b)}) -> ${typeText(type)}`,
+      type,
+    );
+  }
+
+  /** Convolution in full generality; by default a correlation with stride 1 and no padding. */
+  convolution(x: Value, kernel: Value, o: ConvolutionOptions): Value {
+    const n = o.input.space.length;
+    const rank = n + 2;
+    if (x.dtype !== kernel.dtype || x.shape.length !== rank || kernel.shape.length !== rank)
+      fail(
+        'convolution',
+        `input ${describe(x)} and kernel ${describe(kernel)} must have one type and ${rank} axes`,
+      );
+    const ones = Array<number>(n).fill(1);
+    const strides = o.strides ?? ones;
+    const inputDilation = o.inputDilation ?? ones;
+    const kernelDilation = o.kernelDilation ?? ones;
+    const padding = o.padding ?? ones.map(() => [0, 0] as const);
+    const groups = o.featureGroups ?? 1;
+    const batchGroups = o.batchGroups ?? 1;
+    const features = x.shape[o.input.feature]!;
+    const outputs = kernel.shape[o.kernel.output]!;
+    if (features !== kernel.shape[o.kernel.input]! * groups)
+      fail('convolution', `${features} features in ${groups} groups do not meet kernel ${describe(kernel)}`);
+    if (outputs % groups || outputs % batchGroups || x.shape[o.input.batch]! % batchGroups)
+      fail(
+        'convolution',
+        `groups (${groups}, batch ${batchGroups}) do not divide ${describe(x)} and ${describe(kernel)}`,
+      );
+    const shape = Array<number>(rank);
+    shape[o.output.batch] = x.shape[o.input.batch]! / batchGroups;
+    shape[o.output.feature] = outputs;
+    for (let i = 0; i < n; i++) {
+      const dilate = (size: number, by: number) => (size === 0 ? 0 : (size - 1) * by + 1);
+      const size = dilate(x.shape[o.input.space[i]!]!, inputDilation[i]!) + padding[i]![0] + padding[i]![1];
+      const window = dilate(kernel.shape[o.kernel.space[i]!]!, kernelDilation[i]!);
+      shape[o.output.space[i]!] = size < window ? 0 : Math.floor((size - window) / strides[i]!) + 1;
+    }
+    const type = { shape, dtype: o.result ?? x.dtype };
+    const io = (l: ConvolutionLayout) =>
+      dimensionText(
+        rank,
+        new Map([[l.batch, 'b'], [l.feature, 'f'], ...l.space.map((a, i) => [a, `${i}`] as const)]),
+      );
+    const k = dimensionText(
+      rank,
+      new Map([
+        [o.kernel.input, 'i'],
+        [o.kernel.output, 'o'],
+        ...o.kernel.space.map((a, i) => [a, `${i}`] as const),
+      ]),
+    );
+    const p = `#stablehlo<precision ${o.precision ?? 'HIGHEST'}>`;
+    return this.op('stablehlo.convolution', [x, kernel], [type], {
+      dimension_numbers: `#stablehlo.conv<${io(o.input)}x${k}->${io(o.output)}>`,
+      window_strides: i64Array(strides),
+      ...(n > 0 && { padding: i64Matrix(padding) }),
+      lhs_dilation: i64Array(inputDilation),
+      rhs_dilation: i64Array(kernelDilation),
+      window_reversal: boolArray(o.reversal ?? ones.map(() => false)),
+      feature_group_count: `${groups} : i64`,
+      batch_group_count: `${batchGroups} : i64`,
+      precision_config: `[${p}, ${p}]`,
+    })[0]!;
+  }
+
+  /** Fourier transform over the last `length.length` axes. */
+  fft(x: Value, type: 'FFT' | 'IFFT' | 'RFFT' | 'IRFFT', length: readonly number[]): Value {
+    const shape = [...x.shape];
+    if (length.length === 0 || length.length > shape.length)
+      fail('fft', `cannot transform ${length.length} axes of ${describe(x)}`);
+    const last = shape.length - 1;
+    const wants =
+      type === 'RFFT' ? x.dtype === 'f32' || x.dtype === 'f64' : x.dtype === 'c64' || x.dtype === 'c128';
+    if (!wants) fail('fft', `${type} does not take ${describe(x)}`);
+    let dtype = x.dtype;
+    if (type === 'RFFT') {
+      shape[last] = Math.floor(length.at(-1)! / 2) + 1;
+      dtype = x.dtype === 'f64' ? 'c128' : 'c64';
+    } else if (type === 'IRFFT') {
+      shape[last] = length.at(-1)!;
+      dtype = x.dtype === 'c128' ? 'f64' : 'f32';
+    }
+    return this.op('stablehlo.fft', [x], [{ shape, dtype }], {
+      fft_type: `#stablehlo<fft_type ${type}>`,
+      fft_length: i64Array(length),
+    })[0]!;
+  }
+
+  /** Cholesky factor of the last two axes. */
+  cholesky(x: Value, lower: boolean): Value {
+    return this.op('stablehlo.cholesky', [x], [x], { lower: `${lower}` })[0]!;
+  }
+
+  /** Solves a·y = b for triangular a. */
+  triangularSolve(
+    a: Value,
+    b: Value,
+    o: { lower: boolean; unitDiagonal?: boolean; transpose?: boolean; leftSide?: boolean },
+  ): Value {
+    return this.op('stablehlo.triangular_solve', [a, b], [b], {
+      left_side: `${o.leftSide ?? true}`,
+      lower: `${o.lower}`,
+      unit_diagonal: `${o.unitDiagonal ?? false}`,
+      transpose_a: `#stablehlo<transpose ${o.transpose ? 'TRANSPOSE' : 'NO_TRANSPOSE'}>`,
+    })[0]!;
+  }
+}
