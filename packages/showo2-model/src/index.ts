@@ -1,0 +1,16 @@
+/** Show-o2 on TensorFlow.js: upstream's numbers and parameter names, with the work that cannot matter left out. */
+export {
+  type HeadConfig,
+  hasHeadProjection,
+  imageBlockLength,
+  latentShape,
+  type Showo2Config,
+  type TokenIds,
+  type TrunkConfig,
+  type VisionConfig,
+} from './config/config';
+export { parseShowo2Config, QWEN2_5_TOKENS, QWEN2_5_VOCABULARY, showo2ConfigJson } from './config/schema';
+export { forwardSequence, guide, type SequenceInputs, sequenceLogits, textLogits } from './forward';
+export type { Observe } from './observe';
+export { MASKED, type ModalityPositions, omniAttentionAllowed, omniAttentionMask } from './sequence/mask';
+export { tokenLogits } from './trunk/trunk';
