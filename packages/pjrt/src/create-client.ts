@@ -22,6 +22,7 @@ export interface CreateClientOptions extends Omit<ClientOptions, 'plugin'> {
 export async function createClient(options: CreateClientOptions = {}): Promise<PjrtClient> {
   const { preallocate, plugin, platform, ...rest } = options;
   const found = findPlugin({ plugin, platform });
-  const pool = preallocate === undefined || found.platform !== 'cuda' ? {} : { preallocate };
+  const pool: Record<string, boolean> =
+    preallocate === undefined || found.platform !== 'cuda' ? {} : { preallocate };
   return startClient({ ...rest, plugin: found.path, options: { ...pool, ...rest.options } });
 }
