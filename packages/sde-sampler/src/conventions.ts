@@ -1,0 +1,131 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { along } from './broadcast';
+
+/**
+ * How a family of flow models writes time and velocity. Everything else in this package is computed in one
+ * clock, "data time": 0 is pure noise, 1 is data, x_t = (1 − t)·noise + t·data, velocity = data − noise.
+ */
+export interface Convention {
+  /** Shown in error messages. */
+  readonly name: string;
+  /** The model's time of pure noise. */
+  readonly noiseTime: number;
+  /** The model's time of data. */
+  readonly dataTime: number;
+  /** 1 where the model predicts data − noise, −1 where it predicts noise − data. */
+  readonly velocitySign: 1 | -1;
+}
+
+/** Show-o2 and most papers on flow matching: t runs 0 → 1 from noise to data, dx/dt = v. */
+export const showo2: Convention = { name: 'showo2', noiseTime: 0, dataTime: 1, velocitySign: 1 };
+
+/** SD3, Flux, Wan, Qwen-Image in diffusers: sigma runs 1 → 0, the model predicts noise − data. */
+export const sd3: Convention = { name: 'sd3', noiseTime: 1, dataTime: 0, velocitySign: -1 };
+
+/** The model's time as data time in 0..1. */
+export const toDataTime = (time: number, { noiseTime, dataTime }: Convention): number =>
+  (time - noiseTime) / (dataTime - noiseTime);
+
+/** Data time in 0..1 as the model's time. */
+export const fromDataTime = (t: number, { noiseTime, dataTime }: Convention): number =>
+  noiseTime + t * (dataTime - noiseTime);
+
+/** A time of one convention as the same instant in another. */
+export const convertTime = (time: number, from: Convention, to: Convention): number =>
+  fromDataTime(toDataTime(time, from), to);
+
+/** A velocity of one convention as another's: the same tensor, or its negative. */
+export const convertVelocity = <T extends tf.Tensor>(velocity: T, from: Convention, to: Convention): T =>
+  from.velocitySign === to.velocitySign ? tf.clone(velocity) : tf.neg(velocity);
+
+/**
+ * The noise level of one convention as another's. It is the same number: σ_t = α·sqrt((1 − t)/t) and SD3's
+ * α·sqrt(sigma/(1 − sigma)) are equal at sigma = 1 − t. Here so that callers need not know.
+ */
+export const convertNoiseLevel = (noiseLevel: number, _from: Convention, _to: Convention): number =>
+  noiseLevel;
+
+/** σ_t = noiseLevel·sqrt((1 − t)/t), the diffusion of Flow-GRPO's SDE at a model time. Throws at pure noise. */
+export function sigmaAt(time: number, noiseLevel: number, convention: Convention = showo2): number {
+  const t = toDataTime(time, convention);
+  if (!(t >= 0 && t <= 1)) throw new RangeError(`time ${time} is outside the ${convention.name} convention`);
+  if (noiseLevel === 0) return 0;
+  if (t === 0) throw new RangeError(`sigma is infinite at pure noise (time ${time} of ${convention.name})`);
+  return noiseLevel * Math.sqrt((1 - t) / t);
+}
+
+/**
+ * The score ∇ log p_t(x) = (t·v − x)/(1 − t), the same tensor in every convention.
+ * @param time a number, or [B] numbers, in the model's convention; data itself (t = 1) has no score
+ */
+export function scoreFromVelocity(
+  velocity: tf.Tensor,
+  x: tf.Tensor,
+  time: number | readonly number[],
+  convention: Convention = showo2,
+): tf.Tensor {
+  return tf.tidy(() => {
+    const t = scoreTimes(time, convention);
+    const numerator = tf.sub(
+      tf.mul(
+        velocity,
+        along(
+          mapTimes(t, (s) => convention.velocitySign * s),
+          x,
+        ),
+      ),
+      x,
+    );
+    return tf.div(
+      numerator,
+      along(
+        mapTimes(t, (s) => 1 - s),
+        x,
+      ),
+    );
+  });
+}
+
+/** The inverse of `scoreFromVelocity`: v = (x + (1 − t)·score)/t. Pure noise (t = 0) has none. */
+export function velocityFromScore(
+  score: tf.Tensor,
+  x: tf.Tensor,
+  time: number | readonly number[],
+  convention: Convention = showo2,
+): tf.Tensor {
+  return tf.tidy(() => {
+    const t = mapTimes(time, (s) => toDataTime(s, convention));
+    for (const s of [t].flat()) {
+      if (!(s > 0)) throw new RangeError('the velocity does not follow from the score at pure noise');
+    }
+    const sum = tf.add(
+      x,
+      tf.mul(
+        score,
+        along(
+          mapTimes(t, (s) => 1 - s),
+          x,
+        ),
+      ),
+    );
+    return tf.div(
+      sum,
+      along(
+        mapTimes(t, (s) => convention.velocitySign * s),
+        x,
+      ),
+    );
+  });
+}
+
+function scoreTimes(time: number | readonly number[], convention: Convention): number | number[] {
+  const t = mapTimes(time, (s) => toDataTime(s, convention));
+  for (const s of [t].flat()) {
+    if (!(s < 1))
+      throw new RangeError(`the score is not defined at data (${convention.name} time of t = ${s})`);
+  }
+  return t;
+}
+
+const mapTimes = (time: number | readonly number[], f: (t: number) => number): number | number[] =>
+  typeof time === 'number' ? f(time) : time.map(f);

@@ -1,0 +1,126 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { toDataTime } from '../conventions';
+import { type BatchIds, initialNoise, sampleIdsOf } from '../random/initial';
+import { type NoiseSource, noiseFunction, seededNoise } from '../random/noise';
+import { checkIndices, type PlanOptions, stepCoefficients } from '../schedules/plan';
+import { type Schedule, stepsOf } from '../schedules/schedule';
+import { fixedSolvers, type OdeSolver } from '../solvers/fixed';
+import type { StepCoefficients } from '../steps/coefficients';
+import { applyStep, type StepResult } from '../steps/step';
+import type { VelocityInfo } from './velocity';
+
+/** What a step callback is told. Tensors belong to the loop: clone (and `tf.keep`) what should outlive the call. */
+export interface StepEvent {
+  step: number;
+  steps: number;
+  /** The model's time after the step. */
+  time: number;
+  /** The latents after the step. */
+  x: tf.Tensor;
+  velocity: tf.Tensor;
+  /** x's data as the model sees them at the start of the step: a preview. */
+  preview: () => tf.Tensor;
+}
+
+export interface SampleOptions extends PlanOptions, BatchIds {
+  schedule: Schedule;
+  /** The initial latents [B, ...]; or give `shape` and `seed` (or a `noise` function). */
+  x?: tf.Tensor;
+  /** [B, ...] of latents to draw. */
+  shape?: readonly number[];
+  /** Seeds the initial latents and the steps' noise, unless given. */
+  seed?: number;
+  /** The steps' noise, before `seed`. */
+  noise?: NoiseSource;
+  /** How steps without noise are solved; default 'euler'. */
+  solver?: OdeSolver;
+  /** After each step; a promise is awaited by the asynchronous loops only. */
+  onStep?: (event: StepEvent) => unknown;
+}
+
+/** A request of the loop for the model's output. */
+export interface VelocityRequest {
+  x: tf.Tensor;
+  info: VelocityInfo;
+}
+
+/** One step that was taken. */
+export interface Taken extends StepResult {
+  step: number;
+  x: tf.Tensor;
+  velocity: tf.Tensor;
+  coefficients: StepCoefficients<number>;
+}
+
+/** The initial latents and, by steps, how to go on: everything a loop decides before its first velocity. */
+export function prepare(options: SampleOptions, chosen: readonly number[] | undefined) {
+  const { schedule, solver = 'euler' } = options;
+  const steps = stepsOf(schedule);
+  const rows = stepCoefficients(schedule, options);
+  if (!fixedSolvers[solver]) throw new Error(`no solver "${solver}"; for adaptive steps use solveAdaptive`);
+  checkIndices(chosen ?? [], steps, 'steps');
+  const source = options.noise ?? (options.seed === undefined ? undefined : seededNoise(options.seed));
+  const draw = source && noiseFunction(source, steps);
+  const firstNoisy = rows.findIndex((row) => row.std > 0);
+  if (firstNoisy >= 0 && !draw) throw new Error(`step ${firstNoisy} draws noise: give \`noise\` or \`seed\``);
+  const x = options.x ? tf.clone(options.x) : initialLatents(options, source);
+  return { steps, rows, solver, x, sampleIds: sampleIdsOf(x.shape[0]!, options), draw };
+}
+
+function initialLatents(options: SampleOptions, source: NoiseSource | undefined): tf.Tensor {
+  if (!options.shape) throw new Error('give the initial latents `x`, or their `shape` and a `seed`');
+  const from = typeof source === 'function' ? source : options.seed;
+  if (from === undefined)
+    throw new Error('initial latents need a `seed` or a `noise` function, or give them as `x`');
+  return initialNoise(from, options.shape, options);
+}
+
+type Prepared = ReturnType<typeof prepare>;
+
+/**
+ * One step as a conversation: yields what it wants velocities of, returns what it took. The same code thus
+ * serves a model that answers at once, inside a jit too, and one that answers later.
+ */
+export function* takeStep(
+  { rows, draw, sampleIds, solver }: Prepared,
+  schedule: Schedule,
+  step: number,
+  x: tf.Tensor,
+): Generator<VelocityRequest, Taken, tf.Tensor> {
+  const coefficients = rows[step]!;
+  const { convention, times } = schedule;
+  const ask = (at: tf.Tensor, time: number): VelocityRequest => ({
+    x: at,
+    info: { step, time, progress: toDataTime(time, convention) },
+  });
+  const velocity = yield ask(x, times[step]!);
+  if (coefficients.std === 0) {
+    const combined = yield* fixedSolvers[solver](x, velocity, times[step]!, times[step + 1]!, ask);
+    const result = applyStep(coefficients, { x, velocity: combined });
+    return { ...result, step, x, velocity, coefficients };
+  }
+  const noise = draw!({ step, shape: x.shape, sampleIds });
+  return { ...applyStep(coefficients, { x, velocity, noise }), step, x, velocity, coefficients };
+}
+
+/** The event of a step taken. */
+export const eventOf = (options: SampleOptions, taken: Taken): StepEvent => {
+  const { times, convention } = options.schedule;
+  const { step, x, velocity, next } = taken;
+  return {
+    step,
+    steps: times.length - 1,
+    time: times[step + 1]!,
+    x: next,
+    velocity,
+    preview: () =>
+      tf.tidy(() => {
+        const left = 1 - toDataTime(times[step]!, convention);
+        return tf.add(x, tf.mul(velocity, left * convention.velocitySign));
+      }),
+  };
+};
+
+/** t [B] for a velocity call. */
+export const timesFor = (x: tf.Tensor, time: number): tf.Tensor1D =>
+  tf.fill([x.shape[0]!], time) as tf.Tensor1D;

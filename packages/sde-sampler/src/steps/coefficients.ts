@@ -1,0 +1,152 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type { PerSample } from '../broadcast';
+import { type Convention, showo2, toDataTime } from '../conventions';
+import { type RuleName, ruleOf, type StepRule } from '../rules';
+import { type Arithmetic, doubles, tensors } from '../rules/arithmetic';
+
+/**
+ * What the log-probability of a step is. 'gaussian' is log N(next; mean, std²); 'unnormalized' is
+ * −(next − mean)², what Flow-CPS publishes: it drops the constants and the 1/(2·std²), so steps weigh equally.
+ * Both are averaged over all but the batch axis.
+ */
+export type Density = 'gaussian' | 'unnormalized';
+
+/** One step, in the model's own convention. Times and noise level per batch, or per sample as [B]. */
+export interface StepSpec {
+  /** Default 'sde'. */
+  rule?: RuleName | StepRule;
+  t: PerSample;
+  tNext: PerSample;
+  /** ≥ 0, usually up to 1; 0 is the Euler step of the ODE, bit for bit. CPS takes 0..1. */
+  noiseLevel: PerSample;
+  /** Default `showo2`. */
+  convention?: Convention;
+  /**
+   * SDE only: a model time that stands in the denominator of σ for samples noisier than it. flow_grpo uses
+   * the schedule's second point, for the step from pure noise alone, where σ is infinite without it.
+   */
+  sigmaFloor?: number;
+  /** Default 'unnormalized' for 'cps', as published, else 'gaussian'. */
+  density?: Density;
+}
+
+/**
+ * A step made ready: next = x + (xDrift·x + velocityDrift·velocity) + std·noise on the model's own velocity,
+ * log p = logConstant − ½·mean((residualScale·(next − mean))²). Plain numbers, or scalar or [B] tensors. Where
+ * std is 0 there is no density: residualScale and logConstant are 0.
+ */
+export interface StepCoefficients<N = number | tf.Tensor> {
+  /** The time to give to the model, in its convention. */
+  t: N;
+  xDrift: N;
+  velocityDrift: N;
+  std: N;
+  residualScale: N;
+  logConstant: N;
+  /** |tNext − t| in data time. */
+  dt: N;
+}
+
+/** The coefficients' names in the order of a row of `coefficientTable`. */
+export const coefficientNames = [
+  't',
+  'xDrift',
+  'velocityDrift',
+  'std',
+  'residualScale',
+  'logConstant',
+  'dt',
+] as const satisfies readonly (keyof StepCoefficients)[];
+
+/**
+ * The coefficients of a step. From numbers they are host doubles; from [B] arrays, [B] tensors rounded from
+ * doubles; if any of t, tNext, noiseLevel is a tensor they are computed on the device in float32, where no
+ * value can be checked: a step with noise from pure noise then needs `sigmaFloor`, or it gives infinities.
+ */
+export function coefficientsOf(spec: StepSpec): StepCoefficients {
+  const { t, tNext, noiseLevel } = spec;
+  if ([t, tNext, noiseLevel].some((value) => value instanceof tf.Tensor)) return onDevice(spec);
+  const lists = [t, tNext, noiseLevel].filter((value) => typeof value !== 'number') as (readonly number[])[];
+  if (lists.length === 0) return hostCoefficients(spec, t as number, tNext as number, noiseLevel as number);
+  const batch = lists[0]!.length;
+  if (lists.some((list) => list.length !== batch)) {
+    throw new Error('t, tNext and noiseLevel have different numbers of samples');
+  }
+  const at = (value: PerSample, i: number) => (typeof value === 'number' ? value : (value as number[])[i]!);
+  const rows = Array.from({ length: batch }, (_, i) =>
+    hostCoefficients(spec, at(t, i), at(tNext, i), at(noiseLevel, i)),
+  );
+  const columns = coefficientNames.map((name) => [name, tf.tensor1d(rows.map((row) => row[name]))]);
+  return Object.fromEntries(columns) as StepCoefficients;
+}
+
+/** The coefficients of one step as host doubles. Throws a RangeError on a step that does not exist. */
+export function hostCoefficients(
+  spec: Pick<StepSpec, 'rule' | 'convention' | 'sigmaFloor' | 'density'>,
+  time: number,
+  timeNext: number,
+  noiseLevel: number,
+): StepCoefficients<number> {
+  const { rule = 'sde', convention = showo2 } = spec;
+  const t = toDataTime(time, convention);
+  const tNext = toDataTime(timeNext, convention);
+  const sigmaFloor = spec.sigmaFloor === undefined ? 0 : toDataTime(spec.sigmaFloor, convention);
+  if (!(t >= 0 && tNext <= 1 && t < tNext)) {
+    const { name, noiseTime, dataTime } = convention;
+    throw new RangeError(
+      `no step from ${time} to ${timeNext}: ${name} runs from ${noiseTime} (noise) to ${dataTime} (data)`,
+    );
+  }
+  if (!(noiseLevel >= 0 && noiseLevel < Number.POSITIVE_INFINITY)) {
+    throw new RangeError(`the noise level must be 0 or more, not ${noiseLevel}`);
+  }
+  if (rule === 'cps' && noiseLevel > 1) {
+    throw new RangeError(`the noise level of CPS is between 0 and 1, not ${noiseLevel}`);
+  }
+  if (rule === 'sde' && noiseLevel > 0 && t === 0 && !(sigmaFloor > 0)) {
+    throw new RangeError(
+      `sigma is infinite at pure noise (time ${time}): take this step without noise, or give sigmaFloor`,
+    );
+  }
+  return assemble(doubles, spec, { t, tNext, noiseLevel, sigmaFloor }, time);
+}
+
+function onDevice(spec: StepSpec): StepCoefficients {
+  const { convention = showo2 } = spec;
+  const tensor = (value: PerSample) =>
+    value instanceof tf.Tensor
+      ? value
+      : typeof value === 'number'
+        ? tf.scalar(value)
+        : tf.tensor1d([...value]);
+  const [time, timeNext, noiseLevel] = [spec.t, spec.tNext, spec.noiseLevel].map(tensor) as tf.Tensor[];
+  const span = convention.dataTime - convention.noiseTime;
+  const data = (value: tf.Tensor) => tf.div(tf.sub(value, convention.noiseTime), span);
+  const sigmaFloor = tf.scalar(spec.sigmaFloor === undefined ? 0 : toDataTime(spec.sigmaFloor, convention));
+  const input = { t: data(time!), tNext: data(timeNext!), noiseLevel: noiseLevel!, sigmaFloor };
+  return assemble(tensors, spec, input, time!);
+}
+
+function assemble<N extends number | tf.Tensor>(
+  a: Arithmetic<N>,
+  spec: Pick<StepSpec, 'rule' | 'convention' | 'density'>,
+  input: { t: N; tNext: N; noiseLevel: N; sigmaFloor: N },
+  t: N,
+): StepCoefficients<N> {
+  const { rule = 'sde', convention = showo2, density = rule === 'cps' ? 'unnormalized' : 'gaussian' } = spec;
+  const { xDrift, velocityDrift, std } = ruleOf(rule)(a, input);
+  const [zero, one] = [a.constant(0), a.constant(1)];
+  const safe = a.ifPositive(std, std, one);
+  const gaussian = density === 'gaussian';
+  const scale = gaussian ? a.div(one, safe) : a.constant(Math.SQRT2);
+  const constant = gaussian ? a.sub(a.constant(-0.5 * Math.log(2 * Math.PI)), a.log(safe)) : zero;
+  return {
+    t,
+    xDrift,
+    velocityDrift: a.mul(a.constant(convention.velocitySign), velocityDrift),
+    std,
+    residualScale: a.ifPositive(std, scale, zero),
+    logConstant: a.ifPositive(std, constant, zero),
+    dt: a.sub(input.tNext, input.t),
+  };
+}
