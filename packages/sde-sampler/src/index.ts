@@ -4,11 +4,13 @@
  */
 export type { PerSample } from './broadcast';
 export * from './conventions';
+export { type GuidanceOptions, withGuidance } from './guidance';
 export type { SampleOptions, StepEvent } from './loops/engine';
 export { sample, sampleTrajectory } from './loops/sample';
 export { sampleAsync, sampleTrajectoryAsync } from './loops/sample-async';
 export type { Trajectory, TrajectoryOptions } from './loops/trajectory';
 export type { AsyncVelocity, Velocity, VelocityInfo } from './loops/velocity';
+export * from './policy';
 export { type BatchIds, initialNoise } from './random/initial';
 export {
   type KeyedRandom,
@@ -19,6 +21,7 @@ export {
 } from './random/noise';
 export * from './rules';
 export * from './schedules';
+export { type AdaptiveOptions, type AdaptiveResult, solveAdaptive } from './solvers/adaptive';
 export type { OdeSolver } from './solvers/fixed';
 export {
   coefficientNames,

@@ -15,3 +15,10 @@ export {
   stepsOf,
   uniformSchedule,
 } from './schedule';
+export {
+  fixedWindow,
+  type RandomWindowOptions,
+  randomWindow,
+  type SlidingWindowOptions,
+  slidingWindow,
+} from './windows';

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { along, meanOfSample } from '../broadcast';
+import { stopGradient } from '../stop-gradient';
 import { coefficientsOf, type StepCoefficients, type StepSpec } from './coefficients';
 
 /** What a step gives. Shapes as x [B, ...] unless said. */
@@ -82,15 +83,6 @@ export const sdeStep = (step: StepSpec & StepInput & { noise?: tf.Tensor }): Ste
 /** The log-probability [B] of a next sample that was drawn before: the update's path. See `logProbOfStep`. */
 export const logProbOf = (next: tf.Tensor, step: StepSpec & StepInput): tf.Tensor1D =>
   tf.tidy(() => logProbOfStep(coefficientsOf(step), { ...step, next }));
-
-/** tf has no stop-gradient of its own: a custom gradient of zero. */
-function stopGradient<T extends tf.Tensor>(x: T): T {
-  const identity = tf.customGrad((value) => ({
-    value: tf.clone(value as tf.Tensor),
-    gradFunc: (dy: tf.Tensor) => tf.zerosLike(dy),
-  }));
-  return identity(x) as T;
-}
 
 const sameShape = (a: tf.Tensor, b: tf.Tensor) =>
   a.rank === b.rank && a.shape.every((size, axis) => size === b.shape[axis]);

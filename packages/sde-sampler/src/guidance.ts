@@ -1,0 +1,70 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { type AsyncVelocity, asVelocity, type Velocity, type VelocityInfo } from './loops/velocity';
+import { stopGradient } from './stop-gradient';
+
+export interface GuidanceOptions {
+  /**
+   * Data times [from, to] (0 noise, 1 data) of the guided steps; outside, the conditional velocity alone
+   * ("guidance in a limited interval", arXiv 2404.07724). Default always.
+   */
+  interval?: readonly [number, number];
+  /** The first so many steps stand still, velocity 0 (the zero-init of CFG-Zero*, arXiv 2503.18886). Default 0. */
+  zeroInitSteps?: number;
+  /** No gradient through the unconditional velocity, as flow_grpo trains. Default false. */
+  detachUnconditional?: boolean;
+}
+
+/**
+ * Classifier-free guidance, u + scale·(c − u), of two velocities as one velocity. Scale 1 is the conditional
+ * one, and calls it alone; 0 is the unconditional one alone.
+ * @throws RangeError when the scale is negative or not finite
+ */
+export function withGuidance(
+  conditional: Velocity,
+  unconditional: Velocity,
+  scale: number,
+  options?: GuidanceOptions,
+): Velocity;
+export function withGuidance(
+  conditional: AsyncVelocity,
+  unconditional: AsyncVelocity,
+  scale: number,
+  options?: GuidanceOptions,
+): AsyncVelocity;
+export function withGuidance(
+  conditional: AsyncVelocity,
+  unconditional: AsyncVelocity,
+  scale: number,
+  options: GuidanceOptions = {},
+): AsyncVelocity {
+  const { interval: [from, to] = [0, 1], zeroInitSteps = 0, detachUnconditional = false } = options;
+  if (!(scale >= 0 && scale < Number.POSITIVE_INFINITY)) {
+    throw new RangeError(`the guidance scale must be 0 or more, not ${scale}`);
+  }
+  if (!(from >= 0 && from <= to && to <= 1)) {
+    throw new RangeError(`the guidance interval [${from}, ${to}] must lie in 0..1`);
+  }
+  return (x: tf.Tensor, t: tf.Tensor1D, info: VelocityInfo) => {
+    if (info.step < zeroInitSteps) return tf.zerosLike(x);
+    if (scale === 1 || info.progress < from || info.progress > to) return conditional(x, t, info);
+    if (scale === 0) return unconditional(x, t, info);
+    const mix = (c: Answer, u: Answer) => {
+      const [with_, without] = [asVelocity(c, x), asVelocity(u, x)];
+      const guided = tf.tidy(() => {
+        const base = detachUnconditional ? stopGradient(without) : without;
+        return tf.add(base, tf.mul(tf.sub(with_, base), scale));
+      });
+      // What asVelocity made of plain values is nobody else's.
+      if (with_ !== c) with_.dispose();
+      if (without !== u) without.dispose();
+      return guided;
+    };
+    const [c, u] = [conditional(x, t, info), unconditional(x, t, info)];
+    return isPromise(c) || isPromise(u) ? Promise.all([c, u]).then(([a, b]) => mix(a, b)) : mix(c, u);
+  };
+}
+
+type Answer = tf.Tensor | Float32Array | number[];
+
+const isPromise = (value: unknown): value is Promise<Answer> =>
+  typeof (value as PromiseLike<unknown> | undefined)?.then === 'function';
