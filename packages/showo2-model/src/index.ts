@@ -10,7 +10,21 @@ export {
   type VisionConfig,
 } from './config/config';
 export { parseShowo2Config, QWEN2_5_TOKENS, QWEN2_5_VOCABULARY, showo2ConfigJson } from './config/schema';
+export {
+  type Condition,
+  type EncodeOptions,
+  encodeHeadText,
+  encodePrompts,
+  encodeText,
+  promptTokens,
+  repeatState,
+  type TextState,
+  withHeadText,
+} from './denoise/condition';
+export { type Features, type VelocityOptions, velocity, velocityFromFeatures } from './denoise/velocity';
 export { forwardSequence, guide, type SequenceInputs, sequenceLogits, textLogits } from './forward';
+export { initParams, type ParameterSpec, parameterSpecs } from './init';
+export { LAYER_BASES, stackLayers, unstackLayers } from './layers';
 export type { Observe } from './observe';
 export { MASKED, type ModalityPositions, omniAttentionAllowed, omniAttentionMask } from './sequence/mask';
 export { tokenLogits } from './trunk/trunk';

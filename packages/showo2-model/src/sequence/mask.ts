@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 export type ModalityPositions = [offset: number, length: number][][];
 
 /** What is added to the score of a pair that must not attend: the int64 minimum as a float (upstream's choice). */
-export const MASKED = -9.223372036854775808e18;
+export const MASKED = -(2 ** 63);
 
 /**
  * Show-o2's omni-attention as allowed pairs, row = query: causal, and full inside every image block.

@@ -1,0 +1,145 @@
+import type { Params } from '@flow-grpo/nn';
+import { scaledDotProductAttention } from '@flow-grpo/tfjs-backend-xla';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Showo2Config } from '../config/config';
+import { headBlock } from '../head/block';
+import { headInput, headRotary } from '../head/head';
+import { LAYER_BASES, type LayerKv, runLayers } from '../layers';
+import { trunkLayer } from '../trunk/layer';
+import { embedTokens, trunkNorm, trunkRotary } from '../trunk/trunk';
+
+/**
+ * Text before an image block, run through the trunk once: it is causal and sees neither latents nor time, so its keys and
+ * values serve every denoising step. Every tensor's first axis is the prompt.
+ */
+export interface TextState {
+  /** int32 [B, T], right-padded. */
+  tokens: tf.Tensor;
+  /** int32 [B]: [bos] text [boi], without padding. */
+  lengths: tf.Tensor;
+  /** [B, layers, T, kvHeads, headDim] of the trunk, after the rotary embedding. */
+  keys: tf.Tensor;
+  values: tf.Tensor;
+  /** What the head reads at the text's places, [B, T, head width]. */
+  hidden: tf.Tensor;
+  /** The same as keys and values in the head; absent where the head trains and they must follow its weights. */
+  headKeys?: tf.Tensor;
+  headValues?: tf.Tensor;
+}
+
+/** The prompts, and the unconditional prompt (computed once, repeated to as many rows). */
+export interface Condition {
+  prompt: TextState;
+  unconditional: TextState;
+}
+
+const causalKv = (made: { kv?: LayerKv }) => (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) => {
+  made.kv = { keys: k, values: v };
+  return scaledDotProductAttention(q, k, v, { causal: true });
+};
+
+/** Runs text [B, T] (int32) of the given lengths [B] through the trunk. Differentiable, and works inside jit. */
+export function encodeText(
+  params: Params,
+  config: Showo2Config,
+  tokens: tf.Tensor,
+  lengths: tf.Tensor,
+): TextState {
+  const rotary = trunkRotary(config.trunk, tf.range(0, tokens.shape[1]!));
+  const { x, kv } = runLayers(
+    params,
+    LAYER_BASES.trunk,
+    config.trunk.layers,
+    embedTokens(params, tokens),
+    (p, prefix, y) => {
+      const made: { kv?: LayerKv } = {};
+      return [trunkLayer(p, prefix, config.trunk, y, rotary, causalKv(made)), made.kv];
+    },
+  );
+  const hidden = headInput(params, config, trunkNorm(params, config, x));
+  return { tokens, lengths, keys: kv!.keys, values: kv!.values, hidden };
+}
+
+/** The text's keys and values in the head, [B, layers, T, kvHeads, headDim]. Differentiable in the head's weights. */
+export function encodeHeadText(params: Params, config: Showo2Config, hidden: tf.Tensor): LayerKv {
+  const rotary = headRotary(config.head, tf.range(0, hidden.shape[1]!));
+  const { kv } = runLayers(params, LAYER_BASES.head, config.head.layers, hidden, (p, prefix, y) => {
+    const made: { kv?: LayerKv } = {};
+    return [headBlock(p, prefix, config.head, y, rotary, causalKv(made)), made.kv];
+  });
+  return kv!;
+}
+
+/** `state` with the head's text path computed now, to be used while the head's weights stay as they are. */
+export function withHeadText(params: Params, config: Showo2Config, state: TextState): TextState {
+  const { keys, values } = encodeHeadText(params, config, state.hidden);
+  return { ...state, headKeys: keys, headValues: values };
+}
+
+/** Repeats a state of one row to `rows` rows; one that has them already is returned as it is. */
+export function repeatState(state: TextState, rows: number): TextState {
+  if (state.tokens.shape[0] === rows) return state;
+  return Object.fromEntries(
+    Object.entries(state).map(([name, x]) => [name, repeatRows(x as tf.Tensor, rows)]),
+  ) as unknown as TextState;
+}
+
+/** Repeats the single row of x [1, ...]. */
+export function repeatRows(x: tf.Tensor, rows: number): tf.Tensor {
+  if (x.shape[0] === rows) return x;
+  if (x.shape[0] !== 1) throw new Error(`A condition of ${x.shape[0]} rows cannot serve ${rows} latents.`);
+  return tf.tile(x, [rows, ...x.shape.slice(1).map(() => 1)]);
+}
+
+export interface EncodeOptions {
+  /** Text ids of the unconditional prompt; empty by default, as upstream. */
+  negative?: number[];
+  /** Text tokens to pad to, so that the compiled shape stays; the longest prompt by default. */
+  padTo?: number;
+  /** Also computes the head's text path (for sampling with fixed weights). */
+  head?: boolean;
+}
+
+/** Token rows [bos] text [boi] of prompts given as text ids, cut to the configured length and right-padded. */
+export function promptTokens(config: Showo2Config, prompts: number[][], padTo?: number) {
+  const rows = prompts.map((ids) => [
+    config.tokens.bos,
+    ...ids.slice(0, config.maxTextLength),
+    config.tokens.boi,
+  ]);
+  const longest = Math.max(...rows.map((row) => row.length));
+  const width = padTo === undefined ? longest : padTo + 2;
+  if (width < longest) throw new Error(`padTo is ${padTo}, but a prompt has ${longest - 2} text tokens.`);
+  const flat = rows.flatMap((row) => [
+    ...row,
+    ...new Array<number>(width - row.length).fill(config.tokens.pad),
+  ]);
+  return {
+    tokens: tf.tensor2d(flat, [rows.length, width], 'int32'),
+    lengths: tf.tensor1d(
+      rows.map((row) => row.length),
+      'int32',
+    ),
+  };
+}
+
+/** Prompts given as text ids (without special tokens) to what the denoiser attends to. */
+export function encodePrompts(
+  params: Params,
+  config: Showo2Config,
+  prompts: number[][],
+  options: EncodeOptions = {},
+): Condition {
+  if (prompts.length === 0) throw new Error('encodePrompts needs at least one prompt.');
+  const encode = ({ tokens, lengths }: ReturnType<typeof promptTokens>) => {
+    const state = encodeText(params, config, tokens, lengths);
+    return options.head ? withHeadText(params, config, state) : state;
+  };
+  return tf.tidy(
+    () =>
+      ({
+        prompt: encode(promptTokens(config, prompts, options.padTo)),
+        unconditional: repeatState(encode(promptTokens(config, [options.negative ?? []])), prompts.length),
+      }) as unknown as tf.TensorContainer,
+  ) as unknown as Condition;
+}

@@ -1,0 +1,110 @@
+import type { Params } from '@flow-grpo/nn';
+import { scan } from '@flow-grpo/tfjs-backend-xla';
+import * as tf from '@tensorflow/tfjs-core';
+
+/** Where repeated layers start in the parameters' names. */
+export const LAYER_BASES = {
+  trunk: 'showo.model.layers.',
+  vision: 'und_trans.layers.',
+  head: 'diffusion_head_a.',
+} as const;
+
+/**
+ * Replaces the weights of the layers under `base` by one tensor a name, `base*.name` [layers, ...]. A model whose layers
+ * are stacked runs them under `scan`: one layer is compiled, however many there are. The other entries stay.
+ */
+export function stackLayers(params: Params, base: string): Params {
+  const layers: Record<string, tf.Tensor[]> = {};
+  const out: Params = {};
+  for (const [name, tensor] of Object.entries(params)) {
+    const [, index, rest] = (name.startsWith(base) && /^(\d+)\.(.*)$/.exec(name.slice(base.length))) || [];
+    if (index === undefined) out[name] = tensor;
+    else {
+      layers[rest!] ??= [];
+      layers[rest!]![Number(index)] = tensor;
+    }
+  }
+  for (const [rest, tensors] of Object.entries(layers)) out[`${base}*.${rest}`] = tf.stack(tensors);
+  return out;
+}
+
+/** The inverse of `stackLayers`: upstream's names again. */
+export function unstackLayers(params: Params, base: string): Params {
+  const out: Params = {};
+  for (const [name, tensor] of Object.entries(params)) {
+    if (!name.startsWith(`${base}*.`)) out[name] = tensor;
+    else
+      tf.unstack(tensor).forEach((layer, i) => {
+        out[`${base}${i}.${name.slice(base.length + 2)}`] = layer;
+      });
+  }
+  return out;
+}
+
+/** Keys and values a layer computed or reads, [B, T, K, D]. */
+export interface LayerKv {
+  keys: tf.Tensor;
+  values: tf.Tensor;
+}
+
+type LayerBody = (params: Params, prefix: string, x: tf.Tensor, given?: LayerKv) => [tf.Tensor, LayerKv?];
+
+/**
+ * Runs `count` layers over `x`: a loop, or a scan when `params` holds them stacked. `given` and the returned keys and
+ * values are [B, layers, T, K, D].
+ */
+export function runLayers(
+  params: Params,
+  base: string,
+  count: number,
+  x: tf.Tensor,
+  body: LayerBody,
+  given?: LayerKv,
+): { x: tf.Tensor; kv?: LayerKv } {
+  const star = `${base}*.`;
+  const stacked = Object.keys(params).filter((name) => name.startsWith(star));
+  if (stacked.length > 0) {
+    const swap = (y: tf.Tensor) => tf.transpose(y, [1, 0, 2, 3, 4]);
+    const weights = Object.fromEntries(stacked.map((name) => [name.slice(star.length), params[name]!]));
+    const xs = { weights, given: given ? { keys: swap(given.keys), values: swap(given.values) } : null };
+    const [last, kv] = scan(
+      (carry: tf.Tensor, layer: typeof xs): [tf.Tensor, LayerKv | null] => {
+        const [next, own] = body(layer.weights, '', carry, layer.given ?? undefined);
+        return [next, own ?? null];
+      },
+      x,
+      xs,
+      { length: count },
+    );
+    return { x: last, ...(kv && { kv: { keys: swap(kv.keys), values: swap(kv.values) } }) };
+  }
+  // Slices, not tf.unstack: its gradient fails for a single layer in tfjs 4.22.
+  const layerOf = (y: tf.Tensor, i: number) =>
+    tf.squeeze(tf.slice(y, [0, i, 0, 0, 0], [-1, 1, -1, -1, -1]), [1]);
+  const made: LayerKv[] = [];
+  let carry = x;
+  for (let i = 0; i < count; i++) {
+    const [next, own] = body(
+      params,
+      `${base}${i}.`,
+      carry,
+      given && { keys: layerOf(given.keys, i), values: layerOf(given.values, i) },
+    );
+    carry = next;
+    if (own) made.push(own);
+  }
+  if (made.length === 0) return { x: carry };
+  return {
+    x: carry,
+    kv: {
+      keys: tf.stack(
+        made.map((m) => m.keys),
+        1,
+      ),
+      values: tf.stack(
+        made.map((m) => m.values),
+        1,
+      ),
+    },
+  };
+}

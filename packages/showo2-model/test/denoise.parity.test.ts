@@ -1,0 +1,173 @@
+import { expectClose, fixtureCases, maxAbs, numbers } from '@flow-grpo/test-support';
+import * as tf from '@tensorflow/tfjs-core';
+import { describe, expect, it } from 'vitest';
+import {
+  type Condition,
+  encodePrompts,
+  forwardSequence,
+  guide,
+  initParams,
+  LAYER_BASES,
+  omniAttentionMask,
+  parameterSpecs,
+  stackLayers,
+  unstackLayers,
+  velocity,
+  velocityFromFeatures,
+} from '../src/index';
+import { channelsFirst, channelsLast, loadCase, toPositions, toTensor } from './case';
+
+const relative = (actual: tf.Tensor, expected: ArrayLike<number>, label: string, tolerance = 1e-5) =>
+  expectClose(actual.dataSync(), expected, tolerance * Math.max(maxAbs(expected), 1e-3), label);
+
+describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
+  const { json, config: read, params, read: file } = loadCase(dir);
+  const config = { ...read, maxTextLength: 1000 };
+  const given = file('inputs.safetensors');
+  const positions = toPositions(given.modality_positions!);
+  const tokens = toTensor(given.text_tokens!);
+  const rows = tokens.arraySync() as number[][];
+  const B = rows.length / 2;
+  const prompts = rows.slice(0, B).map((row, i) => row.slice(1, positions[i]![0]![0] - 1));
+  const x = channelsLast(toTensor(given.latents!));
+  const t = toTensor(given.t!);
+  const half = (y: tf.Tensor) => tf.split(y, 2)[0] as tf.Tensor;
+  const scale = json.config.guidance_scale;
+  const plain = (p = params) => {
+    const { velocity: v } = forwardSequence(p, config, { tokens, positions, latents: x, t });
+    return tf.split(v, 2) as [tf.Tensor, tf.Tensor];
+  };
+  const [c, u] = plain();
+  const guided = guide(c, u, scale).dataSync();
+
+  it('reads the same token layout from the prompts', () => {
+    expect(rows[0]![0]).toBe(config.tokens.bos);
+    expect(rows[0]![positions[0]![0]![0] - 1]).toBe(config.tokens.boi);
+  });
+
+  it.each([undefined, 17])('equals the plain forward with text padded to %s', (padTo) => {
+    const condition = encodePrompts(params, config, prompts, { padTo });
+    const fast = velocity(params, config, half(x), half(t), condition, { guidanceScale: scale });
+    relative(fast.velocity, guided, 'guided velocity');
+    const expected = numbers(file('outputs.safetensors').v_cfg!).slice(0, guided.length);
+    expectClose(channelsFirst(fast.velocity).dataSync(), expected, 1e-4, 'v_cfg');
+    const single = velocity(params, config, half(x), half(t), condition, { guidanceScale: 0 });
+    relative(single.velocity, c.dataSync(), 'conditional velocity');
+    const detached = { guidanceScale: scale, detachUnconditional: true };
+    relative(
+      velocity(params, config, half(x), half(t), condition, detached).velocity,
+      guided,
+      'split branches',
+    );
+  });
+
+  it('equals it from kept features, with the text of the head cached or not', () => {
+    for (const head of [false, true]) {
+      const condition = encodePrompts(params, config, prompts, { head });
+      const options = { guidanceScale: scale };
+      const { features } = velocity(params, config, half(x), half(t), condition, options);
+      const again = velocityFromFeatures(
+        params,
+        config,
+        features,
+        half(t),
+        condition,
+        half(x).shape,
+        options,
+      );
+      relative(again, guided, 'velocity from features');
+    }
+  });
+
+  it('runs one prompt for many rows, once', () => {
+    const condition = encodePrompts(params, config, [prompts[0]!]);
+    const many = tf.concat([half(x), tf.mul(half(x), 0.5)]);
+    const times = tf.fill([many.shape[0]!], 0.3);
+    const all = velocity(params, config, many, times, condition, { guidanceScale: scale }).velocity;
+    const last = tf.slice(many, [many.shape[0]! - 1, 0, 0, 0]);
+    const one = velocity(params, config, last, tf.tensor1d([0.3]), condition, {
+      guidanceScale: scale,
+    }).velocity;
+    relative(tf.slice(all, [many.shape[0]! - 1, 0, 0, 0]), one.dataSync(), 'last row');
+  });
+
+  it('gives the same with stacked layers, and unstacks to what it was', () => {
+    let stacked = params;
+    for (const base of Object.values(LAYER_BASES))
+      if (base !== LAYER_BASES.vision) stacked = stackLayers(stacked, base);
+    const condition = encodePrompts(stacked, config, prompts);
+    const options = { guidanceScale: scale };
+    relative(velocity(stacked, config, half(x), half(t), condition, options).velocity, guided, 'stacked');
+    const back = unstackLayers(unstackLayers(stacked, LAYER_BASES.trunk), LAYER_BASES.head);
+    expect(Object.keys(back).sort()).toEqual(Object.keys(params).sort());
+    const name = 'diffusion_head_a.0.mlp.up_proj.weight';
+    expect(Array.from(back[name]!.dataSync())).toEqual(Array.from(params[name]!.dataSync()));
+  });
+
+  it('has the head gradients of the guided loss, from kept features', () => {
+    const outputs = file('outputs.safetensors');
+    const weight = channelsLast(toTensor(outputs.cfg_loss_weight!));
+    const expected = file('grads_head_cfg.safetensors');
+    const names = Object.keys(expected);
+    const condition: Condition = encodePrompts(params, config, prompts);
+    const options = { guidanceScale: scale };
+    const { features } = velocity(params, config, half(x), half(t), condition, options);
+    const { value, grads } = tf.valueAndGrads((...xs: tf.Tensor[]) => {
+      const p = { ...params, ...Object.fromEntries(names.map((name, i) => [name, xs[i]!])) };
+      const v = velocityFromFeatures(p, config, features, half(t), condition, half(x).shape, options);
+      return tf.mean(tf.mul(v, weight)) as tf.Scalar;
+    })(names.map((name) => params[name]!));
+    expectClose(value.dataSync(), numbers(outputs.cfg_loss!), 1e-5, 'cfg_loss');
+    names.forEach((name, i) => {
+      const want = numbers(expected[name]!);
+      expectClose(grads[i]!.dataSync(), want, Math.max(1e-4 * maxAbs(want), 1e-7), name);
+    });
+  });
+
+  it('lists exactly the parameters of the checkpoint, with their shapes', () => {
+    const specs = parameterSpecs(config);
+    const tied = 'showo.lm_head.weight';
+    const names = Object.keys(params).filter((name) => name !== tied || !config.trunk.tieWordEmbeddings);
+    expect(Object.keys(specs).sort()).toEqual(names.sort());
+    for (const name of names) expect(specs[name]!.shape, name).toEqual(params[name]!.shape);
+  });
+
+  it('starts a new model with a velocity of zero, the same for the same seed', () => {
+    const fresh = initParams(config, 7);
+    const condition = encodePrompts(fresh, config, prompts);
+    const { velocity: v } = velocity(fresh, config, half(x), half(t), condition, { guidanceScale: scale });
+    expect(maxAbs(v.dataSync())).toBe(0);
+    const name = 'showo.model.embed_tokens.weight';
+    const values = fresh[name]!.dataSync() as Float32Array;
+    expect(Array.from(initParams(config, 7)[name]!.dataSync())).toEqual(Array.from(values));
+    const deviation = Math.sqrt(values.reduce((a, b) => a + b * b, 0) / values.length);
+    expect(deviation).toBeGreaterThan(0.018);
+    expect(deviation).toBeLessThan(0.022);
+  });
+});
+
+describe.each(fixtureCases('showo2-video'))('$name', ({ dir }) => {
+  it('denoises clips, with and without a given first frame', () => {
+    const { config: read, params, read: file } = loadCase(dir);
+    const given = file('inputs.safetensors');
+    const positions = toPositions(given.modality_positions!);
+    const rows = toTensor(given.text_tokens!).arraySync() as number[][];
+    const config = { ...read, maxTextLength: 1000, tokens: { ...read.tokens, boi: read.tokens.bov } };
+    const prompts = rows.map((row, i) => row.slice(1, positions[i]![0]![0] - 1));
+    const condition = encodePrompts(params, config, prompts);
+    const x = channelsLast(toTensor(given.latents!));
+    for (const firstFrameAsCondition of [false, true]) {
+      const options = { guidanceScale: 0, firstFrameAsCondition };
+      const { velocity: v } = velocity(params, config, x, toTensor(given.t!), condition, options);
+      const key = firstFrameAsCondition ? 'v_pred_first_frame_as_cond' : 'v_pred';
+      expectClose(channelsFirst(v).dataSync(), numbers(file('outputs.safetensors')[key]!), 5e-5, key);
+    }
+  });
+});
+
+describe('what the savings rest on', () => {
+  it('lets nothing after the image block be seen', () => {
+    const mask = omniAttentionMask(8, [[[2, 4]]]).dataSync();
+    for (let q = 2; q < 6; q++) for (let k = 6; k < 8; k++) expect(mask[q * 8 + k]).toBeLessThan(-1e18);
+  });
+});
