@@ -3,6 +3,7 @@
  * counter-based random numbers. Everything here works on every tfjs backend; on XLA it is compiled.
  */
 import './gradients';
+import './register';
 
 export { type Cost, type JitOptions, type Jitted, jit, type Lowered } from './jit';
 export { checkpoint } from './loops/checkpoint';
@@ -11,4 +12,7 @@ export { whileLoop } from './loops/while-loop';
 export { type AttentionOptions, scaledDotProductAttention } from './ops/attention';
 export { cast, type FloatStorage } from './ops/precision';
 export * as random from './ops/random';
+export { type Mesh, mesh, type PartitionSpec } from './parallel/sharding';
 export type { Pytree } from './pytree';
+export { compilationStats } from './runtime/executables';
+export { configure, type XlaOptions } from './runtime/settings';

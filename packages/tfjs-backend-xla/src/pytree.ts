@@ -64,6 +64,34 @@ export function unflatten(def: TreeDef, leaves: readonly tf.Tensor[]): unknown {
   return tree;
 }
 
+/** Whether a pytree has structure `def`; its tensors are appended to `tensors`. Cheaper than `flatten`. */
+export function matchTree(def: TreeDef, tree: unknown, tensors: tf.Tensor[]): boolean {
+  switch (def.kind) {
+    case 'tensor':
+      // A property test: instanceof on tfjs' Tensor runs code of its own for every leaf.
+      if (typeof tree !== 'object' || tree === null || !('dataId' in tree)) return false;
+      tensors.push(tree as tf.Tensor);
+      return true;
+    case 'static':
+      return Object.is(def.value, tree);
+    case 'array': {
+      if (!Array.isArray(tree) || tree.length !== def.items.length) return false;
+      for (let i = 0; i < tree.length; i++) if (!matchTree(def.items[i]!, tree[i], tensors)) return false;
+      return true;
+    }
+    case 'record': {
+      if (!isRecord(tree) || 'dataId' in tree) return false;
+      const keys = Object.keys(tree);
+      if (keys.length !== def.keys.length) return false;
+      for (let i = 0; i < keys.length; i++) {
+        const key = keys[i]!;
+        if (key !== def.keys[i] || !matchTree(def.items[i]!, tree[key], tensors)) return false;
+      }
+      return true;
+    }
+  }
+}
+
 /** A string equal for equal structures and static values, and only for those. */
 export function treeKey(def: TreeDef): string {
   switch (def.kind) {

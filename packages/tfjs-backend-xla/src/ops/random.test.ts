@@ -6,9 +6,21 @@ import { threefry2x32 } from './threefry';
 describe('Threefry-2x32', () => {
   // Known answers of the Random123 distribution (kat_vectors, threefry2x32 20).
   it.each([
-    [[0, 0], [0, 0], [0x6b200159, 0x99ba4efe]],
-    [[-1, -1], [-1, -1], [0x1cb996fc, 0xbb002be7]],
-    [[0x13198a2e, 0x03707344], [0x243f6a88, 0x85a308d3], [0xc4923a9c, 0x483df7a0]],
+    [
+      [0, 0],
+      [0, 0],
+      [0x6b200159, 0x99ba4efe],
+    ],
+    [
+      [-1, -1],
+      [-1, -1],
+      [0x1cb996fc, 0xbb002be7],
+    ],
+    [
+      [0x13198a2e, 0x03707344],
+      [0x243f6a88, 0x85a308d3],
+      [0xc4923a9c, 0x483df7a0],
+    ],
   ])('key %s counter %s', (key, counter, expected) => {
     const [a, b] = threefry2x32(key as [number, number], counter[0]!, counter[1]!);
     expect([a >>> 0, b >>> 0]).toEqual(expected);

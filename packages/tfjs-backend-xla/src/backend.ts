@@ -1,0 +1,218 @@
+/** Storage of tensors on XLA devices. */
+import * as tf from '@tensorflow/tfjs-core';
+import { shardBox } from './parallel/sharding';
+import { client } from './runtime/client';
+import { DeviceData, elementOf } from './runtime/data';
+import { bytesOf, valuesOf } from './runtime/host-values';
+import { byteSize, type ElementType, numElements, type Value } from './stablehlo';
+import { currentFrame, isTracing } from './trace/frame';
+
+/** Values up to this many elements stay on the host too: they become literals of programs. */
+const SMALL = 64;
+
+interface EngineInternals {
+  state: { tensorInfo: WeakMap<object, { backend: unknown }> };
+  moveData(backend: tf.KernelBackend, dataId: object): void;
+}
+
+export class XlaBackend extends tf.KernelBackend {
+  /** Data that tensors of other backends brought with them: their ids are foreign objects. */
+  private readonly foreign = new WeakMap<object, DeviceData>();
+  private count = 0;
+  private narrowed = 0;
+  private bytes = 0;
+
+  /** The data behind a dataId, fetched from another backend if it is there. */
+  find(dataId: object): DeviceData {
+    const data = dataId instanceof DeviceData ? dataId : this.foreign.get(dataId);
+    if (data && data.gone === undefined) return data;
+    const engine = tf.engine() as unknown as EngineInternals;
+    const info = engine.state.tensorInfo.get(dataId);
+    if (info && info.backend !== this) {
+      engine.moveData(this, dataId);
+      return this.find(dataId);
+    }
+    throw new Error(`the tensor ${data?.gone ?? 'is not known to the XLA backend: it was disposed'}`);
+  }
+
+  /** Registers new data and gives it as a dataId. */
+  adopt(data: DeviceData): DeviceData {
+    this.count++;
+    this.bytes += data.byteSize;
+    if (data.element === 'bf16' || data.element === 'f16') this.narrowed += data.byteSize;
+    return data;
+  }
+
+  /** A tensor of a value in the block being traced. */
+  tracer(value: Value, dtype: tf.DataType): tf.TensorInfo {
+    const data = new DeviceData(value.shape, dtype, value.dtype);
+    data.value = value;
+    data.frame = currentFrame();
+    return { dataId: this.adopt(data), shape: [...value.shape], dtype };
+  }
+
+  override write(values: tf.BackendValues, shape: number[], dtype: tf.DataType): object {
+    const data = new DeviceData([...shape], dtype, elementOf(dtype) ?? 'ui8');
+    data.host = values;
+    return this.adopt(data);
+  }
+
+  override move(
+    dataId: object,
+    values: tf.BackendValues,
+    shape: number[],
+    dtype: tf.DataType,
+    refs: number,
+  ): void {
+    const data = new DeviceData([...shape], dtype, elementOf(dtype) ?? 'ui8');
+    data.host = values;
+    data.refs = refs;
+    this.foreign.set(dataId, this.adopt(data));
+  }
+
+  override refCount(dataId: object): number {
+    const data = dataId instanceof DeviceData ? dataId : this.foreign.get(dataId);
+    return data?.refs ?? 0;
+  }
+
+  override incRef(dataId: object): void {
+    const data = this.find(dataId);
+    if (data.value) {
+      throw new Error(
+        'tf.variable and variable.assign inside a jitted function: return the new value and assign it outside',
+      );
+    }
+    data.refs++;
+  }
+
+  override disposeData(dataId: object, force = false): boolean {
+    const data = dataId instanceof DeviceData ? dataId : this.foreign.get(dataId);
+    if (!data || data.refs <= 0) return true;
+    data.refs = force ? 0 : data.refs - 1;
+    if (data.refs > 0) return false;
+    this.count--;
+    this.bytes -= data.byteSize;
+    if (data.element === 'bf16' || data.element === 'f16') this.narrowed -= data.byteSize;
+    if (data.holders === 0) data.release('has been disposed');
+    this.foreign.delete(dataId);
+    return true;
+  }
+
+  override numDataIds(): number {
+    return this.count;
+  }
+
+  override readSync(dataId: object): tf.BackendValues {
+    const data = this.readable(dataId);
+    if (data.host) return data.host;
+    return valuesOf(this.rawSync(data), data);
+  }
+
+  override async read(dataId: object): Promise<tf.BackendValues> {
+    const data = this.readable(dataId);
+    if (data.host) return data.host;
+    return valuesOf(await this.raw(data), data);
+  }
+
+  /** The stored bytes, row-major; bf16 stays bf16. */
+  async raw(data: DeviceData): Promise<Uint8Array> {
+    if (!data.buffers) return bytesOf(data);
+    if (!data.sharding) return data.buffers[0]!.toHost();
+    const shards = await Promise.all(data.buffers.map((buffer) => buffer.toHost()));
+    return assemble(data, shards);
+  }
+
+  private rawSync(data: DeviceData): Uint8Array {
+    if (!data.buffers) return bytesOf(data);
+    if (!data.sharding) return data.buffers[0]!.toHostSync();
+    return assemble(
+      data,
+      data.buffers.map((buffer) => buffer.toHostSync()),
+    );
+  }
+
+  private readable(dataId: object): DeviceData {
+    const data = this.find(dataId);
+    if (data.value) {
+      throw new Error(
+        'reading the values of a tensor inside a jitted function: they are not known while it is compiled; return the tensor and read it outside',
+      );
+    }
+    return data;
+  }
+
+  /** The data as one buffer on the first device, uploaded when it is needed the first time. */
+  buffer(data: DeviceData): NonNullable<DeviceData['buffers']>[number] {
+    if (!data.buffers) {
+      data.buffers = [client().bufferFromHost(bytesOf(data), data.element, data.shape)];
+      if (numElements(data.shape) > SMALL) data.host = undefined;
+    }
+    return data.buffers[0]!;
+  }
+
+  override memory(): { unreliable: boolean } {
+    const { bytes, narrowed } = this;
+    // The engine counts 4 bytes a float32; what low precision saves is taken off where the engine writes its sum.
+    let counted = 0;
+    return {
+      unreliable: false,
+      get numBytes() {
+        return counted - narrowed;
+      },
+      set numBytes(value: number) {
+        counted = value;
+      },
+      numBytesInXla: bytes,
+    } as { unreliable: boolean };
+  }
+
+  override floatPrecision(): 16 | 32 {
+    return 32;
+  }
+
+  override epsilon(): number {
+    return 1e-7;
+  }
+
+  override async time(query: () => void): Promise<tf.BackendTimingInfo> {
+    const start = performance.now();
+    query();
+    return { kernelMs: performance.now() - start };
+  }
+
+  override timerAvailable(): boolean {
+    return true;
+  }
+
+  override dispose(): void {
+    if (isTracing()) throw new Error('the XLA backend cannot be removed inside a jitted function');
+  }
+}
+
+/** Shards put together; a replicated axis is taken from the first device that has it. */
+function assemble(data: DeviceData, shards: readonly Uint8Array[]): Uint8Array {
+  const { shape, sharding, element } = data;
+  const width = byteSize(element as ElementType);
+  const whole = new Uint8Array(data.byteSize);
+  const strides = shape.map((_, i) => numElements(shape.slice(i + 1)) * width);
+  shards.forEach((shard, device) => {
+    const box = shardBox(sharding!, shape, device);
+    let at = 0;
+    const copy = (axis: number, offset: number): void => {
+      const rest = box
+        .slice(axis)
+        .every(([start, extent], i) => i === 0 || (start === 0 && extent === shape[axis + i]));
+      if (axis === shape.length || rest) {
+        const length = axis === shape.length ? width : box[axis]![1] * strides[axis]!;
+        const start = axis === shape.length ? offset : offset + box[axis]![0] * strides[axis]!;
+        whole.set(shard.subarray(at, at + length), start);
+        at += length;
+        return;
+      }
+      const [start, extent] = box[axis]!;
+      for (let i = start; i < start + extent; i++) copy(axis + 1, offset + i * strides[axis]!);
+    };
+    copy(0, 0);
+  });
+  return whole;
+}

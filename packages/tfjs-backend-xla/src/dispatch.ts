@@ -1,0 +1,167 @@
+/** Runs kernels: appended to the program being traced, or each as a small program of its own. */
+import type { PjrtExecutable } from '@flow-grpo/pjrt';
+import * as tf from '@tensorflow/tfjs-core';
+import { BACKEND } from './active';
+import type { XlaBackend } from './backend';
+import type { Attrs, Lowering } from './kernels/kernel';
+import { outputSharding, placeInputs, programSharding } from './parallel/placement';
+import { type Mesh, type Sharding, shardingKey } from './parallel/sharding';
+import { DeviceData, dtypeOf } from './runtime/data';
+import { executable } from './runtime/executables';
+import type { ElementType, Value } from './stablehlo';
+import { currentFrame, Trace } from './trace/frame';
+import { tracedValue } from './trace/values';
+
+/** The backend instance, as kernels get it. */
+export const activeBackend = (): XlaBackend => tf.backend() as XlaBackend;
+
+/** Registers a lowering as a tfjs kernel of this backend. */
+export function registerLowering(lowering: Lowering): void {
+  tf.registerKernel({
+    kernelName: lowering.kernelName,
+    backendName: BACKEND,
+    kernelFunc: ({ inputs, attrs, backend }) =>
+      runLowering(
+        lowering,
+        inputs as Record<string, tf.TensorInfo>,
+        (attrs ?? {}) as Attrs,
+        backend as XlaBackend,
+      ),
+  });
+}
+
+/** Runs a lowering as the kernel of that name. */
+export function runLowering(
+  lowering: Lowering,
+  inputs: Record<string, tf.TensorInfo>,
+  attrs: Attrs,
+  backend: XlaBackend,
+): tf.TensorInfo | tf.TensorInfo[] {
+  const present = Object.entries(inputs).filter(([, tensor]) => tensor != null);
+  if (!currentFrame()) return runEager(lowering, present, attrs, backend);
+  const values = Object.fromEntries(present.map(([key, tensor]) => [key, tracedValue(tensor, backend)]));
+  const results = lowering.lower(currentFrame()!.builder, values, attrs);
+  if (Array.isArray(results)) return results.map((v: Value) => backend.tracer(v, dtypeOf(v.dtype)));
+  const value = results as Value;
+  return backend.tracer(value, dtypeOf(value.dtype));
+}
+
+interface EagerProgram {
+  readonly executable: PjrtExecutable;
+  readonly single: boolean;
+  readonly outputs: readonly { shape: readonly number[]; element: ElementType; dtype: tf.DataType }[];
+  readonly mesh: Mesh | undefined;
+  readonly shardings: readonly (Sharding | undefined)[];
+}
+
+const programs = new Map<string, EagerProgram>();
+
+function runEager(
+  lowering: Lowering,
+  inputs: [string, tf.TensorInfo][],
+  attrs: Attrs,
+  backend: XlaBackend,
+): tf.TensorInfo | tf.TensorInfo[] {
+  let key = lowering.kernelName;
+  const data: DeviceData[] = [];
+  for (const [name, tensor] of inputs) {
+    const each = backend.find(tensor.dataId);
+    if (each.value) {
+      throw new Error(
+        `${lowering.kernelName}: its input ${name} was made inside a jitted function; return it from there to use it outside`,
+      );
+    }
+    if (each.dtype === 'string') throw new Error(`${lowering.kernelName} does not take string tensors`);
+    data.push(each);
+    key += `|${name}:${each.element}[${tensor.shape}]`;
+    if (each.shape.length !== tensor.shape.length || each.shape.some((d, i) => d !== tensor.shape[i])) {
+      key += `<[${each.shape}]`;
+    }
+    if (each.sharding) key += `@${shardingKey(each.sharding)}`;
+  }
+  key += `|${attributeKey(attrs)}`;
+  let program = programs.get(key);
+  if (!program) {
+    program = compileEager(lowering, inputs, data, attrs);
+    programs.set(key, program);
+  }
+  const { mesh, outputs, shardings } = program;
+  const args = placeInputs(data, mesh, backend);
+  const rows = run(program.executable, args, lowering.kernelName);
+  const infos = outputs.map(({ shape, element, dtype }, i) => {
+    const result = new DeviceData(shape, dtype, element);
+    result.buffers = rows.map((row) => row[i]!);
+    result.sharding = shardings[i];
+    return { dataId: backend.adopt(result), shape: [...shape], dtype };
+  });
+  return program.single ? infos[0]! : infos;
+}
+
+/** Executes, with the operation's name in what XLA has to complain about. */
+export function run(
+  program: PjrtExecutable,
+  args: Parameters<PjrtExecutable['execute']>[0],
+  name: string,
+): ReturnType<PjrtExecutable['execute']> {
+  try {
+    return program.execute(args);
+  } catch (error) {
+    if (error instanceof Error) error.message = `${name}: ${error.message}`;
+    throw error;
+  }
+}
+
+function compileEager(
+  lowering: Lowering,
+  inputs: [string, tf.TensorInfo][],
+  data: readonly DeviceData[],
+  attrs: Attrs,
+): EagerProgram {
+  const trace = new Trace(lowering.kernelName);
+  const { builder } = trace.root;
+  const args = data.map((each) => trace.argument(each.shape, each.element));
+  const values = Object.fromEntries(
+    inputs.map(([name, { shape }], i) => {
+      const value = args[i]!;
+      const same = shape.length === value.shape.length && shape.every((d, j) => d === value.shape[j]);
+      return [name, same ? value : builder.reshape(value, shape)];
+    }),
+  );
+  const lowered = lowering.lower(builder, values, attrs);
+  const single = !Array.isArray(lowered);
+  const results = (single ? [lowered] : lowered) as readonly Value[];
+  programSharding(trace, args, data);
+  trace.module.finish('main', results);
+  const mesh = trace.mesh;
+  const program = executable(trace.module.toString(), lowering.kernelName, mesh?.size ?? 1);
+  return {
+    executable: program,
+    single,
+    mesh,
+    outputs: results.map(({ shape, dtype }) => ({ shape, element: dtype, dtype: dtypeOf(dtype) })),
+    shardings: results.map((value, i) => outputSharding(value, i, program, mesh)),
+  };
+}
+
+/** Equal for equal attributes; unlike JSON it keeps NaN, infinities and −0 apart. */
+function attributeKey(value: unknown): string {
+  switch (typeof value) {
+    case 'number':
+      return Object.is(value, -0) ? '-0' : `${value}`;
+    case 'string':
+      return JSON.stringify(value);
+    case 'object': {
+      if (value === null) return 'null';
+      if (Array.isArray(value) || ArrayBuffer.isView(value)) {
+        let text = '[';
+        for (const item of value as unknown as Iterable<unknown>) text += `${attributeKey(item)},`;
+        return `${text}]`;
+      }
+      let text = '{';
+      for (const key in value) text += `${key}:${attributeKey((value as Record<string, unknown>)[key])},`;
+      return `${text}}`;
+    }
+    default:
+      return String(value);
+  }
+}

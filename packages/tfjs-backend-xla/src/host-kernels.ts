@@ -1,0 +1,42 @@
+/** Kernels that read their inputs and compute on the host. */
+import * as tf from '@tensorflow/tfjs-core';
+import { BACKEND } from './active';
+import type { XlaBackend } from './backend';
+import type { Attrs, HostKernel, HostTensor } from './kernels/kernel';
+
+export function registerHostKernel(kernel: HostKernel): void {
+  tf.registerKernel({
+    kernelName: kernel.kernelName,
+    backendName: BACKEND,
+    kernelFunc: ({ inputs, attrs, backend }) => run(kernel, inputs, attrs as Attrs, backend as XlaBackend),
+  });
+}
+
+function run(
+  kernel: HostKernel,
+  inputs: tf.NamedTensorInfoMap,
+  attrs: Attrs,
+  backend: XlaBackend,
+): tf.TensorInfo | tf.TensorInfo[] {
+  const read = (tensor: tf.TensorInfo): HostTensor => {
+    if (backend.find(tensor.dataId).value) {
+      throw new Error(
+        `${kernel.kernelName} cannot run inside a jitted function: the shape of its result depends on data`,
+      );
+    }
+    const values = backend.readSync(tensor.dataId) as HostTensor['values'];
+    return { shape: [...tensor.shape], dtype: tensor.dtype, values };
+  };
+  const host: Record<string, HostTensor | HostTensor[]> = {};
+  for (const [name, input] of Object.entries(inputs)) {
+    if (input == null) continue;
+    host[name] = Array.isArray(input) ? input.map(read) : read(input);
+  }
+  const results = kernel.host(host, attrs ?? {});
+  const write = ({ shape, dtype, values }: HostTensor): tf.TensorInfo => ({
+    dataId: backend.write(values as tf.BackendValues, shape, dtype),
+    shape,
+    dtype,
+  });
+  return Array.isArray(results) ? results.map(write) : write(results);
+}

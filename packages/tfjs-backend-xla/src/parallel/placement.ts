@@ -1,0 +1,122 @@
+/** Arguments and results of partitioned programs. */
+import type { PjrtBuffer, PjrtExecutable } from '@flow-grpo/pjrt';
+import type { XlaBackend } from '../backend';
+import { client } from '../runtime/client';
+import type { DeviceData } from '../runtime/data';
+import { byteSize, numElements, sameShape, type Value } from '../stablehlo';
+import type { Trace } from '../trace/frame';
+import { localShape, type Mesh, type Sharding, shardBox, shardingText } from './sharding';
+
+const MESH = 'mesh';
+
+/** Declares the mesh of the arguments' data, if any, and how each argument lies on it. */
+export function programSharding(
+  trace: Trace,
+  args: readonly Value[],
+  data: readonly (DeviceData | undefined)[],
+): void {
+  for (const each of data) if (each?.sharding) trace.useMesh(each.sharding.mesh);
+  const { mesh, module } = trace;
+  if (!mesh) return;
+  module.mesh(MESH, mesh.axes);
+  module.setAttribute('mhlo.num_partitions', `${mesh.size} : i32`);
+  module.setAttribute('mhlo.num_replicas', '1 : i32');
+  args.forEach((arg, i) => {
+    const sharding = data[i]?.sharding ?? replicated(mesh, arg.shape);
+    trace.setAttributes(arg, shardingAttribute(sharding));
+  });
+}
+
+export const shardingAttribute = (sharding: Sharding): Record<string, string> => ({
+  'sdy.sharding': `#sdy.sharding${shardingText(sharding)}`,
+});
+
+export const replicated = (mesh: Mesh, shape: readonly number[]): Sharding => ({
+  mesh,
+  spec: shape.map(() => []),
+});
+
+/** The argument lists, one a device; tensors on one device are copied to all of a mesh. */
+export function placeInputs(
+  data: readonly DeviceData[],
+  mesh: Mesh | undefined,
+  backend: XlaBackend,
+): PjrtBuffer[][] {
+  if (!mesh) return [data.map((each) => each.buffers?.[0] ?? backend.buffer(each))];
+  const rows: PjrtBuffer[][] = Array.from({ length: mesh.size }, () => []);
+  for (const each of data) {
+    const buffers = each.sharding ? each.buffers! : spread(each, mesh, backend);
+    buffers.forEach((buffer, device) => {
+      rows[device]!.push(buffer);
+    });
+  }
+  return rows;
+}
+
+/** The tensor on every device of the mesh; copies are kept with it. */
+function spread(data: DeviceData, mesh: Mesh, backend: XlaBackend): readonly PjrtBuffer[] {
+  const first = backend.buffer(data);
+  if (data.copies?.length !== mesh.size - 1) {
+    for (const copy of data.copies ?? []) copy.dispose();
+    const { devices } = client();
+    data.copies = devices.slice(1, mesh.size).map((device) => first.copyToDevice(device));
+  }
+  return [first, ...data.copies];
+}
+
+/** Buffers of host or single-device data laid out by a sharding. */
+export function scatter(bytes: Uint8Array, data: DeviceData, sharding: Sharding): PjrtBuffer[] {
+  const { shape, element } = data;
+  const width = byteSize(element);
+  const strides = shape.map((_, i) => numElements(shape.slice(i + 1)) * width);
+  return Array.from({ length: sharding.mesh.size }, (_, device) => {
+    const box = shardBox(sharding, shape, device);
+    const local = box.map(([, extent]) => extent);
+    const part = new Uint8Array(numElements(local) * width);
+    let at = 0;
+    const copy = (axis: number, offset: number): void => {
+      if (axis >= shape.length - 1) {
+        const [start, extent] = box[axis] ?? [0, 1];
+        const from = offset + start * (strides[axis] ?? width);
+        const length = extent * width;
+        part.set(bytes.subarray(from, from + length), at);
+        at += length;
+        return;
+      }
+      const [start, extent] = box[axis]!;
+      for (let i = start; i < start + extent; i++) copy(axis + 1, offset + i * strides[axis]!);
+    };
+    copy(0, 0);
+    return client().bufferFromHost(part, element, local, client().devices[device]);
+  });
+}
+
+/** How XLA chose to lay out result `i`, told by the shape of its shards. */
+export function outputSharding(
+  value: { readonly shape: readonly number[] },
+  i: number,
+  program: PjrtExecutable,
+  mesh: Mesh | undefined,
+): Sharding | undefined {
+  if (!mesh) return undefined;
+  const local = program.signature.results[i]!.dims;
+  if (sameShape(local, value.shape)) return replicated(mesh, value.shape);
+  const candidates = layouts(mesh, value.shape, local);
+  if (candidates.length === 1) return candidates[0]!;
+  throw new Error(
+    `result ${i} of shape [${value.shape}] comes in shards of [${local}], which fits ${candidates.length} layouts on ${mesh.key}: fix it with shard(x, mesh, spec) inside the function`,
+  );
+}
+
+/** Every assignment of mesh axes to tensor axes that gives shards of this shape. */
+function layouts(mesh: Mesh, shape: readonly number[], local: readonly number[]): Sharding[] {
+  const names = Object.keys(mesh.axes).filter((name) => mesh.axes[name]! > 1);
+  let found: string[][][] = [shape.map(() => [])];
+  for (const name of names) {
+    found = found.flatMap((spec) => [
+      spec,
+      ...shape.map((_, axis) => spec.map((entry, i) => (i === axis ? [...entry, name] : entry))),
+    ]);
+  }
+  return found.map((spec) => ({ mesh, spec })).filter((each) => sameShape(localShape(each, shape), local));
+}

@@ -1,0 +1,19 @@
+/** Makes the backend known to tfjs; nothing native is loaded before it is chosen. */
+import * as tf from '@tensorflow/tfjs-core';
+import { BACKEND } from './active';
+import { startClient } from './runtime/client';
+
+tf.registerBackend(
+  BACKEND,
+  async () => {
+    const [{ XlaBackend }, { registerKernels }] = await Promise.all([
+      import('./backend'),
+      import('./register-kernels'),
+      startClient(),
+    ]);
+    registerKernels();
+    return new XlaBackend();
+  },
+  // Below tfjs' own backends: nobody gets XLA without asking for it.
+  0,
+);

@@ -1,0 +1,45 @@
+/** What may be chosen before the backend starts. */
+import type { NamedValue } from '@flow-grpo/pjrt';
+
+export interface XlaOptions {
+  /** Path of a PJRT plugin library. Default: pjrt's own discovery. */
+  plugin?: string;
+  /** Which kind of plugin to look for. Default: CUDA where there is a GPU and its plugin, else CPU. */
+  platform?: 'cpu' | 'cuda';
+  /** Number of devices to make on the CPU plugin; on others the plugin decides. Default 1. */
+  cpuDevices?: number;
+  /** Further options of the plugin's client, such as `memory_fraction` on CUDA. */
+  clientOptions?: Readonly<Record<string, NamedValue>>;
+  /**
+   * Folder of compiled programs kept between runs, or false for none. Default: `FLOW_GRPO_XLA_CACHE` (a folder, or
+   * `off`), else `flow-grpo/xla` in the user's cache folder.
+   */
+  compilationCache?: string | false;
+  /** XLA debug options for every compilation, without dashes: `{ xla_gpu_enable_triton_gemm: false }`. */
+  debugOptions?: Readonly<Record<string, string | number | bigint | boolean>>;
+  /** Free device memory of tensors that were collected undisposed. Default: when NODE_ENV is `development`. */
+  finalizeLeaks?: boolean;
+}
+
+let settings: XlaOptions = {};
+let inUse = false;
+
+/**
+ * Sets options of the backend, before `tf.setBackend('xla')`; options of an earlier call stay unless named again.
+ *
+ * @throws once XLA runs in this process: its devices are made when it starts.
+ */
+export function configure(options: XlaOptions): void {
+  const { cpuDevices } = options;
+  if (cpuDevices !== undefined && !(Number.isInteger(cpuDevices) && cpuDevices >= 1)) {
+    throw new Error(`configure: cpuDevices must be a positive integer, not ${cpuDevices}`);
+  }
+  if (inUse) throw new Error("configure: XLA is already running; call it before tf.setBackend('xla')");
+  settings = { ...settings, ...options };
+}
+
+/** The options as they are now; `start` freezes them. */
+export function currentSettings(start = false): XlaOptions {
+  inUse ||= start;
+  return settings;
+}

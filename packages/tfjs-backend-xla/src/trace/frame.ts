@@ -1,0 +1,137 @@
+/** A program being traced, and the blocks inside it. */
+import * as tf from '@tensorflow/tfjs-core';
+import type { Mesh } from '../parallel/sharding';
+import type { DeviceData } from '../runtime/data';
+import { type Attributes, type Builder, type ElementType, Module, type Value } from '../stablehlo';
+
+/** One block: the function itself, or the body of a loop. */
+export interface Frame {
+  readonly trace: Trace;
+  readonly builder: Builder;
+  readonly parent: Frame | undefined;
+  /** Constants made in this block, by their text. */
+  readonly literals: Map<string, Value>;
+  /** Called with tensors from outside the block when an operation in it reads them. */
+  readonly onOuter?: ((tensor: tf.Tensor) => void) | undefined;
+  /** Set while the block is one that runs per device. */
+  readonly manualMesh?: Mesh | undefined;
+}
+
+/** A tensor from outside the traced function; a variable is read anew at each call. */
+export type Capture = { readonly data: DeviceData } | { readonly variable: tf.Variable };
+
+type MutableArgument = Value & { attributes?: Attributes };
+
+/** The module under construction; its arguments grow as tensors are captured. */
+export class Trace {
+  readonly module: Module;
+  readonly root: Frame;
+  readonly captures: Capture[] = [];
+  /** The mesh of the sharded tensors met so far. */
+  mesh: Mesh | undefined;
+  private readonly args: MutableArgument[];
+  private readonly captured = new Map<object, Value>();
+
+  constructor(readonly name: string) {
+    this.module = new Module(name.replace(/^[^A-Za-z_]|[^\w]/g, '_') || 'program');
+    const { builder, args } = this.module.func('main', []);
+    this.args = args;
+    this.root = { trace: this, builder, parent: undefined, literals: new Map() };
+  }
+
+  /** Adds an argument to the function. */
+  argument(shape: readonly number[], dtype: ElementType): Value {
+    const value: MutableArgument = { id: `%arg${this.args.length}`, shape: [...shape], dtype };
+    this.args.push(value);
+    return value;
+  }
+
+  /** Arguments and captured tensors, in order. */
+  get parameters(): readonly Value[] {
+    return this.args;
+  }
+
+  setAttributes(argument: Value, attributes: Attributes): void {
+    const mutable = argument as MutableArgument;
+    mutable.attributes = { ...mutable.attributes, ...attributes };
+  }
+
+  /** The parameter that stands for a captured tensor, added once. */
+  capture(source: Capture, data: DeviceData): Value {
+    const identity = 'data' in source ? source.data : source.variable;
+    let value = this.captured.get(identity);
+    if (!value) {
+      value = this.argument(data.shape, data.element);
+      this.captured.set(identity, value);
+      this.captures.push(source);
+    }
+    return value;
+  }
+
+  /** Remembers the mesh; a program has one. */
+  useMesh(mesh: Mesh): void {
+    if (this.mesh && this.mesh.key !== mesh.key) {
+      throw new Error(`${this.name}: tensors of two meshes meet (${this.mesh.key} and ${mesh.key})`);
+    }
+    this.mesh ??= mesh;
+  }
+}
+
+let frame: Frame | undefined;
+
+/** The block that operations append to now; undefined outside of tracing. */
+export const currentFrame = (): Frame | undefined => frame;
+
+/** Whether a jitted function is being traced. */
+export const isTracing = (): boolean => frame !== undefined;
+
+/** Runs `f` with operations appended to `inner`. */
+export function withFrame<T>(inner: Frame | undefined, f: () => T): T {
+  const outer = frame;
+  frame = inner;
+  try {
+    return f();
+  } finally {
+    frame = outer;
+  }
+}
+
+/** Whether a value made in `from` may be used now. */
+export function isVisible(from: Frame): boolean {
+  for (let at = frame; at; at = at.parent) if (at === from) return true;
+  return false;
+}
+
+interface EngineState {
+  activeTape: unknown;
+  gradientDepth: number;
+  kernelDepth: number;
+}
+
+/** Runs `f` as if no gradient were being recorded around it, so that it may take its own. */
+export function withFreshTape<T>(f: () => T): T {
+  const state = (tf.engine() as unknown as { state: EngineState }).state;
+  const { activeTape, gradientDepth, kernelDepth } = state;
+  state.gradientDepth = 0;
+  state.kernelDepth = 0;
+  try {
+    return f();
+  } finally {
+    Object.assign(state, { activeTape, gradientDepth, kernelDepth });
+  }
+}
+
+/** Runs `f` with host-made randomness refused: its numbers would be the same at every call of the program. */
+export function withoutHostRandomness<T>(name: string, f: () => T): T {
+  const { random } = Math;
+  Math.random = () => {
+    throw new Error(
+      `${name}: tf.randomNormal, tf.randomUniform, dropout without a seed and Math.random would be frozen into the compiled program; use random.normal(key, shape) of this package`,
+    );
+  };
+  try {
+    return f();
+  } finally {
+    Math.random = random;
+  }
+}

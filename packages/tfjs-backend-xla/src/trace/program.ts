@@ -1,0 +1,112 @@
+/** From a JavaScript function to the text of a program. */
+import * as tf from '@tensorflow/tfjs-core';
+import type { XlaBackend } from '../backend';
+import { programSharding, shardingAttribute } from '../parallel/placement';
+import type { Mesh, Sharding } from '../parallel/sharding';
+import { flatten, type TreeDef, unflatten } from '../pytree';
+import { type Attributes, type ElementType, sameShape } from '../stablehlo';
+import { type Capture, Trace, withFrame, withFreshTape, withoutHostRandomness } from './frame';
+import { tracedValue } from './values';
+
+export interface ProgramResult {
+  readonly shape: readonly number[];
+  readonly dtype: ElementType;
+  readonly tfDtype: tf.DataType;
+  /** How the function asked for it to lie on the devices; undefined leaves it to XLA. */
+  readonly sharding: Sharding | undefined;
+}
+
+export interface TracedProgram {
+  readonly text: string;
+  readonly output: TreeDef;
+  readonly results: readonly ProgramResult[];
+  /** Parameters behind the arguments. */
+  readonly captures: readonly Capture[];
+  /** Indices of argument tensors that are gone after a call. */
+  readonly donated: readonly number[];
+  readonly mesh: Mesh | undefined;
+}
+
+/** Runs `fn` once with value-less tensors like `tensors` and writes down what it computes. */
+export function traceFunction(
+  name: string,
+  fn: (...args: unknown[]) => unknown,
+  args: TreeDef,
+  tensors: readonly tf.Tensor[],
+  donated: ReadonlySet<number>,
+): TracedProgram {
+  const backend = tf.backend() as XlaBackend;
+  const trace = new Trace(name);
+  const data = tensors.map((tensor) => backend.find(tensor.dataId));
+  const parameters = data.map((each, i) => {
+    if (each.sharding) trace.useMesh(each.sharding.mesh);
+    const value = trace.argument(tensors[i]!.shape, each.element);
+    return value;
+  });
+  const traced = withFreshTape(() =>
+    withoutHostRandomness(name, () =>
+      withFrame(trace.root, () => {
+        let output: TreeDef | undefined;
+        let values: {
+          value: ReturnType<typeof tracedValue>;
+          dtype: tf.DataType;
+          sharding: Sharding | undefined;
+        }[] = [];
+        tf.tidy(() => {
+          const engine = tf.engine();
+          const inputs = parameters.map((value, i) =>
+            engine.makeTensorFromTensorInfo(backend.tracer(value, tensors[i]!.dtype)),
+          );
+          const result = fn(...(unflatten(args, inputs) as unknown[]));
+          if (result instanceof Promise) throw new Error(`${name}: a jitted function cannot be async`);
+          const flat = flatten(result, `${name}: result`);
+          output = flat.def;
+          values = flat.tensors.map((tensor) => ({
+            value: tracedValue(tensor, backend),
+            dtype: tensor.dtype,
+            sharding: backend.find(tensor.dataId).constraint,
+          }));
+        });
+        return { output: output!, values };
+      }),
+    ),
+  );
+  const results = traced.values.map(({ value, dtype, sharding }) => ({
+    shape: value.shape,
+    dtype: value.dtype,
+    tfDtype: dtype,
+    sharding,
+  }));
+  const captured = trace.captures.map((each) =>
+    'data' in each ? each.data : backend.find(each.variable.dataId),
+  );
+  const all = trace.parameters;
+  programSharding(trace, all, [...data, ...captured]);
+  const taken = new Set<number>();
+  for (const i of donated) {
+    const parameter = parameters[i]!;
+    const target = results.findIndex(
+      (each, j) => !taken.has(j) && each.dtype === parameter.dtype && sameShape(each.shape, parameter.shape),
+    );
+    if (target < 0) continue;
+    taken.add(target);
+    trace.setAttributes(parameter, { 'tf.aliasing_output': `${target} : i32` });
+  }
+  const attributes = results.map(({ sharding }): Attributes | undefined =>
+    sharding ? shardingAttribute(sharding) : undefined,
+  );
+  trace.module.finish(
+    'main',
+    traced.values.map(({ value }) => value),
+    attributes,
+  );
+  for (const each of trace.captures) if ('data' in each) each.data.holders++;
+  return {
+    text: trace.module.toString(),
+    output: traced.output,
+    results,
+    captures: trace.captures,
+    donated: [...donated],
+    mesh: trace.mesh,
+  };
+}

@@ -1,0 +1,66 @@
+/** Tensors as values of the block being traced. */
+import * as tf from '@tensorflow/tfjs-core';
+import type { XlaBackend } from '../backend';
+import type { DeviceData } from '../runtime/data';
+import { numElements, type Value } from '../stablehlo';
+import { currentFrame, type Frame, isVisible } from './frame';
+
+/** Host values of up to this many elements are written into the program; more become parameters. */
+const LITERAL_ELEMENTS = 16;
+
+/** The value of a tensor in the current block: itself, a literal, or a captured parameter. */
+export function tracedValue(tensor: tf.TensorInfo, backend: XlaBackend): Value {
+  const frame = currentFrame()!;
+  const data = backend.find(tensor.dataId);
+  if (data.frame !== frame) noteOuter(tensor, frame);
+  return valueOfData(data, tensor, frame);
+}
+
+function valueOfData(data: DeviceData, tensor: tf.TensorInfo, frame: Frame): Value {
+  if (data.value) {
+    if (!isVisible(data.frame!)) {
+      throw new Error(
+        'a tensor made inside a jitted function or loop body is used outside of it: return it instead of keeping it in a variable',
+      );
+    }
+    return reshaped(data.value, tensor, frame);
+  }
+  if (data.dtype === 'string') throw new Error('string tensors cannot be used inside a jitted function');
+  if (tensor instanceof tf.Variable) return frame.trace.capture({ variable: tensor }, data);
+  return literal(data, frame) ?? reshaped(frame.trace.capture({ data }, data), tensor, frame);
+}
+
+/** Tells every enclosing block that does not contain the tensor's definition that it reads it. */
+function noteOuter(tensor: tf.TensorInfo, frame: Frame): void {
+  if (!(tensor instanceof tf.Tensor)) return;
+  for (let at: Frame | undefined = frame; at; at = at.parent) at.onOuter?.(tensor);
+}
+
+/** Tensors may share data under another shape (tf.reshape does). */
+function reshaped(value: Value, tensor: tf.TensorInfo, frame: Frame): Value {
+  const { shape } = tensor;
+  if (shape.length === value.shape.length && shape.every((d, i) => d === value.shape[i])) return value;
+  return frame.builder.reshape(value, shape);
+}
+
+function literal(data: DeviceData, frame: Frame): Value | undefined {
+  const { host, shape, element } = data;
+  if (!host || element === 'c64') return undefined;
+  const values = host as ArrayLike<number>;
+  const count = numElements(shape);
+  if (count === 0 || values.length !== count) return undefined;
+  const first = values[0]!;
+  let uniform = true;
+  for (let i = 1; i < count && uniform; i++) uniform = Object.is(values[i], first);
+  if (!uniform && count > LITERAL_ELEMENTS) return undefined;
+  const key = `${element}[${shape}] ${uniform ? text(first) : Array.from(values, text).join()}`;
+  let value = frame.literals.get(key);
+  if (!value) {
+    const { builder } = frame;
+    value = uniform ? builder.full(shape, first, element) : builder.constant(values, shape, element);
+    frame.literals.set(key, value);
+  }
+  return value;
+}
+
+const text = (x: number): string => (Object.is(x, -0) ? '-0' : String(x));
