@@ -1,0 +1,95 @@
+/** Watches a run for the ways in which reinforcement learning of flow models is known to fail. */
+
+export interface GuardOptions {
+  readonly maxApproxKl: number;
+  readonly gradNormFactor: number;
+  readonly rewardDrop: number;
+}
+
+/** What the guard remembers; part of a checkpoint. */
+export interface GuardState {
+  readonly gradNorms: readonly number[];
+  readonly rewards: readonly number[];
+  readonly bestReward: number | null;
+  readonly bestEpoch: number;
+  readonly spread: number;
+}
+
+export interface GuardInput {
+  readonly epoch: number;
+  readonly learningRate: number;
+  readonly loss: readonly number[];
+  readonly gradNorm: readonly number[];
+  readonly approxKl: readonly number[];
+  readonly reward: number;
+  /** Standard deviation of the epoch's rewards. */
+  readonly rewardStd: number;
+}
+
+export const initialGuardState: GuardState = {
+  gradNorms: [],
+  rewards: [],
+  bestReward: null,
+  bestEpoch: 0,
+  spread: 0,
+};
+
+const NORM_MEMORY = 50;
+const NORM_MINIMUM = 10;
+const REWARD_WINDOW = 5;
+
+/**
+ * The state after an epoch, and what is wrong in words, if something is.
+ *
+ * Watched: losses and gradient norms that are not finite; a gradient norm far above the median of the last 50;
+ * a policy that moved too far in one epoch (½·mean (log ratio)²); a 5-epoch reward that fell from its best by
+ * more than `rewardDrop` standard deviations of the rewards then.
+ */
+export function watch(
+  state: GuardState,
+  input: GuardInput,
+  options: GuardOptions,
+): { state: GuardState; problem?: string } {
+  const rate = `learning rate ${input.learningRate.toPrecision(2)}`;
+  const advice = `lower training.learningRate (now ${input.learningRate.toPrecision(2)}), or raise training.beta`;
+  const at = `epoch ${input.epoch}`;
+  const bad = [...input.loss, ...input.gradNorm].find((value) => !Number.isFinite(value));
+  if (bad !== undefined) {
+    return { state, problem: `${at}: the loss or its gradient is ${bad} at ${rate}; ${advice}` };
+  }
+  const kl = Math.max(0, ...input.approxKl);
+  if (!(kl <= options.maxApproxKl)) {
+    return {
+      state,
+      problem: `${at}: one epoch moved the policy by an approximate KL of ${kl.toPrecision(3)} (limit ${options.maxApproxKl}), ratios no longer mean anything at ${rate}; ${advice}`,
+    };
+  }
+  const known = [...state.gradNorms].sort((a, b) => a - b);
+  const median = known[Math.floor(known.length / 2)] ?? 0;
+  const norm = Math.max(0, ...input.gradNorm);
+  if (known.length >= NORM_MINIMUM && median > 0 && norm > options.gradNormFactor * median) {
+    return {
+      state,
+      problem: `${at}: the gradient norm is ${norm.toPrecision(3)}, ${Math.round(norm / median)} times its median ${median.toPrecision(3)} at ${rate}; ${advice}`,
+    };
+  }
+  const rewards = [...state.rewards, input.reward].slice(-REWARD_WINDOW);
+  const smoothed = rewards.reduce((sum, value) => sum + value, 0) / rewards.length;
+  const full = rewards.length === REWARD_WINDOW;
+  const improved = full && (state.bestReward === null || smoothed > state.bestReward);
+  const next: GuardState = {
+    gradNorms: [...state.gradNorms, ...input.gradNorm].slice(-NORM_MEMORY),
+    rewards,
+    bestReward: improved ? smoothed : state.bestReward,
+    bestEpoch: improved ? input.epoch : state.bestEpoch,
+    // A policy near its optimum has little spread left; the largest seen keeps the limit meaningful.
+    spread: Math.max(state.spread, input.rewardStd),
+  };
+  if (full && next.bestReward !== null && next.bestReward - smoothed > options.rewardDrop * next.spread) {
+    return {
+      state: next,
+      problem: `${at}: the reward collapsed from ${next.bestReward.toPrecision(4)} (epoch ${next.bestEpoch}) to ${smoothed.toPrecision(4)} at ${rate}; ${advice}`,
+    };
+  }
+  return { state: next };
+}

@@ -1,0 +1,18 @@
+/**
+ * Flow-GRPO for any flow-matching model: a trainer against a small `Policy` interface, resumable to the bit, and
+ * its parts as pure functions.
+ */
+export { CheckpointStateError, listRuns, loadRun, type RunState, saveRun } from './checkpoint/checkpoint';
+export { ConfigError, configJsonSchema, defineConfig, resolveConfig } from './config/resolve';
+export { type GrpoConfig, type GrpoConfigInput, grpoConfigSchema } from './config/schema';
+export { type Evaluation, evaluator } from './evaluate';
+export { type GuardState, initialGuardState, watch } from './guard';
+export * from './maths/adamw';
+export * from './maths/advantages';
+export * from './maths/ema';
+export * from './maths/learning-rate';
+export * from './maths/loss';
+export { type GaussianFlowOptions, gaussianFlow } from './policies/gaussian-flow';
+export type { Params, Policy, Tensors, Velocity } from './policy';
+export type { PromptSource, Scorer, Scores } from './scorer';
+export { type EpochMetrics, type Progress, type TrainOptions, type TrainResult, train } from './train';

@@ -1,0 +1,164 @@
+/** An epoch's samples: rollouts dispatched one after the other, each scored while the next one runs. */
+import { jit } from '@flow-grpo/tfjs-backend-xla';
+import * as tf from '@tensorflow/tfjs-core';
+import type { GrpoConfig } from '../config/schema';
+import type { Params, Policy } from '../policy';
+import type { Scorer, Scores } from '../scorer';
+import type { EpochSamples } from '../update/objectives';
+import type { EpochPlan } from './epoch-plan';
+import { flattenTensors, joinRecords, rolloutFunction, type StepRecords } from './rollout';
+import { gatherSteps, stackSteps } from './step-tensors';
+import type { Window } from './windows';
+
+interface Example {
+  readonly prompt: string;
+  readonly metadata?: Record<string, unknown>;
+}
+
+/** Samples with their rewards. */
+export interface EpochBatch<C> extends EpochSamples {
+  readonly condition: C;
+  readonly prompts: string[];
+  readonly promptIndex: number[];
+  readonly rewards: number[];
+  readonly details: Record<string, number[]>;
+  readonly seconds: { secondsRollout: number; secondsReward: number };
+  dispose(): void;
+}
+
+export interface CollectOptions {
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (phase: 'rollout' | 'reward', done: number, total: number) => void;
+}
+
+/** Batches that may wait for their scores at a time; bounds the images held. */
+const MAX_SCORING = 2;
+
+/**
+ * The sampling half of an epoch. Samples of a prompt follow one another. Returns undefined when aborted.
+ *
+ * @throws what the scorer throws; an Error when it gives other than one finite reward an image.
+ */
+export function collect<C, P>(policy: Policy<C, P>, scorer: Scorer, plan: EpochPlan, config: GrpoConfig) {
+  const { epochSize, batchSize, batches } = plan;
+  const { samplesPerPrompt, sameLatent } = config.sampling;
+  const rollout = rolloutFunction(policy, {
+    epochSize,
+    sameLatent,
+    keepMean: config.training.objective === 'guard',
+  });
+  const decode = jit((latents: tf.Tensor) => policy.decode(latents), { name: 'decode' });
+
+  return async (
+    trained: Params,
+    examples: readonly Example[],
+    window: Window,
+    key: tf.Tensor,
+    { signal, onProgress }: CollectOptions,
+  ): Promise<EpochBatch<C> | undefined> => {
+    const started = performance.now();
+    const condition = policy.encodePrompts(examples.map(({ prompt }) => prompt));
+    const promptIndex = Array.from({ length: epochSize }, (_, i) => Math.floor(i / samplesPerPrompt));
+    const steps = stackSteps(plan.steps(window));
+    const windowIndex = tf.range(window.start, window.end, 1, 'int32');
+    const records: StepRecords[] = [];
+    const latents: tf.Tensor[] = [];
+    const scoring: Promise<Scores>[] = [];
+    const release = () => tf.dispose(flattenTensors([condition, steps, windowIndex, records, latents]));
+    try {
+      for (let b = 0; b < batches; b++) {
+        if (signal?.aborted) {
+          await Promise.allSettled(scoring);
+          release();
+          return undefined;
+        }
+        if (b >= MAX_SCORING) await scoring[b - MAX_SCORING];
+        onProgress?.('rollout', b, batches);
+        const from = b * batchSize;
+        const samples = tf.range(from, from + batchSize, 1, 'int32');
+        const rows = tf.tensor1d(promptIndex.slice(from, from + batchSize), 'int32');
+        const result = rollout(trained, condition, { samples, rows }, steps, windowIndex, key);
+        tf.dispose([samples, rows]);
+        records.push(result.records);
+        latents.push(result.latents);
+        const images = decode(result.latents);
+        const members = promptIndex.slice(from, from + batchSize).map((i) => examples[i]!);
+        const scores = scoreBatch(scorer, images, members, signal).finally(() => images.dispose());
+        scores.catch(() => {}); // seen below; until then not unhandled
+        scoring.push(scores);
+      }
+      const secondsRollout = (performance.now() - started) / 1000;
+      const scored: Scores[] = [];
+      for (const [b, pending] of scoring.entries()) {
+        onProgress?.('reward', b, batches);
+        scored.push(await pending);
+      }
+      const joined = joinRecords(records.splice(0));
+      const allLatents = latents.length === 1 ? latents[0]! : tf.concat(latents);
+      if (latents.length > 1) tf.dispose(latents);
+      latents.length = 0;
+      const samples: EpochSamples = {
+        records: joined,
+        latents: allLatents,
+        promptOf: tf.tensor1d(promptIndex, 'int32'),
+        steps: gatherSteps(steps, windowIndex),
+      };
+      tf.dispose(flattenTensors([steps, windowIndex]));
+      return {
+        ...samples,
+        condition,
+        prompts: promptIndex.map((i) => examples[i]!.prompt),
+        promptIndex,
+        rewards: scored.flatMap(({ scores }) => scores),
+        details: joinDetails(scored),
+        seconds: {
+          secondsRollout,
+          secondsReward: (performance.now() - started) / 1000 - secondsRollout,
+        },
+        dispose: () => tf.dispose(flattenTensors([samples, condition])),
+      };
+    } catch (error) {
+      await Promise.allSettled(scoring);
+      release();
+      throw error;
+    }
+  };
+}
+
+/** Scores images and checks that every one got a finite reward. */
+export async function scoreBatch(
+  scorer: Scorer,
+  images: tf.Tensor4D,
+  examples: readonly Example[],
+  signal?: AbortSignal,
+): Promise<Scores> {
+  const result = await scorer.score(
+    images,
+    examples.map(({ prompt }) => prompt),
+    examples.map(({ metadata }) => metadata ?? {}),
+    signal ? { signal } : {},
+  );
+  if (result.scores.length !== examples.length) {
+    throw new Error(
+      `Scorer ${scorer.name} gave ${result.scores.length} rewards for ${examples.length} images`,
+    );
+  }
+  const bad = result.scores.findIndex((score) => !Number.isFinite(score));
+  if (bad >= 0) {
+    const { prompt } = examples[bad]!;
+    throw new Error(`Scorer ${scorer.name} gave ${result.scores[bad]} for ${JSON.stringify(prompt)}`);
+  }
+  return result;
+}
+
+/** Details by name over several batches. */
+export function joinDetails(parts: readonly Scores[]): Record<string, number[]> {
+  const joined: Record<string, number[]> = {};
+  for (const { details } of parts) {
+    for (const [name, values] of Object.entries(details)) {
+      joined[name] ??= [];
+      joined[name].push(...values);
+    }
+  }
+  return joined;
+}

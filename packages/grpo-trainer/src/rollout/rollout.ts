@@ -1,0 +1,154 @@
+/** Denoising as one executable: stochastic steps within a window, Euler elsewhere, what training needs kept. */
+import { jit, random, scan } from '@flow-grpo/tfjs-backend-xla';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Params, Policy, Tensors } from '../policy';
+import { type StepCoefficients, stepLogProb, stepMean, stepNext } from './step-tensors';
+
+/** Which samples of an epoch a call makes. */
+export interface RolloutBatch {
+  /** int32 [B]: place of each sample in the epoch; its noise depends on this and the key alone. */
+  readonly samples: tf.Tensor1D;
+  /** int32 [B]: its prompt, an index into the condition. */
+  readonly rows: tf.Tensor1D;
+}
+
+/** What is kept of the stochastic steps, step-major: W steps of B samples. */
+export interface StepRecords {
+  /** [W, B, ...latentShape], before the step. */
+  readonly x: tf.Tensor;
+  /** [W, B, ...latentShape], after it. */
+  readonly next: tf.Tensor;
+  /** [W, B] */
+  readonly logProb: tf.Tensor;
+  /** [W, B, ...latentShape], the mean of `next`, when asked for. */
+  readonly mean?: tf.Tensor;
+  /** [W, B, …] each, when the policy gives features. */
+  readonly features?: Tensors;
+}
+
+export interface Rollout {
+  /** [B, ...latentShape] at t = 1. */
+  readonly latents: tf.Tensor;
+  readonly records: StepRecords;
+}
+
+export interface RolloutOptions {
+  /** Samples of the whole epoch; noise is drawn for all of them, so that batches do not matter. */
+  readonly epochSize: number;
+  /** All samples of a prompt start from one noise. */
+  readonly sameLatent: boolean;
+  /** Keep the steps' means (GRPO-Guard needs them). */
+  readonly keepMean: boolean;
+}
+
+/**
+ * The compiled rollout of a policy. Noise of sample i at step s is a function of (key, s, i): it does not
+ * depend on how the epoch is cut into batches.
+ */
+export function rolloutFunction<C, P>(
+  policy: Policy<C, P>,
+  { epochSize, sameLatent, keepMean }: RolloutOptions,
+) {
+  const draw = (key: tf.Tensor, index: tf.Tensor1D) =>
+    tf.gather(random.normal(key, [epochSize, ...policy.latentShape]), index);
+  return jit(
+    function rollout(
+      trained: Params,
+      condition: C,
+      batch: RolloutBatch,
+      steps: StepCoefficients,
+      window: tf.Tensor1D,
+      key: tf.Tensor,
+    ): Rollout {
+      const prepared = policy.prepare?.(trained, condition) as P;
+      const keep = policy.velocityFromFeatures !== undefined;
+      const start = draw(random.foldIn(key, 0), sameLatent ? batch.rows : batch.samples);
+      const [latents, all] = scan(
+        (x: tf.Tensor, step: StepCoefficients & { index: tf.Tensor }): [tf.Tensor, StepRecords] => {
+          const t = tf.mul(tf.fill([x.shape[0]!], 1), step.t);
+          const result = policy.velocity(trained, x, t, condition, batch.rows, prepared);
+          const mean = stepMean(step, x, result.velocity);
+          const next = stepNext(step, mean, draw(random.foldIn(key, step.index), batch.samples));
+          const record: StepRecords = {
+            x,
+            next,
+            logProb: stepLogProb(step, next, mean),
+            ...(keepMean ? { mean } : {}),
+            ...(keep && result.features ? { features: result.features } : {}),
+          };
+          return [next, record];
+        },
+        start,
+        { ...steps, index: tf.range(1, steps.t.shape[0]! + 1, 1, 'int32') },
+      );
+      return { latents, records: mapTensors(all, (value) => tf.gather(value, window)) };
+    },
+    { name: 'rollout' },
+  );
+}
+
+/** The compiled sampler of evaluations: Euler steps from the noise of (key, sample), nothing kept. */
+export function samplerFunction<C, P>(policy: Policy<C, P>, numSamples: number) {
+  return jit(
+    function sample(
+      trained: Params,
+      condition: C,
+      batch: RolloutBatch,
+      steps: StepCoefficients,
+      key: tf.Tensor,
+    ): tf.Tensor {
+      const prepared = policy.prepare?.(trained, condition) as P;
+      const noise = random.normal(random.foldIn(key, 0), [numSamples, ...policy.latentShape]);
+      const [latents] = scan(
+        (x: tf.Tensor, step: StepCoefficients): [tf.Tensor, tf.Tensor] => {
+          const t = tf.mul(tf.fill([x.shape[0]!], 1), step.t);
+          const { velocity } = policy.velocity(trained, x, t, condition, batch.rows, prepared);
+          return [stepMean(step, x, velocity), step.t];
+        },
+        tf.gather(noise, batch.samples),
+        steps,
+      );
+      return latents;
+    },
+    { name: 'sample' },
+  );
+}
+
+/** Joins the records of several batches of one epoch along the sample axis and disposes of the parts. */
+export function joinRecords(parts: readonly StepRecords[]): StepRecords {
+  if (parts.length === 1) return parts[0]!;
+  const leaves = parts.map((part) => flattenTensors(part));
+  let next = 0;
+  return mapTensors(parts[0]!, () => {
+    const pieces = leaves.map((list) => list[next]!);
+    next++;
+    const joined = tf.concat(pieces, 1);
+    tf.dispose(pieces);
+    return joined;
+  });
+}
+
+/** Rows of W·N step records: [W, N, …] → [rows, …] for int32 `flat` = step · N + sample. */
+export function gatherRecords(records: StepRecords, flat: tf.Tensor1D): StepRecords {
+  return mapTensors(records, (value) =>
+    tf.gather(tf.reshape(value, [value.shape[0]! * value.shape[1]!, ...value.shape.slice(2)]), flat),
+  );
+}
+
+/** A pytree of tensors with every tensor replaced. */
+export function mapTensors<T>(tree: T, f: (tensor: tf.Tensor) => tf.Tensor): T {
+  if (tree instanceof tf.Tensor) return f(tree) as T;
+  if (Array.isArray(tree)) return tree.map((item) => mapTensors(item, f)) as T;
+  if (tree === null || typeof tree !== 'object') return tree;
+  return Object.fromEntries(Object.entries(tree).map(([key, item]) => [key, mapTensors(item, f)])) as T;
+}
+
+/** The tensors of a pytree, in the order `mapTensors` meets them. */
+export function flattenTensors(tree: unknown): tf.Tensor[] {
+  const found: tf.Tensor[] = [];
+  mapTensors(tree, (tensor) => {
+    found.push(tensor);
+    return tensor;
+  });
+  return found;
+}

@@ -1,0 +1,117 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { describe, expect, it } from 'vitest';
+import type { GrpoConfigInput } from './config/schema';
+import { gaussianFlow } from './policies/gaussian-flow';
+import { odeStep, timeGrid } from './rollout/step-rules';
+import type { Scorer } from './scorer';
+import { type EpochMetrics, train } from './train';
+
+const WIDTH = 0.6;
+const STD = 0.2;
+const TARGETS: Record<string, [number, number]> = { east: [1, 0], north: [0, 1] };
+const examples = Object.keys(TARGETS).map((prompt) => ({ prompt }));
+
+/** exp(−|x − target|² / 2w²) */
+const scorer: Scorer = {
+  name: 'distance to a target',
+  async score(images, prompts) {
+    const pixels = await images.data();
+    const scores = prompts.map((prompt, i) => {
+      const [x, y] = TARGETS[prompt]!;
+      const distance = (pixels[3 * i]! - x) ** 2 + (pixels[3 * i + 1]! - y) ** 2;
+      return Math.exp(-distance / (2 * WIDTH ** 2));
+    });
+    return { scores, details: {} };
+  },
+};
+
+/** With the mean on the target, samples are N(target, a²): E = w² / (w² + a²), a the Euler map's slope. */
+function bestReward(numSteps: number, shift: number): number {
+  const grid = timeGrid(numSteps, shift);
+  let slope = 1;
+  for (let i = 0; i < numSteps; i++) {
+    const { t, vCoefficient } = odeStep(grid[i]!, grid[i + 1]!);
+    slope *= 1 + (vCoefficient * (t * STD ** 2 - (1 - t))) / ((1 - t) ** 2 + t ** 2 * STD ** 2);
+  }
+  return WIDTH ** 2 / (WIDTH ** 2 + slope ** 2);
+}
+
+const base: GrpoConfigInput = {
+  epochs: 40,
+  evalEvery: 1000,
+  saveEvery: 1000,
+  evalBatchSize: 256,
+  sampling: { numSteps: 6, shift: 1, promptsPerEpoch: 2, samplesPerPrompt: 16, window: { start: 1, end: 5 } },
+  training: { learningRate: 0.04, clipRange: 0.2, globalStd: false, beta2: 0.99, weightDecay: 0 },
+  ema: { decay: 0.5, interval: 1 },
+  guard: { action: 'off' },
+};
+
+const merge = (more: GrpoConfigInput): GrpoConfigInput => ({
+  ...base,
+  ...more,
+  sampling: { ...base.sampling, ...more.sampling },
+  training: { ...base.training, ...more.training },
+});
+
+async function run(config: GrpoConfigInput, withFeatures = false) {
+  const policy = gaussianFlow({ prompts: Object.keys(TARGETS), mean: [0.2, 0.2], std: STD, withFeatures });
+  const rewards: number[] = [];
+  const epochs: EpochMetrics[] = [];
+  const result = await train({
+    policy,
+    prompts: examples,
+    scorer,
+    config,
+    evalPrompts: Array.from({ length: 512 }, (_, i) => examples[i % 2]!),
+    onEvaluation: ({ reward }) => void rewards.push(reward),
+    onEpoch: (metrics) => void epochs.push(metrics),
+  });
+  return { result, rewards, epochs };
+}
+
+describe('a flow whose optimum is known', () => {
+  const variants: Record<string, GrpoConfigInput> = {
+    'Flow-GRPO': {},
+    'Flow-GRPO-Fast window': { sampling: { window: { kind: 'random', start: 1, end: 5, size: 2 } } },
+    'MixGRPO window': { sampling: { window: { kind: 'sliding', start: 1, end: 5, size: 2, interval: 4 } } },
+    CPS: { sampling: { rule: 'cps', noiseLevel: 0.8 } },
+    'GRPO-Guard': { training: { objective: 'guard' } },
+    'same latent': { sampling: { sameLatent: true } },
+    'global deviation': { training: { globalStd: true } },
+    DPO: { training: { objective: 'dpo', beta: 20 } },
+    SFT: { training: { objective: 'sft' } },
+    RWR: { training: { objective: 'rwr' } },
+  };
+  const best = bestReward(6, 1);
+  it.each(Object.keys(variants).flatMap((name) => [0, 1, 2].map((seed) => [name, seed] as const)))(
+    '%s reaches it, seed %d',
+    async (name, seed) => {
+      const { rewards, result } = await run({ ...merge(variants[name]!), seed });
+      expect(rewards[0]).toBeLessThan(0.5 * best);
+      expect(rewards.at(-1)).toBeGreaterThan(0.98 * best);
+      tf.dispose([result.trained, result.ema]);
+    },
+  );
+});
+
+describe('the first update', () => {
+  it.each([false, true])('has ratio 1 and KL 0 (features %s)', async (withFeatures) => {
+    const { epochs } = await run(
+      merge({ epochs: 1, training: { updatesPerEpoch: 1, beta: 0.04 } }),
+      withFeatures,
+    );
+    expect(epochs[0]!.maxRatioDeviation).toBe(0);
+    expect(epochs[0]!.maxLogProbMismatch).toBe(0);
+    expect(epochs[0]!.kl).toBe(0);
+    expect(epochs[0]!.approxKl).toBe(0);
+    expect(epochs[0]!.clipFraction).toBe(0);
+  });
+});
+
+it('keeps no tensors beyond the result', async () => {
+  const before = tf.memory().numTensors;
+  const { result } = await run(merge({ epochs: 2, training: { beta: 0.01 } }));
+  tf.dispose([result.trained, result.ema]);
+  expect(tf.memory().numTensors - before).toBe(1); // the policy's own weights
+});

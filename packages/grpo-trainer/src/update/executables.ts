@@ -1,0 +1,83 @@
+/** The two executables of an update: a gradient pass, and the optimizer step that ends it. */
+import { jit } from '@flow-grpo/tfjs-backend-xla';
+import * as tf from '@tensorflow/tfjs-core';
+import { type AdamWOptions, type AdamWState, adamWUpdate, clipByGlobalNorm, mapParams } from '../maths/adamw';
+import { emaUpdate } from '../maths/ema';
+import type { Params } from '../policy';
+import type { EpochSamples, Objective, PassRows } from './objectives';
+
+/** Everything that training changes. Float32, whatever the policy computes in. */
+export interface TrainState {
+  readonly trained: Params;
+  readonly optimizer: AdamWState;
+  readonly ema: Params;
+}
+
+/**
+ * Adds the gradients of one pass to `accumulated`, which is donated.
+ *
+ * @returns the sum, and [loss, ...objective.metrics] of the pass.
+ */
+export function gradientPass<C>(objective: Objective<C>) {
+  return jit(
+    function gradientPass(
+      accumulated: Params,
+      trained: Params,
+      reference: Params,
+      condition: C,
+      samples: EpochSamples,
+      rows: PassRows,
+    ): { gradients: Params; values: tf.Tensor } {
+      const names = Object.keys(trained);
+      const f = (...weights: tf.Tensor[]) => {
+        const params = Object.fromEntries(names.map((name, i) => [name, weights[i]!]));
+        const { loss, metrics } = objective.loss(params, reference, condition, samples, rows);
+        return tf.stack([loss, ...metrics].map((value) => tf.reshape(value, [])));
+      };
+      // Only the loss is differentiated: the metrics ride along with a zero upstream gradient.
+      const upstream = tf.oneHot(tf.scalar(0, 'int32'), objective.metrics.length + 1, 1, 0, 'float32');
+      const { value, grads } = tf.valueAndGrads(f)(Object.values(trained), tf.reshape(upstream, [-1]));
+      const gradients = Object.fromEntries(
+        names.map((name, i) => [name, tf.add(accumulated[name] as tf.Tensor, grads[i]!)]),
+      );
+      return { gradients, values: value };
+    },
+    { donate: [0], name: 'gradientPass' },
+  );
+}
+
+/**
+ * Clips the gradients, steps AdamW, moves the average. State and gradients are donated. Where the gradient
+ * norm is not finite nothing changes, so that one bad step cannot poison the weights.
+ *
+ * @param emaRate scalar, 1 − decay; 0 leaves the average alone.
+ */
+export function optimizerStep(options: AdamWOptions & { maxGradNorm: number }) {
+  return jit(
+    function optimizerStep(
+      state: TrainState,
+      gradients: Params,
+      scalars: tf.Tensor1D,
+      emaRate: tf.Tensor,
+    ): { state: TrainState; norm: tf.Tensor } {
+      const clipped = clipByGlobalNorm(gradients, options.maxGradNorm);
+      const stepped = adamWUpdate(state.trained, state.optimizer, clipped.gradients, scalars, options);
+      const finite = tf.isFinite(clipped.norm);
+      const choose = (next: Params, previous: Params) =>
+        mapParams(next, (value, name) => tf.where(finite, value, previous[name] as tf.Tensor));
+      const trained = choose(stepped.params, state.trained);
+      return {
+        state: {
+          trained,
+          optimizer: {
+            mean: choose(stepped.state.mean, state.optimizer.mean),
+            variance: choose(stepped.state.variance, state.optimizer.variance),
+          },
+          ema: emaUpdate(state.ema, trained, emaRate),
+        },
+        norm: clipped.norm,
+      };
+    },
+    { donate: [0, 1], name: 'optimizerStep' },
+  );
+}
