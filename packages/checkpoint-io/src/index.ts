@@ -1,0 +1,11 @@
+/** Model checkpoints on disk and on the hub, read tensor by tensor and written whole or not at all. */
+export { DTYPE_BYTES, type Dtype } from './bytes/dtypes';
+export { type ByteSource, fileSource, memorySource } from './bytes/source';
+export type { Values } from './bytes/widen';
+export type { Checkpoint, TensorInfo } from './checkpoint';
+export { CheckpointError, KeyMismatchError, type ShapeMismatch } from './errors';
+export { type CheckKeysOptions, checkKeys, shapesOf } from './keys';
+export { type LoadOptions, type LoadProgress, loadParams } from './load';
+export { type OpenOptions, openCheckpoint, openSource } from './open';
+export type { FloatDtype, RawTensor, Savable } from './safetensors/write';
+export { type SaveOptions, saveSafetensors } from './save';

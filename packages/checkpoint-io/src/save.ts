@@ -1,0 +1,112 @@
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { type PendingFile, pendingFile } from './atomic-file';
+import {
+  encodeHeader,
+  type FloatDtype,
+  type Planned,
+  planTensors,
+  type Savable,
+  tensorBytes,
+} from './safetensors/write';
+
+export interface SaveOptions {
+  /** Strings for the header's `__metadata__`. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** Bytes of tensor data a file may hold; above it the checkpoint is split in Hugging Face's layout. */
+  readonly shardSize?: number;
+  /** How float32 tensors are stored; 'float32' by default. */
+  readonly dtype?: FloatDtype;
+}
+
+/**
+ * Writes tensors as safetensors and returns the paths written, the one to open first. A single file appears
+ * whole or not at all (temporary file, flush, rename). Above `shardSize` bytes `model.safetensors` becomes
+ * `model-00001-of-0000N.safetensors` … and `model.safetensors.index.json`; the index goes away first and
+ * comes back last, so a crash in between leaves a checkpoint that is refused, never a mixture. What an earlier
+ * save of the same name left behind is removed. Throws a TypeError for tensors that cannot be stored.
+ */
+export async function saveSafetensors(
+  file: string,
+  params: Readonly<Record<string, Savable>>,
+  options: SaveOptions = {},
+): Promise<string[]> {
+  const { metadata = {}, shardSize = Number.POSITIVE_INFINITY, dtype = 'float32' } = options;
+  if (!file.endsWith('.safetensors')) throw new TypeError(`${file}: the name must end with .safetensors`);
+  if (!(shardSize > 0)) throw new TypeError(`shardSize must be positive, got ${shardSize}`);
+  const shards = splitShards(planTensors(params, dtype), shardSize);
+  const folder = dirname(file);
+  const stem = basename(file, '.safetensors');
+  await mkdir(folder, { recursive: true });
+  const indexFile = join(folder, `${stem}.safetensors.index.json`);
+  if (shards.length === 1) {
+    await writeFiles([{ path: file, tensors: shards[0]! }], metadata);
+    await removeStale(folder, stem, [file]);
+    return [file];
+  }
+
+  const number = (n: number) => String(n).padStart(5, '0');
+  const files = shards.map((tensors, i) => ({
+    path: join(folder, `${stem}-${number(i + 1)}-of-${number(shards.length)}.safetensors`),
+    tensors,
+  }));
+  await writeFiles(files, metadata, () => rm(indexFile, { force: true }));
+  const index = {
+    metadata: { total_size: shards.flat().reduce((sum, { byteLength }) => sum + byteLength, 0) },
+    weight_map: Object.fromEntries(
+      files.flatMap(({ path, tensors }) => tensors.map(({ name }) => [name, basename(path)] as const)),
+    ),
+  };
+  const pending = await pendingFile(indexFile);
+  await pending.write(new TextEncoder().encode(`${JSON.stringify(index, null, 2)}\n`));
+  await pending.commit();
+  const written = [indexFile, ...files.map(({ path }) => path)];
+  await removeStale(folder, stem, written);
+  return written;
+}
+
+/** Fills shards in order; a tensor larger than a shard gets one of its own. At least one shard. */
+function splitShards(tensors: readonly Planned[], shardSize: number): Planned[][] {
+  const shards: Planned[][] = [[]];
+  let used = 0;
+  for (const tensor of tensors) {
+    if (used + tensor.byteLength > shardSize && shards.at(-1)!.length > 0) {
+      shards.push([]);
+      used = 0;
+    }
+    shards.at(-1)!.push(tensor);
+    used += tensor.byteLength;
+  }
+  return shards;
+}
+
+/** Writes all files under temporary names, then moves them to their places. */
+async function writeFiles(
+  files: readonly { path: string; tensors: readonly Planned[] }[],
+  metadata: Readonly<Record<string, string>>,
+  beforeCommit: () => Promise<void> = async () => {},
+): Promise<void> {
+  const pending: PendingFile[] = [];
+  try {
+    for (const { path, tensors } of files) {
+      const file = await pendingFile(path);
+      pending.push(file);
+      await file.write(encodeHeader(tensors, metadata));
+      for (const tensor of tensors) await file.write(await tensorBytes(tensor));
+    }
+    await beforeCommit();
+    for (const file of pending) await file.commit();
+  } finally {
+    for (const file of pending) await file.discard();
+  }
+}
+
+/** Removes the other layout's files and surplus shards of an earlier save of the same name. */
+async function removeStale(folder: string, stem: string, written: readonly string[]): Promise<void> {
+  const keep = new Set(written.map((path) => basename(path)));
+  for (const name of await readdir(folder)) {
+    const rest = name.startsWith(stem) ? name.slice(stem.length) : '';
+    const ours = /^(-\d{5}-of-\d{5})?\.safetensors$|^\.safetensors\.index\.json$/.test(rest);
+    if (ours && !keep.has(name)) await rm(join(folder, name), { force: true });
+  }
+}
