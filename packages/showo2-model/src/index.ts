@@ -26,5 +26,15 @@ export { forwardSequence, guide, type SequenceInputs, sequenceLogits, textLogits
 export { initParams, type ParameterSpec, parameterSpecs } from './init';
 export { LAYER_BASES, stackLayers, unstackLayers } from './layers';
 export type { Observe } from './observe';
+export { generationLayout, type Layout, mixedModalLayout } from './sequence/layout';
 export { MASKED, type ModalityPositions, omniAttentionAllowed, omniAttentionMask } from './sequence/mask';
+export {
+  loadQwenTokenizer,
+  qwenTokenizer,
+  type TokenizerConfigJson,
+  type TokenizerJson,
+} from './tokenizer/qwen';
+export { ADDED_TOKENS, type TextTokenizer, TOKEN_NAMES } from './tokenizer/tokenizer';
+export { parseWordVocabulary, type WordVocabulary, wordTokenizer } from './tokenizer/word';
 export { tokenLogits } from './trunk/trunk';
+export * from './wan-vae/index';

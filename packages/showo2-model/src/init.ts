@@ -1,14 +1,6 @@
 import type { Params } from '@flow-grpo/nn';
-import { random } from '@flow-grpo/tfjs-backend-xla';
-import * as tf from '@tensorflow/tfjs-core';
 import { hasHeadProjection, type Showo2Config } from './config/config';
-
-/** How a parameter starts: a constant, a normal of that deviation, or uniform within ± the bound. */
-type Start = { constant: number } | { normal: number } | { uniform: number };
-export interface ParameterSpec {
-  shape: number[];
-  start: Start;
-}
+import { drawParams, type ParameterSpec, type Start } from './draw-params';
 
 const zero: Start = { constant: 0 };
 const one: Start = { constant: 1 };
@@ -113,16 +105,5 @@ export function parameterSpecs(config: Showo2Config): Record<string, ParameterSp
 
 /** A new model's parameters under upstream's names, started as upstream starts them. A function of the seed alone. */
 export function initParams(config: Showo2Config, seed: number): Params {
-  const root = random.key(seed);
-  const entries = Object.entries(parameterSpecs(config)).map(([name, { shape, start }], i) => {
-    const value = tf.tidy(() => {
-      if ('constant' in start) return tf.fill(shape, start.constant);
-      const key = random.foldIn(root, i);
-      if ('normal' in start) return tf.mul(random.normal(key, shape), start.normal);
-      return tf.mul(tf.sub(random.uniform(key, shape), 0.5), 2 * start.uniform);
-    });
-    return [name, value] as const;
-  });
-  root.dispose();
-  return Object.fromEntries(entries);
+  return drawParams(parameterSpecs(config), seed);
 }

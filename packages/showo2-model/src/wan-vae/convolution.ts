@@ -1,0 +1,94 @@
+import { type Params, param } from '@flow-grpo/nn';
+import * as tf from '@tensorflow/tfjs-core';
+
+/**
+ * What causal layers have seen of earlier frames when a video is worked on in pieces, by layer name. Layers
+ * read it and replace their entry. An empty history is the start of the video.
+ */
+export type History = Map<string, tf.Tensor5D>;
+
+/** Applies a function of images [N, H, W, C] to every frame of [B, T, H, W, C]. */
+export function perFrame(x: tf.Tensor5D, f: (frames: tf.Tensor4D) => tf.Tensor4D): tf.Tensor5D {
+  const [batch, time, height, width, channels] = x.shape;
+  const y = f(tf.reshape(x, [batch * time, height, width, channels]));
+  return tf.reshape(y, [batch, time, y.shape[1], y.shape[2], y.shape[3]]);
+}
+
+/** A two-dimensional convolution with upstream's kernel [out, in, h, w] over [N, H, W, C]. */
+export function convolve(
+  x: tf.Tensor4D,
+  weight: tf.Tensor4D,
+  bias: tf.Tensor1D | null,
+  strides: number,
+  pad: 'same' | 'valid',
+): tf.Tensor4D {
+  const [outputs, inputs, height, width] = weight.shape;
+  let y: tf.Tensor4D;
+  if (height === 1 && width === 1) {
+    const rows = tf.reshape(x, [-1, inputs]) as tf.Tensor2D;
+    const product = tf.matMul(rows, tf.reshape(weight, [outputs, inputs]) as tf.Tensor2D, false, true);
+    y = tf.reshape(product, [x.shape[0], x.shape[1], x.shape[2], outputs]);
+  } else {
+    y = tf.conv2d(x, tf.transpose(weight, [2, 3, 1, 0]) as tf.Tensor4D, strides, pad);
+  }
+  return bias ? tf.add(y, bias) : y;
+}
+
+/** The image convolution called `name`: stride 1, height and width kept. */
+export function conv2d(params: Params, name: string, x: tf.Tensor4D): tf.Tensor4D {
+  const weight = param(params, `${name}.weight`) as tf.Tensor4D;
+  return convolve(x, weight, param(params, `${name}.bias`) as tf.Tensor1D, 1, 'same');
+}
+
+/**
+ * The causal convolution called `name`: frame t sees frames t − (taps − 1) … t of `x` (and of `history`), and
+ * zeros before the start. It is the sum of one image convolution a temporal tap, over the frames which that tap
+ * meets; taps that would meet nothing but zeros are not computed, so an image costs one tap.
+ *
+ * @param x [B, T, H, W, in]
+ * @param history what earlier pieces of the video left; updated
+ */
+export function causalConv(params: Params, name: string, x: tf.Tensor5D, history?: History): tf.Tensor5D {
+  const weight = param(params, `${name}.weight`) as tf.Tensor5D;
+  const bias = param(params, `${name}.bias`) as tf.Tensor1D;
+  const [outputs, inputs, taps, height, width] = weight.shape;
+  const past = history?.get(name);
+  const seen = past ? (tf.concat([past, x], 1) as tf.Tensor5D) : x;
+  if (history && taps > 1) history.set(name, lastFrames(seen, taps - 1));
+
+  const time = x.shape[1];
+  const pastFrames = past?.shape[1] ?? 0;
+  let sum: tf.Tensor5D | undefined;
+  for (let tap = taps - 1; tap >= 0; tap--) {
+    // Output t meets frame t − delay; outputs before the first such frame meet zeros.
+    const delay = taps - 1 - tap;
+    const zeros = Math.max(0, delay - pastFrames);
+    if (zeros >= time) break;
+    const frames = tf.slice(seen, [0, pastFrames + zeros - delay, 0, 0, 0], [-1, time - zeros, -1, -1, -1]);
+    const kernel = tf.reshape(tf.slice(weight, [0, 0, tap, 0, 0], [-1, -1, 1, -1, -1]), [
+      outputs,
+      inputs,
+      height,
+      width,
+    ]) as tf.Tensor4D;
+    const part = perFrame(frames as tf.Tensor5D, (plane) => convolve(plane, kernel, null, 1, 'same'));
+    const padded =
+      zeros > 0
+        ? (tf.pad(part, [
+            [0, 0],
+            [zeros, 0],
+            [0, 0],
+            [0, 0],
+            [0, 0],
+          ]) as tf.Tensor5D)
+        : part;
+    sum = sum ? tf.add(sum, padded) : padded;
+  }
+  return tf.add(sum!, bias) as tf.Tensor5D;
+}
+
+/** The last `count` frames, or all there are. */
+export function lastFrames(x: tf.Tensor5D, count: number): tf.Tensor5D {
+  const start = Math.max(0, x.shape[1] - count);
+  return tf.slice(x, [0, start, 0, 0, 0], [-1, x.shape[1] - start, -1, -1, -1]) as tf.Tensor5D;
+}

@@ -1,0 +1,16 @@
+/** Wan 2.1's VAE: images and video to latents and back, causal in time, in upstream's names and numbers. */
+export { checkVaeConfig, spatialFactor, temporalFactor, WAN21_VAE, type WanVaeConfig } from './config';
+export { initVaeParams } from './init';
+export { parseVaeConfig, vaeConfigJson } from './parse-config';
+export { vaeParamShapes } from './shapes';
+export {
+  type CoderOptions,
+  decode,
+  decodeImage,
+  decodeInPieces,
+  encode,
+  encodeImage,
+  encodeInPieces,
+  type Posterior,
+  samplePosterior,
+} from './wan-vae';
