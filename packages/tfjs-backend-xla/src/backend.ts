@@ -131,7 +131,8 @@ export class XlaBackend extends tf.KernelBackend {
     );
   }
 
-  private readable(dataId: object): DeviceData {
+  /** The data, which must have values now. */
+  readable(dataId: object): DeviceData {
     const data = this.find(dataId);
     if (data.value) {
       throw new Error(
@@ -145,6 +146,7 @@ export class XlaBackend extends tf.KernelBackend {
   buffer(data: DeviceData): NonNullable<DeviceData['buffers']>[number] {
     if (!data.buffers) {
       data.buffers = [client().bufferFromHost(bytesOf(data), data.element, data.shape)];
+      data.bytes = undefined;
       if (numElements(data.shape) > SMALL) data.host = undefined;
     }
     return data.buffers[0]!;

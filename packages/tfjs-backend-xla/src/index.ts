@@ -10,7 +10,7 @@ export { checkpoint } from './loops/checkpoint';
 export { type ScanOptions, scan } from './loops/scan';
 export { whileLoop } from './loops/while-loop';
 export { type AttentionOptions, scaledDotProductAttention } from './ops/attention';
-export { cast, type FloatStorage } from './ops/precision';
+export { cast, type FloatStorage, fromBytes, storageOf, toBytes } from './ops/precision';
 export * as random from './ops/random';
 export { type Mesh, mesh, type PartitionSpec } from './parallel/sharding';
 export type { Pytree } from './pytree';

@@ -21,10 +21,10 @@ export interface JitOptions {
 
 /** What XLA says a compiled function needs. */
 export interface Cost {
-  /** Floating-point operations of one call, as XLA counts them; 0 where the plugin does not say. */
-  flops: number;
+  /** Floating-point operations of one call, as XLA counts them; undefined where the plugin does not (the CPU ones). */
+  flops: number | undefined;
   /** Bytes read and written by one call, likewise. */
-  bytesAccessed: number;
+  bytesAccessed: number | undefined;
   argumentBytes: number;
   outputBytes: number;
   /** Outputs that lie in donated arguments. */
@@ -240,8 +240,8 @@ function costOf(compiled: PjrtExecutable): Cost {
   const costs = compiled.costAnalysis();
   const memory = compiled.memoryStats();
   return {
-    flops: costs.flops ?? 0,
-    bytesAccessed: costs['bytes accessed'] ?? 0,
+    flops: costs.flops,
+    bytesAccessed: costs['bytes accessed'],
     argumentBytes: memory?.arguments ?? 0,
     outputBytes: memory?.outputs ?? 0,
     aliasedBytes: memory?.aliased ?? 0,

@@ -5,6 +5,7 @@ import type { XlaBackend } from './backend';
 import { registerLowering } from './dispatch';
 import { registerHostKernel } from './host-kernels';
 import { hostKernels, lowerings } from './kernels';
+import { ownLowerings } from './ops/lowerings';
 import { storageKernels } from './storage-kernels';
 
 let done = false;
@@ -14,6 +15,7 @@ export function registerKernels(): void {
   done = true;
   const own = new Set(storageKernels.map(({ kernelName }) => kernelName));
   for (const lowering of lowerings) if (!own.has(lowering.kernelName)) registerLowering(lowering);
+  for (const lowering of ownLowerings) registerLowering(lowering);
   for (const kernel of hostKernels) registerHostKernel(kernel);
   for (const { kernelName, run } of storageKernels) {
     tf.registerKernel({

@@ -1,6 +1,10 @@
 /** A loop over the leading axis of its inputs, compiled once however many steps it has. */
 import * as tf from '@tensorflow/tfjs-core';
+import { isXla } from '../active';
 import { flatten, unflatten } from '../pytree';
+import { isTracing } from '../trace/frame';
+import { checkSameTensors } from './check';
+import { tracedScan } from './traced-scan';
 
 export interface ScanOptions {
   /** Number of steps; needed when `xs` holds no tensor, checked against the leading axis otherwise. */
@@ -10,8 +14,9 @@ export interface ScanOptions {
 /**
  * Runs `[carry, y] = f(carry, x)` over the leading axis of every tensor in `xs` and stacks the `y`s.
  *
- * `f` must keep the carry's structure, shapes and dtypes. Differentiable. On other backends than XLA it is a
- * plain loop.
+ * `f` must keep the carry's structure, shapes and dtypes. Differentiable, once: the backward pass keeps
+ * the carry of each step and computes the step anew. Inside jit on XLA it is one loop in the program however many
+ * steps it has; elsewhere it is a loop in JavaScript.
  *
  * @param xs Pytree of tensors `[length, ...]`; static leaves reach `f` unchanged. May be null with `length`.
  * @returns the last carry, and the `y`s stacked along a new first axis.
@@ -24,6 +29,7 @@ export function scan<C, X, Y>(
   options: ScanOptions = {},
 ): [C, Y] {
   const length = scanLength(flatten(xs, 'xs').tensors, options.length);
+  if (isXla() && isTracing()) return tracedScan(f, carry, xs, length);
   return unrolledScan(f, carry, xs, length);
 }
 
@@ -65,27 +71,4 @@ function unrolledScan<C, X, Y>(f: (carry: C, x: X) => [C, Y], carry: C, xs: X, l
     const stacked = ys[0]!.map((_, leaf) => tf.stack(ys.map((step) => step[leaf]!)));
     return [state, unflatten(structure!, stacked)] as unknown as tf.TensorContainer;
   }) as unknown as [C, Y];
-}
-
-/** Throws unless a loop body returned tensors of the shapes and dtypes it was given. */
-export function checkSameTensors(
-  what: string,
-  before: readonly tf.Tensor[],
-  after: readonly tf.Tensor[],
-): void {
-  if (before.length !== after.length) {
-    throw new Error(`${what} had ${before.length} tensors and came back with ${after.length}`);
-  }
-  for (const [i, a] of before.entries()) {
-    const b = after[i]!;
-    if (
-      a.dtype !== b.dtype ||
-      a.shape.length !== b.shape.length ||
-      a.shape.some((d, j) => d !== b.shape[j])
-    ) {
-      throw new Error(
-        `${what}: tensor ${i} changed from ${a.dtype} [${a.shape}] to ${b.dtype} [${b.shape}]; a loop keeps shapes and dtypes`,
-      );
-    }
-  }
 }

@@ -1,15 +1,19 @@
 /** A loop whose number of steps is known only while it runs. */
 import * as tf from '@tensorflow/tfjs-core';
+import { isXla } from '../active';
 import { flatten } from '../pytree';
-import { checkSameTensors } from './scan';
+import { isTracing } from '../trace/frame';
+import { checkCondition, checkSameTensors } from './check';
+import { tracedWhile } from './traced-while';
 
 /**
  * Repeats `state = body(state)` while `cond(state)`, a boolean scalar, is true.
  *
- * `body` must keep the state's structure, shapes and dtypes. Not differentiable on XLA: use `scan` where
- * gradients are wanted. On other backends the condition is read every step.
+ * `body` must keep the state's structure, shapes and dtypes. Not differentiable inside jit: use `scan` where
+ * gradients are wanted. Outside jit and on other backends the condition is read at every step.
  */
 export function whileLoop<S>(cond: (state: S) => tf.Tensor, body: (state: S) => S, state: S): S {
+  if (isXla() && isTracing()) return tracedWhile(cond, body, state);
   return tf.tidy(() => {
     let current = state;
     while (readCondition(cond(current))) {
@@ -24,13 +28,4 @@ export function whileLoop<S>(cond: (state: S) => tf.Tensor, body: (state: S) => 
 function readCondition(condition: tf.Tensor): boolean {
   checkCondition(condition);
   return Boolean(condition.dataSync()[0]);
-}
-
-/** Throws unless a loop's condition is a boolean scalar. */
-export function checkCondition(condition: tf.Tensor): void {
-  if (condition.size !== 1 || condition.dtype !== 'bool') {
-    throw new Error(
-      `whileLoop: the condition must be a bool scalar, not ${condition.dtype} [${condition.shape}]`,
-    );
-  }
 }

@@ -2,13 +2,13 @@
 
 export type Key = readonly [number, number];
 
-const ROTATIONS = [
+export const ROTATIONS = [
   [13, 15, 26, 6],
   [17, 29, 16, 24],
 ] as const;
 
 /** Added to the key words to make the third one (the "Skein" parity constant). */
-const PARITY = 0x1bd11bda;
+export const PARITY = 0x1bd11bda;
 
 /** The 20 rounds on the counter words (x0, x1); all words are int32. */
 export function threefry2x32(key: Key, x0: number, x1: number): [number, number] {

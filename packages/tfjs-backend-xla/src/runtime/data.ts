@@ -10,6 +10,8 @@ export class DeviceData {
   refs = 1;
   /** Values on the host; kept until the device has them, longer when they are few. */
   host: tf.BackendValues | undefined;
+  /** Stored bytes that wait for their upload: what fromBytes was given. */
+  bytes: Uint8Array | undefined;
   /** One buffer; or, with `sharding`, one for each device of the mesh. */
   buffers: readonly PjrtBuffer[] | undefined;
   sharding: Sharding | undefined;
@@ -44,6 +46,7 @@ export class DeviceData {
     this.buffers = undefined;
     this.copies = undefined;
     this.host = undefined;
+    this.bytes = undefined;
     this.value = undefined;
     this.frame = undefined;
   }

@@ -5,6 +5,7 @@ import type { DeviceData } from './data';
 
 /** The row-major bytes that a device is sent. */
 export function bytesOf(data: DeviceData): Uint8Array {
+  if (data.bytes) return data.bytes;
   const { host, element } = data;
   const values = host as ArrayLike<number>;
   const fits = data.byteSize;

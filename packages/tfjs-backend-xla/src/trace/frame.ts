@@ -11,14 +11,16 @@ export interface Frame {
   readonly parent: Frame | undefined;
   /** Constants made in this block, by their text. */
   readonly literals: Map<string, Value>;
-  /** Called with tensors from outside the block when an operation in it reads them. */
-  readonly onOuter?: ((tensor: tf.Tensor) => void) | undefined;
   /** Set while the block is one that runs per device. */
   readonly manualMesh?: Mesh | undefined;
 }
 
 /** A tensor from outside the traced function; a variable is read anew at each call. */
 export type Capture = { readonly data: DeviceData } | { readonly variable: tf.Variable };
+
+/** Tensors made from now on have this id or a larger one. */
+export const nextTensorId = (): number =>
+  (tf.engine() as unknown as { nextTensorId(): number }).nextTensorId();
 
 type MutableArgument = Value & { attributes?: Attributes };
 
@@ -29,6 +31,10 @@ export class Trace {
   readonly captures: Capture[] = [];
   /** The mesh of the sharded tensors met so far. */
   mesh: Mesh | undefined;
+  /** Called with every tensor that an operation reads. */
+  readonly readers = new Set<(tensor: tf.Tensor) => void>();
+  private readonly firstTensor = nextTensorId();
+  private readonly kept: tf.Tensor[] = [];
   private readonly args: MutableArgument[];
   private readonly captured = new Map<object, Value>();
 
@@ -66,6 +72,21 @@ export class Trace {
       this.captures.push(source);
     }
     return value;
+  }
+
+  /** Keeps a tensor through tidies until the trace ends: a backward pass still to come reads it. */
+  keep(tensor: tf.Tensor): void {
+    if (tensor.kept || tensor instanceof tf.Variable) return;
+    tf.keep(tensor);
+    this.kept.push(tensor);
+  }
+
+  /** Lets go of what `keep` kept: what the traced function made is disposed, the rest is its owner's again. */
+  end(): void {
+    for (const tensor of this.kept) {
+      tensor.kept = false;
+      if (tensor.id >= this.firstTensor) tensor.dispose();
+    }
   }
 
   /** Remembers the mesh; a program has one. */

@@ -52,7 +52,7 @@ export function traceFunction(
           dtype: tf.DataType;
           sharding: Sharding | undefined;
         }[] = [];
-        tf.tidy(() => {
+        const run = () => {
           const engine = tf.engine();
           const inputs = parameters.map((value, i) =>
             engine.makeTensorFromTensorInfo(backend.tracer(value, tensors[i]!.dtype)),
@@ -66,7 +66,12 @@ export function traceFunction(
             dtype: tensor.dtype,
             sharding: backend.find(tensor.dataId).constraint,
           }));
-        });
+        };
+        try {
+          tf.tidy(run);
+        } finally {
+          trace.end();
+        }
         return { output: output!, values };
       }),
     ),

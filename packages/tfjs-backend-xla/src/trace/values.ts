@@ -2,8 +2,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { XlaBackend } from '../backend';
 import type { DeviceData } from '../runtime/data';
-import { numElements, type Value } from '../stablehlo';
-import { currentFrame, type Frame, isVisible } from './frame';
+import { type Builder, numElements, type Value } from '../stablehlo';
+import { currentFrame, type Frame, isVisible, nextTensorId, withFrame, withFreshTape } from './frame';
 
 /** Host values of up to this many elements are written into the program; more become parameters. */
 const LITERAL_ELEMENTS = 16;
@@ -12,7 +12,9 @@ const LITERAL_ELEMENTS = 16;
 export function tracedValue(tensor: tf.TensorInfo, backend: XlaBackend): Value {
   const frame = currentFrame()!;
   const data = backend.find(tensor.dataId);
-  if (data.frame !== frame) noteOuter(tensor, frame);
+  if (frame.trace.readers.size > 0 && tensor instanceof tf.Tensor) {
+    for (const reader of frame.trace.readers) reader(tensor);
+  }
   return valueOfData(data, tensor, frame);
 }
 
@@ -28,12 +30,6 @@ function valueOfData(data: DeviceData, tensor: tf.TensorInfo, frame: Frame): Val
   if (data.dtype === 'string') throw new Error('string tensors cannot be used inside a jitted function');
   if (tensor instanceof tf.Variable) return frame.trace.capture({ variable: tensor }, data);
   return literal(data, frame) ?? reshaped(frame.trace.capture({ data }, data), tensor, frame);
-}
-
-/** Tells every enclosing block that does not contain the tensor's definition that it reads it. */
-function noteOuter(tensor: tf.TensorInfo, frame: Frame): void {
-  if (!(tensor instanceof tf.Tensor)) return;
-  for (let at: Frame | undefined = frame; at; at = at.parent) at.onOuter?.(tensor);
 }
 
 /** Tensors may share data under another shape (tf.reshape does). */
@@ -64,3 +60,38 @@ function literal(data: DeviceData, frame: Frame): Value | undefined {
 }
 
 const text = (x: number): string => (Object.is(x, -0) ? '-0' : String(x));
+
+/** Runs `f` and lists the float tensors from before it that its operations read. */
+export function withFreeTensors<T>(f: () => T): { result: T; free: tf.Tensor[] } {
+  const { trace } = currentFrame()!;
+  const first = nextTensorId();
+  const free = new Map<number, tf.Tensor>();
+  const reader = (tensor: tf.Tensor): void => {
+    if (tensor.id < first && tensor.dtype === 'float32') free.set(tensor.id, tensor);
+  };
+  trace.readers.add(reader);
+  try {
+    return { result: f(), free: [...free.values()] };
+  } finally {
+    trace.readers.delete(reader);
+  }
+}
+
+/** Runs `f` with the operations appended to a block; gives the values of the tensors it returns. */
+export function inBlock(builder: Builder, backend: XlaBackend, f: () => readonly tf.Tensor[]): Value[] {
+  const outer = currentFrame()!;
+  const frame: Frame = { trace: outer.trace, builder, parent: outer, literals: new Map() };
+  return withFreshTape(() =>
+    withFrame(frame, () => {
+      let values: Value[] = [];
+      tf.tidy(() => {
+        values = f().map((tensor) => tracedValue(tensor, backend));
+      });
+      return values;
+    }),
+  );
+}
+
+/** Tensors of values in the current block, tracked by the scope around. */
+export const tensorOf = (value: Value, dtype: tf.DataType, backend: XlaBackend): tf.Tensor =>
+  tf.engine().makeTensorFromTensorInfo(backend.tracer(value, dtype));

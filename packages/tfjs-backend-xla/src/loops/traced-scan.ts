@@ -1,0 +1,222 @@
+/** `scan` as a while loop of the program being traced, with its gradient. */
+import * as tf from '@tensorflow/tfjs-core';
+import type { XlaBackend } from '../backend';
+import { customVjp, isFloat, isRecording, vjp } from '../grad/vjp';
+import { flatten, type TreeDef, unflatten } from '../pytree';
+import type { Builder, ElementType, TensorType, Value } from '../stablehlo';
+import { currentFrame } from '../trace/frame';
+import { inBlock, tensorOf, tracedValue, withFreeTensors } from '../trace/values';
+import { checkSameTensors, checkSameTypes } from './check';
+
+interface Typed {
+  readonly value: Value;
+  readonly dtype: tf.DataType;
+}
+
+/** A step on flat lists of tensors, and the structure of its `y`, known once it ran. */
+interface Step {
+  run(carry: readonly tf.Tensor[], x: readonly tf.Tensor[]): { carry: tf.Tensor[]; y: tf.Tensor[] };
+  y: TreeDef | undefined;
+  yTypes: tf.DataType[];
+}
+
+export function tracedScan<C, X, Y>(f: (carry: C, x: X) => [C, Y], carry: C, xs: X, length: number): [C, Y] {
+  const backend = tf.backend() as XlaBackend;
+  const carries = flatten(carry, 'scan: carry');
+  const slices = flatten(xs, 'scan: xs');
+  const step: Step = {
+    y: undefined,
+    yTypes: [],
+    run(c, x) {
+      const result = f(unflatten(carries.def, c) as C, unflatten(slices.def, x) as X);
+      if (!Array.isArray(result) || result.length !== 2) throw new Error('scan: f must return [carry, y]');
+      const next = flatten(result[0], 'scan: carry').tensors;
+      checkSameTensors('scan: the carry', c, next);
+      const y = flatten(result[1], 'scan: y');
+      step.y = y.def;
+      step.yTypes = y.tensors.map((tensor) => tensor.dtype);
+      return { carry: next, y: y.tensors };
+    },
+  };
+  const typed = (tensors: readonly tf.Tensor[]): Typed[] =>
+    tensors.map((tensor) => ({ value: tracedValue(tensor, backend), dtype: tensor.dtype }));
+  const loop = new ScanLoop(step, typed(carries.tensors), typed(slices.tensors), length, backend);
+  const { result: yTypes, free } = withFreeTensors(() => loop.probe());
+  const outputs = isRecording()
+    ? recorded(loop, yTypes, carries.tensors, slices.tensors, free)
+    : loop.forward(yTypes, false).outputs;
+  const split = carries.tensors.length;
+  return [
+    unflatten(carries.def, outputs.slice(0, split)) as C,
+    unflatten(step.y!, outputs.slice(split)) as Y,
+  ];
+}
+
+function recorded(
+  loop: ScanLoop,
+  yTypes: readonly TensorType[],
+  carry: readonly tf.Tensor[],
+  xs: readonly tf.Tensor[],
+  free: readonly tf.Tensor[],
+): tf.Tensor[] {
+  const { trace } = currentFrame()!;
+  for (const tensor of free) trace.keep(tensor);
+  let saved: readonly Value[] = [];
+  const inputs = [...carry.filter(isFloat), ...xs.filter(isFloat), ...free];
+  return customVjp(
+    inputs,
+    () => {
+      const forward = loop.forward(yTypes, true);
+      saved = forward.saved;
+      return forward.outputs;
+    },
+    (dys) => {
+      if (isRecording())
+        throw new Error('scan: gradients of its gradients are not supported; use a plain loop');
+      return loop.backward(saved, dys, free);
+    },
+  );
+}
+
+/** One scan in the program: its types and the blocks of its forward and backward loop. */
+class ScanLoop {
+  constructor(
+    private readonly step: Step,
+    private readonly carry: readonly Typed[],
+    private readonly xs: readonly Typed[],
+    private readonly length: number,
+    private readonly backend: XlaBackend,
+  ) {}
+
+  private get builder(): Builder {
+    return currentFrame()!.builder;
+  }
+
+  private tensor = ({ value, dtype }: Typed): tf.Tensor => tensorOf(value, dtype, this.backend);
+
+  /** Traces a step into a block that is thrown away, for the types of `y`. */
+  probe(): TensorType[] {
+    const slices = this.xs.map(({ value }) => ({ shape: value.shape.slice(1), dtype: value.dtype }));
+    const carries = this.carry.map(({ value }) => value);
+    const { results } = this.builder.region([...carries, ...slices], (b, args) =>
+      inBlock(b, this.backend, () => {
+        const { carry, y } = this.run(args.slice(0, carries.length), args.slice(carries.length));
+        return [...carry, ...y];
+      }),
+    );
+    checkSameTypes('scan: the carry', carries, results.slice(0, carries.length));
+    return results.slice(carries.length);
+  }
+
+  private run(carry: readonly Value[], x: readonly Value[]) {
+    return this.step.run(
+      carry.map((value, i) => this.tensor({ value, dtype: this.carry[i]!.dtype })),
+      x.map((value, i) => this.tensor({ value, dtype: this.xs[i]!.dtype })),
+    );
+  }
+
+  forward(yTypes: readonly TensorType[], save: boolean): { outputs: tf.Tensor[]; saved: readonly Value[] } {
+    const { builder, length } = this;
+    const carries = this.carry.map(({ value }) => value);
+    const n = carries.length;
+    const room = (type: TensorType) => builder.full([length, ...type.shape], zero(type.dtype), type.dtype);
+    const stacks = [...yTypes.map(room), ...(save ? carries.map(room) : [])];
+    const state = builder.while(
+      [builder.scalar(0, 'i32'), ...carries, ...stacks],
+      (b, [i]) => b.compare('LT', i!, b.scalar(length, 'i32')),
+      (b, [i, ...rest]) => {
+        const before = rest.slice(0, n);
+        const x = this.xs.map(({ value }) => at(b, value, i!));
+        const values = inBlock(b, this.backend, () => {
+          const { carry, y } = this.run(before, x);
+          return [...carry, ...y];
+        });
+        const rows = [...values.slice(n), ...(save ? before : [])];
+        const filled = rest.slice(n).map((stack, k) => put(b, stack, rows[k]!, i!));
+        return [b.add(i!, b.scalar(1, 'i32')), ...values.slice(0, n), ...filled];
+      },
+    );
+    const after = state.slice(1);
+    const outputs = [
+      ...this.carry.map(({ dtype }, i) => this.tensor({ value: after[i]!, dtype })),
+      ...yTypes.map((_, i) => this.tensor({ value: after[n + i]!, dtype: this.step.yTypes[i]! })),
+    ];
+    return { outputs, saved: after.slice(n + yTypes.length) };
+  }
+
+  /** Gradients of the float carries, the float xs and the free tensors, from those of all outputs. */
+  backward(saved: readonly Value[], dys: readonly tf.Tensor[], free: readonly tf.Tensor[]): tf.Tensor[] {
+    const { builder, length, backend } = this;
+    const isFloatType = ({ dtype }: { dtype: tf.DataType }) => dtype === 'float32';
+    const n = this.carry.length;
+    const floatCarry = this.carry.map((each, i) => ({ ...each, i })).filter(isFloatType);
+    const floatXs = this.xs.map((each, i) => ({ ...each, i })).filter(isFloatType);
+    const freeValues = free.map((tensor) => tracedValue(tensor, backend));
+    const dyValues = dys.map((tensor) => tracedValue(tensor, backend));
+    const dCarry = floatCarry.map(({ value, i }) => builder.convert(dyValues[i]!, value.dtype));
+    const dXs = floatXs.map(({ value }) => builder.full(value.shape, 0, value.dtype));
+    const dFree = freeValues.map((value) => builder.full(value.shape, 0, 'f32'));
+    const [c, x] = [dCarry.length, dXs.length];
+    const state = builder.while(
+      [builder.scalar(length - 1, 'i32'), ...dCarry, ...dXs, ...dFree],
+      (b, [i]) => b.compare('GE', i!, b.scalar(0, 'i32')),
+      (b, [i, ...rest]) => {
+        const carries = saved.map((stack) => at(b, stack, i!));
+        const slices = this.xs.map(({ value }) => at(b, value, i!));
+        const dRows = dyValues.slice(n).map((stack) => at(b, stack, i!));
+        const grads = inBlock(b, backend, () => {
+          const carryTensors = carries.map((value, k) => this.tensor({ value, dtype: this.carry[k]!.dtype }));
+          const xTensors = slices.map((value, k) => this.tensor({ value, dtype: this.xs[k]!.dtype }));
+          // Only the float parts of a step's results carry gradients.
+          const weights = [
+            ...rest.slice(0, c).map((value) => this.tensor({ value, dtype: 'float32' })),
+            ...dRows.flatMap((value, k) =>
+              this.step.yTypes[k] === 'float32' ? [this.tensor({ value, dtype: 'float32' })] : [],
+            ),
+          ];
+          return vjp(
+            () => {
+              const { carry, y } = this.step.run(carryTensors, xTensors);
+              return [...carry, ...y].filter(isFloat);
+            },
+            [
+              ...floatCarry.map((each) => carryTensors[each.i]!),
+              ...floatXs.map((each) => xTensors[each.i]!),
+              ...free,
+            ],
+            weights,
+          );
+        });
+        const nextCarry = grads.slice(0, c).map((grad, k) => b.convert(grad, rest[k]!.dtype));
+        const nextXs = grads.slice(c, c + x).map((grad, k) => {
+          const stack = rest[c + k]!;
+          return put(b, stack, b.convert(grad, stack.dtype), i!);
+        });
+        const nextFree = grads.slice(c + x).map((grad, k) => b.add(rest[c + x + k]!, b.convert(grad, 'f32')));
+        return [b.sub(i!, b.scalar(1, 'i32')), ...nextCarry, ...nextXs, ...nextFree];
+      },
+    );
+    const after = state.slice(1).map((value, i) => {
+      const source = freeValues[i - c - x];
+      return source ? builder.convert(value, source.dtype) : value;
+    });
+    return after.map((value) => this.tensor({ value, dtype: 'float32' }));
+  }
+}
+
+const zero = (dtype: ElementType): number | boolean => (dtype === 'i1' ? false : 0);
+
+function start(b: Builder, stack: Value, i: Value): Value[] {
+  return stack.shape.map((_, axis) => (axis === 0 ? i : b.scalar(0, 'i32')));
+}
+
+/** stack[i] */
+function at(b: Builder, stack: Value, i: Value): Value {
+  const shape = stack.shape.slice(1);
+  return b.reshape(b.dynamicSlice(stack, start(b, stack, i), [1, ...shape]), shape);
+}
+
+/** stack with stack[i] = row */
+function put(b: Builder, stack: Value, row: Value, i: Value): Value {
+  return b.dynamicUpdateSlice(stack, b.reshape(row, [1, ...row.shape]), start(b, stack, i));
+}
