@@ -22,12 +22,19 @@ export {
   withHeadText,
 } from './denoise/condition';
 export { type Features, type VelocityOptions, velocity, velocityFromFeatures } from './denoise/velocity';
+export type { ParameterSpec } from './draw-params';
 export { forwardSequence, guide, type SequenceInputs, sequenceLogits, textLogits } from './forward';
-export { initParams, type ParameterSpec, parameterSpecs } from './init';
+export { initParams, parameterSpecs } from './init';
 export { LAYER_BASES, stackLayers, unstackLayers } from './layers';
+export { fromPeft, initLora, type LoraConfig, mergeLora, type PeftConfig, toPeft, withLora } from './lora';
 export type { Observe } from './observe';
+export { fitLatentPreview, type LatentPreview, previewLatents } from './preview';
 export { generationLayout, type Layout, mixedModalLayout } from './sequence/layout';
 export { MASKED, type ModalityPositions, omniAttentionAllowed, omniAttentionMask } from './sequence/mask';
+export { chooseToken, type TokenSampling, uniformStream } from './text/choose';
+export { decodeStep, prefill, type TextCache } from './text/decode';
+export { type GenerateTextOptions, generateText, type TextPrefix, textDecoder } from './text/generate';
+export { understandingPrefix } from './text/understand';
 export {
   loadQwenTokenizer,
   qwenTokenizer,
@@ -36,5 +43,6 @@ export {
 } from './tokenizer/qwen';
 export { ADDED_TOKENS, type TextTokenizer, TOKEN_NAMES } from './tokenizer/tokenizer';
 export { parseWordVocabulary, type WordVocabulary, wordTokenizer } from './tokenizer/word';
+export { DEFAULT_TRAINABLE, trainableNames } from './trainable';
 export { tokenLogits } from './trunk/trunk';
 export * from './wan-vae/index';

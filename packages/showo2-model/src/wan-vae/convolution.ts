@@ -72,17 +72,9 @@ export function causalConv(params: Params, name: string, x: tf.Tensor5D, history
       width,
     ]) as tf.Tensor4D;
     const part = perFrame(frames as tf.Tensor5D, (plane) => convolve(plane, kernel, null, 1, 'same'));
-    const padded =
-      zeros > 0
-        ? (tf.pad(part, [
-            [0, 0],
-            [zeros, 0],
-            [0, 0],
-            [0, 0],
-            [0, 0],
-          ]) as tf.Tensor5D)
-        : part;
-    sum = sum ? tf.add(sum, padded) : padded;
+    const shifted =
+      zeros > 0 ? tf.concat([tf.zeros([x.shape[0], zeros, ...part.shape.slice(2)]), part], 1) : part;
+    sum = (sum ? tf.add(sum, shifted) : shifted) as tf.Tensor5D;
   }
   return tf.add(sum!, bias) as tf.Tensor5D;
 }
