@@ -1,0 +1,62 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type { Velocity } from '../../src/index';
+
+/** A Gaussian mixture in the plane with equal weights and one standard deviation, and its exact velocity. */
+export interface Mixture {
+  means: readonly (readonly [number, number])[];
+  std: number;
+}
+
+/** Close enough that chance in the blobs' shares does not hide a change of their width. */
+export const threeBlobs: Mixture = {
+  means: [
+    [1, 0],
+    [-0.5, 0.87],
+    [-0.5, -0.87],
+  ],
+  std: 0.6,
+};
+
+/**
+ * E[data − noise | x_t = x] in closed form. Given the component, x_t has variance V = (1 − t)² + t²s², and data
+ * and noise are linear in x_t − t·m.
+ */
+export const mixtureVelocity =
+  ({ means, std }: Mixture): Velocity =>
+  (x, _t, { time: t }) =>
+    tf.tidy(() => {
+      const variance = (1 - t) ** 2 + t ** 2 * std ** 2;
+      const gain = (t * std ** 2 - (1 - t)) / variance;
+      const offsets = means.map((mean) => tf.sub(x, tf.mul(tf.tensor2d([[...mean]]), t)));
+      const logits = offsets.map((d) => tf.div(tf.sum(tf.square(d), 1, true), -2 * variance));
+      const weights = tf.softmax(tf.concat(logits, 1));
+      const parts = means.map((mean, k) => {
+        const velocity = tf.add(tf.mul(offsets[k]!, gain), tf.tensor2d([[...mean]]));
+        return tf.mul(velocity, tf.slice(weights, [0, k], [-1, 1]));
+      });
+      return tf.addN(parts);
+    });
+
+/** Draws from the mixture on the host: rows of a flat array [n · 2]. */
+export function mixtureData({ means, std }: Mixture, n: number, random: () => number): Float64Array {
+  const data = new Float64Array(2 * n);
+  for (let i = 0; i < n; i++) {
+    const mean = means[Math.floor(random() * means.length)]!;
+    const radius = std * Math.sqrt(-2 * Math.log(1 - random()));
+    const angle = 2 * Math.PI * random();
+    data[2 * i] = mean[0] + radius * Math.cos(angle);
+    data[2 * i + 1] = mean[1] + radius * Math.sin(angle);
+  }
+  return data;
+}
+
+/** Mulberry32: a small generator for tests. */
+export function generator(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let z = Math.imul(state ^ (state >>> 15), state | 1);
+    z ^= z + Math.imul(z ^ (z >>> 7), z | 61);
+    return ((z ^ (z >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
