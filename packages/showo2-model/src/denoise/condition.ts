@@ -5,6 +5,7 @@ import type { Showo2Config } from '../config/config';
 import { headBlock } from '../head/block';
 import { headInput, headRotary } from '../head/head';
 import { LAYER_BASES, type LayerKv, runLayers } from '../layers';
+import { tidyTree } from '../tidy';
 import { trunkLayer } from '../trunk/layer';
 import { embedTokens, trunkNorm, trunkRotary } from '../trunk/trunk';
 
@@ -135,11 +136,8 @@ export function encodePrompts(
     const state = encodeText(params, config, tokens, lengths);
     return options.head ? withHeadText(params, config, state) : state;
   };
-  return tf.tidy(
-    () =>
-      ({
-        prompt: encode(promptTokens(config, prompts, options.padTo)),
-        unconditional: repeatState(encode(promptTokens(config, [options.negative ?? []])), prompts.length),
-      }) as unknown as tf.TensorContainer,
-  ) as unknown as Condition;
+  return tidyTree(() => ({
+    prompt: encode(promptTokens(config, prompts, options.padTo)),
+    unconditional: repeatState(encode(promptTokens(config, [options.negative ?? []])), prompts.length),
+  }));
 }

@@ -1,0 +1,34 @@
+import type { Params } from '@flow-grpo/nn';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Showo2Config } from '../config/config';
+import { timeEmbedding, timeToken } from '../head/time';
+import { omniAttentionMask } from '../sequence/mask';
+import { embedTokens } from '../trunk/trunk';
+import { imageEmbeddings } from '../vision/embed';
+
+/**
+ * A question about an image as a prefix for text: `before` (bos and text), boi, time token, image, eoi, `after` (the
+ * question), with the image clean (t = 1). `latents` is [1, H, W, C].
+ *
+ * Upstream's script counts the image block from one token too far: the time token is left out of the bidirectional block
+ * and eoi is in it. That is kept by default, for the same answers; `upstreamOffset: false` gives the block of training.
+ */
+export function understandingPrefix(
+  params: Params,
+  config: Showo2Config,
+  before: readonly number[],
+  latents: tf.Tensor,
+  after: readonly number[],
+  { upstreamOffset = true }: { upstreamOffset?: boolean } = {},
+): { embeddings: tf.Tensor; mask: tf.Tensor } {
+  const { boi, eoi } = config.tokens;
+  const embed = (ids: readonly number[]) =>
+    embedTokens(params, tf.tensor2d([[...ids]], [1, ids.length], 'int32'));
+  const image = imageEmbeddings(params, config, latents);
+  const token = timeToken(params, config, timeEmbedding(params, config, tf.tensor1d([1])));
+  const middle = config.addTimeEmbeds ? [tf.expandDims(token, 1), image] : [image];
+  const embeddings = tf.concat([embed([...before, boi]), ...middle, embed([eoi, ...after])], 1);
+  const block = image.shape[1]! + (config.addTimeEmbeds ? 1 : 0);
+  const offset = before.length + 1 + (config.addTimeEmbeds && upstreamOffset ? 1 : 0);
+  return { embeddings, mask: omniAttentionMask(embeddings.shape[1]!, [[[offset, block]]]) };
+}

@@ -1,0 +1,134 @@
+import { expectClose, fixtureCases, numbers } from '@flow-grpo/test-support';
+import * as tf from '@tensorflow/tfjs-core';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { embedSequence } from '../src/forward';
+import {
+  chooseToken,
+  generateText,
+  LAYER_BASES,
+  MASKED,
+  sequenceLogits,
+  stackLayers,
+  textLogits,
+  understandingPrefix,
+  uniformStream,
+} from '../src/index';
+import { channelsLast, loadCase, toPositions, toTensor } from './case';
+
+describe.each(fixtureCases('showo2-text'))('$name', ({ dir }) => {
+  const { config, params, read } = loadCase(dir);
+  const data = read('data.safetensors');
+  const { eos, boi } = config.tokens;
+
+  it('has the causal logits, with and without a mask', () => {
+    const tokens = toTensor(data.causal_tokens!);
+    const length = tokens.shape[1]!;
+    expectClose(textLogits(params, config, tokens).dataSync(), numbers(data.causal_logits!), 5e-5, 'causal');
+    const mask = tf.tidy(() => {
+      const range = tf.range(0, length, 1, 'int32');
+      const seen = tf.lessEqual(tf.reshape(range, [1, length]), tf.reshape(range, [length, 1]));
+      return tf.reshape(tf.where(seen, tf.zeros([length, length]), tf.fill([length, length], MASKED)), [
+        1,
+        1,
+        length,
+        length,
+      ]);
+    });
+    const masked = textLogits(params, config, tokens, mask).dataSync();
+    expectClose(masked, numbers(data.causal_logits_explicit_mask!), 5e-5, 'explicit mask');
+  });
+
+  const latents = channelsLast(toTensor(data.und_latents!));
+  const understanding = {
+    tokens: toTensor(data.und_tokens!),
+    positions: toPositions(data.und_modality_positions!),
+    latents,
+    t: toTensor(data.und_t!),
+    mask: toTensor(data.und_attention_mask!),
+  };
+
+  it('has the logits of a sequence with an image', () => {
+    expectClose(
+      sequenceLogits(params, config, understanding).dataSync(),
+      numbers(data.und_logits!),
+      5e-5,
+      'und',
+    );
+  });
+
+  const expectGreedy = async (
+    prefix: Parameters<typeof generateText>[2],
+    key: string,
+    stop: number[],
+    weights = params,
+  ) => {
+    const expected = numbers(data[`${key}_generated`]!);
+    const steps = numbers(data[`${key}_step_logits`]!);
+    const logits: number[] = [];
+    const ids = await generateText(weights, config, prefix, {
+      topK: 1,
+      maxNewTokens: expected.length,
+      stop,
+      onToken: (_, row) => logits.push(...row),
+    });
+    expect(ids).toEqual(expected);
+    expectClose(logits, steps, 5e-5, `${key} step logits`);
+  };
+
+  it('continues text greedily with cached keys as upstream does without', async () => {
+    const prefix = { tokens: numbers(data.lm_prompt!) };
+    await expectGreedy(prefix, 'lm', [eos, boi]);
+    await expectGreedy(prefix, 'lm', [eos, boi], stackLayers(params, LAYER_BASES.trunk));
+  });
+
+  it('continues a sequence with an image greedily', async () => {
+    const { embeddings } = embedSequence(params, config, understanding);
+    await expectGreedy({ embeddings, mask: understanding.mask }, 'mm', [eos, boi]);
+  });
+
+  it('answers about an image as the upstream script', async () => {
+    const before = numbers(data.mmu_tokens_a!);
+    const [, , ...question] = numbers(data.mmu_tokens_b!);
+    const prefix = understandingPrefix(params, config, before, latents, question);
+    expectClose(prefix.embeddings.dataSync(), numbers(data.mmu_input_embeds!), 5e-5, 'mmu_input_embeds');
+    expectClose(prefix.mask.dataSync(), numbers(data.mmu_attention_mask!), 0, 'mmu_attention_mask');
+    await expectGreedy(prefix, 'mmu', [eos]);
+  });
+
+  it('leaves no tensor behind', async () => {
+    const before = tf.memory().numTensors;
+    await generateText(params, config, { tokens: [1, 2, 3] }, { maxNewTokens: 3, stop: [] });
+    expect(tf.memory().numTensors).toBe(before);
+  });
+});
+
+describe('chooseToken', () => {
+  const logits = Float32Array.from([Math.log(0.1), Math.log(0.5), Math.log(0.4)]);
+
+  it('draws with the given probabilities', () => {
+    const uniform = uniformStream(3);
+    const counts = [0, 0, 0];
+    for (let i = 0; i < 4000; i++) counts[chooseToken(logits, {}, uniform())]!++;
+    [0.1, 0.5, 0.4].forEach((p, i) => {
+      expect(Math.abs(counts[i]! / 4000 - p)).toBeLessThan(0.03);
+    });
+  });
+
+  it('keeps to top-k and top-p, and to the best at temperature 0', () => {
+    fc.assert(
+      fc.property(fc.double({ min: 0, max: 0.999999, noNaN: true }), (u) => {
+        expect(chooseToken(logits, { topK: 2 }, u)).not.toBe(0);
+        expect(chooseToken(logits, { topP: 0.45 }, u)).toBe(1);
+        expect(chooseToken(logits, { topP: 0.6 }, u)).not.toBe(0);
+        expect(chooseToken(logits, { temperature: 0 }, u)).toBe(1);
+      }),
+    );
+  });
+
+  it('refuses options out of range by name', () => {
+    expect(() => chooseToken(logits, { topP: 0 }, 0)).toThrow(/topP/);
+    expect(() => chooseToken(logits, { topK: 0 }, 0)).toThrow(/topK/);
+    expect(() => chooseToken(logits, { temperature: -1 }, 0)).toThrow(/temperature/);
+  });
+});
