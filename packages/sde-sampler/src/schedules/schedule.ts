@@ -48,10 +48,10 @@ export function shiftedSchedule(steps: number, shift: number, convention: Conven
   return customSchedule(times, convention);
 }
 
-/** t/(t + s − s·t) of a data time, s > 0. */
+/** t/(t + s − s·t) of a data time, s > 0; written so that 1 stays exactly 1. */
 export function shiftTime(t: number, shift: number): number {
   if (!(shift > 0)) throw new RangeError(`the shift must be above 0, not ${shift}`);
-  return t / (t + shift - shift * t);
+  return t / (t + shift * (1 - t));
 }
 
 export function checkSteps(steps: number): void {

@@ -1,0 +1,64 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { describe, expect, it } from 'vitest';
+import { withGuidance } from './guidance';
+import type { Velocity } from './loops/velocity';
+
+const x = tf.tensor2d([[1, 2]]);
+const t = tf.tensor1d([0.5]);
+const info = { step: 3, time: 0.5, progress: 0.5 };
+const conditional: Velocity = (at) => tf.mul(at, 3);
+const unconditional: Velocity = (at) => tf.mul(at, 2);
+const never: Velocity = () => {
+  throw new Error('not needed');
+};
+const values = (v: tf.Tensor) => [...v.dataSync()];
+
+describe('withGuidance', () => {
+  it('is u + scale·(c − u)', () => {
+    expect(values(withGuidance(conditional, unconditional, 5)(x, t, info))).toEqual([7, 14]);
+  });
+
+  it('calls one velocity where one is enough', () => {
+    expect(values(withGuidance(conditional, never, 1)(x, t, info))).toEqual([3, 6]);
+    expect(values(withGuidance(never, unconditional, 0)(x, t, info))).toEqual([2, 4]);
+    expect(values(withGuidance(conditional, never, 5, { interval: [0.6, 1] })(x, t, info))).toEqual([3, 6]);
+    expect(values(withGuidance(conditional, unconditional, 5, { interval: [0.2, 0.5] })(x, t, info))).toEqual(
+      [7, 14],
+    );
+    expect(values(withGuidance(never, never, 5, { zeroInitSteps: 4 })(x, t, info))).toEqual([0, 0]);
+  });
+
+  it('refuses negative scales and intervals that are none', () => {
+    for (const scale of [-1, -0.001, Number.NaN, Number.POSITIVE_INFINITY]) {
+      expect(() => withGuidance(conditional, unconditional, scale)).toThrow(/scale must be 0 or more/);
+    }
+    expect(() => withGuidance(conditional, unconditional, 2, { interval: [0.8, 0.2] })).toThrow(/interval/);
+  });
+
+  it('can keep gradients out of the unconditional velocity', () => {
+    const slope = (detachUnconditional: boolean) =>
+      tf
+        .grad((w) =>
+          tf.sum(
+            withGuidance(
+              (at) => tf.mul(at, w),
+              (at) => tf.mul(at, w),
+              5,
+              { detachUnconditional },
+            )(x, t, info),
+          ),
+        )(tf.scalar(1))
+        .dataSync()[0];
+    expect(slope(false)).toBeCloseTo(3, 5);
+    expect(slope(true)).toBeCloseTo(15, 5);
+  });
+
+  it('takes velocities that answer later, in plain values', async () => {
+    const guided = withGuidance(
+      async () => [3, 6],
+      async () => new Float32Array([2, 4]),
+      5,
+    );
+    expect(values((await guided(x, t, info)) as tf.Tensor)).toEqual([7, 14]);
+  });
+});
