@@ -21,4 +21,5 @@ export {
   rotaryFrequencies,
   rotaryTables,
 } from './rotary';
+export { held, heldAs } from './storage';
 export { timestepFeatures } from './timestep';

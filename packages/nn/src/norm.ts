@@ -1,14 +1,19 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { held, heldAs } from './storage';
 
-/** Root-mean-square normalisation of the last axis, times `weight` (Zhang and Sennrich 2019). */
+/** Root-mean-square normalisation of the last axis, times `weight` (Zhang and Sennrich 2019).
+ * Statistics are float32; the gain multiplies after rounding to x's precision, as in Qwen2 and Llama. */
 export function rmsNorm(x: tf.Tensor, weight: tf.Tensor, eps: number): tf.Tensor {
-  const inverse = tf.rsqrt(tf.add(tf.mean(tf.square(x), -1, true), eps));
-  return tf.mul(tf.mul(x, inverse), weight);
+  const wide = held(x, 'float32');
+  const inverse = tf.rsqrt(tf.add(tf.mean(tf.square(wide), -1, true), eps));
+  return tf.mul(heldAs(tf.mul(wide, inverse), x), heldAs(weight, x));
 }
 
 /** Layer normalisation of the last axis with gain and shift (Ba et al. 2016), population variance. */
 export function layerNorm(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor, eps: number): tf.Tensor {
-  const centred = tf.sub(x, tf.mean(x, -1, true));
+  const wide = held(x, 'float32');
+  const centred = tf.sub(wide, tf.mean(wide, -1, true));
   const inverse = tf.rsqrt(tf.add(tf.mean(tf.square(centred), -1, true), eps));
-  return tf.add(tf.mul(tf.mul(centred, inverse), weight), bias);
+  const normed = tf.mul(tf.mul(centred, inverse), held(weight, 'float32'));
+  return heldAs(tf.add(normed, held(bias, 'float32')), x);
 }

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { heldAs } from './storage';
 
 /** Llama 3's frequency scaling: waves longer than the original context are slowed down by `factor`. */
 export interface Llama3Scaling {
@@ -45,8 +46,9 @@ export function rotaryTables(positions: tf.Tensor, frequencies: Float32Array): R
 /** Turns the halves of the last axis of `x` [B, T, N, D] against each other (the rotate-half layout). */
 export function applyRotary(x: tf.Tensor, { cos, sin }: RotaryTables): tf.Tensor {
   const [first, second] = tf.split(x, 2, 3) as [tf.Tensor, tf.Tensor];
-  return tf.concat(
+  const turned = tf.concat(
     [tf.sub(tf.mul(first, cos), tf.mul(second, sin)), tf.add(tf.mul(second, cos), tf.mul(first, sin))],
     3,
   );
+  return heldAs(turned, x);
 }

@@ -1,4 +1,14 @@
-import { applyRotary, linear, type Params, param, type RotaryTables, rmsNorm, silu } from '@flow-grpo/nn';
+import {
+  applyRotary,
+  held,
+  heldAs,
+  linear,
+  type Params,
+  param,
+  type RotaryTables,
+  rmsNorm,
+  silu,
+} from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import type { HeadConfig } from '../config/config';
 import { type Attend, joinHeads, splitHeads, swiglu } from '../trunk/layer';
@@ -41,9 +51,10 @@ export function splitModulation(modulation: tf.Tensor): BlockModulation {
   };
 }
 
-/** x · (1 + scale) + shift. */
+/** x · (1 + scale) + shift, in float32. */
 export function modulate(x: tf.Tensor, shift: tf.Tensor, scale: tf.Tensor): tf.Tensor {
-  return tf.add(tf.mul(x, tf.add(scale, 1)), shift);
+  const wide = tf.add(tf.mul(held(x, 'float32'), tf.add(held(scale, 'float32'), 1)), held(shift, 'float32'));
+  return heldAs(wide, x);
 }
 
 /** Attention of a block: q/k norm a head before the rotary embedding, no biases. */

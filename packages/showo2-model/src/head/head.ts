@@ -1,5 +1,6 @@
 import {
   gelu,
+  held,
   linear,
   type Params,
   param,
@@ -48,5 +49,9 @@ export function finalLayer(
  * in raster order, not the patch at its place: upstream writes and reads them so, and its weights are trained for it.
  */
 export function tokensToLatents(config: Showo2Config, tokens: tf.Tensor, shape: number[]): tf.Tensor {
-  return tf.reshape(tokens, [tokens.shape[0]!, ...shape.slice(0, -1), config.latentChannels]);
+  return tf.reshape(held(tokens, 'float32'), [
+    tokens.shape[0]!,
+    ...shape.slice(0, -1),
+    config.latentChannels,
+  ]);
 }

@@ -1,4 +1,13 @@
-import { gelu, interpolatePositions, linear, type Params, param, patchEmbed, rmsNorm } from '@flow-grpo/nn';
+import {
+  gelu,
+  heldAs,
+  interpolatePositions,
+  linear,
+  type Params,
+  param,
+  patchEmbed,
+  rmsNorm,
+} from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
 import type { Observe } from '../observe';
@@ -52,7 +61,7 @@ export function imageEmbeddings(
   observe?.('image_embedder_und', patches);
   const positions = positionEmbedding(params, config, rows, columns);
   observe?.('position_embedding_used', positions);
-  let semantic: tf.Tensor = tf.add(patches, positions);
+  let semantic: tf.Tensor = tf.add(patches, heldAs(positions, patches));
   for (let i = 0; i < config.vision.layers; i++) {
     semantic = visionLayer(params, visionPrefix(i), config.vision, semantic);
     observe?.(`und_trans_layer_${i}`, semantic);
