@@ -1,3 +1,7 @@
 import { library } from '../../tsup.base.ts';
 
-export default library(['src/main.ts'], { dts: false });
+// tfjs-core's gradients are written for bundlers (imports without extensions): Node cannot load them unbundled.
+export default library(['src/main.ts'], {
+  dts: false,
+  noExternal: ['@tensorflow/tfjs-core/dist/register_all_gradients'],
+});
