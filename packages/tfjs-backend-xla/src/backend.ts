@@ -43,6 +43,13 @@ export class XlaBackend extends tf.KernelBackend {
     return data;
   }
 
+  /** Leaves data out of tfjs' leak check: what an operation keeps for its gradient beside its outputs. */
+  hide(dataId: object): void {
+    const data = this.find(dataId);
+    if (!data.hidden) this.count--;
+    data.hidden = true;
+  }
+
   /** A tensor of a value in the block being traced. */
   tracer(value: Value, dtype: tf.DataType): tf.TensorInfo {
     const data = new DeviceData(value.shape, dtype, value.dtype);
@@ -90,7 +97,7 @@ export class XlaBackend extends tf.KernelBackend {
     if (!data || data.refs <= 0) return true;
     data.refs = force ? 0 : data.refs - 1;
     if (data.refs > 0) return false;
-    this.count--;
+    if (!data.hidden) this.count--;
     this.bytes -= data.byteSize;
     if (data.element === 'bf16' || data.element === 'f16') this.narrowed -= data.byteSize;
     if (data.holders === 0) data.release('has been disposed');

@@ -9,7 +9,7 @@ export { type Cost, type JitOptions, type Jitted, jit, type Lowered } from './ji
 export { checkpoint } from './loops/checkpoint';
 export { type ScanOptions, scan } from './loops/scan';
 export { whileLoop } from './loops/while-loop';
-export { type AttentionOptions, scaledDotProductAttention } from './ops/attention';
+export { type AttentionOptions, scaledDotProductAttention } from './ops/attention/index';
 export { cast, type FloatStorage, fromBytes, storageOf, toBytes } from './ops/precision';
 export * as random from './ops/random';
 export { type Mesh, mesh, type PartitionSpec } from './parallel/sharding';

@@ -45,7 +45,9 @@ describe('jit', () => {
     const variable = tf.variable(tf.tensor1d([1]));
     const f = jit((x: tf.Tensor) => tf.add(tf.mul(big, x), variable));
     const x = tf.scalar(2);
-    expect(f.lower(x).text).toMatch(/main\(%arg0: tensor<f32>, %arg1: tensor<100xf32>, %arg2: tensor<1xf32>\)/);
+    expect(f.lower(x).text).toMatch(
+      /main\(%arg0: tensor<f32>, %arg1: tensor<100xf32>, %arg2: tensor<1xf32>\)/,
+    );
     expect(values(f(x)).slice(0, 3)).toEqual([1, 3, 5]);
     variable.assign(tf.tensor1d([10]));
     big.dispose();

@@ -1,9 +1,11 @@
 /** Kernels that tfjs-core has no name for, under names of this package. */
 import { kernel, type Lowering, listed } from '../kernels/kernel';
+import { attentionLowerings } from './attention/lowerings';
 import { precisionLowerings } from './precision';
 import { randomLowerings } from './random-lowerings';
 
 export const ownLowerings: readonly Lowering[] = [
+  ...attentionLowerings,
   ...precisionLowerings,
   ...randomLowerings,
   kernel('XlaBarrier', (b, inputs) => b.optimizationBarrier(listed(inputs))),

@@ -22,6 +22,8 @@ export class DeviceData {
   /** Set while traced: the value and the block that it belongs to. */
   value: Value | undefined;
   frame: Frame | undefined;
+  /** Not counted by tfjs' leak check. */
+  hidden = false;
   /** Programs that take this tensor as a captured parameter. */
   holders = 0;
   /** Why the values are gone, for the error of whoever still asks. */

@@ -1,5 +1,11 @@
 /** Scaled dot-product attention with grouped key/value heads. */
 import * as tf from '@tensorflow/tfjs-core';
+import { isXla } from '../../active';
+import type { XlaBackend } from '../../backend';
+import { customVjp, isFloat, isRecording } from '../../grad/vjp';
+import { client } from '../../runtime/client';
+import { fitsFused } from './fused';
+import type { AttentionKernelAttrs } from './lowerings';
 
 export interface AttentionOptions {
   /** Added to the scores before the softmax; broadcastable to [B, N, T, S]. */
@@ -31,7 +37,52 @@ export function scaledDotProductAttention(
   options: AttentionOptions = {},
 ): tf.Tensor4D {
   checkShapes(q, k, v, options);
-  return decomposedAttention(q, k, v, options);
+  return isXla() ? xlaAttention(q, k, v, options) : decomposedAttention(q, k, v, options);
+}
+
+function xlaAttention(
+  q: tf.Tensor,
+  k: tf.Tensor,
+  v: tf.Tensor,
+  { mask, kvLengths, qLengths, causal = false, scale }: AttentionOptions,
+): tf.Tensor4D {
+  const backend = tf.backend() as XlaBackend;
+  const elements = [q, k, v].map((x) => backend.find(x.dataId).element);
+  const size = q.shape[3]!;
+  // Custom calls take neither a mask nor query lengths alone.
+  const plain = !mask && (!qLengths || kvLengths !== undefined);
+  const fused = client().platformName === 'cuda' && plain && fitsFused(elements, size);
+  const attrs: AttentionKernelAttrs = { scale: scale ?? 1 / Math.sqrt(size), causal, fused };
+  const lengths = { ...(kvLengths && { kvLengths }), ...(qLengths && { qLengths }) };
+  const inputs = { q, k, v, ...(mask && { mask }) };
+  const run = (kernel: string, all: tf.NamedTensorMap) => tf.engine().runKernel(kernel, all, { ...attrs });
+  if (!isRecording()) return run('XlaAttentionInference', { ...inputs, ...lengths }) as tf.Tensor4D;
+  const names = Object.keys(inputs);
+  const sources = Object.values(inputs);
+  // An integer mask takes no gradient.
+  const differentiable = sources.filter(isFloat);
+  return customVjp(
+    differentiable,
+    (save) => {
+      const [output, saved] = run('XlaAttention', { ...inputs, ...lengths }) as tf.Tensor[];
+      backend.hide(saved!.dataId);
+      save([...sources, ...Object.values(lengths), output!, saved!]);
+      return [output!];
+    },
+    ([dy], kept) => {
+      const again = Object.fromEntries(
+        [...names, ...Object.keys(lengths)].map((name, i) => [name, kept[i]!]),
+      );
+      const [output, saved] = kept.slice(-2);
+      const grads = run('XlaAttentionGrad', {
+        ...again,
+        output: output!,
+        saved: saved!,
+        dy: dy!,
+      }) as tf.Tensor[];
+      return grads.slice(0, differentiable.length);
+    },
+  )[0] as tf.Tensor4D;
 }
 
 function decomposedAttention(
