@@ -1,6 +1,7 @@
 import { type ClientOptions, type PjrtClient, startClient } from './client';
-import { findPlugin } from './plugins/find';
-import type { PluginPlatform } from './plugins/locations';
+import type { NamedValue } from './named-values';
+import { type FoundPlugin, findPlugin } from './plugins/find';
+import { type PluginPlatform, WHEEL_PATHS } from './plugins/locations';
 
 export interface CreateClientOptions extends Omit<ClientOptions, 'plugin'> {
   /** Path of a plugin library. Default: what `findPlugin` finds. */
@@ -22,7 +23,14 @@ export interface CreateClientOptions extends Omit<ClientOptions, 'plugin'> {
 export async function createClient(options: CreateClientOptions = {}): Promise<PjrtClient> {
   const { preallocate, plugin, platform, ...rest } = options;
   const found = findPlugin({ plugin, platform });
-  const pool: Record<string, boolean> =
-    preallocate === undefined || found.platform !== 'cuda' ? {} : { preallocate };
-  return startClient({ ...rest, plugin: found.path, options: { ...pool, ...rest.options } });
+  const defaults: Record<string, NamedValue> = {};
+  if (preallocate !== undefined && found.platform === 'cuda') defaults.preallocate = preallocate;
+  if (oneDeviceByDefault(found)) defaults.cpu_device_count = 1;
+  return startClient({ ...rest, plugin: found.path, options: { ...defaults, ...rest.options } });
 }
+
+/** The CPU plugins start with four devices of their own accord; one is what a program expects that did not ask. */
+const oneDeviceByDefault = ({ path, platform }: FoundPlugin): boolean =>
+  platform === 'cpu' &&
+  WHEEL_PATHS.some((wheel) => path.endsWith(wheel.path)) &&
+  !process.env.XLA_FLAGS?.includes('xla_force_host_platform_device_count');

@@ -103,10 +103,10 @@ function explicitPlugin(
 }
 
 function firstPlugin(folders: string[], platform: PluginPlatform): string | undefined {
-  for (const folder of folders) {
-    for (const each of WHEEL_PATHS) {
+  for (const each of WHEEL_PATHS.filter((wheel) => wheel.platform === platform)) {
+    for (const folder of folders) {
       const path = join(folder, each.path);
-      if (each.platform === platform && existsSync(path)) return path;
+      if (existsSync(path)) return path;
     }
   }
   return undefined;

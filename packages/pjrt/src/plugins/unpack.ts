@@ -1,0 +1,32 @@
+import { createWriteStream } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import yauzl, { type Entry } from 'yauzl';
+
+/** The part of yauzl 3.4 that its type package does not know yet. */
+interface Archive {
+  eachEntry(): AsyncIterable<Entry>;
+  openReadStreamPromise(entry: Entry): Promise<Readable>;
+  close(): void;
+}
+const { openPromise } = yauzl as unknown as { openPromise(file: string, options: object): Promise<Archive> };
+
+/** Unpacks a wheel (a zip file) into `folder`. Names that would leave the folder are refused by yauzl. */
+export async function unpackWheel(file: string, folder: string): Promise<void> {
+  const archive = await openPromise(file, { autoClose: false });
+  try {
+    for await (const entry of archive.eachEntry()) {
+      const path = join(folder, entry.fileName);
+      if (entry.fileName.endsWith('/')) {
+        await mkdir(path, { recursive: true });
+        continue;
+      }
+      await mkdir(dirname(path), { recursive: true });
+      await pipeline(await archive.openReadStreamPromise(entry), createWriteStream(path));
+    }
+  } finally {
+    archive.close();
+  }
+}
