@@ -1,0 +1,34 @@
+import type * as tf from '@tensorflow/tfjs-core';
+
+/** An image file in memory (PNG, JPEG, WebP, …). */
+export interface EncodedImage {
+  bytes: Uint8Array;
+  /** Such as `image/png`; found from the bytes when left out. */
+  mimeType?: string;
+}
+
+/** Images to score: [B, H, W, 3] float32 in [0, 1], or files. */
+export type ScorerImages = tf.Tensor4D | EncodedImage[];
+
+export interface ScoreOptions {
+  /** Aborts the scoring; the promise rejects with the signal's reason. */
+  signal?: AbortSignal;
+}
+
+export interface Scores {
+  /** One number an image, in the order of the images; higher is better. */
+  scores: number[];
+  /** Parts of the score by name, one number an image each; NaN where a part does not apply to an image. */
+  details: Record<string, number[]>;
+}
+
+/** What every reward is: images with their prompts and metadata in, numbers out. Never disposes its input. */
+export interface Scorer {
+  readonly name: string;
+  score(
+    images: ScorerImages,
+    prompts: string[],
+    metadata: Record<string, unknown>[],
+    options?: ScoreOptions,
+  ): Promise<Scores>;
+}
