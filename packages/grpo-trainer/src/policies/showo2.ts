@@ -1,0 +1,133 @@
+/** Show-o2 as a policy: text once a prompt, the head alone in the update when the head alone trains. */
+import { type Params, selectNames, stopGradient } from '@flow-grpo/nn';
+import {
+  type Condition,
+  encodeHeadText,
+  encodePrompts,
+  encodeText,
+  type Features,
+  type Showo2Config,
+  type TextState,
+  velocity,
+  velocityFromFeatures,
+} from '@flow-grpo/showo2-model';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Policy } from '../policy';
+
+export interface Showo2PolicyOptions {
+  /** All weights under upstream's names. */
+  readonly params: Params;
+  readonly config: Showo2Config;
+  /** A prompt's text ids, without special tokens. */
+  readonly tokenize: (prompt: string) => number[];
+  /** Latents [B, h, w, C] → images [B, H, W, 3] in [0, 1]; traced by jit. */
+  readonly decode: (latents: tf.Tensor) => tf.Tensor4D;
+  /** [h, w, C] */
+  readonly latentShape: readonly number[];
+  /** v = u + scale·(c − u); 0 (default) is the conditional velocity alone. */
+  readonly guidanceScale?: number;
+  /** Parts or globs of the names that train; the diffusion head by default. */
+  readonly train?: readonly string[];
+  /** Text tokens all prompts are padded to, so that shapes stay and nothing compiles twice. */
+  readonly padTo: number;
+}
+
+/** What the head reads of the prompts, with its trained weights; the trunk's share too where the trunk trains. */
+interface Prepared {
+  readonly prompt: TextState;
+  readonly unconditional: TextState;
+}
+
+/** Weights whose effect comes after the kept features: those of the head's layers and of the final one. */
+const isHead = (name: string) => /^diffusion_head_[ab]\./.test(name);
+
+/**
+ * The policy of a Show-o2 model. With only head weights training, rollouts keep the trunk's output and updates run
+ * the head alone; otherwise text and trunk run again with gradients.
+ */
+export function showo2Policy(options: Showo2PolicyOptions): Policy<Condition, Prepared> {
+  const { params, config, tokenize, decode, latentShape, padTo } = options;
+  const guidanceScale = options.guidanceScale ?? 0;
+  const trainable = selectNames(Object.keys(params), options.train ?? ['diffusion_head_*']);
+  const headOnly = trainable.every(isHead);
+  const merged = (trained: Params) => ({ ...params, ...trained });
+  const sampling = { guidanceScale, detachUnconditional: true };
+  const rows = (state: TextState, index: tf.Tensor1D) =>
+    Object.fromEntries(
+      Object.entries(state).map(([name, value]) => [name, tf.gather(value as tf.Tensor, index)]),
+    ) as unknown as TextState;
+  const conditionAt = (prepared: Prepared, index: tf.Tensor1D): Condition => ({
+    prompt: rows(prepared.prompt, index),
+    unconditional: prepared.unconditional,
+  });
+  const withHead = (weights: Params, state: TextState): TextState => {
+    const { keys, values } = encodeHeadText(weights, config, state.hidden);
+    return { ...state, headKeys: keys, headValues: values };
+  };
+  const constant = (make: () => TextState): TextState => {
+    const names: string[] = [];
+    const made: tf.Tensor[] = [];
+    // stopGradient takes one tensor at a time; compiled, the shared work is merged again.
+    for (const name of ['headKeys', 'headValues'] as const) {
+      names.push(name);
+      made.push(stopGradient(() => make()[name]!));
+    }
+    return Object.fromEntries(names.map((name, i) => [name, made[i]!])) as unknown as TextState;
+  };
+  const encode = (prompts: readonly string[]): Condition =>
+    tf.tidy(() => {
+      const condition = encodePrompts(params, config, prompts.map(tokenize), { padTo });
+      const first = Object.fromEntries(
+        Object.entries(condition.unconditional).map(([name, value]) => [
+          name,
+          tf.slice(value as tf.Tensor, 0, 1),
+        ]),
+      ) as unknown as TextState;
+      return { prompt: condition.prompt, unconditional: first } as unknown as tf.TensorContainer;
+    }) as unknown as Condition;
+
+  const policy: Policy<Condition, Prepared> = {
+    params,
+    trainable,
+    latentShape,
+    encodePrompts: encode,
+    prepare(trained, condition) {
+      const weights = merged(trained);
+      const text = (state: TextState) =>
+        headOnly ? state : { ...state, ...encodeText(weights, config, state.tokens, state.lengths) };
+      const { unconditional } = condition;
+      return {
+        prompt: withHead(weights, text(condition.prompt)),
+        unconditional:
+          guidanceScale > 0
+            ? { ...unconditional, ...constant(() => withHead(weights, text(unconditional))) }
+            : unconditional,
+      };
+    },
+    velocity: (trained, x, t, _condition, index, prepared) => {
+      const result = velocity(merged(trained), config, x, t, conditionAt(prepared, index), sampling);
+      return headOnly
+        ? { velocity: result.velocity, features: featureRecord(result.features) }
+        : { velocity: result.velocity };
+    },
+    decode,
+  };
+  if (!headOnly) return policy;
+  return {
+    ...policy,
+    velocityFromFeatures: (trained, features, t, _condition, index, prepared) =>
+      velocityFromFeatures(
+        merged(trained),
+        config,
+        features as unknown as Features,
+        t,
+        conditionAt(prepared, index),
+        [t.shape[0]!, ...latentShape],
+        sampling,
+      ),
+  };
+}
+
+/** Without the absent branch: a pytree of tensors holds tensors only. */
+const featureRecord = ({ conditional, unconditional }: Features): Record<string, tf.Tensor> =>
+  unconditional ? { conditional, unconditional } : { conditional };
