@@ -1,0 +1,101 @@
+/** Line charts as SVG text. */
+
+export interface Series {
+  readonly name: string;
+  /** Points (x, y) in order of x. */
+  readonly points: readonly (readonly [number, number])[];
+  readonly color: string;
+  /** Draws the points alone, small and pale: for noisy measurements beside their average. */
+  readonly dots?: boolean;
+}
+
+export interface ChartOptions {
+  readonly title: string;
+  readonly xLabel: string;
+  readonly width?: number;
+  readonly height?: number;
+  /** Range of y; by default that of the points. */
+  readonly yRange?: readonly [number, number];
+}
+
+const MARGIN = { left: 56, right: 16, top: 40, bottom: 44 };
+
+/** A chart of one or more series over a common axis, with its legend. Throws when there is no point to draw. */
+export function lineChart(series: readonly Series[], options: ChartOptions): string {
+  const { title, xLabel, width = 640, height = 320 } = options;
+  const points = series.flatMap((one) => one.points);
+  if (points.length === 0) throw new Error(`lineChart: '${title}' has no points`);
+  const [x0, x1] = spread(points.map(([x]) => x));
+  const [y0, y1] = options.yRange ?? spread(points.map(([, y]) => y));
+  const plotWidth = width - MARGIN.left - MARGIN.right;
+  const plotHeight = height - MARGIN.top - MARGIN.bottom;
+  const px = (x: number) => round(MARGIN.left + ((x - x0) / (x1 - x0)) * plotWidth);
+  const py = (y: number) => round(MARGIN.top + (1 - (y - y0) / (y1 - y0)) * plotHeight);
+
+  const grid = ticks(y0, y1).map(
+    (y) =>
+      `<line x1="${MARGIN.left}" x2="${width - MARGIN.right}" y1="${py(y)}" y2="${py(y)}" stroke="#e3e6ea"/>` +
+      `<text x="${MARGIN.left - 8}" y="${py(y) + 4}" text-anchor="end">${label(y)}</text>`,
+  );
+  const foot = ticks(x0, x1).map(
+    (x) => `<text x="${px(x)}" y="${height - MARGIN.bottom + 18}" text-anchor="middle">${label(x)}</text>`,
+  );
+  const lines = series.map(({ points: own, color, dots }) =>
+    dots
+      ? own
+          .map(([x, y]) => `<circle cx="${px(x)}" cy="${py(y)}" r="2" fill="${color}" opacity="0.35"/>`)
+          .join('')
+      : `<polyline fill="none" stroke="${color}" stroke-width="2" points="${own.map(([x, y]) => `${px(x)},${py(y)}`).join(' ')}"/>`,
+  );
+  const legend = series.map(
+    ({ name, color }, i) =>
+      `<rect x="${MARGIN.left + i * 170}" y="26" width="10" height="10" fill="${color}"/>` +
+      `<text x="${MARGIN.left + 14 + i * 170}" y="35">${escapeXml(name)}</text>`,
+  );
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12" fill="#333">`,
+    `<rect width="${width}" height="${height}" fill="white"/>`,
+    `<text x="${MARGIN.left}" y="18" font-size="14" font-weight="bold">${escapeXml(title)}</text>`,
+    ...legend,
+    ...grid,
+    ...foot,
+    `<text x="${MARGIN.left + plotWidth / 2}" y="${height - 8}" text-anchor="middle">${escapeXml(xLabel)}</text>`,
+    ...lines,
+    '</svg>',
+  ].join('\n');
+}
+
+/** Averages over the last `window` values, so that a trend shows through noise. */
+export function movingAverage(values: readonly number[], window: number): number[] {
+  let sum = 0;
+  return values.map((value, i) => {
+    sum += value - (i >= window ? values[i - window]! : 0);
+    return sum / Math.min(i + 1, window);
+  });
+}
+
+/** For text inside SVG and HTML. */
+export function escapeXml(text: string): string {
+  const names: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
+  return text.replace(/[&<>"]/g, (mark) => names[mark]!);
+}
+
+/** Lowest and highest value, never equal. */
+function spread(values: readonly number[]): [number, number] {
+  const low = values.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+  const high = values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  return high > low ? [low, high] : [low - 0.5, high + 0.5];
+}
+
+/** About five round numbers between two values. */
+function ticks(low: number, high: number): number[] {
+  const rough = (high - low) / 5;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough)!;
+  const first = Math.ceil(low / step - 1e-9);
+  const last = Math.floor(high / step + 1e-9);
+  return Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step);
+}
+
+const label = (value: number) => String(Number(value.toPrecision(6)));
+const round = (value: number) => Math.round(value * 100) / 100;
