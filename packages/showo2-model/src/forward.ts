@@ -1,4 +1,4 @@
-import type { Params } from '@flow-grpo/nn';
+import { heldAs, type Params } from '@flow-grpo/nn';
 import { scaledDotProductAttention } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from './config/config';
@@ -75,10 +75,17 @@ export function runTrunk(
 }
 
 /** Rows [N, D] of modulation spread to the tokens of [B, L]; text gets `neutral`. */
-function spread(rows: tf.Tensor, neutral: tf.Tensor, index: tf.Tensor1D, batch: number): tf.Tensor {
+export function spread(rows: tf.Tensor, neutral: tf.Tensor, index: tf.Tensor1D, batch: number): tf.Tensor {
   const width = rows.shape[1]!;
-  const table = tf.concat([rows, tf.reshape(neutral, [1, width])], 0);
+  const table = tf.concat([rows, heldAs(tf.reshape(neutral, [1, width]), rows)], 0);
   return tf.reshape(tf.gather(table, index), [batch, -1, width]);
+}
+
+/** What text is modulated with, [6 * width]: no shift, no scale, gate 1. */
+export function neutralModulation(config: Showo2Config): tf.Tensor {
+  const width = config.head.hiddenSize;
+  const half = () => [tf.zeros([2 * width]), tf.ones([width])];
+  return tf.concat([...half(), ...half()]);
 }
 
 /**
@@ -104,13 +111,7 @@ export function forwardSequence(
   const attend = attendWith(mask);
   const index = modulationRows(length, inputs.positions);
   const width = config.head.hiddenSize;
-  // Text: no shift, no scale, gate 1.
-  const neutral = tf.concat([
-    tf.zeros([2 * width]),
-    tf.ones([width]),
-    tf.zeros([2 * width]),
-    tf.ones([width]),
-  ]);
+  const neutral = neutralModulation(config);
   for (let i = 0; i < config.head.layers; i++) {
     const rows = blockModulation(params, headPrefix(i), time);
     const modulation: BlockModulation = splitModulation(spread(rows, neutral, index, batch));

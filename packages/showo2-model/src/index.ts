@@ -10,6 +10,7 @@ export {
   type VisionConfig,
 } from './config/config';
 export { parseShowo2Config, QWEN2_5_TOKENS, QWEN2_5_VOCABULARY, showo2ConfigJson } from './config/schema';
+export { parseShowo2Yaml, type SamplingDefaults } from './config/yaml';
 export {
   type Condition,
   type EncodeOptions,
@@ -21,6 +22,7 @@ export {
   type TextState,
   withHeadText,
 } from './denoise/condition';
+export { encodeContext } from './denoise/context';
 export { type Features, type VelocityOptions, velocity, velocityFromFeatures } from './denoise/velocity';
 export type { ParameterSpec } from './draw-params';
 export { forwardSequence, guide, type SequenceInputs, sequenceLogits, textLogits } from './forward';
@@ -28,6 +30,17 @@ export { initParams, parameterSpecs } from './init';
 export { LAYER_BASES, stackLayers, unstackLayers } from './layers';
 export { fromPeft, initLora, type LoraConfig, mergeLora, type PeftConfig, toPeft, withLora } from './lora';
 export type { Observe } from './observe';
+export { coverCrop } from './pipeline/images';
+export {
+  type LoadingProgress,
+  type LoadShowo2Options,
+  loadShowo2,
+  loadTokenizer,
+  readShowo2Config,
+  type Showo2Parts,
+} from './pipeline/load';
+export { saveShowo2 } from './pipeline/save';
+export { type DenoiseEvent, type GenerateOptions, type Segment, Showo2 } from './pipeline/showo2';
 export { fitLatentPreview, type LatentPreview, previewLatents } from './preview';
 export { generationLayout, type Layout, mixedModalLayout } from './sequence/layout';
 export { MASKED, type ModalityPositions, omniAttentionAllowed, omniAttentionMask } from './sequence/mask';

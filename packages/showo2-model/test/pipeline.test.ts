@@ -1,0 +1,169 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { maxAbsDiff } from '@flow-grpo/test-support';
+import * as tf from '@tensorflow/tfjs-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  fitLatentPreview,
+  initParams,
+  initVaeParams,
+  parseShowo2Config,
+  Showo2,
+  saveShowo2,
+  WAN21_VAE,
+  wordTokenizer,
+} from '../src/index';
+
+const words = ['a', 'red', 'circle', 'what', 'is', 'this', '?'];
+const tokenizer = wordTokenizer({ words });
+const config = parseShowo2Config({
+  hidden_size: 16,
+  image_latent_dim: 4,
+  image_latent_height: 2,
+  image_latent_width: 2,
+  clip_latent_dim: 12,
+  num_diffusion_layers: 1,
+  llm_vocab_size: tokenizer.vocabSize,
+  position_embedding_grid: [2, 2],
+  time_embed: { frequency_embedding_size: 16 },
+  llm: {
+    hidden_size: 16,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+    num_key_value_heads: 1,
+    intermediate_size: 24,
+  },
+  siglip: { hidden_size: 12, num_hidden_layers_used: 1, num_attention_heads: 2, intermediate_size: 16 },
+  diffusion_head: {
+    ...{
+      hidden_size: 16,
+      intermediate_size: 24,
+      num_attention_heads: 2,
+      num_key_value_heads: 1,
+      head_dim: 8,
+    },
+  },
+});
+const vaeConfig = {
+  ...WAN21_VAE,
+  dim: 4,
+  latentChannels: 4,
+  multipliers: [1, 2],
+  residualBlocks: 1,
+  temporalDownsample: [true],
+  latentMean: [0, 0, 0, 0],
+  latentStd: [1, 1, 1, 1],
+};
+
+let folder: string;
+let model: Showo2;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'showo2-'));
+  const params = initParams(config, 3);
+  // The output starts at zero; noise on it makes every path matter.
+  const noisy = Object.fromEntries(
+    Object.entries(params).map(([name, x], i) => [
+      name,
+      tf.add(x, tf.randomNormal(x.shape, 0, 0.05, 'float32', i + 1)),
+    ]),
+  );
+  const vae = { config: vaeConfig, params: initVaeParams(vaeConfig, 4) };
+  await saveShowo2(folder, { config, params: noisy, vae }, { vocabulary: { type: 'word', words } });
+  const seen: string[] = [];
+  model = await Showo2.fromPretrained(folder, {
+    onProgress: ({ part, name }) => seen.push(`${part}:${name}`),
+  });
+  expect(seen).toContain('model:diffusion_head_b.linear.weight');
+  expect(seen.some((line) => line.startsWith('vae:decoder'))).toBe(true);
+});
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+describe('Showo2', () => {
+  it('generates the same images for the same seed, whatever else is in the batch', async () => {
+    const options = { steps: 3, seed: 5 };
+    const two = await model.generate(['a red circle', 'red'], options);
+    expect(two.shape).toEqual([2, 8, 8, 3]);
+    const one = await model.generate(['a red circle'], options);
+    expect(maxAbsDiff(one.dataSync(), two.dataSync().slice(0, one.size))).toBeLessThan(1e-5);
+    const other = await model.generate(['a red circle'], { ...options, seed: 6 });
+    expect(maxAbsDiff(one.dataSync(), other.dataSync())).toBeGreaterThan(1e-3);
+    const low = Math.min(...two.dataSync());
+    const high = Math.max(...two.dataSync());
+    expect(low).toBeGreaterThanOrEqual(0);
+    expect(high).toBeLessThanOrEqual(1);
+  });
+
+  it('generates other sizes, reports steps and shows previews', async () => {
+    const latents = tf.randomNormal([2, 4, 4, 4], 0, 1, 'float32', 9) as tf.Tensor4D;
+    const images = model.decode(latents) as tf.Tensor4D;
+    model.preview = (await fitLatentPreview(latents, images)).preview;
+    const steps: number[] = [];
+    const shapes: number[][] = [];
+    const made = await model.generate(['red'], {
+      steps: 2,
+      size: [8, 12],
+      onStep: ({ step, preview }) => {
+        steps.push(step);
+        const picture = preview();
+        shapes.push(picture.shape);
+        picture.dispose();
+      },
+    });
+    expect(made.shape).toEqual([1, 8, 12, 3]);
+    expect(steps).toEqual([1, 2]);
+    expect(shapes[1]).toEqual([1, 4, 6, 3]);
+    await expect(model.generate(['red'], { size: [9, 8] })).rejects.toThrow(/multiples of 4/);
+  });
+
+  it('leaves no tensors behind but its results', async () => {
+    await model.generate(['red'], { steps: 2 });
+    const before = tf.memory().numTensors;
+    const images = await model.generate(['red'], { steps: 2 });
+    images.dispose();
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
+  it('stops when asked', async () => {
+    const signal = AbortSignal.abort(new Error('enough'));
+    await expect(model.generate(['red'], { signal })).rejects.toThrow('enough');
+  });
+
+  it('answers about images and continues text', async () => {
+    const image = tf.fill([16, 10, 3], 0.5) as tf.Tensor3D;
+    const answer = await model.describe(image, 'what is this ?', { maxNewTokens: 4 });
+    expect(await model.describe(image, 'what is this ?', { maxNewTokens: 4 })).toBe(answer);
+    expect(typeof (await model.complete('a red', { maxNewTokens: 3, seed: 1 }))).toBe('string');
+  });
+
+  it('makes clips, keeping a given first frame', async () => {
+    const clip = await model.generateVideo(['red'], { frames: 3, steps: 2 });
+    expect(clip.shape).toEqual([1, 3, 8, 8, 3]);
+    const firstFrame = tf.fill([8, 8, 3], 0.25) as tf.Tensor3D;
+    const given = await model.generateVideo(['red'], { frames: 3, steps: 2, firstFrame });
+    const alone = model.decode(model.encodeImages(firstFrame));
+    const frame = tf.slice(given, [0, 0, 0, 0, 0], [1, 1, -1, -1, -1]);
+    expect(maxAbsDiff(frame.dataSync(), alone.dataSync())).toBeLessThan(1e-5);
+    await expect(model.generateVideo(['red'], { frames: 4 })).rejects.toThrow(/1 \+ 2k/);
+  });
+
+  it('writes and draws in turn', async () => {
+    // Of a few seeds some open an image before they stop.
+    const segments = [];
+    for (const seed of Array(16).keys()) {
+      const text = { maxNewTokens: 60, temperature: 3 };
+      segments.push(...(await model.interleave('a red circle', { maxImages: 2, steps: 2, seed, text })));
+    }
+    const images = segments.flatMap((segment) => ('image' in segment ? [segment.image] : []));
+    expect(images.length).toBeGreaterThan(1);
+    for (const image of images) expect(image.shape).toEqual([8, 8, 3]);
+  });
+
+  it('names what does not fit when a checkpoint is not of the configuration', async () => {
+    const wrong = { ...config, head: { ...config.head, layers: 2 } };
+    await expect(Showo2.fromPretrained(folder, { config: wrong })).rejects.toThrow(/diffusion_head_a\.1\./);
+    await expect(Showo2.fromPretrained(join(folder, 'vae'))).rejects.toThrow(/config\.json/);
+  });
+});
