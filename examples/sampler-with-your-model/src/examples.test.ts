@@ -11,6 +11,9 @@ describe('the checkerboard', () => {
     expect(before.reward).toBeLessThan(0.5);
     expect(after.reward).toBeGreaterThan(0.8);
     expect(after.board).toBeGreaterThan(0.8);
+    // All four squares of the right half, not one point of them.
+    expect(before.squares).toBe(8);
+    expect(after.squares).toBe(4);
   }, 120_000);
 
   it('draws its data on the squares', () => {

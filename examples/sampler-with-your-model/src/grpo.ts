@@ -1,4 +1,10 @@
-import { importanceRatio, logProbOfStep, sampleTrajectory, shiftedSchedule } from '@flow-grpo/sde-sampler';
+import {
+  importanceRatio,
+  klOfVelocities,
+  logProbOfStep,
+  sampleTrajectory,
+  shiftedSchedule,
+} from '@flow-grpo/sde-sampler';
 import * as tf from '@tensorflow/tfjs-core';
 import { velocityOf, type Weights } from './network';
 
@@ -12,19 +18,31 @@ export interface GrpoOptions {
   group?: number;
   noiseLevel?: number;
   clipRange?: number;
+  /** Weight of the KL divergence to the model as it was; without it the samples collapse to a few points. */
+  klWeight?: number;
   seed?: number;
   onEpoch?: (epoch: number, meanReward: number) => void;
 }
 
 /**
  * Flow-GRPO in thirty lines: sample a group by the SDE, score it, and raise the log-probability of the steps of
- * samples that did better than the group, with PPO's clipping. The model is only ever called as a velocity.
+ * samples that did better than the group, with PPO's clipping and a KL penalty. The model is only ever called as a velocity.
  */
 export function tuneByGrpo(weights: Weights, options: GrpoOptions): void {
-  const { reward, epochs = 50, group = 256, noiseLevel = 0.7, clipRange = 0.2, seed = 7, onEpoch } = options;
-  const optimizer = tf.train.adam(1e-3);
+  const {
+    reward,
+    epochs = 24,
+    group = 256,
+    noiseLevel = 0.7,
+    clipRange = 0.2,
+    klWeight = 0.1,
+    seed = 7,
+    onEpoch,
+  } = options;
+  const optimizer = tf.train.adam(5e-4);
   const schedule = shiftedSchedule(12, 1);
   const velocity = (x: tf.Tensor, t: tf.Tensor1D) => velocityOf(weights, x, t);
+  const reference = weights.map((weight) => tf.clone(weight));
   for (let epoch = 0; epoch < epochs; epoch++) {
     const run = sampleTrajectory(velocity, {
       schedule,
@@ -43,12 +61,13 @@ export function tuneByGrpo(weights: Weights, options: GrpoOptions): void {
       const t = tf.fill([group], step.t) as tf.Tensor1D;
       optimizer.minimize(
         () => {
-          const logProb = logProbOfStep(step, { x, velocity: velocity(x, t), next: run.nextLatents[k]! });
+          const v = velocity(x, t);
+          const logProb = logProbOfStep(step, { x, velocity: v, next: run.nextLatents[k]! });
           const ratio = importanceRatio(logProb, run.logProbs[k]!);
           const clipped = tf.clipByValue(ratio, 1 - clipRange, 1 + clipRange);
-          return tf.neg(
-            tf.mean(tf.minimum(tf.mul(ratio, advantages), tf.mul(clipped, advantages))),
-          ) as tf.Scalar;
+          const gain = tf.mean(tf.minimum(tf.mul(ratio, advantages), tf.mul(clipped, advantages)));
+          const kl = tf.mean(klOfVelocities(step, v, velocityOf(reference, x, t)));
+          return tf.sub(tf.mul(kl, klWeight), gain) as tf.Scalar;
         },
         false,
         weights,
@@ -58,4 +77,5 @@ export function tuneByGrpo(weights: Weights, options: GrpoOptions): void {
     tf.dispose([run.final, advantages, ...run.latents, ...run.nextLatents, ...run.means]);
     tf.dispose(run.logProbs.map((logProb) => logProb!));
   }
+  tf.dispose(reference);
 }

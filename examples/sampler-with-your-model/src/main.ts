@@ -14,7 +14,9 @@ for (const [title, run] of [
   ['before', before],
   ['after', after],
 ] as const) {
-  console.log(`\n${title}: reward ${run.reward.toFixed(3)}, on the board ${run.board.toFixed(3)}`);
+  console.log(
+    `\n${title}: reward ${run.reward.toFixed(3)}, on the board ${run.board.toFixed(3)}, ${run.squares} squares in use`,
+  );
   console.log(picture(run.points));
 }
 console.log(`\n${elapsed.toFixed(1)} s in all on the plain tfjs cpu backend`);

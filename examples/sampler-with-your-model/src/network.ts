@@ -20,7 +20,7 @@ export function createWeights(seed: number): Weights {
 }
 
 /** The velocity at x [B, 2], t [B] (0 noise, 1 data): what `sample` wants. */
-export function velocityOf(weights: Weights, x: tf.Tensor, t: tf.Tensor1D): tf.Tensor2D {
+export function velocityOf(weights: readonly tf.Tensor[], x: tf.Tensor, t: tf.Tensor1D): tf.Tensor2D {
   return tf.tidy(() => {
     const column = tf.reshape(t, [-1, 1]);
     const waves = Array.from({ length: frequencies }, (_, i) => tf.mul(column, Math.PI * 2 ** i));

@@ -4,7 +4,7 @@ import { boardData } from './checkerboard';
 import { velocityOf, type Weights } from './network';
 
 /** Flow matching: regress data − noise at (1 − t)·noise + t·data. Returns the mean loss of the last tenth. */
-export function pretrain(weights: Weights, { steps = 1200, batch = 256, seed = 1 } = {}): number {
+export function pretrain(weights: Weights, { steps = 1000, batch = 256, seed = 1 } = {}): number {
   let tail = 0;
   const optimizer = tf.train.adam(4e-3);
   for (let step = 0; step < steps; step++) {

@@ -12,7 +12,7 @@ export const rightHalf: Reward = (points) =>
     return x > 0 && onBoard(x, y) ? 1 : 0;
   });
 
-/** Points of the ODE (noise level 0), and the shares on the board and with a reward. */
+/** Points of the ODE (noise level 0), the shares on the board and with a reward, and how many squares they use. */
 export function judge(weights: Weights, count = 2000) {
   const final = sample((x: tf.Tensor, t: tf.Tensor1D) => velocityOf(weights, x, t), {
     schedule: shiftedSchedule(24, 1),
@@ -23,9 +23,16 @@ export function judge(weights: Weights, count = 2000) {
   const points = final.dataSync();
   final.dispose();
   let on = 0;
-  for (let i = 0; i < points.length; i += 2) if (onBoard(points[i]!, points[i + 1]!)) on++;
+  const perSquare = new Map<string, number>();
+  for (let i = 0; i < points.length; i += 2) {
+    if (!onBoard(points[i]!, points[i + 1]!)) continue;
+    on++;
+    const square = `${Math.floor(points[i]!)},${Math.floor(points[i + 1]!)}`;
+    perSquare.set(square, (perSquare.get(square) ?? 0) + 1);
+  }
+  const squares = [...perSquare.values()].filter((n) => n > 0.05 * count).length;
   const rewarded = rightHalf(points).reduce((sum, r) => sum + r, 0);
-  return { points, board: on / count, reward: rewarded / count };
+  return { points, board: on / count, reward: rewarded / count, squares };
 }
 
 /** Trains the checkerboard flow, then tunes it towards the right half. */
@@ -39,7 +46,7 @@ export function runCheckerboard(log: (line: string) => void = () => {}) {
   tuneByGrpo(weights, {
     reward: rightHalf,
     onEpoch: (epoch, mean) => {
-      if (epoch % 10 === 0) log(`GRPO epoch ${epoch}: mean reward ${mean.toFixed(3)} (${seconds()} s)`);
+      if (epoch % 8 === 0) log(`GRPO epoch ${epoch}: mean reward ${mean.toFixed(3)} (${seconds()} s)`);
     },
   });
   return { before, after: judge(weights), elapsed: (Date.now() - started) / 1000 };
