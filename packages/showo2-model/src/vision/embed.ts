@@ -10,8 +10,9 @@ import {
 } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
+import { LAYER_BASES, runLayers } from '../layers';
 import type { Observe } from '../observe';
-import { visionLayer, visionPrefix } from './encoder';
+import { visionLayer } from './encoder';
 
 const FUSION_NORM_EPS = 1e-6;
 
@@ -61,11 +62,18 @@ export function imageEmbeddings(
   observe?.('image_embedder_und', patches);
   const positions = positionEmbedding(params, config, rows, columns);
   observe?.('position_embedding_used', positions);
-  let semantic: tf.Tensor = tf.add(patches, heldAs(positions, patches));
-  for (let i = 0; i < config.vision.layers; i++) {
-    semantic = visionLayer(params, visionPrefix(i), config.vision, semantic);
-    observe?.(`und_trans_layer_${i}`, semantic);
-  }
+  let layer = 0;
+  const { x: semantic } = runLayers(
+    params,
+    LAYER_BASES.vision,
+    config.vision.layers,
+    tf.add(patches, heldAs(positions, patches)),
+    (p, prefix, x) => {
+      const next = visionLayer(p, prefix, config.vision, x);
+      observe?.(`und_trans_layer_${layer++}`, next);
+      return [next];
+    },
+  );
   const projected = patchEmbed(params, 'image_embedder_gen.proj', images);
   observe?.('image_embedder_gen', projected);
   const both = tf.concat([semantic, projected], -1);

@@ -4,9 +4,6 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { VisionConfig } from '../config/config';
 import { joinHeads, splitHeads } from '../trunk/layer';
 
-/** The prefix of layer `i` of the semantic path. */
-export const visionPrefix = (i: number) => `und_trans.layers.${i}.`;
-
 /** One SigLIP encoder layer over [B, N, hidden]: full attention, tanh GELU, LayerNorm before each half. */
 export function visionLayer(params: Params, prefix: string, config: VisionConfig, x: tf.Tensor): tf.Tensor {
   const norm = (y: tf.Tensor, name: string) =>

@@ -1,0 +1,5 @@
+/** The suite of context.parity.test.ts, on XLA. */
+import { useXla } from './xla';
+
+await useXla();
+await import('./context.parity.test');

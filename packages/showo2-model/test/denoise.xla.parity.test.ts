@@ -1,0 +1,5 @@
+/** The suite of denoise.parity.test.ts, on XLA. */
+import { useXla } from './xla';
+
+await useXla();
+await import('./denoise.parity.test');
