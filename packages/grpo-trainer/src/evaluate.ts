@@ -1,12 +1,12 @@
 /** Evaluation: a fixed list of prompts with fixed noise, at noise level 0. */
+import { shiftedSchedule } from '@flow-grpo/sde-sampler';
 import { jit, random } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GrpoConfig } from './config/schema';
 import type { Params, Policy } from './policy';
 import { joinDetails, scoreBatch } from './rollout/collect';
 import { flattenTensors, samplerFunction } from './rollout/rollout';
-import { odeStep, timeGrid } from './rollout/step-rules';
-import { stackSteps } from './rollout/step-tensors';
+import { planSteps, stackSteps } from './rollout/steps';
 import type { PromptSource, Scorer, Scores } from './scorer';
 import type { Progress } from './train';
 
@@ -44,8 +44,11 @@ export function evaluator<C, P>(
   const batches = Math.ceil(examples.length / batchSize);
   const sample = samplerFunction(policy, examples.length);
   const decode = jit((latents: tf.Tensor) => policy.decode(latents), { name: 'decode' });
-  const grid = timeGrid(config.sampling.evalNumSteps ?? config.sampling.numSteps, config.sampling.shift);
-  const plan = grid.slice(1).map((next, i) => odeStep(grid[i]!, next));
+  const { times } = shiftedSchedule(
+    config.sampling.evalNumSteps ?? config.sampling.numSteps,
+    config.sampling.shift,
+  );
+  const plan = planSteps(times, 'ode', 0, []);
 
   return async (
     weights: Params,

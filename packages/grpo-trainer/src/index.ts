@@ -13,6 +13,19 @@ export * from './maths/ema';
 export * from './maths/learning-rate';
 export * from './maths/loss';
 export { type GaussianFlowOptions, gaussianFlow } from './policies/gaussian-flow';
+export { type Showo2PolicyOptions, showo2Policy } from './policies/showo2';
 export type { Params, Policy, Tensors, Velocity } from './policy';
+export { type FitOptions, type FitReport, type FitResult, fit } from './pretrain/fit';
+export {
+  drawTimes,
+  type FlowBatch,
+  type FlowMatchingOptions,
+  flowMatchingLoss,
+  pretrain,
+} from './pretrain/flow-matching';
+export { trainVae, type VaeFunctions, type VaeOptions, vaeLoss } from './pretrain/vae';
+export { type ChartOptions, lineChart, movingAverage, type Series } from './report/chart';
+export { htmlReport, type Section } from './report/html';
+export { type GridCell, type GridOptions, imageGrid } from './report/image-grid';
 export type { PromptSource, Scorer, Scores } from './scorer';
 export { type EpochMetrics, type Progress, type TrainOptions, type TrainResult, train } from './train';

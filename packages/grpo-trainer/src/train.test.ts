@@ -1,8 +1,9 @@
+import { shiftedSchedule } from '@flow-grpo/sde-sampler';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import type { GrpoConfigInput } from './config/schema';
 import { gaussianFlow } from './policies/gaussian-flow';
-import { odeStep, timeGrid } from './rollout/step-rules';
+import { planSteps } from './rollout/steps';
 import type { Scorer } from './scorer';
 import { type EpochMetrics, train } from './train';
 
@@ -27,22 +28,28 @@ const scorer: Scorer = {
 
 /** With the mean on the target, samples are N(target, a²): E = w² / (w² + a²), a the Euler map's slope. */
 function bestReward(numSteps: number, shift: number): number {
-  const grid = timeGrid(numSteps, shift);
+  const { times } = shiftedSchedule(numSteps, shift);
   let slope = 1;
-  for (let i = 0; i < numSteps; i++) {
-    const { t, vCoefficient } = odeStep(grid[i]!, grid[i + 1]!);
-    slope *= 1 + (vCoefficient * (t * STD ** 2 - (1 - t))) / ((1 - t) ** 2 + t ** 2 * STD ** 2);
+  for (const { t, dt } of planSteps(times, 'ode', 0, [])) {
+    slope *= 1 + (dt * (t * STD ** 2 - (1 - t))) / ((1 - t) ** 2 + t ** 2 * STD ** 2);
   }
   return WIDTH ** 2 / (WIDTH ** 2 + slope ** 2);
 }
 
 const base: GrpoConfigInput = {
-  epochs: 40,
+  epochs: 60,
   evalEvery: 1000,
   saveEvery: 1000,
   evalBatchSize: 256,
   sampling: { numSteps: 6, shift: 1, promptsPerEpoch: 2, samplesPerPrompt: 16, window: { start: 1, end: 5 } },
-  training: { learningRate: 0.04, clipRange: 0.2, globalStd: false, beta2: 0.99, weightDecay: 0 },
+  training: {
+    learningRate: 0.04,
+    schedule: 'linear',
+    clipRange: 0.2,
+    globalStd: false,
+    beta2: 0.99,
+    weightDecay: 0,
+  },
   ema: { decay: 0.5, interval: 1 },
   guard: { action: 'off' },
 };

@@ -119,7 +119,7 @@ export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainRes
     const chosen = drawWithoutReplacement(host, prompts.length, config.sampling.promptsPerEpoch).map(
       (index) => prompts.at(index)!,
     );
-    const window = plan.window.at(epoch, host());
+    const window = plan.window(epoch);
     const epochNumber = tf.scalar(epoch, 'int32');
     const key = epochKey(rootKey, epochNumber);
     epochNumber.dispose();
@@ -177,7 +177,7 @@ export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainRes
       zeroVarianceShare: judged.zeroVarianceGroups / judged.groups,
       advantageMean: mean(Array.from(judged.advantages, Math.abs)),
       learningRate: result.learningRate,
-      windowStart: window.start,
+      windowStart: window[0]!,
       ...Object.fromEntries(
         Object.entries(batch.details).map(([name, values]) => [`reward.${name}`, mean(values)]),
       ),

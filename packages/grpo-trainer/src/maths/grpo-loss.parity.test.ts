@@ -1,8 +1,8 @@
+import { logProbOfStep, stepMean } from '@flow-grpo/sde-sampler';
 import { expectClose, fixtureCases, maxAbs, numbers, readJson, readTensors } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { sdeStep } from '../rollout/step-rules';
-import { stepLogProb, stepMean } from '../rollout/step-tensors';
+import { hostStep, sigmaOf, stackSteps } from '../rollout/steps';
 import { type AdvantageKind, perPromptAdvantages } from './advantages';
 import { emaDecay, emaDue, emaUpdate } from './ema';
 import { clippedPolicyLoss, importanceRatio, ratioStatistics, stepMeanKl } from './loss';
@@ -106,20 +106,22 @@ describe.each(fixtureCases('grpo-loss'))('$name', ({ dir }) => {
 
     it.each(settings.map((s) => [s.key, s] as const))('%s', (key, s) => {
       // SD3's convention: time 1 − σ, velocity −output.
-      const step = sdeStep(1 - s.sigma, 1 - s.sigma_prev, s.noise_level);
       const x = tensor('sample');
+      const host = hostStep('sde', 1 - s.sigma, 1 - s.sigma_prev, s.noise_level);
+      const step = stackSteps(new Array(x.shape[0]!).fill(host));
       const next = tensor(`${key}.next_sample`);
       const advantages = tensor('advantages');
       const oldLogProb = tensor(`${key}.old_log_prob`);
-      const referenceMean = stepMean(step, x, tf.neg(tensor(`${key}.reference_output`)));
+      const referenceMean = stepMean(step, { x, velocity: tf.neg(tensor(`${key}.reference_output`)) });
       const parts = (output: tf.Tensor) => {
-        const mean = stepMean(step, x, tf.neg(output));
-        const logProb = stepLogProb(step, next, mean);
+        const velocity = tf.neg(output);
+        const mean = stepMean(step, { x, velocity });
+        const logProb = logProbOfStep(step, { x, velocity, next });
         const ratio = importanceRatio(logProb, oldLogProb);
         const policyLoss = tf.mean(
           clippedPolicyLoss(ratio, advantages, { clipRange: s.clip_range, advClipMax: s.adv_clip_max }),
         );
-        const kl = tf.mean(stepMeanKl(mean, referenceMean, tf.scalar(step.sigma)));
+        const kl = tf.mean(stepMeanKl(mean, referenceMean, sigmaOf(step)));
         return { mean, logProb, ratio, policyLoss, kl, loss: tf.add(policyLoss, tf.mul(s.beta, kl)) };
       };
       const output = tensor(`${key}.model_output`);

@@ -38,12 +38,13 @@ export function vaeLoss(
     0.5,
     tf.mean(tf.sub(tf.sub(tf.add(tf.square(mean), tf.exp(logVariance)), 1), logVariance)),
   );
-  return tf.addN([
+  const parts = [
     tf.mul(l1, tf.mean(tf.abs(error))),
     tf.mul(l2, tf.mean(tf.square(error))),
     tf.mul(edges, tf.add(meanStep(error, 1), meanStep(error, 2))),
     tf.mul(kl, divergence),
-  ]);
+  ];
+  return parts.reduce((sum, part) => tf.add(sum, part));
 }
 
 /** Trains encoder and decoder together: {@link vaeLoss} under {@link fit}. */

@@ -7,8 +7,7 @@ import type { Scorer, Scores } from '../scorer';
 import type { EpochSamples } from '../update/objectives';
 import type { EpochPlan } from './epoch-plan';
 import { flattenTensors, joinRecords, rolloutFunction, type StepRecords } from './rollout';
-import { gatherSteps, stackSteps } from './step-tensors';
-import type { Window } from './windows';
+import { gatherSteps, stackSteps } from './steps';
 
 interface Example {
   readonly prompt: string;
@@ -52,7 +51,7 @@ export function collect<C, P>(policy: Policy<C, P>, scorer: Scorer, plan: EpochP
   return async (
     trained: Params,
     examples: readonly Example[],
-    window: Window,
+    window: readonly number[],
     key: tf.Tensor,
     { signal, onProgress }: CollectOptions,
   ): Promise<EpochBatch<C> | undefined> => {
@@ -60,7 +59,7 @@ export function collect<C, P>(policy: Policy<C, P>, scorer: Scorer, plan: EpochP
     const condition = policy.encodePrompts(examples.map(({ prompt }) => prompt));
     const promptIndex = Array.from({ length: epochSize }, (_, i) => Math.floor(i / samplesPerPrompt));
     const steps = stackSteps(plan.steps(window));
-    const windowIndex = tf.range(window.start, window.end, 1, 'int32');
+    const windowIndex = tf.tensor1d([...window], 'int32');
     const records: StepRecords[] = [];
     const latents: tf.Tensor[] = [];
     const scoring: Promise<Scores>[] = [];

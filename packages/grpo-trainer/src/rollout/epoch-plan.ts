@@ -1,9 +1,15 @@
 /** The arithmetic of an epoch: sizes, steps, window and kind of advantage, from a configuration. */
+import {
+  fixedWindow,
+  randomWindow,
+  type StepCoefficients,
+  shiftedSchedule,
+  slidingWindow,
+} from '@flow-grpo/sde-sampler';
 import { windowBounds } from '../config/resolve';
 import type { GrpoConfig } from '../config/schema';
 import type { AdvantageKind } from '../maths/advantages';
-import { planSteps, type Step, timeGrid } from './step-rules';
-import { fixedWindow, randomWindow, slidingWindow, type Window, type WindowStrategy } from './windows';
+import { planSteps } from './steps';
 
 export interface EpochPlan {
   /** Samples an epoch. */
@@ -11,9 +17,10 @@ export interface EpochPlan {
   /** Samples a rollout call, and how many calls. */
   readonly batchSize: number;
   readonly batches: number;
-  readonly window: WindowStrategy;
+  /** The stochastic steps of an epoch, consecutive; as many in each, so compiled functions serve all epochs. */
+  window(epoch: number): number[];
   /** All steps of a rollout whose stochastic steps are `window`. */
-  steps(window: Window): Step[];
+  steps(window: readonly number[]): StepCoefficients<number>[];
   /** How many of the window's steps train. */
   readonly trainedSteps: number;
   /** Samples a gradient pass. */
@@ -29,14 +36,15 @@ export function epochPlan(config: GrpoConfig): EpochPlan {
   const epochSize = sampling.promptsPerEpoch * sampling.samplesPerPrompt;
   const batchSize = sampling.batchSize ?? epochSize;
   const bounds = windowBounds(config);
-  const grid = timeGrid(sampling.numSteps, sampling.shift);
+  const { times } = shiftedSchedule(sampling.numSteps, sampling.shift);
   const { kind, interval, stride } = sampling.window;
-  const window =
-    kind === 'fixed'
-      ? fixedWindow(bounds.start, bounds.end)
-      : kind === 'random'
-        ? randomWindow(bounds.size, bounds.start, bounds.end)
-        : slidingWindow(bounds.size, bounds.start, bounds.end, interval, stride);
+  const { start, end, size } = bounds;
+  const range = [start, end - 1] as const;
+  const window = (epoch: number) => {
+    if (kind === 'fixed') return fixedWindow(start, size);
+    if (kind === 'random') return randomWindow({ size, range, seed: config.seed, index: epoch });
+    return slidingWindow({ size, range, every: interval, stride }, epoch);
+  };
   const isPolicyGradient = training.objective === 'grpo' || training.objective === 'guard';
   const perUpdate =
     training.objective === 'dpo'
@@ -47,9 +55,8 @@ export function epochPlan(config: GrpoConfig): EpochPlan {
     batchSize,
     batches: epochSize / batchSize,
     window,
-    steps: ({ start, end }) =>
-      planSteps(grid, sampling.rule, sampling.noiseLevel, (step) => step >= start && step < end),
-    trainedSteps: Math.max(1, Math.floor(window.size * training.timestepFraction)),
+    steps: (stochastic) => planSteps(times, sampling.rule, sampling.noiseLevel, stochastic),
+    trainedSteps: Math.max(1, Math.floor(size * training.timestepFraction)),
     rowsPerPass: Math.min(training.batchSize ?? perUpdate, perUpdate),
     advantageKind: isPolicyGradient ? 'grpo' : (training.objective as AdvantageKind),
     totalUpdates: config.epochs * training.updatesPerEpoch * training.innerEpochs,

@@ -1,8 +1,9 @@
 /** Denoising as one executable: stochastic steps within a window, Euler elsewhere, what training needs kept. */
+import { applyStep, stepMean } from '@flow-grpo/sde-sampler';
 import { jit, random, scan } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Params, Policy, Tensors } from '../policy';
-import { type StepCoefficients, stepLogProb, stepMean, stepNext } from './step-tensors';
+import type { StepTensors } from './steps';
 
 /** Which samples of an epoch a call makes. */
 export interface RolloutBatch {
@@ -56,7 +57,7 @@ export function rolloutFunction<C, P>(
       trained: Params,
       condition: C,
       batch: RolloutBatch,
-      steps: StepCoefficients,
+      steps: StepTensors,
       window: tf.Tensor1D,
       key: tf.Tensor,
     ): Rollout {
@@ -64,15 +65,15 @@ export function rolloutFunction<C, P>(
       const keep = policy.velocityFromFeatures !== undefined;
       const start = draw(random.foldIn(key, 0), sameLatent ? batch.rows : batch.samples);
       const [latents, all] = scan(
-        (x: tf.Tensor, step: StepCoefficients & { index: tf.Tensor }): [tf.Tensor, StepRecords] => {
+        (x: tf.Tensor, step: StepTensors & { index: tf.Tensor }): [tf.Tensor, StepRecords] => {
           const t = tf.mul(tf.fill([x.shape[0]!], 1), step.t);
           const result = policy.velocity(trained, x, t, condition, batch.rows, prepared);
-          const mean = stepMean(step, x, result.velocity);
-          const next = stepNext(step, mean, draw(random.foldIn(key, step.index), batch.samples));
+          const noise = draw(random.foldIn(key, step.index), batch.samples);
+          const { mean, next, logProb } = applyStep(step, { x, velocity: result.velocity, noise });
           const record: StepRecords = {
             x,
             next,
-            logProb: stepLogProb(step, next, mean),
+            logProb: logProb!,
             ...(keepMean ? { mean } : {}),
             ...(keep && result.features ? { features: result.features } : {}),
           };
@@ -94,16 +95,16 @@ export function samplerFunction<C, P>(policy: Policy<C, P>, numSamples: number) 
       trained: Params,
       condition: C,
       batch: RolloutBatch,
-      steps: StepCoefficients,
+      steps: StepTensors,
       key: tf.Tensor,
     ): tf.Tensor {
       const prepared = policy.prepare?.(trained, condition) as P;
       const noise = random.normal(random.foldIn(key, 0), [numSamples, ...policy.latentShape]);
       const [latents] = scan(
-        (x: tf.Tensor, step: StepCoefficients): [tf.Tensor, tf.Tensor] => {
+        (x: tf.Tensor, step: StepTensors): [tf.Tensor, tf.Tensor] => {
           const t = tf.mul(tf.fill([x.shape[0]!], 1), step.t);
           const { velocity } = policy.velocity(trained, x, t, condition, batch.rows, prepared);
-          return [stepMean(step, x, velocity), step.t];
+          return [stepMean(step, { x, velocity }), step.t];
         },
         tf.gather(noise, batch.samples),
         steps,

@@ -1,5 +1,6 @@
 /** What an update minimises: one function an objective, from trained weights and rows of an epoch to a loss. */
 import { stopGradient } from '@flow-grpo/nn';
+import { guardedRatio, logProbOfStep, stepMean } from '@flow-grpo/sde-sampler';
 import { random } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import {
@@ -12,7 +13,7 @@ import {
 } from '../maths/loss';
 import type { Params, Policy } from '../policy';
 import { gatherRecords, type StepRecords } from '../rollout/rollout';
-import { gatherSteps, type StepCoefficients, stepLogProb, stepMean } from '../rollout/step-tensors';
+import { gatherSteps, type StepTensors, sigmaOf } from '../rollout/steps';
 
 /** The samples of an epoch, on the device. */
 export interface EpochSamples {
@@ -22,7 +23,7 @@ export interface EpochSamples {
   /** int32 [N]: the prompt of each. */
   readonly promptOf: tf.Tensor1D;
   /** Coefficients of the recorded steps, [W] each. */
-  readonly steps: StepCoefficients;
+  readonly steps: StepTensors;
 }
 
 /** The rows of one gradient pass. */
@@ -110,8 +111,8 @@ export function policyGradient<C, P>(policy: Policy<C, P>, options: PolicyGradie
           : policy.velocity(params, x, step.t, condition, prompts, prepared).velocity;
       };
       const velocity = velocityOf(trained);
-      const mean = stepMean(step, x, velocity);
-      const logProb = stepLogProb(step, next, mean);
+      const mean = stepMean(step, { x, velocity });
+      const logProb = logProbOfStep(step, { x, velocity, next });
       const own = detach(logProb);
       const onPolicy = tf.greater(rows.onPolicy, 0);
       const oldLogProb = tf.where(onPolicy, own, recorded);
@@ -119,9 +120,8 @@ export function policyGradient<C, P>(policy: Policy<C, P>, options: PolicyGradie
       let stepWeight: tf.Tensor | number = 1;
       if (guard) {
         const oldMean = tf.where(onPolicy, detach(mean), recordedMean!);
-        const shift = tf.mul(meanOverSample(tf.square(tf.sub(mean, oldMean))), step.logProbScale);
-        ratio = tf.exp(tf.mul(tf.add(tf.sub(logProb, oldLogProb), shift), step.std));
-        stepWeight = tf.square(tf.div(step.sigma, step.std)); // 1 / dt
+        ratio = guardedRatio(logProb, oldLogProb, { mean, oldMean, std: step.std as tf.Tensor1D });
+        stepWeight = tf.reciprocal(step.dt);
       } else {
         ratio = importanceRatio(logProb, oldLogProb);
       }
@@ -134,7 +134,7 @@ export function policyGradient<C, P>(policy: Policy<C, P>, options: PolicyGradie
         const distance =
           klOn === 'velocity'
             ? velocityKl(velocity, referenceVelocity)
-            : stepMeanKl(mean, stepMean(step, x, referenceVelocity), step.sigma);
+            : stepMeanKl(mean, stepMean(step, { x, velocity: referenceVelocity }), sigmaOf(step));
         kl = tf.sum(tf.mul(weights, distance));
       }
       const used = tf.cast(tf.greater(weights, 0), 'float32');
@@ -216,7 +216,7 @@ export function preference<C, P>(
       return {
         loss: total(tf.softplus(tf.neg(inside))),
         metrics: [
-          total(tf.cast(tf.greater(inside, 0), 'float32')),
+          total(tf.cast(tf.greater(detach(inside), 0), 'float32')),
           total(detach(side(own, 0))),
           total(detach(side(own, 1))),
         ],
