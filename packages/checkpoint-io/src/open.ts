@@ -5,6 +5,7 @@ import { type Checkpoint, checkpointOf } from './checkpoint';
 import { CheckpointError } from './errors';
 import { readSafetensors } from './safetensors/read';
 import { readShardIndex } from './sharded';
+import { readTorch } from './torch/read';
 
 export interface OpenOptions {
   /**
@@ -82,9 +83,10 @@ interface Contents {
   readonly metadata: Readonly<Record<string, unknown>>;
 }
 
-async function readSource(source: ByteSource, _options: OpenOptions): Promise<Contents> {
+async function readSource(source: ByteSource, { root }: OpenOptions): Promise<Contents> {
   const start = await readRange(source, 0, Math.min(source.size, 8));
-  if (looksLikeTorch(start)) throw new CheckpointError(source.name, 'is a PyTorch file');
+  if (start[0] === 0x50 && start[1] === 0x4b) return readTorch(source, true, root);
+  if (looksLikePickle(start)) return readTorch(source, false, root);
   return readSafetensors(source);
 }
 
@@ -109,10 +111,9 @@ async function resolveFile(path: string): Promise<string> {
 }
 
 /**
- * A zip or a pickle. A pickle's first byte may also begin a safetensors length, whose high bytes are zeros;
- * no pickle has them there.
+ * A pickle's first byte may also begin a safetensors length, whose high bytes are zeros; no pickle has them
+ * there.
  */
-function looksLikeTorch(start: Uint8Array): boolean {
-  if (start[0] === 0x50 && start[1] === 0x4b) return true;
+function looksLikePickle(start: Uint8Array): boolean {
   return start[0] === 0x80 && !(start.length === 8 && start.subarray(4).every((byte) => byte === 0));
 }
