@@ -1,0 +1,268 @@
+import { backend_util } from '@tensorflow/tfjs-core';
+import type { Builder, ConvolutionOptions, Value } from '../stablehlo';
+import { type Fused, finish } from './activation';
+import { attrsOf, type Inputs, kernel, type Lowering, need } from './kernel';
+import { promote } from './values';
+
+type Spatial = number | number[];
+interface ConvAttrs {
+  strides: Spatial;
+  pad: 'valid' | 'same' | number;
+  dilations?: Spatial;
+  dataFormat?: string;
+  dimRoundingMode?: 'floor' | 'round' | 'ceil';
+  filterShape?: number[];
+  inputShape?: number[];
+}
+
+/** A convolution's geometry, the same for a forward pass and its gradients. */
+interface Geometry {
+  readonly strides: number[];
+  readonly dilations: number[];
+  /** Padding before and after, as the forward pass has it. */
+  readonly padding: [number, number][];
+  readonly inSize: number[];
+  readonly window: number[];
+  readonly outSize: number[];
+  readonly channelsFirst: boolean;
+}
+
+function geometry2d(
+  xShape: readonly number[],
+  filterShape: readonly number[],
+  a: ConvAttrs,
+  depthwise = false,
+): Geometry {
+  const format = a.dataFormat === 'NCHW' ? 'channelsFirst' : 'channelsLast';
+  const i = backend_util.computeConv2DInfo(
+    xShape as [number, number, number, number],
+    filterShape as [number, number, number, number],
+    a.strides as number,
+    (a.dilations ?? 1) as number,
+    a.pad,
+    a.dimRoundingMode,
+    depthwise,
+    format,
+  );
+  const p = i.padInfo;
+  return withPadding({
+    strides: [i.strideHeight, i.strideWidth],
+    dilations: [i.dilationHeight, i.dilationWidth],
+    padding: [
+      [p.top, p.bottom],
+      [p.left, p.right],
+    ],
+    inSize: [i.inHeight, i.inWidth],
+    window: [i.filterHeight, i.filterWidth],
+    outSize: [i.outHeight, i.outWidth],
+    channelsFirst: format === 'channelsFirst',
+  });
+}
+
+function geometry3d(xShape: readonly number[], filterShape: readonly number[], a: ConvAttrs): Geometry {
+  const i = backend_util.computeConv3DInfo(
+    xShape as [number, number, number, number, number],
+    filterShape as [number, number, number, number, number],
+    a.strides as number,
+    (a.dilations ?? 1) as number,
+    a.pad as 'same',
+    false,
+    a.dataFormat === 'NCDHW' ? 'channelsFirst' : 'channelsLast',
+  );
+  const p = i.padInfo;
+  return withPadding({
+    strides: [i.strideDepth, i.strideHeight, i.strideWidth],
+    dilations: [i.dilationDepth, i.dilationHeight, i.dilationWidth],
+    padding: [
+      [p.front, p.back],
+      [p.top, p.bottom],
+      [p.left, p.right],
+    ],
+    inSize: [i.inDepth, i.inHeight, i.inWidth],
+    window: [i.filterDepth, i.filterHeight, i.filterWidth],
+    outSize: [i.outDepth, i.outHeight, i.outWidth],
+    channelsFirst: a.dataFormat === 'NCDHW',
+  });
+}
+
+/** tfjs rounds output sizes in several ways: the padding behind is whatever gives the promised size. */
+function withPadding(g: Geometry): Geometry {
+  const padding = g.padding.map(([before], i): [number, number] => {
+    const span = (g.window[i]! - 1) * g.dilations[i]! + 1;
+    return [before, (g.outSize[i]! - 1) * g.strides[i]! + span - before - g.inSize[i]!];
+  });
+  return { ...g, padding };
+}
+
+const range = (n: number, from: number) => Array.from({ length: n }, (_, i) => i + from);
+
+const dataLayout = (n: number, channelsFirst: boolean) =>
+  channelsFirst
+    ? { batch: 0, feature: 1, space: range(n, 2) }
+    : { batch: 0, feature: n + 1, space: range(n, 1) };
+
+function convolve(b: Builder, x: Value, k: Value, o: ConvolutionOptions): Value {
+  const dtype = promote(x.dtype, k.dtype);
+  const narrow = dtype === 'bf16' || dtype === 'f16';
+  return b.convolution(b.convert(x, dtype), b.convert(k, dtype), {
+    ...o,
+    precision: narrow ? 'DEFAULT' : 'HIGHEST',
+  });
+}
+
+function forward(b: Builder, x: Value, filter: Value, g: Geometry, featureGroups = 1): Value {
+  const n = g.window.length;
+  const layout = dataLayout(n, g.channelsFirst);
+  return convolve(b, x, filter, {
+    input: layout,
+    kernel: { space: range(n, 0), input: n, output: n + 1 },
+    output: layout,
+    strides: g.strides,
+    padding: g.padding,
+    kernelDilation: g.dilations,
+    featureGroups,
+  });
+}
+
+/** The gradient of the input: dy spread by the strides, correlated with the turned kernel. */
+function backInput(b: Builder, dy: Value, filter: Value, g: Geometry): Value {
+  const n = g.window.length;
+  const layout = dataLayout(n, g.channelsFirst);
+  const padding = g.padding.map(([before], i): [number, number] => {
+    const span = (g.window[i]! - 1) * g.dilations[i]!;
+    const low = span - before;
+    const spread = (g.outSize[i]! - 1) * g.strides[i]! + 1;
+    return [low, g.inSize[i]! + span - spread - low];
+  });
+  return convolve(b, dy, filter, {
+    input: layout,
+    kernel: { space: range(n, 0), input: n + 1, output: n },
+    output: layout,
+    padding,
+    inputDilation: g.strides,
+    kernelDilation: g.dilations,
+    reversal: g.window.map(() => true),
+  });
+}
+
+/** The gradient of the filter: x correlated with dy, batch and features changing places. */
+function backFilter(b: Builder, x: Value, dy: Value, g: Geometry, batchGroups = 1): Value {
+  const n = g.window.length;
+  const layout = dataLayout(n, g.channelsFirst);
+  const padding = g.padding.map(([before], i): [number, number] => {
+    const spread = (g.outSize[i]! - 1) * g.strides[i]! + 1;
+    const span = (g.window[i]! - 1) * g.dilations[i]! + 1;
+    return [before, span - 1 + spread - before - g.inSize[i]!];
+  });
+  return convolve(b, x, dy, {
+    input: { batch: layout.feature, feature: layout.batch, space: layout.space },
+    kernel: { input: layout.batch, output: layout.feature, space: layout.space },
+    output: { batch: n, feature: n + 1, space: range(n, 0) },
+    strides: g.dilations,
+    padding,
+    kernelDilation: g.strides,
+    batchGroups,
+  });
+}
+
+/** Depthwise filters [h, w, c, m] as grouped ones [h, w, 1, c·m]. */
+const grouped = (b: Builder, filter: Value): Value => {
+  const [h, w, c, m] = filter.shape as [number, number, number, number];
+  return b.reshape(filter, [h, w, 1, c * m]);
+};
+
+function conv2d(b: Builder, inputs: Inputs, a: ConvAttrs): Value {
+  const [x, filter] = [need(inputs, 'x'), need(inputs, 'filter')];
+  const g = geometry2d(x.shape, filter.shape, a);
+  const channels = x.shape[g.channelsFirst ? 1 : 3]!;
+  return forward(b, x, filter, g, channels / filter.shape[2]!);
+}
+
+function depthwise(b: Builder, inputs: Inputs, a: ConvAttrs): Value {
+  const [x, filter] = [need(inputs, 'x'), need(inputs, 'filter')];
+  const g = geometry2d(x.shape, filter.shape, a, true);
+  return forward(b, x, grouped(b, filter), g, filter.shape[2]!);
+}
+
+/** dy [.., c·m] and filter [h, w, c, m]: one group a channel, each from m features to one. */
+function depthwiseBackInput(b: Builder, dy: Value, filter: Value, a: ConvAttrs): Value {
+  const g = geometry2d(a.inputShape!, filter.shape, a, true);
+  const [h, w, c, m] = filter.shape as [number, number, number, number];
+  const turned = b.reshape(b.transpose(filter, [0, 1, 3, 2]), [h, w, m, c]);
+  const layout = dataLayout(2, g.channelsFirst);
+  const padding = g.padding.map(([before], i): [number, number] => {
+    const span = (g.window[i]! - 1) * g.dilations[i]!;
+    const low = span - before;
+    return [low, g.inSize[i]! + span - (g.outSize[i]! - 1) * g.strides[i]! - 1 - low];
+  });
+  return convolve(b, dy, turned, {
+    input: layout,
+    kernel: { space: [0, 1], input: 2, output: 3 },
+    output: layout,
+    padding,
+    inputDilation: g.strides,
+    kernelDilation: g.dilations,
+    reversal: [true, true],
+    featureGroups: c,
+  });
+}
+
+const fusedOf = (inputs: Inputs, attrs: unknown): Fused => ({
+  ...(attrs as Fused),
+  bias: inputs.bias,
+  preluActivationWeights: inputs.preluActivationWeights,
+});
+
+/** Per-channel parameters of a channels-first output get their axis in front of the space. */
+function channelBias(b: Builder, f: Fused, attrs: ConvAttrs): Fused {
+  if (attrs.dataFormat !== 'NCHW') return f;
+  const lift = (v?: Value) =>
+    v && v.shape.length === 1 && v.shape[0]! > 1 ? b.reshape(v, [v.shape[0]!, 1, 1]) : v;
+  return { ...f, bias: lift(f.bias), preluActivationWeights: lift(f.preluActivationWeights) };
+}
+
+/** Convolutions and their gradients, each one convolution op. */
+export const convKernels: Lowering[] = [
+  kernel('Conv2D', (b, inputs, attrs) => conv2d(b, inputs, attrsOf(attrs))),
+  kernel('FusedConv2D', (b, inputs, attrs) =>
+    finish(b, conv2d(b, inputs, attrsOf(attrs)), channelBias(b, fusedOf(inputs, attrs), attrsOf(attrs))),
+  ),
+  kernel('Conv2DBackpropInput', (b, inputs, attrs) => {
+    const a = attrsOf<ConvAttrs>(attrs);
+    const filter = need(inputs, 'filter');
+    return backInput(b, need(inputs, 'dy'), filter, geometry2d(a.inputShape!, filter.shape, a));
+  }),
+  kernel('Conv2DBackpropFilter', (b, inputs, attrs) => {
+    const a = attrsOf<ConvAttrs>(attrs);
+    const x = need(inputs, 'x');
+    return backFilter(b, x, need(inputs, 'dy'), geometry2d(x.shape, a.filterShape!, a));
+  }),
+  kernel('Conv3D', (b, inputs, attrs) => {
+    const [x, filter] = [need(inputs, 'x'), need(inputs, 'filter')];
+    return forward(b, x, filter, geometry3d(x.shape, filter.shape, attrsOf(attrs)));
+  }),
+  kernel('Conv3DBackpropInputV2', (b, inputs, attrs) => {
+    const a = attrsOf<ConvAttrs>(attrs);
+    const filter = need(inputs, 'filter');
+    return backInput(b, need(inputs, 'dy'), filter, geometry3d(a.inputShape!, filter.shape, a));
+  }),
+  kernel('Conv3DBackpropFilterV2', (b, inputs, attrs) => {
+    const a = attrsOf<ConvAttrs>(attrs);
+    const x = need(inputs, 'x');
+    return backFilter(b, x, need(inputs, 'dy'), geometry3d(x.shape, a.filterShape!, a));
+  }),
+  kernel('DepthwiseConv2dNative', (b, inputs, attrs) => depthwise(b, inputs, attrsOf(attrs))),
+  kernel('FusedDepthwiseConv2D', (b, inputs, attrs) =>
+    finish(b, depthwise(b, inputs, attrsOf(attrs)), channelBias(b, fusedOf(inputs, attrs), attrsOf(attrs))),
+  ),
+  kernel('DepthwiseConv2dNativeBackpropInput', (b, inputs, attrs) =>
+    depthwiseBackInput(b, need(inputs, 'dy'), need(inputs, 'filter'), attrsOf(attrs)),
+  ),
+  kernel('DepthwiseConv2dNativeBackpropFilter', (b, inputs, attrs) => {
+    const a = attrsOf<ConvAttrs>(attrs);
+    const x = need(inputs, 'x');
+    const g = geometry2d(x.shape, a.filterShape!, a, true);
+    // The features of x are the convolution's batch: one batch group a channel gives [h, w, 1, c·m].
+    return b.reshape(backFilter(b, x, need(inputs, 'dy'), g, a.filterShape![2]!), a.filterShape!);
+  }),
+];

@@ -1,0 +1,209 @@
+import { type Builder, numElements, type Value } from '../stablehlo';
+import { attrsOf, kernel, type Lowering, need } from './kernel';
+import { axesOf, castTo, elementTypeOf, inFloat32 } from './values';
+
+const range = (n: number, from = 0) => Array.from({ length: n }, (_, i) => i + from);
+
+/** Rows of x along `axis` at run-time indices, the first `batchDims` axes going together. */
+export function take(b: Builder, x: Value, indices: Value, axis: number, batchDims = 0): Value {
+  const index = castTo(b, indices, 'i32');
+  const inner = index.shape.length - batchDims;
+  const lead = range(axis);
+  const trail = range(x.shape.length - axis - 1, axis + inner);
+  const batch = range(batchDims);
+  if (numElements(x.shape) === 0 || numElements(index.shape) === 0) {
+    const shape = [...x.shape.slice(0, axis), ...index.shape.slice(batchDims), ...x.shape.slice(axis + 1)];
+    return b.full(shape, 0, x.dtype);
+  }
+  if (batchDims === 0)
+    return b.gather(x, index, {
+      offset: [...lead, ...trail],
+      collapsed: [axis],
+      indexMap: [axis],
+      indexVectorAxis: index.shape.length,
+      sliceSizes: x.shape.map((d, i) => (i === axis ? 1 : d)),
+    });
+  // The result comes as [batch, indices, lead, trail]: bring the axes between batch and axis forward.
+  const between = axis - batchDims;
+  const y = b.gather(x, index, {
+    offset: range(x.shape.length - batchDims - 1, index.shape.length),
+    collapsed: [axis],
+    operandBatching: batch,
+    indicesBatching: batch,
+    indexMap: [axis],
+    indexVectorAxis: index.shape.length,
+    sliceSizes: x.shape.map((d, i) => (i < batchDims || i === axis ? 1 : d)),
+  });
+  const order = [
+    ...batch,
+    ...range(between, index.shape.length),
+    ...range(inner, batchDims),
+    ...range(x.shape.length - axis - 1, index.shape.length + between),
+  ];
+  return b.transpose(y, order);
+}
+
+function gatherNd(b: Builder, x: Value, indices: Value): Value {
+  const depth = indices.shape.at(-1)!;
+  const batch = indices.shape.slice(0, -1);
+  const slice = x.shape.slice(depth);
+  if (numElements(x.shape) === 0 || numElements(indices.shape) === 0)
+    return b.full([...batch, ...slice], 0, x.dtype);
+  return b.gather(x, castTo(b, indices, 'i32'), {
+    offset: range(slice.length, batch.length),
+    collapsed: range(depth),
+    indexMap: range(depth),
+    indexVectorAxis: indices.shape.length - 1,
+    sliceSizes: x.shape.map((d, i) => (i < depth ? 1 : d)),
+  });
+}
+
+function scatterNd(b: Builder, into: Value, indices: Value, updates: Value, mode: 'add' | 'set'): Value {
+  if (indices.shape.length === 0 || numElements(updates.shape) === 0) return into;
+  const index = castTo(
+    b,
+    indices.shape.length === 1 ? b.reshape(indices, [indices.shape[0]!, 1]) : indices,
+    'i32',
+  );
+  const depth = index.shape.at(-1)!;
+  const batch = index.shape.slice(0, -1);
+  const slice = into.shape.slice(depth);
+  const shaped =
+    updates.shape.length === 0
+      ? b.broadcastTo(updates, [...batch, ...slice])
+      : b.reshape(updates, [...batch, ...slice]);
+  return b.scatter(into, index, b.convert(shaped, into.dtype), mode, {
+    window: range(slice.length, batch.length),
+    inserted: range(depth),
+    indexMap: range(depth),
+    indexVectorAxis: index.shape.length - 1,
+  });
+}
+
+/** Adds rows of x [n, …] to segments; rows with an id outside are dropped. */
+function segmentSum(b: Builder, x: Value, ids: Value, count: number): Value {
+  const flat = b.reshape(castTo(b, ids, 'i32'), [numElements(ids.shape)]);
+  const rows = b.reshape(x, [numElements(ids.shape), ...x.shape.slice(ids.shape.length)]);
+  return inFloat32(b, rows, (r) =>
+    scatterNd(
+      b,
+      b.full([count, ...r.shape.slice(1)], 0, r.dtype),
+      b.reshape(flat, [flat.shape[0]!, 1]),
+      r,
+      'add',
+    ),
+  );
+}
+
+function oneHot(b: Builder, indices: Value, depth: number, on: number, off: number, dtype: string): Value {
+  const rank = indices.shape.length;
+  const shape = [...indices.shape, depth];
+  const index = b.broadcastInDim(castTo(b, indices, 'i32'), shape, range(rank));
+  const hit = b.compare('EQ', index, b.iota(shape, rank, 'i32'));
+  const type = elementTypeOf(dtype);
+  return b.select(hit, b.full(shape, on, type), b.full(shape, off, type));
+}
+
+/** [values, indices] of the k largest along the last axis, in descending order, the first of equals first. */
+function topK(b: Builder, x: Value, k: number): [Value, Value] {
+  const last = x.shape.length - 1;
+  const limit = x.shape.map((d, i) => (i === last ? k : d));
+  const zeros = x.shape.map(() => 0);
+  if (numElements(limit) === 0) return [b.full(limit, 0, x.dtype), b.full(limit, 0, 'i32')];
+  const y = x.dtype === 'i1' ? b.convert(x, 'i32') : x;
+  const [values, indices] = b.sort([y, b.iota(y.shape, last, 'i32')], last, (inner, [p, q]) =>
+    inner.compare('GT', p!, q!),
+  );
+  return [castTo(b, b.slice(values!, zeros, limit), x.dtype), b.slice(indices!, zeros, limit)];
+}
+
+/** How many entries of each sorted row lie before each value: all of them are counted, in parallel. */
+function searchSorted(b: Builder, sorted: Value, values: Value, side: 'left' | 'right'): Value {
+  const [rows, n] = sorted.shape as [number, number];
+  const m = values.shape[1]!;
+  if (n === 0 || rows * m === 0) return b.full([rows, m], 0, 'i32');
+  const shape = [rows, m, n];
+  const s = b.broadcastInDim(sorted, shape, [0, 2]);
+  const v = b.broadcastInDim(b.convert(values, sorted.dtype), shape, [0, 1]);
+  const before = b.compare(side === 'left' ? 'LT' : 'LE', s, v);
+  return b.reduce(b.convert(before, 'i32'), 'add', [2]);
+}
+
+function bincount(b: Builder, x: Value, weights: Value, size: number, binary: boolean): Value {
+  const weighted = numElements(weights.shape) > 0;
+  const dtype = weights.dtype;
+  const ones = b.full(x.shape, 1, dtype);
+  const w = weighted && !binary ? weights : ones;
+  const index = castTo(b, x, 'i32');
+  if (x.shape.length === 1) {
+    const zero = b.full([size], 0, dtype);
+    if (x.shape[0] === 0) return zero;
+    return scatterNd(b, zero, b.reshape(index, [x.shape[0]!, 1]), w, binary ? 'set' : 'add');
+  }
+  const [rows, n] = x.shape as [number, number];
+  const row = b.iota([rows, n, 1], 0, 'i32');
+  const pairs = b.concatenate([row, b.reshape(index, [rows, n, 1])], 2);
+  return scatterNd(b, b.full([rows, size], 0, dtype), pairs, w, binary ? 'set' : 'add');
+}
+
+/** Kernels that read or write at run-time indices. */
+export const indexingKernels: Lowering[] = [
+  kernel('GatherV2', (b, inputs, attrs) => {
+    const x = need(inputs, 'x');
+    const a = attrsOf<{ axis: number; batchDims: number }>(attrs);
+    return take(b, x, need(inputs, 'indices'), axesOf(a.axis, x.shape.length)[0]!, a.batchDims ?? 0);
+  }),
+  kernel('GatherNd', (b, inputs) => gatherNd(b, need(inputs, 'params'), need(inputs, 'indices'))),
+  kernel('ScatterNd', (b, inputs, attrs) => {
+    const updates = need(inputs, 'updates');
+    const { shape } = attrsOf<{ shape: number[] }>(attrs);
+    return scatterNd(b, b.full(shape, 0, updates.dtype), need(inputs, 'indices'), updates, 'add');
+  }),
+  kernel('TensorScatterUpdate', (b, inputs) =>
+    scatterNd(b, need(inputs, 'tensor'), need(inputs, 'indices'), need(inputs, 'updates'), 'set'),
+  ),
+  kernel('SparseToDense', (b, inputs, attrs) => {
+    const values = need(inputs, 'sparseValues');
+    const { outputShape } = attrsOf<{ outputShape: number[] }>(attrs);
+    const fill = b.broadcastTo(
+      b.convert(b.reshape(need(inputs, 'defaultValue'), []), values.dtype),
+      outputShape,
+    );
+    const indices = need(inputs, 'sparseIndices');
+    return scatterNd(
+      b,
+      fill,
+      indices.shape.length === 0 ? b.reshape(indices, [1, 1]) : indices,
+      values,
+      'set',
+    );
+  }),
+  kernel('UnsortedSegmentSum', (b, inputs, attrs) =>
+    segmentSum(
+      b,
+      need(inputs, 'x'),
+      need(inputs, 'segmentIds'),
+      attrsOf<{ numSegments: number }>(attrs).numSegments,
+    ),
+  ),
+  kernel('OneHot', (b, inputs, attrs) => {
+    const a = attrsOf<{ depth: number; onValue: number; offValue: number; dtype: string }>(attrs);
+    return oneHot(b, need(inputs, 'indices'), a.depth, a.onValue, a.offValue, a.dtype);
+  }),
+  kernel('TopK', (b, inputs, attrs) => topK(b, need(inputs, 'x'), attrsOf<{ k: number }>(attrs).k)),
+  kernel('SearchSorted', (b, inputs, attrs) =>
+    searchSorted(
+      b,
+      need(inputs, 'sortedSequence'),
+      need(inputs, 'values'),
+      attrsOf<{ side: 'left' | 'right' }>(attrs).side,
+    ),
+  ),
+  kernel('Bincount', (b, inputs, attrs) =>
+    bincount(b, need(inputs, 'x'), need(inputs, 'weights'), attrsOf<{ size: number }>(attrs).size, false),
+  ),
+  kernel('DenseBincount', (b, inputs, attrs) => {
+    const a = attrsOf<{ size: number; binaryOutput?: boolean }>(attrs);
+    return bincount(b, need(inputs, 'x'), need(inputs, 'weights'), a.size, a.binaryOutput ?? false);
+  }),
+];

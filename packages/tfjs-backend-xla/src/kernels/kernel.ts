@@ -1,0 +1,42 @@
+import type { DataType, TypedArray } from '@tensorflow/tfjs-core';
+import type { Builder, Value } from '../stablehlo';
+
+export type Inputs = Readonly<Record<string, Value>>;
+/** A kernel's attributes as tfjs-core passes them; each lowering knows its own. */
+export type Attrs = Readonly<Record<string, unknown>>;
+
+/** A kernel as StableHLO ops: used for one op at a time and while tracing a whole function. */
+export interface Lowering {
+  readonly kernelName: string;
+  lower(b: Builder, inputs: Inputs, attrs: Attrs): Value | Value[];
+}
+
+/** An array on the host. Strings are UTF-8 bytes, as tfjs-core keeps them. */
+export interface HostTensor {
+  readonly shape: number[];
+  readonly dtype: DataType;
+  readonly values: TypedArray | Uint8Array[];
+}
+export type HostInputs = Readonly<Record<string, HostTensor | readonly HostTensor[]>>;
+
+/** A kernel that runs on the host: its output's shape depends on data, or its data are strings. */
+export interface HostKernel {
+  readonly kernelName: string;
+  host(inputs: HostInputs, attrs: Attrs): HostTensor | HostTensor[];
+}
+
+/** Reads attributes with the type that the kernel's contract in tfjs-core promises. */
+export const attrsOf = <T>(attrs: Attrs): T => attrs as unknown as T;
+
+export const kernel = (kernelName: string, lower: Lowering['lower']): Lowering => ({ kernelName, lower });
+
+/** The input of that name; a kernel called without it is a caller's error. */
+export function need(inputs: Inputs, name: string): Value {
+  const value = inputs[name];
+  if (!value)
+    throw new Error(`the kernel needs an input "${name}", got ${Object.keys(inputs).join(', ') || 'none'}`);
+  return value;
+}
+
+/** Inputs given as a list (AddN, Concat, Pack, Einsum), in order. */
+export const listed = (inputs: Inputs): Value[] => Object.values(inputs);

@@ -1,0 +1,164 @@
+import type { Builder, Value } from '../stablehlo';
+import { take } from './indexing';
+import { attrsOf, kernel, type Lowering, need } from './kernel';
+import { dot } from './matmul';
+import { castTo, inFloat32 } from './values';
+
+interface ResizeAttrs {
+  alignCorners: boolean;
+  halfPixelCenters: boolean;
+  size: [number, number];
+}
+
+/** Input cells for one output cell, as tfjs (and TensorFlow) scale. */
+function scaleOf(inSize: number, outSize: number, alignCorners: boolean): number {
+  return alignCorners && outSize > 1 ? (inSize - 1) / (outSize - 1) : inSize / outSize;
+}
+
+function nearestIndices(inSize: number, outSize: number, a: ResizeAttrs): number[] {
+  const scale = scaleOf(inSize, outSize, a.alignCorners);
+  return Array.from({ length: outSize }, (_, i) => {
+    const at = a.halfPixelCenters ? scale * (i + 0.5) : scale * i;
+    const cell = a.alignCorners ? Math.round(at) : Math.floor(at);
+    return Math.max(0, Math.min(inSize - 1, cell));
+  });
+}
+
+/** Interpolation along one axis as a matrix [outSize, inSize]. */
+function bilinearMatrix(inSize: number, outSize: number, a: ResizeAttrs): Float32Array {
+  const scale = scaleOf(inSize, outSize, a.alignCorners);
+  const matrix = new Float32Array(outSize * inSize);
+  for (let i = 0; i < outSize; i++) {
+    const at = a.halfPixelCenters ? scale * (i + 0.5) - 0.5 : scale * i;
+    const low = Math.max(0, Math.floor(at));
+    const high = Math.min(inSize - 1, Math.ceil(at));
+    const weight = at - low;
+    const lowCell = Math.min(low, inSize - 1);
+    // Before the first centre both neighbours are cell 0: its weights add up to 1.
+    matrix[i * inSize + lowCell]! += 1 - weight;
+    matrix[i * inSize + Math.max(high, 0)]! += weight;
+  }
+  return matrix;
+}
+
+function nearestMatrix(inSize: number, outSize: number, a: ResizeAttrs): Float32Array {
+  const matrix = new Float32Array(outSize * inSize);
+  nearestIndices(inSize, outSize, a).forEach((cell, i) => {
+    matrix[i * inSize + cell] = 1;
+  });
+  return matrix;
+}
+
+/** Interpolation matrices above this size would bloat the module: 512 × 512. */
+const MAX_MATRIX = 1 << 18;
+
+/**
+ * Applies [to, from] (or its transpose) along one axis of an NHWC image. With two taps a row, a gather
+ * beats the dense product for long axes; both read the same table.
+ */
+function along(
+  b: Builder,
+  x: Value,
+  axis: 1 | 2,
+  matrix: Float32Array,
+  to: number,
+  from: number,
+  transpose: boolean,
+): Value {
+  const table = b.constant(matrix, [to, from], 'f32');
+  const y = dot(b, x, table, { lhsContract: [axis], rhsContract: [transpose ? 0 : 1] });
+  const order = axis === 1 ? [0, 3, 1, 2] : [0, 1, 3, 2];
+  return b.transpose(y, order);
+}
+
+function resizeBy(
+  b: Builder,
+  x: Value,
+  a: ResizeAttrs,
+  inSize: readonly [number, number],
+  matrixOf: typeof bilinearMatrix,
+  transpose: boolean,
+): Value {
+  const [h, w] = inSize;
+  const [oh, ow] = a.size;
+  if (oh * h > MAX_MATRIX || ow * w > MAX_MATRIX)
+    throw new Error(
+      `resizing ${h}×${w} to ${oh}×${ow} needs tables beyond ${MAX_MATRIX} entries: resize in two steps`,
+    );
+  const y = along(b, x, 1, matrixOf(h, oh, a), oh, h, transpose);
+  return along(b, y, 2, matrixOf(w, ow, a), ow, w, transpose);
+}
+
+/** Two rows of the image for each output row, blended: for axes too long for a table. */
+function blend(b: Builder, x: Value, axis: 1 | 2, outSize: number, a: ResizeAttrs): Value {
+  const inSize = x.shape[axis]!;
+  const scale = scaleOf(inSize, outSize, a.alignCorners);
+  const at = Array.from({ length: outSize }, (_, i) =>
+    a.halfPixelCenters ? scale * (i + 0.5) - 0.5 : scale * i,
+  );
+  const low = at.map((p) => Math.min(Math.max(0, Math.floor(p)), inSize - 1));
+  const high = at.map((p) => Math.max(0, Math.min(inSize - 1, Math.ceil(p))));
+  const weight = b.constant(
+    Float32Array.from(at, (p, i) => p - low[i]!),
+    [outSize],
+    'f32',
+  );
+  const rows = (cells: number[]) => take(b, x, b.constant(cells, [outSize], 'i32'), axis);
+  const [l, h] = [rows(low), rows(high)];
+  return b.add(l, b.mul(b.sub(h, l), b.broadcastInDim(weight, l.shape, [axis])));
+}
+
+const images = (x: Value): [number, number] => [x.shape[1]!, x.shape[2]!];
+const fits = (x: Value, size: readonly number[]) =>
+  x.shape[1]! * size[0]! <= MAX_MATRIX / 4 && x.shape[2]! * size[1]! <= MAX_MATRIX / 4;
+
+/** The transpose of a gather along an axis: rows added back where they came from. */
+function scatterRows(b: Builder, dy: Value, axis: 1 | 2, cells: readonly number[], inSize: number): Value {
+  const shape = dy.shape.map((d, i) => (i === axis ? inSize : d));
+  return b.scatter(b.full(shape, 0, dy.dtype), b.constant(cells, [cells.length], 'i32'), dy, 'add', {
+    window: [0, 1, 2, 3].filter((i) => i !== axis),
+    inserted: [axis],
+    indexMap: [axis],
+    indexVectorAxis: 1,
+    sorted: true,
+  });
+}
+
+/** Resizing of NHWC images and its gradients. */
+export const resizeKernels: Lowering[] = [
+  kernel('ResizeBilinear', (b, inputs, attrs) => {
+    const a = attrsOf<ResizeAttrs>(attrs);
+    return inFloat32(
+      b,
+      castTo(b, need(inputs, 'images'), need(inputs, 'images').dtype === 'bf16' ? 'bf16' : 'f32'),
+      (x) =>
+        fits(x, a.size)
+          ? resizeBy(b, x, a, images(x), bilinearMatrix, false)
+          : blend(b, blend(b, x, 1, a.size[0], a), 2, a.size[1], a),
+    );
+  }),
+  kernel('ResizeBilinearGrad', (b, inputs, attrs) => {
+    const x = need(inputs, 'images');
+    const dy = need(inputs, 'dy');
+    const a = { ...attrsOf<ResizeAttrs>(attrs), halfPixelCenters: false, size: images(dy) };
+    return inFloat32(b, dy, (g) => resizeBy(b, g, a, images(x), bilinearMatrix, true));
+  }),
+  kernel('ResizeNearestNeighbor', (b, inputs, attrs) => {
+    const a = attrsOf<ResizeAttrs>(attrs);
+    const x = need(inputs, 'images');
+    const rows = (y: Value, axis: 1 | 2, size: number) =>
+      take(b, y, b.constant(nearestIndices(y.shape[axis]!, size, a), [size], 'i32'), axis);
+    return rows(rows(x, 1, a.size[0]), 2, a.size[1]);
+  }),
+  kernel('ResizeNearestNeighborGrad', (b, inputs, attrs) => {
+    const x = need(inputs, 'images');
+    const dy = need(inputs, 'dy');
+    const a = { ...attrsOf<ResizeAttrs>(attrs), halfPixelCenters: false, size: images(dy) };
+    const [h, w] = images(x);
+    return inFloat32(b, dy, (g) => {
+      if (fits(x, a.size)) return resizeBy(b, g, a, [h, w], nearestMatrix, true);
+      const y = scatterRows(b, g, 1, nearestIndices(h, a.size[0], a), h);
+      return scatterRows(b, y, 2, nearestIndices(w, a.size[1], a), w);
+    });
+  }),
+];

@@ -1,0 +1,107 @@
+import {
+  type Builder,
+  describe,
+  type ElementType,
+  isFloat,
+  type Shape,
+  sameShape,
+  type Value,
+} from '../stablehlo';
+
+/** The type that a tfjs dtype is computed in when nothing else is known. */
+export function elementTypeOf(dtype: string): ElementType {
+  switch (dtype) {
+    case 'float32':
+      return 'f32';
+    case 'int32':
+      return 'i32';
+    case 'bool':
+      return 'i1';
+    case 'complex64':
+      return 'c64';
+    default:
+      throw new Error(`dtype ${dtype} is not held on the device`);
+  }
+}
+
+const RANK: Partial<Record<ElementType, number>> = { i1: 0, i32: 1, f16: 2, bf16: 2, f32: 3, c64: 4 };
+
+/** The type that mixed operands meet in: two different narrow floats meet in f32. */
+export function promote(a: ElementType, b: ElementType): ElementType {
+  if (a === b) return a;
+  const [ra, rb] = [RANK[a], RANK[b]];
+  if (ra === undefined || rb === undefined) throw new Error(`${a} and ${b} do not mix`);
+  return ra === rb ? 'f32' : ra > rb ? a : b;
+}
+
+export function broadcastShape(a: Shape, b: Shape): number[] {
+  const rank = Math.max(a.length, b.length);
+  return Array.from({ length: rank }, (_, i) => {
+    const x = a[i - rank + a.length] ?? 1;
+    const y = b[i - rank + b.length] ?? 1;
+    if (x !== y && x !== 1 && y !== 1)
+      throw new Error(`shapes [${a.join(',')}] and [${b.join(',')}] do not broadcast together`);
+    return x === 1 ? y : x;
+  });
+}
+
+/** Both operands in one type and one shape. */
+export function matched(b: Builder, x: Value, y: Value): [Value, Value] {
+  const dtype = promote(x.dtype, y.dtype);
+  const shape = broadcastShape(x.shape, y.shape);
+  return [b.broadcastTo(b.convert(x, dtype), shape), b.broadcastTo(b.convert(y, dtype), shape)];
+}
+
+/** A constant with the shape and type of x. */
+export const like = (b: Builder, x: Value, value: number): Value => b.full(x.shape, value, x.dtype);
+
+/** Runs `body` in f32 where x is a narrower float, and gives the result x's type. */
+export function inFloat32(b: Builder, x: Value, body: (x: Value) => Value): Value {
+  if (x.dtype !== 'bf16' && x.dtype !== 'f16') return body(x);
+  const y = body(b.convert(x, 'f32'));
+  return y.dtype === 'f32' ? b.convert(y, x.dtype) : y;
+}
+
+/** x as a float: integers and booleans become f32. */
+export const floating = (b: Builder, x: Value): Value =>
+  isFloat(x.dtype) || x.dtype === 'c64' ? x : b.convert(x, 'f32');
+
+/** As tfjs counts axes: one number or several, negative from the end, sorted, none meaning all. */
+export function axesOf(axis: number | readonly number[] | null | undefined, rank: number): number[] {
+  if (axis === undefined || axis === null) return Array.from({ length: rank }, (_, i) => i);
+  const list = typeof axis === 'number' ? [axis] : axis;
+  return list
+    .map((a) => {
+      if (!Number.isInteger(a) || a < -rank || a >= rank)
+        throw new Error(`axis ${a} is outside rank ${rank}`);
+      return a < 0 ? a + rank : a;
+    })
+    .sort((p, q) => p - q);
+}
+
+/** The shape with these axes kept as 1. */
+export const keptShape = (shape: Shape, axes: readonly number[]): number[] =>
+  shape.map((d, i) => (axes.includes(i) ? 1 : d));
+
+/** Broadcasts a reduced x back over the axes that a reduction of `shape` removed. */
+export function spread(b: Builder, x: Value, shape: Shape, axes: readonly number[]): Value {
+  const kept = shape.map((_, i) => i).filter((i) => !axes.includes(i));
+  return b.broadcastInDim(x, shape, kept);
+}
+
+/** Converts numbers as JavaScript's typed arrays do: to int32 by truncation, to bool by being non-zero. */
+export function castTo(b: Builder, x: Value, dtype: ElementType): Value {
+  if (x.dtype === dtype) return x;
+  if (dtype === 'i1') return b.compare('NE', x, like(b, x, 0));
+  if (x.dtype === 'c64') return castTo(b, b.real(x), dtype);
+  if (dtype === 'c64') {
+    const real = b.convert(x, 'f32');
+    return b.complex(real, like(b, real, 0));
+  }
+  return b.convert(x, dtype);
+}
+
+export function expectShape(x: Value, shape: Shape, what: string): void {
+  if (!sameShape(x.shape, shape))
+    throw new Error(`${what}: expected [${shape.join(',')}], got ${describe(x)}`);
+}
