@@ -53,7 +53,7 @@ function show(): void {
   const steps = run.settings.steps;
   const at = Math.min(1, position) * steps;
   const frame = Math.min(steps, Math.round(at));
-  drawPlane(element('plane'), run, at, 40);
+  drawPlane(element('plane'), run, at, 24);
   drawMarginal(element('marginal'), run, frame);
   drawLogProbs(element('logprobs'), run, frame);
   text('time', Math.min(1, position).toFixed(2));
