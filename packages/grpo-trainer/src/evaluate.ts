@@ -3,6 +3,7 @@ import { shiftedSchedule } from '@flow-grpo/sde-sampler';
 import { jit, random } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GrpoConfig } from './config/schema';
+import { indices } from './indices';
 import type { Params, Policy } from './policy';
 import { joinDetails, scoreBatch } from './rollout/collect';
 import { flattenTensors, samplerFunction } from './rollout/rollout';
@@ -70,7 +71,7 @@ export function evaluator<C, P>(
       const real = Math.min(batchSize, examples.length - b * batchSize);
       const condition = policy.encodePrompts(places.map((i) => examples[i]!.prompt));
       const samples = tf.tensor1d(places, 'int32');
-      const rows = tf.range(0, batchSize, 1, 'int32');
+      const rows = indices(0, batchSize);
       const latents = sample(weights, condition, { samples, rows }, steps, key);
       const decoded = decode(latents);
       const images = real === batchSize ? tf.clone(decoded) : tf.slice(decoded, 0, real);

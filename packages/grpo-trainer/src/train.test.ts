@@ -86,9 +86,9 @@ describe('a flow whose optimum is known', () => {
     'GRPO-Guard': { training: { objective: 'guard' } },
     'same latent': { sampling: { sameLatent: true } },
     'global deviation': { training: { globalStd: true } },
-    DPO: { training: { objective: 'dpo', beta: 20 } },
+    DPO: { epochs: 120, training: { objective: 'dpo', beta: 20 } },
     SFT: { training: { objective: 'sft' } },
-    RWR: { training: { objective: 'rwr' } },
+    RWR: { epochs: 150, sampling: { samplesPerPrompt: 32 }, training: { objective: 'rwr' } },
   };
   const best = bestReward(6, 1);
   it.each(Object.keys(variants).flatMap((name) => [0, 1, 2].map((seed) => [name, seed] as const)))(

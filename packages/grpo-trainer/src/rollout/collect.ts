@@ -2,6 +2,7 @@
 import { jit } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GrpoConfig } from '../config/schema';
+import { indices } from '../indices';
 import type { Params, Policy } from '../policy';
 import type { Scorer, Scores } from '../scorer';
 import type { EpochSamples } from '../update/objectives';
@@ -74,7 +75,7 @@ export function collect<C, P>(policy: Policy<C, P>, scorer: Scorer, plan: EpochP
         if (b >= MAX_SCORING) await scoring[b - MAX_SCORING];
         onProgress?.('rollout', b, batches);
         const from = b * batchSize;
-        const samples = tf.range(from, from + batchSize, 1, 'int32');
+        const samples = indices(from, from + batchSize);
         const rows = tf.tensor1d(promptIndex.slice(from, from + batchSize), 'int32');
         const result = rollout(trained, condition, { samples, rows }, steps, windowIndex, key);
         tf.dispose([samples, rows]);

@@ -2,6 +2,7 @@
 import { applyStep, stepMean } from '@flow-grpo/sde-sampler';
 import { jit, random, scan } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
+import { indices } from '../indices';
 import type { Params, Policy, Tensors } from '../policy';
 import type { StepTensors } from './steps';
 
@@ -80,7 +81,7 @@ export function rolloutFunction<C, P>(
           return [next, record];
         },
         start,
-        { ...steps, index: tf.range(1, steps.t.shape[0]! + 1, 1, 'int32') },
+        { ...steps, index: indices(1, steps.t.shape[0]! + 1) },
       );
       return { latents, records: mapTensors(all, (value) => tf.gather(value, window)) };
     },

@@ -3,6 +3,7 @@ import { stopGradient } from '@flow-grpo/nn';
 import { guardedRatio, logProbOfStep, stepMean } from '@flow-grpo/sde-sampler';
 import { random } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
+import { indices } from '../indices';
 import {
   clippedPolicyLoss,
   importanceRatio,
@@ -89,7 +90,7 @@ export function policyGradient<C, P>(policy: Policy<C, P>, options: PolicyGradie
     metrics,
     loss(trained, reference, condition, samples, rows) {
       const numSamples = samples.latents.shape[0]!;
-      const stepOf = repeatRows(tf.range(0, trainedSteps, 1, 'int32') as tf.Tensor1D, rows.samples.shape[0]!);
+      const stepOf = repeatRows(indices(0, trainedSteps), rows.samples.shape[0]!);
       const perStep = (value: tf.Tensor1D) => tf.tile(value, [trainedSteps]);
       const flat = tf.add(tf.mul(stepOf, tf.scalar(numSamples, 'int32')), perStep(rows.samples));
       const {

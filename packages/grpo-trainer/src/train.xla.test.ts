@@ -1,0 +1,50 @@
+import * as tf from '@tensorflow/tfjs-core';
+import '@flow-grpo/tfjs-backend-xla';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { gaussianFlow } from './policies/gaussian-flow';
+import { type EpochMetrics, train } from './train';
+
+const scorer = {
+  name: 'first coordinate',
+  async score(images: tf.Tensor4D) {
+    const pixels = await images.data();
+    return { scores: Array.from({ length: images.shape[0] }, (_, i) => pixels[3 * i]!), details: {} };
+  },
+};
+
+async function run(backend: string): Promise<EpochMetrics[]> {
+  await tf.setBackend(backend);
+  const policy = gaussianFlow({ prompts: ['a', 'b'], mean: [0.2, 0.2], std: 0.2, withFeatures: true });
+  const epochs: EpochMetrics[] = [];
+  const result = await train({
+    policy,
+    prompts: [{ prompt: 'a' }, { prompt: 'b' }],
+    scorer,
+    config: {
+      epochs: 4,
+      sampling: { numSteps: 6, promptsPerEpoch: 2, samplesPerPrompt: 8, batchSize: 8 },
+      training: { learningRate: 0.02, beta: 0.01, batchSize: 4 },
+    },
+    onEpoch: (metrics) => void epochs.push(metrics),
+  });
+  tf.dispose([result.trained, result.ema, policy.params]);
+  return epochs;
+}
+
+let available = true;
+beforeAll(async () => {
+  available = await tf.setBackend('xla').catch(() => false);
+});
+afterAll(() => tf.setBackend('cpu'));
+
+it('trains compiled as it does eagerly', async ({ skip }) => {
+  if (!available) skip('no PJRT plugin is installed; run the set-up command');
+  const compiled = await run('xla');
+  const eager = await run('cpu');
+  for (const [i, epoch] of compiled.entries()) {
+    expect(epoch.maxRatioDeviation).toBeLessThan(1);
+    for (const name of ['reward', 'loss', 'kl', 'gradNorm']) {
+      expect(Math.abs(epoch[name]! - eager[i]![name]!), `${name} of epoch ${i}`).toBeLessThan(2e-4);
+    }
+  }
+});
