@@ -129,7 +129,8 @@ export class XlaBackend extends tf.KernelBackend {
     return assemble(data, shards);
   }
 
-  private rawSync(data: DeviceData): Uint8Array {
+  /** The same, blocking. */
+  rawSync(data: DeviceData): Uint8Array {
     if (!data.buffers) return bytesOf(data);
     if (!data.sharding) return data.buffers[0]!.toHostSync();
     return assemble(

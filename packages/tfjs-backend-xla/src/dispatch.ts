@@ -4,11 +4,17 @@ import * as tf from '@tensorflow/tfjs-core';
 import { BACKEND } from './active';
 import type { XlaBackend } from './backend';
 import type { Attrs, Lowering } from './kernels/kernel';
-import { outputSharding, placeInputs, programSharding } from './parallel/placement';
+import {
+  chosenSharding,
+  outputSharding,
+  placeInputs,
+  programSharding,
+  shardingAttribute,
+} from './parallel/placement';
 import { type Mesh, type Sharding, shardingKey } from './parallel/sharding';
 import { DeviceData, dtypeOf } from './runtime/data';
 import { executable } from './runtime/executables';
-import type { ElementType, Value } from './stablehlo';
+import { type ElementType, sameShape, type Value } from './stablehlo';
 import { currentFrame, Trace } from './trace/frame';
 import { tracedValue } from './trace/values';
 
@@ -131,15 +137,20 @@ function compileEager(
   const single = !Array.isArray(lowered);
   const results = (single ? [lowered] : lowered) as readonly Value[];
   programSharding(trace, args, data);
-  trace.module.finish('main', results);
-  const mesh = trace.mesh;
+  const { mesh } = trace;
+  const chosen = results.map((value) => chosenSharding(value, mesh, data));
+  trace.module.finish(
+    'main',
+    results,
+    chosen.map((sharding) => sharding && shardingAttribute(sharding)),
+  );
   const program = executable(trace.module.toString(), lowering.kernelName, mesh?.size ?? 1);
   return {
     executable: program,
     single,
     mesh,
     outputs: results.map(({ shape, dtype }) => ({ shape, element: dtype, dtype: dtypeOf(dtype) })),
-    shardings: results.map((value, i) => outputSharding(value, i, program, mesh)),
+    shardings: results.map((value, i) => chosen[i] ?? outputSharding(value, i, program, mesh)),
   };
 }
 
@@ -164,4 +175,16 @@ function attributeKey(value: unknown): string {
     default:
       return String(value);
   }
+}
+
+/**
+ * The data with the shape that a program takes. Tensors made by tf.reshape share their data under another shape:
+ * these are copied; release the copy after the run.
+ */
+export function conform(data: DeviceData, shape: readonly number[], backend: XlaBackend): DeviceData {
+  if (sameShape(data.shape, shape)) return data;
+  const lowering: Lowering = { kernelName: 'Reshape', lower: (b, { x }) => b.reshape(x!, shape) };
+  const x = { dataId: data, shape: [...data.shape], dtype: data.dtype };
+  const { dataId } = runEager(lowering, [['x', x]], { shape }, backend) as tf.TensorInfo;
+  return backend.find(dataId);
 }

@@ -2,7 +2,7 @@
 import type { PjrtBuffer, PjrtExecutable } from '@flow-grpo/pjrt';
 import * as tf from '@tensorflow/tfjs-core';
 import { isXla } from './active';
-import { activeBackend, run } from './dispatch';
+import { activeBackend, conform, run } from './dispatch';
 import { customVjp, isFloat, isRecording, vjp } from './grad/vjp';
 import { outputSharding, placeInputs } from './parallel/placement';
 import { type Sharding, shardingKey } from './parallel/sharding';
@@ -170,11 +170,13 @@ function execute(found: Specialization, tensors: readonly tf.Tensor[]): unknown 
   const { program, name } = found;
   const compiled = load(found);
   const data = tensors.map((tensor) => backend.find(tensor.dataId));
-  const inputs = [...data];
+  const stored = [...data];
   for (const capture of program.captures) {
-    inputs.push('data' in capture ? capture.data : backend.find(capture.variable.dataId));
+    stored.push('data' in capture ? capture.data : backend.find(capture.variable.dataId));
   }
+  const inputs = stored.map((each, i) => conform(each, program.parameters[i]!, backend));
   const rows = run(compiled, placeInputs(inputs, program.mesh, backend), name);
+  for (let i = 0; i < inputs.length; i++) if (inputs[i] !== stored[i]) backend.disposeData(inputs[i]!);
   for (const i of program.donated) data[i]!.release(`was donated to ${name}: its memory holds a result now`);
   const engine = tf.engine();
   const outputs = program.results.map(({ shape, dtype, tfDtype }, i) => {

@@ -3,9 +3,9 @@ import type { PjrtBuffer, PjrtExecutable } from '@flow-grpo/pjrt';
 import type { XlaBackend } from '../backend';
 import { client } from '../runtime/client';
 import type { DeviceData } from '../runtime/data';
-import { byteSize, numElements, sameShape, type Value } from '../stablehlo';
+import { byteSize, numElements, sameShape, type TensorType, type Value } from '../stablehlo';
 import type { Trace } from '../trace/frame';
-import { localShape, type Mesh, type Sharding, shardBox, shardingText } from './sharding';
+import { type Mesh, type Sharding, shardBox, shardingText } from './sharding';
 
 const MESH = 'mesh';
 
@@ -91,7 +91,10 @@ export function scatter(bytes: Uint8Array, data: DeviceData, sharding: Sharding)
   });
 }
 
-/** How XLA chose to lay out result `i`, told by the shape of its shards. */
+/**
+ * How result `i` lies on the mesh. With one axis XLA chooses, and the shape of the shards tells; with several axes,
+ * where that may be ambiguous, `chosenSharding` has fixed it beforehand.
+ */
 export function outputSharding(
   value: { readonly shape: readonly number[] },
   i: number,
@@ -100,23 +103,19 @@ export function outputSharding(
 ): Sharding | undefined {
   if (!mesh) return undefined;
   const local = program.signature.results[i]!.dims;
-  if (sameShape(local, value.shape)) return replicated(mesh, value.shape);
-  const candidates = layouts(mesh, value.shape, local);
-  if (candidates.length === 1) return candidates[0]!;
-  throw new Error(
-    `result ${i} of shape [${value.shape}] comes in shards of [${local}], which fits ${candidates.length} layouts on ${mesh.key}: fix it with shard(x, mesh, spec) inside the function`,
-  );
+  const split = value.shape.findIndex((extent, axis) => extent !== local[axis]);
+  const [name] = Object.keys(mesh.axes).filter((axis) => mesh.axes[axis]! > 1);
+  const spec = value.shape.map((_, axis) => (axis === split && name ? [name] : []));
+  return { mesh, spec };
 }
 
-/** Every assignment of mesh axes to tensor axes that gives shards of this shape. */
-function layouts(mesh: Mesh, shape: readonly number[], local: readonly number[]): Sharding[] {
-  const names = Object.keys(mesh.axes).filter((name) => mesh.axes[name]! > 1);
-  let found: string[][][] = [shape.map(() => [])];
-  for (const name of names) {
-    found = found.flatMap((spec) => [
-      spec,
-      ...shape.map((_, axis) => spec.map((entry, i) => (i === axis ? [...entry, name] : entry))),
-    ]);
-  }
-  return found.map((spec) => ({ mesh, spec })).filter((each) => sameShape(localShape(each, shape), local));
+/** The layout that a result is given on a mesh of several axes: that of an argument of its shape, or replicated. */
+export function chosenSharding(
+  value: TensorType,
+  mesh: Mesh | undefined,
+  inputs: readonly DeviceData[],
+): Sharding | undefined {
+  if (!mesh || Object.values(mesh.axes).filter((size) => size > 1).length < 2) return undefined;
+  const alike = inputs.find((data) => data.sharding && sameShape(data.shape, value.shape));
+  return alike?.sharding ?? replicated(mesh, value.shape);
 }

@@ -11,8 +11,8 @@ export interface Frame {
   readonly parent: Frame | undefined;
   /** Constants made in this block, by their text. */
   readonly literals: Map<string, Value>;
-  /** Set while the block is one that runs per device. */
-  readonly manualMesh?: Mesh | undefined;
+  /** Set for a block written per device, which may use nothing from around it. */
+  readonly perDevice?: Mesh | undefined;
 }
 
 /** A tensor from outside the traced function; a variable is read anew at each call. */
@@ -33,6 +33,7 @@ export class Trace {
   mesh: Mesh | undefined;
   /** Called with every tensor that an operation reads. */
   readonly readers = new Set<(tensor: tf.Tensor) => void>();
+  private channel = 0;
   private readonly firstTensor = nextTensorId();
   private readonly kept: tf.Tensor[] = [];
   private readonly args: MutableArgument[];
@@ -63,15 +64,20 @@ export class Trace {
   }
 
   /** The parameter that stands for a captured tensor, added once. */
-  capture(source: Capture, data: DeviceData): Value {
+  capture(source: Capture, data: DeviceData, shape = data.shape): Value {
     const identity = 'data' in source ? source.data : source.variable;
     let value = this.captured.get(identity);
     if (!value) {
-      value = this.argument(data.shape, data.element);
+      value = this.argument(shape, data.element);
       this.captured.set(identity, value);
       this.captures.push(source);
     }
     return value;
+  }
+
+  /** A number for one exchange between devices. */
+  nextChannel(): number {
+    return ++this.channel;
   }
 
   /** Keeps a tensor through tidies until the trace ends: a backward pass still to come reads it. */
@@ -119,8 +125,14 @@ export function withFrame<T>(inner: Frame | undefined, f: () => T): T {
 
 /** Whether a value made in `from` may be used now. */
 export function isVisible(from: Frame): boolean {
-  for (let at = frame; at; at = at.parent) if (at === from) return true;
+  for (let at = frame; at; at = at.perDevice ? undefined : at.parent) if (at === from) return true;
   return false;
+}
+
+/** The mesh of the per-device block that operations append to now, if any. */
+export function perDeviceMesh(): Mesh | undefined {
+  for (let at = frame; at; at = at.parent) if (at.perDevice) return at.perDevice;
+  return undefined;
 }
 
 interface EngineState {

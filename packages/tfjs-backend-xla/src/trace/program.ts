@@ -1,7 +1,7 @@
 /** From a JavaScript function to the text of a program. */
 import * as tf from '@tensorflow/tfjs-core';
 import type { XlaBackend } from '../backend';
-import { programSharding, shardingAttribute } from '../parallel/placement';
+import { chosenSharding, programSharding, shardingAttribute } from '../parallel/placement';
 import type { Mesh, Sharding } from '../parallel/sharding';
 import { flatten, type TreeDef, unflatten } from '../pytree';
 import { type Attributes, type ElementType, sameShape } from '../stablehlo';
@@ -19,6 +19,8 @@ export interface ProgramResult {
 export interface TracedProgram {
   readonly text: string;
   readonly output: TreeDef;
+  /** Shapes of all parameters: arguments, then captured tensors. */
+  readonly parameters: readonly (readonly number[])[];
   readonly results: readonly ProgramResult[];
   /** Parameters behind the arguments. */
   readonly captures: readonly Capture[];
@@ -76,17 +78,17 @@ export function traceFunction(
       }),
     ),
   );
-  const results = traced.values.map(({ value, dtype, sharding }) => ({
-    shape: value.shape,
-    dtype: value.dtype,
-    tfDtype: dtype,
-    sharding,
-  }));
   const captured = trace.captures.map((each) =>
     'data' in each ? each.data : backend.find(each.variable.dataId),
   );
   const all = trace.parameters;
   programSharding(trace, all, [...data, ...captured]);
+  const results = traced.values.map(({ value, dtype, sharding }) => ({
+    shape: value.shape,
+    dtype: value.dtype,
+    tfDtype: dtype,
+    sharding: sharding ?? chosenSharding(value, trace.mesh, [...data, ...captured]),
+  }));
   const taken = new Set<number>();
   for (const i of donated) {
     const parameter = parameters[i]!;
@@ -109,6 +111,7 @@ export function traceFunction(
   return {
     text: trace.module.toString(),
     output: traced.output,
+    parameters: all.map(({ shape }) => shape),
     results,
     captures: trace.captures,
     donated: [...donated],

@@ -1,9 +1,18 @@
 /** Tensors as values of the block being traced. */
 import * as tf from '@tensorflow/tfjs-core';
 import type { XlaBackend } from '../backend';
+import type { Mesh } from '../parallel/sharding';
 import type { DeviceData } from '../runtime/data';
 import { type Builder, numElements, type Value } from '../stablehlo';
-import { currentFrame, type Frame, isVisible, nextTensorId, withFrame, withFreshTape } from './frame';
+import {
+  currentFrame,
+  type Frame,
+  isVisible,
+  nextTensorId,
+  perDeviceMesh,
+  withFrame,
+  withFreshTape,
+} from './frame';
 
 /** Host values of up to this many elements are written into the program; more become parameters. */
 const LITERAL_ELEMENTS = 16;
@@ -22,14 +31,25 @@ function valueOfData(data: DeviceData, tensor: tf.TensorInfo, frame: Frame): Val
   if (data.value) {
     if (!isVisible(data.frame!)) {
       throw new Error(
-        'a tensor made inside a jitted function or loop body is used outside of it: return it instead of keeping it in a variable',
+        perDeviceMesh()
+          ? 'a function of shardMap reads a tensor from around it: pass it as an argument, with its spec'
+          : 'a tensor made inside a jitted function or loop body is used outside of it: return it instead of keeping it in a variable',
       );
     }
     return reshaped(data.value, tensor, frame);
   }
   if (data.dtype === 'string') throw new Error('string tensors cannot be used inside a jitted function');
-  if (tensor instanceof tf.Variable) return frame.trace.capture({ variable: tensor }, data);
-  return literal(data, frame) ?? reshaped(frame.trace.capture({ data }, data), tensor, frame);
+  const known = tensor instanceof tf.Variable ? undefined : literal(data, frame);
+  if (known) return known;
+  if (perDeviceMesh()) {
+    throw new Error(
+      'a function of shardMap reads a tensor from outside: pass it as an argument, with its spec',
+    );
+  }
+  if (tensor instanceof tf.Variable) {
+    return frame.trace.capture({ variable: tensor }, data, tensor.shape);
+  }
+  return reshaped(frame.trace.capture({ data }, data), tensor, frame);
 }
 
 /** Tensors may share data under another shape (tf.reshape does). */
@@ -78,9 +98,14 @@ export function withFreeTensors<T>(f: () => T): { result: T; free: tf.Tensor[] }
 }
 
 /** Runs `f` with the operations appended to a block; gives the values of the tensors it returns. */
-export function inBlock(builder: Builder, backend: XlaBackend, f: () => readonly tf.Tensor[]): Value[] {
+export function inBlock(
+  builder: Builder,
+  backend: XlaBackend,
+  f: () => readonly tf.Tensor[],
+  perDevice?: Mesh,
+): Value[] {
   const outer = currentFrame()!;
-  const frame: Frame = { trace: outer.trace, builder, parent: outer, literals: new Map() };
+  const frame: Frame = { trace: outer.trace, builder, parent: outer, literals: new Map(), perDevice };
   return withFreshTape(() =>
     withFrame(frame, () => {
       let values: Value[] = [];

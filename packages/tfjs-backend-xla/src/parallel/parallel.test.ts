@@ -1,0 +1,139 @@
+import { expectClose } from '@flow-grpo/test-support';
+import * as tf from '@tensorflow/tfjs-core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import {
+  allGather,
+  allReduce,
+  axisIndex,
+  configure,
+  jit,
+  mesh,
+  random,
+  reduceScatter,
+  replicate,
+  shard,
+  shardingOf,
+  shardMap,
+} from '../index';
+
+beforeAll(async () => {
+  configure({ cpuDevices: 4 });
+  await tf.setBackend('xla');
+});
+
+const values = (x: tf.Tensor) => [...x.dataSync()];
+const count = (n: number) => tf.range(0, n);
+
+describe('shard', () => {
+  it.each([
+    [{ data: 2 }, ['data']],
+    [{ data: 4 }, [null, 'data']],
+    [{ data: 2, model: 2 }, ['data', 'model']],
+    [{ data: 2, model: 2 }, ['model', 'data']],
+    [{ data: 2, model: 2 }, [['data', 'model']]],
+    [{ data: 2, model: 2 }, [null, null, 'model']],
+    [{ data: 4 }, []],
+  ])('on %j by %j reads back the same', async (axes, spec) => {
+    const x = tf.reshape(count(4 * 8 * 6), [4, 8, 6]);
+    const y = shard(x, mesh(axes as unknown as Record<string, number>), spec);
+    expect(await y.data()).toEqual(await x.data());
+    expect(values(tf.add(y, 1))).toEqual(values(tf.add(x, 1)));
+  });
+
+  it('names what is not divisible', () => {
+    expect(() => shard(count(6), mesh({ data: 4 }), ['data'])).toThrow(/not divisible into 4/);
+    expect(() => shard(count(6), mesh({ data: 2 }), ['model'])).toThrow(/no axis "model"/);
+    expect(() => mesh({ data: 8 })).toThrow(/needs 8 devices, there are 4/);
+  });
+});
+
+describe('jit over sharded tensors', () => {
+  it.each([2, 4])('partitions over %i devices', (n) => {
+    const m = mesh({ data: n });
+    const f = jit((x: tf.Tensor, w: tf.Tensor) => tf.mul(tf.add(x, w), 2));
+    const [x, w] = [tf.reshape(count(32), [8, 4]), tf.tensor1d([1, 2, 3, 4])];
+    const out = f(shard(x, m, ['data']), replicate(w, m));
+    expect(values(out)).toEqual(values(f(x, w)));
+    expect(shardingOf(out)!.spec).toEqual(['data', null]);
+    // A tensor on one device joins those of the mesh.
+    expect(values(f(shard(x, m, ['data']), w))).toEqual(values(f(x, w)));
+  });
+
+  it('draws the same random numbers however they are split', () => {
+    const m = mesh({ data: 4 });
+    const draw = jit((key: tf.Tensor) => shard(random.normal(key, [8, 3]), m, ['data']));
+    const key = random.key(4);
+    const split = draw(key);
+    expect(shardingOf(split)!.spec).toEqual(['data', null]);
+    expectClose(split.dataSync(), random.normal(key, [8, 3]).dataSync(), 1e-6);
+  });
+
+  it('keeps donated shards in place', () => {
+    const m = mesh({ data: 2 });
+    const step = jit((x: tf.Tensor) => tf.add(x, 1), { donate: [0] });
+    let x = shard(count(8), m, ['data']);
+    for (let i = 0; i < 3; i++) x = step(x) as tf.Tensor1D;
+    expect(values(x)).toEqual([3, 4, 5, 6, 7, 8, 9, 10]);
+    expect(shardingOf(x)!.spec).toEqual(['data']);
+  });
+});
+
+describe('shardMap', () => {
+  it('exchanges between devices', () => {
+    const m = mesh({ data: 4 });
+    const f = shardMap(
+      (x: tf.Tensor) => [
+        allReduce(x, 'data'),
+        allGather(x, 'data'),
+        reduceScatter(allGather(x, 'data'), 'data'),
+        tf.reshape(axisIndex('data'), [1]),
+        allReduce(x, 'data', 'max'),
+      ],
+      { mesh: m, inSpecs: [['data']], outSpecs: [[], [], ['data'], ['data'], []] },
+    );
+    const [sum, all, scattered, index, max] = f(count(8)).map(values);
+    expect(sum).toEqual([12, 16]);
+    expect(all).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    expect(scattered).toEqual([0, 4, 8, 12, 16, 20, 24, 28]);
+    expect(index).toEqual([0, 1, 2, 3]);
+    expect(max).toEqual([6, 7]);
+  });
+
+  it('exchanges along one axis of two', () => {
+    const m = mesh({ data: 2, model: 2 });
+    const f = shardMap((x: tf.Tensor) => [allReduce(x, 'model')], {
+      mesh: m,
+      inSpecs: [[['data', 'model']]],
+      outSpecs: [['data']],
+    });
+    expect(values(f(count(4))[0]!)).toEqual([1, 5]);
+  });
+
+  it('has the gradients of the whole', () => {
+    const m = mesh({ data: 4 });
+    const mapped = shardMap((x: tf.Tensor, w: tf.Tensor) => [allReduce(tf.mul(tf.square(x), w), 'data')], {
+      mesh: m,
+      inSpecs: [['data'], []],
+      outSpecs: [[]],
+    });
+    const x = tf.tensor1d([1, 2, 3, 4, 5, 6, 7, 8]);
+    const w = tf.tensor1d([2, 3]);
+    const dy = tf.tensor1d([1, 10]);
+    const whole = (a: tf.Tensor, b: tf.Tensor) => tf.sum(tf.mul(tf.square(tf.reshape(a, [4, 2])), b), 0);
+    const grads = (f: (a: tf.Tensor, b: tf.Tensor) => tf.Tensor) =>
+      jit((a: tf.Tensor, b: tf.Tensor) => tf.grads(f)([a, b], dy));
+    const actual = grads((a, b) => mapped(a, b)[0]!)(x, w);
+    const expected = grads(whole)(x, w);
+    actual.forEach((grad, i) => {
+      expectClose(values(grad), values(expected[i]!), 1e-4);
+    });
+  });
+
+  it('refuses tensors from around it', () => {
+    const m = mesh({ data: 2 });
+    const outside = count(100);
+    const f = shardMap((x: tf.Tensor) => [tf.add(x, outside)], { mesh: m, inSpecs: [[]], outSpecs: [[]] });
+    expect(() => f(tf.zeros([100]))).toThrow(/pass it as an argument/);
+    expect(() => allReduce(outside, 'data')).toThrow(/inside a function given to shardMap/);
+  });
+});

@@ -1,0 +1,70 @@
+/** Puts tensors on several devices. */
+import * as tf from '@tensorflow/tfjs-core';
+import { isXla } from '../active';
+import type { XlaBackend } from '../backend';
+import { customVjp, isFloat, isRecording } from '../grad/vjp';
+import { DeviceData } from '../runtime/data';
+import { bytesOf } from '../runtime/host-values';
+import { currentFrame } from '../trace/frame';
+import { tracedValue } from '../trace/values';
+import { scatter } from './placement';
+import {
+  type Mesh,
+  type PartitionSpec,
+  type Sharding,
+  sharding,
+  shardingKey,
+  shardingText,
+} from './sharding';
+
+/**
+ * The tensor laid out over a mesh: axis i is split along the mesh axis (or axes) `spec[i]`, axes without one are not
+ * split. Outside jit it copies the shards to their devices; inside it tells XLA how the value must lie.
+ *
+ * @throws when an axis is not divisible, or outside of the XLA backend.
+ */
+export function shard<T extends tf.Tensor>(x: T, mesh: Mesh, spec: PartitionSpec): T {
+  if (!isXla()) throw new Error("shard: several devices need the XLA backend: await tf.setBackend('xla')");
+  const layout = sharding(mesh, spec, x.shape);
+  if (!isRecording() || !isFloat(x)) return place(x, layout) as T;
+  return customVjp(
+    [x],
+    () => [place(x, layout)],
+    ([dy]) => [place(dy!, layout)],
+  )[0] as T;
+}
+
+/** The whole tensor on every device of the mesh. */
+export const replicate = <T extends tf.Tensor>(x: T, mesh: Mesh): T => shard(x, mesh, []);
+
+/** How a tensor lies over devices; undefined for a tensor on one device. */
+export function shardingOf(x: tf.Tensor): { mesh: Mesh; spec: PartitionSpec } | undefined {
+  if (!isXla()) return undefined;
+  const { sharding, constraint } = (tf.backend() as XlaBackend).find(x.dataId);
+  const found = sharding ?? constraint;
+  return (
+    found && {
+      mesh: found.mesh,
+      spec: found.spec.map((names) => (names.length > 1 ? names : (names[0] ?? null))),
+    }
+  );
+}
+
+function place(x: tf.Tensor, layout: Sharding): tf.Tensor {
+  const backend = tf.backend() as XlaBackend;
+  const { shape, dtype } = x;
+  const frame = currentFrame();
+  if (frame) {
+    frame.trace.useMesh(layout.mesh);
+    const value = frame.builder.shardingConstraint(tracedValue(x, backend), shardingText(layout));
+    const info = backend.tracer(value, dtype);
+    backend.find(info.dataId).constraint = layout;
+    return tf.engine().makeTensorFromTensorInfo(info);
+  }
+  const source = backend.readable(x.dataId);
+  if (source.sharding && shardingKey(source.sharding) === shardingKey(layout)) return tf.clone(x);
+  const data = new DeviceData([...shape], dtype, source.element);
+  data.sharding = layout;
+  data.buffers = scatter(source.buffers ? backend.rawSync(source) : bytesOf(source), data, layout);
+  return tf.engine().makeTensorFromTensorInfo({ dataId: backend.adopt(data), shape, dtype });
+}
