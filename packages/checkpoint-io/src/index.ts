@@ -4,6 +4,14 @@ export { type ByteSource, fileSource, memorySource } from './bytes/source';
 export type { Values } from './bytes/widen';
 export type { Checkpoint, TensorInfo } from './checkpoint';
 export { CheckpointError, KeyMismatchError, type ShapeMismatch } from './errors';
+export {
+  type DownloadProgress,
+  HubError,
+  type HubOptions,
+  resolveModel,
+  type SnapshotOptions,
+  snapshotDownload,
+} from './hub/index';
 export { type CheckKeysOptions, checkKeys, shapesOf } from './keys';
 export { type LoadOptions, type LoadProgress, loadParams } from './load';
 export { type OpenOptions, openCheckpoint, openSource } from './open';

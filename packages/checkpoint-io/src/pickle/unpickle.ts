@@ -54,8 +54,9 @@ export function unpickle(bytes: Uint8Array, host: PickleHost, options: UnpickleO
     guarded(reader, () => builder(object, state));
   };
   const text = (length: number): void => {
-    stack.spend(2 * length + COST.slot);
-    stack.push(reader.text(length));
+    const value = reader.text(length);
+    stack.spend(2 * length);
+    stack.push(value);
   };
   const binary = (length: number): void => {
     stack.push(reader.slice(length));

@@ -1,0 +1,41 @@
+import { readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
+/** Where the hub is, where its cache is, and who asks. What is not given comes from the environment. */
+export interface HubOptions {
+  /** `HF_ENDPOINT`, or https://huggingface.co. */
+  readonly endpoint?: string;
+  /** `HF_TOKEN`, or the file that `hf auth login` writes; sent to the endpoint only. */
+  readonly token?: string;
+  /** `HF_HUB_CACHE`, or `hub` inside `HF_HOME` (~/.cache/huggingface). */
+  readonly cacheDir?: string;
+  /** `HF_HUB_OFFLINE`: use what is in the cache and never ask the network. */
+  readonly offline?: boolean;
+}
+
+export interface HubSettings {
+  readonly endpoint: string;
+  readonly token: string | undefined;
+  readonly cacheDir: string;
+  readonly offline: boolean;
+}
+
+/** The options with the environment filled in, under the variables of Python's huggingface_hub. */
+export async function hubSettings(
+  options: HubOptions,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<HubSettings> {
+  const home = env.HF_HOME ?? join(env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'huggingface');
+  return {
+    endpoint: (options.endpoint ?? env.HF_ENDPOINT ?? 'https://huggingface.co').replace(/\/+$/, ''),
+    token: options.token ?? env.HF_TOKEN ?? (await storedToken(env.HF_TOKEN_PATH ?? join(home, 'token'))),
+    cacheDir: options.cacheDir ?? env.HF_HUB_CACHE ?? env.HUGGINGFACE_HUB_CACHE ?? join(home, 'hub'),
+    offline: options.offline ?? /^(1|true|yes|on)$/i.test(env.HF_HUB_OFFLINE ?? ''),
+  };
+}
+
+async function storedToken(path: string): Promise<string | undefined> {
+  const text = await readFile(path, 'utf8').catch(() => '');
+  return text.trim() || undefined;
+}
