@@ -146,7 +146,7 @@ onEveryBackend('the sampler', (backend) => {
     expectClose(logProbs.dataSync(), expected.flat(), 2e-5, 'logProbs');
   });
 
-  it('the first ratio is exactly 1 when rollout and update are separate compiled functions', () => {
+  it('the first ratio is 1 when rollout and update are separate compiled functions', () => {
     const c = stepCoefficients(schedule)[5]!;
     const [x, noise] = [draw(0), draw(2)];
     const t = tf.fill([3], 0.3) as tf.Tensor1D;
