@@ -70,7 +70,7 @@ describe('a client', () => {
     })();
     expect(error).toBeInstanceOf(PjrtError);
     expect((error as PjrtError).operation).toBe('PjrtClient.compileSync');
-    expect((error as PjrtError).code).toBe('INVALID_ARGUMENT');
+    expect((error as PjrtError).code).toBe('UNKNOWN');
   });
 
   it('parses deeply nested programs on its worker threads', async () => {

@@ -28,6 +28,18 @@ const STACK_BYTES = 16 * 1024 * 1024;
 
 let native: Promise<Native> | undefined;
 
+/** koffi closes a library whose handle is collected; XLA's threads and exit handlers must never lose their code. */
+const libraries: unknown[] = [];
+
+/** RTLD_NODELETE with RTLD_NOW, so that the end of the JavaScript environment does not unmap the library either. */
+const PIN_FLAGS: Partial<Record<NodeJS.Platform, number>> = { linux: 0x1002, darwin: 0x82 };
+
+function pin(koffi: Koffi, path: string): void {
+  const flags = PIN_FLAGS[process.platform];
+  if (flags === undefined) return;
+  koffi.load(null).func('dlopen', 'uint64_t', ['str', 'int'])(path, flags);
+}
+
 /** Loads koffi on first use, so that importing this package loads no native code. */
 export function loadNative(): Promise<Native> {
   native ??= import('koffi').then(({ default: koffi }) => wrap(koffi));
@@ -45,6 +57,8 @@ function wrap(koffi: Koffi): Native {
   return {
     openPlugin(path) {
       const library = koffi.load(path);
+      libraries.push(library);
+      pin(koffi, path);
       let getApi: () => unknown;
       try {
         getApi = library.func('GetPjrtApi', 'uint64_t', []);
