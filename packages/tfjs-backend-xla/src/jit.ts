@@ -9,7 +9,7 @@ import { type Sharding, shardingKey } from './parallel/sharding';
 import { flatten, matchTree, type TreeDef, unflatten } from './pytree';
 import { DeviceData } from './runtime/data';
 import { executable, executableAsync } from './runtime/executables';
-import { isTracing } from './trace/frame';
+import { isTracing, releaseCaptures } from './trace/frame';
 import { type TracedProgram, traceFunction } from './trace/program';
 
 export interface JitOptions {
@@ -229,13 +229,7 @@ function tensorsOf(args: readonly unknown[], donate: ReadonlySet<number>): Set<n
 
 /** Captured tensors live as long as the function that reads them. */
 const collected = new FinalizationRegistry((known: readonly Specialization[]) => {
-  for (const { program } of known) {
-    for (const capture of program.captures) {
-      if (!('data' in capture)) continue;
-      capture.data.holders--;
-      if (capture.data.holders === 0 && capture.data.refs <= 0) capture.data.release('has been disposed');
-    }
-  }
+  for (const { program } of known) releaseCaptures(program.captures);
 });
 
 function costOf(compiled: PjrtExecutable): Cost {

@@ -124,25 +124,41 @@ function forward(b: Builder, x: Value, filter: Value, g: Geometry, featureGroups
   });
 }
 
-/** The gradient of the input: dy spread by the strides, correlated with the turned kernel. */
+/**
+ * The gradient of the input: dy spread by the strides, correlated with the turned kernel. The kernel is turned, and
+ * dy spread, in ops of their own behind a barrier: XLA's fast CPU convolution takes neither a reversed window nor
+ * other kernel layouts, and its simplifier would fold them back in.
+ */
 function backInput(b: Builder, dy: Value, filter: Value, g: Geometry): Value {
   const n = g.window.length;
   const layout = dataLayout(n, g.channelsFirst);
+  const axes = range(n, 0);
+  const turned = b.transpose(b.reverse(filter, axes), [...axes, n + 1, n]);
   const padding = g.padding.map(([before], i): [number, number] => {
     const span = (g.window[i]! - 1) * g.dilations[i]!;
     const low = span - before;
     const spread = (g.outSize[i]! - 1) * g.strides[i]! + 1;
     return [low, g.inSize[i]! + span - spread - low];
   });
-  return convolve(b, dy, filter, {
+  const [x, k] = b.optimizationBarrier([spreadOut(b, dy, layout.space, g.strides), turned]) as [Value, Value];
+  return convolve(b, x, k, {
     input: layout,
-    kernel: { space: range(n, 0), input: n + 1, output: n },
+    kernel: { space: axes, input: n, output: n + 1 },
     output: layout,
     padding,
-    inputDilation: g.strides,
     kernelDilation: g.dilations,
-    reversal: g.window.map(() => true),
   });
+}
+
+/** Zeros between neighbours along the given axes, so that they come to lie a stride apart. */
+function spreadOut(b: Builder, x: Value, axes: readonly number[], strides: readonly number[]): Value {
+  if (strides.every((stride) => stride === 1)) return x;
+  const none = x.shape.map(() => 0);
+  const interior = x.shape.map((_, axis) => {
+    const i = axes.indexOf(axis);
+    return i < 0 ? 0 : strides[i]! - 1;
+  });
+  return b.pad(x, b.scalar(0, x.dtype), none, none, interior);
 }
 
 /** The gradient of the filter: x correlated with dy, batch and features changing places. */

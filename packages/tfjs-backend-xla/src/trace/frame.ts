@@ -18,6 +18,15 @@ export interface Frame {
 /** A tensor from outside the traced function; a variable is read anew at each call. */
 export type Capture = { readonly data: DeviceData } | { readonly variable: tf.Variable };
 
+/** A program that held these is gone: those that nobody else has are freed. */
+export function releaseCaptures(captures: readonly Capture[]): void {
+  for (const capture of captures) {
+    if (!('data' in capture)) continue;
+    capture.data.holders--;
+    if (capture.data.holders === 0 && capture.data.refs <= 0) capture.data.release('has been disposed');
+  }
+}
+
 /** Tensors made from now on have this id or a larger one. */
 export const nextTensorId = (): number =>
   (tf.engine() as unknown as { nextTensorId(): number }).nextTensorId();
@@ -71,8 +80,15 @@ export class Trace {
       value = this.argument(shape, data.element);
       this.captured.set(identity, value);
       this.captures.push(source);
+      // From now on: what the traced function makes of host values is disposed before the trace ends.
+      if ('data' in source) source.data.holders++;
     }
     return value;
+  }
+
+  /** Lets go of the captured tensors, for a trace that came to nothing. */
+  abandon(): void {
+    releaseCaptures(this.captures);
   }
 
   /** A number for one exchange between devices. */

@@ -71,6 +71,9 @@ export function traceFunction(
         };
         try {
           tf.tidy(run);
+        } catch (error) {
+          trace.abandon();
+          throw error;
         } finally {
           trace.end();
         }
@@ -107,7 +110,6 @@ export function traceFunction(
     traced.values.map(({ value }) => value),
     attributes,
   );
-  for (const each of trace.captures) if ('data' in each) each.data.holders++;
   return {
     text: trace.module.toString(),
     output: traced.output,
