@@ -1,3 +1,6 @@
 import { library } from '../../tsup.base.ts';
 
-export default library(['src/index.ts']);
+/** tfjs-core's gradients are written for bundlers, so Node cannot import them: the build carries them. */
+export default library(['src/index.ts'], {
+  noExternal: ['@tensorflow/tfjs-core/dist/register_all_gradients'],
+});

@@ -1,3 +1,6 @@
+import { fileURLToPath } from 'node:url';
 import { project } from '../../vitest.base.ts';
 
-export default project('tfjs-backend-xla');
+export default project('tfjs-backend-xla', {
+  setupFiles: [fileURLToPath(new URL('./vitest.setup.ts', import.meta.url))],
+});

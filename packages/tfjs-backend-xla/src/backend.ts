@@ -22,9 +22,16 @@ export class XlaBackend extends tf.KernelBackend {
   private narrowed = 0;
   private bytes = 0;
 
+  /** What is known of a dataId; data that left for another backend and came back is found as foreign. */
+  private lookup(dataId: object): DeviceData | undefined {
+    return dataId instanceof DeviceData && dataId.gone === undefined
+      ? dataId
+      : (this.foreign.get(dataId) ?? (dataId instanceof DeviceData ? dataId : undefined));
+  }
+
   /** The data behind a dataId, fetched from another backend if it is there. */
   find(dataId: object): DeviceData {
-    const data = dataId instanceof DeviceData ? dataId : this.foreign.get(dataId);
+    const data = this.lookup(dataId);
     if (data && data.gone === undefined) return data;
     const engine = tf.engine() as unknown as EngineInternals;
     const info = engine.state.tensorInfo.get(dataId);
@@ -78,7 +85,7 @@ export class XlaBackend extends tf.KernelBackend {
   }
 
   override refCount(dataId: object): number {
-    const data = dataId instanceof DeviceData ? dataId : this.foreign.get(dataId);
+    const data = this.lookup(dataId);
     return data?.refs ?? 0;
   }
 
@@ -93,7 +100,7 @@ export class XlaBackend extends tf.KernelBackend {
   }
 
   override disposeData(dataId: object, force = false): boolean {
-    const data = dataId instanceof DeviceData ? dataId : this.foreign.get(dataId);
+    const data = this.lookup(dataId);
     if (!data || data.refs <= 0) return true;
     data.refs = force ? 0 : data.refs - 1;
     if (data.refs > 0) return false;

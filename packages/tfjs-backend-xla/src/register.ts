@@ -9,7 +9,7 @@ tf.registerBackend(
     const [{ XlaBackend }, { registerKernels }] = await Promise.all([
       import('./backend'),
       import('./register-kernels'),
-      startClient(),
+      startClient().catch(plainly),
     ]);
     registerKernels();
     return new XlaBackend();
@@ -17,3 +17,9 @@ tf.registerBackend(
   // Below tfjs' own backends: nobody gets XLA without asking for it.
   0,
 );
+
+/** tfjs logs the stack of what goes wrong here and resolves setBackend to false: let it log what to do, no more. */
+function plainly(error: unknown): never {
+  if (error instanceof Error) error.stack = error.message;
+  throw error;
+}

@@ -134,9 +134,9 @@ describe('whileLoop', () => {
   it('stops when its condition says', async () => {
     const f = (x: tf.Tensor) => {
       const state = whileLoop(
-        (s: { x: tf.Tensor; n: tf.Tensor }) => tf.less(tf.sum(tf.square(s.x)), tf.scalar(100)),
+        (s: { x: tf.Tensor; n: tf.Tensor }): tf.Tensor => tf.less(tf.sum(tf.square(s.x)), tf.scalar(100)),
         (s) => ({ x: tf.mul(s.x, 1.5), n: tf.add(s.n, tf.scalar(1, 'int32')) }),
-        { x, n: tf.scalar(0, 'int32') },
+        { x, n: tf.scalar(0, 'int32') as tf.Tensor },
       );
       return [state.x, state.n];
     };
@@ -146,10 +146,12 @@ describe('whileLoop', () => {
   it('says that it has no gradient', () => {
     const f = jit((x: tf.Tensor) =>
       tf.grad((y: tf.Tensor) =>
-        whileLoop(
-          (s: tf.Tensor) => tf.less(tf.sum(s), 9),
-          (s) => tf.mul(s, 2),
-          y,
+        tf.sum(
+          whileLoop(
+            (s: tf.Tensor) => tf.less(tf.sum(s), 9),
+            (s) => tf.mul(s, 2),
+            y,
+          ),
         ),
       )(x),
     );

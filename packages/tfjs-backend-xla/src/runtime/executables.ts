@@ -57,6 +57,9 @@ export async function executableAsync(text: string, name: string, partitions = 1
   }
 }
 
+/** Drops the programs in memory: the next use reads or compiles them again. */
+export const forgetPrograms = (): void => loaded.clear();
+
 function compileOptions(partitions: number): CompileOptions {
   const { debugOptions } = currentSettings();
   return { numPartitions: partitions, ...(debugOptions && { debugOptions }) };
