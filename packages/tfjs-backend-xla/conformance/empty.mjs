@@ -1,0 +1,1 @@
+// The specs' bundle registers the gradients.
