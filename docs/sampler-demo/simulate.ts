@@ -1,4 +1,5 @@
 import { type RuleName, sampleTrajectory, uniformSchedule } from '@flow-grpo/sde-sampler';
+import * as tf from '@tensorflow/tfjs-core';
 import { exactVelocity, type Mixture, marginalDensity } from './mixture';
 
 export interface Settings {
@@ -35,9 +36,7 @@ export function simulate(settings: Settings): Simulation {
     steps: schedule.times.slice(1).map((_, i) => i),
   });
   const frames = [...run.latents, run.final].map((x) => Float32Array.from(x.dataSync()));
-  const logProbs = run.logProbs.map(
-    (each) => each && each.dataSync().reduce((sum, v) => sum + v, 0) / particles,
-  );
+  const logProbs = run.logProbs.map((each) => each && (tf.sum(each).dataSync()[0] as number) / particles);
   let length = 0;
   for (let f = 1; f < frames.length; f++) {
     const [from, to] = [frames[f - 1]!, frames[f]!];

@@ -9,7 +9,7 @@ export function energyTest(
   a: ArrayLike<number>,
   b: ArrayLike<number>,
   random: () => number,
-  { resamples = 100, quantile = 0.99 } = {},
+  { resamples = 60, quantile = 0.99 } = {},
 ): EnergyTest {
   const [na, nb] = [a.length / 2, b.length / 2];
   const n = na + nb;
