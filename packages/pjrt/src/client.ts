@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { loadPlugin, type PjrtApi } from './api';
 import { PjrtBuffer } from './buffer';
 import { type CompileOptions, encodeCompileOptions } from './compile-options';
@@ -50,6 +52,7 @@ export class PjrtClient {
   private readonly buffers = new Set<number>();
   private readonly executables = new Set<PjrtExecutable>();
   private readonly finalizers: Finalizers | undefined;
+  private readonly cudaFolder: string | undefined;
   private disposed = false;
   private pending = 0;
 
@@ -67,6 +70,7 @@ export class PjrtClient {
     const list = api.call('Client_AddressableDevices', 5, [handle]);
     const pointers = new BigUint64Array(api.native.copy(list.get(3), list.get(4) * 8).buffer);
     this.devices = Array.from(pointers, (each) => new PjrtDevice(api, Number(each), () => this.disposed));
+    this.cudaFolder = this.platformName === 'cpu' ? undefined : cudaDataFolder(api.path);
     this.finalizers = finalizeLeaks ? new Finalizers((leaked) => this.release(leaked)) : undefined;
   }
 
@@ -288,7 +292,7 @@ export class PjrtClient {
     const code = Buffer.from(program as string);
     if (code.length === 0) throw invalid(operation, 'the program is empty.');
     const format = Buffer.from('mlir');
-    const encoded = Buffer.from(encodeCompileOptions(options));
+    const encoded = Buffer.from(encodeCompileOptions(withCudaFolder(options, this.cudaFolder)));
     const description = this.api.words(6);
     const values = [48, 0, native.addressOf(code), code.length, native.addressOf(format), format.length];
     values.forEach((value, index) => {
@@ -338,6 +342,17 @@ export class PjrtClient {
     return { buffer: this.adopt(words.get(14), device, elementType, Object.freeze([...dims])), event };
   }
 }
+
+/** Where the wheels beside a CUDA plugin keep ptxas and libdevice; XLA looks in /usr/local/cuda of its own accord. */
+function cudaDataFolder(plugin: string): string | undefined {
+  const packages = join(dirname(plugin), '..', '..', 'nvidia');
+  return [join(packages, 'cu13'), join(packages, 'cuda_nvcc')].find((folder) => existsSync(folder));
+}
+
+const withCudaFolder = (options: CompileOptions = {}, folder: string | undefined): CompileOptions =>
+  folder === undefined
+    ? options
+    : { ...options, debugOptions: { xla_gpu_cuda_data_dir: folder, ...options.debugOptions } };
 
 function checkCompileOptions(operation: string, options: CompileOptions = {}): void {
   const { numReplicas = 1, numPartitions = 1, deviceAssignment } = options;

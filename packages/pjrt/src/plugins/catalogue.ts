@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { cacheFolder } from './cache';
+import { cudaWheels } from './cuda-wheels';
 import { WHEEL_PATHS } from './locations';
 
 /** A wheel by its exact file: what is downloaded must have this sha256. */
@@ -79,8 +80,17 @@ export const installedLibrary = (
   environment?: Readonly<Record<string, string | undefined>>,
 ): string => join(cacheFolder(environment), entry.folder, entry.library);
 
+function cuda(architecture: 'x86_64' | 'aarch64'): Distribution {
+  return {
+    folder: 'jax-cuda13-pjrt-0.11.2',
+    library: library('xla_cuda13'),
+    diskBytes: 6e9,
+    wheels: cudaWheels(architecture),
+  };
+}
+
 /** All that `pjrt install` knows, by name and machine. */
 export const CATALOGUE: Readonly<Record<InstallName, Readonly<Record<string, Distribution>>>> = {
   cpu: CPU,
-  cuda13: {},
+  cuda13: { 'linux-x64': cuda('x86_64'), 'linux-arm64': cuda('aarch64') },
 };

@@ -24,9 +24,15 @@ export async function unpackWheel(file: string, folder: string): Promise<void> {
         continue;
       }
       await mkdir(dirname(path), { recursive: true });
-      await pipeline(await archive.openReadStreamPromise(entry), createWriteStream(path));
+      await pipeline(
+        await archive.openReadStreamPromise(entry),
+        createWriteStream(path, { mode: modeOf(entry) }),
+      );
     }
   } finally {
     archive.close();
   }
 }
+
+/** Unix permissions that the archive records (ptxas must stay executable); plain ones where it records none. */
+const modeOf = (entry: Entry): number => ((entry.externalFileAttributes >>> 16) & 0o755) | 0o644;
