@@ -3,10 +3,14 @@
  * its parts as pure functions.
  */
 export { CheckpointStateError, listRuns, loadRun, type RunState, saveRun } from './checkpoint/checkpoint';
+export { defineSetup, type RunSetup, type SetupFunction } from './cli/setup';
 export { ConfigError, configJsonSchema, defineConfig, resolveConfig } from './config/resolve';
 export { type GrpoConfig, type GrpoConfigInput, grpoConfigSchema } from './config/schema';
 export { type Evaluation, evaluator } from './evaluate';
 export { type GuardState, initialGuardState, watch } from './guard';
+export { progressLine } from './logging/progress-line';
+export { type EvaluationRecord, type RunLog, readLines, runLog } from './logging/run-log';
+export { type EventWriter, eventWriter } from './logging/tensorboard';
 export * from './maths/adamw';
 export * from './maths/advantages';
 export * from './maths/ema';
@@ -24,8 +28,10 @@ export {
   pretrain,
 } from './pretrain/flow-matching';
 export { trainVae, type VaeFunctions, type VaeOptions, vaeLoss } from './pretrain/vae';
-export { type ChartOptions, lineChart, movingAverage, type Series } from './report/chart';
+export { type ChartOptions, escapeXml, lineChart, movingAverage, type Series } from './report/chart';
 export { htmlReport, type Section } from './report/html';
 export { type GridCell, type GridOptions, imageGrid } from './report/image-grid';
+export { writeRunReport } from './report/run-report';
 export type { PromptSource, Scorer, Scores } from './scorer';
+export { abortOnSignals } from './signals';
 export { type EpochMetrics, type Progress, type TrainOptions, type TrainResult, train } from './train';

@@ -86,7 +86,11 @@ describe('a flow whose optimum is known', () => {
     'GRPO-Guard': { training: { objective: 'guard' } },
     'same latent': { sampling: { sameLatent: true } },
     'global deviation': { training: { globalStd: true } },
-    DPO: { epochs: 120, training: { objective: 'dpo', beta: 20 } },
+    DPO: {
+      epochs: 120,
+      sampling: { samplesPerPrompt: 32 },
+      training: { objective: 'dpo', beta: 4, updatesPerEpoch: 1, timestepsPerSample: 8 },
+    },
     SFT: { training: { objective: 'sft' } },
     RWR: { epochs: 150, sampling: { samplesPerPrompt: 32 }, training: { objective: 'rwr' } },
   };

@@ -1,0 +1,125 @@
+import { spawn } from 'node:child_process';
+import { appendFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import * as tf from '@tensorflow/tfjs-core';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { resolveConfig } from '../config/resolve';
+import { listRuns, loadRun } from './checkpoint';
+import { bundleRunner } from './testing/bundle';
+import { runnerConfig } from './testing/config';
+import { runOnce } from './testing/run-once';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'run-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const finalBits = async (path: string) =>
+  Promise.all(
+    ['trained', 'optimizer', 'ema'].map(async (name) =>
+      (await readFile(join(path, `${name}.safetensors`))).toString('base64'),
+    ),
+  );
+
+describe('a checkpoint', () => {
+  it('resumes to the same bits after an interruption', async () => {
+    await runOnce(join(folder, 'whole'));
+    const stop = new AbortController();
+    const first = await runOnce(join(folder, 'parts'), {
+      signal: stop.signal,
+      onEpoch: ({ epoch }) => void (epoch === 3 && stop.abort()),
+    });
+    expect(first.reason).toBe('interrupted');
+    expect(first.epochs).toBe(4);
+    const second = await runOnce(join(folder, 'parts'));
+    expect(second.reason).toBe('finished');
+    const last = `checkpoints/epoch-00000${runnerConfig.epochs}`;
+    expect(await finalBits(join(folder, 'parts', last))).toEqual(
+      await finalBits(join(folder, 'whole', last)),
+    );
+  });
+
+  it('keeps as many as asked', async () => {
+    await runOnce(folder, { config: { ...runnerConfig, keepCheckpoints: 2 } });
+    expect(await listRuns(join(folder, 'checkpoints'))).toEqual(['epoch-000007', 'epoch-000008']);
+  });
+
+  it('refuses a damaged file, another configuration and another format, in words', async () => {
+    await runOnce(folder);
+    const path = join(folder, 'checkpoints', 'epoch-000008');
+    const config = resolveConfig(runnerConfig);
+    const changed = resolveConfig({
+      ...runnerConfig,
+      training: { ...runnerConfig.training, clipRange: 0.3 },
+    });
+    await expect(loadRun(path, changed)).rejects.toThrow(
+      /another configuration \(training.clipRange: 0.2 → 0.3\)/,
+    );
+    await expect(loadRun(path, { ...config, epochs: 99 })).resolves.toBeDefined();
+    const stateFile = join(path, 'state.json');
+    const state = await readFile(stateFile, 'utf8');
+    await writeFile(stateFile, state.replace('"formatVersion": 1', '"formatVersion": 9'));
+    await expect(loadRun(path, config)).rejects.toThrow(/format version 9/);
+    await writeFile(stateFile, state);
+    await appendFile(join(path, 'ema.safetensors'), 'x');
+    await expect(loadRun(path, config)).rejects.toThrow(/ema.safetensors is damaged/);
+    await rm(join(path, 'ema.safetensors'));
+    await expect(loadRun(path, config)).rejects.toThrow(/ema.safetensors is missing/);
+    await expect(loadRun(folder, config)).rejects.toThrow(/no state.json/);
+  });
+});
+
+describe('a process', () => {
+  let runner: string;
+  beforeAll(async () => {
+    runner = await bundleRunner(fileURLToPath(new URL('./testing/run-once.ts', import.meta.url)));
+  });
+
+  const start = (output: string) =>
+    spawn(process.execPath, [runner, output], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = (child: ReturnType<typeof start>) =>
+    new Promise<number | null>((resolve) => child.on('exit', (code) => resolve(code)));
+
+  it('killed at 20 random moments ends with the same bits', async () => {
+    const whole = join(folder, 'whole');
+    const started = performance.now();
+    expect(await ended(start(whole))).toBe(0);
+    const duration = performance.now() - started;
+    const last = `checkpoints/epoch-00000${runnerConfig.epochs}`;
+    const expected = await finalBits(join(whole, last));
+    let killed = 0;
+    let random = 12345;
+    for (let attempt = 0; attempt < 20; attempt++) {
+      const output = join(folder, `killed-${attempt % 4}`); // several kills a run
+      random = (Math.imul(random, 1103515245) + 12345) >>> 0;
+      const child = start(output);
+      const timer = setTimeout(() => child.kill('SIGKILL'), (0.3 + 0.7 * (random / 2 ** 32)) * duration);
+      if ((await ended(child)) === null) killed++;
+      clearTimeout(timer);
+    }
+    expect(killed).toBeGreaterThan(5);
+    for (let i = 0; i < 4; i++) {
+      const output = join(folder, `killed-${i}`);
+      expect(await ended(start(output))).toBe(0);
+      expect(await finalBits(join(output, last))).toEqual(expected);
+      const names = await readdir(join(output, 'checkpoints'));
+      expect(names.filter((name) => name.startsWith('.tmp'))).toEqual([]);
+    }
+  }, 120_000);
+
+  it('finishes the epoch and saves on SIGTERM', async () => {
+    const child = start(folder);
+    await new Promise<void>((resolve) => child.stdout!.on('data', () => resolve()));
+    child.kill('SIGTERM');
+    expect(await ended(child)).toBe(0);
+    const names = await listRuns(join(folder, 'checkpoints'));
+    expect(names.length).toBeGreaterThan(0);
+    expect(names.at(-1)).not.toBe(`epoch-00000${runnerConfig.epochs}`);
+    tf.dispose(
+      (await loadRun(join(folder, 'checkpoints', names.at(-1)!), resolveConfig(runnerConfig))) as never,
+    );
+  });
+});

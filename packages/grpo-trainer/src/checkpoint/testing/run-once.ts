@@ -1,0 +1,37 @@
+/** For tests: a short run on the smallest policy, in this process or as a program (`node run-once.mjs FOLDER`). */
+import '@tensorflow/tfjs-backend-cpu';
+import type * as tf from '@tensorflow/tfjs-core';
+import { gaussianFlow } from '../../policies/gaussian-flow';
+import { abortOnSignals } from '../../signals';
+import { type TrainOptions, type TrainResult, train } from '../../train';
+import { runnerConfig } from './config';
+
+const scorer = {
+  name: 'first coordinate',
+  async score(images: tf.Tensor4D) {
+    const pixels = await images.data();
+    return { scores: Array.from({ length: images.shape[0] }, (_, i) => pixels[3 * i]!), details: {} };
+  },
+};
+
+export function runOnce(
+  outputDir: string,
+  more: Partial<TrainOptions<unknown, unknown>> = {},
+): Promise<TrainResult> {
+  const policy = gaussianFlow({ prompts: ['a', 'b'], mean: [0.2, 0.2], std: 0.2 });
+  const prompts = [{ prompt: 'a' }, { prompt: 'b' }];
+  const options = { policy, prompts, scorer, config: runnerConfig, outputDir, resume: 'auto' as const };
+  return train({ ...options, ...more } as TrainOptions<unknown, unknown>);
+}
+
+if (process.argv[1]?.endsWith('trainer-run-once.mjs')) {
+  const { signal, release } = abortOnSignals();
+  await runOnce(process.argv[2]!, {
+    signal,
+    onEpoch: async () => {
+      console.log('epoch');
+      await new Promise((resolve) => setTimeout(resolve, 25)); // time to be killed in
+    },
+  });
+  release();
+}

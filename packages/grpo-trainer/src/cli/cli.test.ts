@@ -1,0 +1,76 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { readLines } from '../logging/run-log';
+import { main } from './main';
+
+let folder: string;
+let printed: string[];
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'cli-'));
+  printed = [];
+  const keep = (...texts: unknown[]) => void printed.push(texts.join(' '));
+  vi.spyOn(console, 'log').mockImplementation(keep);
+  vi.spyOn(console, 'error').mockImplementation(keep);
+  vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
+    printed.push(String(text));
+    return true;
+  });
+});
+afterEach(async () => {
+  vi.restoreAllMocks();
+  process.exitCode = undefined;
+  await rm(folder, { recursive: true });
+});
+
+const run = (...args: string[]) => main(['node', 'flow-grpo', ...args]);
+
+describe('flow-grpo', () => {
+  it('trains, resumes, evaluates, samples and reports', async () => {
+    const config = join(folder, 'run.yaml');
+    await writeFile(
+      config,
+      'epochs: 3\nsaveEvery: 1\nsampling: { numSteps: 6, promptsPerEpoch: 4, samplesPerPrompt: 4 }\ntraining:\n  learningRate: 0.01\n  clipRange: 0.2\n',
+    );
+    const output = join(folder, 'run');
+    await run('train', config, '-o', output, '--backend', 'cpu');
+    expect(printed.join('\n')).toContain('3 epochs of 16 images (4 prompts × 4)');
+    await run('train', config, '-o', output, '--backend', 'cpu', '-s', 'epochs=5');
+    expect(printed.join('\n')).toContain('Resumed after epoch 3');
+    const lines = await readLines<{ epoch: number }>(join(output, 'metrics.jsonl'));
+    expect(lines.map(({ epoch }) => epoch)).toEqual([0, 1, 2, 3, 4]);
+    expect(existsSync(join(output, 'model.safetensors'))).toBe(true);
+    printed = [];
+    const checkpoint = join(output, 'checkpoints/epoch-000005');
+    await run('eval', config, '--backend', 'cpu', '--checkpoint', checkpoint);
+    expect(JSON.parse(printed.at(-1)!)).toMatchObject({ epoch: 5, images: 64 });
+    await run('sample', config, '--backend', 'cpu', '-o', join(folder, 'samples'));
+    expect(existsSync(join(folder, 'samples/grids/epoch-000000.png'))).toBe(true);
+    await run('report', output);
+    const html = await readFile(join(output, 'report.html'), 'utf8');
+    expect(html).toContain('<svg');
+    expect(html).toContain('data:image/png;base64,');
+    expect(html).not.toMatch(/(src|href)="(?!data:)/);
+  });
+
+  it('refuses what it does not know, with a suggestion', async () => {
+    await run('train', '-s', 'training.learning_rate=1', '-o', folder);
+    expect(process.exitCode).toBe(2);
+    expect(printed.join('\n')).toContain(
+      'training.learning_rate is not an option; did you mean training.learningRate?',
+    );
+    await run('train', '-s', 'sampling.noiseLevel=0', '-o', folder);
+    expect(printed.join('\n')).toContain('sampling.noiseLevel is 0');
+    await run('train', '--setup', join(folder, 'none.mjs'), '-o', folder, '--backend', 'cpu');
+    expect(printed.join('\n')).toContain('none.mjs cannot be loaded');
+  });
+
+  it('prints a JSON Schema', async () => {
+    await run('schema');
+    const schema = JSON.parse(printed.at(-1)!);
+    expect(schema.properties.training.properties.clipRange.description).toContain('train.clip_range');
+    expect(schema.additionalProperties).toBe(false);
+  });
+});

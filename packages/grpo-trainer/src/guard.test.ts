@@ -1,0 +1,99 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { describe, expect, it } from 'vitest';
+import { initialGuardState, watch } from './guard';
+import { gaussianFlow } from './policies/gaussian-flow';
+import { train } from './train';
+
+const options = { maxApproxKl: 0.5, gradNormFactor: 100, rewardDrop: 2 };
+const calm = {
+  epoch: 3,
+  learningRate: 1e-4,
+  loss: [0.1],
+  gradNorm: [1],
+  approxKl: [1e-6],
+  reward: 0.5,
+  rewardStd: 0.1,
+};
+
+describe('watch', () => {
+  it('is silent on a calm run', () => {
+    let state = initialGuardState;
+    for (let epoch = 0; epoch < 100; epoch++) {
+      const seen = watch(state, { ...calm, epoch, reward: 0.5 + 0.05 * Math.sin(epoch) }, options);
+      expect(seen.problem).toBeUndefined();
+      state = seen.state;
+    }
+    expect(state.gradNorms).toHaveLength(50);
+  });
+
+  it('names a loss that is not finite', () => {
+    expect(watch(initialGuardState, { ...calm, loss: [Number.NaN] }, options).problem).toMatch(
+      /epoch 3: the loss or its gradient is NaN at learning rate 0.0001/,
+    );
+  });
+
+  it('names a gradient norm far above its median', () => {
+    let state = initialGuardState;
+    for (let i = 0; i < 12; i++) state = watch(state, calm, options).state;
+    expect(watch(state, { ...calm, gradNorm: [150] }, options).problem).toMatch(/gradient norm is 150/);
+    expect(watch(state, { ...calm, gradNorm: [90] }, options).problem).toBeUndefined();
+  });
+
+  it('names a collapse of the reward, and when it was best', () => {
+    let state = initialGuardState;
+    for (let epoch = 0; epoch < 10; epoch++) state = watch(state, { ...calm, epoch }, options).state;
+    let problem: string | undefined;
+    for (let epoch = 10; epoch < 20 && !problem; epoch++) {
+      const seen = watch(state, { ...calm, epoch, reward: 0.1 }, options);
+      state = seen.state;
+      problem = seen.problem;
+    }
+    expect(problem).toMatch(/reward collapsed from 0.5000 \(epoch 4\)/);
+  });
+});
+
+/**
+ * A flow in 8 dimensions whose reward is the share of samples near a point that the flow starts close to: small
+ * steps improve it, steps of lr 5e-3 in units of the weight (scaled 1:100) throw the samples out of reach.
+ */
+function fragile() {
+  const policy = gaussianFlow({ prompts: ['a'], mean: [0, 0], std: 0.02 });
+  const scaled = {
+    ...policy,
+    prepare: (trained: Record<string, tf.Tensor>, condition: { index: tf.Tensor1D }) =>
+      policy.prepare!({ 'mean.weight': tf.mul(100, trained['mean.weight']!) }, condition),
+  };
+  const scorer = {
+    name: 'near the point',
+    async score(images: tf.Tensor4D) {
+      const pixels = await images.data();
+      const scores = Array.from({ length: images.shape[0] }, (_, i) =>
+        Math.exp(-((pixels[3 * i]! - 0.05) ** 2 + pixels[3 * i + 1]! ** 2) / 0.02),
+      );
+      return { scores, details: {} };
+    },
+  };
+  return { policy: scaled, scorer, prompts: [{ prompt: 'a' }] };
+}
+
+describe('a run', () => {
+  const config = (learningRate: number) => ({
+    epochs: 30,
+    sampling: { numSteps: 6, shift: 1, promptsPerEpoch: 1, samplesPerPrompt: 16 },
+    training: { learningRate, clipRange: 0.2 },
+    ema: { enabled: false },
+  });
+
+  it('finishes at a learning rate it can take', async () => {
+    const result = await train({ ...fragile(), config: config(1e-5) });
+    expect(result.problem).toBeUndefined();
+    expect(result.reason).toBe('finished');
+  });
+
+  it('stops at learning rate 5e-3 and says why', async () => {
+    const result = await train({ ...fragile(), config: config(5e-3) });
+    expect(result.reason).toBe('diverged');
+    expect(result.problem).toMatch(/learning rate 0.0050; lower training.learningRate/);
+    expect(result.epochs).toBeLessThan(15);
+  });
+});

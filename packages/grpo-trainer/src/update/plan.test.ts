@@ -1,0 +1,42 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { randomAt } from '../random';
+import { planUpdates } from './plan';
+
+const cases = fc.record({
+  advantages: fc.array(fc.constantFrom(-1, 0, 0.5, 2), { minLength: 1, maxLength: 60 }),
+  updates: fc.integer({ min: 1, max: 5 }),
+  rows: fc.integer({ min: 1, max: 20 }),
+  seed: fc.nat(),
+});
+
+it('uses every sample with an advantage once, with equal weights that sum to 1 an update', () => {
+  fc.assert(
+    fc.property(cases, ({ advantages, updates, rows, seed }) => {
+      const plan = planUpdates(advantages, randomAt(seed), { updates, rows });
+      const used = plan.flatMap((passes) =>
+        passes.flatMap(({ samples, weights }) => samples.filter((_, i) => weights[i]! > 0)),
+      );
+      const live = advantages.flatMap((advantage, i) => (advantage === 0 ? [] : [i]));
+      expect(used.sort((a, b) => a - b)).toEqual(live);
+      for (const passes of plan) {
+        const weights = passes.flatMap((pass) => [...pass.weights]);
+        expect(weights.reduce((sum, weight) => sum + weight, 0)).toBeCloseTo(1, 10);
+        for (const pass of passes) expect(pass.samples).toHaveLength(rows);
+      }
+    }),
+  );
+});
+
+it('keeps preferred and rejected samples of a prompt at the same place of the two halves', () => {
+  const promptOf = [0, 0, 1, 1, 2, 2];
+  const advantages = [1, -1, -1, 1, 0, 0];
+  const [passes] = planUpdates(advantages, randomAt(1), { updates: 1, rows: 6, pairs: { promptOf } });
+  const { samples, weights } = passes![0]!;
+  for (let i = 0; i < 3; i++) {
+    expect(advantages[samples[i]!]).toBe(1);
+    expect(advantages[samples[i + 3]!]).toBe(-1);
+    expect(promptOf[samples[i]!]).toBe(promptOf[samples[i + 3]!]);
+    expect(weights[i]).toBe(weights[i + 3]);
+  }
+});
