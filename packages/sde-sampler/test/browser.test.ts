@@ -111,5 +111,5 @@ describe('in Chromium', () => {
     await page.waitForFunction(() => Number(document.querySelector('#time')!.textContent) > 0.1);
     expect(await pixels()).not.toBe(still);
     expect(errors).toEqual([]);
-  });
+  }, 180_000);
 });

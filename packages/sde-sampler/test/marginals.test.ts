@@ -1,7 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { initialNoise, type RuleName, type StepRule, sample, uniformSchedule } from '../src/index';
 import { energyTest } from './support/energy-distance';
 import { generator, mixtureData, mixtureVelocity, threeBlobs } from './support/mixture';
+
+vi.setConfig({ testTimeout: 180_000 });
 
 const count = 1000;
 const velocity = mixtureVelocity(threeBlobs);
