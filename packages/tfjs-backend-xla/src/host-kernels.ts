@@ -12,6 +12,28 @@ export function registerHostKernel(kernel: HostKernel): void {
   });
 }
 
+const isString = (input: unknown): boolean =>
+  (input as tf.TensorInfo | null | undefined)?.dtype === 'string' ||
+  (Array.isArray(input) && input.some(isString));
+
+/** Lets a kernel that is already registered run on the host where its tensors hold strings. */
+export function stringsOnHost(kernel: HostKernel): void {
+  const { kernelName } = kernel;
+  const device = tf.getKernel(kernelName, BACKEND);
+  if (!device) return;
+  tf.unregisterKernel(kernelName, BACKEND);
+  tf.registerKernel({
+    ...device,
+    kernelFunc: (call) => {
+      const { inputs, attrs, backend } = call;
+      const { dtype, value } = (attrs ?? {}) as { dtype?: unknown; value?: unknown };
+      const strings = dtype === 'string' || typeof value === 'string' || Object.values(inputs).some(isString);
+      if (!strings) return device.kernelFunc(call);
+      return run(kernel, inputs, (attrs ?? {}) as Attrs, backend as XlaBackend);
+    },
+  });
+}
+
 function run(
   kernel: HostKernel,
   inputs: tf.NamedTensorInfoMap,
