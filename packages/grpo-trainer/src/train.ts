@@ -5,6 +5,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { copyTensor, initialState, listRuns, loadRun, type RunState, saveRun } from './checkpoint/checkpoint';
 import { resolveConfig } from './config/resolve';
 import type { GrpoConfig, GrpoConfigInput } from './config/schema';
+import { placementOn } from './devices';
 import { type Evaluation, evaluator } from './evaluate';
 import { initialGuardState, watch } from './guard';
 import { perPromptAdvantages } from './maths/advantages';
@@ -79,7 +80,10 @@ export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainRes
       `${prompts.length} prompts are fewer than sampling.promptsPerEpoch (${config.sampling.promptsPerEpoch})`,
     );
   }
-  const reference = trainableParams(policy, copyTensor);
+  const placement = placementOn(config.devices);
+  const own = trainableParams(policy, copyTensor);
+  const reference = placement.everywhere(own);
+  if (reference !== own) tf.dispose(own);
   const resumed = folder ? await findCheckpoint(folder, options.resume ?? false, config) : undefined;
   let state: TrainState = resumed?.state ?? initialState(reference);
   let run: RunState = resumed?.run ?? { epoch: 0, updates: 0, guard: initialGuardState, rollbacks: 0 };
@@ -87,8 +91,8 @@ export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainRes
   if (resumed) onMessage?.(`Resumed after epoch ${run.epoch} (${run.updates} updates)`);
 
   const plan = epochPlan(config);
-  const rollOut = collect(policy, scorer, plan, config);
-  const update = updater(policy, plan, config);
+  const rollOut = collect(policy, scorer, plan, config, placement);
+  const update = updater(policy, plan, config, placement);
   const evaluate = options.evalPrompts && evaluator(policy, scorer, options.evalPrompts, config);
   const epochKey = jit((key: tf.Tensor, epoch: tf.Tensor) => random.foldIn(key, epoch), { name: 'epochKey' });
   const rootKey = random.key(seed);

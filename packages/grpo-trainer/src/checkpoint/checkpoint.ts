@@ -167,7 +167,7 @@ function parseState(path: string, text: string): StateFile {
 
 /** The configuration without what may change between the parts of one run. */
 function comparable(config: GrpoConfig): unknown {
-  const { epochs, evalEvery, evalBatchSize, saveEvery, keepCheckpoints, guard, ...rest } = config;
+  const { epochs, devices, evalEvery, evalBatchSize, saveEvery, keepCheckpoints, guard, ...rest } = config;
   return rest.training.schedule === 'constant' ? rest : { ...rest, epochs };
 }
 

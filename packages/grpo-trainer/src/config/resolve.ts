@@ -97,6 +97,10 @@ function contradictions(config: GrpoConfig): string[] {
     `sampling.batchSize (${sampling.batchSize}) must divide promptsPerEpoch · samplesPerPrompt (${epochSize})`,
   );
   check(
+    (sampling.batchSize ?? epochSize) % config.devices === 0,
+    `devices (${config.devices}) must divide the ${sampling.batchSize ?? epochSize} images of a rollout (sampling.batchSize)`,
+  );
+  check(
     training.updatesPerEpoch <= epochSize,
     `training.updatesPerEpoch (${training.updatesPerEpoch}) is larger than the ${epochSize} images of an epoch`,
   );

@@ -161,6 +161,9 @@ export const grpoConfigSchema = z
   .strictObject({
     seed: z.int().min(0).default(42).describe('Everything random is a function of it (seed)'),
     epochs: count.default(100).describe('Epochs to train (num_epochs)'),
+    devices: count
+      .default(1)
+      .describe('Devices that share the images of rollouts and passes (GPUs of accelerate launch)'),
     evalEvery: count.default(20).describe('Epochs between evaluations (eval_freq)'),
     evalBatchSize: count.default(16).describe('Images an evaluation call (sample.test_batch_size)'),
     saveEvery: count.default(20).describe('Epochs between checkpoints (save_freq)'),

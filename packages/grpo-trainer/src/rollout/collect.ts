@@ -2,6 +2,7 @@
 import { jit } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GrpoConfig } from '../config/schema';
+import type { Placement } from '../devices';
 import { indices } from '../indices';
 import type { Params, Policy } from '../policy';
 import type { Scorer, Scores } from '../scorer';
@@ -39,13 +40,20 @@ const MAX_SCORING = 2;
  *
  * @throws what the scorer throws; an Error when it gives other than one finite reward an image.
  */
-export function collect<C, P>(policy: Policy<C, P>, scorer: Scorer, plan: EpochPlan, config: GrpoConfig) {
+export function collect<C, P>(
+  policy: Policy<C, P>,
+  scorer: Scorer,
+  plan: EpochPlan,
+  config: GrpoConfig,
+  placement: Placement,
+) {
   const { epochSize, batchSize, batches } = plan;
   const { samplesPerPrompt, sameLatent } = config.sampling;
   const rollout = rolloutFunction(policy, {
     epochSize,
     sameLatent,
     keepMean: config.training.objective === 'guard',
+    placement,
   });
   const decode = jit((latents: tf.Tensor) => policy.decode(latents), { name: 'decode' });
 
@@ -57,7 +65,9 @@ export function collect<C, P>(policy: Policy<C, P>, scorer: Scorer, plan: EpochP
     { signal, onProgress }: CollectOptions,
   ): Promise<EpochBatch<C> | undefined> => {
     const started = performance.now();
-    const condition = policy.encodePrompts(examples.map(({ prompt }) => prompt));
+    const encoded = policy.encodePrompts(examples.map(({ prompt }) => prompt));
+    const condition = placement.everywhere(encoded);
+    if (condition !== encoded) tf.dispose(flattenTensors(encoded));
     const promptIndex = Array.from({ length: epochSize }, (_, i) => Math.floor(i / samplesPerPrompt));
     const steps = stackSteps(plan.steps(window));
     const windowIndex = tf.tensor1d([...window], 'int32');
@@ -77,8 +87,9 @@ export function collect<C, P>(policy: Policy<C, P>, scorer: Scorer, plan: EpochP
         const from = b * batchSize;
         const samples = indices(from, from + batchSize);
         const rows = tf.tensor1d(promptIndex.slice(from, from + batchSize), 'int32');
-        const result = rollout(trained, condition, { samples, rows }, steps, windowIndex, key);
-        tf.dispose([samples, rows]);
+        const batch = placement.rows({ samples, rows });
+        const result = rollout(trained, condition, batch, steps, windowIndex, key);
+        tf.dispose([samples, rows, batch.samples, batch.rows]);
         records.push(result.records);
         latents.push(result.latents);
         const images = decode(result.latents);

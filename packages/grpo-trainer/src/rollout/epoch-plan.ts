@@ -46,6 +46,7 @@ export function epochPlan(config: GrpoConfig): EpochPlan {
     return slidingWindow({ size, range, every: interval, stride }, epoch);
   };
   const isPolicyGradient = training.objective === 'grpo' || training.objective === 'guard';
+  const share = config.devices * (training.objective === 'dpo' ? 2 : 1);
   const perUpdate =
     training.objective === 'dpo'
       ? 2 * Math.ceil(sampling.promptsPerEpoch / training.updatesPerEpoch)
@@ -57,7 +58,8 @@ export function epochPlan(config: GrpoConfig): EpochPlan {
     window,
     steps: (stochastic) => planSteps(times, sampling.rule, sampling.noiseLevel, stochastic),
     trainedSteps: Math.max(1, Math.floor(size * training.timestepFraction)),
-    rowsPerPass: Math.min(training.batchSize ?? perUpdate, perUpdate),
+    // Rounded up to what the devices can share; the rest is padding without weight.
+    rowsPerPass: Math.ceil(Math.min(training.batchSize ?? perUpdate, perUpdate) / share) * share,
     advantageKind: isPolicyGradient ? 'grpo' : (training.objective as AdvantageKind),
     totalUpdates: config.epochs * training.updatesPerEpoch * training.innerEpochs,
   };

@@ -2,6 +2,7 @@
 import { applyStep, stepMean } from '@flow-grpo/sde-sampler';
 import { jit, random, scan } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
+import type { Placement } from '../devices';
 import { indices } from '../indices';
 import type { Params, Policy, Tensors } from '../policy';
 import type { StepTensors } from './steps';
@@ -41,6 +42,7 @@ export interface RolloutOptions {
   readonly sameLatent: boolean;
   /** Keep the steps' means (GRPO-Guard needs them). */
   readonly keepMean: boolean;
+  readonly placement: Placement;
 }
 
 /**
@@ -49,7 +51,7 @@ export interface RolloutOptions {
  */
 export function rolloutFunction<C, P>(
   policy: Policy<C, P>,
-  { epochSize, sameLatent, keepMean }: RolloutOptions,
+  { epochSize, sameLatent, keepMean, placement }: RolloutOptions,
 ) {
   const draw = (key: tf.Tensor, index: tf.Tensor1D) =>
     tf.gather(random.normal(key, [epochSize, ...policy.latentShape]), index);
@@ -83,7 +85,8 @@ export function rolloutFunction<C, P>(
         start,
         { ...steps, index: indices(1, steps.t.shape[0]! + 1) },
       );
-      return { latents, records: mapTensors(all, (value) => tf.gather(value, window)) };
+      const records = mapTensors(all, (value) => tf.gather(value, window));
+      return { latents: placement.rows(latents), records: placement.rows(records, 1) };
     },
     { name: 'rollout' },
   );

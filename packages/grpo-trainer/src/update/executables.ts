@@ -1,6 +1,7 @@
 /** The two executables of an update: a gradient pass, and the optimizer step that ends it. */
 import { jit } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
+import type { Placement } from '../devices';
 import { type AdamWOptions, type AdamWState, adamWUpdate, clipByGlobalNorm, mapParams } from '../maths/adamw';
 import { emaUpdate } from '../maths/ema';
 import type { Params } from '../policy';
@@ -18,7 +19,7 @@ export interface TrainState {
  *
  * @returns the sum, and [loss, ...objective.metrics] of the pass.
  */
-export function gradientPass<C>(objective: Objective<C>) {
+export function gradientPass<C>(objective: Objective<C>, placement: Placement) {
   return jit(
     function gradientPass(
       accumulated: Params,
@@ -40,7 +41,7 @@ export function gradientPass<C>(objective: Objective<C>) {
       const gradients = Object.fromEntries(
         names.map((name, i) => [name, tf.add(accumulated[name] as tf.Tensor, grads[i]!)]),
       );
-      return { gradients, values: value };
+      return { gradients: placement.everywhere(gradients), values: placement.everywhere(value) };
     },
     { donate: [0], name: 'gradientPass' },
   );
@@ -52,7 +53,7 @@ export function gradientPass<C>(objective: Objective<C>) {
  *
  * @param emaRate scalar, 1 − decay; 0 leaves the average alone.
  */
-export function optimizerStep(options: AdamWOptions & { maxGradNorm: number }) {
+export function optimizerStep(options: AdamWOptions & { maxGradNorm: number }, placement: Placement) {
   return jit(
     function optimizerStep(
       state: TrainState,
@@ -66,7 +67,7 @@ export function optimizerStep(options: AdamWOptions & { maxGradNorm: number }) {
       const choose = (next: Params, previous: Params) =>
         mapParams(next, (value, name) => tf.where(finite, value, previous[name] as tf.Tensor));
       const trained = choose(stepped.params, state.trained);
-      return {
+      return placement.everywhere({
         state: {
           trained,
           optimizer: {
@@ -76,7 +77,7 @@ export function optimizerStep(options: AdamWOptions & { maxGradNorm: number }) {
           ema: emaUpdate(state.ema, trained, emaRate),
         },
         norm: clipped.norm,
-      };
+      });
     },
     { donate: [0, 1], name: 'optimizerStep' },
   );

@@ -2,6 +2,7 @@
 import { random } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GrpoConfig } from '../config/schema';
+import type { Placement } from '../devices';
 import { adamWScalars, mapParams } from '../maths/adamw';
 import { emaDecay, emaDue } from '../maths/ema';
 import { learningRateAt } from '../maths/learning-rate';
@@ -40,12 +41,17 @@ export interface UpdateResult {
 const PASS_STREAM = 0x10000;
 
 /** The update of a configuration; its executables are compiled on first use. */
-export function updater<C, P>(policy: Policy<C, P>, plan: EpochPlan, config: GrpoConfig) {
+export function updater<C, P>(
+  policy: Policy<C, P>,
+  plan: EpochPlan,
+  config: GrpoConfig,
+  placement: Placement,
+) {
   const { training, ema, seed } = config;
   const objective = objectiveOf(policy, plan, config);
   const names = ['loss', ...objective.metrics];
-  const pass = gradientPass(objective);
-  const step = optimizerStep(training);
+  const pass = gradientPass(objective, placement);
+  const step = optimizerStep(training, placement);
 
   return async (
     start: TrainState,
@@ -73,16 +79,20 @@ export function updater<C, P>(policy: Policy<C, P>, plan: EpochPlan, config: Grp
         const done = options.updates + norms.length;
         let gradients = mapParams(state.trained, (value) => tf.zeros(value.shape));
         for (const { samples: index, weights } of planned) {
-          const rows = {
+          const host = {
             samples: tf.tensor1d(index as number[], 'int32'),
             weights: tf.tensor1d(weights as number[]),
             advantages: tf.tensor1d(index.map((i) => advantages[i]!)),
+          };
+          const rows = {
+            ...placement.rows(host),
             onPolicy: tf.scalar(norms.length === 0 ? 1 : 0),
             key: random.foldIn(options.key, PASS_STREAM + passes++),
           };
           const result = pass(gradients, state.trained, reference, batch.condition, samples, rows);
           tf.dispose(gradients);
           tf.dispose(rows);
+          tf.dispose(host);
           gradients = result.gradients;
           values.push(result.values);
           passUpdate.push(norms.length);
