@@ -7,7 +7,7 @@ export interface PromptSet extends AsyncIterable<PromptExample> {
   get(index: number): Promise<PromptExample>;
   /** Several at once, in the order of the indices; an index may occur more than once. */
   read(indices: readonly number[]): Promise<PromptExample[]>;
-  /** Closes the file. Reading afterwards fails. */
+  /** Releases the file; the set is not to be read afterwards. */
   close(): Promise<void>;
 }
 

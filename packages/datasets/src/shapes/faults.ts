@@ -10,12 +10,22 @@ import type { Shape } from './outlines';
 export const FAULTS = ['count', 'color', 'place', 'shape'] as const;
 export type Fault = (typeof FAULTS)[number];
 
-/** The faults a caption can have: colour only where it is asked for, place only where a relation is. */
-export function possibleFaults({ asked, relation }: Caption): Fault[] {
-  return FAULTS.filter((fault) => {
-    if (fault === 'color') return asked.some(({ color }) => color);
-    return fault !== 'place' || relation !== undefined;
-  });
+/**
+ * The faults a caption can have: colour only where it is asked for, place only where a relation is, and
+ * another shape or colour only where there is one.
+ */
+export function possibleFaults(
+  { asked, relation }: Caption,
+  shapes: readonly Shape[],
+  colors: readonly ColorName[],
+): Fault[] {
+  const possible: Record<Fault, boolean> = {
+    count: true,
+    color: colors.length > 1 && asked.every(({ color }) => color !== undefined),
+    place: relation !== undefined,
+    shape: shapes.length > 1,
+  };
+  return FAULTS.filter((fault) => possible[fault]);
 }
 
 /** What is drawn instead of what the caption asks for; always something the caption does not allow. */

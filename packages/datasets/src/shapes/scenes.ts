@@ -166,7 +166,8 @@ function compose(
 ): { picture: Picture; fault: Fault | undefined } {
   let painted = paintCaption(caption, colors, random);
   let relation = caption.relation;
-  const possible = random() < faultRate ? possibleFaults(caption).filter((f) => faults.includes(f)) : [];
+  const possible =
+    random() < faultRate ? possibleFaults(caption, shapes, colors).filter((f) => faults.includes(f)) : [];
   const fault = possible.length > 0 ? pick(random, possible) : undefined;
   if (fault) ({ painted, relation } = plantFault(fault, caption, painted, shapes, colors, random));
   const picture: Picture = {

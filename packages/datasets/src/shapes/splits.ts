@@ -18,7 +18,7 @@ export function splitFamilies(
   heldOut: number,
   kind: string,
 ): CaptionFamily[] {
-  if (split === 'all') return families;
+  if (split === 'all') return families.filter(({ captions }) => captions.length > 0);
   const held = heldOutKeys(families, heldOut, kind);
   return families
     .map(({ share, captions }) => ({

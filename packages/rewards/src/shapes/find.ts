@@ -23,7 +23,7 @@ export interface FindOptions {
   shapes?: readonly Shape[];
   /** Share of the inside that must be of one colour; default 0.85. */
   minPurity?: number;
-  /** Overlap with the outline that makes a shape; default 0.78. */
+  /** Overlap with the outline that makes a shape; default 0.82. */
   minFit?: number;
   /** Patches below this fraction of the image are dirt; default 0.004. */
   minArea?: number;
@@ -33,7 +33,7 @@ const palette = COLORS.map((name) => PALETTE[name]);
 
 /** Finds the shapes of one image, in the order of their first pixel from the top. */
 export function findShapes(pixels: Pixels, options: FindOptions = {}): FoundShape[] {
-  const { shapes = DEFAULT_SHAPES, minPurity = 0.85, minFit = 0.78, minArea = 0.004 } = options;
+  const { shapes = DEFAULT_SHAPES, minPurity = 0.85, minFit = 0.82, minArea = 0.004 } = options;
   const components = findComponents(pixels);
   const smallest = minArea * pixels.width * pixels.height;
   return components.patches.flatMap((patch, i) => {
