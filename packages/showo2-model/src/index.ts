@@ -14,12 +14,14 @@ export { parseShowo2Yaml, type SamplingDefaults } from './config/yaml';
 export {
   type Condition,
   type EncodeOptions,
+  type EncodeText,
   encodeHeadText,
   encodePrompts,
   encodeText,
   promptTokens,
   repeatState,
   type TextState,
+  textEncoder,
   withHeadText,
 } from './denoise/condition';
 export { encodeContext } from './denoise/context';

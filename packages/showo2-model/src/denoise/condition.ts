@@ -124,20 +124,30 @@ export function promptTokens(config: Showo2Config, prompts: number[][], padTo?: 
   };
 }
 
+/** What `encodePrompts` runs on the device for one batch of texts; give it a compiled version of itself to reuse. */
+export type EncodeText = (params: Params, tokens: tf.Tensor, lengths: tf.Tensor, head: boolean) => TextState;
+
+/** `encodeText`, and the head's text path where `head` asks for it. */
+export function textEncoder(config: Showo2Config): EncodeText {
+  return (params, tokens, lengths, head) => {
+    const state = encodeText(params, config, tokens, lengths);
+    return head ? withHeadText(params, config, state) : state;
+  };
+}
+
 /** Prompts given as text ids (without special tokens) to what the denoiser attends to. */
 export function encodePrompts(
   params: Params,
   config: Showo2Config,
   prompts: number[][],
   options: EncodeOptions = {},
+  encode: EncodeText = textEncoder(config),
 ): Condition {
   if (prompts.length === 0) throw new Error('encodePrompts needs at least one prompt.');
-  const encode = ({ tokens, lengths }: ReturnType<typeof promptTokens>) => {
-    const state = encodeText(params, config, tokens, lengths);
-    return options.head ? withHeadText(params, config, state) : state;
-  };
+  const run = ({ tokens, lengths }: ReturnType<typeof promptTokens>) =>
+    encode(params, tokens, lengths, options.head ?? false);
   return tidyTree(() => ({
-    prompt: encode(promptTokens(config, prompts, options.padTo)),
-    unconditional: repeatState(encode(promptTokens(config, [options.negative ?? []])), prompts.length),
+    prompt: run(promptTokens(config, prompts, options.padTo)),
+    unconditional: repeatState(run(promptTokens(config, [options.negative ?? []])), prompts.length),
   }));
 }

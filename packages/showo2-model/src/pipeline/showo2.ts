@@ -3,7 +3,7 @@ import { initialNoise, sampleAsync, shiftedSchedule } from '@flow-grpo/sde-sampl
 import { jit } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import { imageBlockLength, type Showo2Config } from '../config/config';
-import { type Condition, encodePrompts } from '../denoise/condition';
+import { type Condition, type EncodeText, encodePrompts, textEncoder } from '../denoise/condition';
 import { encodeContext } from '../denoise/context';
 import { type VelocityOptions, velocity } from '../denoise/velocity';
 import { embedSequence } from '../forward';
@@ -52,10 +52,12 @@ export class Showo2 {
   preview?: LatentPreview;
   private readonly steps = new Map<string, ReturnType<typeof compileVelocity>>();
   private readonly decodeText: ReturnType<typeof textDecoder>;
+  private readonly encodeText: EncodeText;
   private readonly decodeImages: (params: Params, latents: tf.Tensor) => tf.Tensor;
 
   constructor(readonly parts: Showo2Parts) {
     this.decodeText = textDecoder(parts.config);
+    this.encodeText = jit(textEncoder(parts.config), { name: 'showo2-text' });
     const { config } = parts.vae;
     this.decodeImages = jit(
       (params: Params, latents: tf.Tensor): tf.Tensor =>
@@ -90,7 +92,10 @@ export class Showo2 {
       : this.config;
     const ids = prompts.map((prompt) => this.tokenizer.encode(prompt));
     const negative = this.tokenizer.encode(options.negativePrompt ?? '');
-    return encodePrompts(this.parts.params, config, ids, { negative, head: true });
+    const longest = Math.min(Math.max(...ids.map((row) => row.length)), config.maxTextLength);
+    // Padding to a multiple of 16 keeps the number of compiled shapes small; it is masked, so numbers stay.
+    const padTo = Math.ceil(longest / 16) * 16;
+    return encodePrompts(this.parts.params, config, ids, { negative, padTo, head: true }, this.encodeText);
   }
 
   /** One image a prompt, [B, H, W, 3] in [0, 1]. */

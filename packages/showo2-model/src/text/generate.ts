@@ -23,9 +23,18 @@ export type TextPrefix = { tokens: readonly number[] } | { embeddings: tf.Tensor
 
 /** What is compiled once for a model and reused by every call of `generateText`. */
 export function textDecoder(config: Showo2Config) {
-  return jit((params: Params, cache: TextCache, token: tf.Tensor, position: tf.Tensor) =>
-    decodeStep(params, config, cache, token, position),
-  );
+  return {
+    start: jit(
+      (params: Params, embeddings: tf.Tensor, mask: tf.Tensor | null, capacity: number) =>
+        prefill(params, config, embeddings, capacity, mask ?? undefined),
+      { name: 'showo2-prefill' },
+    ),
+    step: jit(
+      (params: Params, cache: TextCache, token: tf.Tensor, position: tf.Tensor) =>
+        decodeStep(params, config, cache, token, position),
+      { name: 'showo2-token' },
+    ),
+  };
 }
 
 /** Token by token with cached keys and values. Resolves to the generated ids. */
@@ -34,7 +43,7 @@ export async function generateText(
   config: Showo2Config,
   prefix: TextPrefix,
   options: GenerateTextOptions = {},
-  step = textDecoder(config),
+  { start, step } = textDecoder(config),
 ): Promise<number[]> {
   const { maxNewTokens = 100, stop = [config.tokens.eos], seed = 0, onToken, signal } = options;
   const uniform = uniformStream(seed);
@@ -43,9 +52,8 @@ export async function generateText(
   // Capacities in steps of 64, so that prefixes of similar length share a compiled step.
   const capacity = Math.ceil((length + maxNewTokens) / 64) * 64;
   let state = tidyTree(() => {
-    if ('embeddings' in prefix) return prefill(params, config, prefix.embeddings, capacity, prefix.mask);
-    const tokens = tf.tensor2d([[...prefix.tokens]], [1, length], 'int32');
-    return prefill(params, config, embedTokens(params, tokens), capacity);
+    const given = 'embeddings' in prefix ? prefix : { embeddings: embedTokens(params, ids(prefix.tokens)) };
+    return start(params, given.embeddings, given.mask ?? null, capacity);
   });
   const result: number[] = [];
   try {
@@ -70,3 +78,5 @@ export async function generateText(
 function disposeState({ logits, cache }: { logits: tf.Tensor; cache: TextCache }): void {
   tf.dispose([logits, cache.keys, cache.values]);
 }
+
+const ids = (tokens: readonly number[]) => tf.tensor2d([[...tokens]], [1, tokens.length], 'int32');
