@@ -1,0 +1,4 @@
+/** Images on the host and the exact bytes that the Python scorers would see. */
+export { encodeJpeg } from './jpeg';
+export { quantise } from './quantise';
+export { checkBatch, imageCount, type RgbImage, rgbImages } from './rgb';

@@ -1,0 +1,62 @@
+import type * as tf from '@tensorflow/tfjs-core';
+import type { EncodedImage, ScorerImages } from '../scorer';
+import { quantise } from './quantise';
+
+/** One image on the host: `height * width * 3` bytes, rows from the top, red green blue. */
+export interface RgbImage {
+  data: Uint8Array;
+  width: number;
+  height: number;
+}
+
+/** How many images a batch holds. */
+export function imageCount(images: ScorerImages): number {
+  return Array.isArray(images) ? images.length : images.shape[0];
+}
+
+/** Throws unless there are as many prompts and metadata as images, and tensors are [B, H, W, 3]. */
+export function checkBatch(
+  name: string,
+  images: ScorerImages,
+  prompts: readonly unknown[],
+  metadata: readonly unknown[],
+): void {
+  if (!Array.isArray(images) && (images.rank !== 4 || images.shape[3] !== 3)) {
+    throw new Error(`${name}: images must be [B, H, W, 3], not [${(images.shape as number[]).join(', ')}]`);
+  }
+  const count = imageCount(images);
+  if (prompts.length !== count || metadata.length !== count) {
+    throw new Error(
+      `${name}: ${count} images, ${prompts.length} prompts and ${metadata.length} metadata; give one of each an image`,
+    );
+  }
+}
+
+/** Brings a batch to the host as bytes: one read for a tensor, sharp for files (alpha is dropped, as Pillow's convert('RGB') does). */
+export async function rgbImages(images: ScorerImages): Promise<RgbImage[]> {
+  return Array.isArray(images) ? Promise.all(images.map(decodeImage)) : tensorImages(images);
+}
+
+async function decodeImage({ bytes }: EncodedImage, index: number): Promise<RgbImage> {
+  const { default: sharp } = await import('sharp');
+  try {
+    const pixels = sharp(bytes).toColourspace('srgb').removeAlpha().raw();
+    const { data, info } = await pixels.toBuffer({ resolveWithObject: true });
+    return { data, width: info.width, height: info.height };
+  } catch (error) {
+    throw new Error(`image ${index} cannot be decoded: ${error instanceof Error ? error.message : error}`, {
+      cause: error,
+    });
+  }
+}
+
+async function tensorImages(images: tf.Tensor4D): Promise<RgbImage[]> {
+  const [count, height, width] = images.shape;
+  const bytes = new Uint8Array(quantise(await images.data<'float32'>()).buffer);
+  const length = height * width * 3;
+  return Array.from({ length: count }, (_, i) => ({
+    data: bytes.subarray(i * length, (i + 1) * length),
+    width,
+    height,
+  }));
+}
