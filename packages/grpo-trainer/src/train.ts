@@ -45,6 +45,8 @@ export interface TrainOptions<C, P> {
   readonly outputDir?: string;
   /** 'auto' continues from the newest checkpoint in outputDir, if any; a path from that one. */
   readonly resume?: 'auto' | string | false;
+  /** Score a rollout batch while the next one runs; true by default. */
+  readonly overlapRewards?: boolean;
   /** Aborting ends the run at the next safe point, with a checkpoint. */
   readonly signal?: AbortSignal;
   readonly onEpoch?: (metrics: EpochMetrics) => void | Promise<void>;
@@ -130,6 +132,7 @@ export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainRes
 
     const batch = await rollOut(state.trained, chosen, window, key, {
       signal,
+      overlap: options.overlapRewards ?? true,
       onProgress: (phase, done, total) => options.onProgress?.({ phase, epoch, done, total }),
     });
     if (!batch) {

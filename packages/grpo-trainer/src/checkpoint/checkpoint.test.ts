@@ -92,17 +92,18 @@ describe('a process', () => {
     const expected = await finalBits(join(whole, last));
     let killed = 0;
     let random = 12345;
-    for (let attempt = 0; attempt < 20; attempt++) {
-      const output = join(folder, `killed-${attempt % 4}`); // several kills a run
+    const outputs = [join(folder, 'killed-0')];
+    for (let attempt = 0; attempt < 60 && killed < 20; attempt++) {
+      const output = outputs.at(-1)!; // several kills a run
       random = (Math.imul(random, 1103515245) + 12345) >>> 0;
       const child = start(output);
-      const timer = setTimeout(() => child.kill('SIGKILL'), (0.3 + 0.7 * (random / 2 ** 32)) * duration);
+      const timer = setTimeout(() => child.kill('SIGKILL'), (0.4 + 0.5 * (random / 2 ** 32)) * duration);
       if ((await ended(child)) === null) killed++;
+      else outputs.push(join(folder, `killed-${outputs.length}`));
       clearTimeout(timer);
     }
-    expect(killed).toBeGreaterThan(5);
-    for (let i = 0; i < 4; i++) {
-      const output = join(folder, `killed-${i}`);
+    expect(killed).toBe(20);
+    for (const output of outputs) {
       expect(await ended(start(output))).toBe(0);
       expect(await finalBits(join(output, last))).toEqual(expected);
       const names = await readdir(join(output, 'checkpoints'));

@@ -29,6 +29,8 @@ export interface EpochBatch<C> extends EpochSamples {
 
 export interface CollectOptions {
   readonly signal?: AbortSignal;
+  /** Score a batch while the next one runs. */
+  readonly overlap: boolean;
   readonly onProgress?: (phase: 'rollout' | 'reward', done: number, total: number) => void;
 }
 
@@ -62,7 +64,7 @@ export function collect<C, P>(
     examples: readonly Example[],
     window: readonly number[],
     key: tf.Tensor,
-    { signal, onProgress }: CollectOptions,
+    { signal, overlap, onProgress }: CollectOptions,
   ): Promise<EpochBatch<C> | undefined> => {
     const started = performance.now();
     const encoded = policy.encodePrompts(examples.map(({ prompt }) => prompt));
@@ -82,7 +84,8 @@ export function collect<C, P>(
           release();
           return undefined;
         }
-        if (b >= MAX_SCORING) await scoring[b - MAX_SCORING];
+        const pending = overlap ? MAX_SCORING : 1;
+        if (b >= pending) await scoring[b - pending];
         onProgress?.('rollout', b, batches);
         const from = b * batchSize;
         const samples = indices(from, from + batchSize);
