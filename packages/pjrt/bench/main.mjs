@@ -6,7 +6,9 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { createClient } from '../dist/index.js';
 
-const { values: options } = parseArgs({ options: { platform: { type: 'string' }, json: { type: 'string' } } });
+const { values: options } = parseArgs({
+  options: { platform: { type: 'string' }, json: { type: 'string' } },
+});
 const client = await createClient({ platform: options.platform, preallocate: false });
 const rows = [];
 
@@ -66,14 +68,23 @@ for (const megabytes of [1, 64]) {
 }
 
 const scalar = client.bufferFromHost(new Float32Array(1), 'f32', []);
-add('read a scalar, blocking', median(15, 1000, () => scalar.toHostSync()), 'µs');
+add(
+  'read a scalar, blocking',
+  median(15, 1000, () => scalar.toHostSync()),
+  'µs',
+);
 scalar.dispose();
 
 const width = Math.max(...rows.map(({ what }) => what.length));
 console.log(`${client.platformName}, ${client.devices[0].kind}, C API 0.${client.apiVersion.minor}`);
-for (const { what, value, unit } of rows) console.log(`${what.padEnd(width)}  ${String(value).padStart(8)} ${unit}`);
+for (const { what, value, unit } of rows)
+  console.log(`${what.padEnd(width)}  ${String(value).padStart(8)} ${unit}`);
 if (options.json !== undefined) {
-  const machine = { platform: client.platformName, device: client.devices[0].kind, node: process.versions.node };
+  const machine = {
+    platform: client.platformName,
+    device: client.devices[0].kind,
+    node: process.versions.node,
+  };
   writeFileSync(options.json, `${JSON.stringify({ machine, rows }, null, 2)}\n`);
 }
 client.dispose();

@@ -15,6 +15,7 @@ import {
 import { formatBytes, invalid, PjrtError, PjrtOutOfMemoryError, requestedBytes } from './errors';
 import { EventWatcher } from './events';
 import { PjrtExecutable } from './executable';
+import { closeAtExit, closed } from './exit';
 import { Finalizers } from './finalizers';
 import { encodeNamedValues, type NamedValue } from './named-values';
 
@@ -71,6 +72,7 @@ export class PjrtClient {
     const pointers = new BigUint64Array(api.native.copy(list.get(3), list.get(4) * 8).buffer);
     this.devices = Array.from(pointers, (each) => new PjrtDevice(api, Number(each), () => this.disposed));
     this.cudaFolder = this.platformName === 'cpu' ? undefined : cudaDataFolder(api.path);
+    closeAtExit(this);
     this.finalizers = finalizeLeaks ? new Finalizers((leaked) => this.release(leaked)) : undefined;
   }
 
@@ -203,7 +205,21 @@ export class PjrtClient {
     for (const executable of [...this.executables]) executable.dispose();
     for (const buffer of [...this.buffers]) this.release(buffer);
     this.disposed = true;
+    closed(this);
     this.api.call('Client_Destroy', 3, [this.handle], 'PjrtClient.dispose');
+  }
+
+  /** @internal The process ends: waits for what runs, then frees all; while a worker thread compiles, only waits. */
+  close(): void {
+    for (const buffer of this.buffers) {
+      try {
+        const event = this.api.call('Buffer_ReadyEvent', 4, [buffer]).get(3);
+        this.events.waitSync(event, 'PjrtClient.close');
+      } catch {
+        // Donated, or failed to compute: nothing runs for it any more.
+      }
+    }
+    if (this.pending === 0 && this.events.count === 0) this.dispose();
   }
 
   /** @internal Wraps a PJRT_Buffer that now belongs to this client. */
