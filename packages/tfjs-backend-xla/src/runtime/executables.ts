@@ -39,7 +39,7 @@ export async function executableAsync(text: string, name: string, partitions = 1
   const known = loaded.get(key) ?? compiling.get(key);
   if (known) return known;
   const work = (async () => {
-    const fromDisk = readCache(key);
+    const fromDisk = await readCacheAsync(key);
     if (fromDisk) return keep(key, fromDisk);
     const start = performance.now();
     try {
@@ -120,7 +120,7 @@ export function cacheFolder(): string | undefined {
 const MAGIC = 'flow-grpo-xla-1\n';
 
 /** File contents: magic, sha256 of the program (hex), newline, the program. */
-function readCache(key: string): PjrtExecutable | undefined {
+function cachedBytes(key: string): Buffer | undefined {
   const folder = cacheFolder();
   if (!folder) return undefined;
   let bytes: Buffer;
@@ -132,9 +132,26 @@ function readCache(key: string): PjrtExecutable | undefined {
   const head = MAGIC.length + 65;
   const body = bytes.subarray(head);
   const expected = `${MAGIC}${createHash('sha256').update(body).digest('hex')}\n`;
-  if (bytes.toString('latin1', 0, head) !== expected) return undefined;
+  return bytes.toString('latin1', 0, head) === expected ? body : undefined;
+}
+
+function readCache(key: string): PjrtExecutable | undefined {
+  const bytes = cachedBytes(key);
+  if (!bytes) return undefined;
   try {
-    const program = client().deserialize(body);
+    const program = client().deserialize(bytes);
+    stats.loadedFromDisk++;
+    return program;
+  } catch {
+    return undefined;
+  }
+}
+
+async function readCacheAsync(key: string): Promise<PjrtExecutable | undefined> {
+  const bytes = cachedBytes(key);
+  if (!bytes) return undefined;
+  try {
+    const program = await client().deserializeAsync(bytes);
     stats.loadedFromDisk++;
     return program;
   } catch {
