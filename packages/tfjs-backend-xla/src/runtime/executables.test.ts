@@ -13,7 +13,7 @@ it('keeps compiled programs on disk, and makes them anew when a file is damaged'
   // Enough work for XLA that the program is worth a file.
   const f = (x: tf.Tensor) => {
     let y = x;
-    for (let i = 0; i < 40; i++) y = tf.sin(tf.matMul(tf.add(y, i), x));
+    for (let i = 0; i < 15; i++) y = tf.sin(tf.matMul(tf.add(y, i), x));
     return y;
   };
   const x = tf.ones([24, 24]);
