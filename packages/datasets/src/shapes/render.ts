@@ -134,6 +134,6 @@ function addGrain(seed: number, size: number, out: Float32Array, offset: number)
     state ^= state >>> 17;
     state ^= state << 5;
     const value = out[i]! + state * scale;
-    out[i] = value < 0 ? 0 : value > 1 ? 1 : value;
+    out[i] = value < 0 ? 0 : Math.min(value, 1);
   }
 }
