@@ -1,8 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { held, heldAs } from './storage';
 
-/** Root-mean-square normalisation of the last axis, times `weight` (Zhang and Sennrich 2019).
- * Statistics are float32; the gain multiplies after rounding to x's precision, as in Qwen2 and Llama. */
+/**
+ * Root-mean-square normalisation of the last axis, times `weight` (Zhang and Sennrich 2019). Statistics are float32;
+ * the gain multiplies after rounding to x's precision, as in Qwen2 and Llama.
+ */
 export function rmsNorm(x: tf.Tensor, weight: tf.Tensor, eps: number): tf.Tensor {
   const wide = held(x, 'float32');
   const inverse = tf.rsqrt(tf.add(tf.mean(tf.square(wide), -1, true), eps));
