@@ -36,7 +36,7 @@ export async function bundle(folder) {
       format: 'esm',
       conditions: ['@flow-grpo/source'],
       // koffi loads a native file beside itself; tfjs-core keeps its state in globals, so two copies agree.
-      external: ['koffi', '@tensorflow/tfjs-core', 'jasmine-core'],
+      external: ['koffi', '@tensorflow/tfjs-core', '@tensorflow/tfjs-backend-cpu', 'jasmine-core'],
       alias: { '@tensorflow/tfjs-core/dist/register_all_gradients': `${here}empty.mjs` },
     }),
   ]);

@@ -17,7 +17,8 @@ const { values } = parseArgs({
   },
 });
 const shards = Number(values.workers);
-if (!Number.isInteger(shards) || shards < 1) throw new Error(`--workers must be a positive integer, not ${values.workers}`);
+if (!Number.isInteger(shards) || shards < 1)
+  throw new Error(`--workers must be a positive integer, not ${values.workers}`);
 
 const start = performance.now();
 const paths = await bundle(fileURLToPath(new URL('../node_modules/.cache/conformance', import.meta.url)));
@@ -47,12 +48,15 @@ const skipped = results.flatMap((r) => r.skipped);
 
 for (const [name, messages] of results.flatMap((r) => r.failed)) {
   console.log(`FAILED ${name}`);
-  for (const message of values.verbose ? messages : messages.slice(0, 1)) console.log(`    ${message.slice(0, 400)}`);
+  for (const message of values.verbose ? messages : messages.slice(0, 1))
+    console.log(`    ${message.slice(0, 400)}`);
 }
 const reasons = new Map();
 for (const [, reason] of skipped) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
 for (const [reason, count] of reasons) console.log(`skipped ${count}: ${reason}`);
 const seconds = ((performance.now() - start) / 1000).toFixed(0);
-console.log(`${passed} of ${passed + failed} passed (${((100 * passed) / (passed + failed)).toFixed(2)} %), ${skipped.length} skipped, ${pending} pending, ${seconds} s`);
+console.log(
+  `${passed} of ${passed + failed} passed (${((100 * passed) / (passed + failed)).toFixed(2)} %), ${skipped.length} skipped, ${pending} pending, ${seconds} s`,
+);
 console.log(`${passed + failed + pending} specs, ${failed} failures`);
 process.exit(failed === 0 ? 0 : 1);

@@ -8,7 +8,8 @@ export function registerHostKernel(kernel: HostKernel): void {
   tf.registerKernel({
     kernelName: kernel.kernelName,
     backendName: BACKEND,
-    kernelFunc: ({ inputs, attrs, backend }) => run(kernel, inputs, attrs as Attrs, backend as XlaBackend),
+    kernelFunc: ({ inputs, attrs, backend }) =>
+      runHostKernel(kernel, inputs, attrs as Attrs, backend as XlaBackend),
   });
 }
 
@@ -34,7 +35,8 @@ export function stringsOnHost(kernel: HostKernel): void {
   });
 }
 
-function run(
+/** Runs a kernel on the host: its inputs are read, its results stay there until a device needs them. */
+export function runHostKernel(
   kernel: HostKernel,
   inputs: tf.NamedTensorInfoMap,
   attrs: Attrs,
@@ -54,7 +56,8 @@ function run(
     if (input == null) continue;
     host[name] = Array.isArray(input) ? input.map(read) : read(input);
   }
-  const results = kernel.host(host, attrs ?? {});
+  const given = Array.isArray(inputs) ? (Object.values(host) as unknown as typeof host) : host;
+  const results = kernel.host(given, attrs ?? {});
   const write = ({ shape, dtype, values }: HostTensor): tf.TensorInfo => ({
     dataId: backend.write(values as tf.BackendValues, shape, dtype),
     shape,

@@ -3,15 +3,18 @@ import { binaryKernels } from './binary';
 import { complexKernels } from './complex';
 import { convKernels } from './conv';
 import { creationKernels, normalizationKernels } from './creation';
-import { hostKernelList } from './host';
+import { hostOnlyKernels } from './host';
+import { imageKernels } from './image';
 import { indexingKernels } from './indexing';
 import type { HostKernel, Lowering } from './kernel';
 import { matmulKernels } from './matmul';
+import { poolKernels } from './pool';
 import { reduceKernels } from './reduce';
 import { resizeKernels } from './resize';
 import { shapeKernels } from './shape';
 import { unaryKernels } from './unary';
 
+export { hasHostKernel, onHost } from './host';
 export {
   type Attrs,
   attrsOf,
@@ -35,9 +38,11 @@ export const lowerings: readonly Lowering[] = [
   ...indexingKernels,
   ...creationKernels,
   ...normalizationKernels,
+  ...poolKernels,
   ...resizeKernels,
+  ...imageKernels,
   ...complexKernels,
 ];
 
-/** Kernels on the host. A name that is also in `lowerings` is meant for string tensors. */
-export const hostKernels: readonly HostKernel[] = hostKernelList;
+/** Kernels that always run on the host. Others run there, by `onHost`, when a tensor holds strings. */
+export const hostKernels: readonly HostKernel[] = hostOnlyKernels;

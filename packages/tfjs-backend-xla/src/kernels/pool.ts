@@ -1,0 +1,336 @@
+import { backend_util } from '@tensorflow/tfjs-core';
+import type { Builder, Value, WindowOptions } from '../stablehlo';
+import { attrsOf, kernel, type Lowering, need } from './kernel';
+import { inFloat32, like } from './values';
+
+interface PoolAttrs {
+  filterSize: number | number[];
+  strides: number | number[];
+  pad: 'valid' | 'same' | number;
+  dimRoundingMode?: 'floor' | 'round' | 'ceil';
+  dataFormat?: string;
+  includeBatchInIndex?: boolean;
+}
+
+/** A window moving over the axes between batch and channels. */
+export interface Window {
+  readonly inSize: number[];
+  readonly outSize: number[];
+  readonly size: number[];
+  readonly strides: number[];
+  readonly dilations: number[];
+  /** Padding on both sides; what is behind the last window is cut, so it may be negative. */
+  readonly padding: [number, number][];
+}
+
+function windowOf(shape: readonly number[], a: PoolAttrs): Window {
+  if (a.dataFormat === 'NCDHW') throw new Error('pooling takes dataFormat NDHWC, got NCDHW');
+  const args = [a.filterSize, a.strides, 1, a.pad, a.dimRoundingMode] as never[];
+  const [space, before]: ['2d' | '3d', string[]] =
+    shape.length === 4 ? ['2d', ['top', 'left']] : ['3d', ['front', 'top', 'left']];
+  const compute = (space === '2d'
+    ? backend_util.computePool2DInfo
+    : backend_util.computePool3DInfo) as unknown as (
+    ...all: unknown[]
+  ) => Record<string, number> & { padInfo: Record<string, number> };
+  const info = compute([...shape], ...args);
+  const names = space === '2d' ? ['Height', 'Width'] : ['Depth', 'Height', 'Width'];
+  const pick = (prefix: string) => names.map((n) => info[`${prefix}${n}`]!);
+  const w = {
+    inSize: pick('in'),
+    outSize: pick('out'),
+    size: pick('effectiveFilter'),
+    strides: pick('stride'),
+  };
+  return {
+    ...w,
+    dilations: names.map(() => 1),
+    padding: before.map((key, i): [number, number] => {
+      const low = info.padInfo[key]!;
+      return [low, (w.outSize[i]! - 1) * w.strides[i]! + w.size[i]! - low - w.inSize[i]!];
+    }),
+  };
+}
+
+const around = <T>(space: readonly T[], edge: T): T[] => [edge, ...space, edge];
+
+/** What lies behind the last window, as a number of elements to cut on each axis. */
+const excess = (w: Window): number[] => w.padding.map(([, after]) => Math.max(-after, 0));
+
+/** x without the elements that no window sees. */
+function crop(b: Builder, x: Value, w: Window): Value {
+  const cut = around(excess(w), 0);
+  return b.slice(
+    x,
+    x.shape.map(() => 0),
+    x.shape.map((d, i) => d - cut[i]!),
+  );
+}
+
+/** Zeros where `crop` had cut. */
+const uncrop = (b: Builder, x: Value, w: Window): Value =>
+  b.pad(
+    x,
+    b.scalar(0, x.dtype),
+    x.shape.map(() => 0),
+    around(excess(w), 0),
+  );
+
+const options = (w: Window): WindowOptions => ({
+  window: around(w.size, 1),
+  strides: around(w.strides, 1),
+  padding: around<[number, number]>(
+    w.padding.map(([low, high]) => [low, Math.max(high, 0)]),
+    [0, 0],
+  ),
+});
+
+/** How many real elements each window holds, broadcast to the shape of the output. */
+function counts(b: Builder, shape: readonly number[], w: Window): Value {
+  const axes = w.size.map((size, axis) =>
+    Array.from({ length: w.outSize[axis]! }, (_, i) => {
+      const start = i * w.strides[axis]! - w.padding[axis]![0];
+      // A window in the padding alone averages nothing to zero.
+      return Math.max(Math.min(start + size, w.inSize[axis]!) - Math.max(start, 0), 1);
+    }),
+  );
+  const grown = axes.map((values, i) =>
+    b.broadcastInDim(b.constant(values, [values.length], 'f32'), shape, [i + 1]),
+  );
+  return grown.reduce((p, q) => b.mul(p, q));
+}
+
+function averagePool(b: Builder, x: Value, w: Window): Value {
+  const sum = b.reduceWindow(crop(b, x, w), 'add', options(w));
+  return b.div(sum, counts(b, sum.shape, w));
+}
+
+/** Each input cell gets the mean's share of every window that it was in. */
+function averagePoolGrad(b: Builder, dy: Value, w: Window): Value {
+  const share = b.div(dy, counts(b, dy.shape, w));
+  const padding = w.padding.map(([before], i): [number, number] => {
+    const low = w.size[i]! - 1 - before;
+    const spread = (w.outSize[i]! - 1) * w.strides[i]! + 1;
+    return [low, w.inSize[i]! + w.size[i]! - 1 - spread - low];
+  });
+  // Cut in front, where a window begins before the image by more than its own size.
+  const low = padding.map(([p]) => p);
+  const high = padding.map(([, p]) => p);
+  const zero = b.scalar(0, dy.dtype);
+  const spread = b.pad(
+    share,
+    zero,
+    around(low, 0),
+    around(high, 0),
+    around(
+      w.strides.map((s) => s - 1),
+      0,
+    ),
+  );
+  return b.reduceWindow(spread, 'add', { window: around(w.size, 1) });
+}
+
+const maxPool = (b: Builder, x: Value, w: Window): Value =>
+  b.reduceWindow(crop(b, x, w), 'maximum', options(w));
+
+const maxPoolGrad = (b: Builder, dy: Value, x: Value, w: Window): Value =>
+  uncrop(b, b.selectAndScatter(crop(b, x, w), dy, 'GE', options(w)), w);
+
+/** Every offset inside a window, in row-major order. */
+export function offsets(size: readonly number[]): number[][] {
+  return size.reduce<number[][]>(
+    (list, n) => list.flatMap((o) => Array.from({ length: n }, (_, i) => [...o, i])),
+    [[]],
+  );
+}
+
+/** x padded so that all windows lie inside it. */
+export function padForWindows(b: Builder, x: Value, w: Window, value: number): Value {
+  return b.pad(
+    x,
+    b.scalar(value, x.dtype),
+    around(
+      w.padding.map((p) => p[0]),
+      0,
+    ),
+    around(
+      w.padding.map((p) => p[1]),
+      0,
+    ),
+  );
+}
+
+/** The element at one offset of every window. */
+export function atOffset(b: Builder, padded: Value, w: Window, offset: readonly number[]): Value {
+  const starts = around(
+    offset.map((o, i) => o * w.dilations[i]!),
+    0,
+  );
+  const limits = padded.shape.map((d, i) => {
+    if (i === 0 || i === padded.shape.length - 1) return d;
+    return starts[i]! + (w.outSize[i - 1]! - 1) * w.strides[i - 1]! + 1;
+  });
+  return b.slice(padded, starts, limits, around(w.strides, 1));
+}
+
+/** [maxima, flat position of each in the image], the first of equals. */
+function maxPoolWithArgmax(b: Builder, x: Value, w: Window, withBatch: boolean): Value[] {
+  const [, height, width, channels] = x.shape as [number, number, number, number];
+  const axis = (i: number) => b.iota(x.shape, i, 'i32');
+  const scaled = (v: Value, by: number) => b.mul(v, like(b, v, by));
+  const rows = b.add(scaled(axis(1), width * channels), scaled(axis(2), channels));
+  const inImage = b.add(rows, axis(3));
+  const position = withBatch ? b.add(inImage, scaled(axis(0), height * width * channels)) : inImage;
+  const values = padForWindows(b, x, w, Number.NEGATIVE_INFINITY);
+  const places = padForWindows(b, position, w, 0);
+  let best: [Value, Value] | undefined;
+  for (const offset of offsets(w.size)) {
+    const [value, place] = [atOffset(b, values, w, offset), atOffset(b, places, w, offset)];
+    if (!best) best = [value, place];
+    else {
+      // NaN never wins, as in tfjs.
+      const better = b.or(b.compare('GT', value, best[0]), b.compare('NE', best[0], best[0]));
+      best = [b.select(better, value, best[0]), b.select(better, place, best[1])];
+    }
+  }
+  return best!;
+}
+
+interface DilationAttrs {
+  strides: number | [number, number];
+  pad: 'valid' | 'same' | number;
+  dilations: number | [number, number];
+}
+
+/** Morphological dilation's window, and for each of its places the index of the offset that wins. */
+function dilation(b: Builder, x: Value, filter: Value, a: DilationAttrs) {
+  const i = backend_util.computeDilation2DInfo(
+    x.shape as [number, number, number, number],
+    filter.shape as [number, number, number],
+    a.strides,
+    a.pad as 'same',
+    'NHWC',
+    a.dilations,
+  );
+  const size = [i.filterHeight, i.filterWidth];
+  const strides = [i.strideHeight, i.strideWidth];
+  const dilations = [i.dilationHeight, i.dilationWidth];
+  const outSize = [i.outHeight, i.outWidth];
+  const inSize = [i.inHeight, i.inWidth];
+  const padding = [i.padInfo.top, i.padInfo.left].map((low, k): [number, number] => [
+    low,
+    (outSize[k]! - 1) * strides[k]! + (size[k]! - 1) * dilations[k]! + 1 - low - inSize[k]!,
+  ]);
+  const w: Window = { inSize, outSize, size, strides, dilations, padding };
+  const padded = padForWindows(b, x, w, Number.NEGATIVE_INFINITY);
+  const all = offsets(size);
+  let best: Value | undefined;
+  let winner: Value | undefined;
+  all.forEach((offset, index) => {
+    const cell = atOffset(b, padded, w, offset);
+    const weight = b.reshape(
+      b.slice(filter, [...offset, 0], [...offset.map((o) => o + 1), filter.shape[2]!]),
+      [filter.shape[2]!],
+    );
+    const value = b.add(cell, b.broadcastTo(weight, cell.shape));
+    if (!best || !winner) {
+      best = value;
+      winner = b.full(cell.shape, 0, 'i32');
+      return;
+    }
+    const better = b.compare('GT', value, best);
+    best = b.select(better, value, best);
+    winner = b.select(better, b.full(cell.shape, index, 'i32'), winner);
+  });
+  const share = (dy: Value, index: number) =>
+    b.select(b.compare('EQ', winner!, like(b, winner!, index)), dy, like(b, dy, 0));
+  return { w, best: best!, all, share };
+}
+
+function dilationInputGrad(b: Builder, x: Value, filter: Value, dy: Value, a: DilationAttrs): Value {
+  const { w, all, share } = dilation(b, x, filter, a);
+  const total = w.inSize.map((d, i) => d + w.padding[i]![0] + w.padding[i]![1]);
+  const zero = b.scalar(0, dy.dtype);
+  const sum = all
+    .map((offset, index) => {
+      const low = offset.map((o, i) => o * w.dilations[i]!);
+      const high = total.map((d, i) => d - low[i]! - ((w.outSize[i]! - 1) * w.strides[i]! + 1));
+      return b.pad(
+        share(dy, index),
+        zero,
+        around(low, 0),
+        around(high, 0),
+        around(
+          w.strides.map((s) => s - 1),
+          0,
+        ),
+      );
+    })
+    .reduce((p, q) => b.add(p, q));
+  return b.pad(
+    sum,
+    zero,
+    around(
+      w.padding.map((p) => -p[0]),
+      0,
+    ),
+    around(
+      w.padding.map((p) => -p[1]),
+      0,
+    ),
+  );
+}
+
+function dilationFilterGrad(b: Builder, x: Value, filter: Value, dy: Value, a: DilationAttrs): Value {
+  const { all, share } = dilation(b, x, filter, a);
+  const rows = all.map((_, index) =>
+    b.reshape(b.reduce(share(dy, index), 'add', [0, 1, 2]), [1, filter.shape[2]!]),
+  );
+  return b.reshape(b.concatenate(rows, 0), filter.shape);
+}
+
+/** tfjs passes x through a window of one cell whenever the size stays, whatever the stride and padding. */
+const isIdentity = (w: Window): boolean => w.size.every((n, i) => n === 1 && w.inSize[i] === w.outSize[i]);
+
+const forward = (name: string, fn: (b: Builder, x: Value, w: Window) => Value): Lowering =>
+  kernel(name, (b, inputs, attrs) => {
+    const x = need(inputs, 'x');
+    const w = windowOf(x.shape, attrsOf(attrs));
+    if (isIdentity(w)) return x;
+    return inFloat32(b, x.dtype === 'i1' ? b.convert(x, 'i32') : x, (y) => fn(b, y, w));
+  });
+
+const backward = (name: string, fn: (b: Builder, dy: Value, x: Value, w: Window) => Value): Lowering =>
+  kernel(name, (b, inputs, attrs) => {
+    const x = need(inputs, 'input');
+    return inFloat32(b, need(inputs, 'dy'), (dy) =>
+      fn(b, dy, b.convert(x, dy.dtype), windowOf(x.shape, attrsOf(attrs))),
+    );
+  });
+
+/** Pooling, its gradients, and grey-scale dilation. */
+export const poolKernels: Lowering[] = [
+  ...['AvgPool', 'AvgPool3D'].map((name) =>
+    forward(name, (b, x, w) => averagePool(b, b.convert(x, 'f32'), w)),
+  ),
+  ...['MaxPool', 'MaxPool3D'].map((name) => forward(name, maxPool)),
+  ...['AvgPoolGrad', 'AvgPool3DGrad'].map((name) =>
+    backward(name, (b, dy, _, w) => averagePoolGrad(b, dy, w)),
+  ),
+  ...['MaxPoolGrad', 'MaxPool3DGrad'].map((name) => backward(name, maxPoolGrad)),
+  kernel('MaxPoolWithArgmax', (b, inputs, attrs) => {
+    const x = need(inputs, 'x');
+    const a = attrsOf<PoolAttrs>(attrs);
+    return maxPoolWithArgmax(b, x, windowOf(x.shape, a), a.includeBatchInIndex ?? false);
+  }),
+  kernel(
+    'Dilation2D',
+    (b, inputs, attrs) => dilation(b, need(inputs, 'x'), need(inputs, 'filter'), attrsOf(attrs)).best,
+  ),
+  kernel('Dilation2DBackpropInput', (b, inputs, attrs) =>
+    dilationInputGrad(b, need(inputs, 'x'), need(inputs, 'filter'), need(inputs, 'dy'), attrsOf(attrs)),
+  ),
+  kernel('Dilation2DBackpropFilter', (b, inputs, attrs) =>
+    dilationFilterGrad(b, need(inputs, 'x'), need(inputs, 'filter'), need(inputs, 'dy'), attrsOf(attrs)),
+  ),
+];
