@@ -1,0 +1,85 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+
+const packages = fileURLToPath(new URL('../packages', import.meta.url));
+
+/** What each package may depend on, directly or not: everything on layers below it. */
+const BELOW: Record<string, string[]> = {
+  pjrt: [],
+  'checkpoint-io': [],
+  'sde-sampler': [],
+  datasets: [],
+  'tfjs-backend-xla': ['pjrt'],
+  nn: ['tfjs-backend-xla'],
+  'showo2-model': ['tfjs-backend-xla', 'nn', 'checkpoint-io', 'sde-sampler'],
+  rewards: ['tfjs-backend-xla', 'nn', 'checkpoint-io', 'datasets'],
+  'grpo-trainer': [
+    'tfjs-backend-xla',
+    'nn',
+    'checkpoint-io',
+    'sde-sampler',
+    'datasets',
+    'showo2-model',
+    'rewards',
+  ],
+};
+
+interface Manifest {
+  name: string;
+  license: string;
+  type: string;
+  files: string[];
+  dependencies?: Record<string, string>;
+  peerDependencies?: Record<string, string>;
+}
+
+/** The specifiers of static imports and re-exports that are no relative paths. */
+const IMPORT = /^(?:(?:im|ex)port .*|\}) from '([^'.][^']*)';$|^import '([^'.][^']*)';$/gm;
+
+const manifest = (name: string) =>
+  JSON.parse(readFileSync(join(packages, name, 'package.json'), 'utf8')) as Manifest;
+
+it('knows every package', () => {
+  expect(readdirSync(packages).sort()).toEqual(Object.keys(BELOW).sort());
+});
+
+describe.each(Object.keys(BELOW))('%s', (name) => {
+  const { dependencies = {}, peerDependencies = {}, ...rest } = manifest(name);
+
+  it('depends on lower layers only', () => {
+    const ours = Object.keys({ ...dependencies, ...peerDependencies })
+      .filter((dependency) => dependency.startsWith('@flow-grpo/'))
+      .map((dependency) => dependency.replace('@flow-grpo/', ''));
+    expect(BELOW[name]).toEqual(expect.arrayContaining(ours));
+  });
+
+  it('imports only what it declares', () => {
+    const declared = new Set([...Object.keys({ ...dependencies, ...peerDependencies }), rest.name]);
+    const undeclared = new Set<string>();
+    for (const file of sources(join(packages, name, 'src'))) {
+      for (const [, from, bare] of readFileSync(file, 'utf8').matchAll(IMPORT)) {
+        const specifier = (from ?? bare)!;
+        const wanted = specifier
+          .split('/')
+          .slice(0, specifier.startsWith('@') ? 2 : 1)
+          .join('/');
+        if (!wanted.startsWith('node:') && !declared.has(wanted)) undeclared.add(`${wanted} in ${file}`);
+      }
+    }
+    expect([...undeclared]).toEqual([]);
+  });
+
+  it('can be published', () => {
+    expect(rest).toMatchObject({ name: `@flow-grpo/${name}`, license: 'MIT', type: 'module' });
+    expect(rest.files).toContain('dist');
+    expect(existsSync(join(packages, name, 'README.md'))).toBe(true);
+  });
+});
+
+function sources(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts') && !file.includes('testing/'))
+    .map((file) => join(folder, file));
+}
