@@ -1,2 +1,7 @@
 /** Rewards from models on the tensor backend, with the preprocessing of their reference implementations. */
-export { pillowResize, type RgbImage, rgbImages } from './preprocess/index';
+export type { ClipModelOptions } from './load/clip-model';
+export type { ModelDtype, SourceOptions } from './load/source';
+export { pillowResize } from './preprocess';
+export { type AestheticOptions, aesthetic } from './scorers/aesthetic';
+export type { BatchOptions, ModelScorer } from './scorers/batches';
+export { type ClipScoreOptions, clipScore, pickScore } from './scorers/clip-score';

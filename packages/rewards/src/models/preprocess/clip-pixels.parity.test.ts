@@ -9,10 +9,10 @@ import {
   readTensors,
 } from '@flow-grpo/test-support';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { type RgbImage, rgbImages } from '../../images';
 import { normalizeBytes, resizeAndCrop } from './clip-pixels';
 import { shorterEdgeSize } from './crop';
 import { pillowResize } from './pillow-resize';
-import { type RgbImage, rgbImages } from './rgb';
 
 interface Row {
   image: string;

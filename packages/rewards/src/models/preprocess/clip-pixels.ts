@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type { RgbImage } from '../../images';
 import { type CropRounding, centerCrop, shorterEdgeSize } from './crop';
 import { pillowResize } from './pillow-resize';
-import type { RgbImage } from './rgb';
 
 /** What a vision tower expects of its pictures. */
 export interface PixelOptions {

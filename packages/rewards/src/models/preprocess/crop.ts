@@ -1,4 +1,4 @@
-import type { RgbImage } from './rgb';
+import type { RgbImage } from '../../images';
 
 /** The size at which the shorter edge is `edge` and the longer keeps the aspect, truncated. */
 export function shorterEdgeSize(width: number, height: number, edge: number): [number, number] {

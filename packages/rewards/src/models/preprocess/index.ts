@@ -9,4 +9,3 @@ export {
 } from './clip-pixels';
 export { type CropRounding, centerCrop, shorterEdgeSize } from './crop';
 export { pillowResize } from './pillow-resize';
-export { type RgbImage, rgbImages } from './rgb';

@@ -1,5 +1,5 @@
+import type { RgbImage } from '../../images';
 import { bicubicTaps } from './bicubic-filter';
-import type { RgbImage } from './rgb';
 
 /** Fraction bits of Pillow's 8-bit coefficients: 32 less 8 for the sample and 2 of headroom. */
 const FRACTION_BITS = 22;

@@ -1,0 +1,104 @@
+import { readFile, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { HubError, type HubOptions, loadParams, snapshotDownload } from '@flow-grpo/checkpoint-io';
+import type { Params } from '@flow-grpo/nn';
+import { cast } from '@flow-grpo/tfjs-backend-xla';
+import * as tf from '@tensorflow/tfjs-core';
+
+export interface SourceOptions {
+  /** Settings of the Hugging Face hub, for models given by id. */
+  hub?: HubOptions & { revision?: string };
+  /** Aborts the loading. */
+  signal?: AbortSignal;
+}
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
+/** Configurations and tokenizers: small, and all there is of some repositories that is wanted. */
+const SMALL_FILES = /^(config|preprocessor_config|tokenizer|tokenizer_config|special_tokens_map)\.json$/;
+
+/** The file names transformers gives weights, in the order of preference. */
+const WEIGHT_FILES = [
+  /^model(-\d+-of-\d+)?\.safetensors(\.index\.json)?$/,
+  /^pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?$/,
+];
+
+/** The folder with the JSON files of a model: a path as it is (a file stands for its folder), or a hub id. */
+export async function jsonFolder(pathOrId: string, options: SourceOptions = {}): Promise<string> {
+  const found = await stat(pathOrId).catch(() => undefined);
+  if (found) return found.isDirectory() ? pathOrId : dirname(pathOrId);
+  const { hub, signal } = options;
+  return snapshotDownload(pathOrId, {
+    ...hub,
+    filter: (file) => SMALL_FILES.test(file),
+    ...(signal && { signal }),
+  });
+}
+
+/**
+ * Where the weights of a model are: a path as it is, or a hub id whose safetensors (else PyTorch) files are
+ * downloaded. `file` names one file of the repository for those that do not follow transformers' layout.
+ */
+export async function weightsPath(
+  pathOrId: string,
+  options: SourceOptions & { file?: string } = {},
+): Promise<string> {
+  const { hub, signal, file } = options;
+  if (await exists(pathOrId)) {
+    const inside = file && join(pathOrId, file);
+    return inside && (await exists(inside)) ? inside : pathOrId;
+  }
+  const download = (filter: (name: string) => boolean) =>
+    snapshotDownload(pathOrId, { ...hub, filter, ...(signal && { signal }) });
+  if (file) return join(await download((name) => name === file), file);
+  const [safe, torch] = WEIGHT_FILES as [RegExp, RegExp];
+  return download((name) => safe.test(name)).catch((error: unknown) => {
+    // A repository without safetensors says so without an HTTP status.
+    if (error instanceof HubError && error.status === undefined) return download((name) => torch.test(name));
+    throw error;
+  });
+}
+
+/** A JSON file of `folder`, undefined where there is none. Throws on broken JSON, naming the file. */
+export async function optionalJson(folder: string, name: string): Promise<unknown> {
+  const path = join(folder, name);
+  if (!(await exists(path))) return undefined;
+  try {
+    return JSON.parse(await readFile(path, 'utf8'));
+  } catch (error) {
+    throw new Error(`${path} is not JSON: ${(error as Error).message}`);
+  }
+}
+
+/** How weights are held; bfloat16 halves their memory on XLA and is float32 on other backends. */
+export type ModelDtype = 'float32' | 'bfloat16';
+
+/** Loads the chosen weights onto the current backend, held as `dtype`. Integer buffers are left out. */
+export async function loadWeights(
+  path: string,
+  options: { filter: (name: string) => boolean; dtype?: ModelDtype; signal?: AbortSignal },
+): Promise<Params> {
+  const { filter, dtype = 'float32', signal } = options;
+  const params = await loadParams(path, {
+    filter: (name) => !name.endsWith('position_ids') && filter(name),
+    ...(signal && { signal }),
+  });
+  if (Object.keys(params).length === 0)
+    throw new Error(`${path} holds none of the weights this model needs.`);
+  return dtype === 'float32' ? params : narrowed(params, dtype);
+}
+
+/** The same weights held as `dtype`; the given tensors are disposed. Scalars keep their precision. */
+export function narrowed(params: Params, dtype: ModelDtype): Params {
+  const entries = Object.entries(params).map(([name, tensor]) => {
+    if (tensor.size === 1 || tensor.dtype !== 'float32') return [name, tensor] as const;
+    const narrow = cast(tensor, dtype);
+    tf.dispose(tensor);
+    return [name, narrow] as const;
+  });
+  return Object.fromEntries(entries);
+}
