@@ -30,7 +30,7 @@ export function stringsOnHost(kernel: HostKernel): void {
       const { dtype, value } = (attrs ?? {}) as { dtype?: unknown; value?: unknown };
       const strings = dtype === 'string' || typeof value === 'string' || Object.values(inputs).some(isString);
       if (!strings) return device.kernelFunc(call);
-      return run(kernel, inputs, (attrs ?? {}) as Attrs, backend as XlaBackend);
+      return runHostKernel(kernel, inputs, (attrs ?? {}) as Attrs, backend as XlaBackend);
     },
   });
 }

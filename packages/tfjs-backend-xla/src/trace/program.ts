@@ -41,6 +41,8 @@ export function traceFunction(
   const trace = new Trace(name);
   const data = tensors.map((tensor) => backend.find(tensor.dataId));
   const parameters = data.map((each, i) => {
+    if (each.dtype === 'string')
+      throw new Error(`${name}: string tensors cannot be arguments of a jitted function`);
     if (each.sharding) trace.useMesh(each.sharding.mesh);
     const value = trace.argument(tensors[i]!.shape, each.element);
     return value;
