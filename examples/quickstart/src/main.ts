@@ -12,7 +12,7 @@ import { shapeEval } from '@flow-grpo/rewards';
 import { decodeImage, latentShape } from '@flow-grpo/showo2-model';
 import * as tf from '@tensorflow/tfjs-core';
 import { startBackend } from './backend';
-import { accuracies, heldOutPrompts, trainingPrompts } from './evaluation';
+import { accuracies, habits, heldOutPrompts, trainingPrompts, witness } from './evaluation';
 import { readOptions } from './options';
 import { progressLine } from './progress';
 import { writeReport } from './report';
@@ -71,10 +71,15 @@ async function run() {
     },
     ema: { enabled: false },
   });
-  const prompts = heldOutPrompts(options.evalPrompts);
-  const evaluate = evaluator(policy, scorer, prompts, config);
-  const evaluateNow = (weights: Record<string, tf.Tensor>, epoch: number) =>
-    evaluate(weights, epoch, ({ done, total }) => line.show(`Evaluation: ${done} of ${total} batches`));
+  const prompts = heldOutPrompts(options.evalPrompts, model.kinds);
+  const watched = witness(scorer);
+  const evaluate = evaluator(policy, watched, prompts, config);
+  const evaluateNow = async (weights: Record<string, tf.Tensor>, epoch: number) => {
+    const evaluation = await evaluate(weights, epoch, ({ done, total }) =>
+      line.show(`Evaluation: ${done} of ${total} batches`),
+    );
+    return { ...evaluation, habits: habits(watched.take(), prompts) };
+  };
 
   const start = Object.fromEntries(policy.trainable.map((name) => [name, policy.params[name]!]));
   const before = await evaluateNow(start, 0);
@@ -92,7 +97,7 @@ async function run() {
   let started = 0;
   const result = await train({
     policy,
-    prompts: trainingPrompts(options.seed, 4096),
+    prompts: trainingPrompts(options.seed, 4096, model.kinds),
     scorer,
     config,
     outputDir: out,

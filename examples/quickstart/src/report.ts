@@ -11,15 +11,15 @@ import {
   movingAverage,
 } from '@flow-grpo/grpo-trainer';
 import sharp from 'sharp';
-import { accuracies, type Example } from './evaluation';
+import { accuracies, type Example, type Habits } from './evaluation';
 import type { QuickstartOptions } from './options';
 
 export interface Outcome {
   options: QuickstartOptions;
   config: GrpoConfig;
   prompts: readonly Example[];
-  before: Evaluation;
-  after: Evaluation;
+  before: Evaluation & { habits: Habits };
+  after: Evaluation & { habits: Habits };
   history: readonly EpochMetrics[];
 }
 
@@ -51,6 +51,18 @@ export async function writeReport(folder: string, outcome: Outcome): Promise<str
       title: 'Strict accuracy on held-out prompts, noise level 0',
       header: ['kind', 'prompts', 'before', 'after'],
       rows,
+    },
+    {
+      title: 'Habits: variety within a prompt, and colours where it names none',
+      header: ['', 'before', 'after'],
+      rows: [
+        ['diversity', before.habits.diversity.toFixed(3), after.habits.diversity.toFixed(3)],
+        ...Object.entries(before.habits.colors).map(([color, share]) => [
+          color,
+          percent(share),
+          percent(after.habits.colors[color]!),
+        ]),
+      ],
     },
     ...(curve ? [{ title: 'Reward of the training images', svg: curve }] : []),
     {

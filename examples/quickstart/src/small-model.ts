@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadParams } from '@flow-grpo/checkpoint-io';
-import { shapeScenes } from '@flow-grpo/datasets';
+import { GENEVAL_TAGS, type GenevalTag, shapeScenes } from '@flow-grpo/datasets';
 import {
   parseShowo2Config,
   parseVaeConfig,
@@ -106,6 +106,8 @@ export interface SmallModel {
   config: Showo2Config;
   vae: { params: Record<string, Tensor>; config: WanVaeConfig };
   tokenizer: TextTokenizer;
+  /** The kinds of scenes it was pre-trained on. */
+  kinds: GenevalTag[];
 }
 
 /** Loads what `pretrain` wrote. Throws, naming the file, when a part is missing or damaged. */
@@ -124,10 +126,12 @@ export async function loadSmallModel(folder = ASSETS): Promise<SmallModel> {
   const config = parseShowo2Config(await json(FILES.modelConfig), join(folder, FILES.modelConfig));
   const vaeConfig = parseVaeConfig(await json(FILES.vaeConfig), join(folder, FILES.vaeConfig));
   const words = parseWordVocabulary(await json(FILES.vocabulary), join(folder, FILES.vocabulary));
+  const record = (await json(FILES.record)) as { kinds: string[] };
   return {
     params: await loadParams(join(folder, FILES.model)),
     config,
     vae: { params: await loadParams(join(folder, FILES.vae)), config: vaeConfig },
     tokenizer: wordTokenizer(words),
+    kinds: GENEVAL_TAGS.filter((tag) => record.kinds.includes(tag)),
   };
 }
