@@ -1,7 +1,9 @@
 /** Rewards from models on the tensor backend, with the preprocessing of their reference implementations. */
+export type { OpenClipConfig } from './clip/open-clip';
 export type { ClipModelOptions } from './load/clip-model';
 export type { ModelDtype, SourceOptions } from './load/source';
-export { pillowResize } from './preprocess';
+export { pillowResize, type TensorResize } from './preprocess';
 export { type AestheticOptions, aesthetic } from './scorers/aesthetic';
 export type { BatchOptions, ModelScorer } from './scorers/batches';
 export { type ClipScoreOptions, clipScore, pickScore } from './scorers/clip-score';
+export { type HpsOptions, hpsv2 } from './scorers/hpsv2';

@@ -9,3 +9,4 @@ export {
 } from './clip-pixels';
 export { type CropRounding, centerCrop, shorterEdgeSize } from './crop';
 export { pillowResize } from './pillow-resize';
+export { type TensorResize, tensorPixels } from './tensor-pixels';

@@ -1,0 +1,75 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {
+  fromOpenClip,
+  isOpenClipName,
+  type OpenClipConfig,
+  openClipConfig,
+  VIT_H_14,
+} from '../clip/open-clip';
+import { pairedCosine } from '../clip/similarity';
+import { clipModel } from '../load/clip-model';
+import { loadWeights, type ModelDtype, narrowed, type SourceOptions, weightsPath } from '../load/source';
+import { loadTokenizer } from '../load/tokenizer';
+import { CLIP_MEAN, CLIP_STD, clipPixels, type TensorResize, tensorPixels } from '../preprocess';
+import { type BatchOptions, batchedScorer, type ModelScorer } from './batches';
+
+export interface HpsOptions extends SourceOptions, BatchOptions {
+  /** Checkpoint file, or a hub id that holds `file`; `xswu/HPSv2` by default. */
+  model?: string;
+  /** File of the repository; `HPS_v2.1_compressed.pt` by default. */
+  file?: string;
+  /** Folder or hub id with CLIP's tokenizer.json; `openai/clip-vit-large-patch14` by default. */
+  processor?: string;
+  /** open_clip's description of the model; ViT-H-14 by default. */
+  config?: OpenClipConfig;
+  /** float32 by default; the reference runs under half-precision autocast. */
+  dtype?: ModelDtype;
+  /**
+   * How pictures are resized: `antialias` (default; hpsv2 with a recent torchvision), `plain` (with an old
+   * one) or `pillow` (open_clip's own preprocessing).
+   */
+  resize?: TensorResize | 'pillow';
+}
+
+/**
+ * HPSv2 (Wu et al. 2023): the cosine of image and prompt in a CLIP ViT-H-14 trained on preferences. Weights
+ * come under open_clip's names. Prompts are tokenised as transformers does: HTML entities and broken
+ * encodings in them are not repaired as open_clip would.
+ *
+ * @throws when files are missing or the checkpoint is not open_clip's.
+ */
+export async function hpsv2(options: HpsOptions = {}): Promise<ModelScorer> {
+  const {
+    model = 'xswu/HPSv2',
+    file = 'HPS_v2.1_compressed.pt',
+    processor = 'openai/clip-vit-large-patch14',
+  } = options;
+  const { config: described = VIT_H_14, dtype = 'float32', resize = 'antialias', signal } = options;
+  const config = openClipConfig(described);
+  const path = await weightsPath(model, { ...options, file });
+  const stored = await loadWeights(path, { filter: isOpenClipName, ...(signal && { signal }) });
+  const renamed = fromOpenClip(stored);
+  tf.dispose(stored);
+  const params = dtype === 'float32' ? renamed : narrowed(renamed, dtype);
+  try {
+    const length = params['text_model.embeddings.position_embedding.weight']?.shape[0] ?? 0;
+    const tokenize = await loadTokenizer(processor, { length, pad: 0 }, options);
+    const size = config.vision.imageSize;
+    const pixels = { edge: size, crop: size, mean: CLIP_MEAN, std: CLIP_STD, rounding: 'even' as const };
+    const clip = clipModel(
+      params,
+      config,
+      (images) => (resize === 'pillow' ? clipPixels(images, pixels) : tensorPixels(images, pixels, resize)),
+      tokenize,
+    );
+    return batchedScorer(
+      'hpsv2',
+      (images, prompts) => ({ score: pairedCosine(clip.imageFeatures(images), clip.textFeatures(prompts)) }),
+      clip.dispose,
+      options,
+    );
+  } catch (error) {
+    tf.dispose(params);
+    throw error;
+  }
+}
