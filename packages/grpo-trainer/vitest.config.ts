@@ -1,3 +1,4 @@
 import { project } from '../../vitest.base.ts';
 
-export default project('grpo-trainer');
+// Some tests start processes or compile for several devices, which takes minutes on a busy machine.
+export default project('grpo-trainer', { testTimeout: 240_000 });
