@@ -1,0 +1,68 @@
+import type { Params } from '@flow-grpo/nn';
+import { jit } from '@flow-grpo/tfjs-backend-xla';
+import * as tf from '@tensorflow/tfjs-core';
+import { type BlipConfig, IMAGE_REWARD } from '../blip/config';
+import { blipReward } from '../blip/reward';
+import { loadWeights, type ModelDtype, type SourceOptions, weightsPath } from '../load/source';
+import { loadTokenizer } from '../load/tokenizer';
+import { CLIP_MEAN, CLIP_STD, clipPixels } from '../preprocess';
+import { type BatchOptions, batchedScorer, type ModelScorer } from './batches';
+
+export interface ImageRewardOptions extends SourceOptions, BatchOptions {
+  /** Checkpoint file, or a hub id that holds `file`; `THUDM/ImageReward` by default. */
+  model?: string;
+  /** File of the repository; `ImageReward.pt` by default. */
+  file?: string;
+  /** Folder or hub id with BERT's tokenizer.json; `bert-base-uncased` by default. */
+  processor?: string;
+  /** Heads, sizes and statistics; ImageReward-v1.0 by default. */
+  config?: BlipConfig;
+  /** float32 by default. */
+  dtype?: ModelDtype;
+}
+
+/** Prompts are cut and padded to this many tokens. */
+const LENGTH = 35;
+/** BERT's [PAD]. */
+const PAD = 0;
+
+/** The parts of the checkpoint that play a part in the reward. */
+const USED = /^(blip\.visual_encoder|blip\.text_encoder|mlp)\./;
+
+/**
+ * ImageReward (Xu et al. 2023): BLIP with a head trained on preferences; about -2 to 2, higher is better.
+ *
+ * @throws when files are missing or the checkpoint is not ImageReward's.
+ */
+export async function imageReward(options: ImageRewardOptions = {}): Promise<ModelScorer> {
+  const { model = 'THUDM/ImageReward', file = 'ImageReward.pt', processor = 'bert-base-uncased' } = options;
+  const { config = IMAGE_REWARD, dtype, signal } = options;
+  const tokenize = await loadTokenizer(processor, { length: LENGTH, pad: PAD }, options);
+  const params = await loadWeights(await weightsPath(model, { ...options, file }), {
+    filter: (name) => USED.test(name),
+    ...(dtype && { dtype }),
+    ...(signal && { signal }),
+  });
+  const reward = jit(
+    (weights: Params, pixels: tf.Tensor, ids: tf.Tensor2D, mask: tf.Tensor2D) =>
+      blipReward(weights, config, pixels, { ids, mask }),
+    { name: 'image_reward' },
+  );
+  const size = config.vision.imageSize;
+  const pixelOptions = { edge: size, crop: size, mean: CLIP_MEAN, std: CLIP_STD, rounding: 'even' as const };
+  return batchedScorer(
+    'imageReward',
+    (images, prompts) => {
+      const rows = tokenize(prompts);
+      const shape: [number, number] = [rows.length, LENGTH];
+      const ids = tf.tensor2d(rows.flat(), shape, 'int32');
+      const mask = tf.tensor2d(
+        rows.flat().map((id) => (id === PAD ? 0 : 1)),
+        shape,
+      );
+      return { score: reward(params, clipPixels(images, pixelOptions), ids, mask) };
+    },
+    () => tf.dispose(params),
+    options,
+  );
+}
