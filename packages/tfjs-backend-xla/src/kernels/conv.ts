@@ -129,9 +129,19 @@ function forward(b: Builder, x: Value, filter: Value, g: Geometry, featureGroups
  * dy spread, in ops of their own behind a barrier: XLA's fast CPU convolution takes neither a reversed window nor
  * other kernel layouts, and its simplifier would fold them back in.
  */
-function backInput(b: Builder, dy: Value, filter: Value, g: Geometry): Value {
+function backInput(b: Builder, whole: Value, filter: Value, g: Geometry): Value {
   const n = g.window.length;
   const layout = dataLayout(n, g.channelsFirst);
+  // tfjs lets dy be larger than the output of the forward pass, and ignores the rest.
+  const limits = [...whole.shape];
+  layout.space.forEach((axis, i) => {
+    limits[axis] = Math.min(limits[axis]!, g.outSize[i]!);
+  });
+  const dy = b.slice(
+    whole,
+    whole.shape.map(() => 0),
+    limits,
+  );
   const axes = range(n, 0);
   const turned = b.transpose(b.reverse(filter, axes), [...axes, n + 1, n]);
   const padding = g.padding.map(([before], i): [number, number] => {

@@ -16,9 +16,11 @@ export const creationKernels: Lowering[] = [
   }),
   kernel('Range', (b, _, attrs) => {
     const a = attrsOf<{ start: number; stop: number; step: number; dtype: string }>(attrs);
-    const count = Math.max(Math.ceil((a.stop - a.start) / a.step), 0);
+    // Counting down is tfjs' default when stop lies below start.
+    const step = a.stop < a.start && a.step === 1 ? -1 : a.step;
+    const count = Math.max(Math.ceil((a.stop - a.start) / step), 0);
     const dtype = a.dtype === 'int32' ? 'i32' : 'f32';
-    return count === 0 || a.start === a.stop ? b.full([0], 0, dtype) : ramp(b, count, a.start, a.step, dtype);
+    return count === 0 || a.start === a.stop ? b.full([0], 0, dtype) : ramp(b, count, a.start, step, dtype);
   }),
   kernel('LinSpace', (b, _, attrs) => {
     const a = attrsOf<{ start: number; stop: number; num: number }>(attrs);

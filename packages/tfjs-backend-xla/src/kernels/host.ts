@@ -29,12 +29,15 @@ export function onHost(kernelName: string): HostKernel {
         ids.push(dataId);
         return { shape: [...shape], dtype, values };
       };
-      const infos = Object.fromEntries(
+      const named = Object.fromEntries(
         Object.entries(inputs).map(([name, input]) => [
           name,
           'dtype' in input ? write(input) : (input as readonly HostTensor[]).map(write),
         ]),
       );
+      // Kernels of a list of tensors get an array.
+      const isList = Object.keys(named).every((key, i) => key === `${i}`);
+      const infos = isList ? Object.values(named) : named;
       try {
         const result = known.kernelFunc({
           // Concat, Pack, AddN and their like are called with a list.

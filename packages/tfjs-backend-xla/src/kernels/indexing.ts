@@ -1,3 +1,4 @@
+import { backend_util } from '@tensorflow/tfjs-core';
 import { type Builder, numElements, type Value } from '../stablehlo';
 import { attrsOf, kernel, type Lowering, need } from './kernel';
 import { axesOf, castTo, elementTypeOf, inFloat32 } from './values';
@@ -129,6 +130,8 @@ function searchSorted(b: Builder, sorted: Value, values: Value, side: 'left' | '
   return b.reduce(b.convert(before, 'i32'), 'add', [2]);
 }
 
+const flat = (b: Builder, x: Value): Value => b.reshape(x, [numElements(x.shape)]);
+
 function bincount(b: Builder, x: Value, weights: Value, size: number, binary: boolean): Value {
   const weighted = numElements(weights.shape) > 0;
   const dtype = weights.dtype;
@@ -151,7 +154,13 @@ export const indexingKernels: Lowering[] = [
   kernel('GatherV2', (b, inputs, attrs) => {
     const x = need(inputs, 'x');
     const a = attrsOf<{ axis: number; batchDims: number }>(attrs);
-    return take(b, x, need(inputs, 'indices'), axesOf(a.axis, x.shape.length)[0]!, a.batchDims ?? 0);
+    const indices = need(inputs, 'indices');
+    const axis = axesOf(a.axis, x.shape.length)[0]!;
+    const batchDims = a.batchDims ?? 0;
+    const shapeOf = (v: Value) => ({ shape: [...v.shape] }) as never;
+    const { segment_util } = backend_util;
+    segment_util.collectGatherOpShapeInfo(shapeOf(x), shapeOf(indices), axis, batchDims);
+    return take(b, x, indices, axis, batchDims < 0 ? batchDims + indices.shape.length : batchDims);
   }),
   kernel('GatherNd', (b, inputs) => gatherNd(b, need(inputs, 'params'), need(inputs, 'indices'))),
   kernel('ScatterNd', (b, inputs, attrs) => {
@@ -200,7 +209,13 @@ export const indexingKernels: Lowering[] = [
     ),
   ),
   kernel('Bincount', (b, inputs, attrs) =>
-    bincount(b, need(inputs, 'x'), need(inputs, 'weights'), attrsOf<{ size: number }>(attrs).size, false),
+    bincount(
+      b,
+      flat(b, need(inputs, 'x')),
+      flat(b, need(inputs, 'weights')),
+      attrsOf<{ size: number }>(attrs).size,
+      false,
+    ),
   ),
   kernel('DenseBincount', (b, inputs, attrs) => {
     const a = attrsOf<{ size: number; binaryOutput?: boolean }>(attrs);

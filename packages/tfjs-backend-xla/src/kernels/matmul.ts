@@ -16,6 +16,10 @@ export function dot(b: Builder, x: Value, y: Value, d: DotDimensions): Value {
 }
 
 function batchMatMul(b: Builder, x: Value, y: Value, transposeA: boolean, transposeB: boolean): Value {
+  if (x.shape.length < 2 || y.shape.length < 2)
+    throw new Error(
+      `matMul needs operands of rank 2 or more, got [${x.shape.join(',')}] and [${y.shape.join(',')}]`,
+    );
   const rank = Math.max(x.shape.length, y.shape.length);
   const batch = broadcastShape(x.shape.slice(0, -2), y.shape.slice(0, -2));
   const grown = (v: Value) => b.broadcastTo(v, [...batch, ...v.shape.slice(-2)]);

@@ -1,4 +1,4 @@
-import { type Builder, extreme, numElements, type Reducer, type Value } from '../stablehlo';
+import { type Builder, extreme, isFloat, numElements, type Reducer, type Value } from '../stablehlo';
 import { attrsOf, kernel, type Lowering, need } from './kernel';
 import { axesOf, castTo, floating, inFloat32, keptShape, like, spread } from './values';
 
@@ -46,7 +46,10 @@ export function argExtreme(b: Builder, x: Value, axis: number, direction: 'GT' |
   // The neutral index is past the end, so that a real element always wins over the start value.
   const past = b.scalar(2147483647, 'i32');
   const [, found] = b.reduceMany([y, index], [worst, past], [axis], (inner, [v, i], [w, j]) => {
-    const better = inner.compare(direction, v!, w!);
+    // NaN never wins.
+    const better = isFloat(y.dtype)
+      ? inner.or(inner.compare(direction, v!, w!), inner.compare('NE', w!, w!))
+      : inner.compare(direction, v!, w!);
     const first = inner.and(inner.compare('EQ', v!, w!), inner.compare('LT', i!, j!));
     const keep = inner.or(better, first);
     return [inner.select(keep, v!, w!), inner.select(keep, i!, j!)];

@@ -1,5 +1,5 @@
-import { slice_util } from '@tensorflow/tfjs-core';
-import { type Builder, numElements, type Value } from '../stablehlo';
+import { backend_util, slice_util } from '@tensorflow/tfjs-core';
+import { type Builder, isFloat, numElements, type Value } from '../stablehlo';
 import { type Attrs, attrsOf, kernel, type Lowering, listed, need } from './kernel';
 import { axesOf, promote } from './values';
 
@@ -16,6 +16,10 @@ function resolveShape(shape: readonly number[], size: number): number[] {
 }
 
 function concat(b: Builder, xs: readonly Value[], axis: number): Value {
+  backend_util.assertParamsConsistent(
+    xs.map((x) => [...x.shape]),
+    axis,
+  );
   const dtype = xs.map((x) => x.dtype).reduce(promote);
   // tfjs lets empty parts of another rank through.
   const used = xs.length > 1 ? xs.filter((x) => numElements(x.shape) > 0) : xs;
@@ -178,7 +182,7 @@ export const shapeKernels: Lowering[] = [
   ),
   one('ExpandDims', 'input', (b, x, attrs) => {
     const { dim } = attrsOf<{ dim: number }>(attrs);
-    const at = dim < 0 ? x.shape.length + dim + 1 : dim;
+    const at = axesOf(dim, x.shape.length + 1)[0]!;
     return b.reshape(x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)]);
   }),
   one('Transpose', 'x', (b, x, attrs) => b.transpose(x, attrsOf<{ perm: number[] }>(attrs).perm)),
@@ -195,6 +199,8 @@ export const shapeKernels: Lowering[] = [
     const at = axesOf(axis, xs[0]!.shape.length + 1)[0]!;
     const rows = xs.map((x) => b.reshape(x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)]));
     const dtype = xs.map((x) => x.dtype).reduce(promote);
+    if (xs.some((x) => isFloat(x.dtype) !== isFloat(dtype) || (!isFloat(dtype) && x.dtype !== dtype)))
+      throw new Error(`stack needs tensors of one dtype, got ${xs.map((x) => x.dtype).join(', ')}`);
     return b.concatenate(
       rows.map((x) => b.convert(x, dtype)),
       at,
@@ -218,6 +224,8 @@ export const shapeKernels: Lowering[] = [
       return split(b, x, at, Array<number>(numOrSizeSplits).fill(total / numOrSizeSplits));
     const known = numOrSizeSplits.reduce((n, s) => (s === -1 ? n : n + s), 0);
     const sizes = numOrSizeSplits.map((s) => (s === -1 ? total - known : s));
+    if (sizes.reduce((n, s) => n + s, 0) !== total)
+      throw new Error(`split sizes [${sizes.join(',')}] do not add up to ${total}`);
     return split(b, x, at, sizes);
   }),
   one('Slice', 'x', (b, x, attrs) => {

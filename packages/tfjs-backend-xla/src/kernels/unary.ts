@@ -83,7 +83,7 @@ export const unaryKernels: Lowering[] = [
   rounding('Round', 'round_nearest_even'),
   direct('Cos', 'cosine'),
   direct('Sin', 'sine'),
-  real('Tan', (b, x) => b.div(b.unary('sine', x), b.unary('cosine', x))),
+  direct('Tan', 'tan'),
   direct('Exp', 'exponential'),
   direct('Expm1', 'exponential_minus_one'),
   direct('Log', 'log'),

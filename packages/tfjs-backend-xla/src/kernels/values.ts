@@ -92,8 +92,8 @@ export function spread(b: Builder, x: Value, shape: Shape, axes: readonly number
 /** Converts numbers as JavaScript's typed arrays do: to int32 by truncation, to bool by being non-zero. */
 export function castTo(b: Builder, x: Value, dtype: ElementType): Value {
   if (x.dtype === dtype) return x;
-  if (dtype === 'i1') return b.compare('NE', x, like(b, x, 0));
   if (x.dtype === 'c64') return castTo(b, b.real(x), dtype);
+  if (dtype === 'i1') return b.compare('NE', x, like(b, x, 0));
   if (dtype === 'c64') {
     const real = b.convert(x, 'f32');
     return b.complex(real, like(b, real, 0));
