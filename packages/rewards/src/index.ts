@@ -3,5 +3,6 @@ export * from './compose';
 export { jpegCompressibility, jpegIncompressibility } from './jpeg/jpeg-size';
 export * from './models';
 export * from './ocr';
+export * from './remote';
 export type { EncodedImage, ScoreOptions, Scorer, ScorerImages, Scores } from './scorer';
 export * from './shapes';
