@@ -16,6 +16,8 @@ import { clipText, clipVision, textInput } from './towers';
 interface Description {
   variant?: string;
   config: unknown;
+  /** How far two float32 runs of this very case may differ: ten times this is allowed. */
+  float32_vs_float64: Record<string, { max_abs: number }>;
 }
 
 /** The published limits; the hidden states before a norm are larger, so theirs are ten times the measured error. */
@@ -46,9 +48,10 @@ describe.each(chosen)('CLIP, $name', ({ dir, file, description }) => {
       params[name.slice('weights.'.length)] = tf.tensor(data as Float32Array, shape);
     }
     const config = clipConfig(description.config);
+    const measured = (name: string) => 10 * (description.float32_vs_float64[name]?.max_abs ?? 0);
     const expected = (name: string) => numbers(tensors[`out.${name}`]!);
     const check = (x: tf.Tensor, name: string, limit: number) =>
-      expectClose(x.dataSync(), expected(name), limit, name);
+      expectClose(x.dataSync(), expected(name), Math.max(limit, measured(name)), name);
 
     const planes = tensors['in.pixel_values']!;
     const pixels = tf.transpose(tf.tensor(numbers(planes), planes.shape), [0, 2, 3, 1]);

@@ -15,6 +15,8 @@ import { letterTokenizer, writeJson } from './tiny-models.testing';
 
 interface Description {
   config: OpenClipConfig;
+  /** How far two float32 runs of this very case may differ: ten times this is allowed. */
+  float32_vs_float64: Record<string, { max_abs: number }>;
   ids: { start: number; end: number };
   preprocess: { image: string }[];
 }
@@ -28,6 +30,7 @@ if (files.length === 0) throw new Error('No rewards-hps case.');
 
 describe.each(files)('HPSv2, $name', ({ dir, file }) => {
   const description = readJson<Description>(dir, file);
+  const measured = (name: string) => 10 * (description.float32_vs_float64[name]?.max_abs ?? 0);
   const tensors = readTensors(dir, file.replace('.json', '.safetensors'));
   const channelsLast = (name: string) => {
     const { shape } = tensors[name]!;
@@ -52,7 +55,7 @@ describe.each(files)('HPSv2, $name', ({ dir, file }) => {
     const rows = Array.from({ length: ids.shape[0]! }, (_, i) => flat.slice(i * length, (i + 1) * length));
     const texts = clipText(params, config.text, textInput(rows, config.text.eosTokenId)).features;
     const check = (x: tf.Tensor, name: string, limit: number) =>
-      expectClose(x.dataSync(), numbers(tensors[`out.${name}`]!), limit, name);
+      expectClose(x.dataSync(), numbers(tensors[`out.${name}`]!), Math.max(limit, measured(name)), name);
     check(images, 'image_features_raw', 5e-5);
     check(texts, 'text_features_raw', 3e-5);
     check(normalized(images), 'image_features', 1e-5);

@@ -15,6 +15,8 @@ import { imageReward } from './image-reward';
 import { letterTokenizer, writeJson } from './tiny-models.testing';
 
 interface Description {
+  /** How far two float32 runs of this very case may differ: ten times this is allowed. */
+  float32_vs_float64: Record<string, { max_abs: number }>;
   config: {
     vision: { image_size: number; patch_size: number; num_heads: number; norm_eps: number };
     text: { num_attention_heads: number; layer_norm_eps: number };
@@ -41,6 +43,7 @@ describe.each(files)('ImageReward, $name', ({ dir, file }) => {
     mean,
     std,
   };
+  const measured = (name: string) => 10 * (description.float32_vs_float64[name]?.max_abs ?? 0);
   const tensors = readTensors(dir, file.replace('.json', '.safetensors'));
   const tensor = (name: string, dtype: 'float32' | 'int32' = 'float32') =>
     tf.tensor(numbers(tensors[name]!), tensors[name]!.shape, dtype);
@@ -51,7 +54,7 @@ describe.each(files)('ImageReward, $name', ({ dir, file }) => {
         .map((name) => [name.slice(8), tensor(name, name.endsWith('position_ids') ? 'int32' : 'float32')]),
     );
   const check = (x: tf.Tensor, name: string, limit: number) =>
-    expectClose(x.dataSync(), numbers(tensors[`out.${name}`]!), limit, name);
+    expectClose(x.dataSync(), numbers(tensors[`out.${name}`]!), Math.max(limit, measured(name)), name);
 
   it('gives the tokens, hidden states and rewards of the package', () => {
     const params = stored();
