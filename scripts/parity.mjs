@@ -16,6 +16,8 @@ for (const name of packages) {
 }
 console.log(`Fixtures: ${fixtures}`);
 const projects = packages.flatMap((name) => ['--project', name]);
-const { passed, failed, skipped } = vitest(['.parity.test.ts', ...projects], { FLOW_GRPO_FIXTURES: fixtures });
+const { passed, failed, skipped } = vitest(['.parity.test.ts', ...projects], {
+  FLOW_GRPO_FIXTURES: fixtures,
+});
 console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
 process.exitCode = failed || passed === 0 ? 1 : 0;

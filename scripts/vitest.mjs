@@ -13,15 +13,28 @@ export function vitest(args, env = {}) {
   const report = join(folder, 'report.json');
   const { status } = spawnSync(
     process.execPath,
-    ['node_modules/vitest/vitest.mjs', 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...args],
+    [
+      'node_modules/vitest/vitest.mjs',
+      'run',
+      '--reporter=default',
+      '--reporter=json',
+      `--outputFile.json=${report}`,
+      ...args,
+    ],
     { cwd: root, stdio: 'inherit', env: { ...process.env, ...env } },
   );
   try {
-    const { numPassedTests: passed, numFailedTests, numPendingTests, numTodoTests, testResults } = JSON.parse(
-      readFileSync(report, 'utf8'),
-    );
+    const {
+      numPassedTests: passed,
+      numFailedTests,
+      numPendingTests,
+      numTodoTests,
+      testResults,
+    } = JSON.parse(readFileSync(report, 'utf8'));
     // A file that fails to load has no tests of its own to count.
-    const broken = testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0).length;
+    const broken = testResults.filter(
+      (file) => file.status === 'failed' && file.assertionResults.length === 0,
+    ).length;
     const failed = numFailedTests + broken || (status === 0 ? 0 : 1);
     return { passed, failed, skipped: numPendingTests + numTodoTests };
   } catch {

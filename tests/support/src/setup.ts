@@ -2,9 +2,10 @@
  * Before every test file: gradients, which tfjs-core leaves to its users to register, and a backend that
  * works everywhere. A suite that wants another one calls `tf.setBackend`.
  */
+// tfjs-core first: the bundle below carries a copy of its engine, and the first one loaded serves both.
+import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-core/dist/register_all_gradients';
 import '@tensorflow/tfjs-backend-cpu';
-import * as tf from '@tensorflow/tfjs-core';
 
 tf.env().set('IS_TEST', true); // no banner
 await tf.setBackend('cpu');
