@@ -1,6 +1,7 @@
 /** Scorers: images with their prompts in, one number an image out, with the parts of it by name. */
 export * from './compose';
 export { jpegCompressibility, jpegIncompressibility } from './jpeg/jpeg-size';
+export * from './judge';
 export * from './models';
 export * from './ocr';
 export * from './remote';

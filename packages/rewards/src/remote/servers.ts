@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import pLimit from 'p-limit';
 import { checkBatch, encodeJpeg, type RgbImage, rgbImages } from '../images';
 import type { ScoreOptions, Scorer, ScorerImages } from '../scorer';
@@ -112,6 +113,7 @@ function remote(
       }));
       const failed = new AbortController();
       const either = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
+      setMaxListeners(0, either); // every request under way listens
       const parts = await Promise.all(
         (items.length > 0 ? cutBatches(items, batchSize) : []).map((batch) =>
           limit(scoreBatch, batch, either).catch((error: unknown) => {
