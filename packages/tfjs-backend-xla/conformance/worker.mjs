@@ -7,7 +7,11 @@ const { specs, backend, shard, shards, filter } = JSON.parse(process.argv[2]);
 
 const { configure } = await import(pathToFileURL(backend).href);
 // Thousands of one-op programs run once each: compiling fast is worth more than running fast.
-configure({ platform: 'cpu', compilationCache: false, debugOptions: { xla_backend_optimization_level: 0, xla_cpu_enable_fast_min_max: false } });
+configure({
+  platform: 'cpu',
+  compilationCache: false,
+  debugOptions: { xla_backend_optimization_level: 0 },
+});
 
 const runner = new Jasmine({ projectBaseDir: process.cwd() });
 runner.exitOnCompletion = false;

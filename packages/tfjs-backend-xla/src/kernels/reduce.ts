@@ -25,10 +25,17 @@ const plain =
   (b, x, axes) =>
     inFloat32(b, x.dtype === 'i1' ? b.convert(x, 'i32') : x, (y) => b.reduce(y, reducer, axes));
 
+/** XLA's CPU maximum may drop NaN; a comparison that NaN wins does not. */
 const ordered =
   (reducer: 'maximum' | 'minimum'): Fn =>
-  (b, x, axes) =>
-    b.reduce(x, reducer, axes);
+  (b, x, axes) => {
+    if (!isFloat(x.dtype) || axes.length === 0) return b.reduce(x, reducer, axes);
+    const start = b.scalar(extreme(x.dtype, reducer === 'maximum' ? -1 : 1), x.dtype);
+    return b.reduceMany([x], [start], axes, (inner, [v], [w]) => {
+      const wins = inner.compare(reducer === 'maximum' ? 'GT' : 'LT', v!, w!);
+      return [inner.select(inner.or(wins, inner.compare('NE', v!, v!)), v!, w!)];
+    })[0]!;
+  };
 
 export function mean(b: Builder, x: Value, axes: readonly number[]): Value {
   const count = axes.reduce((n, a) => n * x.shape[a]!, 1);
