@@ -6,4 +6,5 @@ export * from './models';
 export * from './ocr';
 export * from './remote';
 export type { EncodedImage, ScoreOptions, Scorer, ScorerImages, Scores } from './scorer';
+export { type RewardServer, type ServeOptions, serve } from './server/serve';
 export * from './shapes';
