@@ -35,14 +35,8 @@ export function heldOutPrompts(count: number, kinds: readonly GenevalTag[]): Exa
 }
 
 export function trainingPrompts(seed: number, count: number, kinds: readonly GenevalTag[]): Example[] {
-  const stream = {
-    size: IMAGE_SIZE,
-    split: 'train',
-    kinds,
-    weights: TRAINING_WEIGHTS,
-    seed: seed + 1000,
-  } as const;
-  const scenes = shapeScenes(stream);
+  const weights = Object.fromEntries(kinds.map((kind) => [kind, TRAINING_WEIGHTS[kind]]));
+  const scenes = shapeScenes({ size: IMAGE_SIZE, split: 'train', kinds, weights, seed: seed + 1000 });
   return Array.from({ length: count }, (_, i) => scenes.example(i));
 }
 
