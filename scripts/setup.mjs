@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const [major] = process.versions.node.split('.').map(Number);
 if (major < 20) fail(`Node 20 or later is needed; this is ${process.version}.`);
 
-if (!installed()) run('Installing npm packages', 'npm', ['ci', '--no-fund', '--no-audit']);
+if (!installed()) run('Installing npm packages', 'npm', ['install', '--no-save', '--no-fund', '--no-audit']);
 run('Building packages', 'npx', ['nx', 'run-many', '-t', 'build', '--outputStyle=static'], { quiet: true });
 run('Looking for an XLA plugin', process.execPath, ['packages/pjrt/dist/cli.js', 'install', 'cpu']);
 
