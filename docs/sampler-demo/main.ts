@@ -68,7 +68,8 @@ function play(on: boolean): void {
 let last = performance.now();
 function tick(now: number): void {
   if (playing) {
-    position += Math.min(0.1, (now - last) / 1000) / seconds;
+    // A frame's time may lie a little before the moment the page asked for it.
+    position += Math.min(0.1, Math.max(0, now - last) / 1000) / seconds;
     if (position > 1 + pause / seconds) position = 0;
     show();
   }
