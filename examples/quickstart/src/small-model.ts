@@ -10,6 +10,7 @@ import {
   parseWordVocabulary,
   type Showo2Config,
   type TextTokenizer,
+  tokenIdsJson,
   WAN21_VAE,
   type WanVaeConfig,
   wordTokenizer,
@@ -52,7 +53,6 @@ export function smallVaeConfig(): WanVaeConfig {
 /** A Show-o2 with every part of the real one. */
 export function smallShowo2Config(tokenizer: TextTokenizer): Showo2Config {
   const width = 128;
-  const { tokens } = tokenizer;
   return parseShowo2Config(
     {
       hidden_size: width,
@@ -85,17 +85,7 @@ export function smallShowo2Config(tokenizer: TextTokenizer): Showo2Config {
         num_key_value_heads: 2,
         head_dim: width / 4,
       },
-      token_ids: {
-        bos_id: tokens.bos,
-        eos_id: tokens.eos,
-        boi_id: tokens.boi,
-        eoi_id: tokens.eoi,
-        bov_id: tokens.bov,
-        eov_id: tokens.eov,
-        img_pad_id: tokens.imagePad,
-        vid_pad_id: tokens.videoPad,
-        pad_id: tokens.pad,
-      },
+      token_ids: tokenIdsJson(tokenizer.tokens),
     },
     'the quickstart model',
   );

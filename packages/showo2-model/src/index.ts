@@ -9,7 +9,13 @@ export {
   type TrunkConfig,
   type VisionConfig,
 } from './config/config';
-export { parseShowo2Config, QWEN2_5_TOKENS, QWEN2_5_VOCABULARY, showo2ConfigJson } from './config/schema';
+export {
+  parseShowo2Config,
+  QWEN2_5_TOKENS,
+  QWEN2_5_VOCABULARY,
+  showo2ConfigJson,
+  tokenIdsJson,
+} from './config/schema';
 export { parseShowo2Yaml, type SamplingDefaults } from './config/yaml';
 export {
   type Condition,

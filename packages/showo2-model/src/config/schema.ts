@@ -295,16 +295,21 @@ export function showo2ConfigJson(config: Showo2Config): Record<string, unknown> 
           }
         : null,
     },
-    token_ids: {
-      bos_id: tokens.bos,
-      eos_id: tokens.eos,
-      boi_id: tokens.boi,
-      eoi_id: tokens.eoi,
-      bov_id: tokens.bov,
-      eov_id: tokens.eov,
-      img_pad_id: tokens.imagePad,
-      vid_pad_id: tokens.videoPad,
-      pad_id: tokens.pad,
-    },
+    token_ids: tokenIdsJson(tokens),
+  };
+}
+
+/** Token ids in upstream's field names: the `token_ids` block that {@link parseShowo2Config} reads. */
+export function tokenIdsJson(tokens: TokenIds) {
+  return {
+    bos_id: tokens.bos,
+    eos_id: tokens.eos,
+    boi_id: tokens.boi,
+    eoi_id: tokens.eoi,
+    bov_id: tokens.bov,
+    eov_id: tokens.eov,
+    img_pad_id: tokens.imagePad,
+    vid_pad_id: tokens.videoPad,
+    pad_id: tokens.pad,
   };
 }
