@@ -19,7 +19,7 @@ export * from './maths/loss';
 export { type GaussianFlowOptions, gaussianFlow } from './policies/gaussian-flow';
 export { type Showo2PolicyOptions, showo2Policy } from './policies/showo2';
 export type { Params, Policy, Tensors, Velocity } from './policy';
-export { type FitOptions, type FitReport, type FitResult, fit } from './pretrain/fit';
+export { type FitOptions, type FitReport, type FitSave, type FitResult, fit } from './pretrain/fit';
 export {
   drawTimes,
   type FlowBatch,
@@ -34,4 +34,11 @@ export { type GridCell, type GridOptions, imageGrid } from './report/image-grid'
 export { writeRunReport } from './report/run-report';
 export type { PromptSource, Scorer, Scores } from './scorer';
 export { abortOnSignals } from './signals';
-export { type EpochMetrics, type Progress, type TrainOptions, type TrainResult, train } from './train';
+export {
+  type EpochDetails,
+  type EpochMetrics,
+  type Progress,
+  type TrainOptions,
+  type TrainResult,
+  train,
+} from './train';

@@ -26,6 +26,13 @@ export interface EpochMetrics {
   readonly [name: string]: number;
 }
 
+/** What an epoch's numbers were made of, sample by sample, for histograms. */
+export interface EpochDetails {
+  readonly rewards: readonly number[];
+  /** What the policy gradient was weighted by, before clipping. */
+  readonly advantages: Float64Array;
+}
+
 /** A long work under way. */
 export interface Progress {
   readonly phase: 'rollout' | 'reward' | 'update' | 'evaluation' | 'checkpoint';
@@ -49,7 +56,7 @@ export interface TrainOptions<C, P> {
   readonly overlapRewards?: boolean;
   /** Aborting ends the run at the next safe point, with a checkpoint. */
   readonly signal?: AbortSignal;
-  readonly onEpoch?: (metrics: EpochMetrics) => void | Promise<void>;
+  readonly onEpoch?: (metrics: EpochMetrics, details: EpochDetails) => void | Promise<void>;
   readonly onEvaluation?: (evaluation: Evaluation) => void | Promise<void>;
   readonly onProgress?: (progress: Progress) => void;
   readonly onMessage?: (message: string) => void;
@@ -174,7 +181,7 @@ export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainRes
       },
       config.guard,
     );
-    await options.onEpoch?.({
+    const metrics: EpochMetrics = {
       epoch,
       updates: run.updates + result.updates,
       samples: (epoch + 1) * plan.epochSize,
@@ -193,7 +200,8 @@ export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainRes
       secondsUpdate: (performance.now() - scored) / 1000,
       seconds,
       samplesPerSecond: plan.epochSize / seconds,
-    });
+    };
+    await options.onEpoch?.(metrics, { rewards: batch.rewards, advantages: judged.advantages });
 
     if (watched.problem && config.guard.action !== 'off') {
       const problem = `Diverged in ${watched.problem}.`;
