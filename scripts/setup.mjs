@@ -11,8 +11,17 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const [major] = process.versions.node.split('.').map(Number);
 if (major < 20) fail(`Node 20 or later is needed; this is ${process.version}.`);
 
-if (!installed()) run('Installing npm packages', 'npm', ['install', '--no-save', '--no-fund', '--no-audit']);
-run('Building packages', 'npx', ['nx', 'run-many', '-t', 'build', '--outputStyle=static'], { quiet: true });
+if (!installed()) {
+  // `npm ci` takes the lock file to the letter, but removes what is there; an existing folder is brought up to date.
+  const fresh = !existsSync(`${root}node_modules`);
+  run('Installing npm packages', 'npm', fresh ? ['ci'] : ['install', '--no-save']);
+}
+run(
+  'Building packages',
+  'npx',
+  ['nx', 'run-many', '-t', 'build', '--exclude=@flow-grpo/docs', '--outputStyle=static'],
+  { quiet: true },
+);
 run('Looking for an XLA plugin', process.execPath, ['packages/pjrt/dist/cli.js', 'install', 'cpu']);
 
 /** npm leaves a copy of the lock file in node_modules; an older one means that dependencies have changed. */
