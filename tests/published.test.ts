@@ -1,0 +1,163 @@
+import { execFile } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { transformSync } from 'esbuild';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ASSETS, FILES } from '../examples/quickstart/src/small-model';
+
+/** The packages as a stranger gets them: packed, installed into an empty project, their READMEs' examples run. */
+const root = fileURLToPath(new URL('..', import.meta.url));
+const names = readdirSync(join(root, 'packages'));
+const workplace = mkdtempSync(join(tmpdir(), 'flow-grpo-published-'));
+const project = join(workplace, 'project');
+
+/** What running a README's first example must show; `more` is appended to it. */
+const EXAMPLES: Record<string, { more?: string; shows: RegExp; prepare?: () => Promise<void> | void }> = {
+  'checkpoint-io': { shows: /\[\[1, 1, 1\],\s+\[1, 1, 1\]\][\s\S]*dtype: 'bfloat16'/ },
+  datasets: { more: 'console.log(images.length, shape);', shows: /393216 \[ 32, 64, 64, 3 \]/ },
+  'grpo-trainer': { shows: /(-?[\d.]+(e-\d+)?\s+){20}/ },
+  nn: { shows: /Tensor\s+\[\[/ },
+  pjrt: { shows: /\[ 2, 4, 6 \]/ },
+  rewards: { prepare: drawSign, shows: /ocr: \[ 1 \]/ },
+  'sde-sampler': {
+    more: `const [again, first] = [await logProb.data(), await run.logProbs[0].data()];
+           console.log(again.every((value, i) => value === first[i]));`,
+    shows: /true\s*$/,
+  },
+  'showo2-model': {
+    prepare: placeModel,
+    more: 'console.log(images.shape);',
+    shows: /49\/49\s+\[ 1, 64, 64, 3 \]/,
+  },
+  'tfjs-backend-xla': {
+    more: 'console.log(Array.from(await w.data(), Math.round));',
+    shows: /\[ 1, -2, 3 \]/,
+  },
+};
+
+beforeAll(async () => {
+  for (const name of names) {
+    if (!existsSync(join(root, 'packages', name, 'dist/index.js')))
+      throw new Error(`packages/${name} is not built; run npm run build`);
+  }
+  const packages = names.map((name) => `./packages/${name}`);
+  await run('npm', ['pack', ...packages, '--pack-destination', workplace], root);
+  const tarballs = readdirSync(workplace).filter((file) => file.endsWith('.tgz'));
+  const peers = ['@tensorflow/tfjs-core', '@tensorflow/tfjs-backend-cpu', '@gutenye/ocr-node'].map(
+    (peer) => `${peer}@${(read(`node_modules/${peer}/package.json`) as { version: string }).version}`,
+  );
+  mkdirSync(project);
+  writeFileSync(join(project, 'package.json'), '{ "private": true, "type": "module" }');
+  const packed = tarballs.map((file) => join(workplace, file));
+  await run('npm', ['install', '--prefer-offline', '--ignore-scripts', '--no-audit', ...packed, ...peers]);
+}, 300_000);
+
+afterAll(() => rmSync(workplace, { recursive: true, force: true }));
+
+it('has an example of every package', () => {
+  expect(Object.keys(EXAMPLES).sort()).toEqual(names.sort());
+});
+
+describe.each(names)('%s', (name) => {
+  const folder = join(project, 'node_modules/@flow-grpo', name);
+
+  it('has its licence, and nothing that only tests need', () => {
+    const files = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+    expect(files).toEqual(expect.arrayContaining(['LICENSE', 'README.md', 'package.json']));
+    expect(files.filter((file) => /\.(test|testing)\.|testing$/.test(file))).toEqual([]);
+  });
+
+  it("runs its README's example", async () => {
+    const { more = '', shows, prepare } = EXAMPLES[name]!;
+    await prepare?.();
+    const { language, code } = firstExample(join(folder, 'README.md'));
+    const file = `${name}.mjs`;
+    writeFileSync(
+      join(project, file),
+      `${transformSync(code, { loader: language as 'js' | 'ts' }).code}\n${more}\n`,
+    );
+    expect(await run(process.execPath, [file])).toMatch(shows);
+  }, 120_000);
+});
+
+it('publishes declarations that the TypeScript examples compile against', async () => {
+  const files = names.flatMap((name) => {
+    const { language, code } = firstExample(join(project, 'node_modules/@flow-grpo', name, 'README.md'));
+    if (language !== 'ts') return [];
+    writeFileSync(join(project, `${name}.mts`), code);
+    return [`${name}.mts`];
+  });
+  expect(files.length).toBeGreaterThan(0);
+  const tsc = join(root, 'node_modules/typescript/bin/tsc');
+  const types = ['--typeRoots', join(root, 'node_modules/@types'), '--types', 'node'];
+  const options = ['--noEmit', '--strict', '--skipLibCheck', '--module', 'nodenext', '--target', 'es2022'];
+  await run(process.execPath, [tsc, ...options, ...types, ...files]);
+}, 120_000);
+
+it.each([
+  ['pjrt', ['doctor'], /plugin/i],
+  ['flow-grpo', ['schema'], /"learningRate"/],
+])(
+  'installs the command %s',
+  async (command, args, shows) => {
+    expect(await run(join(project, 'node_modules/.bin', command), args)).toMatch(shows);
+  },
+  120_000,
+);
+
+/** Standard output of a command in the project; its whole output in the error when it fails. */
+async function run(command: string, args: string[], cwd = project): Promise<string> {
+  // npm hands its settings to what it runs, the workspaces' among them; this project is on its own.
+  const env = Object.fromEntries(Object.entries(process.env).filter(([key]) => !/^npm_/i.test(key)));
+  const { stdout } = await promisify(execFile)(command, args, { cwd, env, maxBuffer: 1 << 26 }).catch(
+    (error: Error & { stdout?: string; stderr?: string }) => {
+      throw new Error(`${command} ${args[0]}: ${error.message}\n${error.stdout}\n${error.stderr}`);
+    },
+  );
+  return stdout;
+}
+
+function read(file: string): unknown {
+  return JSON.parse(readFileSync(join(root, file), 'utf8'));
+}
+
+/** The first JavaScript or TypeScript block of a README. */
+function firstExample(file: string): { language: string; code: string } {
+  const [, language, code] = /^```(js|ts)\n([\s\S]*?)^```$/m.exec(readFileSync(file, 'utf8')) ?? [];
+  if (!language || !code) throw new Error(`${file} has no example`);
+  return { language, code };
+}
+
+/** The picture that the example of rewards reads. */
+async function drawSign(): Promise<void> {
+  const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="320" height="120">
+    <rect width="320" height="120" fill="white"/>
+    <text x="160" y="80" font-size="64" font-family="sans-serif" text-anchor="middle">OPEN</text></svg>`;
+  await sharp(Buffer.from(svg)).png().toFile(join(project, 'sign.png'));
+}
+
+/** The quickstart's small model, where the example of showo2-model looks for the real one. */
+function placeModel(): void {
+  const folder = join(project, 'checkpoints/show-o2-1.5B');
+  const places = [
+    [FILES.modelConfig, 'config.json'],
+    [FILES.model, 'model.safetensors'],
+    [FILES.vaeConfig, 'vae/config.json'],
+    [FILES.vae, 'vae/model.safetensors'],
+    [FILES.vocabulary, 'vocabulary.json'],
+  ] as const;
+  for (const [from, to] of places) cpSync(join(ASSETS, from), join(folder, to));
+}
