@@ -3,7 +3,9 @@ import { appendFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises
 import { join } from 'node:path';
 import type { Evaluation } from '../evaluate';
 import { imageGrid } from '../report/image-grid';
-import type { EpochMetrics } from '../train';
+import { type SampleStrip, writeStrip } from '../report/sample-strip';
+import type { EpochDetails, EpochMetrics } from '../train';
+import { type Histogram, histogramOf } from './histogram';
 import { eventWriter } from './tensorboard';
 
 /** One line of evaluations.jsonl. */
@@ -11,57 +13,92 @@ export interface EvaluationRecord {
   readonly epoch: number;
   readonly reward: number;
   readonly seconds: number;
-  /** Mean of every detail of the scorer. */
+  /** Mean of every detail of the scorer, over the images it applies to. */
   readonly details: Readonly<Record<string, number>>;
-  /** PNG of the first images, relative to the folder. */
+  /** PNG of the first images with their prompts and rewards, relative to the folder. */
   readonly grid?: string;
+  /** The same images without them, with which a report puts two evaluations side by side. */
+  readonly samples?: SampleStrip;
 }
 
+/** One line of histograms.jsonl. */
+export interface HistogramRecord {
+  readonly epoch: number;
+  readonly advantages?: Histogram | undefined;
+  readonly rewards?: Histogram | undefined;
+}
+
+/** Something that is told what a run does: a log, a server, a service. */
 export interface RunLog {
-  onEpoch(metrics: EpochMetrics): Promise<void>;
-  onEvaluation(evaluation: Evaluation): Promise<void>;
+  onEpoch(metrics: EpochMetrics, details: EpochDetails): void | Promise<void>;
+
+  onEvaluation(evaluation: Evaluation): Promise<EvaluationRecord>;
 }
 
 /**
- * Appends to `metrics.jsonl` and `evaluations.jsonl` and writes TensorBoard events and grids under `folder`. A run
- * that resumes at `fromEpoch` drops the lines that it will write again.
+ * Appends to `metrics.jsonl`, `histograms.jsonl` and `evaluations.jsonl` and writes TensorBoard events, grids and
+ * samples under `folder`. A run that resumes at `fromEpoch` drops the lines that it will write again.
  */
 export async function runLog(folder: string, fromEpoch: number): Promise<RunLog> {
-  const metricsFile = join(folder, 'metrics.jsonl');
-  const evaluationsFile = join(folder, 'evaluations.jsonl');
+  const file = (name: string) => join(folder, `${name}.jsonl`);
+  const append = (name: string, record: unknown) => appendFile(file(name), `${JSON.stringify(record)}\n`);
   await mkdir(join(folder, 'grids'), { recursive: true });
-  await keepLines<EpochMetrics>(metricsFile, ({ epoch }) => epoch < fromEpoch);
-  await keepLines<EvaluationRecord>(evaluationsFile, ({ epoch }) => fromEpoch > 0 && epoch <= fromEpoch);
+  await mkdir(join(folder, 'samples'), { recursive: true });
+  await keepLines<EpochMetrics>(file('metrics'), ({ epoch }) => epoch < fromEpoch);
+  await keepLines<HistogramRecord>(file('histograms'), ({ epoch }) => epoch < fromEpoch);
+  await keepLines<EvaluationRecord>(file('evaluations'), ({ epoch }) => fromEpoch > 0 && epoch <= fromEpoch);
   const events = eventWriter(folder);
   return {
-    async onEpoch(metrics) {
-      await appendFile(metricsFile, `${JSON.stringify(metrics)}\n`);
-      events.scalars(metrics.epoch, metrics);
+    async onEpoch(metrics, { advantages, rewards }) {
+      const { epoch } = metrics;
+      await append('metrics', metrics);
+      await append('histograms', {
+        epoch,
+        advantages: histogramOf(advantages),
+        rewards: histogramOf(rewards),
+      } satisfies HistogramRecord);
+      events.scalars(epoch, metrics);
+      events.histogram(epoch, 'advantages', advantages);
+      events.histogram(epoch, 'rewards', rewards);
     },
-    async onEvaluation({ epoch, reward, seconds, details, prompts, scores, images, imageShape }) {
+    async onEvaluation(evaluation) {
+      const { epoch, reward, seconds, prompts, scores, images, imageShape } = evaluation;
       const [shown, height, width] = imageShape as [number, number, number];
-      const mean = (values: readonly number[]) =>
-        values.reduce((a, b) => a + b, 0) / Math.max(1, values.length);
+      const means = Object.entries(evaluation.details).map(
+        ([name, values]) => [name, finiteMean(values)] as const,
+      );
       const record: { -readonly [key in keyof EvaluationRecord]: EvaluationRecord[key] } = {
         epoch,
         reward,
         seconds,
-        details: Object.fromEntries(Object.entries(details).map(([name, values]) => [name, mean(values)])),
+        details: Object.fromEntries(means),
       };
-      if (height === width && shown > 0) {
+      events.scalars(epoch, {
+        'evaluation/reward': reward,
+        ...Object.fromEntries(means.map(([name, value]) => [`evaluation/${name}`, value])),
+      });
+      if (shown > 0) {
+        const name = `epoch-${String(epoch).padStart(6, '0')}.png`;
         const size = height * width * 3;
-        const cells = Array.from({ length: shown }, (_, i) => ({
+        const pictures = Array.from({ length: shown }, (_, i) => images.subarray(i * size, (i + 1) * size));
+        const cells = pictures.map((image, i) => ({
           caption: prompts[i]!,
-          images: [images.subarray(i * size, (i + 1) * size)],
+          images: [image],
           rewards: [scores[i]!],
         }));
-        const png = await imageGrid(cells, { side: height });
-        record.grid = join('grids', `epoch-${String(epoch).padStart(6, '0')}.png`);
+        const png = await imageGrid(cells, { side: width, height });
+        record.grid = join('grids', name);
         await writeFile(join(folder, record.grid), png);
         events.image(epoch, 'samples', png, png.readUInt32BE(16), png.readUInt32BE(20));
+        record.samples = await writeStrip(folder, join('samples', name), pictures, {
+          width,
+          height,
+          prompts: prompts.slice(0, shown),
+          rewards: scores.slice(0, shown),
+        });
       }
-      events.scalars(epoch, { 'evaluation/reward': reward });
-      await appendFile(evaluationsFile, `${JSON.stringify(record)}\n`);
+      await append('evaluations', record);
+      return record;
     },
   };
 }
@@ -82,4 +119,10 @@ async function keepLines<T>(file: string, keep: (record: T) => boolean): Promise
   const kept = (await readLines<T>(file)).filter(keep).map((record) => `${JSON.stringify(record)}\n`);
   await writeFile(`${file}.tmp`, kept.join(''));
   await rename(`${file}.tmp`, file);
+}
+
+/** Details do not apply to every image: theirs is NaN. */
+function finiteMean(values: readonly number[]): number {
+  const finite = values.filter(Number.isFinite);
+  return finite.reduce((a, b) => a + b, 0) / finite.length;
 }

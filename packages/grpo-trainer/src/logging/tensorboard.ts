@@ -3,6 +3,7 @@ import { appendFileSync, mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { maskedCrc32c } from './crc32c';
+import { edgesOf, type Histogram, histogramOf } from './histogram';
 
 /** Bytes of a protocol buffer message, field by field. */
 class Message {
@@ -54,6 +55,7 @@ function varint(value: number): Buffer {
 export interface EventWriter {
   readonly file: string;
   scalars(step: number, values: Readonly<Record<string, number>>): void;
+  /** Of the finite values; nothing is written when there is none. */
   histogram(step: number, tag: string, values: ArrayLike<number>): void;
   image(step: number, tag: string, png: Uint8Array, width: number, height: number): void;
 }
@@ -89,8 +91,11 @@ export function eventWriter(folder: string, now: () => number = () => Date.now()
         step,
         Object.entries(values).map(([tag, value]) => new Message().bytes(1, tag).float(2, value)),
       ),
-    histogram: (step, tag, values) =>
-      event(step, [new Message().bytes(1, tag).bytes(5, histogramOf(values))]),
+    histogram: (step, tag, values) => {
+      const finite = Array.from(values).filter(Number.isFinite);
+      const histogram = histogramOf(finite);
+      if (histogram) event(step, [new Message().bytes(1, tag).bytes(5, histogramMessage(finite, histogram))]);
+    },
     image: (step, tag, png, width, height) =>
       event(step, [
         new Message()
@@ -100,28 +105,21 @@ export function eventWriter(folder: string, now: () => number = () => Date.now()
   };
 }
 
-const BUCKETS = 30;
-
-function histogramOf(values: ArrayLike<number>): Message {
-  const numbers = Array.from(values);
-  const low = Math.min(...numbers);
-  const high = Math.max(...numbers);
-  const width = (high - low || 1) / BUCKETS;
-  const counts = new Array<number>(BUCKETS).fill(0);
-  for (const value of numbers) counts[Math.min(BUCKETS - 1, Math.floor((value - low) / width))]!++;
-  const limits = counts.map((_, i) => low + (i + 1) * width);
+/** `tensorflow.HistogramProto` of finite values. */
+function histogramMessage(values: readonly number[], histogram: Histogram): Message {
+  const sum = (f: (value: number) => number) => values.reduce((total, value) => total + f(value), 0);
   return new Message()
-    .double(1, low)
-    .double(2, high)
-    .double(3, numbers.length)
+    .double(1, histogram.low)
+    .double(2, histogram.high)
+    .double(3, values.length)
     .double(
       4,
-      numbers.reduce((sum, value) => sum + value, 0),
+      sum((value) => value),
     )
     .double(
       5,
-      numbers.reduce((sum, value) => sum + value * value, 0),
+      sum((value) => value * value),
     )
-    .doubles(6, limits)
-    .doubles(7, counts);
+    .doubles(6, edgesOf(histogram).slice(1))
+    .doubles(7, histogram.counts);
 }

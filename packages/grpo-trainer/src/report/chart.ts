@@ -1,4 +1,5 @@
-/** Line charts as SVG text. */
+/** Line charts and histograms as SVG text. */
+import { edgesOf, type Histogram } from '../logging/histogram';
 
 export interface Series {
   readonly name: string;
@@ -20,18 +21,62 @@ export interface ChartOptions {
 
 const MARGIN = { left: 56, right: 16, top: 40, bottom: 44 };
 
+/** A histogram with a name and a colour. */
+export interface Bars extends Histogram {
+  readonly name: string;
+  readonly color: string;
+}
+
 /** A chart of one or more series over a common axis, with its legend. Throws when there is no point to draw. */
 export function lineChart(series: readonly Series[], options: ChartOptions): string {
-  const { title, xLabel, width = 640, height = 320 } = options;
   const points = series.flatMap((one) => one.points);
-  if (points.length === 0) throw new Error(`lineChart: '${title}' has no points`);
-  const [x0, x1] = spread(points.map(([x]) => x));
-  const [y0, y1] = options.yRange ?? spread(points.map(([, y]) => y));
+  if (points.length === 0) throw new Error(`lineChart: '${options.title}' has no points`);
+  const xRange = spread(points.map(([x]) => x));
+  const yRange = options.yRange ?? spread(points.map(([, y]) => y));
+  return chart(series, xRange, yRange, options, (px, py) =>
+    series.map(({ points: own, color, dots }) =>
+      dots
+        ? own
+            .map(([x, y]) => `<circle cx="${px(x)}" cy="${py(y)}" r="2" fill="${color}" opacity="0.35"/>`)
+            .join('')
+        : `<polyline fill="none" stroke="${color}" stroke-width="2" points="${own.map(([x, y]) => `${px(x)},${py(y)}`).join(' ')}"/>`,
+    ),
+  );
+}
+
+/** Histograms over a common axis, one in front of the other, as shares of their values. */
+export function histogramChart(bars: readonly Bars[], options: Omit<ChartOptions, 'yRange'>): string {
+  if (bars.length === 0) throw new Error(`histogramChart: '${options.title}' has no histogram`);
+  const shares = bars.map(({ counts }) => {
+    const total = counts.reduce((sum, count) => sum + count, 0);
+    return counts.map((count) => count / Math.max(1, total));
+  });
+  const xRange = spread(bars.flatMap(({ low, high }) => [low, high]));
+  const highest = Math.max(...shares.flat());
+  return chart(bars, xRange, [0, highest || 1], options, (px, py) =>
+    bars.flatMap((one, k) => {
+      const edges = edgesOf(one);
+      return shares[k]!.flatMap((share, i) => {
+        if (share === 0) return [];
+        const [left, right] = [px(edges[i]!), px(edges[i + 1]!)];
+        return `<rect x="${left}" y="${py(share)}" width="${round(Math.max(1, right - left - 1))}" height="${round(py(0) - py(share))}" fill="${one.color}" opacity="0.6"/>`;
+      });
+    }),
+  );
+}
+
+/** Axes, title and legend around what `draw` gives; it gets the scales from values to pixels. */
+function chart(
+  legend: readonly { readonly name: string; readonly color: string }[],
+  [x0, x1]: readonly [number, number],
+  [y0, y1]: readonly [number, number],
+  { title, xLabel, width = 640, height = 320 }: ChartOptions,
+  draw: (px: (x: number) => number, py: (y: number) => number) => string[],
+): string {
   const plotWidth = width - MARGIN.left - MARGIN.right;
   const plotHeight = height - MARGIN.top - MARGIN.bottom;
   const px = (x: number) => round(MARGIN.left + ((x - x0) / (x1 - x0)) * plotWidth);
   const py = (y: number) => round(MARGIN.top + (1 - (y - y0) / (y1 - y0)) * plotHeight);
-
   const grid = ticks(y0, y1).map(
     (y) =>
       `<line x1="${MARGIN.left}" x2="${width - MARGIN.right}" y1="${py(y)}" y2="${py(y)}" stroke="#e3e6ea"/>` +
@@ -40,14 +85,7 @@ export function lineChart(series: readonly Series[], options: ChartOptions): str
   const foot = ticks(x0, x1).map(
     (x) => `<text x="${px(x)}" y="${height - MARGIN.bottom + 18}" text-anchor="middle">${label(x)}</text>`,
   );
-  const lines = series.map(({ points: own, color, dots }) =>
-    dots
-      ? own
-          .map(([x, y]) => `<circle cx="${px(x)}" cy="${py(y)}" r="2" fill="${color}" opacity="0.35"/>`)
-          .join('')
-      : `<polyline fill="none" stroke="${color}" stroke-width="2" points="${own.map(([x, y]) => `${px(x)},${py(y)}`).join(' ')}"/>`,
-  );
-  const legend = series.map(
+  const names = legend.map(
     ({ name, color }, i) =>
       `<rect x="${MARGIN.left + i * 170}" y="26" width="10" height="10" fill="${color}"/>` +
       `<text x="${MARGIN.left + 14 + i * 170}" y="35">${escapeXml(name)}</text>`,
@@ -56,11 +94,11 @@ export function lineChart(series: readonly Series[], options: ChartOptions): str
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12" fill="#333">`,
     `<rect width="${width}" height="${height}" fill="white"/>`,
     `<text x="${MARGIN.left}" y="18" font-size="14" font-weight="bold">${escapeXml(title)}</text>`,
-    ...legend,
+    ...names,
     ...grid,
     ...foot,
     `<text x="${MARGIN.left + plotWidth / 2}" y="${height - 8}" text-anchor="middle">${escapeXml(xLabel)}</text>`,
-    ...lines,
+    ...draw(px, py),
     '</svg>',
   ].join('\n');
 }

@@ -13,6 +13,11 @@ export type Section =
 
 /** A page that needs no other file and no network. */
 export function htmlReport(title: string, sections: readonly Section[]): string {
+  return htmlPage(title, `<main>\n${htmlSections(sections)}\n</main>`);
+}
+
+/** The page of a report around a body of one's own. */
+export function htmlPage(title: string, bodyHtml: string): string {
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -20,20 +25,27 @@ export function htmlReport(title: string, sections: readonly Section[]): string 
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${escapeXml(title)}</title>
 <style>
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: white; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; } th, td { padding: .3rem .8rem; border-bottom: 1px solid #ddd; text-align: right; }
 th:first-child, td:first-child { text-align: left; } img, svg { max-width: 100%; height: auto; } pre { overflow-x: auto; }
 </style>
 </head>
 <body>
 <h1>${escapeXml(title)}</h1>
-${sections.map((section) => `<section>\n<h2>${escapeXml(section.title)}</h2>\n${body(section)}\n</section>`).join('\n')}
+${bodyHtml}
 </body>
 </html>
 `;
 }
 
-function body(section: Section): string {
+/** Sections as HTML, without a page around them. */
+export function htmlSections(sections: readonly Section[]): string {
+  return sections
+    .map((section) => `<section>\n<h2>${escapeXml(section.title)}</h2>\n${sectionBody(section)}\n</section>`)
+    .join('\n');
+}
+
+function sectionBody(section: Section): string {
   if ('text' in section) return `<pre>${escapeXml(section.text)}</pre>`;
   if ('svg' in section) return section.svg;
   if ('png' in section) {

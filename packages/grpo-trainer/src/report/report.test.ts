@@ -1,6 +1,6 @@
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { lineChart, movingAverage } from './chart';
+import { histogramChart, lineChart, movingAverage } from './chart';
 import { htmlReport } from './html';
 import { imageGrid } from './image-grid';
 
@@ -8,28 +8,75 @@ const flat = (side: number, rgb: [number, number, number]) =>
   Float32Array.from({ length: side * side * 3 }, (_, i) => rgb[i % 3]!);
 
 describe('imageGrid', () => {
-  it('shows every image at its place with its verdict below', async () => {
-    const cells = [
-      { caption: 'a <red> & "blue" pair', images: [flat(8, [1, 0, 0]), flat(8, [0, 0, 1])], rewards: [0, 1] },
-      { caption: 'green', images: [flat(8, [0, 1, 0])] },
-    ];
-    const png = await imageGrid(cells, { side: 8, columns: 2, shownSide: 32 });
+  const drawn = async (png: Buffer) => {
     const { data, info } = await sharp(png).raw().toBuffer({ resolveWithObject: true });
     const at = (x: number, y: number) => [
       ...data.subarray((y * info.width + x) * info.channels).subarray(0, 3),
     ];
-    expect(at(10 + 16, 10 + 20 + 16)).toEqual([255, 0, 0]);
-    expect(at(10 + 34 + 16, 10 + 20 + 16)).toEqual([0, 0, 255]);
-    expect(at(10 + 2 * 34 + 10 + 16, 10 + 20 + 16)).toEqual([0, 255, 0]);
-    const [lost, won] = [at(10 + 16, 10 + 20 + 34), at(10 + 34 + 16, 10 + 20 + 34)] as [number[], number[]];
+    /** Pixels darker than paper in a rectangle: text, where there is no picture. */
+    const ink = (x: number, y: number, width: number, height: number) => {
+      let dark = 0;
+      for (let j = y; j < y + height; j++) {
+        for (let i = x; i < x + width; i++) dark += at(i, j)[0]! < 128 ? 1 : 0;
+      }
+      return dark;
+    };
+    return { at, ink, info };
+  };
+
+  it('shows every image at its place, its reward and its prompt below', async () => {
+    const cells = [
+      { caption: 'a <red> & "blue" pair', images: [flat(8, [1, 0, 0]), flat(8, [0, 0, 1])], rewards: [0, 1] },
+      { caption: 'green', images: [flat(8, [0, 1, 0])] },
+    ];
+    const { at, ink } = await drawn(await imageGrid(cells, { side: 8, columns: 2, shownSide: 32 }));
+    expect(at(10 + 16, 10 + 16)).toEqual([255, 0, 0]);
+    expect(at(10 + 34 + 16, 10 + 16)).toEqual([0, 0, 255]);
+    const second = 10 + 66 + 10;
+    expect(at(second + 16, 10 + 16)).toEqual([0, 255, 0]);
+    const bar = 10 + 32 + 2;
+    const [lost, won] = [at(10 + 16, bar), at(10 + 34 + 16, bar)] as [number[], number[]];
     expect(lost[0]).toBeGreaterThan(lost[1]!);
     expect(won[1]).toBeGreaterThan(won[0]!);
+    expect(ink(10, bar + 5, 32, 12)).toBeGreaterThan(5); // the first reward
+    expect(ink(second, bar + 5, 32, 12)).toBe(0); // the cell without rewards
+    expect(ink(10, bar + 20, 66, 12)).toBeGreaterThan(20); // the prompt
+    expect(ink(second, bar + 20, 66, 12)).toBeGreaterThan(10);
+  });
+
+  it('keeps the shape of images that are not square, and colours rewards beyond 0 … 1 by their range', async () => {
+    const wide = Float32Array.from({ length: 4 * 8 * 3 }, () => 0);
+    const cells = [-3, 5].map((reward) => ({ caption: '', images: [wide], rewards: [reward] }));
+    const { at, info } = await drawn(
+      await imageGrid(cells, { side: 8, height: 4, columns: 2, shownSide: 32 }),
+    );
+    expect(info.height).toBe(10 + 16 + 20 + 10);
+    expect(at(10, 10 + 15)).toEqual([0, 0, 0]);
+    expect(at(12, 10 + 18)).toEqual([210, 60, 60]);
+    expect(at(10 + 32 + 10 + 2, 10 + 18)).toEqual([30, 160, 60]);
   });
 
   it('names an image of the wrong size', async () => {
     await expect(imageGrid([{ caption: '', images: [flat(4, [0, 0, 0])] }], { side: 8 })).rejects.toThrow(
       /8 × 8 × 3/,
     );
+  });
+});
+
+describe('histogramChart', () => {
+  it('draws a bar for each bucket that holds something, as high as its share', () => {
+    const counts = [1, 0, 3];
+    const svg = histogramChart([{ name: 'first', color: '#123456', low: -1, high: 2, counts }], {
+      title: 'Advantages',
+      xLabel: 'advantage',
+    });
+    const heights = [...svg.matchAll(/height="([\d.]+)" fill="#123456" opacity/g)].map(([, h]) => Number(h));
+    expect(heights).toHaveLength(2);
+    expect(heights[1]! / heights[0]!).toBeCloseTo(3, 1);
+  });
+
+  it('says which chart has nothing to draw', () => {
+    expect(() => histogramChart([], { title: 'Advantages', xLabel: '' })).toThrow(/'Advantages'/);
   });
 });
 
