@@ -3,7 +3,7 @@
  * its parts as pure functions.
  */
 export { CheckpointStateError, listRuns, loadRun, type RunState, saveRun } from './checkpoint/checkpoint';
-export { defineSetup, type RunSetup, type SetupFunction } from './cli/setup';
+export { defineSetup, type RunSetup, type SetupFunction } from './setup/setup';
 export { ConfigError, configJsonSchema, defineConfig, resolveConfig } from './config/resolve';
 export { type GrpoConfig, type GrpoConfigInput, grpoConfigSchema } from './config/schema';
 export { type Evaluation, evaluator } from './evaluate';

@@ -36,7 +36,7 @@ describe('flow-grpo', () => {
     );
     const output = join(folder, 'run');
     await run('train', config, '-o', output, '--backend', 'cpu');
-    expect(printed.join('\n')).toContain('3 epochs of 16 images (4 prompts × 4)');
+    expect(printed.join('\n')).toContain('3 epochs × 16 images (4 prompts × 4) = 48');
     await run('train', config, '-o', output, '--backend', 'cpu', '-s', 'epochs=5');
     expect(printed.join('\n')).toContain('Resumed after epoch 3');
     const lines = await readLines<{ epoch: number }>(join(output, 'metrics.jsonl'));

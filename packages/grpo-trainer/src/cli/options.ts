@@ -1,26 +1,15 @@
 /** Configuration files and command-line overrides. */
 import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
-import { ConfigError, resolveConfig } from '../config/resolve';
-import type { GrpoConfig } from '../config/schema';
-
-/** A configuration file: everything of GrpoConfig, and what the command itself needs. */
-export interface RunFile {
-  readonly config: GrpoConfig;
-  readonly setup: string;
-  readonly output: string;
-}
+import { ConfigError } from '../config/resolve';
+import { type RunFile, resolveRunFile } from '../config/run-file';
 
 /**
- * Reads a YAML (or JSON) file and applies `key.path=value` overrides, whose values are YAML too.
+ * Reads a YAML (or JSON) file and applies `key.path=value` overrides, whose values are YAML too, in their order.
  *
- * @throws {ConfigError} for a missing file, a value that is not YAML, and everything `resolveConfig` refuses.
+ * @throws {ConfigError} for a missing file, a value that is not YAML, and everything `resolveRunFile` refuses.
  */
-export async function readRunFile(
-  file: string | undefined,
-  overrides: readonly string[],
-  given: { setup?: string; output?: string } = {},
-): Promise<RunFile> {
+export async function readRunFile(file: string | undefined, overrides: readonly string[]): Promise<RunFile> {
   const text = file
     ? await readFile(file, 'utf8').catch(() => {
         throw new ConfigError(`${file} cannot be read`);
@@ -30,12 +19,7 @@ export async function readRunFile(
   if (typeof root !== 'object' || Array.isArray(root))
     throw new ConfigError(`${file} must hold options by name`);
   for (const override of overrides) assign(root, override);
-  const { setup, output, ...config } = root;
-  return {
-    config: resolveConfig(config),
-    setup: given.setup ?? (setup as string | undefined) ?? 'toy',
-    output: given.output ?? (output as string | undefined) ?? 'runs/default',
-  };
+  return resolveRunFile(root);
 }
 
 function assign(root: Record<string, unknown>, override: string): void {

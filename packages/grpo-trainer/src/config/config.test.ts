@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { leavesOf } from './leaves';
 import { ConfigError, resolveConfig } from './resolve';
+import { resolveRunFile, runFileJsonSchema, runFileSchema } from './run-file';
 
 describe('resolveConfig', () => {
   it('fills in defaults', () => {
@@ -13,7 +15,20 @@ describe('resolveConfig', () => {
     [{ zebra: 1 }, /^zebra is not an option$/],
     [{ epochs: 'many' }, /^epochs: /],
     [{ sampling: { samplesPerPrompt: 1 } }, /at least 2/],
-    [{ sampling: { batchSize: 7 } }, /must divide .* \(128\)/],
+    [{ sampling: { batchSize: 7 } }, /18.29 batches .*would work: 1, 2, 4, 8, 16, 32/],
+    [
+      { sampling: { batchSize: 128 / 4 }, training: { updatesPerEpoch: 3 } },
+      /makes 4 batches an epoch, which training.updatesPerEpoch \(3\) does not divide. These would work: 128/,
+    ],
+    [{ devices: 4, sampling: { batchSize: 2 } }, /multiple of devices \(4\). These would work: 4, 8, 16/],
+    [{ devices: 3 }, /devices \(3\) must divide the 128 images .* promptsPerEpoch 6, 9 would/],
+    [
+      { sample: { num_steps: 10, guidance: 1 } },
+      /sample.num_steps is not .* mean sampling.numSteps\?\nsample.guidance is not an option$/,
+    ],
+    [{ training: { clip_range: 1 } }, /did you mean training.clipRange\?/],
+    [{ num_epochs: 3 }, /did you mean epochs\?/],
+    [{ learningRate: 1 }, /did you mean training.learningRate\?/],
     [{ sampling: { window: { start: 0 } } }, /window.start is 0/],
     [{ sampling: { window: { end: 13 } } }, /do not lie in 0 … 11/],
     [{ sampling: { window: { kind: 'random' } } }, /size is needed/],
@@ -32,5 +47,57 @@ describe('resolveConfig', () => {
 
   it('lists every problem at once', () => {
     expect(() => resolveConfig({ sampling: { noiseLevel: 0, batchSize: 7 } })).toThrow(/\n/);
+  });
+
+  it('takes the recipe: four devices, batches of whole groups, two updates', () => {
+    const recipe = { promptsPerEpoch: 16, samplesPerPrompt: 24 };
+    expect(() => resolveConfig({ devices: 4, sampling: { ...recipe, batchSize: 96 } })).not.toThrow();
+    expect(() => resolveConfig({ devices: 4, sampling: { ...recipe, batchSize: 128 } })).toThrow(
+      /makes 3 batches .*\(2\) does not divide. These would work: 24, 32, 48, 64, 96, 192/,
+    );
+  });
+});
+
+describe('resolveRunFile', () => {
+  const showo2 = { kind: 'showo2', model: 'm', dataset: 'd', reward: { pickscore: 1 } };
+
+  it('fills in defaults of the chosen setup', () => {
+    expect(resolveRunFile({}).setup).toEqual({ kind: 'toy' });
+    expect(resolveRunFile({ setup: './mine.mjs' }).setup).toEqual({
+      kind: 'module',
+      path: './mine.mjs',
+      options: {},
+    });
+    expect(resolveRunFile({ setup: showo2 }).setup).toMatchObject({ storage: 'bfloat16', guidanceScale: 0 });
+    expect(resolveRunFile({ wandb: {} }).wandb).toEqual({ project: 'flow-grpo', tags: [] });
+  });
+
+  it.each([
+    [{ setup: { kind: 'showo3' } }, /setup.kind: .*"showo2"/],
+    [{ setup: { ...showo2, modle: 'x' } }, /setup.modle is not an option; did you mean setup.model\?/],
+    [{ setup: { ...showo2, reward: {} } }, /setup.reward: names no reward; e.g. pickscore: 1/],
+    [{ setup: { ...showo2, reward: { pickscor: 1 } } }, /did you mean setup.reward.pickscore\?/],
+    [{ setup: { ...showo2, reward: { geneval: {} } } }, /setup.reward.geneval.url/],
+    [{ setup: { ...showo2, reward: { ocr: true } } }, /setup.reward.ocr: /],
+    [{ setup: { ...showo2, reward: { pickscore: { modle: 'x' } } } }, /mean setup.reward.pickscore.model\?/],
+    [{ setup: { kind: 'showo2' } }, /setup.model: .*\nsetup.dataset: .*\nsetup.reward: /],
+    [{ outputs: 'x' }, /did you mean output\?/],
+    [{ wandb: { projct: 'x' } }, /did you mean wandb.project\?/],
+    [{ peakTflops: 0 }, /peakTflops: /],
+  ])('refuses %j', (input, message) => {
+    expect(() => resolveRunFile(input)).toThrow(message);
+  });
+});
+
+describe('runFileJsonSchema', () => {
+  it('documents every option', () => {
+    const undocumented = leavesOf(runFileSchema).filter(({ description }) => description.length < 10);
+    expect(undocumented).toEqual([]);
+  });
+
+  it('accepts what the command accepts, setups included', () => {
+    const schema = JSON.stringify(runFileJsonSchema());
+    for (const key of ['"setup"', '"output"', '"pickscore"', '"wandb"', '"showo2"'])
+      expect(schema).toContain(key);
   });
 });

@@ -1,7 +1,8 @@
 /** From what was written to a complete configuration, or an error that says what to change. */
 import { z } from 'zod';
+import { epochProblems } from './epoch-arithmetic';
 import { type GrpoConfig, type GrpoConfigInput, grpoConfigSchema } from './schema';
-import { closest, keysAt } from './suggest';
+import { unknownOption } from './suggest';
 
 /** A configuration that cannot run. Every line of the message names an option. */
 export class ConfigError extends Error {
@@ -19,16 +20,26 @@ export function defineConfig(config: GrpoConfigInput): GrpoConfigInput {
  * @throws {ConfigError} for unknown keys (with the closest known one), wrong types, and contradictions.
  */
 export function resolveConfig(input: unknown): GrpoConfig {
-  const parsed = grpoConfigSchema.safeParse(input);
-  if (!parsed.success) throw new ConfigError(parsed.error.issues.map(issueLine).join('\n'));
-  const problems = contradictions(parsed.data);
+  const config = parseConfig(grpoConfigSchema, input);
+  const problems = contradictions(config);
   if (problems.length > 0) throw new ConfigError(problems.join('\n'));
-  return parsed.data;
+  return config;
 }
 
 /** JSON Schema of the configuration, for editors. */
 export function configJsonSchema(): object {
   return z.toJSONSchema(grpoConfigSchema, { io: 'input' });
+}
+
+/**
+ * What a schema makes of `input`.
+ *
+ * @throws {ConfigError} with one line an issue.
+ */
+export function parseConfig<T extends z.ZodType>(schema: T, input: unknown): z.output<T> {
+  const parsed = schema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  throw new ConfigError(parsed.error.issues.flatMap((issue) => issueLines(issue, schema, input)).join('\n'));
 }
 
 /** Steps a rollout makes stochastic, at most. */
@@ -42,7 +53,8 @@ export function windowBounds(config: GrpoConfig): { start: number; end: number; 
   };
 }
 
-function contradictions(config: GrpoConfig): string[] {
+/** What in a configuration contradicts itself, a line each. */
+export function contradictions(config: GrpoConfig): string[] {
   const { sampling, training } = config;
   const { window } = sampling;
   const { start, end, size } = windowBounds(config);
@@ -92,14 +104,7 @@ function contradictions(config: GrpoConfig): string[] {
     sampling.samplesPerPrompt >= 2 || training.objective === 'rwr',
     'sampling.samplesPerPrompt must be at least 2: an advantage compares images of one prompt',
   );
-  check(
-    sampling.batchSize === undefined || epochSize % sampling.batchSize === 0,
-    `sampling.batchSize (${sampling.batchSize}) must divide promptsPerEpoch · samplesPerPrompt (${epochSize})`,
-  );
-  check(
-    (sampling.batchSize ?? epochSize) % config.devices === 0,
-    `devices (${config.devices}) must divide the ${sampling.batchSize ?? epochSize} images of a rollout (sampling.batchSize)`,
-  );
+  problems.push(...epochProblems(config));
   check(
     training.updatesPerEpoch <= epochSize,
     `training.updatesPerEpoch (${training.updatesPerEpoch}) is larger than the ${epochSize} images of an epoch`,
@@ -111,16 +116,21 @@ function contradictions(config: GrpoConfig): string[] {
   return problems;
 }
 
-function issueLine(issue: z.core.$ZodIssue): string {
-  const path = issue.path.join('.');
+function issueLines(issue: z.core.$ZodIssue, schema: z.ZodType, input: unknown): string[] {
+  const path = issue.path.map(String);
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys
-      .map((key) => {
-        const guess = closest(key, keysAt(grpoConfigSchema, issue.path.map(String)));
-        const full = [path, key].filter(Boolean).join('.');
-        return `${full} is not an option${guess ? `; did you mean ${[path, guess].filter(Boolean).join('.')}?` : ''}`;
-      })
-      .join('\n');
+    return issue.keys.flatMap((key) => unknownOption(schema, [...path, key], input));
   }
-  return `${path || 'config'}: ${issue.message}`;
+  if (issue.code === 'invalid_union') {
+    // The branch that the value was meant for is the one that takes its type.
+    const meant = issue.errors.find((branch) =>
+      branch.every(({ code, path: inside }) => code !== 'invalid_type' || inside.length > 0),
+    );
+    if (meant) {
+      return meant.flatMap((inner) =>
+        issueLines({ ...inner, path: [...issue.path, ...inner.path] }, schema, input),
+      );
+    }
+  }
+  return [`${path.join('.') || 'config'}: ${issue.message}`];
 }

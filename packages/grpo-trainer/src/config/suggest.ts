@@ -1,5 +1,40 @@
 /** "Did you mean": known option names, and the one closest to a misspelt one. */
 import type { z } from 'zod';
+import { type Leaf, leavesOf } from './leaves';
+
+/**
+ * What to say of a key that a schema does not have: one line, or one an option where it is a group of flow_grpo's.
+ *
+ * @param path of the unknown key.
+ * @param input what holds it.
+ */
+export function unknownOption(schema: z.ZodType, path: readonly string[], input: unknown): string[] {
+  const leaves = leavesOf(schema);
+  const said = (name: string, guess: string | undefined) =>
+    `${name} is not an option${guess ? `; did you mean ${guess}?` : ''}`;
+  const ours = (name: string) => leaves.find((leaf) => flowGrpoNames(leaf).includes(name))?.path;
+  const name = path.join('.');
+  const direct = ours(name);
+  if (direct) return [said(name, direct)];
+  const value = path.reduce<unknown>(
+    (node, key) => (node as Record<string, unknown> | undefined)?.[key],
+    input,
+  );
+  if (value !== null && typeof value === 'object' && !Array.isArray(value)) {
+    const members = Object.keys(value).map((key) => [`${name}.${key}`, ours(`${name}.${key}`)] as const);
+    if (members.some(([, found]) => found)) return members.map(([member, found]) => said(member, found));
+  }
+  const parent = path.slice(0, -1);
+  const guess = closest(path.at(-1)!, keysAt(schema, parent));
+  if (guess) return [said(name, [...parent, guess].join('.'))];
+  // A known name in the wrong place, such as learningRate outside of training.
+  return [said(name, leaves.find((leaf) => leaf.path.endsWith(`.${path.at(-1)}`))?.path)];
+}
+
+/** The names in a description's brackets: `a.b, c` holds a.b and c. */
+function flowGrpoNames({ flowGrpo }: Leaf): string[] {
+  return flowGrpo?.match(/[\w.]+/g) ?? [];
+}
 
 /** Keys of the object at `path` in a schema; empty where there is none. */
 export function keysAt(schema: z.ZodType, path: readonly string[]): string[] {
@@ -9,13 +44,15 @@ export function keysAt(schema: z.ZodType, path: readonly string[]): string[] {
 }
 
 interface Node {
+  readonly def?: { readonly innerType?: Node; readonly options?: readonly Node[] };
   readonly shape?: Record<string, unknown>;
 }
 
-/** Looks through defaults and optionals to the object underneath. */
+/** Looks through defaults, optionals and unions to the object underneath. */
 function unwrap(schema: unknown): Node {
-  let node = schema as { def?: { innerType?: unknown }; shape?: Record<string, unknown> } | undefined;
-  while (node?.def?.innerType) node = node.def.innerType as typeof node;
+  const node = schema as Node | undefined;
+  if (node?.def?.innerType) return unwrap(node.def.innerType);
+  if (node?.def?.options) return node.def.options.map(unwrap).find(({ shape }) => shape) ?? {};
   return node ?? {};
 }
 

@@ -1,0 +1,75 @@
+/** What a run will hold on each device, as far as it follows from the configuration and the policy. */
+import { jit, storageOf } from '@flow-grpo/tfjs-backend-xla';
+import * as tf from '@tensorflow/tfjs-core';
+import type { GrpoConfig } from '../config/schema';
+import type { Policy } from '../policy';
+import { epochPlan } from '../rollout/epoch-plan';
+import { flattenTensors } from '../rollout/rollout';
+
+/** Bytes on one device, without the activations inside executables. */
+export interface MemoryEstimate {
+  readonly weights: number;
+  /** Masters, two moments, average, reference and gradients of what trains. */
+  readonly training: number;
+  /** Steps and features kept of an epoch's samples; undefined where the features cannot be told without running. */
+  readonly samples: number | undefined;
+  readonly trainedParameters: number;
+  readonly parameters: number;
+}
+
+/** Float32 copies of the trained weights: masters, mean, variance, average, reference, gradients. */
+const COPIES = 6;
+
+export function estimateMemory(policy: Policy, prompt: string, config: GrpoConfig): MemoryEstimate {
+  const all = Object.values(policy.params);
+  const trainedParameters = sum(policy.trainable.map((name) => policy.params[name]?.size ?? 0));
+  return {
+    weights: sum(all.map(bytesOf)),
+    training: COPIES * 4 * trainedParameters,
+    samples: estimateSamples(policy, prompt, config),
+    trainedParameters,
+    parameters: sum(all.map(({ size }) => size)),
+  };
+}
+
+function estimateSamples(policy: Policy, prompt: string, config: GrpoConfig): number | undefined {
+  const { epochSize, window } = epochPlan(config);
+  const latent = 4 * policy.latentShape.reduce((a, b) => a * b, 1);
+  const steps = window(0).length;
+  const features = policy.velocityFromFeatures ? featureBytes(policy, prompt) : 0;
+  if (features === undefined) return undefined;
+  const states = config.training.objective === 'guard' ? 3 : 2; // before and after the step, and its mean
+  return (epochSize * (latent + steps * (states * latent + features))) / config.devices;
+}
+
+/** Bytes of one sample's features at one step: the velocity is traced, nothing runs. */
+function featureBytes(policy: Policy, prompt: string): number | undefined {
+  if (tf.getBackend() !== 'xla') return undefined;
+  let bytes = 0;
+  const traced = jit(
+    (x: tf.Tensor, t: tf.Tensor, rows: tf.Tensor1D) => {
+      const condition = policy.encodePrompts([prompt]);
+      const prepared = policy.prepare?.(policy.params, condition);
+      const { velocity, features } = policy.velocity(policy.params, x, t, condition, rows, prepared);
+      bytes = sum(flattenTensors(features ?? []).map(bytesOf));
+      return velocity;
+    },
+    { name: 'features' },
+  );
+  const args = [tf.zeros([1, ...policy.latentShape]), tf.zeros([1]), tf.zeros([1], 'int32')] as const;
+  try {
+    traced.lower(args[0], args[1], args[2] as tf.Tensor1D);
+    return bytes;
+  } catch {
+    return undefined; // a policy whose prompts cannot be encoded inside a trace
+  } finally {
+    tf.dispose([...args]);
+  }
+}
+
+function bytesOf(tensor: tf.Tensor): number {
+  const wide = tensor.dtype !== 'float32' || storageOf(tensor) === 'float32';
+  return tensor.size * (wide ? 4 : 2);
+}
+
+const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);

@@ -1,0 +1,44 @@
+/** flow-grpo eval and flow-grpo sample */
+import { join } from 'node:path';
+import { loadRun } from '../checkpoint/checkpoint';
+import { evaluator } from '../evaluate';
+import { progressLine } from '../logging/progress-line';
+import { runLog } from '../logging/run-log';
+import { trainableParams } from '../policy';
+import { need, openRun, type SharedOptions } from './shared';
+
+export interface EvaluateCommandOptions extends SharedOptions {
+  readonly checkpoint?: string;
+}
+
+/** Scores the evaluation prompts; with `images` it also draws a grid. Prints one line of JSON. */
+export async function evaluateCommand(
+  file: string | undefined,
+  options: EvaluateCommandOptions,
+  images: boolean,
+): Promise<void> {
+  const line = progressLine();
+  const { run, made } = await openRun(file, options, { onMessage: line.note });
+  const { config, output } = run;
+  const policy = need(made.policy, 'policy', run);
+  const prompts = need(made.evalPrompts ?? made.prompts, 'evalPrompts', run);
+  const evaluate = evaluator(policy, need(made.scorer, 'scorer', run), prompts, config);
+  const loaded = options.checkpoint ? await loadRun(options.checkpoint, config) : undefined;
+  const weights = loaded
+    ? loaded.state[config.ema.enabled ? 'ema' : 'trained']
+    : trainableParams(policy, (value) => value);
+  const started = performance.now();
+  const evaluation = await evaluate(weights, loaded?.run.epoch ?? 0, ({ done, total }) => {
+    const seconds = (performance.now() - started) / 1000;
+    const rate = done > 0 ? `  ${((done * config.evalBatchSize) / seconds).toPrecision(3)} images/s` : '';
+    line.show(`evaluation ${done + 1}/${total}${rate}`);
+  });
+  line.end();
+  if (images) {
+    const log = await runLog(output, Number.POSITIVE_INFINITY);
+    await log.onEvaluation(evaluation);
+    line.note(`images: ${join(output, 'grids')}`);
+  }
+  const { epoch, reward, scores } = evaluation;
+  console.log(JSON.stringify({ epoch, reward, images: scores.length }));
+}

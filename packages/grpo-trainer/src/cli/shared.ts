@@ -1,0 +1,66 @@
+/** What the subcommands share: their options, and a run opened by them. */
+import * as tf from '@tensorflow/tfjs-core';
+import type { Command } from 'commander';
+import { ConfigError } from '../config/resolve';
+import type { RunFile } from '../config/run-file';
+import { makeSetup, type RunSetup, type SetupContext } from '../setup/setup';
+import { addConfigFlags, flagOverrides } from './flags';
+import { readRunFile } from './options';
+
+export interface SharedOptions {
+  readonly backend: string;
+  readonly set: readonly string[];
+  readonly config?: string;
+  readonly setup?: string;
+  readonly output?: string;
+  /** Flags of single options, by their path. */
+  readonly [flag: string]: unknown;
+}
+
+const collectValues = (value: string, previous: string[]) => [...previous, value];
+
+export function addSharedOptions(command: Command): Command {
+  command
+    .argument('[file]', 'YAML file of options; see flow-grpo schema')
+    .option('--config <file>', 'the same')
+    .option('-s, --set <key=value>', 'override an option, e.g. setup.model=./show-o2', collectValues, [])
+    .option('--setup <kind|module>', 'toy, or a module that makes policy, prompts and scorer')
+    .option('-o, --output <folder>', "the run's folder")
+    .option('--backend <name>', 'xla, or cpu for plain JavaScript', 'xla');
+  return addConfigFlags(command);
+}
+
+/** The run that a command line describes: its file, then -s, then the flags. */
+export function readRun(file: string | undefined, options: SharedOptions): Promise<RunFile> {
+  if (file !== undefined && options.config !== undefined && file !== options.config) {
+    throw new ConfigError(`two files of options: ${file} and --config ${options.config}; give one`);
+  }
+  const named = (['setup', 'output'] as const).flatMap((key) =>
+    options[key] === undefined ? [] : [`${key}=${JSON.stringify(options[key])}`],
+  );
+  return readRunFile(file ?? options.config, [...options.set, ...named, ...flagOverrides(options)]);
+}
+
+/** Starts the backend and makes the run's setup. */
+export async function openRun(
+  file: string | undefined,
+  options: SharedOptions,
+  context?: SetupContext,
+): Promise<{ run: RunFile; made: RunSetup }> {
+  const run = await readRun(file, options);
+  await useBackend(options.backend);
+  return { run, made: await makeSetup(run.setup, context) };
+}
+
+/** @throws {ConfigError} when the backend is not there or does not start. */
+export async function useBackend(name: string): Promise<void> {
+  if (name === 'cpu') await import('@tensorflow/tfjs-backend-cpu');
+  const ok = await tf.setBackend(name).catch((error: Error) => error);
+  if (ok !== true) throw new ConfigError(`backend ${name} does not start${ok ? `: ${ok.message}` : ''}`);
+}
+
+/** A part of a setup that a command cannot do without. */
+export function need<T>(value: T | undefined, what: string, run: RunFile): T {
+  if (value === undefined) throw new ConfigError(`setup ${run.setup.kind} gives no ${what}`);
+  return value;
+}

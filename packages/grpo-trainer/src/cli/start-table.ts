@@ -1,0 +1,67 @@
+/** The table of what will run, printed before anything does. */
+
+import { windowBounds } from '../config/resolve';
+import type { RunFile } from '../config/run-file';
+import { duration } from '../logging/duration';
+import { epochPlan } from '../rollout/epoch-plan';
+import type { MemoryEstimate } from './estimates';
+
+/** Rows of names and values, aligned. */
+export function textTable(rows: readonly (readonly [string, string])[]): string {
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join('\n');
+}
+
+/** @param secondsAnEpoch as measured by an earlier part of the run, where there is one. */
+export function startTable(run: RunFile, memory: MemoryEstimate, secondsAnEpoch?: number): string {
+  const { config } = run;
+  const { sampling, training, devices } = config;
+  const plan = epochPlan(config);
+  const { start, end } = windowBounds(config);
+  const updates = training.updatesPerEpoch * training.innerEpochs;
+  const perDevice = devices > 1 ? `, ${plan.batchSize / devices} a device` : '';
+  const known = memory.weights + memory.training + (memory.samples ?? 0);
+  const rows: [string, string][] = [
+    ['setup', `${run.setup.kind}, into ${run.output}`],
+    [
+      'samples',
+      `${config.epochs} epochs × ${plan.epochSize} images (${sampling.promptsPerEpoch} prompts × ${sampling.samplesPerPrompt}) = ${config.epochs * plan.epochSize}`,
+    ],
+    [
+      'rollouts',
+      `${plan.batches} an epoch of ${plan.batchSize} images${perDevice}, on ${devices} device${devices > 1 ? 's' : ''}`,
+    ],
+    [
+      'steps',
+      `${sampling.numSteps} a rollout; ${sampling.rule} noise ${sampling.noiseLevel} on ${plan.window(0).length} of steps ${start} … ${end - 1} (${sampling.window.kind}), ${plan.trainedSteps} trained`,
+    ],
+    [
+      'updates',
+      `${updates} an epoch, ${plan.totalUpdates} in all; ${plan.rowsPerPass} images a gradient pass, ${training.objective}, learning rate ${training.learningRate}`,
+    ],
+    ['weights', `${count(memory.parameters)}, of which ${count(memory.trainedParameters)} train`],
+    [
+      'memory',
+      `${bytes(known)} a device before activations: weights ${bytes(memory.weights)}, training ${bytes(memory.training)}, samples ${memory.samples === undefined ? 'not known' : bytes(memory.samples)}`,
+    ],
+    [
+      'time',
+      secondsAnEpoch === undefined
+        ? 'known after the second epoch (the first one compiles)'
+        : `about ${duration(config.epochs * secondsAnEpoch)} at ${secondsAnEpoch.toPrecision(3)} s an epoch, as before`,
+    ],
+  ];
+  return textTable(rows);
+}
+
+/** 1.53e9 → 1.5 B */
+function count(value: number): string {
+  const [unit, name] = value >= 1e9 ? [1e9, ' B'] : value >= 1e6 ? [1e6, ' M'] : [1, ''];
+  return `${Number((value / unit).toPrecision(3))}${name}`;
+}
+
+export function bytes(value: number): string {
+  const [unit, name] =
+    value >= 1e9 ? [1e9, 'GB'] : value >= 1e6 ? [1e6, 'MB'] : value >= 1e3 ? [1e3, 'kB'] : [1, 'B'];
+  return `${Number((value / unit).toPrecision(3))} ${name}`;
+}

@@ -1,0 +1,44 @@
+/** The options of a schema one by one, for command-line flags, tables and suggestions. */
+import { z } from 'zod';
+
+export interface Leaf {
+  /** Dotted, e.g. training.learningRate. */
+  readonly path: string;
+  readonly description: string;
+  readonly default?: unknown;
+  /** What values look like: `number`, `true|false`, `a|b|c`, `value`. */
+  readonly values: string;
+  /** flow_grpo's name for it: what the description ends with in brackets. */
+  readonly flowGrpo?: string;
+}
+
+interface Node {
+  readonly type?: string;
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly enum?: readonly unknown[];
+  readonly properties?: Readonly<Record<string, Node>>;
+}
+
+/** All options that are not groups, in the schema's order. */
+export function leavesOf(schema: z.ZodType): Leaf[] {
+  const walk = (node: Node, path: string): Leaf[] => {
+    if (node.properties) {
+      return Object.entries(node.properties).flatMap(([key, child]) =>
+        walk(child, path ? `${path}.${key}` : key),
+      );
+    }
+    const description = node.description ?? '';
+    const flowGrpo = /\(([^()]*)\)$/.exec(description)?.[1];
+    return [
+      { path, description, default: node.default, values: valuesOf(node), ...(flowGrpo && { flowGrpo }) },
+    ];
+  };
+  return walk(z.toJSONSchema(schema, { io: 'input' }) as Node, '');
+}
+
+function valuesOf({ enum: choices, type }: Node): string {
+  if (choices) return choices.join('|');
+  if (type === 'boolean') return 'true|false';
+  return type === 'number' || type === 'integer' ? 'number' : 'value';
+}

@@ -1,0 +1,162 @@
+/** The `setup` of a run's file: what is trained, on which prompts, for which reward. */
+import { z } from 'zod';
+
+const text = z.string().min(1);
+const place = (what: string) => text.describe(what);
+const weight = z.number().describe('Factor in the sum (the number in flow_grpo’s reward_fn)');
+
+/** A reward and its options. */
+const needing = <T extends z.ZodRawShape>(options: T, what: string) =>
+  z
+    .strictObject({ weight: weight.default(1), ...options })
+    .optional()
+    .describe(what);
+
+/** A reward: its weight alone, or its weight and options. */
+const reward = <T extends z.ZodRawShape>(options: T, what: string) =>
+  z
+    .union([weight, z.strictObject({ weight: weight.default(1), ...options })])
+    .optional()
+    .describe(what);
+
+const batchSize = z.int().min(1).optional().describe('Images in one run of the model; 16 by default');
+const dtype = z.enum(['float32', 'bfloat16']).optional().describe('How weights are held');
+const clip = {
+  model: place('Folder or hub id of the model').optional(),
+  processor: place('Folder or hub id with tokenizer.json and preprocessor_config.json').optional(),
+  dtype,
+  batchSize,
+};
+const published = { ...clip, file: place('File of the checkpoint in its folder or repository').optional() };
+const server = {
+  url: place('Address of the server'),
+  batchSize: z.int().min(1).optional().describe('Most images a request; 64 by default'),
+  concurrency: z.int().min(1).optional().describe('Requests under way at once; 4 by default'),
+  timeout: z.number().positive().optional().describe('Milliseconds for each attempt; 120,000 by default'),
+};
+
+/** Rewards by flow_grpo's names, each a scorer of @flow-grpo/rewards. */
+export const rewardsSchema = z
+  .strictObject({
+    pickscore: reward(clip, 'PickScore: a CLIP ViT-H trained on preferences, divided by 26'),
+    clipscore: reward(clip, "CLIP's agreement of image and prompt, divided by 30"),
+    aesthetic: needing(
+      { ...clip, head: place('File of the linear layers, sac+logos+ava1-l14-linearMSE.pth') },
+      'The improved aesthetic predictor; prompts play no part',
+    ),
+    imagereward: reward(published, 'ImageReward: BLIP with a head trained on preferences'),
+    hpsv2: reward(published, 'HPSv2: a CLIP ViT-H-14 trained on preferences'),
+    ocr: reward({}, 'How close the text read in the image is to what the prompt quotes'),
+    geneval: needing(
+      { ...server, onlyStrict: z.boolean().optional().describe('Strict rewards only') },
+      "flow_grpo's GenEval server; needs the metadata of a GenEval set",
+    ),
+    deqa: needing(server, "flow_grpo's DeQA server"),
+    unifiedreward: needing(server, "flow_grpo's UnifiedReward server"),
+    jpeg_compressibility: reward({}, 'Minus the size as JPEG of quality 95, in units of 500 kB'),
+    jpeg_incompressibility: reward({}, 'The size as JPEG of quality 95, in kB'),
+    shapes: reward(
+      { strictWeight: z.number().min(0).max(1).optional().describe('Weight of the strict verdict; 0.5') },
+      "GenEval's question for scenes of coloured shapes",
+    ),
+  })
+  .refine((given) => Object.values(given).some((value) => value !== undefined), {
+    message: 'names no reward; e.g. pickscore: 1',
+  });
+
+export const showo2SetupSchema = z.strictObject({
+  kind: z.literal('showo2').describe('Show-o2 with its VAE from checkpoints'),
+  model: place('Checkpoint of Show-o2: a folder or a hub id such as showlab/show-o2-1.5B (pretrained.model)'),
+  config: place("Configuration: config.json or upstream's YAML; the checkpoint's own by default").optional(),
+  tokenizer: place(
+    "Folder or hub id of the tokenizer, e.g. Qwen/Qwen2.5-1.5B-Instruct; the checkpoint's folder by default",
+  ).optional(),
+  vae: place(
+    "Wan 2.1's VAE: a file or folder, or a hub id with its Wan2.1_VAE.pth such as Wan-AI/Wan2.1-T2V-1.3B; vae/ or Wan2.1_VAE.pth in the checkpoint's folder by default",
+  ).optional(),
+  storage: z
+    .enum(['float32', 'bfloat16'])
+    .default('bfloat16')
+    .describe('How frozen weights are held; what trains has float32 masters (mixed_precision)'),
+  train: z
+    .array(text)
+    .min(1)
+    .optional()
+    .describe(
+      "Parts or globs of the names that train; the diffusion head by default (use_lora, upstream's filter)",
+    ),
+  guidanceScale: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe(
+      'Classifier-free guidance v = u + scale·(c − u) in rollout and update; 0 is none (sample.guidance_scale)',
+    ),
+  maxPromptTokens: z
+    .int()
+    .min(1)
+    .optional()
+    .describe("Text tokens every prompt is padded to, and longer ones cut; the model's limit by default"),
+  dataset: place("Prompts: a file, or a folder in flow_grpo's layout with train and test files (dataset)"),
+  evalDataset: place(
+    "Prompts of evaluations; the dataset's test split by default, and none where there is none",
+  ).optional(),
+  evalPrompts: z
+    .int()
+    .min(1)
+    .optional()
+    .describe('How many evaluation prompts to take, from the first; all by default'),
+  promptColumn: place("Column or key of the prompt in the dataset's rows; prompt by default").optional(),
+  reward: rewardsSchema.describe('Rewards and their weights (reward_fn)'),
+  rewardFailure: z
+    .strictObject({
+      retries: z.int().min(0).default(2).describe('Further attempts, with growing pauses'),
+      action: z
+        .enum(['stop', 'drop'])
+        .default('stop')
+        .describe('What follows: the run stops with a checkpoint, or the prompts concerned are left out'),
+    })
+    .prefault({})
+    .describe('What happens when a reward fails'),
+});
+
+/** Options of a module of one's own, handed to its default export. */
+export const moduleSetupSchema = z.strictObject({
+  kind: z.literal('module').describe('A module whose default export makes policy, prompts and scorer'),
+  path: place('The module'),
+  options: z.record(z.string(), z.unknown()).default({}).describe('Handed to the function'),
+});
+
+const toySetupSchema = z.strictObject({
+  kind: z.literal('toy').describe('Points in the plane; no model needed'),
+});
+
+/** A kind with its options; text stands for a kind without options (toy) or for a module's path. */
+export const setupSchema = z.union([
+  z.discriminatedUnion('kind', [showo2SetupSchema, moduleSetupSchema, toySetupSchema]),
+  text,
+]);
+
+export type Showo2SetupInput = z.input<typeof showo2SetupSchema>;
+export type Showo2SetupOptions = z.output<typeof showo2SetupSchema>;
+export type RewardChoice = z.output<typeof rewardsSchema>;
+export type SetupChoice =
+  | Showo2SetupOptions
+  | z.output<typeof moduleSetupSchema>
+  | z.output<typeof toySetupSchema>;
+
+const SETUPS = { showo2: showo2SetupSchema, module: moduleSetupSchema, toy: toySetupSchema } as const;
+
+/** The schema of the kind that `given` asks for, so that errors are about that kind alone. */
+export function setupSchemaOf(given: unknown): z.ZodType<SetupChoice> {
+  const kind = (given as { kind?: unknown } | null)?.kind;
+  return Object.hasOwn(SETUPS, String(kind))
+    ? SETUPS[kind as keyof typeof SETUPS]
+    : (z.strictObject({ kind: z.enum(Object.keys(SETUPS) as (keyof typeof SETUPS)[]) }).loose() as never);
+}
+
+/** Text as a kind with options: `toy`, or the path of a module. */
+export function expandSetup(given: unknown): unknown {
+  if (typeof given !== 'string') return given;
+  return Object.hasOwn(SETUPS, given) ? { kind: given } : { kind: 'module', path: given };
+}

@@ -1,0 +1,94 @@
+/** Show-o2, its VAE, prompts and rewards, by path or hub id. */
+import {
+  decodeImage,
+  type LoadingProgress,
+  latentShape,
+  loadShowo2,
+  type Showo2Parts,
+} from '@flow-grpo/showo2-model';
+import * as tf from '@tensorflow/tfjs-core';
+import { ConfigError, parseConfig } from '../config/resolve';
+import { type Showo2SetupInput, type Showo2SetupOptions, showo2SetupSchema } from '../config/setup-schema';
+import { showo2Policy } from '../policies/showo2';
+import { openPromptSets } from './prompts';
+import { checkRewards, makeRewards } from './rewards';
+import type { RunSetup, SetupContext } from './setup';
+import { checkSource, openFile, openSource } from './sources';
+
+const VAE_FILE = 'Wan2.1_VAE.pth';
+const MODEL_FILES = /^(vae\/|tokenizer\/)?[^/]+\.(json|safetensors|bin|pth)$/;
+const TOKENIZER_FILES = /^(tokenizer|tokenizer_config|vocabulary|special_tokens_map)\.json$/;
+
+/**
+ * Everything a run on Show-o2 needs. Prompts are read and all paths checked before a checkpoint is opened.
+ *
+ * @throws {ConfigError} naming the option whose file, model or server is missing.
+ */
+export async function showo2Setup(input: Showo2SetupInput, context: SetupContext = {}): Promise<RunSetup> {
+  const options = parseConfig(showo2SetupSchema, input);
+  const sets = await openPromptSets(options);
+  for (const key of ['model', 'tokenizer', 'vae'] as const) {
+    const place = options[key];
+    if (place !== undefined) await checkSource(place, `setup.${key}`);
+  }
+  await checkRewards(options.reward);
+  const parts = await loadParts(options, context);
+  context.onMessage?.(`Loading rewards: ${Object.keys(options.reward).join(', ')}`);
+  return {
+    ...sets,
+    policy: policyOf(parts, options),
+    scorer: await makeRewards(options.reward, options.rewardFailure),
+  };
+}
+
+async function loadParts(options: Showo2SetupOptions, context: SetupContext): Promise<Showo2Parts> {
+  const { signal, onMessage } = context;
+  const model = await openSource(options.model, 'setup.model', (file) => MODEL_FILES.test(file), context);
+  const tokenizer =
+    options.tokenizer &&
+    (await openSource(options.tokenizer, 'setup.tokenizer', (file) => TOKENIZER_FILES.test(file), context));
+  const vae = options.vae && (await openFile(options.vae, 'setup.vae', VAE_FILE, context));
+  let told = 0;
+  const onProgress = ({ part, loadedBytes, totalBytes }: LoadingProgress) => {
+    const share = loadedBytes / totalBytes;
+    if (part !== 'model' || share < told + 0.25) return;
+    told = share;
+    onMessage?.(
+      `Loading ${options.model}: ${Math.round(100 * share)} % of ${(totalBytes / 1e9).toFixed(2)} GB`,
+    );
+  };
+  try {
+    return await loadShowo2(model, {
+      storage: options.storage,
+      onProgress,
+      ...(options.config && { config: options.config }),
+      ...(tokenizer && { tokenizer }),
+      ...(vae && { vae }),
+      ...(signal && { signal }),
+    });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ConfigError(`setup.model: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function policyOf({ params, config, tokenizer, vae }: Showo2Parts, options: Showo2SetupOptions) {
+  const padTo = Math.min(options.maxPromptTokens ?? config.maxTextLength, config.maxTextLength);
+  try {
+    return showo2Policy({
+      params,
+      config,
+      tokenize: (prompt) => tokenizer.encode(prompt).slice(0, padTo),
+      decode: (latents) => {
+        const pixels = decodeImage(vae.params, vae.config, latents as tf.Tensor4D); // in [-1, 1]
+        return tf.clipByValue(tf.add(tf.mul(pixels, 0.5), 0.5), 0, 1) as tf.Tensor4D;
+      },
+      latentShape: latentShape(config),
+      guidanceScale: options.guidanceScale,
+      padTo,
+      ...(options.train && { train: options.train }),
+    });
+  } catch (error) {
+    throw new ConfigError(`setup.train: ${(error as Error).message}`, { cause: error });
+  }
+}

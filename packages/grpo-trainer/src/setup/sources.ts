@@ -1,0 +1,61 @@
+/** Checkpoints by path or hub id. */
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type DownloadProgress, snapshotDownload } from '@flow-grpo/checkpoint-io';
+import { ConfigError } from '../config/resolve';
+import type { SetupContext } from './setup';
+
+const HUB_ID = /^[\w-][\w.-]*\/[\w-][\w.-]*$/;
+
+/** @throws {ConfigError} for a path that does not exist and cannot be a hub id. */
+export async function checkSource(place: string, option: string): Promise<void> {
+  if (await exists(place)) return;
+  if (!HUB_ID.test(place)) {
+    throw new ConfigError(`${option}: ${place} does not exist, and it is not a hub id like org/name either`);
+  }
+}
+
+/**
+ * The folder of a path (as it is) or of a hub id (its wanted files downloaded, or taken from the cache).
+ *
+ * @throws {ConfigError} naming the option, when the hub does not have it.
+ */
+export async function openSource(
+  place: string,
+  option: string,
+  wanted: (file: string) => boolean,
+  { signal, onMessage }: SetupContext,
+): Promise<string> {
+  if (await exists(place)) return place;
+  let announced = '';
+  const onProgress = ({ file, size }: DownloadProgress) => {
+    if (file === announced) return;
+    announced = file;
+    onMessage?.(`${place}: downloading ${file}${size ? ` (${(size / 1e9).toFixed(2)} GB)` : ''}`);
+  };
+  try {
+    return await snapshotDownload(place, { filter: wanted, onProgress, ...(signal && { signal }) });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ConfigError(`${option}: ${place} is no file here, and ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+/** The same for one file of a repository. */
+export async function openFile(
+  place: string,
+  option: string,
+  file: string,
+  context: SetupContext,
+): Promise<string> {
+  const folder = await openSource(place, option, (name) => name === file, context);
+  return folder === place ? place : join(folder, file);
+}
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
