@@ -3,13 +3,25 @@
  * its parts as pure functions.
  */
 export { CheckpointStateError, listRuns, loadRun, type RunState, saveRun } from './checkpoint/checkpoint';
-export { defineSetup, type RunSetup, type SetupFunction } from './setup/setup';
 export { ConfigError, configJsonSchema, defineConfig, resolveConfig } from './config/resolve';
+export { type RunFile, resolveRunFile, runFileJsonSchema } from './config/run-file';
 export { type GrpoConfig, type GrpoConfigInput, grpoConfigSchema } from './config/schema';
+export type { Showo2SetupInput } from './config/setup-schema';
 export { type Evaluation, evaluator } from './evaluate';
 export { type GuardState, initialGuardState, watch } from './guard';
-export { progressLine } from './logging/progress-line';
-export { type EvaluationRecord, type RunLog, readLines, runLog } from './logging/run-log';
+export {
+  type ProgressLine,
+  progressLine,
+  type TrainingProgress,
+  trainingProgress,
+} from './logging/progress-line';
+export {
+  type EvaluationRecord,
+  type HistogramRecord,
+  type RunLog,
+  readLines,
+  runLog,
+} from './logging/run-log';
 export { type EventWriter, eventWriter } from './logging/tensorboard';
 export * from './maths/adamw';
 export * from './maths/advantages';
@@ -19,7 +31,7 @@ export * from './maths/loss';
 export { type GaussianFlowOptions, gaussianFlow } from './policies/gaussian-flow';
 export { type Showo2PolicyOptions, showo2Policy } from './policies/showo2';
 export type { Params, Policy, Tensors, Velocity } from './policy';
-export { type FitOptions, type FitReport, type FitSave, type FitResult, fit } from './pretrain/fit';
+export { type FitOptions, type FitReport, type FitResult, type FitSave, fit } from './pretrain/fit';
 export {
   drawTimes,
   type FlowBatch,
@@ -28,11 +40,21 @@ export {
   pretrain,
 } from './pretrain/flow-matching';
 export { trainVae, type VaeFunctions, type VaeOptions, vaeLoss } from './pretrain/vae';
-export { type ChartOptions, escapeXml, lineChart, movingAverage, type Series } from './report/chart';
+export {
+  type Bars,
+  type ChartOptions,
+  escapeXml,
+  histogramChart,
+  lineChart,
+  movingAverage,
+  type Series,
+} from './report/chart';
 export { htmlReport, type Section } from './report/html';
 export { type GridCell, type GridOptions, imageGrid } from './report/image-grid';
 export { writeRunReport } from './report/run-report';
 export type { PromptSource, Scorer, Scores } from './scorer';
+export { defineSetup, type RunSetup, type SetupContext, type SetupFunction } from './setup/setup';
+export { showo2Setup } from './setup/showo2';
 export { abortOnSignals } from './signals';
 export {
   type EpochDetails,
