@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { expectClose } from '@flow-grpo/test-support';
+import { launchChromium } from '@flow-grpo/test-support/chromium';
 import { build } from 'esbuild';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildDemo } from '../../../docs/sampler-demo/build.mjs';
 import { browserRun } from './support/browser-run';
-import { launchChromium } from './support/chromium';
 
 let browser: Awaited<ReturnType<typeof launchChromium>>;
 let page: Page;

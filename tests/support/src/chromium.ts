@@ -16,7 +16,7 @@ export async function launchChromium(): Promise<{ context: BrowserContext; close
   if (!executablePath) {
     throw new Error('no Chromium for the browser tests: apt-get install chromium, or set CHROMIUM_PATH');
   }
-  const profile = mkdtempSync(join(tmpdir(), 'sde-sampler-chromium-'));
+  const profile = mkdtempSync(join(tmpdir(), 'flow-grpo-chromium-'));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath,
     headless: true,
