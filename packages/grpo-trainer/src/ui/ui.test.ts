@@ -1,0 +1,119 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { launchChromium } from '@flow-grpo/test-support/chromium';
+import type { Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type RunLog, runLog } from '../logging/run-log';
+import { serveRun, type UiServer } from './server';
+
+let folder: string;
+let server: UiServer;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ui-'));
+  server = await serveRun(folder);
+});
+afterEach(async () => {
+  await server.close('over');
+  await rm(folder, { recursive: true });
+});
+
+async function logEpochs(log: RunLog, from: number, to: number): Promise<void> {
+  for (let epoch = from; epoch < to; epoch++) {
+    await log.onEpoch(
+      { epoch, updates: epoch, samples: 8 * (epoch + 1), reward: epoch / 10, seconds: 1, kl: epoch / 100 },
+      { rewards: [0, 1], advantages: Float64Array.of(-1, 1) },
+    );
+  }
+}
+
+/** Two flat images, red and green, that prompts and rewards belong to. */
+async function logEvaluation(log: RunLog, epoch: number, rewards: number[]): Promise<void> {
+  await log.onEvaluation({
+    epoch,
+    reward: rewards.reduce((a, b) => a + b) / rewards.length,
+    prompts: ['a red square', 'a <green> one'],
+    scores: rewards,
+    details: {},
+    images: Float32Array.from({ length: 2 * 12 }, (_, i) => (i % 3 === Math.floor(i / 12) ? 1 : 0)),
+    imageShape: [2, 2, 2, 3],
+    seconds: 1,
+  });
+}
+
+describe('the server', () => {
+  it('answers with what it has and nothing else', async () => {
+    const get = (path: string, method = 'GET') => fetch(new URL(path, server.url), { method });
+    expect(await (await get('/')).text()).toContain('new EventSource');
+    expect(await (await get('/report')).text()).toBe('');
+    expect((await get('/etc/passwd')).status).toBe(404);
+    expect((await get('/report', 'POST')).status).toBe(405);
+    await logEpochs(await runLog(folder, 0), 0, 1);
+    expect(await (await get('/report')).text()).toBe(''); // not told yet
+    server.changed();
+    expect(await (await get('/report')).text()).toContain('<svg');
+  });
+
+  it('says which port is taken', async () => {
+    const { port } = new URL(server.url);
+    await expect(serveRun(folder, { port: Number(port) })).rejects.toThrow(`port ${port} is taken`);
+  });
+
+  it('ends with open pages', async () => {
+    const events = await fetch(new URL('/events', server.url));
+    await server.close('finished');
+    expect(await events.text()).toMatch(/event: end\ndata: {"text":"finished"/);
+    await expect(fetch(server.url)).rejects.toThrow();
+  });
+});
+
+describe('in Chromium', () => {
+  let browser: Awaited<ReturnType<typeof launchChromium>>;
+  let page: Page;
+  const errors: string[] = [];
+  beforeAll(async () => {
+    browser = await launchChromium();
+    page = await browser.context.newPage();
+    page.on('pageerror', (error) => errors.push(error.message));
+    page.on('request', (request) => {
+      if (!request.url().startsWith(server.url) && !request.url().startsWith('data:'))
+        errors.push(request.url());
+    });
+  }, 120_000);
+  afterAll(() => browser?.close());
+
+  it('follows a run from before its first epoch to its end', async () => {
+    const text = (part: string) =>
+      page.waitForFunction((wanted) => document.body.innerText.includes(wanted), part);
+    const log = await runLog(folder, 0);
+    await page.goto(server.url);
+    await text('No epoch yet.');
+    server.status('epoch 1/4  rollout 2/8');
+    await text('rollout 2/8');
+
+    await logEvaluation(log, 0, [0.25, 0.5]);
+    await logEpochs(log, 0, 2);
+    server.changed();
+    await page.waitForSelector('section svg polyline');
+    await text('Samples (epoch 0)');
+    const points = () => page.$$eval('section:first-of-type circle', (circles) => circles.length);
+    expect(await points()).toBe(2);
+    expect(await page.$eval('img', (image) => (image as HTMLImageElement).naturalWidth)).toBeGreaterThan(100);
+    expect(await page.getAttribute('img', 'alt')).toContain('a <green> one');
+    for (const title of ['KL to the reference', 'Histogram of advantages']) await text(title);
+
+    await logEpochs(log, 2, 4);
+    await logEvaluation(log, 4, [0.75, 1]);
+    server.changed();
+    await text('Before (epoch 0, left) and after (epoch 4, right)');
+    expect(await points()).toBe(4);
+
+    await logEpochs(log, 4, 5);
+    await server.close('finished after 5 epochs');
+    await text('finished after 5 epochs');
+    await page.waitForFunction(() => document.querySelectorAll('section:first-of-type circle').length === 5);
+    const screenshots = process.env.UI_SCREENSHOTS;
+    if (screenshots) await page.screenshot({ path: join(screenshots, 'live.png'), fullPage: true });
+    expect(errors).toEqual([]);
+  });
+});
