@@ -14,6 +14,7 @@ import {
 import { type Mesh, type Sharding, shardingKey } from './parallel/sharding';
 import { DeviceData, dtypeOf } from './runtime/data';
 import { executable } from './runtime/executables';
+import { observed } from './runtime/observe';
 import { type ElementType, sameShape, type Value } from './stablehlo';
 import { currentFrame, Trace } from './trace/frame';
 import { tracedValue } from './trace/values';
@@ -110,7 +111,7 @@ export function run(
   name: string,
 ): ReturnType<PjrtExecutable['execute']> {
   try {
-    return program.execute(args);
+    return observed(name, () => program.execute(args));
   } catch (error) {
     if (error instanceof Error) error.message = `${name}: ${error.message}`;
     throw error;

@@ -18,4 +18,5 @@ export { type ShardMapOptions, shardMap } from './parallel/shard-map';
 export { type Mesh, mesh, type PartitionSpec } from './parallel/sharding';
 export type { Pytree } from './pytree';
 export { compilationStats } from './runtime/executables';
+export { type Execution, observeExecutions } from './runtime/observe';
 export { configure, type XlaOptions } from './runtime/settings';
