@@ -17,6 +17,7 @@ export { replicate, shard, shardingOf } from './parallel/shard';
 export { type ShardMapOptions, shardMap } from './parallel/shard-map';
 export { type Mesh, mesh, type PartitionSpec } from './parallel/sharding';
 export type { Pytree } from './pytree';
+export { type DeviceInfo, deviceInfo } from './runtime/device-info';
 export { compilationStats } from './runtime/executables';
 export { type Execution, observeExecutions } from './runtime/observe';
 export { configure, type XlaOptions } from './runtime/settings';

@@ -1,0 +1,10 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { expect, it } from 'vitest';
+import { configure, deviceInfo } from '../index';
+
+it('tells what devices there are', async () => {
+  configure({ cpuDevices: 2 });
+  await tf.setBackend('xla');
+  expect(deviceInfo()).toHaveLength(2);
+  expect(deviceInfo()[1]).toMatchObject({ kind: 'cpu', platform: 'cpu', bytesInUse: undefined });
+});
