@@ -7,13 +7,13 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
-import { type EpochMetrics, evaluator, resolveConfig, showo2Policy, train } from '@flow-grpo/grpo-trainer';
+import { type EpochMetrics, evaluator, resolveConfig, train } from '@flow-grpo/grpo-trainer';
 import { shapeEval } from '@flow-grpo/rewards';
-import { decodeImage, latentShape } from '@flow-grpo/showo2-model';
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 import { startBackend } from './backend';
 import { accuracies, habits, heldOutPrompts, trainingPrompts, witness } from './evaluation';
 import { readOptions } from './options';
+import { SAMPLING, smallPolicy } from './policy';
 import { progressLine } from './progress';
 import { writeReport } from './report';
 import { ASSETS, loadSmallModel } from './small-model';
@@ -34,17 +34,7 @@ async function run() {
   await startBackend(options.backend);
   const model = await loadSmallModel();
   console.log(`Model: ${ASSETS}\nBackend: ${options.backend}`);
-  const policy = showo2Policy({
-    params: model.params,
-    config: model.config,
-    tokenize: (prompt) => model.tokenizer.encode(prompt),
-    decode: (latents) => {
-      const pixels = decodeImage(model.vae.params, model.vae.config, latents as tf.Tensor4D);
-      return tf.clipByValue(tf.add(tf.mul(pixels, 0.5), 0.5), 0, 1) as tf.Tensor4D;
-    },
-    latentShape: latentShape(model.config),
-    padTo: model.config.maxTextLength,
-  });
+  const policy = smallPolicy(model);
   const scorer = shapeEval({ strictWeight: options.reward === 'strict' ? 1 : 0.5 });
   const config = resolveConfig({
     seed: options.seed,
@@ -53,8 +43,7 @@ async function run() {
     keepCheckpoints: 1,
     evalBatchSize: 120,
     sampling: {
-      numSteps: 12,
-      shift: 3,
+      ...SAMPLING,
       noiseLevel: 0.7,
       promptsPerEpoch: 8,
       samplesPerPrompt: 16,

@@ -66,10 +66,10 @@ export function smallShowo2Config(tokenizer: TextTokenizer): Showo2Config {
       max_text_len: 10,
       llm: {
         hidden_size: width,
-        num_hidden_layers: 5,
+        num_hidden_layers: 6,
         num_attention_heads: 4,
         num_key_value_heads: 2,
-        intermediate_size: 3 * width,
+        intermediate_size: 4 * width,
         rope_theta: 10_000,
       },
       siglip: {
@@ -80,7 +80,7 @@ export function smallShowo2Config(tokenizer: TextTokenizer): Showo2Config {
       },
       diffusion_head: {
         hidden_size: width,
-        intermediate_size: 3 * width,
+        intermediate_size: 4 * width,
         num_attention_heads: 4,
         num_key_value_heads: 2,
         head_dim: width / 4,

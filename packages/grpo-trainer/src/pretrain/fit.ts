@@ -34,6 +34,15 @@ export interface FitOptions {
   readonly saveEvery?: number;
   readonly signal?: AbortSignal;
   readonly onReport?: (report: FitReport) => void | Promise<void>;
+  /** Called after every checkpoint and at the end, for measuring; the weights stay the loop's own. */
+  readonly onSave?: (save: FitSave) => void | Promise<void>;
+}
+
+/** Where a fit stands when it saves. */
+export interface FitSave {
+  readonly step: number;
+  readonly trained: Params;
+  readonly ema: Params;
 }
 
 /** Progress of a fit. */
@@ -130,6 +139,7 @@ export async function fit<B>(
   const save = async () => {
     await report();
     if (checkpoint) await saveFit(checkpoint, state, step);
+    await options.onSave?.({ step, trained: state.trained, ema: state.ema });
     since = performance.now();
   };
 
