@@ -61,8 +61,15 @@ export async function executableAsync(text: string, name: string, partitions = 1
 export const forgetPrograms = (): void => loaded.clear();
 
 function compileOptions(partitions: number): CompileOptions {
-  const { debugOptions } = currentSettings();
-  return { numPartitions: partitions, ...(debugOptions && { debugOptions }) };
+  return { numPartitions: partitions, debugOptions: debugOptions() };
+}
+
+/** Trying Triton kernels for every matrix product multiplies compile times and gains nothing over cuBLAS here. */
+const CUDA_DEFAULTS = { xla_gpu_enable_triton_gemm: false };
+
+function debugOptions(): NonNullable<CompileOptions['debugOptions']> {
+  const defaults = client().platformName === 'cuda' ? CUDA_DEFAULTS : {};
+  return { ...defaults, ...currentSettings().debugOptions };
 }
 
 function keep(key: string, made: PjrtExecutable, compileMs?: number): PjrtExecutable {
@@ -92,7 +99,7 @@ function environmentIdentity(): string {
       now.devices.map((device) => device.kind),
       cpus()[0]?.model,
       process.arch,
-      Object.entries(currentSettings().debugOptions ?? {}).map(([k, v]) => [k, String(v)]),
+      Object.entries(debugOptions()).map(([k, v]) => [k, String(v)]),
       process.env.XLA_FLAGS,
     ]);
     identity = { client: now, text };

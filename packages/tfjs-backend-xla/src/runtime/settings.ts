@@ -15,7 +15,10 @@ export interface XlaOptions {
    * `off`), else `flow-grpo/xla` in the user's cache folder.
    */
   compilationCache?: string | false;
-  /** XLA debug options for every compilation, without dashes: `{ xla_gpu_enable_triton_gemm: false }`. */
+  /**
+   * XLA debug options for every compilation, without dashes. On CUDA `{ xla_gpu_enable_triton_gemm: false }` is there
+   * unless named again.
+   */
   debugOptions?: Readonly<Record<string, string | number | bigint | boolean>>;
   /** Free device memory of tensors that were collected undisposed. Default: when NODE_ENV is `development`. */
   finalizeLeaks?: boolean;
