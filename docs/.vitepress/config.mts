@@ -1,0 +1,53 @@
+import { katex } from '@mdit/plugin-katex';
+import { defineConfig } from 'vitepress';
+import { apiLink, packageNames } from '../site/packages';
+
+export default defineConfig({
+  title: 'Flow-GRPO',
+  description: 'Reinforcement learning for flow-matching image models, in TypeScript',
+  base: process.env.DOCS_BASE ?? '/',
+  cleanUrls: true,
+  srcExclude: ['sampler-demo/**', 'generated/**'],
+  markdown: {
+    config: (md) => {
+      md.use(katex, {
+        throwOnError: true,
+        // Vue must not look for components and braces in formulas.
+        transformer: (html: string) => html.replace(/^<\w+/, '$& v-pre'),
+      });
+    },
+  },
+  // A package's reference is one page, and the search index holds them all.
+  vite: { build: { chunkSizeWarningLimit: 4000 } },
+  themeConfig: {
+    search: { provider: 'local' },
+    outline: [2, 3],
+    nav: [
+      { text: 'Guide', link: '/getting-started' },
+      { text: 'Packages', link: '/packages/' },
+      { text: 'API', link: '/api/' },
+    ],
+    sidebar: [
+      {
+        text: 'Guide',
+        items: [
+          { text: 'Getting started', link: '/getting-started' },
+          { text: 'The mathematics', link: '/maths' },
+          { text: 'The recipe', link: '/recipe' },
+          { text: 'Coming from Python', link: '/porting' },
+          { text: 'Architecture', link: '/architecture' },
+          { text: 'What is supported', link: '/features' },
+        ],
+      },
+      {
+        text: 'Packages',
+        items: packageNames.map((name) => ({ text: name, link: `/packages/${name}` })),
+      },
+      {
+        text: 'API reference',
+        collapsed: true,
+        items: packageNames.map((name) => ({ text: name, link: apiLink(name) })),
+      },
+    ],
+  },
+});

@@ -1,0 +1,48 @@
+import { type Leaf, leavesOf } from '../../packages/grpo-trainer/src/config/leaves';
+import { runFileSchema } from '../../packages/grpo-trainer/src/config/run-file';
+import { showo2SetupSchema } from '../../packages/grpo-trainer/src/config/setup-schema';
+
+/** Every option of a run's file; the set-up's are those of Show-o2. */
+export function runOptions(): Leaf[] {
+  const own = leavesOf(runFileSchema).filter(({ path }) => path !== 'setup' && !path.startsWith('$'));
+  const setup = leavesOf(showo2SetupSchema).map((leaf) => ({ ...leaf, path: `setup.${leaf.path}` }));
+  return [...own, ...setup];
+}
+
+/** One Markdown table a group: name, values, default, and what the schema says of it. */
+export function optionsTable(): string {
+  const options = runOptions();
+  return [...new Set(options.map(groupOf))]
+    .map((group) =>
+      [
+        `### ${group === '' ? 'The run' : `\`${group}\``}`,
+        '',
+        '| Option | Value | Default | Meaning |',
+        '| --- | --- | --- | --- |',
+        ...options
+          .filter((option) => groupOf(option) === group)
+          .map(
+            ({ path, values, default: value, description }) =>
+              `| \`${path.split('.').at(-1)}\` | ${cell(values)} | ${value === undefined ? '' : `\`${JSON.stringify(value)}\``} | ${cell(meaning(description))} |`,
+          ),
+      ].join('\n'),
+    )
+    .join('\n\n');
+}
+
+/** flow_grpo's names beside ours. */
+export function namesTable(): string {
+  // A reward's name is flow_grpo's own; only what is below differs.
+  const options = runOptions().filter(({ path }) => !path.startsWith('setup.reward.'));
+  const rows = options.flatMap(({ path, flowGrpo, description }) =>
+    flowGrpo ? [`| ${cell(flowGrpo)} | \`${path}\` | ${cell(meaning(description))} |`] : [],
+  );
+  return ['| flow_grpo | here | |', '| --- | --- | --- |', ...rows].join('\n');
+}
+
+const groupOf = ({ path }: Leaf) => path.split('.').slice(0, -1).join('.');
+
+/** A description without flow_grpo's name at its end, which has a column of its own. */
+const meaning = (description: string) => description.replace(/ ?\([^()]*\)$/, '');
+
+const cell = (text: string) => text.replaceAll('|', ' \\| ').replaceAll('<', '&lt;');

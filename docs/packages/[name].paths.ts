@@ -1,0 +1,20 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { apiLink, packageNames } from '../site/packages';
+
+const packages = fileURLToPath(new URL('../../packages/', import.meta.url));
+
+/** A page for every package: its README. */
+export default {
+  watch: ['../../packages/*/README.md'],
+  paths: () =>
+    packageNames.map((name) => ({
+      params: { name },
+      content: `${page(readFileSync(`${packages}${name}/README.md`, 'utf8'))}\n\n[All exports](${apiLink(name)})\n`,
+    })),
+};
+
+/** On GitHub packages link to one another as folders; here each is a page. */
+function page(readme: string): string {
+  return readme.replace(/\]\(\.\.\/([a-z0-9-]+)\/?\)/g, '](/packages/$1)');
+}

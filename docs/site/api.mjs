@@ -1,0 +1,45 @@
+// The API reference: one Markdown page a package, from its doc comments.
+import { readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Application } from 'typedoc';
+
+const packages = fileURLToPath(new URL('../../packages/', import.meta.url));
+
+/** Writes the pages into `folder`; throws when TypeDoc reports an error. */
+export async function writeApi(folder) {
+  const app = await Application.bootstrapWithPlugins({
+    plugin: ['typedoc-plugin-markdown'],
+    name: 'API reference',
+    outputs: [{ name: 'markdown', path: folder }],
+    entryPointStrategy: 'packages',
+    entryPoints: readdirSync(packages).map((name) => packages + name),
+    // Types are checked by `npm run typecheck`.
+    packageOptions: {
+      entryPoints: ['src/index.ts'],
+      readme: 'none',
+      excludeInternal: true,
+      skipErrorChecking: true,
+    },
+    readme: 'none',
+    router: 'module',
+    entryFileName: 'index',
+    hidePageHeader: true,
+    hideBreadcrumbs: true,
+    disableSources: true,
+    // The headings' own anchors differ where a member and a type share a name.
+    useHTMLAnchors: true,
+    groupOrder: ['Functions', 'Classes', 'Variables', 'Interfaces', 'Type Aliases', '*'],
+    sort: ['kind', 'alphabetical'],
+    kindSortOrder: ['Function', 'Class', 'Variable', 'Interface', 'TypeAlias'],
+    useCodeBlocks: true,
+    parametersFormat: 'table',
+    interfacePropertiesFormat: 'table',
+    typeDeclarationFormat: 'table',
+    expandParameters: true,
+    logLevel: 'Error',
+  });
+  const project = await app.convert();
+  if (!project || app.logger.hasErrors()) throw new Error('the API reference could not be made (see above)');
+  await app.generateOutputs(project);
+  if (app.logger.hasErrors()) throw new Error('the API reference could not be written (see above)');
+}

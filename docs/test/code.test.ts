@@ -1,0 +1,107 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { resolveRunFile } from '../../packages/grpo-trainer/src/config/run-file';
+
+/** What documents show as code: it compiles, what it imports exists, and what configures a run is accepted. */
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+interface Block {
+  readonly file: string;
+  /** Line of its first line in the document. */
+  readonly line: number;
+  readonly language: string;
+  readonly code: string;
+}
+
+const markdown = (folder: string, deep = false) =>
+  readdirSync(join(root, folder))
+    .flatMap((name) => (deep ? join(folder, name, 'README.md') : join(folder, name)))
+    .filter((file) => file.endsWith('.md') && existsSync(join(root, file)));
+
+const documents = [
+  ...markdown('.'),
+  ...markdown('docs'),
+  ...markdown('packages', true),
+  ...markdown('examples', true),
+];
+const blocks = documents.flatMap(blocksOf);
+const named = (languages: readonly string[]) =>
+  blocks
+    .filter(({ language }) => languages.includes(language))
+    .map((b) => [`${b.file}:${b.line}`, b] as const);
+
+describe('TypeScript', () => {
+  const examples = named(['ts', 'typescript']);
+  const problems = check(examples.map(([, block]) => block));
+  it.each(examples)('%s compiles', (_, block) => expect(problems(block)).toEqual([]));
+});
+
+describe('JavaScript', () => {
+  const examples = named(['js', 'javascript']);
+  const problems = check(examples.map(([, block]) => block));
+  it.each(examples)('%s imports what exists', (_, block) => expect(problems(block)).toEqual([]));
+});
+
+describe('configurations', () => {
+  it.each(named(['yaml']))('%s is a run', (_, { code }) => {
+    expect(() => resolveRunFile(parse(code) as Record<string, unknown>)).not.toThrow();
+  });
+});
+
+/** The fenced blocks of a document; those indented, in lists, too. */
+function blocksOf(file: string): Block[] {
+  const text = readFileSync(join(root, file), 'utf8');
+  return [...text.matchAll(/^( *)```(\w+)[^\n]*\n([\s\S]*?)^\1```/gm)].map((match) => ({
+    file,
+    line: text.slice(0, match.index).split('\n').length + 1,
+    language: match[2]!,
+    code: match[3]!,
+  }));
+}
+
+/**
+ * Compiles blocks together, each a module beside its document, with the repository's own options. JavaScript
+ * may leave out what a reader fills in, so only its imports are checked.
+ */
+function check(given: readonly Block[]): (block: Block) => string[] {
+  const options: ts.CompilerOptions = {
+    ...ts.parseJsonConfigFileContent(
+      ts.readConfigFile(join(root, 'tsconfig.base.json'), ts.sys.readFile).config,
+      ts.sys,
+      root,
+    ).options,
+    allowJs: true,
+    checkJs: true,
+  };
+  const nameOf = ({ file, line, language }: Block) =>
+    join(root, dirname(file), `block-${relative('.', file).replace(/\W/g, '-')}-${line}.${language}`);
+  const sources = new Map(given.map((block) => [nameOf(block), `${block.code}\nexport {};\n`]));
+  const host = ts.createCompilerHost(options);
+  const { readFile, fileExists, getSourceFile } = host;
+  host.fileExists = (name) => sources.has(name) || fileExists(name);
+  host.readFile = (name) => sources.get(name) ?? readFile(name);
+  host.getSourceFile = (name, version, ...rest) => {
+    const text = sources.get(name);
+    return text === undefined
+      ? getSourceFile(name, version, ...rest)
+      : ts.createSourceFile(name, text, version, true);
+  };
+  const program = ts.createProgram([...sources.keys()], options, host);
+  return (block) => {
+    const source = program.getSourceFile(nameOf(block))!;
+    const found = [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)];
+    return found
+      .filter(({ code }) => !block.language.startsWith('js') || IMPORT_ERRORS.has(code))
+      .map(({ start = 0, messageText }) => {
+        const line = block.line + source.getLineAndCharacterOfPosition(start).line;
+        return `${block.file}:${line} ${ts.flattenDiagnosticMessageText(messageText, '\n')}`;
+      });
+  };
+}
+
+/** No such module, no such export, and did you mean. */
+const IMPORT_ERRORS = new Set([2307, 2305, 2614, 2724]);

@@ -1,0 +1,66 @@
+import { execFile } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { packageNames } from '../site/packages';
+
+const docs = fileURLToPath(new URL('..', import.meta.url));
+const dist = join(docs, '.vitepress/dist');
+
+/** Pages by their address without `.html`, with the links out of them and the places in them. */
+const pages = new Map<string, { links: string[]; ids: Set<string> }>();
+
+beforeAll(async () => {
+  const env = { ...process.env, DOCS_BASE: '/', NODE_ENV: 'production' };
+  await promisify(execFile)(process.execPath, ['site/build.mjs'], { cwd: docs, env, maxBuffer: 1 << 26 });
+  for (const file of readdirSync(dist, { recursive: true, encoding: 'utf8' })) {
+    if (!file.endsWith('.html') || file.startsWith('sampler-demo')) continue;
+    const html = readFileSync(join(dist, file), 'utf8');
+    const values = (attribute: string) =>
+      [...html.matchAll(new RegExp(`\\s${attribute}="([^"]*)"`, 'g'))].map(([, value]) =>
+        decodeEntities(value!),
+      );
+    pages.set(`/${file.replace(/(index)?\.html$/, '')}`, {
+      links: [...values('href'), ...values('src')].filter((link) => !/^(https?:|data:|mailto:)/.test(link)),
+      ids: new Set(values('id')),
+    });
+  }
+}, 600_000);
+
+describe('the site', () => {
+  it('has its guide, a page and a reference for every package, and the demo', () => {
+    const guide = ['/', '/getting-started', '/maths', '/recipe', '/porting', '/architecture', '/features'];
+    const references = packageNames.map((name) => [`/packages/${name}`, `/api/@flow-grpo/${name}`]);
+    for (const page of [...guide, ...references.flat()])
+      expect(pages.has(page) || pages.has(`${page}/`), page).toBe(true);
+    expect(existsSync(join(dist, 'sampler-demo/index.html'))).toBe(true);
+  });
+
+  it('has no link to a page, a file or a place that does not exist', () => {
+    const broken = [...pages].flatMap(([page, { links }]) =>
+      links.filter((link) => !resolves(page, link)).map((link) => `${page}: ${link}`),
+    );
+    expect(broken).toEqual([]);
+  });
+
+  it('shows pictures that have something in them', () => {
+    for (const name of ['paths', 'step-noise', 'noise-error']) {
+      const svg = readFileSync(join(dist, `pictures/${name}.svg`), 'utf8');
+      expect(svg.match(/<(polyline|rect)/g)?.length, name).toBeGreaterThan(3);
+      expect(svg, name).not.toMatch(/NaN|undefined|Infinity/);
+    }
+  });
+});
+
+function resolves(page: string, link: string): boolean {
+  const { pathname, hash } = new URL(link, `http://site${page}`);
+  const path = decodeURIComponent(pathname);
+  const target = pages.get(path) ?? pages.get(path.replace(/(index)?\.html$/, '')) ?? pages.get(`${path}/`);
+  if (!target) return existsSync(join(dist, relative('/', path)));
+  return hash === '' || target.ids.has(decodeURIComponent(hash.slice(1)));
+}
+
+const decodeEntities = (text: string) =>
+  text.replaceAll('&amp;', '&').replaceAll('&quot;', '"').replaceAll('&#39;', "'");
