@@ -1,0 +1,65 @@
+/**
+ * `node benchmarks/bundle.mjs [--portable]`: the benchmarks as one file, benchmarks/.bundle/bench.mjs. With --portable
+ * also what a machine without Node and npm needs beside it: node.xz, and koffi for Linux x86-64.
+ */
+import { execFileSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const out = join(root, 'benchmarks', '.bundle');
+mkdirSync(out, { recursive: true });
+
+/** Native packages of parts that are not measured: imported by their neighbours, an error when used. */
+const absent = {
+  name: 'absent',
+  setup(build) {
+    build.onResolve({ filter: /^(sharp|onnxruntime-node|@gutenye\/ocr-node)$/ }, ({ path }) => ({
+      path,
+      namespace: 'absent',
+    }));
+    build.onLoad({ filter: /.*/, namespace: 'absent' }, ({ path }) => ({
+      contents: `export default function absent() { throw new Error("${path} is not part of the benchmarks' bundle"); }`,
+    }));
+  },
+};
+
+await build({
+  entryPoints: [join(root, 'benchmarks/src/main.ts')],
+  outfile: join(out, 'bench.mjs'),
+  bundle: true,
+  platform: 'node',
+  target: 'node20',
+  format: 'esm',
+  conditions: ['@flow-grpo/source'],
+  external: ['koffi'],
+  plugins: [absent],
+  minify: true,
+  lineLimit: 120, // Node prints the line an error comes from
+  keepNames: true,
+  ignoreAnnotations: true, // tfjs-core's gradients are side effects of files that claim to have none
+  logLevel: 'warning',
+  banner: {
+    js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+  },
+});
+
+if (process.argv.includes('--portable')) {
+  if (!existsSync(join(out, 'node.xz'))) {
+    execFileSync('sh', ['-c', `xz -T0 -9 -c '${process.execPath}' > '${join(out, 'node.xz')}'`]);
+  }
+  const modules = join(out, 'node_modules');
+  rmSync(modules, { recursive: true, force: true });
+  const copy = (name, filter = () => true) =>
+    cpSync(join(root, 'node_modules', name), join(modules, name), {
+      recursive: true,
+      dereference: true,
+      filter,
+    });
+  copy('koffi', (path) => !/\.(cc|hh|inc|md|S|asm)$/.test(path));
+  copy(join('@koromix', 'koffi-linux-x64'), (path) => !path.includes('musl'));
+  const size = execFileSync('du', ['-sh', out], { encoding: 'utf8' }).split('\t')[0];
+  console.log(`${dirname(join(out, 'bench.mjs'))}: ${size}`);
+}

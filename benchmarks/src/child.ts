@@ -1,0 +1,52 @@
+/** A process that measures: its lines are collected as they come, and it is stopped at its limit. */
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { type Measurement, parseLine } from './reporting';
+
+export interface ChildOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  /** Seconds. */
+  readonly limit: number;
+  readonly onMeasurement: (measurement: Measurement) => void;
+}
+
+/** Runs a command; resolves with why it failed, or undefined. Its output is passed on. */
+export async function measureIn(
+  command: string,
+  args: readonly string[],
+  { env = {}, limit, onMeasurement }: ChildOptions,
+): Promise<string | undefined> {
+  const child = spawn(command, args, {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let stopped = false;
+  const timer = setTimeout(() => {
+    stopped = true;
+    child.kill('SIGKILL');
+  }, limit * 1000);
+  let lastError = '';
+  const read = async () => {
+    for await (const line of createInterface({ input: child.stdout })) {
+      console.log(line);
+      const measurement = parseLine(line);
+      if (measurement) onMeasurement(measurement);
+    }
+  };
+  const complain = async () => {
+    for await (const line of createInterface({ input: child.stderr })) {
+      console.error(line);
+      if (/error/i.test(line)) lastError = line.trim();
+    }
+  };
+  const ended = new Promise<string | undefined>((resolve) => {
+    child.on('error', (error) => resolve(error.message));
+    child.on('close', (code, signal) => {
+      if (stopped) resolve(`stopped after ${limit} s`);
+      else resolve(code === 0 ? undefined : `ended with ${signal ?? `status ${code}`}. ${lastError}`.trim());
+    });
+  });
+  const [reason] = await Promise.all([ended, read(), complain()]);
+  clearTimeout(timer);
+  return reason;
+}

@@ -1,0 +1,29 @@
+/** Latents to images. */
+
+import { latentShape } from '@flow-grpo/showo2-model';
+import { jit, random } from '@flow-grpo/tfjs-backend-xla';
+import type * as tf from '@tensorflow/tfjs-core';
+import { compile } from '../compiling';
+import { peakMemory } from '../device';
+import { decoder, vaeParams } from '../model/policy';
+import { report } from '../reporting';
+import { timed } from '../timing';
+import type { Workload } from '../workload';
+
+export async function decode(workload: Workload): Promise<void> {
+  const { batch, rounds } = workload;
+  const params = await vaeParams(workload);
+  const latents = random.normal(random.key(3), [batch, ...latentShape(workload.showo2)]);
+  const run = jit((weights: typeof params, z: tf.Tensor) => decoder(workload, weights)(z), {
+    name: 'decode',
+  });
+  const cost = await compile(run, params, latents);
+  const times = await timed(() => run(params, latents), { rounds });
+  report('decode.images', {
+    ...times,
+    ...cost,
+    ...peakMemory(),
+    images: batch,
+    imagesPerSecond: (1000 * batch) / times.ms,
+  });
+}

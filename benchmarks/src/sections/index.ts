@@ -1,0 +1,23 @@
+/** What can be measured, in the order of value. */
+import type { Workload } from '../workload';
+import { attention } from './attention';
+import { decode } from './decode';
+import { dispatch } from './dispatch';
+import { matmul } from './matmul';
+import { rollout } from './rollout';
+import { update } from './update';
+
+export interface Section {
+  readonly run: (workload: Workload) => Promise<void>;
+  /** Seconds after which it is stopped. */
+  readonly limit: number;
+}
+
+export const SECTIONS: Readonly<Record<string, Section>> = {
+  matmul: { run: matmul, limit: 90 },
+  attention: { run: attention, limit: 90 },
+  dispatch: { run: dispatch, limit: 60 },
+  rollout: { run: rollout, limit: 240 },
+  decode: { run: decode, limit: 120 },
+  update: { run: update, limit: 240 },
+};

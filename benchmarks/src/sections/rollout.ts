@@ -1,0 +1,96 @@
+/** Sampling: text once a prompt, one denoising step, a whole rollout as one program. */
+import { jit, random } from '@flow-grpo/tfjs-backend-xla';
+import * as tf from '@tensorflow/tfjs-core';
+import { compile } from '../compiling';
+import { peakMemory } from '../device';
+import { denoise, rollOut, sdeStep, stepTable } from '../model/denoising';
+import { policyOf, prompts, showo2Params } from '../model/policy';
+import { report } from '../reporting';
+import { timed, timedMany } from '../timing';
+import type { Workload } from '../workload';
+
+export async function rollout(workload: Workload): Promise<void> {
+  const { batch, steps, rounds } = workload;
+  const started = performance.now();
+  const params = await showo2Params(workload);
+  const policy = policyOf(workload, params);
+  const trained = Object.fromEntries(policy.trainable.map((name) => [name, params[name]!]));
+  report('rollout.weights', {
+    seconds: (performance.now() - started) / 1000,
+    parameters: Object.values(params).reduce((sum, { size }) => sum + size, 0),
+  });
+
+  const texts = prompts(workload, batch);
+  const first = performance.now();
+  const condition = policy.encodePrompts(texts);
+  const encoding = await timed(() => policy.encodePrompts(texts) as never, { warm: 1, rounds: 3 });
+  report('rollout.prefillTrunk', { ...encoding, firstSeconds: (performance.now() - first) / 1000 });
+
+  const prepare = jit((weights: typeof trained, given: typeof condition) => policy.prepare!(weights, given), {
+    name: 'prepare',
+  });
+  const text = await compile(prepare, trained, condition);
+  const prepared = prepare(trained, condition);
+  report('rollout.prefillHead', {
+    ...(await timed(() => prepare(trained, condition) as never, { rounds })),
+    ...text,
+  });
+
+  const rows = tf.range(0, batch, 1, 'int32') as tf.Tensor1D;
+  const table = stepTable(workload);
+  const [k1, k2] = random.split(random.key(7)) as [tf.Tensor, tf.Tensor];
+  const x = random.normal(k1, [batch, ...policy.latentShape]);
+  const row = tf.tidy(() => tf.reshape(tf.slice(table, [1, 0], [1, -1]), [-1]));
+
+  const step = jit(
+    (
+      weights: typeof trained,
+      given: typeof condition,
+      ready: typeof prepared,
+      at: tf.Tensor,
+      key: tf.Tensor,
+    ) => denoise(policy, weights, given, ready, rows, at, row, key),
+    { name: 'rolloutStep' },
+  );
+  const stepCost = await compile(step, trained, condition, prepared, x, k2);
+  const times = await timed(() => step(trained, condition, prepared, x, k2) as never, { rounds });
+  report('rollout.step', {
+    ...times,
+    ...stepCost,
+    ...peakMemory(),
+    imagesPerSecond: rate(batch, steps * times.ms),
+  });
+
+  const sampler = jit(
+    (at: tf.Tensor, velocity: tf.Tensor, key: tf.Tensor) => sdeStep(row, at, velocity, key),
+    {
+      name: 'sdeStep',
+    },
+  );
+  const alone = await timedMany(() => sampler(x, x, k2), 20, { rounds });
+  report('rollout.sampler', { ...alone, percentOfStep: (100 * alone.ms) / times.ms });
+
+  const whole = jit(
+    (weights: typeof trained, given: typeof condition, key: tf.Tensor) =>
+      rollOut(policy, weights, given, rows, table, key),
+    { name: 'rollout' },
+  );
+  const wholeCost = await compile(whole, trained, condition, k2);
+  const all = await timed(() => whole(trained, condition, k2) as never, {
+    warm: 1,
+    rounds: Math.min(rounds, 5),
+  });
+  const result = whole(trained, condition, k2);
+  const finite = tf.tidy(() => tf.all(tf.isFinite(result.latents)).dataSync()[0] === 1);
+  report('rollout.whole', {
+    ...all,
+    ...wholeCost,
+    ...peakMemory(),
+    steps,
+    msPerStep: all.ms / steps,
+    imagesPerSecond: rate(batch, all.ms),
+    finite,
+  });
+}
+
+const rate = (images: number, ms: number) => (1000 * images) / ms;

@@ -1,0 +1,114 @@
+/** How long work on the device takes. Everything here waits for results, not for the dispatch. */
+import * as tf from '@tensorflow/tfjs-core';
+
+/** Nested arrays and records of tensors. */
+export type Tensors = tf.Tensor | readonly Tensors[] | { readonly [name: string]: Tensors };
+
+/** Milliseconds of one call. */
+export interface Times {
+  /** Median. */
+  readonly ms: number;
+  readonly msMin: number;
+  readonly msMax: number;
+  readonly rounds: number;
+}
+
+export interface TimingOptions {
+  /** Calls before the clock runs; 2 by default. */
+  readonly warm?: number;
+  /** Calls that are timed, each by itself; 10 by default. */
+  readonly rounds?: number;
+}
+
+/** Median and range of measured milliseconds. */
+export function summary(samples: readonly number[]): Times {
+  if (samples.length === 0) throw new Error('There is nothing to summarise: no round was timed');
+  const sorted = [...samples].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const ms = sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+  return { ms, msMin: sorted[0]!, msMax: sorted.at(-1)!, rounds: sorted.length };
+}
+
+/** The first tensor of a tree. */
+function firstOf(tree: Tensors): tf.Tensor {
+  if (tree instanceof tf.Tensor) return tree;
+  for (const branch of Object.values(tree)) return firstOf(branch as Tensors);
+  throw new Error('A timed function must return at least one tensor');
+}
+
+/**
+ * Waits until the program that made `tree` is done. Programs of a device run in order and their results become
+ * ready together, so one number of one result is read.
+ */
+export async function finished(tree: Tensors): Promise<void> {
+  const tensor = firstOf(tree);
+  const one = tf.tidy(() => tf.slice(tf.reshape(tensor, [-1]), [0], [1]));
+  await one.data();
+  one.dispose();
+}
+
+/** Times `run`; its result is disposed of. */
+export async function timed(run: () => Tensors, options: TimingOptions = {}): Promise<Times> {
+  return timedMany(run, 1, options);
+}
+
+/** Times `count` calls queued before one wait, so that the host's share hides behind the device: for short work. */
+export async function timedMany(
+  run: () => Tensors,
+  count: number,
+  { warm = 2, rounds = 10 }: TimingOptions = {},
+): Promise<Times> {
+  const samples: number[] = [];
+  for (let i = 0; i < warm + rounds; i++) {
+    const start = performance.now();
+    let last = run();
+    for (let call = 1; call < count; call++) {
+      dispose(last);
+      last = run();
+    }
+    await finished(last);
+    if (i >= warm) samples.push((performance.now() - start) / count);
+    dispose(last);
+  }
+  return summary(samples);
+}
+
+/** Times a function that consumes (donates) its argument and returns the next one; gives the last one back. */
+export async function timedCarry<C extends object>(
+  step: (carry: C) => C,
+  start: C,
+  { warm = 2, rounds = 10 }: TimingOptions = {},
+): Promise<{ times: Times; carry: C }> {
+  const samples: number[] = [];
+  let carry = start;
+  for (let i = 0; i < warm + rounds; i++) {
+    const began = performance.now();
+    carry = step(carry);
+    await finished(carry as Tensors);
+    if (i >= warm) samples.push(performance.now() - began);
+  }
+  return { times: summary(samples), carry };
+}
+
+/** Host time alone: `count` calls without waiting for the device, then one wait outside of the clock. */
+export async function timedDispatch(
+  run: () => Tensors,
+  count: number,
+  { warm = 2, rounds = 10 }: TimingOptions = {},
+): Promise<Times> {
+  const samples: number[] = [];
+  for (let i = 0; i < warm + rounds; i++) {
+    const results: Tensors[] = [];
+    const start = performance.now();
+    for (let call = 0; call < count; call++) results.push(run());
+    if (i >= warm) samples.push((performance.now() - start) / count);
+    await finished(results.at(-1)!);
+    dispose(results);
+  }
+  return summary(samples);
+}
+
+/** Disposes of every tensor of a tree. */
+export function dispose(tree: Tensors): void {
+  tf.dispose(tree as unknown as tf.TensorContainer);
+}

@@ -1,0 +1,132 @@
+/** What is measured: the sizes of the work, the same for all engines. */
+import { parseShowo2Config, type Showo2Config, WAN21_VAE, type WanVaeConfig } from '@flow-grpo/showo2-model';
+import type { FloatStorage } from '@flow-grpo/tfjs-backend-xla';
+
+export interface ClipSizes {
+  readonly vision: TowerSizes & { readonly imageSize: number; readonly patchSize: number };
+  readonly text: TowerSizes & { readonly vocabulary: number; readonly positions: number };
+  readonly projection: number;
+}
+
+interface TowerSizes {
+  readonly width: number;
+  readonly intermediate: number;
+  readonly layers: number;
+  readonly heads: number;
+}
+
+export interface Workload {
+  readonly showo2: Showo2Config;
+  readonly vae: WanVaeConfig;
+  readonly clip: ClipSizes;
+  /** How weights and activations are held. */
+  readonly storage: FloatStorage;
+  /** Images a rollout call; guidance doubles the rows. */
+  readonly batch: number;
+  readonly steps: number;
+  readonly guidanceScale: number;
+  readonly noiseLevel: number;
+  /** Batches of an epoch: one prompt's images come in this many rollout calls. */
+  readonly batchesPerEpoch: number;
+  /** Images a gradient pass of the epoch, with all their trained steps. */
+  readonly rowsPerPass: number;
+  /** Rows and columns of the square matrix product. */
+  readonly matmul: number;
+  readonly attention: {
+    readonly batch: number;
+    readonly length: number;
+    readonly heads: number;
+    readonly kvHeads: number;
+    readonly size: number;
+  };
+  /** Tensors handed to one jitted call. */
+  readonly parameters: number;
+  /** Rounds of the long cases. */
+  readonly rounds: number;
+}
+
+/** Show-o2 1.5B at 432 × 432 pixels, as the pickscore recipe trains it. */
+export const FULL: Workload = {
+  showo2: parseShowo2Config({ hidden_size: 1536, image_latent_height: 27, image_latent_width: 27 }),
+  vae: WAN21_VAE,
+  clip: {
+    vision: { width: 1280, intermediate: 5120, layers: 32, heads: 16, imageSize: 224, patchSize: 14 },
+    text: { width: 1024, intermediate: 4096, layers: 24, heads: 16, vocabulary: 49408, positions: 77 },
+    projection: 1024,
+  },
+  storage: 'bfloat16',
+  batch: 8,
+  steps: 12,
+  guidanceScale: 5,
+  noiseLevel: 0.7,
+  batchesPerEpoch: 2,
+  rowsPerPass: 4,
+  matmul: 8192,
+  attention: { batch: 16, length: 768, heads: 12, kvHeads: 2, size: 128 },
+  parameters: 1000,
+  rounds: 10,
+};
+
+/** The same work at a size that any CPU does in seconds, to try the scripts. */
+export const TINY: Workload = {
+  ...FULL,
+  showo2: parseShowo2Config({
+    hidden_size: 64,
+    image_latent_height: 3,
+    image_latent_width: 3,
+    clip_latent_dim: 48,
+    num_diffusion_layers: 2,
+    llm_vocab_size: 160,
+    position_embedding_grid: [3, 3],
+    max_text_len: 10,
+    llm: {
+      hidden_size: 64,
+      num_hidden_layers: 3,
+      num_attention_heads: 4,
+      num_key_value_heads: 2,
+      intermediate_size: 128,
+    },
+    siglip: { hidden_size: 48, num_hidden_layers_used: 2, num_attention_heads: 4, intermediate_size: 96 },
+    diffusion_head: {
+      hidden_size: 128,
+      head_dim: 16,
+      num_attention_heads: 8,
+      num_key_value_heads: 2,
+      intermediate_size: 256,
+    },
+    token_ids: {
+      bos_id: 1,
+      eos_id: 2,
+      boi_id: 3,
+      eoi_id: 4,
+      bov_id: 5,
+      eov_id: 6,
+      img_pad_id: 7,
+      vid_pad_id: 8,
+      pad_id: 0,
+    },
+  }),
+  vae: { ...WAN21_VAE, dim: 8 },
+  clip: {
+    vision: { width: 32, intermediate: 64, layers: 2, heads: 2, imageSize: 28, patchSize: 14 },
+    text: { width: 32, intermediate: 64, layers: 2, heads: 2, vocabulary: 64, positions: 16 },
+    projection: 16,
+  },
+  batch: 2,
+  steps: 4,
+  rowsPerPass: 2,
+  matmul: 128,
+  attention: { batch: 2, length: 16, heads: 4, kvHeads: 2, size: 16 },
+  parameters: 50,
+  rounds: 2,
+};
+
+/** Text tokens that prompts are padded to, without [bos] and [boi], so that both together are `maxTextLength`. */
+export const paddedText = ({ showo2 }: Workload): number => showo2.maxTextLength - 2;
+
+/** Floating-point operations of a matrix product [n, n] × [n, n]. */
+export const matmulFlops = (n: number): number => 2 * n ** 3;
+
+/** Floating-point operations of attention without mask, forward: two products a head. */
+export const attentionFlops = ({ batch, length, heads, size }: Workload['attention']): number =>
+  4 * batch * heads * length * length * size;
