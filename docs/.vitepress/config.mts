@@ -26,6 +26,7 @@ export default defineConfig({
       { text: 'Guide', link: '/getting-started' },
       { text: 'Packages', link: '/packages/' },
       { text: 'API', link: '/api/' },
+      { text: 'Demo', link: '/sampler-demo/index.html', target: '_self' },
     ],
     sidebar: [
       {

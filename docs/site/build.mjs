@@ -1,20 +1,23 @@
-// Builds the site into docs/.vitepress/dist, or serves it while you write (--dev).
+// Builds the site into docs/.vitepress/dist (or --out FOLDER), or serves it while you write (--dev). DOCS_BASE is the
+// path it will be served under, / by default.
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { build, createServer } from 'vitepress';
 import { buildDemo } from '../sampler-demo/build.mjs';
 import { writeApi } from './api.mjs';
 import { loadGenerators } from './bundle.mjs';
 
+const { values } = parseArgs({ options: { dev: { type: 'boolean' }, out: { type: 'string' } } });
 const docs = fileURLToPath(new URL('..', import.meta.url));
 
 const { generate } = await loadGenerators();
 await generate(docs);
 await buildDemo(`${docs}public/sampler-demo`);
 await writeApi(`${docs}api`);
-if (process.argv.includes('--dev')) {
+if (values.dev) {
   const server = await createServer(docs);
   await server.listen();
   server.printUrls();
 } else {
-  await build(docs);
+  await build(docs, { outDir: values.out });
 }

@@ -1,20 +1,27 @@
 import { execFile } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { packageNames } from '../site/packages';
 
 const docs = fileURLToPath(new URL('..', import.meta.url));
-const dist = join(docs, '.vitepress/dist');
+const dist = mkdtempSync(join(tmpdir(), 'flow-grpo-site-'));
+/** Served from a folder of a server, as project pages are. */
+const base = '/flow-grpo/';
 
 /** Pages by their address without `.html`, with the links out of them and the places in them. */
 const pages = new Map<string, { links: string[]; ids: Set<string> }>();
 
 beforeAll(async () => {
-  const env = { ...process.env, DOCS_BASE: '/', NODE_ENV: 'production' };
-  await promisify(execFile)(process.execPath, ['site/build.mjs'], { cwd: docs, env, maxBuffer: 1 << 26 });
+  const env = { ...process.env, DOCS_BASE: base, NODE_ENV: 'production' };
+  await promisify(execFile)(process.execPath, ['site/build.mjs', '--out', dist], {
+    cwd: docs,
+    env,
+    maxBuffer: 1 << 26,
+  });
   for (const file of readdirSync(dist, { recursive: true, encoding: 'utf8' })) {
     if (!file.endsWith('.html') || file.startsWith('sampler-demo')) continue;
     const html = readFileSync(join(dist, file), 'utf8');
@@ -28,6 +35,8 @@ beforeAll(async () => {
     });
   }
 }, 600_000);
+
+afterAll(() => rmSync(dist, { recursive: true, force: true }));
 
 describe('the site', () => {
   it('has its guide, a page and a reference for every package, and the demo', () => {
@@ -55,8 +64,9 @@ describe('the site', () => {
 });
 
 function resolves(page: string, link: string): boolean {
-  const { pathname, hash } = new URL(link, `http://site${page}`);
-  const path = decodeURIComponent(pathname);
+  const { pathname, hash } = new URL(link, `http://site${base}${page.slice(1)}`);
+  if (!pathname.startsWith(base)) return false;
+  const path = decodeURIComponent(pathname).replace(base, '/');
   const target = pages.get(path) ?? pages.get(path.replace(/(index)?\.html$/, '')) ?? pages.get(`${path}/`);
   if (!target) return existsSync(join(dist, relative('/', path)));
   return hash === '' || target.ids.has(decodeURIComponent(hash.slice(1)));
