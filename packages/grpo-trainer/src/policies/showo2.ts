@@ -11,6 +11,7 @@ import {
   velocity,
   velocityFromFeatures,
 } from '@flow-grpo/showo2-model';
+import { jit } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Policy } from '../policy';
 
@@ -74,9 +75,16 @@ export function showo2Policy(options: Showo2PolicyOptions): Policy<Condition, Pr
     }
     return Object.fromEntries(names.map((name, i) => [name, made[i]!])) as unknown as TextState;
   };
+  const encodeFrozen = jit(
+    (tokens: tf.Tensor, lengths: tf.Tensor) => encodeText(params, config, tokens, lengths),
+    { name: 'encodeText' },
+  );
   const encode = (prompts: readonly string[]): Condition =>
     tf.tidy(() => {
-      const condition = encodePrompts(params, config, prompts.map(tokenize), { padTo });
+      const ids = prompts.map(tokenize);
+      const condition = encodePrompts(params, config, ids, { padTo }, (_, tokens, lengths) =>
+        encodeFrozen(tokens, lengths),
+      );
       const first = Object.fromEntries(
         Object.entries(condition.unconditional).map(([name, value]) => [
           name,
