@@ -7,6 +7,8 @@ export interface ChildOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Seconds. */
   readonly limit: number;
+  /** Keeps its output to itself. */
+  readonly quiet?: boolean;
   readonly onMeasurement: (measurement: Measurement) => void;
 }
 
@@ -14,7 +16,7 @@ export interface ChildOptions {
 export async function measureIn(
   command: string,
   args: readonly string[],
-  { env = {}, limit, onMeasurement }: ChildOptions,
+  { env = {}, limit, quiet = false, onMeasurement }: ChildOptions,
 ): Promise<string | undefined> {
   const child = spawn(command, args, {
     env: { ...process.env, ...env },
@@ -28,7 +30,7 @@ export async function measureIn(
   let lastError = '';
   const read = async () => {
     for await (const line of createInterface({ input: child.stdout })) {
-      console.log(line);
+      if (!quiet) console.log(line);
       const measurement = parseLine(line);
       if (measurement) onMeasurement(measurement);
     }

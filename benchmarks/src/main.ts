@@ -37,13 +37,14 @@ const { values: options } = parseArgs({
     merge: { type: 'string', multiple: true, default: [] },
     python: { type: 'string', default: 'python3' },
     limit: { type: 'string', default: '540' },
-    section: { type: 'string' },
+    section: { type: 'string' }, // the main program starts itself with these two
+    folder: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 });
 
 if (options.help) console.log(HELP);
-else if (options.section) await runSection(options.section, options.tiny ? TINY : FULL);
+else if (options.section) await runSection(options.section, options.tiny ? TINY : FULL, options.folder);
 else await measureAll();
 
 async function measureAll(): Promise<void> {

@@ -3,8 +3,11 @@ import type { Workload } from '../workload';
 import { attention } from './attention';
 import { decode } from './decode';
 import { dispatch } from './dispatch';
+import { epoch } from './epoch';
 import { matmul } from './matmul';
 import { rollout } from './rollout';
+import { scorer } from './scorer';
+import { startup } from './startup';
 import { update } from './update';
 
 export interface Section {
@@ -20,4 +23,7 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   rollout: { run: rollout, limit: 240 },
   decode: { run: decode, limit: 120 },
   update: { run: update, limit: 240 },
+  epoch: { run: epoch, limit: 300 },
+  scorer: { run: scorer, limit: 120 },
+  startup: { run: startup, limit: 400 },
 };

@@ -1,0 +1,83 @@
+/** From `node` to the first images' latents, with an empty and with a filled compilation cache. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { loadShowo2, type TextTokenizer } from '@flow-grpo/showo2-model';
+import { compilationStats, jit, random } from '@flow-grpo/tfjs-backend-xla';
+import * as tf from '@tensorflow/tfjs-core';
+import { measureIn } from '../child';
+import { peakMemory, startDevice } from '../device';
+import { writeShowo2 } from '../model/checkpoints';
+import { rollOut, stepTable } from '../model/denoising';
+import { policyOf, prompts, stackFrozen } from '../model/policy';
+import { type Measurement, report } from '../reporting';
+import { inTemporaryFolder } from '../temporary';
+import { finished } from '../timing';
+import type { Workload } from '../workload';
+
+const LIMIT = 300;
+
+/** Writes a checkpoint, then starts this program twice from nothing with a compilation cache of its own. */
+export async function startup(workload: Workload): Promise<void> {
+  await inTemporaryFolder(async (root) => {
+    const folder = join(root, 'showo2');
+    const cache = join(root, 'cache');
+    mkdirSync(cache);
+    const writing = performance.now();
+    const bytes = await writeShowo2(workload, folder);
+    report('startup.write', { gigabytes: bytes / 1e9, seconds: (performance.now() - writing) / 1000 });
+    for (const kind of ['cold', 'warm'] as const) {
+      let inner: Measurement | undefined;
+      const size = process.argv.includes('--tiny') ? ['--tiny'] : [];
+      const started = performance.now();
+      const reason = await measureIn(
+        process.execPath,
+        [process.argv[1]!, '--section', 'firstRollout', '--folder', folder, ...size],
+        {
+          limit: LIMIT,
+          env: { FLOW_GRPO_XLA_CACHE: cache },
+          quiet: true,
+          onMeasurement: (measurement) => {
+            inner = measurement;
+          },
+        },
+      );
+      if (reason) throw new Error(`the ${kind} start ${reason}`);
+      const { engine: _engine, case: _case, ...steps } = inner!;
+      report(`startup.${kind}`, { ms: performance.now() - started, gigabytes: bytes / 1e9, ...steps });
+    }
+  });
+}
+
+/** What the started program does; seconds are counted from the start of its process. */
+export async function firstRollout(workload: Workload, folder: string): Promise<void> {
+  const seconds = () => performance.now() / 1000;
+  await startDevice();
+  const deviceAt = seconds();
+  const { tokens, vocabSize } = workload.showo2;
+  const tokenizer: TextTokenizer = { tokens, vocabSize, encode: () => [], decode: () => '' }; // prompts come as ids
+  const parts = await loadShowo2(folder, { storage: workload.storage, tokenizer });
+  const params = stackFrozen(parts.params);
+  await finished(params['showo.model.norm.weight']!);
+  const loadedAt = seconds();
+  const policy = policyOf(workload, params, parts.vae.params);
+  const condition = policy.encodePrompts(prompts(workload, workload.batch));
+  const encodedAt = seconds();
+  const trained = Object.fromEntries(policy.trainable.map((name) => [name, params[name]!]));
+  const rows = tf.range(0, workload.batch, 1, 'int32') as tf.Tensor1D;
+  const table = stepTable(workload);
+  const whole = jit(
+    (weights: typeof trained, given: typeof condition, key: tf.Tensor) =>
+      rollOut(policy, weights, given, rows, table, key).latents,
+    { name: 'rollout' },
+  );
+  await finished(whole(trained, condition, random.key(1)));
+  report('startup.first', {
+    deviceAt,
+    loadedAt,
+    encodedAt,
+    rolloutAt: seconds(),
+    loadSeconds: loadedAt - deviceAt,
+    ...compilationStats(),
+    ...peakMemory(),
+  });
+}
