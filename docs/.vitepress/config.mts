@@ -2,6 +2,13 @@ import { katex } from '@mdit/plugin-katex';
 import { defineConfig } from 'vitepress';
 import { apiLink, packageNames } from '../site/packages';
 
+/** The page that shows a file or folder of the repository, from any document's point of view. */
+function pageOf(link: string): string {
+  const [, name] = /^(?:\.\.\/)+(?:packages\/)?([a-z0-9-]+)\/?$/.exec(link) ?? [];
+  if (name && packageNames.includes(name)) return `/packages/${name}`;
+  return link === '../FEATURES.md' ? '/features' : link;
+}
+
 export default defineConfig({
   title: 'Flow-GRPO',
   description: 'Reinforcement learning for flow-matching image models, in TypeScript',
@@ -10,6 +17,13 @@ export default defineConfig({
   srcExclude: ['sampler-demo/**', 'generated/**'],
   markdown: {
     config: (md) => {
+      // On GitHub a document links to files of the repository; here some of them are pages.
+      md.core.ruler.push('pages for files', ({ tokens }) => {
+        for (const token of tokens.flatMap(({ children }) => children ?? [])) {
+          const href = token.type === 'link_open' && token.attrGet('href');
+          if (href) token.attrSet('href', pageOf(href));
+        }
+      });
       md.use(katex, {
         throwOnError: true,
         // Vue must not look for components and braces in formulas.

@@ -10,11 +10,6 @@ export default {
   paths: () =>
     packageNames.map((name) => ({
       params: { name },
-      content: `${page(readFileSync(`${packages}${name}/README.md`, 'utf8'))}\n\n[All exports](${apiLink(name)})\n`,
+      content: `${readFileSync(`${packages}${name}/README.md`, 'utf8')}\n\n[All exports](${apiLink(name)})\n`,
     })),
 };
-
-/** On GitHub packages link to one another as folders; here each is a page. */
-function page(readme: string): string {
-  return readme.replace(/\]\(\.\.\/([a-z0-9-]+)\/?\)/g, '](/packages/$1)');
-}

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { resolveRunFile } from '../../packages/grpo-trainer/src/config/run-file';
 
-/** What documents show as code: it compiles, what it imports exists, and what configures a run is accepted. */
+/** What documents show: code compiles, imports and linked files exist, and what configures a run is accepted. */
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 interface Block {
@@ -49,6 +49,15 @@ describe('JavaScript', () => {
 describe('configurations', () => {
   it.each(named(['yaml']))('%s is a run', (_, { code }) => {
     expect(() => resolveRunFile(parse(code) as Record<string, unknown>)).not.toThrow();
+  });
+});
+
+describe('links', () => {
+  // The site's own addresses are checked on the built site.
+  const link = /\]\((?!https?:|#|\/)([^)#\s]+)/g;
+  it.each(documents)('of %s lead to files', (file) => {
+    const linked = [...readFileSync(join(root, file), 'utf8').matchAll(link)].map(([, path]) => path!);
+    expect(linked.filter((path) => !existsSync(join(root, dirname(file), path)))).toEqual([]);
   });
 });
 
