@@ -1,5 +1,6 @@
 import { checkBatch, imageCount } from '../images';
 import type { Scorer, Scores } from '../scorer';
+import { sideBySide } from '../side-by-side';
 import type { Normalise } from './normalise';
 
 export interface ScorePart {
@@ -37,19 +38,14 @@ export function multiScore(parts: readonly ScorePart[]): Scorer {
       signal?.throwIfAborted();
       checkBatch('multiScore', images, prompts, metadata);
       const count = imageCount(images);
-      const failed = new AbortController();
-      const either = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
-      const results = await Promise.all(
-        named.map(async ({ scorer, name }) => {
-          try {
-            const result = await scorer.score(images, prompts, metadata, { signal: either });
-            checkScores(name, result, count);
-            return result;
-          } catch (error) {
-            failed.abort(error);
-            throw error;
-          }
-        }),
+      const results = await sideBySide(
+        named,
+        async ({ scorer, name }, _, either) => {
+          const result = await scorer.score(images, prompts, metadata, { signal: either });
+          checkScores(name, result, count);
+          return result;
+        },
+        { signal },
       );
       const details = new Map<string, number[]>();
       const sum = new Array<number>(count).fill(0);

@@ -1,4 +1,5 @@
 /** Images on the host and the exact bytes that the Python scorers would see. */
 export { encodeJpeg } from './jpeg';
+export { encodePng } from './png';
 export { quantise } from './quantise';
 export { checkBatch, imageCount, type RgbImage, rgbImages } from './rgb';

@@ -1,5 +1,6 @@
-import { checkBatch, encodeJpeg, rgbImages } from '../images';
-import type { ScoreOptions, Scorer, ScorerImages } from '../scorer';
+import { checkedScorer } from '../checked-scorer';
+import { encodeJpeg, rgbImages } from '../images';
+import type { Scorer } from '../scorer';
 
 const QUALITY = 95;
 
@@ -16,23 +17,12 @@ export function jpegCompressibility(): Scorer {
   return jpegSize('jpeg_compressibility', (kilobytes) => -kilobytes / 500);
 }
 
-function jpegSize(name: string, reward: (kilobytes: number) => number): Scorer {
-  return {
-    name,
-    async score(
-      images: ScorerImages,
-      prompts: string[],
-      metadata: Record<string, unknown>[],
-      { signal }: ScoreOptions = {},
-    ) {
-      signal?.throwIfAborted();
-      checkBatch(name, images, prompts, metadata);
-      const pixels = await rgbImages(images);
-      signal?.throwIfAborted();
-      const bytes = await Promise.all(
-        pixels.map(async (image) => (await encodeJpeg(image, QUALITY)).byteLength),
-      );
-      return { scores: bytes.map((count) => reward(count / 1000)), details: { bytes } };
-    },
-  };
-}
+const jpegSize = (name: string, reward: (kilobytes: number) => number): Scorer =>
+  checkedScorer(name, async (images, _prompts, _metadata, { signal }) => {
+    const pixels = await rgbImages(images);
+    signal?.throwIfAborted();
+    const bytes = await Promise.all(
+      pixels.map(async (image) => (await encodeJpeg(image, QUALITY)).byteLength),
+    );
+    return { scores: bytes.map((count) => reward(count / 1000)), details: { bytes } };
+  });

@@ -1,4 +1,4 @@
-import type { RgbImage } from '../images';
+import { encodePng, type RgbImage } from '../images';
 import type { TextLine } from './text-score';
 
 /** Reads the lines of text in an image, from top to bottom. */
@@ -26,14 +26,11 @@ async function load(): Promise<(image: RgbImage) => Promise<TextLine[]>> {
   const { default: Ocr } = await import('@gutenye/ocr-node').catch((cause: unknown) => {
     throw new Error('OCR needs the package @gutenye/ocr-node: npm install @gutenye/ocr-node', { cause });
   });
-  const { default: sharp } = await import('sharp');
   const ocr = await Ocr.create();
-  return async ({ data, width, height }) => {
-    const png = await sharp(data, { raw: { width, height, channels: 3 } })
-      .png()
-      .toBuffer();
+  return async (image) => {
     // Typed as a path, but handed on to sharp, which takes file contents as well.
-    const lines: { text: string; mean: number }[] = await ocr.detect(png as unknown as string);
+    const file = (await encodePng(image)) as unknown as string;
+    const lines: { text: string; mean: number }[] = await ocr.detect(file);
     return lines.map(({ text, mean }) => ({ text, confidence: mean }));
   };
 }

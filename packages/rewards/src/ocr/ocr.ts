@@ -1,4 +1,5 @@
-import { checkBatch, rgbImages } from '../images';
+import { checkedScorer } from '../checked-scorer';
+import { rgbImages } from '../images';
 import type { Scorer } from '../scorer';
 import { type OcrEngine, paddleOcr } from './engine';
 import { quotedTarget, textScore } from './text-score';
@@ -15,21 +16,16 @@ export interface OcrOptions {
  * @throws from `score` when a prompt quotes nothing; see {@link quotedTarget}
  */
 export function ocr({ engine = paddleOcr() }: OcrOptions = {}): Scorer {
-  return {
-    name: 'ocr',
-    async score(images, prompts, metadata, { signal } = {}) {
+  return checkedScorer('ocr', async (images, prompts, _metadata, { signal }) => {
+    const targets = prompts.map(quotedTarget);
+    const scores: number[] = [];
+    const distance: number[] = [];
+    for (const [i, image] of (await rgbImages(images)).entries()) {
+      const result = textScore(targets[i]!, await engine(image));
       signal?.throwIfAborted();
-      checkBatch('ocr', images, prompts, metadata);
-      const targets = prompts.map(quotedTarget);
-      const scores: number[] = [];
-      const distance: number[] = [];
-      for (const [i, image] of (await rgbImages(images)).entries()) {
-        const result = textScore(targets[i]!, await engine(image));
-        signal?.throwIfAborted();
-        scores.push(result.score);
-        distance.push(result.distance);
-      }
-      return { scores, details: { distance } };
-    },
-  };
+      scores.push(result.score);
+      distance.push(result.distance);
+    }
+    return { scores, details: { distance } };
+  });
 }

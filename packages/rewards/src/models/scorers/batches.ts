@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { checkBatch, type RgbImage, rgbImages } from '../../images';
+import { checkedScorer } from '../../checked-scorer';
+import { type RgbImage, rgbImages } from '../../images';
 import type { Scorer, Scores } from '../../scorer';
 
 /** A scorer that holds weights on the backend until it is disposed. */
@@ -27,27 +28,20 @@ export function batchedScorer(
     dispose();
     throw new RangeError(`${name}: batchSize must be a whole number above 0, not ${batchSize}`);
   }
-  return {
-    name,
-    dispose,
-    async score(images, prompts, metadata, { signal } = {}) {
+  const scorer = checkedScorer(name, async (images, prompts, _metadata, { signal }) => {
+    const pictures = await rgbImages(images);
+    const joined: Record<string, number[]> = { score: [] };
+    for (let at = 0; at < pictures.length; at += batchSize) {
       signal?.throwIfAborted();
-      checkBatch(name, images, prompts, metadata);
-      const pictures = await rgbImages(images);
-      const joined: Record<string, number[]> = { score: [] };
-      for (let at = 0; at < pictures.length; at += batchSize) {
-        signal?.throwIfAborted();
-        const parts = tf.tidy(() =>
-          run(pictures.slice(at, at + batchSize), prompts.slice(at, at + batchSize)),
-        );
-        for (const [part, tensor] of Object.entries(parts)) {
-          const values = await tensor.data();
-          tensor.dispose();
-          joined[part] = [...(joined[part] ?? []), ...values];
-        }
+      const parts = tf.tidy(() => run(pictures.slice(at, at + batchSize), prompts.slice(at, at + batchSize)));
+      for (const [part, tensor] of Object.entries(parts)) {
+        const values = await tensor.data();
+        tensor.dispose();
+        joined[part] = [...(joined[part] ?? []), ...values];
       }
-      const { score, ...details } = joined;
-      return { scores: score!, details } satisfies Scores;
-    },
-  };
+    }
+    const { score, ...details } = joined;
+    return { scores: score!, details } satisfies Scores;
+  });
+  return { ...scorer, dispose };
 }

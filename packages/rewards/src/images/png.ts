@@ -1,0 +1,9 @@
+import type { RgbImage } from './rgb';
+
+/** Encodes without loss. */
+export async function encodePng({ data, width, height }: RgbImage): Promise<Buffer> {
+  const { default: sharp } = await import('sharp');
+  return sharp(data, { raw: { width, height, channels: 3 } })
+    .png()
+    .toBuffer();
+}
