@@ -2,3 +2,4 @@
 export { type OcrEngine, paddleOcr } from './engine';
 export { type OcrOptions, ocr } from './ocr';
 export { editDistance, quotedTarget, type TextLine, type TextScore, textScore } from './text-score';
+export { type ScorerVideos, type VideoOcrOptions, type VideoScorer, videoOcr } from './video-ocr';

@@ -35,11 +35,12 @@ export function quotedTarget(prompt: string): string {
  * and else Levenshtein's, at most the target's length. Lengths count code points.
  *
  * @param target from {@link quotedTarget}
+ * @param alone whether the target must be all there is to read: text around it then counts as distance
  */
-export function textScore(target: string, lines: readonly TextLine[]): TextScore {
+export function textScore(target: string, lines: readonly TextLine[], alone = false): TextScore {
   const text = plain(lines.map((line) => (line.confidence > 0 ? line.text : '')).join(''));
   const length = [...target].length;
-  const distance = text.includes(target) ? 0 : Math.min(editDistance(text, target), length);
+  const distance = !alone && text.includes(target) ? 0 : Math.min(editDistance(text, target), length);
   return { score: 1 - distance / length, distance, text };
 }
 
