@@ -1,3 +1,9 @@
-/** Vision language models as judges: the request, and replies to scores as flow_grpo reads them. */
+/** Vision language models as judges: the request, and replies to scores. */
 export { type OpenaiVisionOptions, openaiVision } from './openai-vision';
 export { finalScore, taggedScore } from './parse';
+export { type JudgeTemplate, type ScoreTemplateOptions, scoreTemplate } from './template';
+export {
+  type UnifiedRewardOpenaiOptions,
+  unifiedRewardOpenai,
+  unifiedRewardQuestion,
+} from './unified-reward';

@@ -1,10 +1,12 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { fixtureCases, readJson } from '@flow-grpo/test-support';
+import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { finalScore, openaiVision, taggedScore } from './index';
+import { finalScore, openaiVision, taggedScore, unifiedRewardOpenai, unifiedRewardQuestion } from './index';
 
 interface Reply {
   choices: { message: { content: string } }[];
@@ -14,14 +16,25 @@ interface JudgeCase {
   odd_responses: { what: string; response: unknown; reference: string }[];
   qwenvl_rows: { text: string; score: number }[];
   request: {
-    images: { image: string }[];
-    questions: { body_keys: string[]; content_types: string[]; url_prefix: string; temperature: number }[];
+    images: { image: string; resized_rgb_sha256: string }[];
+    questions: {
+      caption: string;
+      question_sha256: string;
+      model: string;
+      body_keys: string[];
+      content_types: string[];
+      url_prefix: string;
+      temperature: number;
+    }[];
   };
 }
 interface Body {
+  model: string;
   messages: { content: { type: string; text?: string; image_url?: { url: string } }[] }[];
   temperature: number;
 }
+
+const sha256 = (bytes: string | Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 
 /** Answers each request by the row its question names. */
 async function serving(answer: (row: number) => unknown) {
@@ -74,6 +87,29 @@ describe.each(fixtureCases('rewards-unifiedreward-openai'))('$name', ({ dir }) =
       expect(bodies[0]!.temperature).toBe(wanted.temperature);
     }
     close();
+  });
+
+  it('asks UnifiedReward what flow_grpo asks it, about the very pixels', async () => {
+    const { baseURL, bodies, close } = await serving(() => rows[0]!.response);
+    const asked = request.questions.flatMap((question) =>
+      request.images.map((image) => ({ question, image })),
+    );
+    const { scores } = await unifiedRewardOpenai({ baseURL, concurrency: 1 }).score(
+      asked.map(({ image }) => ({ bytes: readFileSync(join(dir, image.image)) })),
+      asked.map(({ question }) => question.caption),
+      asked.map(() => ({})),
+    );
+    close();
+    expect(scores).toEqual(asked.map(() => rows[0]!.score));
+    for (const [i, { question, image }] of asked.entries()) {
+      const { model, temperature, messages, ...rest } = bodies[i]!;
+      expect([model, temperature, rest]).toEqual([question.model, question.temperature, {}]);
+      const [shown, text] = messages[0]!.content;
+      expect(sha256(text!.text!)).toBe(question.question_sha256);
+      expect(text!.text).toBe(unifiedRewardQuestion(question.caption));
+      const file = Buffer.from(shown!.image_url!.url.slice(question.url_prefix.length), 'base64');
+      expect(sha256(await sharp(file).removeAlpha().raw().toBuffer())).toBe(image.resized_rgb_sha256);
+    }
   });
 
   it.each(odd_responses)('copes with $what: $reference', async ({ response, reference }) => {

@@ -1,8 +1,10 @@
-import { setMaxListeners } from 'node:events';
 import OpenAI from 'openai';
 import pLimit from 'p-limit';
-import { checkBatch, rgbImages } from '../images';
+import { checkedScorer } from '../checked-scorer';
+import { encodePng, type RgbImage, rgbImages } from '../images';
+import { pillowResize } from '../models/preprocess';
 import type { Scorer } from '../scorer';
+import { sideBySide } from '../side-by-side';
 
 export interface OpenaiVisionOptions {
   /** The server's base address, such as `http://127.0.0.1:8080/v1`. */
@@ -12,6 +14,13 @@ export interface OpenaiVisionOptions {
   question: (prompt: string, metadata: Record<string, unknown>) => string;
   /** The reply's text to a score, such as `finalScore`. */
   parse: (reply: string) => number;
+  /**
+   * JSON Schema that the server shall hold the reply to (`response_format`), such as `scoreTemplate`'s. A
+   * server that refuses it is asked without, from then on.
+   */
+  schema?: Record<string, unknown>;
+  /** Sends images in this size, resized with Pillow's bicubic; in their own when left out. */
+  resize?: { width: number; height: number };
   /** Default: the variable OPENAI_API_KEY, else a placeholder, which local servers accept. */
   apiKey?: string;
   /** Name among details. Default `openai_vision`. */
@@ -24,14 +33,17 @@ export interface OpenaiVisionOptions {
   timeout?: number;
 }
 
+/** Statuses of servers that do not know `response_format`. */
+const REFUSED = new Set([400, 404, 415, 422, 501]);
+
 /**
- * A vision language model behind an OpenAI-compatible server as judge: one request an image (PNG in its own
- * size, then the question; temperature 0), scores in the order of the images.
+ * A vision language model behind an OpenAI-compatible server as judge: one request an image (as PNG, then the
+ * question; temperature 0), scores in the order of the images.
  *
  * @throws from `score` when the server keeps failing, or a reply has no text
  */
 export function openaiVision(options: OpenaiVisionOptions): Scorer {
-  const { baseURL, model, question, parse, name = 'openai_vision' } = options;
+  const { baseURL, model, question, parse, resize, schema, name = 'openai_vision' } = options;
   const client = new OpenAI({
     baseURL,
     apiKey: options.apiKey ?? process.env.OPENAI_API_KEY ?? 'none',
@@ -39,59 +51,43 @@ export function openaiVision(options: OpenaiVisionOptions): Scorer {
     timeout: options.timeout ?? 120_000,
   });
   const limit = pLimit(options.concurrency ?? 8);
-  return {
-    name,
-    async score(images, prompts, metadata, { signal } = {}) {
-      signal?.throwIfAborted();
-      checkBatch(name, images, prompts, metadata);
-      const { default: sharp } = await import('sharp');
-      const failed = new AbortController();
-      const either = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
-      setMaxListeners(0, either); // every waiting request listens
-      const ask = async (
-        i: number,
-        { data, width, height }: { data: Uint8Array; width: number; height: number },
-      ) => {
-        either.throwIfAborted();
-        const png = await sharp(data, { raw: { width, height, channels: 3 } })
-          .png()
-          .toBuffer();
-        const image_url = { url: `data:image;base64,${png.toString('base64')}` };
-        const text = question(prompts[i]!, metadata[i]!);
-        const answer = await client.chat.completions.create(
-          {
-            model,
-            messages: [
-              {
-                role: 'user',
-                content: [
-                  { type: 'image_url', image_url },
-                  { type: 'text', text },
-                ],
-              },
-            ],
-            temperature: 0,
-          },
-          { signal: either },
-        );
-        const reply = answer.choices?.[0]?.message?.content;
-        if (typeof reply !== 'string')
-          throw new Error(`${name}: ${model} answered without text for image ${i}`);
-        return parse(reply);
-      };
-      const pictures = await rgbImages(images);
-      try {
-        const asked = pictures.map((picture, i) =>
-          limit(ask, i, picture).catch((error: unknown) => {
-            failed.abort(error);
-            throw error;
-          }),
-        );
-        return { scores: await Promise.all(asked), details: {} };
-      } catch (error) {
-        signal?.throwIfAborted();
-        throw error;
-      }
-    },
+  let structured = schema !== undefined;
+
+  const reply = async (content: OpenAI.ChatCompletionContentPart[], signal: AbortSignal) => {
+    const request = { model, messages: [{ role: 'user' as const, content }], temperature: 0 };
+    const plain = () => client.chat.completions.create(request, { signal });
+    if (!structured) return plain();
+    const response_format = {
+      type: 'json_schema' as const,
+      json_schema: { name: 'judgement', strict: true, schema },
+    };
+    try {
+      return await client.chat.completions.create({ ...request, response_format }, { signal });
+    } catch (error) {
+      if (!(error instanceof OpenAI.APIError && REFUSED.has(error.status))) throw error;
+      // The refusal may have another reason: only an answer without the schema shows that it was the schema.
+      const answer = await plain();
+      structured = false;
+      return answer;
+    }
   };
+
+  return checkedScorer(name, async (images, prompts, metadata, { signal }) => {
+    const ask = async (image: RgbImage, i: number, either: AbortSignal) => {
+      const sent = resize ? pillowResize(image, resize.width, resize.height) : image;
+      const image_url = { url: `data:image;base64,${(await encodePng(sent)).toString('base64')}` };
+      const text = question(prompts[i]!, metadata[i]!);
+      const answer = await reply(
+        [
+          { type: 'image_url', image_url },
+          { type: 'text', text },
+        ],
+        either,
+      );
+      const said = answer.choices?.[0]?.message?.content;
+      if (typeof said !== 'string') throw new Error(`${name}: ${model} answered without text for image ${i}`);
+      return parse(said);
+    };
+    return { scores: await sideBySide(await rgbImages(images), ask, { signal, limit }), details: {} };
+  });
 }
