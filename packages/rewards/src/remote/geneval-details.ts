@@ -6,6 +6,9 @@ export interface GenevalExtra {
   group_strict_rewards: Record<string, number[]>;
 }
 
+/** GenEval's mark for an image of another task kind. */
+export const NOT_OF_KIND = -10;
+
 /** The answer's parts under the names flow_grpo logs them by, in its order. */
 export function genevalDetails(extra: GenevalExtra): Record<string, number[]> {
   return Object.fromEntries([

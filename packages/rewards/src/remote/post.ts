@@ -1,6 +1,5 @@
 import pRetry from 'p-retry';
 import { request } from 'undici';
-import { unpickle } from './pickle';
 
 export interface RemoteOptions {
   /** Where the server listens, such as `http://127.0.0.1:18085`. */
@@ -38,18 +37,18 @@ export class RemoteError extends Error {
 const PASSING = new Set([408, 425, 429, 500, 502, 503, 504]);
 
 /**
- * Sends a pickle and reads the pickle that comes back. Tries again after connection failures, timeouts,
- * bodies that end early and passing statuses; not after other statuses or answers that are no plain data.
+ * Sends a body and gives the answer's. Tries again after connection failures, timeouts, bodies that end early
+ * and passing statuses; not after other statuses.
  *
- * @throws RemoteError, PickleError, undici's errors, or the signal's reason
+ * @throws RemoteError, an error that the server cannot be reached, or the signal's reason
  */
-export async function postPickle(
+export async function post(
   body: Uint8Array,
   options: RemoteOptions,
   signal?: AbortSignal,
-): Promise<unknown> {
+): Promise<Uint8Array> {
   const { url, retries = 20, pause = 500, timeout = 120_000 } = options;
-  const answer = await pRetry(
+  return pRetry(
     async () => {
       const deadline = AbortSignal.timeout(timeout);
       const either = signal ? AbortSignal.any([signal, deadline]) : deadline;
@@ -72,7 +71,6 @@ export async function postPickle(
     }
     throw error;
   });
-  return unpickle(answer);
 }
 
 async function attempt(body: Uint8Array, options: RemoteOptions, signal: AbortSignal): Promise<Uint8Array> {

@@ -1,11 +1,9 @@
-import { setMaxListeners } from 'node:events';
-import pLimit from 'p-limit';
-import { checkBatch, encodeJpeg, type RgbImage, rgbImages } from '../images';
-import type { ScoreOptions, Scorer, ScorerImages } from '../scorer';
-import { cutBatches } from './batches';
-import { genevalDetails } from './geneval-details';
-import { NdArray, pickle } from './pickle';
-import { postPickle, type RemoteOptions } from './post';
+import { encodeJpeg, type RgbImage, rgbImages } from '../images';
+import type { Scorer, Scores } from '../scorer';
+import { batchedClient, type Item } from './batched-client';
+import { genevalDetails, NOT_OF_KIND } from './geneval-details';
+import { NdArray, pickle, unpickle } from './pickle';
+import { post, type RemoteOptions } from './post';
 
 export interface GenevalOptions extends RemoteOptions {
   /** Ask for strict rewards only, as flow_grpo does while training. Default false. */
@@ -15,13 +13,6 @@ export interface GenevalOptions extends RemoteOptions {
 export interface UnifiedRewardServerOptions extends RemoteOptions {
   /** The name numpy's helpers have in the request; see the pickle writer. Default `numpy.core`. */
   numpyCore?: 'numpy.core' | 'numpy._core';
-}
-
-/** One image with what goes along. */
-interface Item {
-  image: RgbImage;
-  prompt: string;
-  metadata: Record<string, unknown>;
 }
 
 /**
@@ -71,73 +62,22 @@ export function unifiedReward(options: UnifiedRewardServerOptions): Scorer {
   );
 }
 
-interface BatchScores {
-  scores: number[];
-  details: Record<string, number[]>;
-}
-
+/** A client of a pickle server: JPEG files and what `request` puts around them, batch by batch. */
 function remote(
   name: string,
   options: RemoteOptions,
-  request: (images: Uint8Array[], batch: Item[]) => Uint8Array,
-  read: (answer: ReadonlyMap<unknown, unknown>, count: number) => BatchScores,
+  request: (images: Uint8Array[], batch: Item<RgbImage>[]) => Uint8Array,
+  read: (answer: ReadonlyMap<unknown, unknown>, count: number) => Scores,
 ): Scorer {
-  const { batchSize = 64, concurrency = 4 } = options;
-  if (!(Number.isInteger(batchSize) && batchSize > 0)) {
-    throw new RangeError(`${name}: batchSize must be a positive whole number, not ${batchSize}`);
-  }
-  const limit = pLimit(concurrency);
-
-  const scoreBatch = async (batch: Item[], signal: AbortSignal): Promise<BatchScores> => {
-    signal.throwIfAborted();
+  return batchedClient(name, options, rgbImages, async (batch, signal) => {
     const files = await Promise.all(batch.map((item) => encodeJpeg(item.image)));
-    const answer = await postPickle(request(files, batch), options, signal);
+    const answer = unpickle(await post(request(files, batch), options, signal));
     if (!(answer instanceof Map)) throw new Error(`${name}: ${options.url} answered with no dictionary`);
     return read(answer, batch.length);
-  };
-
-  return {
-    name,
-    async score(
-      images: ScorerImages,
-      prompts: string[],
-      metadata: Record<string, unknown>[],
-      { signal }: ScoreOptions = {},
-    ) {
-      signal?.throwIfAborted();
-      checkBatch(name, images, prompts, metadata);
-      const items = (await rgbImages(images)).map((image, i) => ({
-        image,
-        prompt: prompts[i]!,
-        metadata: metadata[i]!,
-      }));
-      const failed = new AbortController();
-      const either = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
-      setMaxListeners(0, either); // every request under way listens
-      const parts = await Promise.all(
-        (items.length > 0 ? cutBatches(items, batchSize) : []).map((batch) =>
-          limit(scoreBatch, batch, either).catch((error: unknown) => {
-            failed.abort(error);
-            throw error;
-          }),
-        ),
-      );
-      return joined(parts);
-    },
-  };
+  });
 }
 
-/** Batches in order; a detail that a batch lacks is NaN there. */
-function joined(parts: readonly BatchScores[]): BatchScores {
-  const names = new Set(parts.flatMap((part) => Object.keys(part.details)));
-  const details: Record<string, number[]> = {};
-  for (const name of names) {
-    details[name] = parts.flatMap((part) => part.details[name] ?? part.scores.map(() => Number.NaN));
-  }
-  return { scores: parts.flatMap((part) => part.scores), details };
-}
-
-const outputs = (answer: ReadonlyMap<unknown, unknown>, count: number): BatchScores => ({
+const outputs = (answer: ReadonlyMap<unknown, unknown>, count: number): Scores => ({
   scores: numberList(answer, 'outputs', count),
   details: {},
 });
@@ -155,9 +95,6 @@ function numberList(answer: ReadonlyMap<unknown, unknown>, key: string, count: n
     return Number(item);
   });
 }
-
-/** GenEval's mark for an image of another task kind. */
-const NOT_OF_KIND = -10;
 
 function groupLists(
   answer: ReadonlyMap<unknown, unknown>,

@@ -2,9 +2,9 @@ import { serve as listen, type ServerType } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import pLimit from 'p-limit';
-import { z } from 'zod';
-import { NdArray, pickle, unpickle } from '../remote/pickle';
-import type { EncodedImage, Scorer, Scores } from '../scorer';
+import type { Scorer, Scores } from '../scorer';
+import { answerPickle } from './geneval-answer';
+import { BadRequest, type Batch, readForm, readJson, readPickle } from './requests';
 
 export interface ServeOptions {
   /** Default 0: any free one. */
@@ -25,25 +25,11 @@ export interface RewardServer {
   close(): Promise<void>;
 }
 
-interface Batch {
-  images: EncodedImage[];
-  prompts: string[];
-  metadata: Record<string, unknown>[];
-}
-
-const Request = z.object({
-  images: z.array(z.base64()),
-  prompts: z.array(z.string()).optional(),
-  metadata: z.array(z.record(z.string(), z.unknown())).optional(),
-});
-
-/** A request that cannot be scored as it is. */
-class BadRequest extends Error {}
-
 /**
- * A reward server around a scorer. `POST /score`: JSON with `images` (files in base64), `prompts`,
- * `metadata`, answered by `scores` and `details` (NaN as null). `POST /`: flow_grpo's pickles with `images`,
- * `prompts` or `meta_datas`, answered by `outputs`. `GET /health`, and `GET /metrics` in Prometheus' text
+ * A reward server around a scorer. `POST /score`: JSON with `images` (files in base64), `prompts`, `metadata`,
+ * or a form with the files under `images` and the rest as JSON under `request`; answered by `scores` and
+ * `details` (NaN as null). `POST /`: flow_grpo's pickles with `images`, `prompts` or `meta_datas`, answered by
+ * `outputs` and, to metadata, by GenEval's groups. `GET /health`, and `GET /metrics` in Prometheus' text
  * format. Failures of the scorer are status 500 with the message.
  */
 export async function serve(scorer: Scorer, options: ServeOptions = {}): Promise<RewardServer> {
@@ -55,14 +41,14 @@ export async function serve(scorer: Scorer, options: ServeOptions = {}): Promise
     maxBodyBytes = 256 * 2 ** 20,
   } = options;
   const limit = pLimit(concurrency);
-  const counts = { requests: 0, images: 0, failures: 0, refused: 0 };
+  const counts = { requests: 0, images: 0, failures: 0, refused: 0, seconds: 0 };
   const underWay = new Set<Promise<unknown>>();
   let draining = false;
 
   const answer = async (
     context: Context,
     read: () => Promise<Batch>,
-    write: (scores: Scores) => Response,
+    write: (scores: Scores, batch: Batch) => Response,
   ): Promise<Response> => {
     if (draining || limit.pendingCount >= maxQueue) {
       counts.refused++;
@@ -70,13 +56,19 @@ export async function serve(scorer: Scorer, options: ServeOptions = {}): Promise
     }
     counts.requests++;
     try {
-      const { images, prompts, metadata } = await read();
-      const scoring = limit(() =>
-        scorer.score(images, prompts, metadata, { signal: context.req.raw.signal }),
-      );
-      const scores = await scoring;
+      const batch = await read();
+      const { images, prompts, metadata } = batch;
+      const { signal } = context.req.raw;
+      const scores = await limit(async () => {
+        const start = performance.now();
+        try {
+          return await scorer.score(images, prompts, metadata, { signal });
+        } finally {
+          counts.seconds += (performance.now() - start) / 1000;
+        }
+      });
       counts.images += images.length;
-      return write(scores);
+      return write(scores, batch);
     } catch (error) {
       counts.failures++;
       const message = error instanceof Error ? error.message : String(error);
@@ -94,14 +86,23 @@ export async function serve(scorer: Scorer, options: ServeOptions = {}): Promise
     context.json({ status: draining ? 'draining' : 'ok', scorer: scorer.name }, draining ? 503 : 200),
   );
   app.get('/metrics', (context) => {
-    const totals = Object.entries(counts).map(([key, value]) => `flow_grpo_reward_${key}_total ${value}`);
-    return context.text([...totals, `flow_grpo_reward_queue ${limit.pendingCount}`, ''].join('\n'));
+    const totals = Object.entries(counts).map(([key, value]) => metric(`${key}_total`, 'counter', value));
+    const gauges = [
+      metric('queue', 'gauge', limit.pendingCount),
+      metric('scoring', 'gauge', limit.activeCount),
+    ];
+    return context.text([...totals, ...gauges].join(''), 200, {
+      'content-type': 'text/plain; version=0.0.4',
+    });
   });
   app.post('/score', (context) =>
     tracked(
       answer(
         context,
-        async () => readJson(await context.req.text()),
+        async () =>
+          context.req.header('content-type')?.startsWith('multipart/form-data')
+            ? readForm(await context.req.formData())
+            : readJson(await context.req.text()),
         (scores) => context.json(scores),
       ),
     ),
@@ -111,7 +112,7 @@ export async function serve(scorer: Scorer, options: ServeOptions = {}): Promise
       answer(
         context,
         async () => readPickle(new Uint8Array(await context.req.arrayBuffer())),
-        ({ scores }) => new Response(Uint8Array.from(pickle({ outputs: scores }))),
+        (scores, batch) => new Response(Uint8Array.from(answerPickle(scores, batch))),
       ),
     ),
   );
@@ -128,61 +129,14 @@ export async function serve(scorer: Scorer, options: ServeOptions = {}): Promise
       draining = true;
       await Promise.allSettled(underWay);
       const closed = new Promise<void>((done) => server.close(() => done()));
-      if ('closeIdleConnections' in server) server.closeIdleConnections();
+      // A connection is idle only when its last answer has left, a moment from now.
+      const sweep = setInterval(() => 'closeIdleConnections' in server && server.closeIdleConnections(), 10);
       await closed;
+      clearInterval(sweep);
     },
   };
 }
 
-function batchOf(images: Uint8Array[], prompts?: string[], metadata?: Record<string, unknown>[]): Batch {
-  const batch = {
-    images: images.map((bytes) => ({ bytes })),
-    prompts: prompts ?? images.map(() => ''),
-    metadata: metadata ?? images.map(() => ({})),
-  };
-  if (batch.prompts.length !== images.length || batch.metadata.length !== images.length) {
-    throw new BadRequest('images, prompts and metadata differ in length');
-  }
-  return batch;
-}
-
-function readJson(text: string): Batch {
-  try {
-    const { images, prompts, metadata } = Request.parse(JSON.parse(text));
-    return batchOf(
-      images.map((image) => Buffer.from(image, 'base64')),
-      prompts,
-      metadata,
-    );
-  } catch (error) {
-    throw new BadRequest(error instanceof Error ? error.message : String(error));
-  }
-}
-
-function readPickle(body: Uint8Array): Batch {
-  let request: unknown;
-  try {
-    request = unpickle(body);
-  } catch (error) {
-    throw new BadRequest(error instanceof Error ? error.message : String(error));
-  }
-  const field = (key: string): unknown[] | undefined => {
-    const value = request instanceof Map ? request.get(key) : undefined;
-    const list = value instanceof NdArray ? value.values : value;
-    return Array.isArray(list) ? list : undefined;
-  };
-  const images = field('images');
-  if (!images?.every((image) => image instanceof Uint8Array))
-    throw new BadRequest('no list of bytes under images');
-  const metadata = field('meta_datas')?.map((item) => plain(item) as Record<string, unknown>);
-  const prompts = field('prompts')?.map(String) ?? metadata?.map((item) => String(item?.prompt ?? ''));
-  return batchOf(images, prompts, metadata);
-}
-
-/** Dictionaries with text keys as objects; `__proto__` stays plain data. */
-function plain(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(plain);
-  if (value instanceof Map)
-    return Object.fromEntries([...value].map(([key, item]) => [String(key), plain(item)]));
-  return value;
-}
+/** A metric with its type, in Prometheus' text format. */
+const metric = (name: string, type: 'counter' | 'gauge', value: number): string =>
+  `# TYPE flow_grpo_reward_${name} ${type}\nflow_grpo_reward_${name} ${value}\n`;
