@@ -9,7 +9,7 @@ import { measureIn } from './child';
 import { machineFacts } from './machine';
 import { runSection } from './one-section';
 import { plot } from './report/plot';
-import { type Failure, results } from './report/results';
+import { type Facts, type Failure, type Results, results } from './report/results';
 import { table } from './report/table';
 import { ENGINES, type Measurement, parseLine } from './reporting';
 import { SECTIONS } from './sections/index';
@@ -19,9 +19,9 @@ const HELP = `npm run gpu-bench -- [options]
 
   --tiny             small sizes, for any CPU: tries the scripts, measures nothing
   --sections a,b     of ${Object.keys(SECTIONS).join(', ')}
-  --engines a,b      of ${ENGINES.join(', ')}; all by default
+  --engines a,b      of ${ENGINES.join(', ')}; all by default, none with ''
   --out FOLDER       where DATE.json and DATE.svg go; benchmarks/results by default
-  --merge FILE       lines of an earlier run to compare with, may be repeated
+  --merge FILE       results (.json) or lines (.jsonl) of another run on the same machine; may be repeated
   --python COMMAND   Python with torch and jax; python3 by default
   --limit SECONDS    longest time of a Python engine; 540 by default
 
@@ -54,10 +54,16 @@ async function measureAll(): Promise<void> {
     Object.keys(SECTIONS),
     'section',
   );
-  const date = new Date().toISOString();
-  const facts = { date, machine: machineFacts(), workload: options.tiny ? 'tiny' : 'full' } as const;
-  const measurements: Measurement[] = options.merge.flatMap(readLines);
-  const failures: Failure[] = [];
+  const merged = options.merge.map(readEarlier);
+  // Without a run of its own the facts are those of the results it puts together.
+  const facts = (engines.length === 0 && merged.find(({ facts }) => facts)?.facts) || {
+    date: new Date().toISOString(),
+    machine: machineFacts(),
+    workload: options.tiny ? 'tiny' : 'full',
+  };
+  const { date } = facts;
+  const measurements = merged.flatMap(({ measurements }) => measurements);
+  const failures: Failure[] = merged.flatMap(({ failures }) => failures);
   mkdirSync(options.out, { recursive: true });
   const file = join(options.out, `${date.slice(0, 19).replaceAll(':', '')}${options.tiny ? '-tiny' : ''}`);
   const write = () => {
@@ -103,6 +109,7 @@ async function measureAll(): Promise<void> {
 }
 
 function chosen<T extends string>(list: string, known: readonly T[], what: string): T[] {
+  if (list === '') return [];
   return list.split(',').map((name) => {
     const found = known.find((each) => each === name.trim());
     if (!found) throw new Error(`There is no ${what} '${name}'; there are ${known.join(', ')}`);
@@ -110,8 +117,16 @@ function chosen<T extends string>(list: string, known: readonly T[], what: strin
   });
 }
 
-function readLines(file: string): Measurement[] {
-  return readFileSync(file, 'utf8')
-    .split('\n')
-    .flatMap((line) => parseLine(line) ?? []);
+interface Earlier extends Pick<Results, 'measurements' | 'failures'> {
+  readonly facts?: Facts;
+}
+
+/** The measurements of results or of a Python engine's output. */
+function readEarlier(file: string): Earlier {
+  const text = readFileSync(file, 'utf8');
+  if (file.endsWith('.json')) {
+    const { date, machine, workload, measurements, failures } = JSON.parse(text) as Results;
+    return { facts: { date, machine, workload }, measurements, failures };
+  }
+  return { measurements: text.split('\n').flatMap((line) => parseLine(line) ?? []), failures: [] };
 }

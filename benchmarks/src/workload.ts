@@ -75,10 +75,10 @@ export const TINY: Workload = {
     image_latent_height: 3,
     image_latent_width: 3,
     clip_latent_dim: 48,
-    num_diffusion_layers: 2,
+    num_diffusion_layers: 3,
     llm_vocab_size: 160,
     position_embedding_grid: [3, 3],
-    max_text_len: 10,
+    max_text_len: 12,
     llm: {
       hidden_size: 64,
       num_hidden_layers: 3,

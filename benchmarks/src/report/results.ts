@@ -7,10 +7,14 @@ export interface Failure {
   readonly reason: string;
 }
 
-export interface Results {
+/** When, where and at which sizes a run was. */
+export interface Facts {
   readonly date: string;
   readonly machine: Readonly<Record<string, string | number>>;
   readonly workload: 'full' | 'tiny';
+}
+
+export interface Results extends Facts {
   /** Time of the PyTorch reference over ours, eager; what was not measured is absent. */
   readonly ratios: Ratios;
   /** The same against torch.compile, and against the JAX program. */
@@ -43,12 +47,14 @@ export function ratios(measurements: readonly Measurement[], engine: Engine, suf
 
 /** Everything known so far, ratios included. */
 export function results(
-  facts: Pick<Results, 'date' | 'machine' | 'workload'>,
+  { date, machine, workload }: Facts,
   measurements: readonly Measurement[],
   failures: readonly Failure[],
 ): Results {
   return {
-    ...facts,
+    date,
+    machine,
+    workload,
     ratios: ratios(measurements, 'torch'),
     ratiosToCompiled: ratios(measurements, 'torch', 'Compiled'),
     ratiosToJax: ratios(measurements, 'jax'),
