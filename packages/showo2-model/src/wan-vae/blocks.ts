@@ -1,17 +1,18 @@
-import { type Params, param, silu } from '@flow-grpo/nn';
+import { held, type Params, param, silu } from '@flow-grpo/nn';
 import { scaledDotProductAttention } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import { causalConv, conv2d, type History, perFrame } from './convolution';
 
 /**
- * x / ‖x‖ · √C · gamma over the channels (the last axis). Upstream clamps the norm at 1e-12; squared, that is
- * 1e-24.
+ * x / ‖x‖ · √C · gamma over the channels (the last axis), in float32. Upstream clamps the norm at 1e-12; squared, that
+ * is 1e-24.
  */
 export function channelNorm<T extends tf.Tensor>(params: Params, name: string, x: T): T {
   const gamma = tf.reshape(param(params, `${name}.gamma`), [-1]);
-  const squares = tf.sum(tf.square(x), -1, true);
+  const exact = held(x, 'float32');
+  const squares = tf.sum(tf.square(exact), -1, true);
   const scale = tf.mul(gamma, Math.sqrt(x.shape.at(-1)!));
-  return tf.mul(tf.mul(x, tf.rsqrt(tf.maximum(squares, 1e-24))), scale) as T;
+  return tf.mul(tf.mul(exact, tf.rsqrt(tf.maximum(squares, 1e-24))), scale) as T;
 }
 
 /** Norm, SiLU, convolution, twice, beside a shortcut that is 1 × 1 where the width changes. */

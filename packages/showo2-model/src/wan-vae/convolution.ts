@@ -1,4 +1,4 @@
-import { type Params, param } from '@flow-grpo/nn';
+import { heldAs, type Params, param } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
 
 /**
@@ -14,15 +14,16 @@ export function perFrame(x: tf.Tensor5D, f: (frames: tf.Tensor4D) => tf.Tensor4D
   return tf.reshape(y, [batch, time, y.shape[1], y.shape[2], y.shape[3]]);
 }
 
-/** A two-dimensional convolution with upstream's kernel [out, in, h, w] over [N, H, W, C]. */
+/** A two-dimensional convolution with upstream's kernel [out, in, h, w] over [N, H, W, C], held as the kernel is. */
 export function convolve(
-  x: tf.Tensor4D,
+  input: tf.Tensor4D,
   weight: tf.Tensor4D,
   bias: tf.Tensor1D | null,
   strides: number,
   pad: 'same' | 'valid',
 ): tf.Tensor4D {
   const [outputs, inputs, height, width] = weight.shape;
+  const x = heldAs(input, weight);
   let y: tf.Tensor4D;
   if (height === 1 && width === 1) {
     const rows = tf.reshape(x, [-1, inputs]) as tf.Tensor2D;
@@ -31,7 +32,7 @@ export function convolve(
   } else {
     y = tf.conv2d(x, tf.transpose(weight, [2, 3, 1, 0]) as tf.Tensor4D, strides, pad);
   }
-  return bias ? tf.add(y, bias) : y;
+  return heldAs(bias ? tf.add(y, bias) : y, weight);
 }
 
 /** The image convolution called `name`: stride 1, height and width kept. */
