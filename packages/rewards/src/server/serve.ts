@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import { serve as listen, type ServerType } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
@@ -42,7 +44,9 @@ export async function serve(scorer: Scorer, options: ServeOptions = {}): Promise
   } = options;
   const limit = pLimit(concurrency);
   const counts = { requests: 0, images: 0, failures: 0, refused: 0, seconds: 0 };
-  const underWay = new Set<Promise<unknown>>();
+  const answering = new Set<ServerResponse>();
+  /** Requests read, waiting or scored: counted before the body is read, so that bodies are bounded too. */
+  let accepted = 0;
   let draining = false;
 
   const answer = async (
@@ -50,11 +54,12 @@ export async function serve(scorer: Scorer, options: ServeOptions = {}): Promise
     read: () => Promise<Batch>,
     write: (scores: Scores, batch: Batch) => Response,
   ): Promise<Response> => {
-    if (draining || limit.pendingCount >= maxQueue) {
+    if (draining || accepted >= concurrency + maxQueue) {
       counts.refused++;
       return context.text(draining ? 'shutting down' : 'too many requests wait', 503, { 'retry-after': '1' });
     }
     counts.requests++;
+    accepted++;
     try {
       const batch = await read();
       const { images, prompts, metadata } = batch;
@@ -73,13 +78,10 @@ export async function serve(scorer: Scorer, options: ServeOptions = {}): Promise
       counts.failures++;
       const message = error instanceof Error ? error.message : String(error);
       return context.text(message, error instanceof BadRequest ? 400 : 500);
+    } finally {
+      accepted--;
     }
   };
-  const tracked = (answering: Promise<Response>): Promise<Response> => {
-    underWay.add(answering);
-    return answering.finally(() => underWay.delete(answering));
-  };
-
   const app = new Hono();
   app.use(bodyLimit({ maxSize: maxBodyBytes }));
   app.get('/health', (context) =>
@@ -96,24 +98,20 @@ export async function serve(scorer: Scorer, options: ServeOptions = {}): Promise
     });
   });
   app.post('/score', (context) =>
-    tracked(
-      answer(
-        context,
-        async () =>
-          context.req.header('content-type')?.startsWith('multipart/form-data')
-            ? readForm(await context.req.formData())
-            : readJson(await context.req.text()),
-        (scores) => context.json(scores),
-      ),
+    answer(
+      context,
+      async () =>
+        context.req.header('content-type')?.startsWith('multipart/form-data')
+          ? readForm(await context.req.formData())
+          : readJson(await context.req.text()),
+      (scores) => context.json(scores),
     ),
   );
   app.post('/', (context) =>
-    tracked(
-      answer(
-        context,
-        async () => readPickle(new Uint8Array(await context.req.arrayBuffer())),
-        (scores, batch) => new Response(Uint8Array.from(answerPickle(scores, batch))),
-      ),
+    answer(
+      context,
+      async () => readPickle(new Uint8Array(await context.req.arrayBuffer())),
+      (scores, batch) => new Response(Uint8Array.from(answerPickle(scores, batch))),
     ),
   );
 
@@ -121,18 +119,21 @@ export async function serve(scorer: Scorer, options: ServeOptions = {}): Promise
     const listening = listen({ fetch: app.fetch, port, hostname }, () => ready(listening));
     listening.once('error', fail);
   });
+  server.on('request', (_: unknown, response: ServerResponse) => {
+    answering.add(response);
+    response.once('close', () => answering.delete(response));
+  });
   const address = server.address();
   const bound = typeof address === 'object' && address ? address.port : port;
   return {
     url: `http://${hostname}:${bound}`,
     async close() {
       draining = true;
-      await Promise.allSettled(underWay);
+      while (answering.size > 0) await Promise.race([...answering].map((answer) => once(answer, 'close')));
       const closed = new Promise<void>((done) => server.close(() => done()));
-      // A connection is idle only when its last answer has left, a moment from now.
-      const sweep = setInterval(() => 'closeIdleConnections' in server && server.closeIdleConnections(), 10);
+      // Clients keep connections for later, some of which never carried a request and so do not count as idle.
+      if ('closeAllConnections' in server) server.closeAllConnections();
       await closed;
-      clearInterval(sweep);
     },
   };
 }
