@@ -4,11 +4,13 @@
  */
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
+const { values: options } = parseArgs({ options: { portable: { type: 'boolean', default: false } } });
 const out = join(root, 'benchmarks', '.bundle');
 mkdirSync(out, { recursive: true });
 
@@ -46,7 +48,7 @@ await build({
   },
 });
 
-if (process.argv.includes('--portable')) {
+if (options.portable) {
   if (!existsSync(join(out, 'node.xz'))) {
     execFileSync('sh', ['-c', `xz -T0 -9 -c '${process.execPath}' > '${join(out, 'node.xz')}'`]);
   }
@@ -61,5 +63,5 @@ if (process.argv.includes('--portable')) {
   copy('koffi', (path) => !/\.(cc|hh|inc|md|S|asm)$/.test(path));
   copy(join('@koromix', 'koffi-linux-x64'), (path) => !path.includes('musl'));
   const size = execFileSync('du', ['-sh', out], { encoding: 'utf8' }).split('\t')[0];
-  console.log(`${dirname(join(out, 'bench.mjs'))}: ${size}`);
+  console.log(`${out}: ${size}`);
 }
