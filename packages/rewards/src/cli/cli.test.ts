@@ -1,0 +1,251 @@
+import { execFile, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { saveSafetensors } from '@flow-grpo/checkpoint-io';
+import { sceneBatch, shapeScenes } from '@flow-grpo/datasets';
+import { fixtureCases, numbers, readJson, readTensors } from '@flow-grpo/test-support';
+import * as tf from '@tensorflow/tfjs-core';
+import { build } from 'esbuild';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { letterTokenizer, writeJson } from '../models/scorers/tiny-models.testing';
+import { rewardServer } from '../server/client';
+import { shapeEval } from '../shapes';
+
+/** Within the package, so that the bundle finds its dependencies. */
+const place = fileURLToPath(new URL('../../node_modules/.cache', import.meta.url));
+const batch = sceneBatch(shapeScenes({ size: 64, seed: 21 }), 0, 12);
+/** Scenes under prompts of which every third belongs to another scene. */
+const asked = batch.metadata.map((own, i) => (i % 3 === 2 ? batch.metadata[(i + 1) % 12]! : own));
+let work: string;
+let bin: string;
+
+const png = (i: number) =>
+  sharp(
+    Uint8Array.from(batch.images.subarray(i * 12288, (i + 1) * 12288), (v) => Math.round(255 * v)),
+    { raw: { width: 64, height: 64, channels: 3 } },
+  )
+    .png()
+    .toBuffer();
+
+beforeAll(async () => {
+  mkdirSync(place, { recursive: true });
+  work = mkdtempSync(join(place, 'cli-test-'));
+  bin = join(work, 'bin.mjs');
+  const gradients = fileURLToPath(
+    new URL('../../../../node_modules/.cache/flow-grpo/gradients-4.22.0.mjs', import.meta.url),
+  );
+  await build({
+    entryPoints: [fileURLToPath(new URL('bin.ts', import.meta.url))],
+    outfile: bin,
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    conditions: ['@flow-grpo/source'],
+    alias: { '@tensorflow/tfjs-core/dist/register_all_gradients': gradients },
+    plugins: [
+      {
+        name: 'only our own sources',
+        setup: ({ onResolve }) =>
+          onResolve({ filter: /^[^./]/ }, ({ path }) =>
+            path.startsWith('@flow-grpo/') || path.includes('register_all_gradients')
+              ? undefined
+              : { path, external: true },
+          ),
+      },
+    ],
+  });
+  mkdirSync(join(work, 'images'));
+  for (let i = 0; i < 12; i++) writeFileSync(join(work, 'images', `${i}.png`), await png(i));
+  writeFileSync(join(work, 'images', 'notes.txt'), 'not an image');
+  const lines = asked.map((metadata) => JSON.stringify(metadata));
+  writeFileSync(join(work, 'prompts.jsonl'), lines.join('\n'));
+});
+afterAll(() => rmSync(work, { recursive: true }));
+
+/** Runs the command in the folder of the test. */
+async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const child = promisify(execFile)(process.execPath, [bin, ...args], { cwd: work });
+  const end = await child.then(
+    ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
+    (error: { code: number; stdout: string; stderr: string }) => error,
+  );
+  return { code: end.code, stdout: end.stdout, stderr: end.stderr };
+}
+
+interface Report {
+  rewards: string[];
+  count: number;
+  mean: number;
+  images: { file: string; prompt: string; score: number; details: Record<string, number | null> }[];
+}
+const report = (folder: string) =>
+  JSON.parse(readFileSync(join(work, folder, 'scores.json'), 'utf8')) as Report;
+
+describe('flow-grpo-score', () => {
+  it('scores a folder in natural order, to CSV, JSON and a page sorted by score', async () => {
+    const { code, stdout, stderr } = await run(
+      ...['--reward', 'shapes', '--images', 'images', '--prompts', 'prompts.jsonl', '--out', 'out'],
+      ...['--batch-size', '5'],
+    );
+    expect(stderr).toBe('');
+    expect(code).toBe(0);
+    const images = tf.tensor4d(batch.images, batch.shape);
+    const expected = await shapeEval().score(
+      images,
+      asked.map(({ prompt }) => prompt),
+      asked,
+    );
+    images.dispose();
+    const { rewards, count, mean, images: rows } = report('out');
+    expect([rewards, count]).toEqual([['shapes'], 12]);
+    expect(rows.map(({ file }) => file)).toEqual(Array.from({ length: 12 }, (_, i) => `${i}.png`));
+    expect(rows.map(({ prompt }) => prompt)).toEqual(asked.map(({ prompt }) => prompt));
+    expect(rows.map(({ score }) => score)).toEqual(expected.scores);
+    expect(new Set(expected.scores).size).toBeGreaterThan(1);
+    expect(rows.map(({ details }) => details.strict)).toEqual(expected.details.strict);
+    expect(mean).toBeCloseTo(expected.scores.reduce((a, b) => a + b) / 12, 12);
+    expect(stdout).toContain(`12 images, mean score ${Number(mean.toPrecision(6))}`);
+
+    const csv = readFileSync(join(work, 'out/scores.csv'), 'utf8').split('\r\n');
+    expect(csv[0]).toMatch(/^file,prompt,score,strict,partial,/);
+    expect(csv).toHaveLength(14);
+    expect(csv[1]!.startsWith(`0.png,${rows[0]!.prompt},${rows[0]!.score},`)).toBe(true);
+
+    const html = readFileSync(join(work, 'out/scores.html'), 'utf8');
+    expect(html).not.toMatch(/(src|href)="(?!data:)/);
+    const shown = [...html.matchAll(/<h2>(.*?)<\/h2>/g)].map(([, file]) => file!);
+    const sorted = rows.toSorted((a, b) => b.score - a.score).map(({ file }) => file);
+    expect(shown).toEqual(sorted);
+  });
+
+  it('adds rewards up, needs no prompts where they play no part, and quotes what CSV and HTML must', async () => {
+    mkdirSync(join(work, 'two'));
+    writeFileSync(join(work, 'two', 'a,b <i>.png'), await png(0));
+    writeFileSync(join(work, 'two', 'c.png'), await png(1));
+    const { code } = await run(
+      ...['-r', 'jpeg_compressibility=2', '-r', 'jpeg_incompressibility=0.5', '-i', 'two', '-o', 'sum'],
+    );
+    expect(code).toBe(0);
+    for (const { score, details } of report('sum').images) {
+      expect(score).toBe(2 * details.jpeg_compressibility! + 0.5 * details.jpeg_incompressibility!);
+    }
+    expect(readFileSync(join(work, 'sum/scores.csv'), 'utf8')).toContain('\r\n"a,b <i>.png",,');
+    expect(readFileSync(join(work, 'sum/scores.html'), 'utf8')).toContain('<h2>a,b &lt;i&gt;.png</h2>');
+  });
+
+  it('matches prompts to images by file name', async () => {
+    const rows = asked.map((metadata, i) => JSON.stringify({ ...metadata, file_name: `${i}.png` }));
+    writeFileSync(join(work, 'named.jsonl'), [...rows.reverse(), rows[0]].join('\n'));
+    const { code } = await run('-r', 'shapes', '-i', 'images', '-p', 'named.jsonl', '-o', 'named');
+    expect(code).toBe(0);
+    expect(report('named').images.map(({ prompt }) => prompt)).toEqual(asked.map(({ prompt }) => prompt));
+  });
+
+  it('scores by a model from a folder', async () => {
+    const { dir } = fixtureCases('rewards-clip').find(({ name }) => name === 'rewards-clip')!;
+    const { config, tokens } = readJson<{ config: object; tokens: { start: number; end: number } }>(
+      dir,
+      'gelu-eos.json',
+    );
+    const folder = join(work, 'tiny');
+    mkdirSync(folder);
+    const weights = Object.entries(readTensors(dir, 'gelu-eos.safetensors'))
+      .filter(([name]) => name.startsWith('weights.') && !name.endsWith('position_ids'))
+      .map(([name, tensor]) => [name.slice(8), tf.tensor(numbers(tensor), tensor.shape)] as const);
+    await saveSafetensors(join(folder, 'model.safetensors'), Object.fromEntries(weights));
+    writeJson(folder, 'config.json', config);
+    writeJson(folder, 'preprocessor_config.json', { size: 32, crop_size: 32 });
+    writeJson(folder, 'tokenizer.json', letterTokenizer(tokens.start, tokens.end));
+    const args = [
+      '-r',
+      'pickscore',
+      '-s',
+      `pickscore.model=${folder}`,
+      '-i',
+      'images',
+      '-p',
+      'prompts.jsonl',
+    ];
+    const [xla, cpu] = await Promise.all([
+      run(...args, '-o', 'xla', '--device', 'cpu'),
+      run(...args, '-o', 'cpu', '--backend', 'cpu'),
+    ]);
+    expect([xla.stderr, xla.code, cpu.code]).toEqual(['', 0, 0]);
+    const scores = report('xla').images.map(({ score }) => score);
+    expect(new Set(scores).size).toBeGreaterThan(6);
+    report('cpu').images.forEach(({ score }, i) => {
+      expect(score).toBeCloseTo(scores[i]!, 4);
+    });
+  });
+
+  const shapes = ['-r', 'shapes', '-p', 'prompts.jsonl', '-o', 'none'];
+  it.each<[string, string[], string]>([
+    ['a missing folder', [...shapes, '-i', 'nowhere'], 'the folder nowhere does not exist'],
+    ['a file for a folder', [...shapes, '-i', 'prompts.jsonl'], 'prompts.jsonl is a file, not a folder'],
+    ['a folder without images', [...shapes, '-i', 'empty'], 'empty has no images (png, jpg'],
+    ['counts that differ', [...shapes, '-i', 'one'], 'one has 1 images and prompts.jsonl has 12 prompts'],
+    [
+      'no match',
+      [...shapes, '-i', 'one', '--match', 'tag'],
+      'prompts.jsonl has no row whose tag is only.png',
+    ],
+    ['no prompts', ['-r', 'shapes', '-i', 'one'], 'needs prompts: give a file by --prompts'],
+    ['a broken image', ['-r', 'jpeg_compressibility', '-i', 'broken'], 'bad.png cannot be read as an image'],
+    ['an unknown reward', ['-r', 'pick-scor', '-i', 'one'], 'no reward pick-scor (did you mean pickscore?)'],
+    [
+      'an odd weight',
+      ['-r', 'shapes=much', '-i', 'one'],
+      '--reward shapes=much: the weight must be a number',
+    ],
+    [
+      'an unknown option',
+      [...shapes, '-i', 'images', '-s', 'shapes.strictWeigth=1'],
+      'shapes has no option strictWeigth (did you mean strictWeight?)',
+    ],
+    ['an odd option', [...shapes, '-i', 'images', '-s', 'shapes.strictWeight=2'], 'shapes.strictWeight: '],
+    ['a setting of nothing', [...shapes, '-i', 'images', '-s', 'strictWeight=1'], 'reward.option=value'],
+    [
+      'a missing checkpoint',
+      ['-r', 'clipscore', '-s', 'clipscore.model=./none/at-all', '-i', 'images', '-p', 'prompts.jsonl'],
+      'The published checkpoint is at https://huggingface.co/openai/clip-vit-large-patch14',
+    ],
+    [
+      'a missing head',
+      ['-r', 'aesthetic', '-i', 'images', '-o', 'none'],
+      'sac+logos+ava1-l14-linearMSE.pth of https://github.com/',
+    ],
+    [
+      'an odd device',
+      ['-r', 'pickscore', ...shapes.slice(2), '-i', 'images', '--device', 'gpu'],
+      '--device gpu',
+    ],
+  ])('says what is wrong: %s', async (_, args, message) => {
+    mkdirSync(join(work, 'empty'), { recursive: true });
+    mkdirSync(join(work, 'one'), { recursive: true });
+    writeFileSync(join(work, 'one', 'only.png'), await png(0));
+    mkdirSync(join(work, 'broken'), { recursive: true });
+    writeFileSync(join(work, 'broken', 'bad.png'), 'no picture');
+    const { code, stderr } = await run(...args);
+    expect(stderr).toContain(message);
+    expect(stderr).not.toMatch(/\n\s+at /);
+    expect(code).toBe(2);
+  });
+
+  it('serves a reward until it is told to end', async () => {
+    const child = spawn(process.execPath, [bin, 'serve', '-r', 'shapes', '--port', '0'], { cwd: work });
+    const ended = new Promise<number | null>((done) => child.once('exit', done));
+    const url = await new Promise<string>((done) => createInterface(child.stdout).once('line', done));
+    const images = tf.tensor4d(batch.images, batch.shape);
+    const prompts = asked.map(({ prompt }) => prompt);
+    expect(await rewardServer({ url }).score(images, prompts, asked)).toEqual(
+      await shapeEval().score(images, prompts, asked),
+    );
+    images.dispose();
+    child.kill('SIGTERM');
+    expect(await ended).toBe(0);
+  });
+});

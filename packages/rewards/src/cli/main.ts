@@ -1,0 +1,73 @@
+/** The flow-grpo-score command. */
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { NAMED_REWARDS } from '../by-name';
+import { scoreCommand } from './score-command';
+import { serveCommand } from './serve-command';
+import { UsageError } from './usage-error';
+
+const collect = (value: string, previous: string[]) => [...previous, value];
+
+const whole = (least: number, most: number) => (text: string) => {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= least && value <= most) return value;
+  throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
+};
+
+/** Options of what scores: the same for a folder and for a server. */
+function addRewardOptions(command: Command): Command {
+  return command
+    .requiredOption('-r, --reward <name[=weight]>', 'a reward; several are added up', collect, [])
+    .option('-s, --set <reward.option=value>', 'an option, e.g. pickscore.model=./PickScore', collect, [])
+    .option('--backend <name>', 'xla, or cpu for plain JavaScript (slow)', 'xla')
+    .option('--device <cpu|cuda|cuda:N>', 'device of the XLA backend; a GPU where there is one by default');
+}
+
+function program(): Command {
+  const root = new Command('flow-grpo-score')
+    .description('Scores a folder of images, or serves a reward to trainers.')
+    .showHelpAfterError('(--help lists the options)')
+    .exitOverride();
+  const rewards = Object.entries(NAMED_REWARDS).map(([name, { summary, options }]) => {
+    const keys = Object.keys(options.shape).map((key) => `${name}.${key}`);
+    return `  ${name}: ${summary}${keys.length > 0 ? `\n    options: ${keys.join(', ')}` : ''}`;
+  });
+  const help = `\nRewards:\n${rewards.join('\n')}`;
+  addRewardOptions(root.command('folder', { isDefault: true }).description('score a folder (the default)'))
+    .requiredOption(
+      '-i, --images <folder>',
+      'PNG, JPEG, WebP, GIF, TIFF or AVIF files, scored in natural order',
+    )
+    .option(
+      '-p, --prompts <file>',
+      '.txt, .jsonl, .csv or .parquet; one prompt an image, or matched by --match',
+    )
+    .option('--prompt-column <name>', 'column or key of the prompt', 'prompt')
+    .option('--match <column>', 'column or key with the image’s file name; file_name where there is one')
+    .option('-o, --out <folder>', 'where scores.csv, scores.json and scores.html go', 'scores')
+    .option('--batch-size <n>', 'images scored at once', whole(1, 4096), 16)
+    .addHelpText('after', help)
+    .action(scoreCommand);
+  addRewardOptions(root.command('serve').description('serve a reward; SIGTERM ends it gracefully'))
+    .option('--port <n>', 'port; 0 is any free one', whole(0, 65535), 18085)
+    .option('--host <address>', 'address to listen at; there is no authentication', '127.0.0.1')
+    .option('--max-queue <n>', 'requests that may wait', whole(0, 1_000_000), 64)
+    .addHelpText('after', help)
+    .action(serveCommand);
+  return root;
+}
+
+/** Runs the command; mistakes of the user end with their message alone and status 2. */
+export async function main(argv: readonly string[] = process.argv): Promise<void> {
+  try {
+    await program().parseAsync(argv);
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      // Commander has printed what is wrong, or the help that was asked for.
+      process.exitCode = error.exitCode === 0 ? 0 : 2;
+      return;
+    }
+    if (!(error instanceof UsageError)) throw error;
+    process.stderr.write(`flow-grpo-score: ${error.message}\n`);
+    process.exitCode = 2;
+  }
+}

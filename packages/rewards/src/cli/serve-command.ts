@@ -1,0 +1,22 @@
+import { serve } from '../server/serve';
+import { planRewards, type RewardFlags } from './rewards';
+import { reported } from './usage-error';
+
+export interface ServeFlags extends RewardFlags {
+  port: number;
+  host: string;
+  maxQueue: number;
+}
+
+/** Serves a reward until SIGINT or SIGTERM, which let it finish what it has; its address is the first line. */
+export async function serveCommand(flags: ServeFlags): Promise<void> {
+  const plan = await planRewards(flags);
+  const scorer = await plan.make();
+  const { port, host: hostname, maxQueue } = flags;
+  const server = await reported(() => serve(scorer, { port, hostname, maxQueue }));
+  process.stdout.write(`${server.url}\n`);
+  await new Promise<void>((ended) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, ended);
+  });
+  await server.close();
+}
