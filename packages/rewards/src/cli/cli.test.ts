@@ -182,6 +182,14 @@ describe('flow-grpo-score', () => {
     });
   });
 
+  it('lists its options and the rewards with theirs', async () => {
+    const { code, stdout } = await run('--help');
+    expect(code).toBe(0);
+    for (const part of ['--images <folder>', 'serve', 'pickscore.model', 'jpeg_compressibility']) {
+      expect(stdout).toContain(part);
+    }
+  });
+
   const shapes = ['-r', 'shapes', '-p', 'prompts.jsonl', '-o', 'none'];
   it.each<[string, string[], string]>([
     ['a missing folder', [...shapes, '-i', 'nowhere'], 'the folder nowhere does not exist'],

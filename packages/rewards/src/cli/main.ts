@@ -32,7 +32,9 @@ function program(): Command {
     return `  ${name}: ${summary}${keys.length > 0 ? `\n    options: ${keys.join(', ')}` : ''}`;
   });
   const help = `\nRewards:\n${rewards.join('\n')}`;
-  addRewardOptions(root.command('folder', { isDefault: true }).description('score a folder (the default)'))
+  const folder = addRewardOptions(
+    root.command('folder', { isDefault: true }).description('score a folder (the default)'),
+  )
     .requiredOption(
       '-i, --images <folder>',
       'PNG, JPEG, WebP, GIF, TIFF or AVIF files, scored in natural order',
@@ -53,7 +55,7 @@ function program(): Command {
     .option('--max-queue <n>', 'requests that may wait', whole(0, 1_000_000), 64)
     .addHelpText('after', help)
     .action(serveCommand);
-  return root;
+  return root.addHelpText('after', () => `\n${folder.helpInformation()}${help}`);
 }
 
 /** Runs the command; mistakes of the user end with their message alone and status 2. */
