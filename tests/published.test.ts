@@ -110,6 +110,7 @@ it('publishes declarations that the TypeScript examples compile against', async 
 it.each([
   ['pjrt', ['doctor'], /plugin/i],
   ['flow-grpo', ['schema'], /"learningRate"/],
+  ['flow-grpo-score', ['--help'], /pickscore\.model/],
 ])(
   'installs the command %s',
   async (command, args, shows) => {
