@@ -121,8 +121,9 @@ it.each([
 
 /** Standard output of a command in the project; its whole output in the error when it fails. */
 async function run(command: string, args: string[], cwd = project): Promise<string> {
-  // npm hands its settings to what it runs, the workspaces' among them; this project is on its own.
-  const env = Object.fromEntries(Object.entries(process.env).filter(([key]) => !/^npm_/i.test(key)));
+  // npm tells what it runs of this repository and its workspaces; the project is on its own.
+  const ours = /^npm_(package_|lifecycle_|config_(local_prefix|workspace|include_workspace_root))/i;
+  const env = Object.fromEntries(Object.entries(process.env).filter(([key]) => !ours.test(key)));
   const { stdout } = await promisify(execFile)(command, args, { cwd, env, maxBuffer: 1 << 26 }).catch(
     (error: Error & { stdout?: string; stderr?: string }) => {
       throw new Error(`${command} ${args[0]}: ${error.message}\n${error.stdout}\n${error.stderr}`);

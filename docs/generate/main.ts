@@ -10,6 +10,7 @@ import { stepNoisePicture } from './step-noise';
 
 /** Writes everything generated below `folder`, the site's sources. */
 export async function generate(folder: string): Promise<void> {
+  tf.enableProdMode(); // no advice on faster backends
   await tf.setBackend('cpu');
   const files: Record<string, () => string> = {
     'public/pictures/paths.svg': pathsPicture,

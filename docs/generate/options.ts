@@ -3,7 +3,7 @@ import { runFileSchema } from '../../packages/grpo-trainer/src/config/run-file';
 import { showo2SetupSchema } from '../../packages/grpo-trainer/src/config/setup-schema';
 
 /** Every option of a run's file; the set-up's are those of Show-o2. */
-export function runOptions(): Leaf[] {
+function runOptions(): Leaf[] {
   const own = leavesOf(runFileSchema).filter(({ path }) => path !== 'setup' && !path.startsWith('$'));
   const setup = leavesOf(showo2SetupSchema).map((leaf) => ({ ...leaf, path: `setup.${leaf.path}` }));
   return [...own, ...setup];

@@ -1,7 +1,7 @@
 // The API reference: one Markdown page a package, from its doc comments.
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { Application } from 'typedoc';
+import { Application, LogLevel } from 'typedoc';
 
 const packages = fileURLToPath(new URL('../../packages/', import.meta.url));
 
@@ -36,10 +36,15 @@ export async function writeApi(folder) {
     interfacePropertiesFormat: 'table',
     typeDeclarationFormat: 'table',
     expandParameters: true,
+    validation: { invalidLink: true, notExported: false },
     logLevel: 'Error',
   });
   const project = await app.convert();
   if (!project || app.logger.hasErrors()) throw new Error('the API reference could not be made (see above)');
+  app.logger.level = LogLevel.Warn;
+  app.logger.resetWarnings();
+  app.validate(project);
+  if (app.logger.validationWarningCount > 0) throw new Error('doc comments link to nothing (see above)');
   await app.generateOutputs(project);
   if (app.logger.hasErrors()) throw new Error('the API reference could not be written (see above)');
 }

@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
@@ -87,7 +87,7 @@ function check(given: readonly Block[]): (block: Block) => string[] {
     checkJs: true,
   };
   const nameOf = ({ file, line, language }: Block) =>
-    join(root, dirname(file), `block-${relative('.', file).replace(/\W/g, '-')}-${line}.${language}`);
+    join(root, dirname(file), `block-${file.replace(/\W/g, '-')}-${line}.${language}`);
   const sources = new Map(given.map((block) => [nameOf(block), `${block.code}\nexport {};\n`]));
   const host = ts.createCompilerHost(options);
   const { readFile, fileExists, getSourceFile } = host;
