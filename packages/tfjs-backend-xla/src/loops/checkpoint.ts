@@ -20,7 +20,7 @@ function rematerialized<A extends unknown[], R>(fn: (...args: A) => R, args: A):
   const { trace } = currentFrame()!;
   let structure: TreeDef | undefined;
   // Run unrecorded, as in the backward pass to come, so that what fn reads from outside is known beforehand.
-  const { result, free } = withFreeTensors(() =>
+  const { result, free, others } = withFreeTensors(() =>
     withFreshTape(() =>
       tf.tidy(() => {
         const flat = flatten(fn(...args), 'checkpoint: result');
@@ -31,7 +31,7 @@ function rematerialized<A extends unknown[], R>(fn: (...args: A) => R, args: A):
   );
   const inside = new Set(tensors.map((tensor) => tensor.id));
   const outside = free.filter((tensor) => !inside.has(tensor.id));
-  for (const tensor of outside) trace.keep(tensor);
+  for (const tensor of [...outside, ...others]) trace.keep(tensor);
   const floats = tensors.filter(isFloat);
   const outputs = customVjp(
     [...floats, ...outside],

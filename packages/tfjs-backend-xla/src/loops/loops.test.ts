@@ -80,6 +80,27 @@ describe('scan', () => {
     );
   });
 
+  it.each([
+    [
+      'scan',
+      (h: tf.Tensor, step: (x: tf.Tensor) => tf.Tensor) =>
+        scan((c: tf.Tensor) => [step(c), null], h, null, { length: 3 })[0],
+    ],
+    ['checkpoint', (h: tf.Tensor, step: (x: tf.Tensor) => tf.Tensor) => checkpoint(step)(h)],
+  ])('of %s: the backward pass reads integers that a tidy has let go of', async (_, loop) => {
+    const f = (h: tf.Tensor) => [
+      tf.grad((x: tf.Tensor) =>
+        tf.sum(
+          tf.tidy(() => {
+            const rows = tf.range(1, 3, 1, 'int32'); // read by the step, gone before gradients are taken
+            return loop(x, (c) => tf.tanh(tf.gather(tf.concat([c, c]), rows)));
+          }),
+        ),
+      )(h),
+    ];
+    expectAllClose(await onBoth(f, [[2, 3]]), 1e-3);
+  });
+
   it('nests', async () => {
     const f = (h: tf.Tensor, xs: tf.Tensor) =>
       tf.grads((h0: tf.Tensor, all: tf.Tensor) => {

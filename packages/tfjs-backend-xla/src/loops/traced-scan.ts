@@ -41,7 +41,8 @@ export function tracedScan<C, X, Y>(f: (carry: C, x: X) => [C, Y], carry: C, xs:
   const typed = (tensors: readonly tf.Tensor[]): Typed[] =>
     tensors.map((tensor) => ({ value: tracedValue(tensor, backend), dtype: tensor.dtype }));
   const loop = new ScanLoop(step, typed(carries.tensors), typed(slices.tensors), length, backend);
-  const { result: yTypes, free } = withFreeTensors(() => loop.probe());
+  const { result: yTypes, free, others } = withFreeTensors(() => loop.probe());
+  if (isRecording()) for (const tensor of [...free, ...others]) currentFrame()!.trace.keep(tensor);
   const outputs = isRecording()
     ? recorded(loop, yTypes, carries.tensors, slices.tensors, free)
     : loop.forward(yTypes, false).outputs;
@@ -59,8 +60,6 @@ function recorded(
   xs: readonly tf.Tensor[],
   free: readonly tf.Tensor[],
 ): tf.Tensor[] {
-  const { trace } = currentFrame()!;
-  for (const tensor of free) trace.keep(tensor);
   let saved: readonly Value[] = [];
   const inputs = [...carry.filter(isFloat), ...xs.filter(isFloat), ...free];
   return customVjp(

@@ -81,17 +81,20 @@ function literal(data: DeviceData, frame: Frame): Value | undefined {
 
 const text = (x: number): string => (Object.is(x, -0) ? '-0' : String(x));
 
-/** Runs `f` and lists the float tensors from before it that its operations read. */
-export function withFreeTensors<T>(f: () => T): { result: T; free: tf.Tensor[] } {
+/** Runs `f` and lists the tensors from before it that its operations read: `free` are float, `others` are not. */
+export function withFreeTensors<T>(f: () => T): { result: T; free: tf.Tensor[]; others: tf.Tensor[] } {
   const { trace } = currentFrame()!;
   const first = nextTensorId();
-  const free = new Map<number, tf.Tensor>();
+  const read = new Map<number, tf.Tensor>();
   const reader = (tensor: tf.Tensor): void => {
-    if (tensor.id < first && tensor.dtype === 'float32') free.set(tensor.id, tensor);
+    if (tensor.id < first) read.set(tensor.id, tensor);
   };
   trace.readers.add(reader);
   try {
-    return { result: f(), free: [...free.values()] };
+    const result = f();
+    const all = [...read.values()];
+    const isFloat = ({ dtype }: tf.Tensor) => dtype === 'float32';
+    return { result, free: all.filter(isFloat), others: all.filter((tensor) => !isFloat(tensor)) };
   } finally {
     trace.readers.delete(reader);
   }
