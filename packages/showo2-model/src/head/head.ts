@@ -32,7 +32,10 @@ export function finalModulation(params: Params, time: tf.Tensor): tf.Tensor {
   return linear(params, `${FINAL}.adaLN_modulation.1`, silu(time));
 }
 
-/** The final layer: x [B, T, hidden] to pixels [B, T, patch² · channels]; `modulation` broadcasts to [B, T, 2 hidden]. */
+/**
+ * The final layer: x [B, T, hidden] to pixels [B, T, patch² · channels], float32 so that guidance loses no digits;
+ * `modulation` broadcasts to [B, T, 2 hidden].
+ */
 export function finalLayer(
   params: Params,
   config: HeadConfig,
@@ -41,7 +44,7 @@ export function finalLayer(
 ): tf.Tensor {
   const [shift, scale] = tf.split(modulation, 2, -1) as [tf.Tensor, tf.Tensor];
   const normed = rmsNorm(x, param(params, `${FINAL}.norm_final.weight`), config.finalNormEps);
-  return linear(params, `${FINAL}.linear`, modulate(normed, shift, scale));
+  return held(linear(params, `${FINAL}.linear`, modulate(normed, shift, scale)), 'float32');
 }
 
 /**
@@ -49,9 +52,5 @@ export function finalLayer(
  * in raster order, not the patch at its place: upstream writes and reads them so, and its weights are trained for it.
  */
 export function tokensToLatents(config: Showo2Config, tokens: tf.Tensor, shape: number[]): tf.Tensor {
-  return tf.reshape(held(tokens, 'float32'), [
-    tokens.shape[0]!,
-    ...shape.slice(0, -1),
-    config.latentChannels,
-  ]);
+  return tf.reshape(tokens, [tokens.shape[0]!, ...shape.slice(0, -1), config.latentChannels]);
 }
