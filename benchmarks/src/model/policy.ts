@@ -2,7 +2,6 @@
 import { type Policy, showo2Policy } from '@flow-grpo/grpo-trainer';
 import type { Params } from '@flow-grpo/nn';
 import {
-  type Condition,
   decodeImage,
   LAYER_BASES,
   latentShape,
@@ -22,9 +21,14 @@ export async function showo2Params({ showo2, storage }: Workload): Promise<Param
 }
 
 /** The trunk and the vision encoder stacked; the tensors they were made of are disposed of. */
-export function stackFrozen(params: Params): Params {
+export const stackFrozen = (params: Params): Params => stack(params, [LAYER_BASES.trunk, LAYER_BASES.vision]);
+
+/** The head stacked as well: under scans the backward pass keeps one activation a layer and computes the rest again. */
+export const stackHead = (params: Params): Params => stack(params, [LAYER_BASES.head]);
+
+function stack(params: Params, bases: readonly string[]): Params {
   let stacked = params;
-  for (const base of [LAYER_BASES.trunk, LAYER_BASES.vision]) {
+  for (const base of bases) {
     const before = stacked;
     stacked = stackLayers(before, base);
     for (const [name, value] of Object.entries(before)) if (stacked[name] !== value) value.dispose();
@@ -44,8 +48,8 @@ export const decoder =
     return tf.clipByValue(tf.add(tf.mul(cast(pixels, 'float32'), 0.5), 0.5), 0, 1) as tf.Tensor4D;
   };
 
-/** The recipe's policy: guidance, the diffusion head trains. Its trained weights may be float32. */
-export function policyOf(workload: Workload, params: Params, vae?: Params) {
+/** The recipe's policy: guidance; the diffusion head trains, or what `train` names. Trained weights may be float32. */
+export function policyOf(workload: Workload, params: Params, vae?: Params, train?: readonly string[]) {
   const { showo2, guidanceScale, storage } = workload;
   const ids = showo2.vocabSize;
   const policy = showo2Policy({
@@ -61,6 +65,7 @@ export function policyOf(workload: Workload, params: Params, vae?: Params) {
     latentShape: latentShape(showo2),
     guidanceScale,
     padTo: paddedText(workload),
+    ...(train && { train }),
   });
   return narrowed(policy, storage);
 }
@@ -94,7 +99,3 @@ export function prompts(workload: Workload, count: number): string[] {
     return String.fromCodePoint(97 + i).repeat(row - 2);
   });
 }
-
-/** The prompts' text, run through the trunk. */
-export const encode = (policy: Policy<unknown, unknown>, texts: readonly string[]): Condition =>
-  policy.encodePrompts(texts) as Condition;

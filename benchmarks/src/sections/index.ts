@@ -4,6 +4,7 @@ import { attention } from './attention';
 import { decode } from './decode';
 import { dispatch } from './dispatch';
 import { epoch } from './epoch';
+import { fullParameters } from './full-parameters';
 import { matmul } from './matmul';
 import { rollout } from './rollout';
 import { scorer } from './scorer';
@@ -25,5 +26,6 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   update: { run: update, limit: 240 },
   epoch: { run: epoch, limit: 300 },
   scorer: { run: scorer, limit: 120 },
+  fullParameters: { run: fullParameters, limit: 240 },
   startup: { run: startup, limit: 400 },
 };
