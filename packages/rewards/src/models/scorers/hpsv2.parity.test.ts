@@ -88,6 +88,8 @@ describe.each(files)('HPSv2, $name', ({ dir, file }) => {
     const other = await scorer.score(images, ['cat', 'cat'], [{}, {}]);
     expect(other.scores[0]).toBeCloseTo(scores[0]!, 6);
     expect(other.scores[1]).not.toBeCloseTo(scores[1]!, 4);
+    const repaired = await scorer.score(images, ['ｃａｔ', '&#100;og'], [{}, {}]);
+    expect(repaired.scores).toEqual(scores);
     scorer.dispose();
     images.dispose();
     expect(tf.memory().numTensors).toBe(before);

@@ -8,6 +8,7 @@ import {
 } from '../clip/open-clip';
 import { pairedCosine } from '../clip/similarity';
 import { clipModel } from '../load/clip-model';
+import { openClipText } from '../load/open-clip-text';
 import { loadWeights, type ModelDtype, narrowed, type SourceOptions, weightsPath } from '../load/source';
 import { loadTokenizer } from '../load/tokenizer';
 import { CLIP_MEAN, CLIP_STD, clipPixels, type TensorResize, tensorPixels } from '../preprocess';
@@ -33,8 +34,7 @@ export interface HpsOptions extends SourceOptions, BatchOptions {
 
 /**
  * HPSv2 (Wu et al. 2023): the cosine of image and prompt in a CLIP ViT-H-14 trained on preferences. Weights
- * come under open_clip's names. Prompts are tokenised as transformers does: HTML entities and broken
- * encodings in them are not repaired as open_clip would.
+ * come under open_clip's names. Prompts are read as open_clip does: entities decoded, broken encodings mended.
  *
  * @throws when files are missing or the checkpoint is not open_clip's.
  */
@@ -60,7 +60,7 @@ export async function hpsv2(options: HpsOptions = {}): Promise<ModelScorer> {
       params,
       config,
       (images) => (resize === 'pillow' ? clipPixels(images, pixels) : tensorPixels(images, pixels, resize)),
-      tokenize,
+      (prompts) => tokenize(prompts.map(openClipText)),
     );
     return batchedScorer(
       'hpsv2',
