@@ -9,5 +9,6 @@ export * from './ocr';
 export * from './remote';
 export type { EncodedImage, ScoreOptions, Scorer, ScorerImages, Scores } from './scorer';
 export { type RewardServerClientOptions, rewardServer } from './server/client';
+export { type RewardProcessOptions, rewardProcess } from './server/reward-process';
 export { type RewardServer, type ServeOptions, serve } from './server/serve';
 export * from './shapes';

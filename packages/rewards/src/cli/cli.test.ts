@@ -1,22 +1,19 @@
 import { execFile, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
 import { sceneBatch, shapeScenes } from '@flow-grpo/datasets';
 import { fixtureCases, numbers, readJson, readTensors } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
-import { build } from 'esbuild';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { letterTokenizer, writeJson } from '../models/scorers/tiny-models.testing';
 import { rewardServer } from '../server/client';
 import { shapeEval } from '../shapes';
+import { bundleCommand, temporaryFolder } from './command.testing';
 
-/** Within the package, so that the bundle finds its dependencies. */
-const place = fileURLToPath(new URL('../../node_modules/.cache', import.meta.url));
 const batch = sceneBatch(shapeScenes({ size: 64, seed: 21 }), 0, 12);
 /** Scenes under prompts of which every third belongs to another scene. */
 const asked = batch.metadata.map((own, i) => (i % 3 === 2 ? batch.metadata[(i + 1) % 12]! : own));
@@ -32,32 +29,8 @@ const png = (i: number) =>
     .toBuffer();
 
 beforeAll(async () => {
-  mkdirSync(place, { recursive: true });
-  work = mkdtempSync(join(place, 'cli-test-'));
-  bin = join(work, 'bin.mjs');
-  const gradients = fileURLToPath(
-    new URL('../../../../node_modules/.cache/flow-grpo/gradients-4.22.0.mjs', import.meta.url),
-  );
-  await build({
-    entryPoints: [fileURLToPath(new URL('bin.ts', import.meta.url))],
-    outfile: bin,
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    conditions: ['@flow-grpo/source'],
-    alias: { '@tensorflow/tfjs-core/dist/register_all_gradients': gradients },
-    plugins: [
-      {
-        name: 'only our own sources',
-        setup: ({ onResolve }) =>
-          onResolve({ filter: /^[^./]/ }, ({ path }) =>
-            path.startsWith('@flow-grpo/') || path.includes('register_all_gradients')
-              ? undefined
-              : { path, external: true },
-          ),
-      },
-    ],
-  });
+  work = temporaryFolder();
+  bin = await bundleCommand(work);
   mkdirSync(join(work, 'images'));
   for (let i = 0; i < 12; i++) writeFileSync(join(work, 'images', `${i}.png`), await png(i));
   writeFileSync(join(work, 'images', 'notes.txt'), 'not an image');

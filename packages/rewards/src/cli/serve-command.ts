@@ -6,6 +6,7 @@ export interface ServeFlags extends RewardFlags {
   port: number;
   host: string;
   maxQueue: number;
+  exitWithParent?: boolean;
 }
 
 /** Serves a reward until SIGINT or SIGTERM, which let it finish what it has; its address is the first line. */
@@ -17,6 +18,8 @@ export async function serveCommand(flags: ServeFlags): Promise<void> {
   process.stdout.write(`${server.url}\n`);
   await new Promise<void>((ended) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, ended);
+    if (flags.exitWithParent) process.stdin.resume().once('end', ended).once('error', ended);
   });
   await server.close();
+  process.stdin.destroy();
 }
