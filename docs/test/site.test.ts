@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { launchChromium } from '@flow-grpo/test-support/chromium';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { packageNames } from '../site/packages';
+import { serveSite } from './serve';
 
 const docs = fileURLToPath(new URL('..', import.meta.url));
 const dist = mkdtempSync(join(tmpdir(), 'flow-grpo-site-'));
@@ -61,6 +63,45 @@ describe('the site', () => {
       expect(svg, name).not.toMatch(/NaN|undefined|Infinity/);
     }
   });
+});
+
+describe('in Chromium', () => {
+  let browser: Awaited<ReturnType<typeof launchChromium>>;
+  let site: Awaited<ReturnType<typeof serveSite>>;
+
+  beforeAll(async () => {
+    site = await serveSite(dist, base);
+    browser = await launchChromium();
+  }, 120_000);
+
+  afterAll(async () => {
+    await browser?.close();
+    site?.server.close();
+  });
+
+  it('shows formulas and pictures, finds words, and leads to the demo', async () => {
+    const page = await browser.context.newPage();
+    const errors: string[] = [];
+    page.on('pageerror', (error) => errors.push(error.message));
+    await page.goto(`${site.url}maths`);
+    expect(await page.locator('.katex-error').count()).toBe(0);
+    expect(await page.locator('.katex-display').count()).toBeGreaterThan(4);
+    for (const picture of await page.locator('.vp-doc img').all()) {
+      await picture.scrollIntoViewIfNeeded();
+      expect(await picture.evaluate((img) => (img as HTMLImageElement).decode().then(() => 'drawn'))).toBe(
+        'drawn',
+      );
+    }
+
+    await page.locator('.VPNavBarSearch button').click();
+    await page.locator('#localsearch-input').fill('noiseLevel');
+    await page.locator('.results .result').first().waitFor();
+    await page.keyboard.press('Escape');
+
+    await page.getByRole('link', { name: 'Demo' }).first().click();
+    await page.waitForSelector('body[data-ready]');
+    expect(errors).toEqual([]);
+  }, 120_000);
 });
 
 function resolves(page: string, link: string): boolean {
