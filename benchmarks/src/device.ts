@@ -4,9 +4,9 @@ import { configure, deviceInfo } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 
 /** Starts XLA; on a GPU its pool grows as needed, so that engines can share the card and peaks mean something. */
-export async function startDevice(): Promise<void> {
+export async function startDevice(cpuDevices = 1): Promise<void> {
   const onGpu = findPlugin({}).platform === 'cuda';
-  configure({ ...(onGpu && { clientOptions: { preallocate: false } }) });
+  configure(onGpu ? { clientOptions: { preallocate: false } } : { cpuDevices });
   if (!(await tf.setBackend('xla'))) throw new Error('The xla backend did not start: run `npx pjrt doctor`');
 }
 

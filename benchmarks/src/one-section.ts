@@ -17,7 +17,7 @@ export async function runSection(name: string, workload: Workload, folder?: stri
   const section = SECTIONS[name];
   if (!section)
     throw new Error(`There is no section '${name}'; there are ${Object.keys(SECTIONS).join(', ')}`);
-  await startDevice();
+  await startDevice(section.devices);
   await section.run(workload);
   process.exit(0);
 }

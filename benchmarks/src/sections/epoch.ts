@@ -1,75 +1,31 @@
-/** The pickscore recipe's epoch as a whole, by the trainer itself: rollout, decoding, PickScore, update. */
-import { join } from 'node:path';
-import { type EpochMetrics, type GrpoConfigInput, train } from '@flow-grpo/grpo-trainer';
-import { pickScore } from '@flow-grpo/rewards';
-import { cast, type Execution, observeExecutions } from '@flow-grpo/tfjs-backend-xla';
+/** The recipe's epoch as a whole, by the trainer itself: rollout, decoding, PickScore, update. */
+import { type Execution, observeExecutions } from '@flow-grpo/tfjs-backend-xla';
 import { peakMemory } from '../device';
-import { writeClip } from '../model/checkpoints';
-import { policyOf, prompts, showo2Params, vaeParams } from '../model/policy';
+import { imagesOf, withRecipe } from '../model/recipe';
 import { report } from '../reporting';
-import { inTemporaryFolder } from '../temporary';
 import { summary } from '../timing';
 import type { Workload } from '../workload';
 
-/** One GPU's share of the recipe: a group of images of one prompt, two updates. */
-const recipe = ({ batch, steps, noiseLevel, batchesPerEpoch, rowsPerPass }: Workload): GrpoConfigInput => ({
-  epochs: 4,
-  evalEvery: 1000,
-  sampling: {
-    numSteps: steps,
-    noiseLevel,
-    promptsPerEpoch: 1,
-    samplesPerPrompt: batch * batchesPerEpoch,
-    batchSize: batch,
-  },
-  training: { updatesPerEpoch: 2, batchSize: rowsPerPass, learningRate: 5e-6, clipRange: 1e-4 },
-  ema: { enabled: true, interval: 8 },
-  guard: { action: 'off' },
-});
+/** The first compiles, the last is observed. */
+const EPOCHS = 4;
 
 export async function epoch(workload: Workload): Promise<void> {
-  await inTemporaryFolder(async (root) => {
-    const folder = join(root, 'pickscore');
-    await writeClip(workload, folder);
-    const started = performance.now();
-    const params = await showo2Params(workload);
-    const scorer = await pickScore({
-      model: folder,
-      dtype: workload.storage === 'float32' ? 'float32' : 'bfloat16',
-    });
-    const policy = policyOf(workload, params, await vaeParams(workload));
-    for (const name of policy.trainable) {
-      const narrow = params[name]!;
-      params[name] = cast(narrow, 'float32'); // training keeps float32 weights
-      if (params[name] !== narrow) narrow.dispose();
-    }
-    const seen: EpochMetrics[] = [];
+  await withRecipe(workload, async (run) => {
     const executions: Execution[] = [];
     let stop: (() => void) | undefined;
-    const before = performance.now();
-    await train({
-      policy,
-      scorer,
-      prompts: prompts(workload, 2).map((prompt) => ({ prompt })),
-      config: recipe(workload),
-      onEpoch: (metrics) => {
-        seen.push(metrics);
-        const left = recipe(workload).epochs! - seen.length;
-        if (seen.length === 1) {
-          report('epoch.first', {
-            ms: performance.now() - before,
-            setupSeconds: (before - started) / 1000,
-          });
-        }
-        if (left === 1) stop = observeExecutions((execution) => executions.push(execution));
+    const started = performance.now();
+    const seen = await run({
+      epochs: EPOCHS,
+      onEpoch: ({ epoch }) => {
+        if (epoch === 0) report('epoch.first', { ms: performance.now() - started });
+        if (epoch === EPOCHS - 2) stop = observeExecutions((execution) => executions.push(execution));
       },
     });
     stop?.();
-    // The first epoch compiles, the last one is observed.
     const warm = seen.slice(1, -1);
     const median = (name: string) => summary(warm.map((metrics) => metrics[name]!)).ms;
-    const images = workload.batch * workload.batchesPerEpoch;
     const times = summary(warm.map(({ seconds }) => 1000 * seconds!));
+    const images = imagesOf(workload);
     report('epoch.recipe', {
       ...times,
       ...peakMemory(),
@@ -81,7 +37,7 @@ export async function epoch(workload: Workload): Promise<void> {
       maxLogProbMismatch: median('maxLogProbMismatch'),
       reward: median('reward'),
     });
-    report('epoch.profile', { ...(await profile(executions)), seconds: seen.at(-1)!.seconds });
+    report('epoch.profile', { seconds: seen.at(-1)!.seconds, programs: await profile(executions) });
   });
 }
 
@@ -98,9 +54,7 @@ async function profile(executions: readonly Execution[]): Promise<Record<string,
     free = Math.max(free, end);
   }
   const rows = [...programs].sort(([, a], [, b]) => b.seconds - a.seconds).slice(0, 10);
-  return {
-    programs: Object.fromEntries(
-      rows.map(([name, { seconds, calls }]) => [name, { seconds: Number(seconds.toPrecision(3)), calls }]),
-    ),
-  };
+  return Object.fromEntries(
+    rows.map(([name, { seconds, calls }]) => [name, { seconds: Number(seconds.toPrecision(3)), calls }]),
+  );
 }

@@ -7,6 +7,7 @@ import { epoch } from './epoch';
 import { fullParameters } from './full-parameters';
 import { matmul } from './matmul';
 import { rollout } from './rollout';
+import { scaling } from './scaling';
 import { scorer } from './scorer';
 import { startup } from './startup';
 import { update } from './update';
@@ -15,6 +16,8 @@ export interface Section {
   readonly run: (workload: Workload) => Promise<void>;
   /** Seconds after which it is stopped. */
   readonly limit: number;
+  /** Virtual devices it wants where there is no GPU; 1 by default. */
+  readonly devices?: number;
 }
 
 export const SECTIONS: Readonly<Record<string, Section>> = {
@@ -27,5 +30,6 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   epoch: { run: epoch, limit: 300 },
   scorer: { run: scorer, limit: 120 },
   fullParameters: { run: fullParameters, limit: 240 },
+  scaling: { run: scaling, limit: 400, devices: 2 },
   startup: { run: startup, limit: 400 },
 };

@@ -43,7 +43,11 @@ export async function startup(workload: Workload): Promise<void> {
       );
       if (reason) throw new Error(`the ${kind} start ${reason}`);
       const { engine: _engine, case: _case, ...steps } = inner!;
-      report(`startup.${kind}`, { ms: performance.now() - started, gigabytes: bytes / 1e9, ...steps });
+      report(`startup.${kind}`, {
+        ms: performance.now() - started,
+        gigabytesPerSecond: bytes / 1e9 / Number(steps.loadSeconds),
+        ...steps,
+      });
     }
   });
 }
