@@ -1,22 +1,17 @@
 /** Training of all parameters on one device: gradients, clipping and AdamW as one program, layers computed again. */
-import { adamWInit, adamWScalars, adamWUpdate, clipByGlobalNorm, type Params } from '@flow-grpo/grpo-trainer';
+import type { Params } from '@flow-grpo/grpo-trainer';
 import { cast, jit, random } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import { compile } from '../compiling';
 import { peakMemory } from '../device';
+import { clippedAdamW, type OptimizerState, optimizerState, stepScalars } from '../model/clipped-adamw';
 import { policyOf, prompts, showo2Params, stackHead } from '../model/policy';
 import { report } from '../reporting';
 import { finished, summary } from '../timing';
 import type { Workload } from '../workload';
 
-const ADAMW = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 1e-4 };
 const LEARNING_RATE = 1e-4;
 const UPDATES = 5;
-
-interface State {
-  readonly weights: Params;
-  readonly moments: ReturnType<typeof adamWInit>;
-}
 
 /** Repeats one batch; the guided velocity is drawn towards a fixed one, so that the loss must fall. */
 export async function fullParameters(workload: Workload): Promise<void> {
@@ -35,7 +30,7 @@ export async function fullParameters(workload: Workload): Promise<void> {
   const t = tf.fill([batch], 0.4);
 
   const step = jit(
-    function fullParameterStep(state: State, given: typeof condition, scalars: tf.Tensor1D) {
+    function fullParameterStep(state: OptimizerState, given: typeof condition, scalars: tf.Tensor1D) {
       const names = Object.keys(state.weights);
       const loss = (...values: tf.Tensor[]) => {
         const now = Object.fromEntries(names.map((name, i) => [name, values[i]!]));
@@ -45,14 +40,12 @@ export async function fullParameters(workload: Workload): Promise<void> {
       };
       const { value, grads } = tf.valueAndGrads(loss)(Object.values(state.weights));
       const gradients = Object.fromEntries(names.map((name, i) => [name, grads[i]!]));
-      const clipped = clipByGlobalNorm(gradients, 1);
-      const next = adamWUpdate(state.weights, state.moments, clipped.gradients, scalars, ADAMW);
-      return { loss: value as tf.Tensor, state: { weights: next.params, moments: next.state } };
+      return { loss: value as tf.Tensor, state: clippedAdamW(state, gradients, scalars).state };
     },
     { donate: [0], name: 'fullParameterStep' },
   );
-  let state: State = { weights, moments: adamWInit(weights) };
-  const scalars = (update: number) => adamWScalars(LEARNING_RATE, update, ADAMW);
+  let state = optimizerState(weights);
+  const scalars = (update: number) => stepScalars(LEARNING_RATE, update);
   const cost = await compile(step, state, condition, scalars(1));
   const losses: number[] = [];
   const samples: number[] = [];

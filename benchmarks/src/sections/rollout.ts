@@ -1,5 +1,6 @@
 /** Sampling: text once a prompt, one denoising step, a whole rollout as one program. */
-import { jit, random } from '@flow-grpo/tfjs-backend-xla';
+import { velocity } from '@flow-grpo/showo2-model';
+import { cast, jit, random } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import { compile } from '../compiling';
 import { peakMemory } from '../device';
@@ -10,7 +11,7 @@ import { timed, timedMany } from '../timing';
 import type { Workload } from '../workload';
 
 export async function rollout(workload: Workload): Promise<void> {
-  const { batch, steps, rounds } = workload;
+  const { batch, steps, rounds, showo2, guidanceScale } = workload;
   const started = performance.now();
   const params = await showo2Params(workload);
   const policy = policyOf(workload, params);
@@ -60,6 +61,19 @@ export async function rollout(workload: Workload): Promise<void> {
     ...peakMemory(),
     imagesPerSecond: rate(batch, steps * times.ms),
   });
+
+  // The same velocity with the rows of both guidance branches in one batch.
+  const joint = jit(
+    (weights: typeof params, ready: typeof prepared, at: tf.Tensor, key: tf.Tensor) => {
+      const t = tf.tile(tf.slice(row, [0], [1]), [batch]);
+      const result = velocity(weights, showo2, at, t, ready, { guidanceScale });
+      return { ...sdeStep(row, at, cast(result.velocity, 'float32'), key), features: result.features };
+    },
+    { name: 'jointStep' },
+  );
+  const jointCost = await compile(joint, params, prepared, x, k2);
+  const jointTimes = await timed(() => joint(params, prepared, x, k2) as never, { rounds });
+  report('rollout.stepJoint', { ...jointTimes, ...jointCost, ...peakMemory() });
 
   const sampler = jit(
     (at: tf.Tensor, velocity: tf.Tensor, key: tf.Tensor) => sdeStep(row, at, velocity, key),

@@ -1,25 +1,17 @@
 /** Learning: one timestep of a batch through the head and back, and the optimizer's step. */
-import {
-  adamWInit,
-  adamWScalars,
-  adamWUpdate,
-  clipByGlobalNorm,
-  clippedPolicyLoss,
-  importanceRatio,
-  type Params,
-} from '@flow-grpo/grpo-trainer';
+import { clipByGlobalNorm, clippedPolicyLoss, importanceRatio, type Params } from '@flow-grpo/grpo-trainer';
 import { coefficientsFromRow, logProbOfStep } from '@flow-grpo/sde-sampler';
 import { cast, jit, random } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import { compile } from '../compiling';
 import { peakMemory } from '../device';
+import { clippedAdamW, optimizerState, stepScalars } from '../model/clipped-adamw';
 import { stepTable } from '../model/denoising';
 import { policyOf, prompts, showo2Params } from '../model/policy';
 import { report } from '../reporting';
 import { timedCarry } from '../timing';
 import type { Workload } from '../workload';
 
-const ADAMW = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 1e-4 };
 const CLIP = { clipRange: 1e-4, advClipMax: 5 };
 
 export async function update(workload: Workload): Promise<void> {
@@ -127,24 +119,15 @@ async function optimizer({ rounds }: Workload, trained: Params): Promise<void> {
     Object.fromEntries(Object.entries(weights).map(([name, value]) => [name, tf.mul(value, 1e-3)])),
   );
   const gradients = gradientsOf(trained);
-  const scalars = adamWScalars(5e-6, 1, ADAMW);
-  const step = jit(
-    function optimizerStep(
-      state: { weights: Params; moments: ReturnType<typeof adamWInit>; norm: tf.Tensor },
-      sum: Params,
-      numbers: tf.Tensor1D,
-    ) {
-      const clipped = clipByGlobalNorm(sum, 1);
-      const next = adamWUpdate(state.weights, state.moments, clipped.gradients, numbers, ADAMW);
-      return { weights: next.params, moments: next.state, norm: clipped.norm };
-    },
-    { donate: [0], name: 'optimizerStep' },
-  );
-  const start = { weights: trained, moments: adamWInit(trained), norm: tf.scalar(0) as tf.Tensor };
+  const scalars = stepScalars(5e-6, 1);
+  const step = jit(clippedAdamW, { donate: [0], name: 'optimizerStep' });
+  const start = optimizerState(trained);
   const cost = await compile(step, start, gradients, scalars);
-  const { times } = await timedCarry((state: typeof start) => step(state, gradients, scalars), start, {
-    rounds,
-  });
+  const { times } = await timedCarry(
+    ({ state }) => step(state, gradients, scalars),
+    { state: start, norm: tf.scalar(0) as tf.Tensor },
+    { rounds },
+  );
   const parameters = Object.values(trained).reduce((sum, { size }) => sum + size, 0);
   // Read: weights, gradients (twice, once for the norm) and two moments; written: weights and moments.
   report('update.optimizer', {
