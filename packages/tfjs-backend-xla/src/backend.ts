@@ -159,12 +159,23 @@ export class XlaBackend extends tf.KernelBackend {
 
   /** The data as one buffer on the first device, uploaded when it is needed the first time. */
   buffer(data: DeviceData): NonNullable<DeviceData['buffers']>[number] {
-    if (!data.buffers) {
-      data.buffers = [client().bufferFromHost(bytesOf(data), data.element, data.shape)];
-      data.bytes = undefined;
-      if (numElements(data.shape) > SMALL) data.host = undefined;
-    }
-    return data.buffers[0]!;
+    if (!data.buffers) this.keep(data, client().bufferFromHost(bytesOf(data), data.element, data.shape));
+    return data.buffers![0]!;
+  }
+
+  /** Sends the data to the first device without blocking; a tensor disposed of meanwhile stays so. */
+  async upload(data: DeviceData): Promise<void> {
+    if (data.buffers || data.value || data.gone !== undefined) return;
+    const buffer = await client().bufferFromHostAsync(bytesOf(data), data.element, data.shape);
+    if (data.buffers || data.gone !== undefined) buffer.dispose();
+    else this.keep(data, buffer);
+  }
+
+  /** The device has the data; the host lets go of it, but for values worth keeping. */
+  private keep(data: DeviceData, buffer: NonNullable<DeviceData['buffers']>[number]): void {
+    data.buffers = [buffer];
+    data.bytes = undefined;
+    if (numElements(data.shape) > SMALL) data.host = undefined;
   }
 
   override memory(): { unreliable: boolean } {

@@ -10,7 +10,7 @@ export { checkpoint } from './loops/checkpoint';
 export { type ScanOptions, scan } from './loops/scan';
 export { whileLoop } from './loops/while-loop';
 export { type AttentionOptions, scaledDotProductAttention } from './ops/attention/index';
-export { cast, type FloatStorage, fromBytes, storageOf, toBytes } from './ops/precision';
+export { cast, type FloatStorage, fromBytes, storageOf, toBytes, upload } from './ops/precision';
 export * as random from './ops/random';
 export { allGather, allReduce, axisIndex, type MeshAxes, reduceScatter } from './parallel/collectives';
 export { replicate, shard, shardingOf } from './parallel/shard';

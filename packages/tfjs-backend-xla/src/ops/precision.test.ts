@@ -2,7 +2,7 @@ import { expectClose } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { cast, type FloatStorage, fromBytes, jit, random, storageOf, toBytes } from '../index';
+import { cast, type FloatStorage, fromBytes, jit, random, storageOf, toBytes, upload } from '../index';
 
 beforeAll(async () => {
   await tf.setBackend('xla');
@@ -83,4 +83,28 @@ describe('bytes', () => {
       expect(() => fromBytes(bytes, [5, 4], storage)).toThrow(/takes/);
     },
   );
+
+  it('are on the device once uploaded: what becomes of them on the host no longer matters', async () => {
+    const bytes = await toBytes(cast(draw(5, [32, 8]), 'bfloat16'));
+    const x = fromBytes(bytes, [32, 8], 'bfloat16');
+    await upload(x);
+    const before = values(x);
+    bytes.fill(0);
+    expect(values(tf.mul(x, 2))).toEqual(before.map((value) => 2 * value));
+    expect(before.some((value) => value !== 0)).toBe(true);
+    await upload(x);
+    expect(values(x)).toEqual(before);
+  });
+
+  it('may be disposed of while they are uploaded', async () => {
+    const x = tf.tensor1d(new Float32Array(1000).fill(1));
+    const sent = upload(x);
+    x.dispose();
+    await sent;
+    expect(() => x.dataSync()).toThrow(/disposed/);
+    await upload(tf.tensor1d(['text']));
+    await tf.setBackend('cpu');
+    await upload(tf.scalar(1));
+    await tf.setBackend('xla');
+  });
 });

@@ -90,6 +90,17 @@ export function fromBytes(bytes: Uint8Array, shape: readonly number[], storage: 
   }
 }
 
+/**
+ * Sends a tensor's values to the device now, instead of when they are needed first, and lets go of them on the host:
+ * what loads many tensors one by one never holds more than one. Resolves when the device has them. Does nothing on
+ * other backends, and to strings.
+ */
+export async function upload(x: tf.Tensor): Promise<void> {
+  if (!isXla() || x.dtype === 'string') return;
+  const backend = tf.backend() as XlaBackend;
+  await backend.upload(backend.readable(x.dataId));
+}
+
 /** The row-major bytes of a tensor as it is stored: two bytes an element for bfloat16 and float16. */
 export async function toBytes(x: tf.Tensor): Promise<Uint8Array> {
   if (x.dtype === 'string') throw new Error('toBytes: string tensors have no fixed width');
