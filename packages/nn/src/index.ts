@@ -23,3 +23,4 @@ export {
 } from './rotary';
 export { held, heldAs } from './storage';
 export { timestepFeatures } from './timestep';
+export { defaultStorage, holdParams, uploadAs, type WeightStorage } from './weights';
