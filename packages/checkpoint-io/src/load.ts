@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import type { TensorInfo } from './checkpoint';
+import type { Checkpoint, TensorInfo } from './checkpoint';
 import { CheckpointError } from './errors';
 import { type OpenOptions, openCheckpoint } from './open';
 
@@ -28,44 +28,88 @@ export interface LoadOptions extends OpenOptions {
 }
 
 /**
- * Loads a checkpoint tensor by tensor onto the current backend, so that the host holds one tensor at a time
- * beside what the backend keeps. Tied weights become tensors that share their data. On an error everything
- * loaded so far is disposed.
+ * Loads a checkpoint tensor by tensor onto the current backend. While one tensor is made the next is read, so the host
+ * holds two at a time beside what the backend keeps. Tied weights become tensors that share their data. On an error
+ * everything loaded so far is disposed.
  */
 export async function loadParams(
   path: string,
   options: LoadOptions = {},
 ): Promise<Record<string, tf.Tensor>> {
-  const { filter = () => true, rename = (name) => name, upload, onProgress, signal } = options;
+  const { filter = () => true, rename = (name) => name, onProgress, signal } = options;
   const checkpoint = await openCheckpoint(path, options);
   const loaded = new Map<string, tf.Tensor>();
-  const byStoredName = new Map<string, tf.Tensor>();
+  let ahead: Promise<tf.Tensor> | undefined;
   try {
     const names = checkpoint.names.filter((name) => filter(name, checkpoint.info(name)));
+    const targets = targetsOf(checkpoint, names, rename);
+    const firstOf = firstNames(checkpoint, names);
+    const distinct = names.filter((name) => firstOf(name) === name);
     const totalBytes = names.reduce((sum, name) => sum + checkpoint.info(name).byteLength, 0);
     let loadedBytes = 0;
+    let started = 0;
+    const start = () => {
+      const name = distinct[started++];
+      const made = name === undefined ? undefined : make(checkpoint, name, options.upload);
+      made?.catch(() => {}); // told where it is awaited
+      return made;
+    };
+    ahead = start();
     for (const name of names) {
       signal?.throwIfAborted();
-      const info = checkpoint.info(name);
-      const target = rename(name);
-      if (loaded.has(target)) throw new CheckpointError(info.file, `two tensors are renamed to ${target}`);
-      const twin = checkpoint
-        .tied(name)
-        .map((other) => byStoredName.get(other))
-        .find((tensor) => tensor !== undefined);
-      const tensor = twin
-        ? tf.clone(twin)
-        : ((await upload?.(info, () => checkpoint.readBytes(name))) ?? (await checkpoint.read(name)));
-      byStoredName.set(name, tensor);
-      loaded.set(target, tensor);
-      loadedBytes += info.byteLength;
+      let tensor: tf.Tensor;
+      if (firstOf(name) === name) {
+        const current = ahead!;
+        ahead = start();
+        tensor = await current;
+      } else {
+        tensor = tf.clone(loaded.get(targets.get(firstOf(name))!)!);
+      }
+      loaded.set(targets.get(name)!, tensor);
+      loadedBytes += checkpoint.info(name).byteLength;
       onProgress?.({ name, loadedBytes, totalBytes });
     }
     return Object.fromEntries(loaded);
   } catch (error) {
     tf.dispose([...loaded.values()]);
+    await ahead?.then(
+      (tensor) => tensor.dispose(),
+      () => {},
+    );
     throw error;
   } finally {
     await checkpoint.close();
   }
+}
+
+async function make(checkpoint: Checkpoint, name: string, upload: LoadOptions['upload']): Promise<tf.Tensor> {
+  const uploaded = await upload?.(checkpoint.info(name), () => checkpoint.readBytes(name));
+  return uploaded ?? checkpoint.read(name);
+}
+
+/** The names under which tensors are returned. */
+function targetsOf(
+  checkpoint: Checkpoint,
+  names: readonly string[],
+  rename: (name: string) => string,
+): Map<string, string> {
+  const sources = new Map<string, string>();
+  for (const name of names) {
+    const target = rename(name);
+    if (sources.has(target)) {
+      throw new CheckpointError(checkpoint.info(name).file, `two tensors are renamed to ${target}`);
+    }
+    sources.set(target, name);
+  }
+  return new Map([...sources].map(([target, name]) => [name, target]));
+}
+
+/** Of tied tensors, the one that comes first. */
+function firstNames(checkpoint: Checkpoint, names: readonly string[]): (name: string) => string {
+  const first = new Map<string, string>();
+  for (const name of names) {
+    if (first.has(name)) continue;
+    for (const twin of checkpoint.tied(name)) first.set(twin, name);
+  }
+  return (name) => first.get(name)!;
 }
