@@ -1,8 +1,8 @@
 import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { checkKeys, loadParams, shapesOf } from '@flow-grpo/checkpoint-io';
-import type { Params } from '@flow-grpo/nn';
-import { cast, type FloatStorage } from '@flow-grpo/tfjs-backend-xla';
+import { checkKeys, loadParams, openCheckpoint } from '@flow-grpo/checkpoint-io';
+import { defaultStorage, holdParams, type Params, uploadAs, type WeightStorage } from '@flow-grpo/nn';
+import type { FloatStorage } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
 import { parseShowo2Config } from '../config/schema';
@@ -28,8 +28,13 @@ export interface LoadShowo2Options {
   tokenizer?: TextTokenizer | string;
   /** The VAE's file or folder; `vae/` or `Wan2.1_VAE.pth` in the model's folder by default. */
   vae?: string;
-  /** How weights are held on the device; 'float32' by default. The VAE stays float32. */
-  storage?: FloatStorage;
+  /**
+   * How weights are held on the device, all alike or by name (float32 for what trains): 'bfloat16' on accelerators and
+   * 'float32' on CPUs by default. Weights stored so are never widened.
+   */
+  storage?: WeightStorage;
+  /** The same for the VAE; `storage` where that is one for all names. */
+  vaeStorage?: FloatStorage;
   onProgress?: (progress: LoadingProgress) => void;
   signal?: AbortSignal;
 }
@@ -70,9 +75,13 @@ export async function loadTokenizer(folder: string): Promise<TextTokenizer> {
   throw new Error(`${folder} has neither tokenizer.json nor vocabulary.json; pass the 'tokenizer' option.`);
 }
 
-/** Loads every part of a model from a folder. Keys and shapes are checked against the configuration. */
+/**
+ * Loads every part of a model from a folder. Keys and shapes are checked against the configuration before any weight
+ * is read.
+ */
 export async function loadShowo2(folder: string, options: LoadShowo2Options = {}): Promise<Showo2Parts> {
-  const { storage = 'float32', signal } = options;
+  const { storage = defaultStorage() } = options;
+  const vaeStorage = options.vaeStorage ?? (typeof storage === 'string' ? storage : defaultStorage());
   const read =
     typeof options.config === 'object'
       ? options.config
@@ -81,46 +90,82 @@ export async function loadShowo2(folder: string, options: LoadShowo2Options = {}
     typeof options.tokenizer === 'object'
       ? options.tokenizer
       : await loadTokenizer(options.tokenizer ?? (await tokenizerFolder(folder)));
-  const loaded = await loadParams(folder, {
-    filter: (name) => !name.endsWith('rotary_emb.inv_freq'),
-    ...(signal && { signal }),
-    onProgress: (progress) => options.onProgress?.({ part: 'model', ...progress }),
-  });
-  const config = { ...read, ...sizesOf(loaded, read), tokens: tokenizer.tokens };
+  const stored = await storedShapes(folder, isWeight);
+  const config = { ...read, ...sizesOf(stored, read), tokens: tokenizer.tokens };
+  const specs = Object.entries(parameterSpecs(config)).map(([name, { shape }]) => [name, shape] as const);
+  const tied = (name: string) => config.trunk.tieWordEmbeddings && name === LM_HEAD;
+  checkKeys(Object.fromEntries(specs), stored, { what: folder, ignore: tied });
+  if (tokenizer.vocabSize > config.vocabSize) {
+    throw new Error(
+      `The tokenizer has ${tokenizer.vocabSize} tokens, the model of ${folder} ${config.vocabSize}.`,
+    );
+  }
+  const vae = await findVae(folder, options.vae);
+  const params = await loadWeights(
+    'model',
+    folder,
+    (name) => isWeight(name) && !tied(name),
+    storage,
+    options,
+  );
   try {
-    const specs = Object.entries(parameterSpecs(config)).map(([name, { shape }]) => [name, shape] as const);
-    const tied = (name: string) => config.trunk.tieWordEmbeddings && name === 'showo.lm_head.weight';
-    checkKeys(Object.fromEntries(specs), shapesOf(loaded), { what: folder, ignore: tied });
-    if (tokenizer.vocabSize > config.vocabSize) {
-      throw new Error(
-        `The tokenizer has ${tokenizer.vocabSize} tokens, the model of ${folder} ${config.vocabSize}.`,
-      );
-    }
-    const params = holdAs(loaded, storage);
-    return { config, params, tokenizer, vae: await loadVae(folder, options) };
+    // Both names are kept, so that what is saved is what was loaded; the table is one.
+    if (LM_HEAD in stored && !(LM_HEAD in params)) params[LM_HEAD] = tf.clone(params[EMBEDDING]!);
+    const vaeParams = await loadWeights('vae', vae.path, () => true, vaeStorage, options);
+    return { config, params, tokenizer, vae: { config: vae.config, params: vaeParams } };
   } catch (error) {
-    tf.dispose(loaded);
+    tf.dispose(params);
     throw error;
   }
 }
 
+const EMBEDDING = 'showo.model.embed_tokens.weight';
+const LM_HEAD = 'showo.lm_head.weight';
+
+/** Rotary frequencies are computed, whatever older checkpoints store. */
+const isWeight = (name: string) => !name.endsWith('rotary_emb.inv_freq');
+
+/** Names and shapes of a checkpoint, out of its headers. */
+async function storedShapes(
+  path: string,
+  filter: (name: string) => boolean,
+): Promise<Record<string, readonly number[]>> {
+  const checkpoint = await openCheckpoint(path);
+  try {
+    const names = checkpoint.names.filter(filter);
+    return Object.fromEntries(names.map((name) => [name, checkpoint.info(name).shape]));
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+async function loadWeights(
+  part: LoadingProgress['part'],
+  path: string,
+  filter: (name: string) => boolean,
+  storage: WeightStorage,
+  { signal, onProgress }: LoadShowo2Options,
+): Promise<Params> {
+  const loaded = await loadParams(path, {
+    filter,
+    upload: uploadAs(storage),
+    ...(signal && { signal }),
+    onProgress: (progress) => onProgress?.({ part, ...progress }),
+  });
+  return holdParams(loaded, storage);
+}
+
 /** The tables whose size upstream takes from other repositories are as large as they are stored. */
-function sizesOf(params: Params, config: Showo2Config): Partial<Showo2Config> {
-  const words = params['showo.model.embed_tokens.weight']?.shape[0];
-  const places = params['position_embedding.weight']?.shape[0];
+function sizesOf(
+  stored: Readonly<Record<string, readonly number[]>>,
+  config: Showo2Config,
+): Partial<Showo2Config> {
+  const words = stored[EMBEDDING]?.[0];
+  const places = stored['position_embedding.weight']?.[0];
   return {
     vocabSize: words ?? config.vocabSize,
     positionGrid: places === undefined ? config.positionGrid : Math.floor(Math.sqrt(places)),
   };
-}
-
-function holdAs(params: Params, storage: FloatStorage): Params {
-  if (storage === 'float32') return params;
-  for (const [name, x] of Object.entries(params)) {
-    params[name] = cast(x, storage);
-    x.dispose();
-  }
-  return params;
 }
 
 async function tokenizerFolder(folder: string): Promise<string> {
@@ -128,17 +173,17 @@ async function tokenizerFolder(folder: string): Promise<string> {
   return (await exists(inner)) ? inner : folder;
 }
 
-async function loadVae(folder: string, options: LoadShowo2Options): Promise<Showo2Parts['vae']> {
-  const places = options.vae ? [options.vae] : [join(folder, 'vae'), join(folder, 'Wan2.1_VAE.pth')];
+/** Where the VAE is and how it is built; its keys and shapes are checked. */
+async function findVae(
+  folder: string,
+  given: string | undefined,
+): Promise<{ path: string; config: WanVaeConfig }> {
+  const places = given ? [given] : [join(folder, 'vae'), join(folder, 'Wan2.1_VAE.pth')];
   let path: string | undefined;
   for (const place of places) if (path === undefined && (await exists(place))) path = place;
   if (path === undefined) throw new Error(`No VAE at ${places.join(' or ')}; pass the 'vae' option.`);
   const file = join(path, 'config.json');
   const config = (await exists(file)) ? parseVaeConfig(await readJson(file), file) : WAN21_VAE;
-  const params = await loadParams(path, {
-    ...(options.signal && { signal: options.signal }),
-    onProgress: (progress) => options.onProgress?.({ part: 'vae', ...progress }),
-  });
-  checkKeys(vaeParamShapes(config), shapesOf(params), { what: path });
-  return { config, params };
+  checkKeys(vaeParamShapes(config), await storedShapes(path, () => true), { what: path });
+  return { path, config };
 }
