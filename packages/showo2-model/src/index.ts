@@ -35,7 +35,7 @@ export { type Features, type VelocityOptions, velocity, velocityFromFeatures } f
 export type { ParameterSpec } from './draw-params';
 export { forwardSequence, guide, type SequenceInputs, sequenceLogits, textLogits } from './forward';
 export { initParams, parameterSpecs } from './init';
-export { LAYER_BASES, stackLayers, unstackLayers } from './layers';
+export { LAYER_BASES, stackFrozen, stackLayers, unstackLayers } from './layers';
 export { fromPeft, initLora, type LoraConfig, mergeLora, type PeftConfig, toPeft, withLora } from './lora';
 export type { Observe } from './observe';
 export { coverCrop } from './pipeline/images';

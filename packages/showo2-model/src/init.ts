@@ -1,6 +1,7 @@
 import type { Params } from '@flow-grpo/nn';
 import { hasHeadProjection, type Showo2Config } from './config/config';
 import { drawParams, type ParameterSpec, type Start } from './draw-params';
+import { EMBEDDING, LM_HEAD } from './trunk/trunk';
 
 const zero: Start = { constant: 0 };
 const one: Start = { constant: 1 };
@@ -24,7 +25,7 @@ export function parameterSpecs(config: Showo2Config): Record<string, ParameterSp
   const { trunk, vision, head } = config;
 
   const llm: Start = { normal: 0.02 };
-  put('showo.model.embed_tokens.weight', [config.vocabSize, trunk.hiddenSize], llm);
+  put(EMBEDDING, [config.vocabSize, trunk.hiddenSize], llm);
   for (let i = 0; i < trunk.layers; i++) {
     const p = `showo.model.layers.${i}.`;
     const q = trunk.heads * trunk.headDim;
@@ -40,7 +41,7 @@ export function parameterSpecs(config: Showo2Config): Record<string, ParameterSp
     put(`${p}post_attention_layernorm.weight`, [trunk.hiddenSize], one);
   }
   put('showo.model.norm.weight', [trunk.hiddenSize], one);
-  if (!trunk.tieWordEmbeddings) put('showo.lm_head.weight', [config.vocabSize, trunk.hiddenSize], llm);
+  if (!trunk.tieWordEmbeddings) put(LM_HEAD, [config.vocabSize, trunk.hiddenSize], llm);
 
   const pixels = config.latentChannels * config.patchSize ** 2;
   for (const [name, width] of [

@@ -14,6 +14,27 @@ export const LAYER_BASES = {
  * are stacked runs them under `scan`: one layer is compiled, however many there are. The other entries stay.
  */
 export function stackLayers(params: Params, base: string): Params {
+  return stackWith(params, base, (layers) => tf.stack([...layers]));
+}
+
+/**
+ * Stacks the layers of every part (`LAYER_BASES`) in which none of the names `trainable` lies, and disposes of the
+ * tensors that were stacked, one name at a time. For frozen parts: compile time stops growing with depth and a step is
+ * as fast. Layers that train are faster unrolled.
+ */
+export function stackFrozen(params: Params, trainable: readonly string[] = []): Params {
+  const frozen = Object.values(LAYER_BASES).filter(
+    (base) => !trainable.some((name) => name.startsWith(base)),
+  );
+  const replace = (layers: readonly tf.Tensor[]) => {
+    const stacked = tf.stack([...layers]);
+    tf.dispose([...layers]);
+    return stacked;
+  };
+  return frozen.reduce((given, base) => stackWith(given, base, replace), params);
+}
+
+function stackWith(params: Params, base: string, stack: (layers: readonly tf.Tensor[]) => tf.Tensor): Params {
   const layers: Record<string, tf.Tensor[]> = {};
   const out: Params = {};
   for (const [name, tensor] of Object.entries(params)) {
@@ -24,7 +45,7 @@ export function stackLayers(params: Params, base: string): Params {
       layers[rest!]![Number(index)] = tensor;
     }
   }
-  for (const [rest, tensors] of Object.entries(layers)) out[`${base}*.${rest}`] = tf.stack(tensors);
+  for (const [rest, tensors] of Object.entries(layers)) out[`${base}*.${rest}`] = stack(tensors);
   return out;
 }
 

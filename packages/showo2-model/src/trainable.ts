@@ -1,4 +1,5 @@
 import { type NamePattern, type Params, selectNames } from '@flow-grpo/nn';
+import { LM_HEAD } from './trunk/trunk';
 
 /** What trains unless told otherwise: the diffusion head. */
 export const DEFAULT_TRAINABLE: readonly NamePattern[] = ['diffusion'];
@@ -12,6 +13,6 @@ export function trainableNames(
   patterns: readonly NamePattern[] = DEFAULT_TRAINABLE,
   { tieWordEmbeddings = true }: { tieWordEmbeddings?: boolean } = {},
 ): string[] {
-  const names = Object.keys(params).filter((name) => !(tieWordEmbeddings && name === 'showo.lm_head.weight'));
+  const names = Object.keys(params).filter((name) => !(tieWordEmbeddings && name === LM_HEAD));
   return selectNames(names, patterns);
 }

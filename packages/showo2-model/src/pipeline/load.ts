@@ -11,6 +11,7 @@ import { parameterSpecs } from '../init';
 import { loadQwenTokenizer } from '../tokenizer/qwen';
 import type { TextTokenizer } from '../tokenizer/tokenizer';
 import { parseWordVocabulary, wordTokenizer } from '../tokenizer/word';
+import { EMBEDDING, LM_HEAD } from '../trunk/trunk';
 import { parseVaeConfig, vaeParamShapes, WAN21_VAE, type WanVaeConfig } from '../wan-vae';
 
 /** What a model consists of. */
@@ -118,9 +119,6 @@ export async function loadShowo2(folder: string, options: LoadShowo2Options = {}
     throw error;
   }
 }
-
-const EMBEDDING = 'showo.model.embed_tokens.weight';
-const LM_HEAD = 'showo.lm_head.weight';
 
 /** Rotary frequencies are computed, whatever older checkpoints store. */
 const isWeight = (name: string) => !name.endsWith('rotary_emb.inv_freq');

@@ -7,6 +7,7 @@ import { type Condition, type EncodeText, encodePrompts, textEncoder } from '../
 import { encodeContext } from '../denoise/context';
 import { type VelocityOptions, velocity } from '../denoise/velocity';
 import { embedSequence } from '../forward';
+import { stackFrozen } from '../layers';
 import type { LatentPreview } from '../preview';
 import { previewLatents } from '../preview';
 import { omniAttentionMask } from '../sequence/mask';
@@ -69,9 +70,16 @@ export class Showo2 {
     );
   }
 
-  /** Loads a model from a folder (see `loadShowo2`). */
-  static async fromPretrained(folder: string, options: LoadShowo2Options = {}): Promise<Showo2> {
-    return new Showo2(await loadShowo2(folder, options));
+  /**
+   * Loads a model from a folder (see `loadShowo2`). With `stacked`, the default on XLA, layers run under a scan, so that
+   * they compile once; `parts.params` then holds them under the names of `stackLayers`.
+   */
+  static async fromPretrained(
+    folder: string,
+    { stacked = tf.getBackend() === 'xla', ...options }: LoadShowo2Options & { stacked?: boolean } = {},
+  ): Promise<Showo2> {
+    const parts = await loadShowo2(folder, options);
+    return new Showo2(stacked ? { ...parts, params: stackFrozen(parts.params) } : parts);
   }
 
   get config(): Showo2Config {

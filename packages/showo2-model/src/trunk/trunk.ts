@@ -13,6 +13,10 @@ import type { Showo2Config, TrunkConfig } from '../config/config';
 /** Where the language model's weights start. */
 export const TRUNK = 'showo.model.';
 
+/** The table of token embeddings, and the vocabulary projection, which may be the same table. */
+export const EMBEDDING = `${TRUNK}embed_tokens.weight`;
+export const LM_HEAD = 'showo.lm_head.weight';
+
 /** The prefix of layer `i`. */
 export const trunkPrefix = (i: number) => `${TRUNK}layers.${i}.`;
 
@@ -23,7 +27,7 @@ export function trunkRotary(config: TrunkConfig, positions: tf.Tensor): RotaryTa
 
 /** Token ids [B, T] (int32) to embeddings [B, T, hidden]. */
 export function embedTokens(params: Params, ids: tf.Tensor): tf.Tensor {
-  const table = param(params, `${TRUNK}embed_tokens.weight`);
+  const table = param(params, EMBEDDING);
   return tf.gather(table, tf.cast(ids, 'int32'));
 }
 
@@ -35,5 +39,5 @@ export function trunkNorm(params: Params, config: Showo2Config, x: tf.Tensor): t
 /** Logits [..., vocab] of normed hidden states; the embedding's table serves when the two are tied. */
 export function tokenLogits(params: Params, config: Showo2Config, hidden: tf.Tensor): tf.Tensor {
   if (!config.trunk.tieWordEmbeddings) return linear(params, 'showo.lm_head', hidden);
-  return linear({ 'tied.weight': param(params, `${TRUNK}embed_tokens.weight`) }, 'tied', hidden);
+  return linear({ 'tied.weight': param(params, EMBEDDING) }, 'tied', hidden);
 }

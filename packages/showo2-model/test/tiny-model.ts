@@ -1,0 +1,66 @@
+/** A whole Show-o2 of a few kilobytes, and a folder with it. */
+import * as tf from '@tensorflow/tfjs-core';
+import {
+  initParams,
+  initVaeParams,
+  parseShowo2Config,
+  saveShowo2,
+  WAN21_VAE,
+  wordTokenizer,
+} from '../src/index';
+
+export const words = ['a', 'red', 'circle', 'what', 'is', 'this', '?'];
+const tokenizer = wordTokenizer({ words });
+export const config = parseShowo2Config({
+  hidden_size: 16,
+  image_latent_dim: 4,
+  image_latent_height: 2,
+  image_latent_width: 2,
+  clip_latent_dim: 12,
+  num_diffusion_layers: 2,
+  llm_vocab_size: tokenizer.vocabSize,
+  position_embedding_grid: [2, 2],
+  time_embed: { frequency_embedding_size: 16 },
+  llm: {
+    hidden_size: 16,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+    num_key_value_heads: 1,
+    intermediate_size: 24,
+  },
+  siglip: { hidden_size: 12, num_hidden_layers_used: 2, num_attention_heads: 2, intermediate_size: 16 },
+  diffusion_head: {
+    hidden_size: 16,
+    intermediate_size: 24,
+    num_attention_heads: 2,
+    num_key_value_heads: 1,
+    head_dim: 8,
+  },
+});
+export const vaeConfig = {
+  ...WAN21_VAE,
+  dim: 4,
+  latentChannels: 4,
+  multipliers: [1, 2],
+  residualBlocks: 1,
+  temporalDownsample: [true],
+  latentMean: [0, 0, 0, 0],
+  latentStd: [1, 1, 1, 1],
+};
+
+/** Writes it with random weights. Upstream's output starts at zero; noise on every weight makes all paths matter. */
+export async function writeTinyModel(
+  folder: string,
+  options: Parameters<typeof saveShowo2>[2] = {},
+): Promise<void> {
+  const noisy = (params: Record<string, tf.Tensor>) =>
+    Object.fromEntries(
+      Object.entries(params).map(([name, x], i) => [
+        name,
+        tf.add(x, tf.randomNormal(x.shape, 0, 0.05, 'float32', i + 1)),
+      ]),
+    );
+  const params = noisy(initParams(config, 3));
+  const vae = { config: vaeConfig, params: initVaeParams(vaeConfig, 4) };
+  await saveShowo2(folder, { config, params, vae }, { vocabulary: { type: 'word', words }, ...options });
+}
