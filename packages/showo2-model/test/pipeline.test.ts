@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { maxAbsDiff } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { fitLatentPreview, Showo2 } from '../src/index';
+import { fitLatentPreview, type GenerateTextOptions, Showo2 } from '../src/index';
 import { config, writeTinyModel } from './tiny-model';
 
 let folder: string;
@@ -77,6 +77,15 @@ describe('Showo2', () => {
     const image = tf.fill([16, 10, 3], 0.5) as tf.Tensor3D;
     const answer = await model.describe(image, 'what is this ?', { maxNewTokens: 4 });
     expect(await model.describe(image, 'what is this ?', { maxNewTokens: 4 })).toBe(answer);
+    // The one best token whatever is drawn, and not so where all may be drawn.
+    const drawn = (seed: number, options: GenerateTextOptions) =>
+      model.describe(image, 'what is this ?', { maxNewTokens: 4, temperature: 5, seed, ...options });
+    expect(await drawn(1, { topK: 1 })).toBe(answer);
+    expect(await drawn(1, { topK: 50, topP: 1e-6 })).toBe(answer);
+    const free = [];
+    for (const seed of [1, 2, 3]) free.push(await drawn(seed, { topK: 50 }));
+    expect(new Set([answer, ...free]).size).toBeGreaterThan(2);
+    expect(await drawn(1, { topK: 50 })).toBe(free[0]);
     expect(typeof (await model.complete('a red', { maxNewTokens: 3, seed: 1 }))).toBe('string');
   });
 
@@ -92,15 +101,17 @@ describe('Showo2', () => {
   });
 
   it('writes and draws in turn', async () => {
-    // Of a few seeds some open an image before they stop.
-    const segments = [];
+    // Of a few seeds some open an image before they stop, and some of those another one.
+    const counts: number[] = [];
     for (const seed of Array(16).keys()) {
-      const text = { maxNewTokens: 60, temperature: 3 };
-      segments.push(...(await model.interleave('a red circle', { maxImages: 2, steps: 2, seed, text })));
+      const options = { maxImages: 2, steps: 2, seed, text: { maxNewTokens: 60, temperature: 3 } };
+      const size: [number, number] | undefined = seed % 2 ? [12, 8] : undefined;
+      const segments = await model.interleave('a red circle', { ...options, ...(size && { size }) });
+      const images = segments.flatMap((segment) => ('image' in segment ? [segment.image] : []));
+      for (const image of images) expect(image.shape).toEqual([...(size ?? [8, 8]), 3]);
+      counts.push(images.length);
     }
-    const images = segments.flatMap((segment) => ('image' in segment ? [segment.image] : []));
-    expect(images.length).toBeGreaterThan(1);
-    for (const image of images) expect(image.shape).toEqual([8, 8, 3]);
+    expect(Math.max(...counts)).toBe(2);
   });
 
   it('names what does not fit when a checkpoint is not of the configuration', async () => {

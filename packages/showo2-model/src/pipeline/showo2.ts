@@ -3,10 +3,16 @@ import { initialNoise, sampleAsync, shiftedSchedule } from '@flow-grpo/sde-sampl
 import { jit } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import { imageBlockLength, type Showo2Config } from '../config/config';
-import { type Condition, type EncodeText, encodePrompts, textEncoder } from '../denoise/condition';
+import {
+  type Condition,
+  type EncodeText,
+  encodePrompts,
+  type TextState,
+  textEncoder,
+} from '../denoise/condition';
 import { encodeContext } from '../denoise/context';
 import { type VelocityOptions, velocity } from '../denoise/velocity';
-import { embedSequence } from '../forward';
+import { embedSequence, type SequenceInputs } from '../forward';
 import { stackFrozen } from '../layers';
 import type { LatentPreview } from '../preview';
 import { previewLatents } from '../preview';
@@ -47,6 +53,9 @@ export interface GenerateOptions {
 /** A piece of a mixed-modal answer. */
 export type Segment = { text: string } | { image: tf.Tensor3D };
 
+/** An image's size in patches. */
+type Grid = Pick<Showo2Config, 'gridHeight' | 'gridWidth'>;
+
 /** Show-o2 with its tokenizer and VAE: text to image, image to text, text, mixed sequences, video. */
 export class Showo2 {
   /** Set to have previews in `onStep` (see `fitLatentPreview`). */
@@ -54,12 +63,29 @@ export class Showo2 {
   private readonly steps = new Map<string, ReturnType<typeof compileVelocity>>();
   private readonly decodeText: ReturnType<typeof textDecoder>;
   private readonly encodeText: EncodeText;
+  private readonly embed: (params: Params, inputs: SequenceInputs, grid: Grid) => tf.Tensor;
+  private readonly encodeContext: (params: Params, inputs: SequenceInputs, grid: Grid) => TextState;
+  private readonly encodePixels: (params: Params, images: tf.Tensor4D) => tf.Tensor4D;
   private readonly decodeImages: (params: Params, latents: tf.Tensor) => tf.Tensor;
 
   constructor(readonly parts: Showo2Parts) {
     this.decodeText = textDecoder(parts.config);
     this.encodeText = jit(textEncoder(parts.config), { name: 'showo2-text' });
+    this.embed = jit(
+      (params: Params, inputs: SequenceInputs, grid: Grid) =>
+        embedSequence(params, { ...parts.config, ...grid }, inputs).embeddings,
+      { name: 'showo2-embed' },
+    );
+    this.encodeContext = jit(
+      (params: Params, inputs: SequenceInputs, grid: Grid) =>
+        encodeContext(params, { ...parts.config, ...grid }, inputs),
+      { name: 'showo2-context' },
+    );
     const { config } = parts.vae;
+    this.encodePixels = jit(
+      (params: Params, images: tf.Tensor4D) => encodeImage(params, config, fromUnit(images)),
+      { name: 'vae-encode' },
+    );
     this.decodeImages = jit(
       (params: Params, latents: tf.Tensor): tf.Tensor =>
         toUnit(
@@ -67,6 +93,7 @@ export class Showo2 {
             ? decode(params, config, latents as tf.Tensor5D)
             : decodeImage(params, config, latents as tf.Tensor4D),
         ),
+      { name: 'vae-decode' },
     );
   }
 
@@ -205,7 +232,7 @@ export class Showo2 {
     const { vae } = this.parts;
     return tf.tidy(() => {
       const fitted = coverCrop(image, config.gridHeight * pixels, config.gridWidth * pixels);
-      return encodeImage(vae.params, vae.config, fromUnit(tf.expandDims(fitted, 0) as tf.Tensor4D));
+      return this.encodePixels(vae.params, tf.expandDims(fitted, 0) as tf.Tensor4D);
     });
   }
 
@@ -255,6 +282,7 @@ export class Showo2 {
     const { maxImages = 4, text, seed = 0, ...image } = options;
     const { params } = this.parts;
     const config = this.configFor(options.size);
+    const grid: Grid = { gridHeight: config.gridHeight, gridWidth: config.gridWidth };
     const { boi, eoi, eos, bos, imagePad } = config.tokens;
     const block = imageBlockLength(config);
     const ids = [bos, ...this.tokenizer.encode(prompt)];
@@ -271,7 +299,7 @@ export class Showo2 {
     try {
       for (let count = 0; ; count++) {
         const prefix: TextPrefix = history.length
-          ? { embeddings: tf.tidy(() => embedSequence(params, config, sequence(0)).embeddings) }
+          ? { embeddings: tf.tidy(() => this.embed(params, sequence(0), grid)) }
           : { tokens: ids };
         const mask = history.length ? omniAttentionMask(ids.length, [places]) : undefined;
         const made = await this.continue('embeddings' in prefix && mask ? { ...prefix, mask } : prefix, {
@@ -287,8 +315,14 @@ export class Showo2 {
         ids.push(...made);
         const condition = tidyTree((): Condition => {
           const own = { ...config, maxTextLength: ids.length };
-          const plain = encodePrompts(params, own, [history.length ? [] : ids.slice(1, -1)], { head: true });
-          return history.length ? { ...plain, prompt: encodeContext(params, config, sequence(1)) } : plain;
+          const plain = encodePrompts(
+            params,
+            own,
+            [history.length ? [] : ids.slice(1, -1)],
+            { head: true },
+            this.encodeText,
+          );
+          return history.length ? { ...plain, prompt: this.encodeContext(params, sequence(1), grid) } : plain;
         });
         const latents = await this.denoise(condition, 1, { ...image, seed: seed + count });
         disposeCondition(condition);
