@@ -1,4 +1,4 @@
-import { expectClose, fixtureCases, maxAbs, numbers } from '@flow-grpo/test-support';
+import { expectClose, fixtureCases, maxAbs, maxAbsDiff, numbers } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import {
@@ -8,9 +8,9 @@ import {
   guide,
   initParams,
   LAYER_BASES,
-  omniAttentionMask,
   parameterSpecs,
   stackLayers,
+  type TextState,
   unstackLayers,
   velocity,
   velocityFromFeatures,
@@ -168,9 +168,75 @@ describe.each(fixtureCases('showo2-video'))('$name', ({ dir }) => {
   });
 });
 
-describe('what the savings rest on', () => {
-  it('lets nothing after the image block be seen', () => {
-    const mask = omniAttentionMask(8, [[[2, 4]]]).dataSync();
-    for (let q = 2; q < 6; q++) for (let k = 6; k < 8; k++) expect(mask[q * 8 + k]).toBeLessThan(-1e18);
+describe.each(fixtureCases('showo2-tiny'))('what the savings rest on, in $name', ({ dir }) => {
+  const { config, params, read: file } = loadCase(dir);
+  const given = file('inputs.safetensors');
+  const positions = toPositions(given.modality_positions!);
+  const rows = toTensor(given.text_tokens!).arraySync() as number[][];
+  const latents = channelsLast(toTensor(given.latents!));
+  const t = toTensor(given.t!);
+  const run = (tokens: number[][]) =>
+    forwardSequence(params, config, {
+      tokens: tf.tensor2d(tokens, undefined, 'int32'),
+      positions,
+      latents,
+      t,
+    });
+
+  it('lets nothing after the image block, and no id inside it, be seen', () => {
+    const other = rows.map((row, i) => {
+      const [[start]] = positions[i] as [[number, number]];
+      return row.map((id, at) => (at < start ? id : (7 * at + i) % config.vocabSize));
+    });
+    expect(other).not.toEqual(rows);
+    const expected = run(rows).velocity.dataSync();
+    expect(maxAbsDiff(run(other).velocity.dataSync(), expected)).toBe(0);
+    const shortest = Math.max(...positions.map(([block]) => block![0] + block![1]));
+    expect(shortest).toBeLessThan(rows[0]!.length);
+    const cut = run(rows.map((row) => row.slice(0, shortest))).velocity.dataSync();
+    expect(maxAbsDiff(cut, expected)).toBeLessThan(1e-5 * maxAbs(expected));
+  });
+
+  it('has text whose states depend neither on the image nor on the time', () => {
+    const text = (x: tf.Tensor, times: tf.Tensor) => {
+      const { hidden } = forwardSequence(params, config, {
+        ...{ tokens: tf.tensor2d(rows, undefined, 'int32'), positions },
+        ...{ latents: x, t: times },
+      });
+      return rows.flatMap((_, i) => {
+        const before = positions[i]![0]![0] - 1;
+        return [...tf.slice(hidden, [i, 0, 0], [1, before, -1]).dataSync()];
+      });
+    };
+    expect(text(tf.mul(latents, -2), tf.sub(1, t))).toEqual(text(latents, t));
+  });
+
+  it('never reads keys and values that pad the text', () => {
+    const longest = { ...config, maxTextLength: 1000 };
+    const prompts = rows.slice(0, 2).map((row, i) => row.slice(1, positions[i]![0]![0] - 1));
+    const padTo = Math.max(...prompts.map((ids) => ids.length)) + 3;
+    const condition = encodePrompts(params, longest, prompts, { padTo, head: true });
+    const spoil = (state: TextState): TextState => {
+      const wide = tf.greaterEqual(
+        tf.reshape(tf.range(0, state.tokens.shape[1]!, 1, 'int32'), [1, -1]),
+        tf.expandDims(state.lengths, 1),
+      );
+      const garbage = (x: tf.Tensor) =>
+        tf.add(
+          x,
+          tf.mul(1e3, tf.cast(tf.reshape(wide, [wide.shape[0]!, 1, wide.shape[1]!, 1, 1]), 'float32')),
+        );
+      const { keys, values, headKeys, headValues } = state;
+      return {
+        ...{ ...state, keys: garbage(keys), values: garbage(values) },
+        ...{ headKeys: garbage(headKeys!), headValues: garbage(headValues!) },
+      };
+    };
+    const x = tf.slice(latents, [0, 0, 0, 0], [2, -1, -1, -1]);
+    const at = (c: Condition) =>
+      velocity(params, longest, x, tf.slice(t, [0], [2]), c, { guidanceScale: 5 }).velocity.dataSync();
+    const spoilt = { ...condition, prompt: spoil(condition.prompt) };
+    expect(maxAbsDiff(spoilt.prompt.keys.dataSync(), condition.prompt.keys.dataSync())).toBeGreaterThan(100);
+    expect(maxAbsDiff(at(spoilt), at(condition))).toBe(0);
   });
 });
