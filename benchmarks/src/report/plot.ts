@@ -2,6 +2,7 @@
 import { escapeXml } from '@flow-grpo/grpo-trainer';
 import type { Results } from './results';
 
+const TITLE = 'Speed relative to the PyTorch reference';
 const WIDTH = 640;
 const LEFT = 90;
 const ROW = 64;
@@ -40,8 +41,9 @@ export function plot({ ratios, ratiosToJax, machine, date, workload }: Results):
   const subtitle = `${machine.gpu ?? machine.cpu}, ${date.slice(0, 10)}${workload === 'tiny' ? ', tiny sizes' : ''}`;
   return `${[
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif">`,
+    `<title>${TITLE}</title>`,
     `<rect width="${WIDTH}" height="${height}" fill="white"/>`,
-    text(20, 24, 'Speed relative to the PyTorch reference', 'start', 16),
+    text(20, 24, TITLE, 'start', 16),
     text(20, 42, kinds.length ? subtitle : `${subtitle}: no reference was measured`, 'start', 12),
     ...rows,
     '</svg>',

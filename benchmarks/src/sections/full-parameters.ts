@@ -1,5 +1,4 @@
 /** Training of all parameters on one device: gradients, clipping and AdamW as one program, layers computed again. */
-import type { Params } from '@flow-grpo/grpo-trainer';
 import { cast, jit, random } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import { compile } from '../compiling';
