@@ -80,6 +80,6 @@ describe.each(Object.keys(BELOW))('%s', (name) => {
 
 function sources(folder: string): string[] {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts') && !file.includes('testing/'))
+    .filter((file) => file.endsWith('.ts') && !/\.(test|testing)\.ts$|testing\//.test(file))
     .map((file) => join(folder, file));
 }
