@@ -25,13 +25,17 @@ const TRAINING_WEIGHTS: Record<GenevalTag, number> = {
   color_attr: 0.2,
 };
 
-/** Prompts that training never sees, about `count` in groups of equal ones, equally many of each kind. */
+/**
+ * Prompts that training never sees, about `count`, equally many of each kind. Kinds take turns, and the whole list
+ * comes four times over, so that its beginning shows everything.
+ */
 export function heldOutPrompts(count: number, kinds: readonly GenevalTag[]): Example[] {
-  const groups = Math.max(1, Math.round(count / kinds.length / GROUP));
-  return kinds.flatMap((kind) => {
-    const scenes = shapeScenes({ size: IMAGE_SIZE, split: 'test', kinds: [kind], seed: 7 });
-    return Array.from({ length: groups * GROUP }, (_, i) => scenes.example(Math.floor(i / GROUP)));
-  });
+  const perKind = Math.max(1, Math.round(count / kinds.length / GROUP));
+  const streams = kinds.map((kind) =>
+    shapeScenes({ size: IMAGE_SIZE, split: 'test', kinds: [kind], seed: 7 }),
+  );
+  const once = Array.from({ length: perKind }, (_, i) => streams.map((scenes) => scenes.example(i))).flat();
+  return Array.from({ length: GROUP }, () => once).flat();
 }
 
 export function trainingPrompts(seed: number, count: number, kinds: readonly GenevalTag[]): Example[] {
@@ -94,8 +98,9 @@ export interface Habits {
 
 /** @param scenes what was found in the images of `heldOutPrompts` */
 export function habits(scenes: readonly FoundShape[][], prompts: readonly Example[]): Habits {
-  const groups = Array.from({ length: Math.floor(scenes.length / GROUP) }, (_, g) =>
-    sceneDiversity(scenes.slice(g * GROUP, (g + 1) * GROUP)),
+  const distinct = scenes.length / GROUP;
+  const groups = Array.from({ length: distinct }, (_, i) =>
+    sceneDiversity(scenes.filter((_, j) => j % distinct === i)),
   );
   const counts = freeColors(
     scenes,
