@@ -6,11 +6,15 @@ export type { Checkpoint, TensorInfo } from './checkpoint';
 export { CheckpointError, KeyMismatchError, type ShapeMismatch } from './errors';
 export {
   type DownloadProgress,
+  type FilesOptions,
   HubError,
   type HubOptions,
+  type RepoType,
   resolveModel,
+  type SnapshotFile,
   type SnapshotOptions,
   snapshotDownload,
+  snapshotFiles,
 } from './hub/index';
 export { type CheckKeysOptions, checkKeys, shapesOf } from './keys';
 export { type LoadOptions, type LoadProgress, loadParams } from './load';

@@ -2,9 +2,12 @@ import { copyFile, lstat, mkdir, readFile, rename, rm, symlink, writeFile } from
 import { dirname, join, relative } from 'node:path';
 import { HubError } from './hub-error';
 
+/** What kind of repository the hub has; the two have names of their own. */
+export type RepoType = 'model' | 'dataset';
+
 /**
- * The folders of one model in the cache that huggingface_hub and its kin share:
- * `models--ORG--NAME/{refs/REVISION, blobs/ETAG, snapshots/COMMIT/FILE → blob}`.
+ * The folders of one repository in the cache that huggingface_hub and its kin share:
+ * `models--ORG--NAME/{refs/REVISION, blobs/ETAG, snapshots/COMMIT/FILE → blob}`; `datasets--…` for data sets.
  */
 export interface RepoCache {
   readonly blob: (etag: string) => string;
@@ -14,8 +17,8 @@ export interface RepoCache {
   readonly rememberCommit: (revision: string, commit: string) => Promise<void>;
 }
 
-export function repoCache(cacheDir: string, repo: string): RepoCache {
-  const root = join(cacheDir, `models--${repo.replaceAll('/', '--')}`);
+export function repoCache(cacheDir: string, repo: string, type: RepoType = 'model'): RepoCache {
+  const root = join(cacheDir, `${type}s--${repo.replaceAll('/', '--')}`);
   const ref = (revision: string) => join(root, 'refs', revision);
   return {
     blob: (etag) => join(root, 'blobs', etag),

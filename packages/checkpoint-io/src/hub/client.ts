@@ -1,4 +1,4 @@
-import { checkPathPart, isCommit } from './cache-layout';
+import { checkPathPart, isCommit, type RepoType } from './cache-layout';
 import type { HubSettings } from './environment';
 import { HubError } from './hub-error';
 
@@ -50,10 +50,11 @@ export function refusal(what: string, response: Response): HubError {
 export async function listRepo(
   settings: HubSettings,
   repo: string,
+  type: RepoType,
   revision: string,
   signal?: AbortSignal,
 ): Promise<RepoListing> {
-  const url = `${settings.endpoint}/api/models/${encodePath(repo)}/revision/${encodeURIComponent(revision)}`;
+  const url = `${settings.endpoint}/api/${type}s/${encodePath(repo)}/revision/${encodeURIComponent(revision)}`;
   const response = await request(settings, url, signal ? { signal } : {});
   if (!response.ok) throw refusal(`${repo}@${revision}`, response);
   const body = (await response.json()) as { sha?: unknown; siblings?: { rfilename?: unknown }[] } | null;
@@ -63,7 +64,7 @@ export async function listRepo(
     !isCommit(body.sha) ||
     !files?.every((file) => typeof file === 'string')
   ) {
-    throw new HubError(`${url}: the answer is not a model description`);
+    throw new HubError(`${url}: the answer is not a description of a repository`);
   }
   for (const file of files as string[]) checkPathPart(`a file of ${repo}`, file);
   return { commit: body.sha, files: files as string[] };
@@ -76,11 +77,13 @@ const MAX_REDIRECTS = 5;
 export async function findFile(
   settings: HubSettings,
   repo: string,
+  type: RepoType,
   commit: string,
   file: string,
   signal?: AbortSignal,
 ): Promise<RemoteFile> {
-  let url = `${settings.endpoint}/${encodePath(repo)}/resolve/${commit}/${encodePath(file)}`;
+  const root = type === 'model' ? settings.endpoint : `${settings.endpoint}/${type}s`;
+  let url = `${root}/${encodePath(repo)}/resolve/${commit}/${encodePath(file)}`;
   let etag: string | undefined;
   let size: number | undefined;
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {

@@ -1,11 +1,19 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { HubError, resolveModel, snapshotDownload } from './index';
+import { HubError, resolveModel, snapshotDownload, snapshotFiles } from './index';
 
 const COMMIT = 'a'.repeat(40);
 const TOKEN = 'hf_test';
@@ -55,14 +63,16 @@ class FakeHub {
 
   private answer(request: IncomingMessage, response: ServerResponse): void {
     this.note(request);
+    // Data sets are served as the model of the same name.
+    const url = request.url?.replace('/api/datasets/', '/api/models/').replace(/^\/datasets\//, '/');
     if (this.isPrivate && request.headers.authorization !== `Bearer ${TOKEN}`) response.writeHead(401).end();
-    else if (request.url === '/api/models/org/tiny/revision/main') {
+    else if (url === '/api/models/org/tiny/revision/main') {
       const siblings = ['config.json', 'model.safetensors'].map((rfilename) => ({ rfilename }));
       response.end(JSON.stringify({ id: 'org/tiny', sha: COMMIT, siblings }));
-    } else if (request.url === `/org/tiny/resolve/${COMMIT}/config.json`) {
+    } else if (url === `/org/tiny/resolve/${COMMIT}/config.json`) {
       response.writeHead(200, { etag: `"${gitId(config)}"`, 'content-length': config.length });
       response.end(request.method === 'HEAD' ? undefined : config);
-    } else if (request.url === `/org/tiny/resolve/${COMMIT}/model.safetensors`) {
+    } else if (url === `/org/tiny/resolve/${COMMIT}/model.safetensors`) {
       const { port } = this.storage.address() as AddressInfo;
       response.writeHead(302, {
         location: `http://127.0.0.1:${port}/blob`,
@@ -178,6 +188,33 @@ describe('hub', () => {
       await expect(snapshotDownload(id, options())).rejects.toThrow(HubError);
     }
     await expect(snapshotDownload('org/none', options())).rejects.toThrow('404');
+  });
+
+  it('says what a download would give, and downloads nothing', async () => {
+    const sizes = { 'config.json': config.length, 'model.safetensors': weights.length };
+    const expected = (cached: string[]) =>
+      Object.entries(sizes).map(([file, size]) => ({ file, size, cached: cached.includes(file) }));
+    expect(await snapshotFiles('org/tiny', options())).toEqual(expected([]));
+    expect(readdirSync(cacheDir)).toEqual([]);
+    const wanted = { ...options(), filter: (file: string) => file.endsWith('.json') };
+    await snapshotDownload('org/tiny', wanted);
+    expect(await snapshotFiles('org/tiny', options())).toEqual(expected(['config.json']));
+    expect(await snapshotFiles('org/tiny', { ...wanted, offline: true })).toEqual(
+      expected(['config.json']).slice(0, 1),
+    );
+    expect(downloads()).toEqual([]);
+    await expect(snapshotFiles('org/none', options())).rejects.toThrow('404');
+    const offline = { ...options(), offline: true };
+    await expect(snapshotFiles('org/none', offline)).rejects.toThrow('not in the cache');
+  });
+
+  it('fetches data sets from their own place, beside models in the cache', async () => {
+    const folder = await snapshotDownload('org/tiny', { ...options(), repoType: 'dataset' });
+    expect(folder).toBe(join(cacheDir, 'datasets--org--tiny', 'snapshots', COMMIT));
+    expect(readFileSync(join(folder, 'config.json')).equals(config)).toBe(true);
+    const asked = hub.requests.filter(({ url }) => url !== '/blob').map(({ url }) => url);
+    expect(asked[0]).toBe('/api/datasets/org/tiny/revision/main');
+    expect(asked.slice(1).every((url) => url.startsWith('/datasets/org/tiny/resolve/'))).toBe(true);
   });
 
   it('takes a folder as it is', async () => {

@@ -1,4 +1,13 @@
 /** Hub repositories as folders on this disk: the shared cache, and downloads that resume and are checked. */
+export type { RepoType } from './cache-layout';
 export type { HubOptions } from './environment';
 export { HubError } from './hub-error';
-export { type DownloadProgress, resolveModel, type SnapshotOptions, snapshotDownload } from './snapshot';
+export {
+  type DownloadProgress,
+  type FilesOptions,
+  resolveModel,
+  type SnapshotFile,
+  type SnapshotOptions,
+  snapshotDownload,
+  snapshotFiles,
+} from './snapshot';

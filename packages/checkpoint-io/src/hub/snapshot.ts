@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
-import { checkPathPart, linkBlob, repoCache } from './cache-layout';
-import { findFile, listRepo } from './client';
+import { checkPathPart, linkBlob, type RepoCache, type RepoType, repoCache } from './cache-layout';
+import { findFile, listRepo, type RemoteFile } from './client';
 import { downloadBlob } from './download';
 import { type HubOptions, hubSettings } from './environment';
 import { HubError } from './hub-error';
@@ -13,13 +13,28 @@ export interface DownloadProgress {
   readonly size: number | undefined;
 }
 
-export interface SnapshotOptions extends HubOptions {
+/** Which files of which version of a repository. */
+export interface FilesOptions extends HubOptions {
+  /** 'model' by default; 'dataset' for repositories under huggingface.co/datasets. */
+  readonly repoType?: RepoType;
   /** Branch, tag or commit; 'main' by default. */
   readonly revision?: string;
   /** Which files of the repository are wanted; all by default. */
   readonly filter?: (file: string) => boolean;
-  readonly onProgress?: (progress: DownloadProgress) => void;
   readonly signal?: AbortSignal;
+}
+
+export interface SnapshotOptions extends FilesOptions {
+  readonly onProgress?: (progress: DownloadProgress) => void;
+}
+
+/** A wanted file of a repository. */
+export interface SnapshotFile {
+  readonly file: string;
+  /** Bytes, where known. */
+  readonly size: number | undefined;
+  /** Whether its bytes are on this disk. */
+  readonly cached: boolean;
 }
 
 /**
@@ -28,48 +43,40 @@ export interface SnapshotOptions extends HubOptions {
  * out of reach and the cache has the revision, the cache alone decides. Throws a {@link HubError}.
  */
 export async function snapshotDownload(repo: string, options: SnapshotOptions = {}): Promise<string> {
-  const { revision = 'main', filter = () => true, onProgress, signal } = options;
-  if (!/^[\w.-]+(\/[\w.-]+)?$/.test(repo))
-    throw new HubError(`${JSON.stringify(repo)} is not a hub id like org/name`);
-  checkPathPart('the repository', repo);
-  checkPathPart('the revision', revision);
-  const settings = await hubSettings(options);
-  const cache = repoCache(settings.cacheDir, repo);
-
-  const cached = async (reason: string): Promise<string> => {
-    const commit = await cache.commitOf(revision);
-    const folder = commit && cache.snapshot(commit);
-    const files = folder ? await filesIn(folder) : [];
-    if (!folder || !files.some(filter)) {
-      throw new HubError(`${repo}@${revision} is not in the cache ${settings.cacheDir}, and ${reason}`);
-    }
-    return folder;
-  };
-  if (settings.offline) return cached('offline mode is on (HF_HUB_OFFLINE)');
-
-  let listing: Awaited<ReturnType<typeof listRepo>>;
-  try {
-    listing = await listRepo(settings, repo, revision, signal);
-  } catch (error) {
-    if (error instanceof HubError && error.status === undefined) return cached(error.message);
-    throw error;
-  }
-  await cache.rememberCommit(revision, listing.commit);
-  const folder = cache.snapshot(listing.commit);
-  const wanted = listing.files.filter(filter);
-  if (wanted.length === 0) throw new HubError(`${repo}@${revision} has none of the wanted files`);
-  for (const file of wanted) {
+  const { onProgress, signal, revision = 'main' } = options;
+  const { cache, folder, commit, files, remote } = await locate(repo, options);
+  if (!remote) return folder;
+  await cache.rememberCommit(revision, commit);
+  const { settings } = remote;
+  for (const file of files) {
     signal?.throwIfAborted();
     if (await isFile(join(folder, file))) continue;
-    const remote = await findFile(settings, repo, listing.commit, file, signal);
-    const blob = cache.blob(remote.etag);
+    const found = await remote.find(file);
+    const blob = cache.blob(found.etag);
     if (!(await isFile(blob))) {
       const report = (received: number, size: number | undefined) => onProgress?.({ file, received, size });
-      await downloadBlob(settings, remote, blob, report, signal);
+      await downloadBlob(settings, found, blob, report, signal);
     }
     await linkBlob(blob, join(folder, file));
   }
   return folder;
+}
+
+/**
+ * What {@link snapshotDownload} would give, with nothing downloaded and nothing written: the wanted files, their sizes,
+ * and which of them are in the cache. It fails where the download would fail at once: no such repository or revision,
+ * no right to read it, none of the files, or a hub out of reach and nothing in the cache.
+ */
+export async function snapshotFiles(repo: string, options: FilesOptions = {}): Promise<SnapshotFile[]> {
+  const { cache, folder, files, remote } = await locate(repo, options);
+  return Promise.all(
+    files.map(async (file) => {
+      const here = await sizeOf(join(folder, file));
+      if (here !== undefined || !remote) return { file, size: here, cached: here !== undefined };
+      const { etag, size } = await remote.find(file);
+      return { file, size, cached: (await sizeOf(cache.blob(etag))) !== undefined };
+    }),
+  );
 }
 
 /** A path that exists as it is; anything else as a hub id. What `fromPretrained` functions take. */
@@ -81,11 +88,61 @@ export async function resolveModel(pathOrId: string, options: SnapshotOptions = 
   return exists ? pathOrId : snapshotDownload(pathOrId, options);
 }
 
-const isFile = (path: string): Promise<boolean> =>
+interface Located {
+  readonly cache: RepoCache;
+  readonly commit: string;
+  /** The commit's folder in the cache. */
+  readonly folder: string;
+  /** The wanted files, at least one. */
+  readonly files: readonly string[];
+  /** Absent where the cache alone decides. */
+  readonly remote?: {
+    readonly settings: Awaited<ReturnType<typeof hubSettings>>;
+    readonly find: (file: string) => Promise<RemoteFile>;
+  };
+}
+
+/** The commit that a revision stands for and its wanted files, from the hub or else from the cache. */
+async function locate(repo: string, options: FilesOptions): Promise<Located> {
+  const { repoType = 'model', revision = 'main', filter = () => true, signal } = options;
+  if (!/^[\w.-]+(\/[\w.-]+)?$/.test(repo))
+    throw new HubError(`${JSON.stringify(repo)} is not a hub id like org/name`);
+  checkPathPart('the repository', repo);
+  checkPathPart('the revision', revision);
+  const settings = await hubSettings(options);
+  const cache = repoCache(settings.cacheDir, repo, repoType);
+
+  const cached = async (reason: string): Promise<Located> => {
+    const commit = await cache.commitOf(revision);
+    const folder = commit && cache.snapshot(commit);
+    const files = folder ? (await filesIn(folder)).filter(filter) : [];
+    if (!commit || !folder || files.length === 0) {
+      throw new HubError(`${repo}@${revision} is not in the cache ${settings.cacheDir}, and ${reason}`);
+    }
+    return { cache, commit, folder, files };
+  };
+  if (settings.offline) return cached('offline mode is on (HF_HUB_OFFLINE)');
+  let listing: Awaited<ReturnType<typeof listRepo>>;
+  try {
+    listing = await listRepo(settings, repo, repoType, revision, signal);
+  } catch (error) {
+    if (error instanceof HubError && error.status === undefined) return cached(error.message);
+    throw error;
+  }
+  const { commit } = listing;
+  const files = listing.files.filter(filter);
+  if (files.length === 0) throw new HubError(`${repo}@${revision} has none of the wanted files`);
+  const find = (file: string) => findFile(settings, repo, repoType, commit, file, signal);
+  return { cache, commit, folder: cache.snapshot(commit), files, remote: { settings, find } };
+}
+
+const sizeOf = (path: string): Promise<number | undefined> =>
   stat(path).then(
-    (info) => info.isFile(),
-    () => false,
+    (info) => (info.isFile() ? info.size : undefined),
+    () => undefined,
   );
+
+const isFile = async (path: string): Promise<boolean> => (await sizeOf(path)) !== undefined;
 
 async function filesIn(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
