@@ -42,11 +42,14 @@ export class PjrtBuffer {
     return this.client.api.call('Buffer_OnDeviceSizeInBytes', 4, [handle]).get(3);
   }
 
-  /** Resolves when the value has been computed; rejects when computing it failed. */
-  async ready(): Promise<void> {
+  /**
+   * Resolves when the value has been computed, with when that was noticed (`performance.now()`; at once where it is
+   * there already); rejects when computing it failed.
+   */
+  async ready(): Promise<number> {
     const handle = this.use('PjrtBuffer.ready');
     const event = this.client.api.call('Buffer_ReadyEvent', 4, [handle]).get(3);
-    await this.client.guard(this.client.events.wait(event, 'PjrtBuffer.ready', this), this.device);
+    return this.client.guard(this.client.events.wait(event, 'PjrtBuffer.ready', this), this.device);
   }
 
   /** Blocks until the value has been computed. */

@@ -7,7 +7,7 @@ interface Pending {
   event: number;
   keep: unknown;
   operation: string;
-  resolve: () => void;
+  resolve: (at: number) => void;
   reject: (error: Error) => void;
 }
 
@@ -27,9 +27,12 @@ export class EventWatcher {
     return this.pending.length;
   }
 
-  /** Resolves when `event` has happened, and frees it; 0 is an event of the past. `keep` stays reachable. */
-  wait(event: number, operation: string, keep?: unknown): Promise<void> {
-    if (event === 0) return Promise.resolve();
+  /**
+   * Resolves when `event` has happened, with when that was noticed (`performance.now()`), and frees it; 0 is an event
+   * of the past. `keep` stays reachable.
+   */
+  wait(event: number, operation: string, keep?: unknown): Promise<number> {
+    if (event === 0) return Promise.resolve(performance.now());
     return new Promise((resolve, reject) => {
       const entry = { event, keep, operation, resolve, reject };
       if (this.isReady(event)) this.settle(entry);
@@ -57,7 +60,7 @@ export class EventWatcher {
   private settle({ event, operation, resolve, reject }: Pending): void {
     try {
       this.waitSync(event, operation);
-      resolve();
+      resolve(performance.now());
     } catch (error) {
       reject(error as Error);
     }
