@@ -36,7 +36,7 @@ export type { ParameterSpec } from './draw-params';
 export { forwardSequence, guide, type SequenceInputs, sequenceLogits, textLogits } from './forward';
 export { initParams, parameterSpecs } from './init';
 export { LAYER_BASES, stackFrozen, stackLayers, unstackLayers } from './layers';
-export { fromPeft, initLora, type LoraConfig, mergeLora, type PeftConfig, toPeft, withLora } from './lora';
+export * from './lora/index';
 export type { Observe } from './observe';
 export { coverCrop } from './pipeline/images';
 export {

@@ -62,6 +62,15 @@ export function unstackLayers(params: Params, base: string): Params {
   return out;
 }
 
+/** Where the layers of `params` that are stacked hold the weight called `name`: the stack's name, and which layer of it. */
+export function stackedPlace(params: Params, name: string): { name: string; index: number } | undefined {
+  const base = Object.values(LAYER_BASES).find((start) => name.startsWith(start));
+  const [, index, rest] = (base && /^(\d+)\.(.*)$/.exec(name.slice(base.length))) || [];
+  if (index === undefined) return undefined;
+  const stack = `${base}*.${rest}`;
+  return stack in params ? { name: stack, index: Number(index) } : undefined;
+}
+
 /** Keys and values a layer computed or reads, [B, T, K, D]. */
 export interface LayerKv {
   keys: tf.Tensor;
