@@ -6,6 +6,7 @@ export interface Components {
   paper: [number, number, number];
   /** 0 for background, otherwise 1 + the index of the pixel's patch. */
   labels: Int32Array;
+  /** In the order of their first pixels, row by row from the top. */
   patches: Patch[];
 }
 
@@ -25,41 +26,84 @@ const INK = 0.33; // how far below the paper one channel must lie; the palest co
 /** Separates ink from paper and labels 4-connected patches. */
 export function findComponents({ data, width, height }: Pixels): Components {
   const paper = paperColor(data, width * height);
-  const [r, g, b] = paper.map((channel) => channel - INK) as [number, number, number];
+  const runs = inkRuns(data, width, height, paper);
   const labels = new Int32Array(width * height);
-  for (let i = 0, at = 0; i < labels.length; i++, at += 3) {
-    if (data[at]! < r || data[at + 1]! < g || data[at + 2]! < b) labels[i] = -1;
-  }
   const patches: Patch[] = [];
-  const stack = new Int32Array(width * height);
-  for (let start = 0; start < labels.length; start++) {
-    if (labels[start] !== -1) continue;
-    const label = patches.length + 1;
-    const patch: Patch = { area: 0, left: width, right: 0, top: height, bottom: 0 };
-    let depth = 0;
-    const visit = (at: number) => {
-      if (labels[at] !== -1) return;
-      labels[at] = label;
-      stack[depth++] = at;
-    };
-    visit(start);
-    while (depth > 0) {
-      const at = stack[--depth]!;
-      const y = (at / width) | 0;
-      const x = at - y * width;
-      patch.area++;
-      if (x < patch.left) patch.left = x;
-      if (x > patch.right) patch.right = x;
-      if (y < patch.top) patch.top = y;
-      if (y > patch.bottom) patch.bottom = y;
-      if (x > 0) visit(at - 1);
-      if (x < width - 1) visit(at + 1);
-      if (y > 0) visit(at - width);
-      if (y < height - 1) visit(at + width);
+  const labelOf: number[] = [];
+  for (let run = 0; run < runs.starts.length; run++) {
+    const first = firstOf(runs.joined, run);
+    const start = runs.starts[run]!;
+    const end = runs.ends[run]!;
+    const top = Math.floor(start / width);
+    const left = start - top * width;
+    const right = left + end - start - 1;
+    if (first === run) {
+      patches.push({ area: end - start, left, right, top, bottom: top });
+      labelOf[run] = patches.length;
+    } else {
+      const label = labelOf[first]!;
+      labelOf[run] = label;
+      const patch = patches[label - 1]!;
+      patch.area += end - start;
+      if (left < patch.left) patch.left = left;
+      if (right > patch.right) patch.right = right;
+      patch.bottom = top;
     }
-    patches.push(patch);
+    labels.fill(labelOf[run]!, start, end);
   }
   return { paper, labels, patches };
+}
+
+/** Stretches of ink within a row, from `starts` up to (not including) `ends`, in the order of the pixels. */
+interface Runs {
+  starts: number[];
+  ends: number[];
+  /** An earlier run (or itself) of the same patch; following it leads to the patch's first run. */
+  joined: number[];
+}
+
+/** Finds the runs and joins each with those it touches in the row above: a union-find over runs, not pixels. */
+function inkRuns(
+  data: ArrayLike<number>,
+  width: number,
+  height: number,
+  paper: readonly [number, number, number],
+): Runs {
+  const [r, g, b] = [paper[0] - INK, paper[1] - INK, paper[2] - INK];
+  const starts: number[] = [];
+  const ends: number[] = [];
+  const joined: number[] = [];
+  let above = 0; // the first run of the row above that may still touch one of this row
+  for (let y = 0; y < height; y++) {
+    const rowStart = starts.length;
+    const rowEnd = (y + 1) * width;
+    for (let i = y * width; i < rowEnd; i++) {
+      if (!(data[3 * i]! < r || data[3 * i + 1]! < g || data[3 * i + 2]! < b)) continue;
+      const start = i++;
+      while (i < rowEnd && (data[3 * i]! < r || data[3 * i + 1]! < g || data[3 * i + 2]! < b)) i++;
+      const run = starts.push(start) - 1;
+      ends.push(i);
+      joined.push(run);
+      while (above < rowStart && ends[above]! <= start - width) above++;
+      for (let other = above; other < rowStart && starts[other]! < i - width; other++) {
+        const one = firstOf(joined, run);
+        const two = firstOf(joined, other);
+        joined[Math.max(one, two)] = Math.min(one, two);
+      }
+    }
+    above = rowStart;
+  }
+  return { starts, ends, joined };
+}
+
+/** The first run of the patch that `run` belongs to; shortens the way there. */
+function firstOf(joined: number[], run: number): number {
+  let at = run;
+  while (joined[at] !== at) {
+    joined[at] = joined[joined[at]!]!;
+    at = joined[at]!;
+  }
+  return at;
 }
 
 function paperColor(data: ArrayLike<number>, pixels: number): [number, number, number] {
