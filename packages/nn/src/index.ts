@@ -8,6 +8,7 @@ export {
   countParams,
   matchesPattern,
   type NamePattern,
+  optionalParam,
   type Params,
   param,
   pickParams,

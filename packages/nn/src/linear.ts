@@ -1,11 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { type Params, param } from './params';
+import { optionalParam, type Params, param } from './params';
 import { heldAs } from './storage';
 
 /**
  * x Wᵀ + b over the last axis with W = `name.weight` [out, in] and, when present, b = `name.bias` [out].
- * Computes in the precision the weight is held in. Adds the low-rank path of LoRA where `name.lora_A.weight` [rank, in], `name.lora_B.weight` [out, rank] and the
- * scalar `name.lora_scale` are present.
+ * Computes in the precision the weight is held in. Adds the low-rank path of LoRA where `name.lora_A.weight`
+ * [rank, in], `name.lora_B.weight` [out, rank] and the scalar `name.lora_scale` are present.
  */
 export function linear(params: Params, name: string, x: tf.Tensor): tf.Tensor {
   const weight = param(params, `${name}.weight`);
@@ -15,13 +15,13 @@ export function linear(params: Params, name: string, x: tf.Tensor): tf.Tensor {
   }
   const rows = tf.reshape(heldAs(x, weight), [-1, inputs]) as tf.Tensor2D;
   let y: tf.Tensor = tf.matMul(rows, weight as tf.Tensor2D, false, true);
-  const down = params[`${name}.lora_A.weight`];
+  const down = optionalParam(params, `${name}.lora_A.weight`);
   if (down) {
     const narrow = tf.matMul(heldAs(rows, down), down as tf.Tensor2D, false, true);
     const wide = tf.matMul(narrow, param(params, `${name}.lora_B.weight`) as tf.Tensor2D, false, true);
     y = tf.add(y, tf.mul(wide, param(params, `${name}.lora_scale`)));
   }
-  const bias = params[`${name}.bias`];
+  const bias = optionalParam(params, `${name}.bias`);
   if (bias) y = tf.add(y, bias);
   return tf.reshape(y, [...x.shape.slice(0, -1), weight.shape[0]!]);
 }

@@ -1,10 +1,23 @@
+import { gatherShards } from '@flow-grpo/tfjs-backend-xla';
 import type * as tf from '@tensorflow/tfjs-core';
 
 /** Weights by name, in the layout of the checkpoint they came from (Linear [out, in], convolutions OIHW). */
 export type Params = Record<string, tf.Tensor>;
 
-/** The tensor called `name`. Throws when the record lacks it, naming the key. */
+/**
+ * The tensor called `name`, as a layer reads it: stored in parts over several devices, it is gathered here, inside jit.
+ *
+ * @throws when the record lacks it, naming the key.
+ */
 export function param(params: Params, name: string): tf.Tensor {
+  return gatherShards(existing(params, name));
+}
+
+/** The same where the record may lack it. */
+export const optionalParam = (params: Params, name: string): tf.Tensor | undefined =>
+  gatherShards(params[name]);
+
+function existing(params: Params, name: string): tf.Tensor {
   const tensor = params[name];
   if (!tensor) throw new Error(`Parameter '${name}' is missing from the given parameters.`);
   return tensor;
@@ -39,7 +52,7 @@ export function selectNames(names: readonly string[], patterns: readonly NamePat
 
 /** The entries called `names`. Throws for a missing one. */
 export function pickParams(params: Params, names: readonly string[]): Params {
-  return Object.fromEntries(names.map((name) => [name, param(params, name)]));
+  return Object.fromEntries(names.map((name) => [name, existing(params, name)]));
 }
 
 /** How many numbers the record holds. Tensors listed twice (tied weights) count once. */

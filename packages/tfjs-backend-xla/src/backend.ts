@@ -1,6 +1,6 @@
 /** Storage of tensors on XLA devices. */
 import * as tf from '@tensorflow/tfjs-core';
-import { shardBox } from './parallel/sharding';
+import { type Sharding, shardBox } from './parallel/sharding';
 import { client } from './runtime/client';
 import { DeviceData, elementOf } from './runtime/data';
 import { bytesOf, valuesOf } from './runtime/host-values';
@@ -57,11 +57,12 @@ export class XlaBackend extends tf.KernelBackend {
     data.hidden = true;
   }
 
-  /** A tensor of a value in the block being traced. */
-  tracer(value: Value, dtype: tf.DataType): tf.TensorInfo {
+  /** A tensor of a value in the block being traced; `layout` is how it lies over devices, where that is known. */
+  tracer(value: Value, dtype: tf.DataType, layout?: Sharding): tf.TensorInfo {
     const data = new DeviceData(value.shape, dtype, value.dtype);
     data.value = value;
     data.frame = currentFrame();
+    data.constraint = layout;
     return { dataId: this.adopt(data), shape: [...value.shape], dtype };
   }
 

@@ -48,9 +48,12 @@ export function runLowering(
   if (!currentFrame()) return runEager(lowering, present, attrs, backend);
   const values = Object.fromEntries(present.map(([key, tensor]) => [key, tracedValue(tensor, backend)]));
   const results = lowering.lower(currentFrame()!.builder, values, attrs);
-  if (Array.isArray(results)) return results.map((v: Value) => backend.tracer(v, dtypeOf(v.dtype)));
+  const layout = (i: number) =>
+    lowering.keepsLayout ? backend.find(present[i]![1].dataId).layout : undefined;
+  if (Array.isArray(results))
+    return results.map((v: Value, i) => backend.tracer(v, dtypeOf(v.dtype), layout(i)));
   const value = results as Value;
-  return backend.tracer(value, dtypeOf(value.dtype));
+  return backend.tracer(value, dtypeOf(value.dtype), layout(0));
 }
 
 interface EagerProgram {
@@ -139,7 +142,9 @@ function compileEager(
   const results = (single ? [lowered] : lowered) as readonly Value[];
   programSharding(trace, args, data);
   const { mesh } = trace;
-  const chosen = results.map((value) => chosenSharding(value, mesh, data));
+  const chosen = results.map((value, i) =>
+    lowering.keepsLayout ? data[i]!.sharding : chosenSharding(value, mesh, data),
+  );
   trace.module.finish(
     'main',
     results,

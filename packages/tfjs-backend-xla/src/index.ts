@@ -16,6 +16,7 @@ export { allGather, allReduce, axisIndex, type MeshAxes, reduceScatter } from '.
 export { replicate, shard, shardingOf } from './parallel/shard';
 export { type ShardMapOptions, shardMap } from './parallel/shard-map';
 export { type Mesh, mesh, type PartitionSpec } from './parallel/sharding';
+export { evenSpec, gatherShards, shardLike } from './parallel/storage';
 export type { Pytree } from './pytree';
 export { type DeviceInfo, deviceInfo } from './runtime/device-info';
 export { compilationStats } from './runtime/executables';

@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { XlaBackend } from './backend';
 import { runLowering } from './dispatch';
+import { kernelInPlace } from './kernels/kernel';
 import { castTo } from './kernels/values';
 import { elementOf } from './runtime/data';
 import { currentFrame } from './trace/frame';
@@ -47,9 +48,7 @@ function cast(x: tf.TensorInfo, dtype: tf.DataType, backend: XlaBackend): tf.Ten
   if (x.dtype === dtype) return identity(x, [...x.shape], backend);
   const element = elementOf(dtype);
   if (!element || x.dtype === 'string') throw new Error(`cast: ${x.dtype} cannot become ${dtype}`);
-  const lowering = { kernelName: 'Cast', lower: (b, { x }) => castTo(b, x!, element) } as Parameters<
-    typeof runLowering
-  >[0];
+  const lowering = kernelInPlace('Cast', (b, { x }) => castTo(b, x!, element));
   return runLowering(lowering, { x }, { dtype }, backend) as tf.TensorInfo;
 }
 

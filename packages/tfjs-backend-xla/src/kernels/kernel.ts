@@ -8,6 +8,8 @@ export type Attrs = Readonly<Record<string, unknown>>;
 /** A kernel as StableHLO ops: used for one op at a time and while tracing a whole function. */
 export interface Lowering {
   readonly kernelName: string;
+  /** Result i lies over devices as input i does. */
+  readonly keepsLayout?: boolean;
   lower(b: Builder, inputs: Inputs, attrs: Attrs): Value | Value[];
 }
 
@@ -29,6 +31,13 @@ export interface HostKernel {
 export const attrsOf = <T>(attrs: Attrs): T => attrs as unknown as T;
 
 export const kernel = (kernelName: string, lower: Lowering['lower']): Lowering => ({ kernelName, lower });
+
+/** A kernel whose result i lies over devices as its input i does. */
+export const kernelInPlace = (kernelName: string, lower: Lowering['lower']): Lowering => ({
+  kernelName,
+  keepsLayout: true,
+  lower,
+});
 
 /** The input of that name; a kernel called without it is a caller's error. */
 export function need(inputs: Inputs, name: string): Value {

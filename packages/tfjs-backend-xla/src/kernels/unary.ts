@@ -1,12 +1,12 @@
 import type { Builder, UnaryOp, Value } from '../stablehlo';
 import { isFloat } from '../stablehlo';
-import { type Attrs, attrsOf, kernel, type Lowering, need } from './kernel';
+import { type Attrs, attrsOf, kernelInPlace, type Lowering, need } from './kernel';
 import { castTo, elementTypeOf, floating, inFloat32, like } from './values';
 
 type Fn = (b: Builder, x: Value, attrs: Attrs) => Value;
 
 const unary = (name: string, fn: Fn): Lowering =>
-  kernel(name, (b, inputs, attrs) => fn(b, need(inputs, 'x'), attrs));
+  kernelInPlace(name, (b, inputs, attrs) => fn(b, need(inputs, 'x'), attrs));
 
 /** A function of real numbers; integers and booleans are taken as floats. */
 const real = (name: string, fn: Fn): Lowering =>

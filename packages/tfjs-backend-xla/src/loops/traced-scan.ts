@@ -2,15 +2,17 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { XlaBackend } from '../backend';
 import { customVjp, isFloat, isRecording, vjp } from '../grad/vjp';
+import { type Sharding, shardingText } from '../parallel/sharding';
 import { flatten, type TreeDef, unflatten } from '../pytree';
 import type { Builder, ElementType, TensorType, Value } from '../stablehlo';
-import { currentFrame } from '../trace/frame';
+import { currentFrame, perDeviceMesh } from '../trace/frame';
 import { inBlock, tensorOf, tracedValue, withFreeTensors } from '../trace/values';
 import { checkSameTensors, checkSameTypes } from './check';
 
 interface Typed {
   readonly value: Value;
   readonly dtype: tf.DataType;
+  readonly layout: Sharding | undefined;
 }
 
 /** A step on flat lists of tensors, and the structure of its `y`, known once it ran. */
@@ -39,7 +41,11 @@ export function tracedScan<C, X, Y>(f: (carry: C, x: X) => [C, Y], carry: C, xs:
     },
   };
   const typed = (tensors: readonly tf.Tensor[]): Typed[] =>
-    tensors.map((tensor) => ({ value: tracedValue(tensor, backend), dtype: tensor.dtype }));
+    tensors.map((tensor) => ({
+      value: tracedValue(tensor, backend),
+      dtype: tensor.dtype,
+      layout: perDeviceMesh() ? undefined : backend.find(tensor.dataId).layout,
+    }));
   const loop = new ScanLoop(step, typed(carries.tensors), typed(slices.tensors), length, backend);
   const { result: yTypes, free, others } = withFreeTensors(() => loop.probe());
   if (isRecording()) for (const tensor of [...free, ...others]) currentFrame()!.trace.keep(tensor);
@@ -91,7 +97,21 @@ class ScanLoop {
     return currentFrame()!.builder;
   }
 
-  private tensor = ({ value, dtype }: Typed): tf.Tensor => tensorOf(value, dtype, this.backend);
+  private tensor = ({ value, dtype }: Pick<Typed, 'value' | 'dtype'>): tf.Tensor =>
+    tensorOf(value, dtype, this.backend);
+
+  /** What the step sees of xs[k]: a slice, which lies over devices as the stack does. */
+  private slice = (value: Value, k: number): tf.Tensor => {
+    const { dtype, layout } = this.xs[k]!;
+    return tensorOf(value, dtype, this.backend, layout && { mesh: layout.mesh, spec: layout.spec.slice(1) });
+  };
+
+  /** Room for a gradient, laid out like what it is the gradient of: left to itself XLA may put all of it everywhere. */
+  private zeros({ shape }: Value, dtype: ElementType, layout: Sharding | undefined): Value {
+    const { builder } = this;
+    const room = builder.full(shape, 0, dtype);
+    return layout ? builder.shardingConstraint(room, shardingText(layout)) : room;
+  }
 
   /** Traces a step into a block that is thrown away, for the types of `y`. */
   probe(): TensorType[] {
@@ -110,7 +130,7 @@ class ScanLoop {
   private run(carry: readonly Value[], x: readonly Value[]) {
     return this.step.run(
       carry.map((value, i) => this.tensor({ value, dtype: this.carry[i]!.dtype })),
-      x.map((value, i) => this.tensor({ value, dtype: this.xs[i]!.dtype })),
+      x.map(this.slice),
     );
   }
 
@@ -153,8 +173,10 @@ class ScanLoop {
     const freeValues = free.map((tensor) => tracedValue(tensor, backend));
     const dyValues = dys.map((tensor) => tracedValue(tensor, backend));
     const dCarry = floatCarry.map(({ value, i }) => builder.convert(dyValues[i]!, value.dtype));
-    const dXs = floatXs.map(({ value }) => builder.full(value.shape, 0, value.dtype));
-    const dFree = freeValues.map((value) => builder.full(value.shape, 0, 'f32'));
+    const dXs = floatXs.map(({ value, layout }) => this.zeros(value, value.dtype, layout));
+    const dFree = freeValues.map((value, k) =>
+      this.zeros(value, 'f32', perDeviceMesh() ? undefined : backend.find(free[k]!.dataId).layout),
+    );
     const [c, x] = [dCarry.length, dXs.length];
     const state = builder.while(
       [builder.scalar(length - 1, 'i32'), ...dCarry, ...dXs, ...dFree],
@@ -165,7 +187,7 @@ class ScanLoop {
         const dRows = dyValues.slice(n).map((stack) => at(b, stack, i!));
         const grads = inBlock(b, backend, () => {
           const carryTensors = carries.map((value, k) => this.tensor({ value, dtype: this.carry[k]!.dtype }));
-          const xTensors = slices.map((value, k) => this.tensor({ value, dtype: this.xs[k]!.dtype }));
+          const xTensors = slices.map(this.slice);
           // Only the float parts of a step's results carry gradients.
           const weights = [
             ...rest.slice(0, c).map((value) => this.tensor({ value, dtype: 'float32' })),

@@ -1,5 +1,5 @@
 /** Kernels that tfjs-core has no name for, under names of this package. */
-import { kernel, type Lowering, listed } from '../kernels/kernel';
+import { kernelInPlace, type Lowering, listed } from '../kernels/kernel';
 import { attentionLowerings } from './attention/lowerings';
 import { precisionLowerings } from './precision';
 import { randomLowerings } from './random-lowerings';
@@ -8,5 +8,5 @@ export const ownLowerings: readonly Lowering[] = [
   ...attentionLowerings,
   ...precisionLowerings,
   ...randomLowerings,
-  kernel('XlaBarrier', (b, inputs) => b.optimizationBarrier(listed(inputs))),
+  kernelInPlace('XlaBarrier', (b, inputs) => b.optimizationBarrier(listed(inputs))),
 ];

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { isXla } from '../active';
 import type { XlaBackend } from '../backend';
 import { customVjp, isRecording } from '../grad/vjp';
-import { attrsOf, kernel, type Lowering, need } from '../kernels/kernel';
+import { attrsOf, kernelInPlace, type Lowering, need } from '../kernels/kernel';
 import { DeviceData } from '../runtime/data';
 import { float16Value, widenBfloat16 } from '../runtime/host-values';
 import type { ElementType } from '../stablehlo';
@@ -118,7 +118,7 @@ function checkStorage(storage: FloatStorage, operation: string): void {
 }
 
 export const precisionLowerings: readonly Lowering[] = [
-  kernel('XlaConvert', (b, inputs, attrs) =>
+  kernelInPlace('XlaConvert', (b, inputs, attrs) =>
     b.convert(need(inputs, 'x'), attrsOf<{ element: ElementType }>(attrs).element),
   ),
 ];

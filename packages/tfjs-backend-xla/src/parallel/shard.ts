@@ -40,8 +40,7 @@ export const replicate = <T extends tf.Tensor>(x: T, mesh: Mesh): T => shard(x, 
 /** How a tensor lies over devices; undefined for a tensor on one device. */
 export function shardingOf(x: tf.Tensor): { mesh: Mesh; spec: PartitionSpec } | undefined {
   if (!isXla()) return undefined;
-  const { sharding, constraint } = (tf.backend() as XlaBackend).find(x.dataId);
-  const found = sharding ?? constraint;
+  const found = (tf.backend() as XlaBackend).find(x.dataId).layout;
   return (
     found && {
       mesh: found.mesh,
@@ -50,7 +49,8 @@ export function shardingOf(x: tf.Tensor): { mesh: Mesh; spec: PartitionSpec } | 
   );
 }
 
-function place(x: tf.Tensor, layout: Sharding): tf.Tensor {
+/** The tensor with this layout: a copy outside jit, a constraint in the program inside. */
+export function place(x: tf.Tensor, layout: Sharding): tf.Tensor {
   const backend = tf.backend() as XlaBackend;
   const { shape, dtype } = x;
   const frame = currentFrame();

@@ -17,7 +17,7 @@ export class DeviceData {
   sharding: Sharding | undefined;
   /** Copies on the devices of a mesh, of data that has no sharding of its own. */
   copies: readonly PjrtBuffer[] | undefined;
-  /** While traced: the layout that the program asked for. */
+  /** While traced: the layout it is known to have, an argument's or one that was asked for. */
   constraint: Sharding | undefined;
   /** Set while traced: the value and the block that it belongs to. */
   value: Value | undefined;
@@ -38,6 +38,11 @@ export class DeviceData {
 
   get byteSize(): number {
     return numElements(this.shape) * byteSize(this.element);
+  }
+
+  /** How the values lie over devices, where that is known. */
+  get layout(): Sharding | undefined {
+    return this.sharding ?? this.constraint;
   }
 
   /** Drops all values; `why` completes "the tensor …". */

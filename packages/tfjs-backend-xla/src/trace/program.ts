@@ -59,7 +59,7 @@ export function traceFunction(
         const run = () => {
           const engine = tf.engine();
           const inputs = parameters.map((value, i) =>
-            engine.makeTensorFromTensorInfo(backend.tracer(value, tensors[i]!.dtype)),
+            engine.makeTensorFromTensorInfo(backend.tracer(value, tensors[i]!.dtype, data[i]!.sharding)),
           );
           const result = fn(...(unflatten(args, inputs) as unknown[]));
           if (result instanceof Promise) throw new Error(`${name}: a jitted function cannot be async`);

@@ -1,7 +1,7 @@
 /** Tensors as values of the block being traced. */
 import * as tf from '@tensorflow/tfjs-core';
 import type { XlaBackend } from '../backend';
-import type { Mesh } from '../parallel/sharding';
+import type { Mesh, Sharding } from '../parallel/sharding';
 import type { DeviceData } from '../runtime/data';
 import { type Builder, numElements, type Value } from '../stablehlo';
 import {
@@ -121,5 +121,9 @@ export function inBlock(
 }
 
 /** Tensors of values in the current block, tracked by the scope around. */
-export const tensorOf = (value: Value, dtype: tf.DataType, backend: XlaBackend): tf.Tensor =>
-  tf.engine().makeTensorFromTensorInfo(backend.tracer(value, dtype));
+export const tensorOf = (
+  value: Value,
+  dtype: tf.DataType,
+  backend: XlaBackend,
+  layout?: Sharding,
+): tf.Tensor => tf.engine().makeTensorFromTensorInfo(backend.tracer(value, dtype, layout));
