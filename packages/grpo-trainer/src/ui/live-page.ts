@@ -5,14 +5,27 @@ import { htmlPage } from '../report/html';
 const SCRIPT = `
 const main = document.querySelector('main');
 const status = document.querySelector('#status');
-let loads = 0;
+let loading = false;
+let stale = false; // something came while loading: once more, not once for each
+let over = false;
 async function load() {
-  const asked = ++loads;
-  const response = await fetch('report');
-  const text = await response.text();
-  if (asked !== loads) return; // a later one is on its way
-  if (response.ok) main.innerHTML = text || '<p>No epoch yet.</p>';
-  else status.textContent = text;
+  stale = true;
+  if (loading) return;
+  loading = true;
+  try {
+    while (stale && !over) {
+      stale = false;
+      const response = await fetch('report');
+      const text = await response.text();
+      if (over) return; // the end brought a newer one
+      if (response.ok) main.innerHTML = text || '<p>No epoch yet.</p>';
+      else status.textContent = text;
+    }
+  } catch {
+    // The connection is gone; onerror says so, and onopen loads again.
+  } finally {
+    loading = false;
+  }
 }
 const events = new EventSource('events');
 events.onopen = load;
@@ -21,7 +34,7 @@ events.addEventListener('status', (event) => { status.textContent = JSON.parse(e
 events.addEventListener('changed', load);
 events.addEventListener('end', (event) => {
   events.close();
-  loads++; // what is under way is older
+  over = true;
   const { text, html } = JSON.parse(event.data);
   status.textContent = text;
   if (html) main.innerHTML = html;

@@ -24,6 +24,9 @@ export interface UiServer {
 
 /** Status lines are sent at most this often: progress comes faster than anyone reads. */
 const STATUS_MS = 200;
+/** Pages are told of news at most this often, and so seldom that drawing takes a tenth of the time. */
+const NEWS_MS = 1000;
+const NEWS_DRAWINGS = 10;
 
 /**
  * Starts the server. The page has no other parts than itself, `/report` (the report's sections) and `/events`.
@@ -37,17 +40,31 @@ export async function serveRun(folder: string, options: UiOptions = {}): Promise
   let status = 'Waiting for the first epoch';
   let pending: NodeJS.Timeout | undefined;
   let sentAt = Number.NEGATIVE_INFINITY;
+  let news: NodeJS.Timeout | undefined;
+  let toldAt = Number.NEGATIVE_INFINITY;
+  let drawing = 0; // milliseconds the last report took
 
   const send = (to: Iterable<ServerResponse>, event: string, data: unknown) => {
     for (const response of to) response.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
   };
   // Made when asked for: a run that nobody looks at draws nothing. Several pages share one drawing.
   const currentReport = () => {
-    report ??= runSections(folder).then(htmlSections);
-    report.catch(() => {
+    report ??= drawReport().catch((error: Error) => {
       report = undefined;
+      throw error;
     });
     return report;
+  };
+  const drawReport = async () => {
+    const started = performance.now();
+    const html = htmlSections(await runSections(folder));
+    drawing = performance.now() - started;
+    return html;
+  };
+  const sendNews = () => {
+    news = undefined;
+    toldAt = performance.now();
+    send(listeners, 'changed', null);
   };
   const sendStatus = () => {
     pending = undefined;
@@ -104,10 +121,12 @@ export async function serveRun(folder: string, options: UiOptions = {}): Promise
     },
     changed() {
       report = undefined;
-      send(listeners, 'changed', null);
+      const wait = Math.max(NEWS_MS, NEWS_DRAWINGS * drawing);
+      news ??= setTimeout(sendNews, Math.max(0, toldAt + wait - performance.now())).unref();
     },
     async close(lastWords) {
       clearTimeout(pending);
+      clearTimeout(news);
       const closed = new Promise((resolve) => server.close(resolve));
       report = undefined;
       // With the event goes the last report: a page could not load it any more.

@@ -116,4 +116,27 @@ describe('in Chromium', () => {
     if (screenshots) await page.screenshot({ path: join(screenshots, 'live.png'), fullPage: true });
     expect(errors).toEqual([]);
   });
+
+  it('keeps up with a run whose epochs are faster than its report', async () => {
+    const log = await runLog(folder, 0);
+    await page.goto(server.url);
+    let epoch = 0;
+    let more = true;
+    const running = (async () => {
+      while (more) {
+        await logEpochs(log, epoch, ++epoch);
+        server.changed();
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    })();
+    const drawn = () => page.$$eval('section:first-of-type circle', (circles) => circles.length);
+    await page.waitForSelector('section svg polyline');
+    const before = await drawn();
+    await page.waitForFunction(
+      (count) => document.querySelectorAll('section:first-of-type circle').length > count,
+      before,
+    );
+    more = false;
+    await running;
+  });
 });
