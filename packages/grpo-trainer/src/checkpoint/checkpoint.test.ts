@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { resolveConfig } from '../config/resolve';
+import { bundleProgram } from '../testing/bundle';
 import { listRuns, loadRun } from './checkpoint';
-import { bundleRunner } from './testing/bundle';
 import { runnerConfig } from './testing/config';
 import { runOnce } from './testing/run-once';
 
@@ -75,7 +75,7 @@ describe('a checkpoint', () => {
 describe('a process', () => {
   let runner: string;
   beforeAll(async () => {
-    runner = await bundleRunner(fileURLToPath(new URL('./testing/run-once.ts', import.meta.url)));
+    runner = await bundleProgram(fileURLToPath(new URL('./testing/run-once.ts', import.meta.url)));
   });
 
   const start = (output: string) =>

@@ -20,26 +20,48 @@ export interface MemoryEstimate {
 /** Float32 copies of the trained weights: masters, mean, variance, average, reference, gradients. */
 const COPIES = 6;
 
-export function estimateMemory(policy: Policy, prompt: string, config: GrpoConfig): MemoryEstimate {
-  const all = Object.values(policy.params);
-  const trainedParameters = sum(policy.trainable.map((name) => policy.params[name]?.size ?? 0));
-  return {
-    weights: sum(all.map(bytesOf)),
-    training: COPIES * 4 * trainedParameters,
-    samples: estimateSamples(policy, prompt, config),
-    trainedParameters,
-    parameters: sum(all.map(({ size }) => size)),
-  };
+/** What the estimate follows from, besides the configuration. */
+export interface ModelSizes {
+  readonly weightBytes: number;
+  readonly parameters: number;
+  readonly trainedParameters: number;
+  /** Numbers in one sample's latents. */
+  readonly latentSize: number;
+  /** Bytes of one sample's features at one step; undefined where they cannot be told without running. */
+  readonly featureBytes: number | undefined;
 }
 
-function estimateSamples(policy: Policy, prompt: string, config: GrpoConfig): number | undefined {
+export function estimateMemory(policy: Policy, prompt: string, config: GrpoConfig): MemoryEstimate {
+  const all = Object.values(policy.params);
+  return memoryOf(
+    {
+      weightBytes: sum(all.map(bytesOf)),
+      parameters: sum(all.map(({ size }) => size)),
+      trainedParameters: sum(policy.trainable.map((name) => policy.params[name]?.size ?? 0)),
+      latentSize: policy.latentShape.reduce((a, b) => a * b, 1),
+      featureBytes: policy.velocityFromFeatures ? featureBytes(policy, prompt) : 0,
+    },
+    config,
+  );
+}
+
+/** The same from sizes alone. */
+export function memoryOf(model: ModelSizes, config: GrpoConfig): MemoryEstimate {
   const { epochSize, window } = epochPlan(config);
-  const latent = 4 * policy.latentShape.reduce((a, b) => a * b, 1);
-  const steps = window(0).length;
-  const features = policy.velocityFromFeatures ? featureBytes(policy, prompt) : 0;
-  if (features === undefined) return undefined;
+  const latent = 4 * model.latentSize;
   const states = config.training.objective === 'guard' ? 3 : 2; // before and after the step, and its mean
-  return (epochSize * (latent + steps * (states * latent + features))) / config.devices;
+  const steps = window(0).length;
+  const { trainedParameters, parameters, featureBytes: features } = model;
+  return {
+    weights: model.weightBytes,
+    training: COPIES * 4 * trainedParameters,
+    samples:
+      features === undefined
+        ? undefined
+        : (epochSize * (latent + steps * (states * latent + features))) / config.devices,
+    trainedParameters,
+    parameters,
+  };
 }
 
 /** Bytes of one sample's features at one step: the velocity is traced, nothing runs. */

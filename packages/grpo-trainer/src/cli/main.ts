@@ -21,7 +21,12 @@ export function program(): Command {
 
   const train = command('train', 'train; continues from the newest checkpoint in the folder')
     .option('--resume <auto|path>', 'checkpoint to continue from', 'auto')
-    .option('--no-resume', 'start anew');
+    .option('--no-resume', 'start anew')
+    .option('--ui', 'serve the report live while training')
+    .option('--ui-port <port>', 'port of the live report; 0 is any free one', '0')
+    .option('--ui-host <host>', 'address it listens at; 0.0.0.0 for other machines', '127.0.0.1')
+    .option('--profile', 'profile some epochs: a trace, and a table of where the time goes')
+    .option('--profile-epochs <n>', 'how many, after the first one', '3');
   addSharedOptions(train).action(trainCommand);
   addSharedOptions(checkpoint(command('eval', 'score the evaluation prompts at noise level 0'))).action(
     (file, options) => evaluateCommand(file, options, false),

@@ -1,8 +1,10 @@
 /** What the subcommands share: their options, and a run opened by them. */
+import { configure, deviceInfo } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Command } from 'commander';
 import { ConfigError } from '../config/resolve';
 import type { RunFile } from '../config/run-file';
+import { optionalPackage } from '../setup/optional-package';
 import { makeSetup, type RunSetup, type SetupContext } from '../setup/setup';
 import { addConfigFlags, flagOverrides } from './flags';
 import { readRunFile } from './options';
@@ -48,15 +50,28 @@ export async function openRun(
   context?: SetupContext,
 ): Promise<{ run: RunFile; made: RunSetup }> {
   const run = await readRun(file, options);
-  await useBackend(options.backend);
+  await useBackend(options.backend, run.config.devices);
   return { run, made: await makeSetup(run.setup, context) };
 }
 
-/** @throws {ConfigError} when the backend is not there or does not start. */
-export async function useBackend(name: string): Promise<void> {
-  if (name === 'cpu') await import('@tensorflow/tfjs-backend-cpu');
+/**
+ * Starts a backend with at least `devices` devices; XLA's CPU plugin makes as many as are asked for.
+ *
+ * @throws {ConfigError} when the backend is not there, does not start, or has fewer devices.
+ */
+export async function useBackend(name: string, devices = 1): Promise<void> {
+  if (name === 'cpu') {
+    await import('@tensorflow/tfjs-backend-cpu').catch(() =>
+      optionalPackage('@tensorflow/tfjs-backend-cpu', '--backend cpu'),
+    );
+  }
+  if (name === 'xla' && devices > 1 && tf.getBackend() !== 'xla') configure({ cpuDevices: devices });
   const ok = await tf.setBackend(name).catch((error: Error) => error);
   if (ok !== true) throw new ConfigError(`backend ${name} does not start${ok ? `: ${ok.message}` : ''}`);
+  const there = name === 'xla' ? deviceInfo().length : 1;
+  if (there < devices) {
+    throw new ConfigError(`devices: ${devices} are asked for, and backend ${name} has ${there}`);
+  }
 }
 
 /** A part of a setup that a command cannot do without. */

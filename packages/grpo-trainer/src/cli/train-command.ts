@@ -4,18 +4,18 @@ import { join } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
 import { listRuns } from '../checkpoint/checkpoint';
 import type { RunFile } from '../config/run-file';
-import { progressLine, trainingProgress } from '../logging/progress-line';
-import { readLines, runLog } from '../logging/run-log';
+import { type ProgressLine, progressLine } from '../logging/progress-line';
+import { readLines } from '../logging/run-log';
 import { writeRunReport } from '../report/run-report';
-import { epochPlan } from '../rollout/epoch-plan';
 import type { RunSetup } from '../setup/setup';
 import { abortOnSignals } from '../signals';
-import { type EpochMetrics, type Progress, train } from '../train';
+import { type EpochMetrics, type TrainResult, train } from '../train';
 import { estimateMemory } from './estimates';
+import { type FollowerOptions, followRun } from './followers';
 import { need, openRun, type SharedOptions } from './shared';
 import { startTable } from './start-table';
 
-export interface TrainCommandOptions extends SharedOptions {
+export interface TrainCommandOptions extends SharedOptions, FollowerOptions {
   readonly resume: string | false;
 }
 
@@ -38,56 +38,43 @@ async function trainRun(
   run: RunFile,
   made: RunSetup,
   options: TrainCommandOptions & { signal: AbortSignal },
-  line: ReturnType<typeof progressLine>,
-) {
+  line: ProgressLine,
+): Promise<TrainResult['reason']> {
   const { config, output } = run;
   const policy = need(made.policy, 'policy', run);
   const prompts = need(made.prompts, 'prompts', run);
   const scorer = need(made.scorer, 'scorer', run);
   await mkdir(output, { recursive: true });
   const resume = options.resume || false;
-  const log = await runLog(output, resume ? await resumeEpoch(output, resume) : 0);
+  const fromEpoch = resume ? await resumeEpoch(output, resume) : 0;
   const memory = estimateMemory(policy, prompts.at(0)!.prompt, config);
   line.note(startTable(run, memory, await secondsAnEpoch(output)));
+  const followers = await followRun(run, scorer, fromEpoch, options, line);
   await writeFile(join(output, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
-  const progress = trainingProgress(line, { epochs: config.epochs, imagesPerStep: imagesPerStep(run) });
-  const result = await train({
-    policy,
-    prompts,
-    scorer,
-    evalPrompts: made.evalPrompts,
-    config,
-    outputDir: output,
-    resume,
-    signal: options.signal,
-    onProgress: progress.onProgress,
-    onMessage: line.note,
-    onEpoch: async (metrics, details) => {
-      progress.onEpoch(metrics);
-      await log.onEpoch(metrics, details);
-    },
-    onEvaluation: async (evaluation) => {
-      line.note(`evaluation after ${evaluation.epoch} epochs: reward ${evaluation.reward.toFixed(4)}`);
-      await log.onEvaluation(evaluation);
-    },
-  });
-  const weights = config.ema.enabled ? result.ema : result.trained;
-  if (result.reason === 'finished') await saveSafetensors(join(output, 'model.safetensors'), weights);
-  if (result.updates > 0) line.note(`report: ${await writeRunReport(output)}`);
-  line.note(result.problem ?? `${result.reason} after ${result.epochs} epochs, ${result.updates} updates`);
-  return result.reason;
-}
-
-/** Images that a step of each phase stands for, for rates. */
-function imagesPerStep({ config }: RunFile): Record<Progress['phase'], number> {
-  const { batchSize, epochSize } = epochPlan(config);
-  return {
-    rollout: batchSize,
-    reward: batchSize,
-    update: epochSize / config.training.updatesPerEpoch,
-    evaluation: config.evalBatchSize,
-    checkpoint: 0,
-  };
+  let lastWords = 'ended by an error';
+  let exitCode = 1;
+  try {
+    const result = await train({
+      policy,
+      prompts,
+      evalPrompts: made.evalPrompts,
+      config,
+      outputDir: output,
+      resume,
+      signal: options.signal,
+      onMessage: line.note,
+      ...followers,
+    });
+    const weights = config.ema.enabled ? result.ema : result.trained;
+    if (result.reason === 'finished') await saveSafetensors(join(output, 'model.safetensors'), weights);
+    if (result.updates > 0) line.note(`report: ${await writeRunReport(output)}`);
+    lastWords = result.problem ?? `${result.reason} after ${result.epochs} epochs, ${result.updates} updates`;
+    line.note(lastWords);
+    exitCode = result.reason === 'diverged' ? 1 : 0;
+    return result.reason;
+  } finally {
+    await followers.close(lastWords, exitCode);
+  }
 }
 
 async function resumeEpoch(output: string, resume: string): Promise<number> {

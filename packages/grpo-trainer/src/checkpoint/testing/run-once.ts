@@ -24,7 +24,7 @@ export function runOnce(
   return train({ ...options, ...more } as TrainOptions<unknown, unknown>);
 }
 
-if (process.argv[1]?.endsWith('trainer-run-once.mjs')) {
+if (process.argv[1]?.endsWith('run-once.mjs')) {
   const { signal, release } = abortOnSignals();
   await runOnce(process.argv[2]!, {
     signal,
