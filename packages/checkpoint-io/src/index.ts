@@ -18,6 +18,6 @@ export {
 } from './hub/index';
 export { type CheckKeysOptions, checkKeys, shapesOf } from './keys';
 export { type LoadOptions, type LoadProgress, loadParams } from './load';
-export { type OpenOptions, openCheckpoint, openSource } from './open';
+export { checkpointFiles, type OpenOptions, openCheckpoint, openSource } from './open';
 export type { FloatDtype, RawTensor, Savable } from './safetensors/write';
 export { type SaveOptions, saveSafetensors } from './save';

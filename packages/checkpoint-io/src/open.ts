@@ -27,6 +27,18 @@ const FOLDER_FILES = [
 ];
 
 /**
+ * Of the names of a folder's files those that `openCheckpoint` of the folder reads: the first choice among the usual names,
+ * with its shards. What to download of a repository that holds the same weights in several formats.
+ */
+export function checkpointFiles(names: readonly string[]): string[] {
+  const first = FOLDER_FILES.find((name) => names.includes(name));
+  if (first === undefined) return [];
+  const [, stem, type] = /^(.*)\.(safetensors|bin)\.index\.json$/.exec(first) ?? [];
+  const isShard = (name: string) => new RegExp(`^${stem}-\\d+-of-\\d+\\.${type}$`).test(name);
+  return stem === undefined ? [first] : [first, ...names.filter(isShard)];
+}
+
+/**
  * Opens a checkpoint: a safetensors file, a PyTorch file, the index of a sharded one, or a folder with one of
  * them. The format is told by the content, not by the name. Headers and pickles are read and checked here,
  * tensors later. Throws a {@link CheckpointError} for files that are missing, damaged or hostile.

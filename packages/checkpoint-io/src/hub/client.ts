@@ -11,7 +11,7 @@ export interface RemoteFile {
   /** sha256 of files in large-file storage, the git blob id of others. */
   readonly etag: string;
   readonly size: number | undefined;
-  /** Where the bytes are; may be another host than the endpoint. */
+  /** Where the hub gives the file; it may pass the request on to another host, by an address that expires. */
   readonly url: string;
 }
 
@@ -73,7 +73,7 @@ export async function listRepo(
 /** How often the hub may pass a request on. */
 const MAX_REDIRECTS = 5;
 
-/** Size, checksum and address of a file. */
+/** Size and checksum of a file, and where to ask for it. */
 export async function findFile(
   settings: HubSettings,
   repo: string,
@@ -83,7 +83,8 @@ export async function findFile(
   signal?: AbortSignal,
 ): Promise<RemoteFile> {
   const root = type === 'model' ? settings.endpoint : `${settings.endpoint}/${type}s`;
-  let url = `${root}/${encodePath(repo)}/resolve/${commit}/${encodePath(file)}`;
+  const address = `${root}/${encodePath(repo)}/resolve/${commit}/${encodePath(file)}`;
+  let url = address;
   let etag: string | undefined;
   let size: number | undefined;
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
@@ -109,7 +110,7 @@ export async function findFile(
     }
     const name = etag?.replace(/^W\//, '').replaceAll('"', '');
     if (!name || !/^[\w.-]+$/.test(name)) throw new HubError(`${repo}/${file}: the hub gives no usable ETag`);
-    return { etag: name, size, url };
+    return { etag: name, size, url: address };
   }
   throw new HubError(`${repo}/${file}: redirected more than ${MAX_REDIRECTS} times`);
 }

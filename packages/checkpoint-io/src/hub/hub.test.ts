@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import {
   mkdirSync,
   mkdtempSync,
@@ -8,105 +7,36 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { StandInHub, sha256 } from '@flow-grpo/test-support';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { checkpointFiles } from '../open';
+import { hubSettings } from './environment';
 import { HubError, resolveModel, snapshotDownload, snapshotFiles } from './index';
 
-const COMMIT = 'a'.repeat(40);
 const TOKEN = 'hf_test';
 const config = Buffer.from('{"hidden_size": 4}\n');
 const weights = Buffer.from(Uint8Array.from({ length: 200_000 }, (_, i) => (i * 7919) >> 3));
-const gitId = (bytes: Buffer) =>
-  createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex');
-const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
-
-/** A server that speaks the hub's protocol: description, resolve with ETags, large files behind a redirect. */
-class FakeHub {
-  readonly requests: {
-    method: string;
-    url: string;
-    range: string | undefined;
-    authorization: string | undefined;
-  }[] = [];
-  /** Cut the connection after this many bytes of a large file, once for each entry. */
-  cuts: number[] = [];
-  served = weights;
-  isPrivate = false;
-  private server!: Server;
-  private storage!: Server;
-
-  async start(): Promise<void> {
-    this.storage = createServer((request, response) => this.store(request, response));
-    this.server = createServer((request, response) => this.answer(request, response));
-    for (const server of [this.storage, this.server]) {
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    }
-  }
-
-  async stop(): Promise<void> {
-    for (const server of [this.storage, this.server]) {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    }
-  }
-
-  get endpoint(): string {
-    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
-  }
-
-  private note({ method = '', url = '', headers }: IncomingMessage): void {
-    this.requests.push({ method, url, range: headers.range, authorization: headers.authorization });
-  }
-
-  private answer(request: IncomingMessage, response: ServerResponse): void {
-    this.note(request);
-    // Data sets are served as the model of the same name.
-    const url = request.url?.replace('/api/datasets/', '/api/models/').replace(/^\/datasets\//, '/');
-    if (this.isPrivate && request.headers.authorization !== `Bearer ${TOKEN}`) response.writeHead(401).end();
-    else if (url === '/api/models/org/tiny/revision/main') {
-      const siblings = ['config.json', 'model.safetensors'].map((rfilename) => ({ rfilename }));
-      response.end(JSON.stringify({ id: 'org/tiny', sha: COMMIT, siblings }));
-    } else if (url === `/org/tiny/resolve/${COMMIT}/config.json`) {
-      response.writeHead(200, { etag: `"${gitId(config)}"`, 'content-length': config.length });
-      response.end(request.method === 'HEAD' ? undefined : config);
-    } else if (url === `/org/tiny/resolve/${COMMIT}/model.safetensors`) {
-      const { port } = this.storage.address() as AddressInfo;
-      response.writeHead(302, {
-        location: `http://127.0.0.1:${port}/blob`,
-        'x-linked-etag': `"${sha256(weights)}"`,
-        'x-linked-size': weights.length,
-      });
-      response.end();
-    } else response.writeHead(404).end();
-  }
-
-  private store(request: IncomingMessage, response: ServerResponse): void {
-    this.note(request);
-    const start = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0);
-    const body = this.served.subarray(start);
-    response.writeHead(start > 0 ? 206 : 200, { etag: '"storage"', 'content-length': body.length });
-    if (request.method === 'HEAD') return void response.end();
-    const cut = this.cuts.shift();
-    if (cut === undefined) response.end(body);
-    else response.write(body.subarray(0, cut), () => setTimeout(() => response.destroy(), 20));
-  }
-}
 
 describe('hub', () => {
-  let hub: FakeHub;
+  let hub: StandInHub;
   let cacheDir: string;
   const options = () => ({ endpoint: hub.endpoint, cacheDir, offline: false });
-  const downloads = () => hub.requests.filter(({ method, url }) => method === 'GET' && url === '/blob');
 
   beforeEach(async () => {
     cacheDir = mkdtempSync(join(tmpdir(), 'hub-'));
-    hub = new FakeHub();
+    hub = new StandInHub({
+      'org/tiny': { 'config.json': config, 'model.safetensors': weights },
+      'org/both': {
+        ...{ 'config.json': config, 'pytorch_model.bin': weights, 'notes.bin': config },
+        ...{ 'pytorch_model-00001-of-00001.bin': weights, 'pytorch_model.bin.index.json': config },
+      },
+    });
     await hub.start();
   });
   afterEach(async () => {
+    vi.unstubAllEnvs();
     await hub.stop();
     rmSync(cacheDir, { recursive: true });
   });
@@ -121,10 +51,10 @@ describe('hub', () => {
       },
     });
     const repo = join(cacheDir, 'models--org--tiny');
-    expect(folder).toBe(join(repo, 'snapshots', COMMIT));
+    expect(folder).toBe(join(repo, 'snapshots', hub.commit));
     expect(readFileSync(join(folder, 'model.safetensors')).equals(weights)).toBe(true);
     expect(readFileSync(join(folder, 'config.json')).equals(config)).toBe(true);
-    expect(readFileSync(join(repo, 'refs', 'main'), 'utf8')).toBe(COMMIT);
+    expect(readFileSync(join(repo, 'refs', 'main'), 'utf8')).toBe(hub.commit);
     expect(readlinkSync(join(folder, 'model.safetensors'))).toBe(join('..', '..', 'blobs', sha256(weights)));
     expect(sizes.at(-1)).toBe(weights.length);
     hub.requests.length = 0;
@@ -136,7 +66,10 @@ describe('hub', () => {
     hub.cuts = [50_000, 60_000];
     const folder = await snapshotDownload('org/tiny', options());
     expect(readFileSync(join(folder, 'model.safetensors')).equals(weights)).toBe(true);
-    expect(downloads().map(({ range }) => range)).toEqual([undefined, 'bytes=50000-', 'bytes=110000-']);
+    expect(hub.downloads.map(({ range }) => range)).toEqual([undefined, 'bytes=50000-', 'bytes=110000-']);
+    // Addresses in the storage expire: every attempt asks the hub for a new one.
+    const asked = hub.requests.filter(({ method, url }) => method === 'GET' && url.includes('/resolve/'));
+    expect(asked.filter(({ url }) => url.endsWith('.safetensors'))).toHaveLength(3);
   });
 
   it('continues the partial file of an earlier process', async () => {
@@ -145,25 +78,26 @@ describe('hub', () => {
     writeFileSync(join(blobs, `${sha256(weights)}.incomplete`), weights.subarray(0, 123));
     const folder = await snapshotDownload('org/tiny', options());
     expect(readFileSync(join(folder, 'model.safetensors')).equals(weights)).toBe(true);
-    expect(downloads().map(({ range }) => range)).toEqual(['bytes=123-']);
+    expect(hub.downloads.map(({ range }) => range)).toEqual(['bytes=123-']);
   });
 
   it('refuses a wrong checksum and keeps nothing of it', async () => {
-    hub.served = Buffer.from(weights);
-    hub.served[1000]! ^= 1;
+    const damaged = Buffer.from(weights);
+    damaged[1000]! ^= 1;
+    hub.instead.set('org/tiny/model.safetensors', damaged);
     await expect(snapshotDownload('org/tiny', options())).rejects.toThrow('the checksum is not');
-    hub.served = weights;
+    hub.instead.clear();
     const folder = await snapshotDownload('org/tiny', options());
     expect(readFileSync(join(folder, 'model.safetensors')).equals(weights)).toBe(true);
   });
 
   it('sends the token to the endpoint and to nobody else', async () => {
-    hub.isPrivate = true;
+    hub.token = TOKEN;
     await expect(snapshotDownload('org/tiny', { ...options(), token: 'wrong' })).rejects.toThrow('HF_TOKEN');
     hub.requests.length = 0;
     await snapshotDownload('org/tiny', { ...options(), token: TOKEN });
     for (const { url, authorization } of hub.requests) {
-      expect(authorization, url).toBe(url === '/blob' ? undefined : `Bearer ${TOKEN}`);
+      expect(authorization, url).toBe(url.startsWith('/storage/') ? undefined : `Bearer ${TOKEN}`);
     }
   });
 
@@ -183,7 +117,7 @@ describe('hub', () => {
 
   it('fetches only what the filter wants, and refuses ids that leave the cache', async () => {
     await snapshotDownload('org/tiny', { ...options(), filter: (file) => file.endsWith('.json') });
-    expect(downloads()).toEqual([]);
+    expect(hub.downloads).toEqual([]);
     for (const id of ['../x', 'a/b/c', 'org/..', '']) {
       await expect(snapshotDownload(id, options())).rejects.toThrow(HubError);
     }
@@ -202,7 +136,7 @@ describe('hub', () => {
     expect(await snapshotFiles('org/tiny', { ...wanted, offline: true })).toEqual(
       expected(['config.json']).slice(0, 1),
     );
-    expect(downloads()).toEqual([]);
+    expect(hub.downloads).toEqual([]);
     await expect(snapshotFiles('org/none', options())).rejects.toThrow('404');
     const offline = { ...options(), offline: true };
     await expect(snapshotFiles('org/none', offline)).rejects.toThrow('not in the cache');
@@ -210,11 +144,55 @@ describe('hub', () => {
 
   it('fetches data sets from their own place, beside models in the cache', async () => {
     const folder = await snapshotDownload('org/tiny', { ...options(), repoType: 'dataset' });
-    expect(folder).toBe(join(cacheDir, 'datasets--org--tiny', 'snapshots', COMMIT));
+    expect(folder).toBe(join(cacheDir, 'datasets--org--tiny', 'snapshots', hub.commit));
     expect(readFileSync(join(folder, 'config.json')).equals(config)).toBe(true);
-    const asked = hub.requests.filter(({ url }) => url !== '/blob').map(({ url }) => url);
+    const asked = hub.requests.filter(({ url }) => !url.startsWith('/storage/')).map(({ url }) => url);
     expect(asked[0]).toBe('/api/datasets/org/tiny/revision/main');
     expect(asked.slice(1).every((url) => url.startsWith('/datasets/org/tiny/resolve/'))).toBe(true);
+  });
+
+  it('tells the filter what else there is, so that weights come in one format', async () => {
+    const wanted = (file: string, all: readonly string[]) => checkpointFiles(all).includes(file);
+    const folder = await snapshotDownload('org/both', { ...options(), filter: wanted });
+    expect(readdirSync(folder).sort()).toEqual([
+      'pytorch_model-00001-of-00001.bin',
+      'pytorch_model.bin.index.json',
+    ]);
+    expect(checkpointFiles(['model.safetensors', 'pytorch_model.bin'])).toEqual(['model.safetensors']);
+    expect(checkpointFiles(['notes.bin'])).toEqual([]);
+    const offline = { ...options(), filter: wanted, offline: true };
+    expect(await snapshotDownload('org/both', offline)).toBe(folder);
+  });
+
+  it('takes what is not given from the variables of huggingface_hub', async () => {
+    writeFileSync(join(cacheDir, 'token'), 'hf_stored\n');
+    expect(await hubSettings({}, { HF_HOME: cacheDir })).toEqual({
+      endpoint: 'https://huggingface.co',
+      token: 'hf_stored',
+      cacheDir: join(cacheDir, 'hub'),
+      offline: false,
+    });
+    const env = {
+      HF_ENDPOINT: `${hub.endpoint}/`,
+      HF_TOKEN: TOKEN,
+      HF_HUB_CACHE: join(cacheDir, 'elsewhere'),
+      HF_HUB_OFFLINE: '1',
+    };
+    const settings = { endpoint: hub.endpoint, token: TOKEN, cacheDir: env.HF_HUB_CACHE, offline: true };
+    expect(await hubSettings({}, env)).toEqual(settings);
+    expect(await hubSettings({ offline: false, token: 'own' }, env)).toMatchObject({
+      offline: false,
+      token: 'own',
+    });
+    // And so end to end, as a user sets them.
+    hub.token = TOKEN;
+    for (const [name, value] of Object.entries({ ...env, HF_HUB_OFFLINE: '' })) vi.stubEnv(name, value);
+    const folder = await snapshotDownload('org/tiny');
+    expect(folder.startsWith(env.HF_HUB_CACHE)).toBe(true);
+    vi.stubEnv('HF_HUB_OFFLINE', '1');
+    hub.requests.length = 0;
+    expect(await snapshotDownload('org/tiny')).toBe(folder);
+    expect(hub.requests).toEqual([]);
   });
 
   it('takes a folder as it is', async () => {

@@ -19,8 +19,8 @@ export interface FilesOptions extends HubOptions {
   readonly repoType?: RepoType;
   /** Branch, tag or commit; 'main' by default. */
   readonly revision?: string;
-  /** Which files of the repository are wanted; all by default. */
-  readonly filter?: (file: string) => boolean;
+  /** Which files are wanted, of all that the repository holds; all by default. */
+  readonly filter?: (file: string, all: readonly string[]) => boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -115,7 +115,8 @@ async function locate(repo: string, options: FilesOptions): Promise<Located> {
   const cached = async (reason: string): Promise<Located> => {
     const commit = await cache.commitOf(revision);
     const folder = commit && cache.snapshot(commit);
-    const files = folder ? (await filesIn(folder)).filter(filter) : [];
+    const all = folder ? await filesIn(folder) : [];
+    const files = all.filter((file) => filter(file, all));
     if (!commit || !folder || files.length === 0) {
       throw new HubError(`${repo}@${revision} is not in the cache ${settings.cacheDir}, and ${reason}`);
     }
@@ -130,7 +131,7 @@ async function locate(repo: string, options: FilesOptions): Promise<Located> {
     throw error;
   }
   const { commit } = listing;
-  const files = listing.files.filter(filter);
+  const files = listing.files.filter((file) => filter(file, listing.files));
   if (files.length === 0) throw new HubError(`${repo}@${revision} has none of the wanted files`);
   const find = (file: string) => findFile(settings, repo, repoType, commit, file, signal);
   return { cache, commit, folder: cache.snapshot(commit), files, remote: { settings, find } };
