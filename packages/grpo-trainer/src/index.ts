@@ -53,6 +53,7 @@ export { htmlReport, type Section } from './report/html';
 export { type GridCell, type GridOptions, imageGrid } from './report/image-grid';
 export { writeRunReport } from './report/run-report';
 export type { PromptSource, Scorer, Scores } from './scorer';
+export { checkSetup, type FoundSource } from './setup/check';
 export { defineSetup, type RunSetup, type SetupContext, type SetupFunction } from './setup/setup';
 export { showo2Setup } from './setup/showo2';
 export { abortOnSignals } from './signals';

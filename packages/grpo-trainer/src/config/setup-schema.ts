@@ -97,7 +97,9 @@ export const showo2SetupSchema = z.strictObject({
     .min(1)
     .optional()
     .describe("Text tokens every prompt is padded to, and longer ones cut; the model's limit by default"),
-  dataset: place("Prompts: a file, or a folder in flow_grpo's layout with train and test files (dataset)"),
+  dataset: place(
+    "Prompts: a file, or a folder or data set of the hub in flow_grpo's layout, with train and test files (dataset)",
+  ),
   evalDataset: place(
     "Prompts of evaluations; the dataset's test split by default, and none where there is none",
   ).optional(),

@@ -1,9 +1,12 @@
-/** Prompts to train and evaluate on, from files. */
+/** Prompts to train and evaluate on, from files or a data set of the hub. */
 import { stat } from 'node:fs/promises';
 import { ConfigError } from '../config/resolve';
 import type { Showo2SetupOptions } from '../config/setup-schema';
 import type { PromptSource } from '../scorer';
+import { PROMPT_FILES } from './needs';
 import { optionalPackage } from './optional-package';
+import type { SetupContext } from './setup';
+import { openSource } from './sources';
 
 type Choice = Pick<Showo2SetupOptions, 'dataset' | 'evalDataset' | 'evalPrompts' | 'promptColumn'>;
 
@@ -14,11 +17,14 @@ type Choice = Pick<Showo2SetupOptions, 'dataset' | 'evalDataset' | 'evalPrompts'
  */
 export async function openPromptSets(
   choice: Choice,
+  context: SetupContext = {},
 ): Promise<{ prompts: PromptSource; evalPrompts?: PromptSource }> {
   const { openPrompts } = await import('@flow-grpo/datasets').catch(() =>
     optionalPackage('@flow-grpo/datasets', 'setup.dataset'),
   );
   const columns = choice.promptColumn === undefined ? {} : { promptColumn: choice.promptColumn };
+  const place = (option: string, given: string) =>
+    openSource(given, option, (file) => PROMPT_FILES.test(file), context, 'dataset');
   const read = async (option: string, path: string, split: string, limit = Number.POSITIVE_INFINITY) => {
     try {
       const set = await openPrompts(path, { split, ...columns });
@@ -30,15 +36,17 @@ export async function openPromptSets(
       throw new ConfigError(`${option}: ${(error as Error).message}`, { cause: error });
     }
   };
-  const prompts = await read('setup.dataset', choice.dataset, 'train');
-  const { evalDataset, evalPrompts: limit } = choice;
-  if (evalDataset !== undefined) {
+  const dataset = await place('setup.dataset', choice.dataset);
+  const prompts = await read('setup.dataset', dataset, 'train');
+  const { evalPrompts: limit } = choice;
+  if (choice.evalDataset !== undefined) {
+    const evalDataset = await place('setup.evalDataset', choice.evalDataset);
     return { prompts, evalPrompts: await read('setup.evalDataset', evalDataset, 'test', limit) };
   }
-  const isFolder = (await stat(choice.dataset)).isDirectory();
+  const isFolder = (await stat(dataset)).isDirectory();
   // A folder may come without a test file; then there are no evaluations.
   const test = isFolder
-    ? await read('setup.dataset', choice.dataset, 'test', limit).catch(() => undefined)
+    ? await read('setup.dataset', dataset, 'test', limit).catch(() => undefined)
     : undefined;
   return test ? { prompts, evalPrompts: test } : { prompts };
 }

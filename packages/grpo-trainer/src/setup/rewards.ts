@@ -1,10 +1,8 @@
 /** The rewards a run's file names, as one scorer. */
-import { access } from 'node:fs/promises';
 import { ConfigError } from '../config/resolve';
 import type { RewardChoice } from '../config/setup-schema';
 import type { Scorer } from '../scorer';
 import { optionalPackage } from './optional-package';
-import { checkSource } from './sources';
 
 type Rewards = typeof import('@flow-grpo/rewards');
 type Options = Readonly<Record<string, unknown>>;
@@ -35,26 +33,6 @@ interface Part {
   readonly name: keyof RewardChoice;
   readonly weight: number;
   readonly options: Options;
-}
-
-/** What of a reward's options names files, each with whether a hub id will do. */
-const SOURCES = { model: true, processor: true, head: false } as const;
-
-/** Says which file or model of the chosen rewards does not exist, before anything is loaded. */
-export async function checkRewards(choice: RewardChoice): Promise<void> {
-  await import('@flow-grpo/rewards').catch(() => optionalPackage('@flow-grpo/rewards', 'setup.reward'));
-  for (const { name, options } of partsOf(choice)) {
-    for (const [key, allowsHub] of Object.entries(SOURCES)) {
-      const value = options[key];
-      if (typeof value !== 'string') continue;
-      const option = `setup.reward.${name}.${key}`;
-      if (allowsHub) await checkSource(value, option);
-      else
-        await access(value).catch(() => {
-          throw new ConfigError(`${option}: ${value} does not exist`);
-        });
-    }
-  }
 }
 
 /**

@@ -10,28 +10,23 @@ import * as tf from '@tensorflow/tfjs-core';
 import { ConfigError, parseConfig } from '../config/resolve';
 import { type Showo2SetupInput, type Showo2SetupOptions, showo2SetupSchema } from '../config/setup-schema';
 import { showo2Policy } from '../policies/showo2';
+import { checkShowo2 } from './check';
+import { MODEL_FILES, TOKENIZER_FILES, VAE_FILE } from './needs';
 import { openPromptSets } from './prompts';
-import { checkRewards, makeRewards } from './rewards';
+import { makeRewards } from './rewards';
 import type { RunSetup, SetupContext } from './setup';
-import { checkSource, openFile, openSource } from './sources';
-
-const VAE_FILE = 'Wan2.1_VAE.pth';
-const MODEL_FILES = /^(vae\/|tokenizer\/)?[^/]+\.(json|safetensors|bin|pth)$/;
-const TOKENIZER_FILES = /^(tokenizer|tokenizer_config|vocabulary|special_tokens_map)\.json$/;
+import { openFile, openSource } from './sources';
 
 /**
- * Everything a run on Show-o2 needs. Prompts are read and all paths checked before a checkpoint is opened.
+ * Everything a run on Show-o2 needs. All paths, repositories and servers are looked for, and prompts read, before a
+ * checkpoint is opened.
  *
  * @throws {ConfigError} naming the option whose file, model or server is missing.
  */
 export async function showo2Setup(input: Showo2SetupInput, context: SetupContext = {}): Promise<RunSetup> {
   const options = parseConfig(showo2SetupSchema, input);
-  const sets = await openPromptSets(options);
-  for (const key of ['model', 'tokenizer', 'vae'] as const) {
-    const place = options[key];
-    if (place !== undefined) await checkSource(place, `setup.${key}`);
-  }
-  await checkRewards(options.reward);
+  await checkShowo2(options, context);
+  const sets = await openPromptSets(options, context);
   const parts = await loadParts(options, context);
   context.onMessage?.(`Loading rewards: ${Object.keys(options.reward).join(', ')}`);
   return {

@@ -1,19 +1,9 @@
-/** Checkpoints by path or hub id. */
+/** Checkpoints and prompts by path or hub id. */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type DownloadProgress, snapshotDownload } from '@flow-grpo/checkpoint-io';
+import { type DownloadProgress, type RepoType, snapshotDownload } from '@flow-grpo/checkpoint-io';
 import { ConfigError } from '../config/resolve';
 import type { SetupContext } from './setup';
-
-const HUB_ID = /^[\w-][\w.-]*\/[\w-][\w.-]*$/;
-
-/** @throws {ConfigError} for a path that does not exist and cannot be a hub id. */
-export async function checkSource(place: string, option: string): Promise<void> {
-  if (await exists(place)) return;
-  if (!HUB_ID.test(place)) {
-    throw new ConfigError(`${option}: ${place} does not exist, and it is not a hub id like org/name either`);
-  }
-}
 
 /**
  * The folder of a path (as it is) or of a hub id (its wanted files downloaded, or taken from the cache).
@@ -25,6 +15,7 @@ export async function openSource(
   option: string,
   wanted: (file: string) => boolean,
   { signal, onMessage }: SetupContext,
+  repoType: RepoType = 'model',
 ): Promise<string> {
   if (await exists(place)) return place;
   let announced = '';
@@ -34,7 +25,12 @@ export async function openSource(
     onMessage?.(`${place}: downloading ${file}${size ? ` (${(size / 1e9).toFixed(2)} GB)` : ''}`);
   };
   try {
-    return await snapshotDownload(place, { filter: wanted, onProgress, ...(signal && { signal }) });
+    return await snapshotDownload(place, {
+      repoType,
+      filter: wanted,
+      onProgress,
+      ...(signal && { signal }),
+    });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ConfigError(`${option}: ${place} is no file here, and ${(error as Error).message}`, {

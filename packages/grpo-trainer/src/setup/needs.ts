@@ -1,0 +1,173 @@
+/** What a setup takes from elsewhere: files, repositories of the hub, servers, packages. */
+import type { RewardChoice, Showo2SetupOptions } from '../config/setup-schema';
+
+/** One of them, how to tell that it is there, and where to get it. */
+export interface Need {
+  /** The option that names it. */
+  readonly option: string;
+  /** A path or hub id; the address of a server; the name of a package. */
+  readonly place: string;
+  readonly kind: 'model' | 'dataset' | 'file' | 'server' | 'package';
+  /** Which files are taken of a folder or repository. */
+  readonly wanted: RegExp;
+  /** What a folder or repository must have among them, in words and as patterns. */
+  readonly holds: readonly (readonly [what: string, pattern: RegExp])[];
+  readonly hint: string;
+}
+
+export const VAE_FILE = 'Wan2.1_VAE.pth';
+export const MODEL_FILES = /^(vae\/|tokenizer\/)?[^/]+\.(json|safetensors|bin|pth)$/;
+export const TOKENIZER_FILES = /^(tokenizer|tokenizer_config|vocabulary|special_tokens_map)\.json$/;
+export const PROMPT_FILES = /^(train|test)(_metadata)?\.(txt|jsonl|csv|parquet)$/;
+
+const WEIGHTS = /^(?!Wan2\.1_VAE)[^/]+\.(safetensors|bin|pth)$/;
+const CLIP_WEIGHTS = /^(model|pytorch_model)[^/]*\.(safetensors|bin)$/;
+const PROCESSOR = /^(preprocessor_config|tokenizer|tokenizer_config|special_tokens_map)\.json$/;
+
+const hub = (id: string, what: string, option: string) =>
+  `${what} is on the Hugging Face hub: give ${option}: ${id} to have it downloaded, or the folder of 'hf download ${id} --local-dir FOLDER'.`;
+const HINTS = {
+  model: hub('showlab/show-o2-1.5B', 'Show-o2 (1.5B, also -1.5B-HQ and -7B)', 'model'),
+  config:
+    "It is the checkpoint's config.json, or a configs/showo2_*.yaml of https://github.com/showlab/Show-o.",
+  tokenizer: hub('Qwen/Qwen2.5-1.5B-Instruct', "The tokenizer of Show-o2's language model", 'tokenizer'),
+  vae: hub('Wan-AI/Wan2.1-T2V-1.3B', `Wan 2.1's VAE, ${VAE_FILE},`, 'vae'),
+  dataset:
+    "flow_grpo's prompts (pickscore, geneval, ocr) are the folders of https://github.com/yifan123/flow_grpo/tree/main/dataset; a file of your own has a prompt a line.",
+  server: 'Start it first: https://github.com/yifan123/reward-server has flow_grpo’s servers.',
+  ocr: 'npm install @gutenye/ocr-node',
+} as const;
+
+/** Everything that `options` name, in the order of the run's file. */
+export function showo2Needs(options: Showo2SetupOptions): Need[] {
+  const { model, config, tokenizer, vae, dataset, evalDataset } = options;
+  const files = (option: keyof typeof HINTS, place: string, rest: Pick<Need, 'wanted' | 'holds'>): Need => ({
+    option: `setup.${option}`,
+    place,
+    kind: 'model',
+    ...rest,
+    hint: HINTS[option],
+  });
+  const prompts = (option: string, place: string, split: string): Need => ({
+    option,
+    place,
+    kind: 'dataset',
+    wanted: PROMPT_FILES,
+    holds: [[`${split}.txt or ${split}_metadata.jsonl`, new RegExp(`^${split}(_metadata)?\\.`)]],
+    hint: HINTS.dataset,
+  });
+  const needs: Need[] = [
+    files('model', model, {
+      wanted: MODEL_FILES,
+      holds: [
+        ...(config === undefined ? [['config.json', /^config\.json$/] as const] : []),
+        ['weights (.safetensors, .bin or .pth)', WEIGHTS],
+      ],
+    }),
+    tokenizer === undefined
+      ? files('tokenizer', model, {
+          wanted: /^(tokenizer\/)?(tokenizer|tokenizer_config|vocabulary)\.json$/,
+          holds: [['tokenizer.json; setup.tokenizer is not given', /(tokenizer|vocabulary)\.json$/]],
+        })
+      : files('tokenizer', tokenizer, {
+          wanted: TOKENIZER_FILES,
+          holds: [['tokenizer.json', /^(tokenizer|vocabulary)\.json$/]],
+        }),
+    vae === undefined
+      ? files('vae', model, {
+          wanted: /^(vae\/.+|Wan2\.1_VAE\.pth)$/,
+          holds: [[`${VAE_FILE} or vae/; setup.vae is not given`, /\.(safetensors|pth|bin)$/]],
+        })
+      : files('vae', vae, {
+          wanted: /^[^/]+\.(json|safetensors|pth|bin)$/,
+          holds: [[VAE_FILE, /\.(safetensors|pth|bin)$/]],
+        }),
+    prompts('setup.dataset', dataset, 'train'),
+  ];
+  if (config !== undefined) {
+    needs.push({
+      option: 'setup.config',
+      place: config,
+      kind: 'file',
+      wanted: /./,
+      holds: [],
+      hint: HINTS.config,
+    });
+  }
+  if (evalDataset !== undefined) needs.push(prompts('setup.evalDataset', evalDataset, 'test'));
+  return needs;
+}
+
+/** What each reward takes where its options do not say. */
+const REWARD_DEFAULTS: Partial<
+  Record<keyof RewardChoice, { model: string; processor?: string; file?: string }>
+> = {
+  pickscore: {
+    model: 'yuvalkirstain/PickScore_v1',
+    processor: 'laion/CLIP-ViT-H-14-laion2B-s32B-b79K',
+  },
+  clipscore: { model: 'openai/clip-vit-large-patch14' },
+  aesthetic: { model: 'openai/clip-vit-large-patch14' },
+  imagereward: { model: 'THUDM/ImageReward', processor: 'bert-base-uncased', file: 'ImageReward.pt' },
+  hpsv2: {
+    model: 'xswu/HPSv2',
+    processor: 'openai/clip-vit-large-patch14',
+    file: 'HPS_v2.1_compressed.pt',
+  },
+};
+
+/**
+ * What the chosen rewards need.
+ *
+ * @param whereToGet a reward's checkpoints, in words
+ */
+export function rewardNeeds(choice: RewardChoice, whereToGet: (name: string) => string | undefined): Need[] {
+  return Object.entries(choice).flatMap(([name, value]) => {
+    const options = (typeof value === 'object' ? value : {}) as Readonly<Record<string, unknown>>;
+    const need = (key: string, place: unknown, rest: Partial<Need> = {}): Need[] =>
+      typeof place !== 'string'
+        ? []
+        : [
+            {
+              option: `setup.reward.${name}.${key}`,
+              place,
+              kind: 'model',
+              wanted: /./,
+              holds: [],
+              hint: `It takes ${whereToGet(name) ?? 'files of your own'}; give a path or a hub id.`,
+              ...rest,
+            },
+          ];
+    if (value === undefined) return [];
+    if (name === 'ocr') {
+      return need('package', '@gutenye/ocr-node', {
+        option: 'setup.reward.ocr',
+        kind: 'package',
+        hint: HINTS.ocr,
+      });
+    }
+    if (options.url !== undefined) return need('url', options.url, { kind: 'server', hint: HINTS.server });
+    const usual = REWARD_DEFAULTS[name as keyof RewardChoice];
+    if (!usual) return [];
+    const file = (options.file as string | undefined) ?? usual.file;
+    const exactly = file && new RegExp(`^${file.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`);
+    const processor =
+      options.processor ?? (options.model === undefined || file ? usual.processor : undefined);
+    return [
+      ...need('model', options.model ?? usual.model, {
+        wanted: exactly || new RegExp(`${CLIP_WEIGHTS.source}|${PROCESSOR.source}|^config\\.json$`),
+        holds: exactly
+          ? [[file, exactly]]
+          : [
+              ['config.json', /^config\.json$/],
+              ['weights (.safetensors or .bin)', CLIP_WEIGHTS],
+            ],
+      }),
+      ...need('processor', processor, {
+        wanted: PROCESSOR,
+        holds: [['tokenizer.json', /^tokenizer\.json$/]],
+      }),
+      ...need('head', options.head, { kind: 'file' }),
+    ];
+  });
+}
