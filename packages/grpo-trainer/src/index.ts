@@ -3,6 +3,10 @@
  * its parts as pure functions.
  */
 export { CheckpointStateError, listRuns, loadRun, type RunState, saveRun } from './checkpoint/checkpoint';
+export { readRunFile } from './cli/options';
+export { planRun } from './cli/plan-run';
+export { useBackend } from './cli/shared';
+export { type TrainRunOptions, trainRun } from './cli/train-run';
 export { ConfigError, configJsonSchema, defineConfig, resolveConfig } from './config/resolve';
 export { type RunFile, resolveRunFile, runFileJsonSchema } from './config/run-file';
 export { type GrpoConfig, type GrpoConfigInput, grpoConfigSchema } from './config/schema';
@@ -54,7 +58,7 @@ export { type GridCell, type GridOptions, imageGrid } from './report/image-grid'
 export { writeRunReport } from './report/run-report';
 export type { PromptSource, Scorer, Scores } from './scorer';
 export { checkSetup, type FoundSource } from './setup/check';
-export { defineSetup, type RunSetup, type SetupContext, type SetupFunction } from './setup/setup';
+export { defineSetup, makeSetup, type RunSetup, type SetupContext, type SetupFunction } from './setup/setup';
 export { showo2Setup } from './setup/showo2';
 export { abortOnSignals } from './signals';
 export {

@@ -12,15 +12,21 @@ export function textTable(rows: readonly (readonly [string, string])[]): string 
   return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join('\n');
 }
 
-/** @param secondsAnEpoch as measured by an earlier part of the run, where there is one. */
-export function startTable(run: RunFile, memory: MemoryEstimate, secondsAnEpoch?: number): string {
+/**
+ * @param memory where it is known before the model is loaded
+ * @param secondsAnEpoch as measured by an earlier part of the run, where there is one
+ */
+export function startTable(
+  run: RunFile,
+  memory: MemoryEstimate | undefined,
+  secondsAnEpoch?: number,
+): string {
   const { config } = run;
   const { sampling, training, devices } = config;
   const plan = epochPlan(config);
   const { start, end } = windowBounds(config);
   const updates = training.updatesPerEpoch * training.innerEpochs;
   const perDevice = devices > 1 ? `, ${plan.batchSize / devices} a device` : '';
-  const known = memory.weights + memory.training + (memory.samples ?? 0);
   const rows: [string, string][] = [
     ['setup', `${run.setup.kind}, into ${run.output}`],
     [
@@ -39,11 +45,7 @@ export function startTable(run: RunFile, memory: MemoryEstimate, secondsAnEpoch?
       'updates',
       `${updates} an epoch, ${plan.totalUpdates} in all; ${plan.rowsPerPass} images a gradient pass, ${training.objective}, learning rate ${training.learningRate}`,
     ],
-    ['weights', `${count(memory.parameters)}, of which ${count(memory.trainedParameters)} train`],
-    [
-      'memory',
-      `${bytes(known)} a device before activations: weights ${bytes(memory.weights)}, training ${bytes(memory.training)}, samples ${memory.samples === undefined ? 'not known' : bytes(memory.samples)}`,
-    ],
+    ...(memory ? memoryRows(memory) : []),
     [
       'time',
       secondsAnEpoch === undefined
@@ -52,6 +54,17 @@ export function startTable(run: RunFile, memory: MemoryEstimate, secondsAnEpoch?
     ],
   ];
   return textTable(rows);
+}
+
+function memoryRows(memory: MemoryEstimate): [string, string][] {
+  const known = memory.weights + memory.training + (memory.samples ?? 0);
+  return [
+    ['weights', `${count(memory.parameters)}, of which ${count(memory.trainedParameters)} train`],
+    [
+      'memory',
+      `${bytes(known)} a device before activations: weights ${bytes(memory.weights)}, training ${bytes(memory.training)}, samples ${memory.samples === undefined ? 'not known' : bytes(memory.samples)}`,
+    ],
+  ];
 }
 
 /** 1.53e9 → 1.5 B */

@@ -1,0 +1,64 @@
+import '@flow-grpo/tfjs-backend-xla';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as tf from '@tensorflow/tfjs-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { resolveRunFile } from '../config/run-file';
+import { writeTinyShowo2 } from '../setup/testing/tiny-showo2';
+import { planRun } from './plan-run';
+
+let folder: string;
+let setup: { kind: 'showo2'; model: string; dataset: string; reward: Record<string, number> };
+beforeAll(async () => {
+  await tf.setBackend('xla');
+  folder = await mkdtemp(join(tmpdir(), 'plan-'));
+  const { model, dataset } = await writeTinyShowo2(folder);
+  setup = { kind: 'showo2', model, dataset, reward: { jpeg_compressibility: 1 } };
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const run = (more: Record<string, unknown> = {}) =>
+  resolveRunFile({
+    output: join(folder, 'run'),
+    epochs: 10,
+    devices: 2,
+    sampling: { numSteps: 12, promptsPerEpoch: 4, samplesPerPrompt: 4, batchSize: 4 },
+    setup,
+    ...more,
+  });
+
+describe('planRun', () => {
+  it('tells sources, samples, steps, updates and memory without loading a weight', async () => {
+    const before = tf.memory().numTensors;
+    const plan = await planRun(run());
+    expect(tf.memory().numTensors).toBe(before);
+    expect(plan).toMatch(/^model +\S+\/model \(folder, [\d.]+ kB\)$/m);
+    expect(plan).toContain('10 epochs × 16 images (4 prompts × 4) = 160');
+    expect(plan).toContain('4 an epoch of 4 images, 2 a device, on 2 devices');
+    expect(plan).toMatch(/12 a rollout; .* on 10 of steps 1 … 10 \(fixed\), 10 trained/);
+    expect(plan).toContain('2 an epoch, 20 in all');
+    expect(plan).toMatch(/^weights +.* of which .* train$/m);
+    expect(plan).toMatch(/^memory +.* a device before activations/m);
+    expect(plan).toContain('known after the second epoch');
+  });
+
+  it('knows the time of a folder that has trained before', async () => {
+    await mkdir(join(folder, 'run'));
+    const lines = [9, 2, 4].map((seconds, epoch) => JSON.stringify({ epoch, seconds }));
+    await writeFile(join(folder, 'run/metrics.jsonl'), `${lines.join('\n')}\n`);
+    expect(await planRun(run())).toMatch(/^time +about 30 s at 3\.00 s an epoch, as before$/m);
+  });
+
+  it('plans what has no checkpoint, without its memory', async () => {
+    const plan = await planRun(run({ setup: 'toy' }));
+    expect(plan).toContain('160');
+    expect(plan).not.toContain('memory');
+  });
+
+  it('says what is missing', async () => {
+    await expect(planRun(run({ setup: { ...setup, model: '/no' } }))).rejects.toThrow(
+      /setup.model: \/no does not/,
+    );
+  });
+});
