@@ -49,6 +49,8 @@ export {
 } from './pipeline/load';
 export { saveShowo2 } from './pipeline/save';
 export { type DenoiseEvent, type GenerateOptions, type Segment, Showo2 } from './pipeline/showo2';
+export type { SourceOptions } from './pipeline/sources';
+export { type Foundations, type StartOptions, startFrom } from './pipeline/start';
 export { fitLatentPreview, type LatentPreview, previewLatents } from './preview';
 export { generationLayout, type Layout, mixedModalLayout } from './sequence/layout';
 export { MASKED, type ModalityPositions, omniAttentionAllowed, omniAttentionMask } from './sequence/mask';

@@ -85,7 +85,13 @@ export async function resolveModel(pathOrId: string, options: SnapshotOptions = 
     () => true,
     () => false,
   );
-  return exists ? pathOrId : snapshotDownload(pathOrId, options);
+  if (exists) return pathOrId;
+  return snapshotDownload(pathOrId, options).catch((error: unknown) => {
+    if (!(error instanceof HubError)) throw error;
+    throw new HubError(`${pathOrId} does not exist here, and ${error.message}`, error.status, {
+      cause: error,
+    });
+  });
 }
 
 interface Located {

@@ -1,4 +1,4 @@
-import { access, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkKeys, loadParams, openCheckpoint } from '@flow-grpo/checkpoint-io';
 import { defaultStorage, holdParams, type Params, uploadAs, type WeightStorage } from '@flow-grpo/nn';
@@ -13,6 +13,7 @@ import type { TextTokenizer } from '../tokenizer/tokenizer';
 import { parseWordVocabulary, wordTokenizer } from '../tokenizer/word';
 import { EMBEDDING, LM_HEAD } from '../trunk/trunk';
 import { parseVaeConfig, vaeParamShapes, WAN21_VAE, type WanVaeConfig } from '../wan-vae';
+import { exists, modelFolder, readJson, type SourceOptions, tokenizerFolder, vaePath } from './sources';
 
 /** What a model consists of. */
 export interface Showo2Parts {
@@ -22,12 +23,18 @@ export interface Showo2Parts {
   vae: { config: WanVaeConfig; params: Params };
 }
 
-export interface LoadShowo2Options {
+export interface LoadShowo2Options extends SourceOptions {
   /** The configuration, or a YAML or JSON file with it; the folder's config.json by default. */
   config?: Showo2Config | string;
-  /** A tokenizer, or the folder of one (tokenizer.json, or vocabulary.json); the model's folder by default. */
+  /**
+   * A tokenizer, or the folder or hub id of one (tokenizer.json, or vocabulary.json). By default the model's folder; for a
+   * hub id without one, the language model that its config.json names.
+   */
   tokenizer?: TextTokenizer | string;
-  /** The VAE's file or folder; `vae/` or `Wan2.1_VAE.pth` in the model's folder by default. */
+  /**
+   * The VAE's file, folder or hub id. By default `vae/` or `Wan2.1_VAE.pth` in the model's folder; for a hub id without
+   * one, Wan 2.1's own repository.
+   */
   vae?: string;
   /**
    * How weights are held on the device, all alike or by name (float32 for what trains): 'bfloat16' on accelerators and
@@ -37,7 +44,6 @@ export interface LoadShowo2Options {
   /** The same for the VAE; `storage` where that is one for all names. */
   vaeStorage?: FloatStorage;
   onProgress?: (progress: LoadingProgress) => void;
-  signal?: AbortSignal;
 }
 
 export interface LoadingProgress {
@@ -46,20 +52,6 @@ export interface LoadingProgress {
   name: string;
   loadedBytes: number;
   totalBytes: number;
-}
-
-const exists = (path: string) =>
-  access(path).then(
-    () => true,
-    () => false,
-  );
-
-async function readJson(file: string): Promise<unknown> {
-  try {
-    return JSON.parse(await readFile(file, 'utf8'));
-  } catch (error) {
-    throw new Error(`${file} cannot be read as JSON: ${(error as Error).message}`, { cause: error });
-  }
 }
 
 /** Reads a folder's config.json, another JSON file, or upstream's YAML. */
@@ -77,12 +69,14 @@ export async function loadTokenizer(folder: string): Promise<TextTokenizer> {
 }
 
 /**
- * Loads every part of a model from a folder. Keys and shapes are checked against the configuration before any weight
- * is read.
+ * Loads every part of a model from a folder, or from the hub (`org/name`). Keys and shapes are checked against the
+ * configuration before any weight is read.
  */
-export async function loadShowo2(folder: string, options: LoadShowo2Options = {}): Promise<Showo2Parts> {
+export async function loadShowo2(pathOrId: string, options: LoadShowo2Options = {}): Promise<Showo2Parts> {
   const { storage = defaultStorage() } = options;
   const vaeStorage = options.vaeStorage ?? (typeof storage === 'string' ? storage : defaultStorage());
+  const model = await modelFolder(pathOrId, options);
+  const { folder } = model;
   const read =
     typeof options.config === 'object'
       ? options.config
@@ -90,7 +84,7 @@ export async function loadShowo2(folder: string, options: LoadShowo2Options = {}
   const tokenizer =
     typeof options.tokenizer === 'object'
       ? options.tokenizer
-      : await loadTokenizer(options.tokenizer ?? (await tokenizerFolder(folder)));
+      : await loadTokenizer(await tokenizerFolder(model, options.tokenizer, options));
   const stored = await storedShapes(folder, isWeight);
   const config = { ...read, ...sizesOf(stored, read), tokens: tokenizer.tokens };
   const specs = Object.entries(parameterSpecs(config)).map(([name, { shape }]) => [name, shape] as const);
@@ -101,7 +95,8 @@ export async function loadShowo2(folder: string, options: LoadShowo2Options = {}
       `The tokenizer has ${tokenizer.vocabSize} tokens, the model of ${folder} ${config.vocabSize}.`,
     );
   }
-  const vae = await findVae(folder, options.vae);
+  const vae = await vaePath(model, options.vae, options);
+  const vaeConfig = await readVaeConfig(vae);
   const params = await loadWeights(
     'model',
     folder,
@@ -112,8 +107,8 @@ export async function loadShowo2(folder: string, options: LoadShowo2Options = {}
   try {
     // Both names are kept, so that what is saved is what was loaded; the table is one.
     if (LM_HEAD in stored && !(LM_HEAD in params)) params[LM_HEAD] = tf.clone(params[EMBEDDING]!);
-    const vaeParams = await loadWeights('vae', vae.path, () => true, vaeStorage, options);
-    return { config, params, tokenizer, vae: { config: vae.config, params: vaeParams } };
+    const vaeParams = await loadWeights('vae', vae, () => true, vaeStorage, options);
+    return { config, params, tokenizer, vae: { config: vaeConfig, params: vaeParams } };
   } catch (error) {
     tf.dispose(params);
     throw error;
@@ -166,22 +161,10 @@ function sizesOf(
   };
 }
 
-async function tokenizerFolder(folder: string): Promise<string> {
-  const inner = join(folder, 'tokenizer');
-  return (await exists(inner)) ? inner : folder;
-}
-
-/** Where the VAE is and how it is built; its keys and shapes are checked. */
-async function findVae(
-  folder: string,
-  given: string | undefined,
-): Promise<{ path: string; config: WanVaeConfig }> {
-  const places = given ? [given] : [join(folder, 'vae'), join(folder, 'Wan2.1_VAE.pth')];
-  let path: string | undefined;
-  for (const place of places) if (path === undefined && (await exists(place))) path = place;
-  if (path === undefined) throw new Error(`No VAE at ${places.join(' or ')}; pass the 'vae' option.`);
+/** How the VAE at `path` is built; its keys and shapes are checked. */
+async function readVaeConfig(path: string): Promise<WanVaeConfig> {
   const file = join(path, 'config.json');
   const config = (await exists(file)) ? parseVaeConfig(await readJson(file), file) : WAN21_VAE;
   checkKeys(vaeParamShapes(config), await storedShapes(path, () => true), { what: path });
-  return { path, config };
+  return config;
 }

@@ -98,14 +98,14 @@ export class Showo2 {
   }
 
   /**
-   * Loads a model from a folder (see `loadShowo2`). With `stacked`, the default on XLA, layers run under a scan, so that
+   * Loads a model from a folder or from the hub (see `loadShowo2`). With `stacked`, the default on XLA, layers run under a scan, so that
    * they compile once; `parts.params` then holds them under the names of `stackLayers`.
    */
   static async fromPretrained(
-    folder: string,
+    pathOrId: string,
     { stacked = tf.getBackend() === 'xla', ...options }: LoadShowo2Options & { stacked?: boolean } = {},
   ): Promise<Showo2> {
-    const parts = await loadShowo2(folder, options);
+    const parts = await loadShowo2(pathOrId, options);
     return new Showo2(stacked ? { ...parts, params: stackFrozen(parts.params) } : parts);
   }
 

@@ -1,0 +1,105 @@
+import { checkKeys, loadParams, openCheckpoint } from '@flow-grpo/checkpoint-io';
+import { defaultStorage, holdParams, type Params, uploadAs, type WeightStorage } from '@flow-grpo/nn';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Showo2Config } from '../config/config';
+import { drawParams } from '../draw-params';
+import { parameterSpecs } from '../init';
+import { LAYER_BASES } from '../layers';
+import { EMBEDDING, LM_HEAD, TRUNK } from '../trunk/trunk';
+import { checkpointFolder, type SourceOptions } from './sources';
+
+/** The published models that a new Show-o2 starts from: paths or hub ids. */
+export interface Foundations {
+  /** Qwen2.5 in transformers' names, such as `Qwen/Qwen2.5-1.5B-Instruct`. */
+  languageModel: string;
+  /** SigLIP in transformers' names, such as `google/siglip-so400m-patch14-384`. */
+  siglip: string;
+}
+
+export interface StartOptions extends SourceOptions {
+  /** How weights are held; as for `loadShowo2`. */
+  storage?: WeightStorage;
+}
+
+const SIGLIP_LAYERS = 'vision_model.encoder.layers.';
+const SIGLIP_POSITIONS = 'vision_model.embeddings.position_embedding.weight';
+const POSITIONS = 'position_embedding.weight';
+
+/**
+ * A new model's parameters as upstream starts them (`Showo2Qwen2_5` without `load_from_showo`): the language model is
+ * Qwen2.5's, its table cut to the configured vocabulary; the semantic path is SigLIP's encoder without the layers that
+ * the configuration leaves out, and its position table; all else is drawn, a function of the seed.
+ *
+ * @throws one error that lists what the two checkpoints lack or hold in other shapes.
+ */
+export async function startFrom(
+  { languageModel, siglip }: Foundations,
+  config: Showo2Config,
+  seed: number,
+  options: StartOptions = {},
+): Promise<Params> {
+  const { storage = defaultStorage(), signal } = options;
+  const specs = parameterSpecs(config);
+  const isTrunk = (name: string) => name.startsWith(TRUNK) || name === LM_HEAD;
+  const isSemantic = (name: string) => name.startsWith(LAYER_BASES.vision) || name === POSITIONS;
+  const take = async (
+    pathOrId: string,
+    rename: (name: string) => string,
+    mine: (name: string) => boolean,
+  ): Promise<Params> => {
+    const path = await checkpointFolder(pathOrId, options);
+    const wanted = Object.entries(specs).filter(([name]) => mine(name));
+    const found = await shapesIn(path, rename);
+    const expected = wanted.map(([name, { shape }]) => [name, shapeOf(name, shape, found[name])] as const);
+    checkKeys(Object.fromEntries(expected), found, { what: path, ignore: (name) => !(name in specs) });
+    const loaded = await loadParams(path, {
+      filter: (name) => mine(rename(name)) && rename(name) in specs,
+      rename,
+      upload: uploadAs(storage),
+      ...(signal && { signal }),
+    });
+    return holdParams(loaded, storage);
+  };
+  const loaded: Params = {};
+  try {
+    Object.assign(loaded, await take(languageModel, (name) => `showo.${name}`, isTrunk));
+    Object.assign(loaded, await take(siglip, semanticName, isSemantic));
+    const rest = Object.entries(specs).filter(([name]) => !(name in loaded));
+    const drawn = holdParams(drawParams(Object.fromEntries(rest), seed), storage);
+    return { ...cutVocabulary(loaded, config), ...drawn };
+  } catch (error) {
+    tf.dispose(loaded);
+    throw error;
+  }
+}
+
+/** transformers' SigLIP to upstream's names. */
+const semanticName = (name: string): string =>
+  name === SIGLIP_POSITIONS ? POSITIONS : name.replace(SIGLIP_LAYERS, LAYER_BASES.vision);
+
+/** Tables by word may be longer than the vocabulary: Qwen2.5's are padded. */
+function shapeOf(name: string, shape: readonly number[], found: readonly number[] | undefined) {
+  const isTable = name === EMBEDDING || name === LM_HEAD;
+  return isTable && found && found[0]! >= shape[0]! ? [found[0]!, ...shape.slice(1)] : shape;
+}
+
+async function shapesIn(path: string, rename: (name: string) => string) {
+  const checkpoint = await openCheckpoint(path);
+  try {
+    const entries = checkpoint.names.map((name) => [rename(name), checkpoint.info(name).shape] as const);
+    return Object.fromEntries(entries) as Record<string, readonly number[]>;
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+function cutVocabulary(params: Params, { vocabSize }: Showo2Config): Params {
+  const out = { ...params };
+  for (const name of [EMBEDDING, LM_HEAD]) {
+    const table = params[name];
+    if (!table || table.shape[0] === vocabSize) continue;
+    out[name] = tf.slice(table, [0, 0], [vocabSize, -1]);
+    table.dispose();
+  }
+  return out;
+}
