@@ -1,5 +1,5 @@
 /** Starts the chosen TensorFlow.js backend; those besides XLA are the user's own packages. */
-import '@flow-grpo/tfjs-backend-xla';
+import { configure, deviceInfo } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { QuickstartOptions } from './options';
 
@@ -9,8 +9,12 @@ const PACKAGES = {
   tensorflow: '@tensorflow/tfjs-node',
 } as const;
 
-/** Throws with what to install when the backend's package is missing. */
-export async function startBackend(name: QuickstartOptions['backend']): Promise<void> {
+/**
+ * Returns the backend's name and what it runs on, for people.
+ *
+ * @throws with what to install when the backend's package is missing, and when it has fewer devices than asked for.
+ */
+export async function startBackend(name: QuickstartOptions['backend'] = 'xla', devices = 1): Promise<string> {
   if (name !== 'xla') {
     const wanted: string = PACKAGES[name];
     try {
@@ -20,5 +24,13 @@ export async function startBackend(name: QuickstartOptions['backend']): Promise<
       throw new Error(`--backend ${name} needs ${wanted}: npm install ${wanted} (${reason})`);
     }
   }
+  if (name === 'xla' && devices > 1) configure({ cpuDevices: devices });
   if (!(await tf.setBackend(name))) throw new Error(`The backend '${name}' could not be started.`);
+  if (name !== 'xla') {
+    if (devices > 1) throw new Error(`--devices ${devices}: only the backend 'xla' has several devices.`);
+    return name;
+  }
+  const there = deviceInfo();
+  if (there.length < devices) throw new Error(`--devices ${devices}: there are only ${there.length}.`);
+  return `xla on ${devices} × ${there[0]!.kind}`;
 }

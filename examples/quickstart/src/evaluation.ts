@@ -7,7 +7,14 @@ import {
   shapeScenes,
 } from '@flow-grpo/datasets';
 import type { Evaluation } from '@flow-grpo/grpo-trainer';
-import { describeScenes, type FoundShape, freeColors, type Scorer, sceneDiversity } from '@flow-grpo/rewards';
+import {
+  describeScenes,
+  type FoundShape,
+  freeColors,
+  type Scorer,
+  sceneDiversity,
+  shapeEval,
+} from '@flow-grpo/rewards';
 import { IMAGE_SIZE } from './small-model';
 
 export type Example = PromptExample & { metadata: GenevalMetadata & Record<string, unknown> };
@@ -72,13 +79,18 @@ export interface Witness extends Scorer {
   take(): FoundShape[][];
 }
 
+/** Scores by `scorer`, judges every image as `shapeEval` does besides (details), and remembers the shapes in it. */
 export function witness(scorer: Scorer): Witness {
+  const judge = shapeEval();
   let seen: FoundShape[][] = [];
   return {
     name: scorer.name,
     async score(images, prompts, metadata, options) {
       seen.push(...(await describeScenes(images)));
-      return scorer.score(images, prompts, metadata, options);
+      const [scored, judged] = await Promise.all(
+        [scorer, judge].map((each) => each.score(images, prompts, metadata, options)),
+      );
+      return { scores: scored!.scores, details: { ...scored!.details, ...judged!.details } };
     },
     take() {
       const taken = seen;

@@ -6,21 +6,29 @@
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { saveSafetensors } from '@flow-grpo/checkpoint-io';
-import { type EpochMetrics, evaluator, resolveConfig, train } from '@flow-grpo/grpo-trainer';
-import { shapeEval } from '@flow-grpo/rewards';
-import type * as tf from '@tensorflow/tfjs-core';
+import {
+  abortOnSignals,
+  type EpochMetrics,
+  evaluator,
+  type Params,
+  progressLine,
+  resolveConfig,
+  train,
+} from '@flow-grpo/grpo-trainer';
 import { startBackend } from './backend';
 import { accuracies, habits, heldOutPrompts, trainingPrompts, witness } from './evaluation';
 import { readOptions } from './options';
-import { SAMPLING, smallPolicy } from './policy';
-import { progressLine } from './progress';
-import { writeReport } from './report';
-import { ASSETS, loadSmallModel } from './small-model';
+import { resultOf, saveTuned } from './outputs';
+import { smallPolicy } from './policy';
+import { recipe } from './recipe';
+import { percent, writeReport } from './report';
+import { trainingReward } from './reward';
+import { loadSmallModel } from './small-model';
+
+const PROMPTS = 4096;
 
 const options = readOptions(process.argv.slice(2));
 const out = resolve(options.out);
-await mkdir(out, { recursive: true });
 const line = progressLine(process.stdout);
 try {
   await run();
@@ -31,90 +39,92 @@ try {
 }
 
 async function run() {
-  await startBackend(options.backend);
-  const model = await loadSmallModel();
-  console.log(`Model: ${ASSETS}\nBackend: ${options.backend}`);
+  const opened = performance.now();
+  await mkdir(out, { recursive: true });
+  const scorer = await trainingReward(options);
+  const backend = await startBackend(options.backend, options.devices);
+  const model = await loadSmallModel(options.model);
+  console.log(`Model: ${options.model}\nBackend: ${backend}\nReward: ${options.reward}`);
   const policy = smallPolicy(model);
-  const scorer = shapeEval({ strictWeight: options.reward === 'strict' ? 1 : 0.5 });
-  const config = resolveConfig({
-    seed: options.seed,
-    epochs: 1_000_000, // time ends the run
-    saveEvery: 50,
-    keepCheckpoints: 1,
-    evalBatchSize: 120,
-    sampling: {
-      ...SAMPLING,
-      noiseLevel: 0.7,
-      promptsPerEpoch: 8,
-      samplesPerPrompt: 16,
-      window: { start: 1, end: 5 },
-    },
-    training: {
-      learningRate: options.learningRate,
-      warmupSteps: 6,
-      updatesPerEpoch: 2,
-      clipRange: 1e-3,
-      beta2: 0.99,
-      weightDecay: 0,
-      globalStd: false,
-    },
-    ema: { enabled: false },
-  });
+  const config = resolveConfig(recipe(options));
   const prompts = heldOutPrompts(options.evalPrompts, model.kinds);
   const watched = witness(scorer);
   const evaluate = evaluator(policy, watched, prompts, config);
-  const evaluateNow = async (weights: Record<string, tf.Tensor>, epoch: number) => {
+  const evaluateNow = async (weights: Params, epoch: number) => {
     const evaluation = await evaluate(weights, epoch, ({ done, total }) =>
       line.show(`Evaluation: ${done} of ${total} batches`),
+    );
+    line.end();
+    const [all] = accuracies(prompts, evaluation);
+    console.log(
+      `${epoch === 0 ? 'Before' : 'After'}: ${percent(all!.strict)} of ${prompts.length} images of held-out prompts show ` +
+        `exactly what was asked for, reward ${evaluation.reward.toFixed(3)}`,
     );
     return { ...evaluation, habits: habits(watched.take(), prompts) };
   };
 
   const start = Object.fromEntries(policy.trainable.map((name) => [name, policy.params[name]!]));
   const before = await evaluateNow(start, 0);
-  line.end();
-  const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
-  console.log(
-    `Before: ${percent(accuracies(prompts, before)[0]!.strict)} of ${prompts.length} held-out prompts`,
+  const { signal, release } = abortOnSignals((name) =>
+    line.note(`${name}: ends after this epoch, with a report; again to end now`),
   );
-
-  const stop = new AbortController();
-  const interrupt = () => stop.abort();
-  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  const clock = trainingClock(options);
   const history: EpochMetrics[] = [];
-  const limit = options.minutes * 60;
-  let started = 0;
   const result = await train({
     policy,
-    prompts: trainingPrompts(options.seed, 4096, model.kinds),
+    prompts: trainingPrompts(options.seed, PROMPTS, model.kinds),
     scorer,
     config,
     outputDir: out,
-    signal: stop.signal,
+    signal: AbortSignal.any([signal, clock.signal]),
     onEpoch: (metrics) => {
       history.push(metrics);
-      // The first epoch compiles; the clock starts after it.
-      started ||= performance.now();
-      const seconds = (performance.now() - started) / 1000;
-      line.show(
-        `Epoch ${metrics.epoch + 1}: reward ${metrics.reward.toFixed(3)}, strict ${percent(metrics['reward.strict']!)}, ` +
-          `${metrics.samplesPerSecond!.toFixed(0)} images/s, ${(Math.max(0, limit - seconds) / 60).toFixed(1)} minutes left`,
-      );
-      if (seconds >= limit) stop.abort();
+      line.show(`${epochText(metrics)}, ${clock.tick(metrics)}`);
     },
     onMessage: (message) => line.note(message),
-  });
+  }).finally(release);
   line.end();
   if (result.problem) console.log(result.problem);
 
-  const after = await evaluateNow(result.trained, result.epochs);
-  line.end();
-  console.log(`After: ${percent(accuracies(prompts, after)[0]!.strict)}`);
-  await saveSafetensors(join(out, 'tuned.safetensors'), result.trained);
+  const after = await evaluateNow(result.trained, Math.max(1, result.epochs));
+  const outcome = { options, config, prompts, before, after, history };
+  const tuned = await saveTuned(out, model, result.trained, outcome);
   await writeFile(
     join(out, 'metrics.jsonl'),
     history.map((metrics) => `${JSON.stringify(metrics)}\n`).join(''),
   );
-  const files = await writeReport(out, { options, config, prompts, before, after, history });
-  console.log(['Written:', join(out, 'tuned.safetensors'), ...files].join('\n  '));
+  const totalSeconds = (performance.now() - opened) / 1000;
+  const measured = resultOf(outcome, { backend, totalSeconds });
+  await writeFile(join(out, 'result.json'), `${JSON.stringify(measured, null, 2)}\n`);
+  const files = await writeReport(out, outcome, measured);
+  const minutes = (totalSeconds / 60).toFixed(1);
+  console.log(
+    `${minutes} minutes in all, ${(measured.peakMemory / 2 ** 30).toFixed(1)} GiB of memory at most`,
+  );
+  console.log(['Written:', ...files, ...tuned, join(out, 'result.json')].join('\n  '));
+}
+
+function epochText({ epoch, reward, samplesPerSecond, ...metrics }: EpochMetrics): string {
+  const strict = metrics['reward.strict'];
+  return [
+    `Epoch ${epoch + 1}: reward ${reward.toFixed(3)}`,
+    ...(strict === undefined ? [] : [`strict ${percent(strict)}`]),
+    `${samplesPerSecond!.toFixed(0)} images/s`,
+  ].join(', ');
+}
+
+/** Aborts when the time, which begins after the first epoch's compilation, or the images are over. */
+function trainingClock({ minutes, images = Number.POSITIVE_INFINITY }: { minutes: number; images?: number }) {
+  const over = new AbortController();
+  let started = 0;
+  return {
+    signal: over.signal,
+    /** Counts an epoch that is over; says how much is left. */
+    tick({ samples }: EpochMetrics): string {
+      started ||= performance.now();
+      const left = minutes - (performance.now() - started) / 60_000;
+      if (left <= 0 || samples >= images) over.abort();
+      return `${Math.max(0, left).toFixed(1)} minutes left`;
+    },
+  };
 }

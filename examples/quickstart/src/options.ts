@@ -1,18 +1,29 @@
 /** The quickstart's command line. */
+import { NAMED_REWARDS } from '@flow-grpo/rewards';
 import { Command, InvalidArgumentError } from 'commander';
+import { ASSETS } from './small-model';
 
-export const REWARDS = ['shapes', 'strict'] as const;
+/** Rewards under names of their own, besides those that packages/rewards knows. */
+export const OWN_REWARDS = ['shapes', 'strict', 'jpeg', 'ocr'] as const;
 export const BACKENDS = ['xla', 'wasm', 'cpu', 'tensorflow'] as const;
 
 export interface QuickstartOptions {
-  /** Minutes of training, evaluations and compilation left out. */
+  /** Minutes of training; evaluations and compilation come on top. */
   minutes: number;
-  reward: (typeof REWARDS)[number];
+  /** Training images after which the run ends even if minutes are left. */
+  images?: number;
+  reward: string;
+  /** Options of the reward, such as the folder of its model. */
+  rewardOption: Record<string, string | number>;
   backend: (typeof BACKENDS)[number];
+  /** Devices that share the work; XLA makes as many virtual ones of a CPU. */
+  devices: number;
   seed: number;
-  /** Held-out prompts of the evaluations before and after. */
+  /** Images of held-out prompts in the evaluations before and after. */
   evalPrompts: number;
   learningRate: number;
+  /** Folder of the model that is tuned, as `pretrain` writes it. */
+  model: string;
   /** Folder for everything the run writes. */
   out: string;
 }
@@ -21,15 +32,29 @@ export interface QuickstartOptions {
 export function readOptions(args: readonly string[]): QuickstartOptions {
   return new Command('quickstart')
     .description('Tunes a small Show-o2 on coloured shapes with Flow-GRPO and reports what it learnt')
-    .option('--minutes <n>', 'minutes of training', positive, 6)
-    .option('--reward <name>', `one of ${REWARDS.join(', ')}`, oneOf(REWARDS), 'shapes')
+    .option('--minutes <n>', 'minutes of training', positive, 6.5)
+    .option('--images <n>', 'end after so many training images, if that is sooner', positive)
+    .option(
+      '--reward <name>',
+      `${OWN_REWARDS.join(', ')}, or another one of packages/rewards, such as pickscore`,
+      rewardName,
+      'shapes',
+    )
+    .option('--reward-option <key=value>', 'option of the reward; may be repeated', keyValue, {})
     .option('--backend <name>', `one of ${BACKENDS.join(', ')}`, oneOf(BACKENDS), 'xla')
-    .option('--seed <n>', 'everything random is a function of it', whole, 0)
-    .option('--eval-prompts <n>', 'held-out prompts of the evaluations before and after', whole, 240)
+    .option('--devices <n>', 'devices that share the images of an epoch', whole(1), 1)
+    .option('--seed <n>', 'everything random is a function of it', whole(0), 0)
+    .option('--eval-prompts <n>', 'images of held-out prompts, before and after', whole(1), 480)
     .option('--learning-rate <n>', 'of AdamW', positive, 1e-4)
+    .option('--model <folder>', 'the model that is tuned, as npm run pretrain writes it', ASSETS)
     .option('--out <folder>', 'where the report, pictures and the tuned model go', 'runs/quickstart')
     .parse([...args], { from: 'user' })
     .opts<QuickstartOptions>();
+}
+
+function rewardName(value: string): string {
+  const names = [...new Set([...OWN_REWARDS, ...Object.keys(NAMED_REWARDS)])];
+  return oneOf(names)(value);
 }
 
 function oneOf<T extends string>(names: readonly T[]) {
@@ -40,14 +65,25 @@ function oneOf<T extends string>(names: readonly T[]) {
   };
 }
 
+function keyValue(text: string, others: Record<string, string | number>): Record<string, string | number> {
+  const [key, ...rest] = text.split('=');
+  if (!key || rest.length === 0) throw new InvalidArgumentError('give key=value.');
+  const value = rest.join('=');
+  return { ...others, [key]: value !== '' && Number.isFinite(Number(value)) ? Number(value) : value };
+}
+
 function positive(value: string): number {
   const number = Number(value);
   if (!(number > 0 && Number.isFinite(number))) throw new InvalidArgumentError('give a positive number.');
   return number;
 }
 
-function whole(value: string): number {
-  const number = Number(value);
-  if (!Number.isInteger(number) || number < 0) throw new InvalidArgumentError('give a whole number from 0.');
-  return number;
+function whole(low: number) {
+  return (value: string): number => {
+    const number = Number(value);
+    if (value.trim() === '' || !Number.isInteger(number) || number < low) {
+      throw new InvalidArgumentError(`give a whole number from ${low}.`);
+    }
+    return number;
+  };
 }

@@ -1,11 +1,10 @@
-import { PassThrough } from 'node:stream';
 import { shapeScenes } from '@flow-grpo/datasets';
 import { shapeEval } from '@flow-grpo/rewards';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { accuracies, habits, heldOutPrompts, trainingPrompts, witness } from './evaluation';
 import { readOptions } from './options';
-import { progressLine } from './progress';
+import { trainingReward } from './reward';
 import { IMAGE_SIZE, loadSmallModel } from './small-model';
 
 const KINDS = ['single_object', 'colors', 'counting'] as const;
@@ -74,22 +73,38 @@ it('measures accuracy and habits on rendered scenes', async () => {
 describe('options', () => {
   it('has defaults and reads what is given', () => {
     expect(readOptions([])).toMatchObject({ backend: 'xla', reward: 'shapes', seed: 0 });
-    expect(readOptions(['--minutes', '0.5', '--backend', 'cpu'])).toMatchObject({
+    const given = ['--minutes', '0.5', '--backend', 'cpu', '--reward', 'pickscore'];
+    expect(
+      readOptions([...given, '--reward-option', 'model=a/b', '--reward-option', 'batchSize=4']),
+    ).toMatchObject({
       minutes: 0.5,
       backend: 'cpu',
+      reward: 'pickscore',
+      rewardOption: { model: 'a/b', batchSize: 4 },
     });
   });
 });
 
-it('rewrites its progress on a terminal and spaces it out elsewhere', () => {
-  const written = (isTTY: boolean) => {
-    const stream = Object.assign(new PassThrough(), { isTTY, columns: 40 });
-    const line = progressLine(stream as unknown as NodeJS.WriteStream);
-    line.show('one');
-    line.show('two');
-    line.end();
-    return String(stream.read());
-  };
-  expect(written(true)).toContain('two\n');
-  expect(written(false)).toBe('one\n');
+describe('rewards', () => {
+  const asked = (reward: string, rewardOption = {}) => trainingReward({ reward, rewardOption });
+  const images = () => tf.zeros([2, IMAGE_SIZE, IMAGE_SIZE, 3]) as tf.Tensor4D;
+  const prompts = ['a red circle', 'a blue square'];
+  const metadata = prompts.map((prompt, i) => ({
+    tag: 'single_object',
+    include: [{ class: i === 0 ? 'circle' : 'square', count: 1 }],
+    prompt,
+  }));
+
+  it.each(['shapes', 'strict', 'jpeg', 'jpeg_incompressibility', 'ocr'])('%s scores images', async (name) => {
+    const { scores } = await (await asked(name)).score(images(), prompts, metadata);
+    expect(scores.length).toBe(2);
+    expect(scores.every(Number.isFinite)).toBe(true);
+  });
+
+  it('says what a reward lacks, or does not take', async () => {
+    await expect(asked('aesthetic')).rejects.toThrow(/aesthetic.head/);
+    await expect(asked('jpeg', { quality: 3 })).rejects.toThrow(
+      /--reward jpeg takes no options, got quality/,
+    );
+  });
 });

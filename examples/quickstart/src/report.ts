@@ -1,30 +1,22 @@
-/** What the run leaves behind: pictures and one page. */
+/** The pictures of a run and one page around them. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type EpochMetrics,
   type Evaluation,
-  type GrpoConfig,
   htmlReport,
   imageGrid,
   lineChart,
   movingAverage,
 } from '@flow-grpo/grpo-trainer';
 import sharp from 'sharp';
-import { accuracies, type Example, type Habits } from './evaluation';
-import type { QuickstartOptions } from './options';
+import type { Example } from './evaluation';
+import type { Outcome, Result } from './outputs';
 
-export interface Outcome {
-  options: QuickstartOptions;
-  config: GrpoConfig;
-  prompts: readonly Example[];
-  before: Evaluation & { habits: Habits };
-  after: Evaluation & { habits: Habits };
-  history: readonly EpochMetrics[];
-}
+export const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 
 /** Writes report.html, reward.png and before-after.png, and returns their paths. */
-export async function writeReport(folder: string, outcome: Outcome): Promise<string[]> {
+export async function writeReport(folder: string, outcome: Outcome, result: Result): Promise<string[]> {
   const { options, config, prompts, before, after, history } = outcome;
   const files = {
     page: join(folder, 'report.html'),
@@ -35,23 +27,23 @@ export async function writeReport(folder: string, outcome: Outcome): Promise<str
   await writeFile(files.grid, grid);
   const curve = history.length > 0 ? rewardCurve(history) : undefined;
   if (curve) await writeFile(files.curve, await sharp(Buffer.from(curve)).png().toBuffer());
-
-  const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
-  const now = accuracies(prompts, after);
-  const rows = accuracies(prompts, before).map(({ kind, prompts: count, strict }, i) => [
-    kind,
-    String(count),
-    percent(strict),
-    percent(now[i]!.strict),
-  ]);
-  const seconds = history.reduce((sum, { seconds }) => sum + seconds!, 0);
-  const images = history.at(-1)?.samples ?? 0;
   const page = htmlReport('Flow-GRPO on coloured shapes', [
     {
-      title: 'Strict accuracy on held-out prompts, noise level 0',
-      header: ['kind', 'prompts', 'before', 'after'],
-      rows,
+      title: 'Images of held-out prompts that show exactly what was asked for, noise level 0',
+      header: ['kind', 'images', 'before', 'after'],
+      rows: result.before.strict.map(({ kind, prompts: count, strict }, i) => [
+        kind,
+        String(count),
+        percent(strict),
+        percent(result.after.strict[i]!.strict),
+      ]),
     },
+    {
+      title: 'Before (left) and after (right), from the same noise',
+      png: grid,
+      alt: 'Samples before and after',
+    },
+    ...(curve ? [{ title: 'Training', svg: curve }] : []),
     {
       title: 'Habits: variety within a prompt, and colours where it names none',
       header: ['', 'before', 'after'],
@@ -64,20 +56,18 @@ export async function writeReport(folder: string, outcome: Outcome): Promise<str
         ]),
       ],
     },
-    ...(curve ? [{ title: 'Reward of the training images', svg: curve }] : []),
-    {
-      title: 'Before (left) and after (right), from the same noise',
-      png: grid,
-      alt: 'Samples before and after',
-    },
     {
       title: 'Run',
       header: ['', ''],
       rows: [
-        ['epochs', String(history.length)],
-        ['training images', String(images)],
-        ['seconds', seconds.toFixed(1)],
-        ['images a second', (images / Math.max(seconds, 1e-9)).toFixed(1)],
+        ['reward of held-out prompts', `${before.reward.toFixed(3)} → ${after.reward.toFixed(3)}`],
+        ['backend', result.backend],
+        ['epochs', String(result.epochs)],
+        ['training images', String(result.images)],
+        ['images a second', result.imagesPerSecond.toFixed(1)],
+        ['minutes of training', (result.trainingSeconds / 60).toFixed(1)],
+        ['minutes in all', (result.totalSeconds / 60).toFixed(1)],
+        ['memory at most', `${(result.peakMemory / 2 ** 30).toFixed(2)} GiB`],
       ],
     },
     { title: 'Options', text: JSON.stringify(options, null, 2) },
@@ -87,16 +77,21 @@ export async function writeReport(folder: string, outcome: Outcome): Promise<str
   return [files.page, files.grid, ...(curve ? [files.curve] : [])];
 }
 
+/** Strict accuracy where the reward tells it, else the reward itself. */
 function rewardCurve(history: readonly EpochMetrics[]): string {
-  const strict = history.map((metrics) => metrics['reward.strict']!);
-  const average = movingAverage(strict, 10);
+  const judged = history.every((metrics) => metrics['reward.strict'] !== undefined);
+  const values = history.map((metrics) => (judged ? metrics['reward.strict']! : metrics.reward));
+  const average = movingAverage(values, 10);
   const x = history.map(({ samples }) => samples);
   return lineChart(
     [
-      { name: 'strict, one epoch', color: '#4878a8', dots: true, points: strict.map((y, i) => [x[i]!, y]) },
+      { name: 'one epoch', color: '#4878a8', dots: true, points: values.map((y, i) => [x[i]!, y]) },
       { name: 'mean of ten epochs', color: '#c44e52', points: average.map((y, i) => [x[i]!, y]) },
     ],
-    { title: 'Strict reward on training prompts', xLabel: 'images' },
+    {
+      title: judged ? 'Strict accuracy on training prompts' : 'Reward on training prompts',
+      xLabel: 'images',
+    },
   );
 }
 

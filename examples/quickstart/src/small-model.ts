@@ -2,35 +2,25 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { loadParams } from '@flow-grpo/checkpoint-io';
 import { GENEVAL_TAGS, type GenevalTag, shapeScenes } from '@flow-grpo/datasets';
 import {
+  loadShowo2,
   parseShowo2Config,
-  parseVaeConfig,
-  parseWordVocabulary,
   type Showo2Config,
+  type Showo2Parts,
   type TextTokenizer,
   tokenIdsJson,
   WAN21_VAE,
   type WanVaeConfig,
-  wordTokenizer,
 } from '@flow-grpo/showo2-model';
-import type { Tensor } from '@tensorflow/tfjs-core';
 
 /** Pixels along a side; the VAE makes 8 × 8 latents of it, and patches of two make 16 image tokens. */
 export const IMAGE_SIZE = 64;
 
-/** What `pretrain` writes and the quickstart reads. */
-export const FILES = {
-  model: 'model.safetensors',
-  modelConfig: 'model.json',
-  vae: 'vae.safetensors',
-  vaeConfig: 'vae.json',
-  vocabulary: 'vocabulary.json',
-  record: 'pretraining.json',
-} as const;
+/** Beside the model's own files: what it was made by. */
+export const RECORD = 'pretraining.json';
 
-/** Where the repository keeps the pre-trained model. Works from the sources and from the built file. */
+/** Where the repository keeps the pre-trained model, a folder as any Show-o2. Works from the sources and from the built file. */
 export const ASSETS = fileURLToPath(new URL('../assets/', import.meta.url));
 
 /** The words of all prompts of shape scenes. */
@@ -91,37 +81,22 @@ export function smallShowo2Config(tokenizer: TextTokenizer): Showo2Config {
   );
 }
 
-export interface SmallModel {
-  params: Record<string, Tensor>;
-  config: Showo2Config;
-  vae: { params: Record<string, Tensor>; config: WanVaeConfig };
-  tokenizer: TextTokenizer;
+export interface SmallModel extends Showo2Parts {
   /** The kinds of scenes it was pre-trained on. */
   kinds: GenevalTag[];
 }
 
-/** Loads what `pretrain` wrote. Throws, naming the file, when a part is missing or damaged. */
+/** Loads what `pretrain` wrote, in float32. Throws, naming the file, when a part is missing or damaged. */
 export async function loadSmallModel(folder = ASSETS): Promise<SmallModel> {
-  const json = async (file: string): Promise<unknown> => {
-    const path = join(folder, file);
-    try {
-      return JSON.parse(await readFile(path, 'utf8'));
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new Error(
-        `${path} cannot be read (${reason}); make the model with: npm run pretrain -w examples/quickstart`,
-      );
-    }
-  };
-  const config = parseShowo2Config(await json(FILES.modelConfig), join(folder, FILES.modelConfig));
-  const vaeConfig = parseVaeConfig(await json(FILES.vaeConfig), join(folder, FILES.vaeConfig));
-  const words = parseWordVocabulary(await json(FILES.vocabulary), join(folder, FILES.vocabulary));
-  const record = (await json(FILES.record)) as { kinds: string[] };
-  return {
-    params: await loadParams(join(folder, FILES.model)),
-    config,
-    vae: { params: await loadParams(join(folder, FILES.vae)), config: vaeConfig },
-    tokenizer: wordTokenizer(words),
-    kinds: GENEVAL_TAGS.filter((tag) => record.kinds.includes(tag)),
-  };
+  try {
+    const record = JSON.parse(await readFile(join(folder, RECORD), 'utf8')) as { kinds: string[] };
+    const parts = await loadShowo2(folder, { storage: 'float32' });
+    return { ...parts, kinds: GENEVAL_TAGS.filter((tag) => record.kinds.includes(tag)) };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(
+      `The model in ${folder} cannot be loaded (${reason}); make it with: npm run pretrain -w examples/quickstart`,
+      { cause: error },
+    );
+  }
 }

@@ -15,7 +15,7 @@ import { shapeEval } from '@flow-grpo/rewards';
 import {
   initParams,
   parseVaeConfig,
-  showo2ConfigJson,
+  saveShowo2,
   vaeConfigJson,
   wordTokenizer,
 } from '@flow-grpo/showo2-model';
@@ -23,7 +23,7 @@ import '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import { accuracies, heldOutPrompts } from '../evaluation';
 import { SAMPLING, smallPolicy } from '../policy';
-import { FILES, IMAGE_SIZE, smallShowo2Config, vocabulary } from '../small-model';
+import { IMAGE_SIZE, RECORD, smallShowo2Config, vocabulary } from '../small-model';
 import { fitShowo2 } from './flow';
 import { readPretrainOptions } from './options';
 import { fitVae, roundTrip, type Vae } from './vae';
@@ -31,15 +31,14 @@ import { fitVae, roundTrip, type Vae } from './vae';
 const options = readPretrainOptions(process.argv.slice(2));
 const started = performance.now();
 await tf.setBackend('xla');
-await mkdir(options.work, { recursive: true });
-await mkdir(options.out, { recursive: true });
-const out = (file: string) => join(options.out, file);
+const work = (...names: string[]) => join(options.work, ...names);
+const VAE = { weights: work('vae', 'model.safetensors'), config: work('vae', 'config.json') };
+await mkdir(work('vae'), { recursive: true });
 const stop = new AbortController();
 process.once('SIGINT', () => stop.abort());
 process.once('SIGTERM', () => stop.abort());
 
 const words = vocabulary();
-await writeFile(out(FILES.vocabulary), `${JSON.stringify({ type: 'word', words }, null, 2)}\n`);
 const vae = await makeVae();
 if (vae && !stop.signal.aborted) await makeShowo2(vae);
 process.exit(stop.signal.aborted ? 130 : 0);
@@ -47,20 +46,20 @@ process.exit(stop.signal.aborted ? 130 : 0);
 /** Trains the VAE, or loads it when it is finished; undefined when it was stopped before. */
 async function makeVae(): Promise<Vae | undefined> {
   const scenes = shapeScenes({ size: IMAGE_SIZE, seed: options.seed, split: 'train' });
-  if (!existsSync(out(FILES.vae)) || !existsSync(out(FILES.vaeConfig))) {
+  if (!existsSync(VAE.weights) || !existsSync(VAE.config)) {
     const made = await fitVae(scenes, options.vaeBatch, {
       steps: options.vaeSteps,
       seed: options.seed,
-      checkpoint: join(options.work, 'vae'),
+      checkpoint: work('vae', 'checkpoint'),
       onReport: report('VAE'),
       signal: stop.signal,
     });
     if (!made) return undefined;
-    await saveSafetensors(out(FILES.vae), made.params, { dtype: 'float16' });
-    await writeFile(out(FILES.vaeConfig), `${JSON.stringify(vaeConfigJson(made.config), null, 2)}\n`);
+    await saveSafetensors(VAE.weights, made.params, { dtype: 'float16' });
+    await writeFile(VAE.config, `${JSON.stringify(vaeConfigJson(made.config), null, 2)}\n`);
   }
-  const config = parseVaeConfig(JSON.parse(readFileSync(out(FILES.vaeConfig), 'utf8')), out(FILES.vaeConfig));
-  const vae = { params: await loadParams(out(FILES.vae)), config };
+  const config = parseVaeConfig(JSON.parse(readFileSync(VAE.config, 'utf8')), VAE.config);
+  const vae = { params: await loadParams(VAE.weights), config };
   const kept = await roundTrip(scenes, vae);
   console.log(`VAE: the checker accepts ${(100 * kept).toFixed(1)} % of scenes after encoding and decoding`);
   return vae;
@@ -82,15 +81,11 @@ async function makeShowo2(vae: Vae): Promise<void> {
   );
   const history: { step: number; seconds: number; strict: Record<string, number> }[] = [];
   const record = async (steps: number, ema: Record<string, tf.Tensor>, folder: string) => {
-    await mkdir(folder, { recursive: true });
-    await saveSafetensors(join(folder, FILES.model), ema, { dtype: 'float16' });
-    await writeFile(
-      join(folder, FILES.modelConfig),
-      `${JSON.stringify(showo2ConfigJson(config), null, 2)}\n`,
-    );
+    const vocabulary = { type: 'word', words } as const;
+    await saveShowo2(folder, { config, params: ema, vae }, { dtype: 'float16', vocabulary });
     const { out: _, work: __, ...recipe } = options;
     const made = { ...recipe, stepsDone: steps, seconds: secondsSince(started), history };
-    await writeFile(join(folder, FILES.record), `${JSON.stringify(made, null, 2)}\n`);
+    await writeFile(join(folder, RECORD), `${JSON.stringify(made, null, 2)}\n`);
   };
   const { ema, steps } = await fitShowo2(
     config,
@@ -104,11 +99,11 @@ async function makeShowo2(vae: Vae): Promise<void> {
     {
       steps: options.flowSteps,
       seed,
-      checkpoint: join(options.work, 'flow'),
+      checkpoint: work('flow'),
       saveEvery: 3000,
       onReport: report('Show-o2'),
       onSave: async ({ step, ema }) => {
-        await record(step, ema, join(options.work, `step-${step}`));
+        await record(step, ema, work(`step-${step}`));
         const shares = accuracies(prompts, await evaluate(ema, 0));
         const strict = Object.fromEntries(shares.map((each) => [each.kind, each.strict]));
         history.push({ step, seconds: secondsSince(started), strict });

@@ -39,6 +39,15 @@ export async function evaluateCommand(
     await log.onEvaluation(evaluation);
     line.note(`images: ${join(output, 'grids')}`);
   }
-  const { epoch, reward, scores } = evaluation;
-  console.log(JSON.stringify({ epoch, reward, images: scores.length }));
+  const { epoch, reward, scores, details } = evaluation;
+  console.log(JSON.stringify({ epoch, reward, images: scores.length, details: meanDetails(details) }));
+}
+
+/** The mean of each part of the reward, over the images that have it. */
+function meanDetails(details: Readonly<Record<string, readonly number[]>>): Record<string, number> {
+  const means = Object.entries(details).map(([name, values]) => {
+    const there = values.filter(Number.isFinite);
+    return [name, there.reduce((sum, value) => sum + value, 0) / there.length] as const;
+  });
+  return Object.fromEntries(means.filter(([, mean]) => Number.isFinite(mean)));
 }
