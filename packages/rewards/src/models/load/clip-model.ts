@@ -20,7 +20,7 @@ export interface ClipModelOptions extends SourceOptions {
   model: string;
   /** Folder or hub id with tokenizer.json and preprocessor_config.json; `model` by default. */
   processor?: string;
-  /** float32 by default. */
+  /** bfloat16 on accelerators and float32 on CPUs by default. */
   dtype?: ModelDtype;
 }
 

@@ -1,9 +1,8 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { HubError, type HubOptions, loadParams, snapshotDownload } from '@flow-grpo/checkpoint-io';
-import type { Params } from '@flow-grpo/nn';
-import { cast } from '@flow-grpo/tfjs-backend-xla';
-import * as tf from '@tensorflow/tfjs-core';
+import { defaultStorage, holdParams, type Params, uploadAs } from '@flow-grpo/nn';
+import type { FloatStorage } from '@flow-grpo/tfjs-backend-xla';
 
 export interface SourceOptions {
   /** Settings of the Hugging Face hub, for models given by id. */
@@ -74,31 +73,31 @@ export async function optionalJson(folder: string, name: string): Promise<unknow
   }
 }
 
-/** How weights are held; bfloat16 halves their memory on XLA and is float32 on other backends. */
-export type ModelDtype = 'float32' | 'bfloat16';
+/**
+ * How weights are held, and with them the activations they meet. bfloat16 halves the memory and is the speed of
+ * accelerators' matrix units; backends other than XLA hold it as float32.
+ */
+export type ModelDtype = Exclude<FloatStorage, 'float16'>;
 
-/** Loads the chosen weights onto the current backend, held as `dtype`. Integer buffers are left out. */
+/**
+ * Loads the chosen weights onto the current backend, held as `dtype` (bfloat16 on accelerators, float32 on CPUs by
+ * default) but for CLIP's temperature, whose exponential would carry the error of bfloat16 into every score. Integer
+ * buffers are left out. Stored bfloat16 is never widened on the way.
+ *
+ * @throws when the checkpoint has none of them
+ */
 export async function loadWeights(
   path: string,
   options: { filter: (name: string) => boolean; dtype?: ModelDtype; signal?: AbortSignal },
 ): Promise<Params> {
-  const { filter, dtype = 'float32', signal } = options;
+  const { filter, dtype = defaultStorage(), signal } = options;
+  const storage = (name: string) => (name === 'logit_scale' ? 'float32' : dtype);
   const params = await loadParams(path, {
     filter: (name) => !name.endsWith('position_ids') && filter(name),
+    upload: uploadAs(storage),
     ...(signal && { signal }),
   });
   if (Object.keys(params).length === 0)
     throw new Error(`${path} holds none of the weights this model needs.`);
-  return dtype === 'float32' ? params : narrowed(params, dtype);
-}
-
-/** The same weights held as `dtype`; the given tensors are disposed. Scalars keep their precision. */
-export function narrowed(params: Params, dtype: ModelDtype): Params {
-  const entries = Object.entries(params).map(([name, tensor]) => {
-    if (tensor.size === 1 || tensor.dtype !== 'float32') return [name, tensor] as const;
-    const narrow = cast(tensor, dtype);
-    tf.dispose(tensor);
-    return [name, narrow] as const;
-  });
-  return Object.fromEntries(entries);
+  return holdParams(params, storage);
 }

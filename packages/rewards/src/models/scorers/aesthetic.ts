@@ -23,7 +23,12 @@ export function aestheticHead(params: Params, features: tf.Tensor): tf.Tensor {
  * @throws when files are missing or the head does not fit the model's features.
  */
 export async function aesthetic(options: AestheticOptions): Promise<ModelScorer> {
-  const head = await loadWeights(options.head, { filter: (name) => name.startsWith('layers.') });
+  // The reference widens the head, and its sums over hundreds of features need it.
+  const head = await loadWeights(options.head, {
+    filter: (name) => name.startsWith('layers.'),
+    dtype: 'float32',
+    ...(options.signal && { signal: options.signal }),
+  });
   const clip = await loadClip({ model: 'openai/clip-vit-large-patch14', ...options, text: false }).catch(
     (error) => {
       tf.dispose(head);

@@ -9,7 +9,7 @@ import {
 import { pairedCosine } from '../clip/similarity';
 import { clipModel } from '../load/clip-model';
 import { openClipText } from '../load/open-clip-text';
-import { loadWeights, type ModelDtype, narrowed, type SourceOptions, weightsPath } from '../load/source';
+import { loadWeights, type ModelDtype, type SourceOptions, weightsPath } from '../load/source';
 import { loadTokenizer } from '../load/tokenizer';
 import { CLIP_MEAN, CLIP_STD, clipPixels, type TensorResize, tensorPixels } from '../preprocess';
 import { type BatchOptions, batchedScorer, type ModelScorer } from './batches';
@@ -23,7 +23,7 @@ export interface HpsOptions extends SourceOptions, BatchOptions {
   processor?: string;
   /** open_clip's description of the model; ViT-H-14 by default. */
   config?: OpenClipConfig;
-  /** float32 by default; the reference runs under half-precision autocast. */
+  /** bfloat16 on accelerators (the reference has half-precision autocast) and float32 on CPUs by default. */
   dtype?: ModelDtype;
   /**
    * How pictures are resized: `antialias` (default; hpsv2 with a recent torchvision), `plain` (with an old
@@ -44,13 +44,16 @@ export async function hpsv2(options: HpsOptions = {}): Promise<ModelScorer> {
     file = 'HPS_v2.1_compressed.pt',
     processor = 'openai/clip-vit-large-patch14',
   } = options;
-  const { config: described = VIT_H_14, dtype = 'float32', resize = 'antialias', signal } = options;
+  const { config: described = VIT_H_14, dtype, resize = 'antialias', signal } = options;
   const config = openClipConfig(described);
   const path = await weightsPath(model, { ...options, file });
-  const stored = await loadWeights(path, { filter: isOpenClipName, ...(signal && { signal }) });
-  const renamed = fromOpenClip(stored);
+  const stored = await loadWeights(path, {
+    filter: isOpenClipName,
+    ...(dtype && { dtype }),
+    ...(signal && { signal }),
+  });
+  const params = fromOpenClip(stored);
   tf.dispose(stored);
-  const params = dtype === 'float32' ? renamed : narrowed(renamed, dtype);
   try {
     const length = params['text_model.embeddings.position_embedding.weight']?.shape[0] ?? 0;
     const tokenize = await loadTokenizer(processor, { length, pad: 0 }, options);

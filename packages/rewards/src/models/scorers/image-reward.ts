@@ -17,7 +17,7 @@ export interface ImageRewardOptions extends SourceOptions, BatchOptions {
   processor?: string;
   /** Heads, sizes and statistics; ImageReward-v1.0 by default. */
   config?: BlipConfig;
-  /** float32 by default. */
+  /** bfloat16 on accelerators and float32 on CPUs by default. */
   dtype?: ModelDtype;
 }
 
