@@ -154,6 +154,7 @@ class ScanLoop {
         const filled = rest.slice(n).map((stack, k) => put(b, stack, rows[k]!, i!));
         return [b.add(i!, b.scalar(1, 'i32')), ...values.slice(0, n), ...filled];
       },
+      length,
     );
     const after = state.slice(1);
     const outputs = [
@@ -216,6 +217,7 @@ class ScanLoop {
         const nextFree = grads.slice(c + x).map((grad, k) => b.add(rest[c + x + k]!, b.convert(grad, 'f32')));
         return [b.sub(i!, b.scalar(1, 'i32')), ...nextCarry, ...nextXs, ...nextFree];
       },
+      length,
     );
     const after = state.slice(1).map((value, i) => {
       const source = freeValues[i - c - x];

@@ -147,6 +147,7 @@ function manual(
       inShardings: ins.map(shardingText),
       outShardings: outs.map(({ layout }) => shardingText(layout)),
       axes: Object.keys(mesh.axes),
+      devices: mesh.size,
     },
     body,
   );

@@ -92,14 +92,19 @@ export class CollectiveBuilder extends ControlBuilder {
   }
 
   /**
-   * A block written per device: `body` sees the local shards of `xs`. Shardings are Shardy text, one
+   * A block written per device, of which there are `o.devices`: `body` sees the local shards of `xs`. Shardings are Shardy text, one
    * for each operand and result; `axes` are the mesh axes that the block handles itself.
    */
   manualComputation(
     xs: readonly Value[],
     locals: readonly TensorType[],
     results: readonly TensorType[],
-    o: { inShardings: readonly string[]; outShardings: readonly string[]; axes: readonly string[] },
+    o: {
+      inShardings: readonly string[];
+      outShardings: readonly string[];
+      axes: readonly string[];
+      devices: number;
+    },
     body: (b: this, shards: Value[]) => readonly Value[],
   ): Value[] {
     const region = this.region(locals, body, 'sdy.return');
@@ -113,6 +118,7 @@ export class CollectiveBuilder extends ControlBuilder {
         manual_axes: `#sdy<manual_axes{${o.axes.map((a) => `"${a}"`).join(', ')}}>`,
       },
       [region],
+      o.devices * region.flops,
     );
   }
 }

@@ -1,6 +1,7 @@
 import { boolArray, describe, fail, i64Array, i64Matrix } from './core';
+import { floatElements, meetingPositions, productFlops } from './flops';
 import { LayoutBuilder } from './layout';
-import { type ElementType, typeText, type Value } from './types';
+import { type ElementType, numElements, typeText, type Value } from './types';
 
 /** How exactly float32 products are computed: `HIGHEST` forbids TF32 and bf16 passes. */
 export type Precision = 'DEFAULT' | 'HIGH' | 'HIGHEST';
@@ -82,6 +83,7 @@ export class ContractionBuilder extends LayoutBuilder {
     return this.short(
       `dot_general ${a.id}, ${b.id}, ${batch}contracting_dims = [${d.lhsContract.join(', ')}] x [${d.rhsContract.join(', ')}], precision = [${p}, ${p}] : (${typeText(a)}, ${typeText(b)}) -> ${typeText(type)}`,
       type,
+      productFlops(type, numElements(d.lhsContract.map((axis) => a.shape[axis]!))),
     );
   }
 
@@ -120,6 +122,19 @@ export class ContractionBuilder extends LayoutBuilder {
       shape[o.output.space[i]!] = size < window ? 0 : Math.floor((size - window) / strides[i]!) + 1;
     }
     const type = { shape, dtype: o.result ?? x.dtype };
+    let meeting = 1;
+    for (let i = 0; i < n; i++) {
+      meeting *= meetingPositions({
+        input: x.shape[o.input.space[i]!]!,
+        kernel: kernel.shape[o.kernel.space[i]!]!,
+        output: shape[o.output.space[i]!]!,
+        stride: strides[i]!,
+        padding: padding[i]![0],
+        inputDilation: inputDilation[i]!,
+        kernelDilation: kernelDilation[i]!,
+      });
+    }
+    const channels = { shape: [shape[o.output.batch]!, outputs, meeting], dtype: type.dtype };
     const io = (l: ConvolutionLayout) =>
       dimensionText(
         rank,
@@ -134,7 +149,7 @@ export class ContractionBuilder extends LayoutBuilder {
       ]),
     );
     const p = `#stablehlo<precision ${o.precision ?? 'HIGHEST'}>`;
-    return this.op('stablehlo.convolution', [x, kernel], [type], {
+    const attributes = {
       dimension_numbers: `#stablehlo.conv<${io(o.input)}x${k}->${io(o.output)}>`,
       window_strides: i64Array(strides),
       ...(n > 0 && { padding: i64Matrix(padding) }),
@@ -144,7 +159,9 @@ export class ContractionBuilder extends LayoutBuilder {
       feature_group_count: `${groups} : i64`,
       batch_group_count: `${batchGroups} : i64`,
       precision_config: `[${p}, ${p}]`,
-    })[0]!;
+    };
+    const flops = productFlops(channels, kernel.shape[o.kernel.input]!);
+    return this.op('stablehlo.convolution', [x, kernel], [type], attributes, [], flops)[0]!;
   }
 
   /** Fourier transform over the last `length.length` axes. */
@@ -164,15 +181,18 @@ export class ContractionBuilder extends LayoutBuilder {
       shape[last] = length.at(-1)!;
       dtype = x.dtype === 'c128' ? 'f64' : 'f32';
     }
-    return this.op('stablehlo.fft', [x], [{ shape, dtype }], {
-      fft_type: `#stablehlo<fft_type ${type}>`,
-      fft_length: i64Array(length),
-    })[0]!;
+    const attributes = { fft_type: `#stablehlo<fft_type ${type}>`, fft_length: i64Array(length) };
+    // Cooley and Tukey's count for complex numbers.
+    const points = numElements(length);
+    const transforms = numElements(shape.slice(0, shape.length - length.length));
+    const flops = 5 * transforms * points * Math.log2(Math.max(1, points));
+    return this.op('stablehlo.fft', [x], [{ shape, dtype }], attributes, [], Math.round(flops))[0]!;
   }
 
   /** Cholesky factor of the last two axes. */
   cholesky(x: Value, lower: boolean): Value {
-    return this.op('stablehlo.cholesky', [x], [x], { lower: `${lower}` })[0]!;
+    const flops = Math.round((floatElements(x) * (x.shape.at(-1) ?? 0)) / 3);
+    return this.op('stablehlo.cholesky', [x], [x], { lower: `${lower}` }, [], flops)[0]!;
   }
 
   /** Solves a·y = b for triangular a. */
@@ -181,11 +201,13 @@ export class ContractionBuilder extends LayoutBuilder {
     b: Value,
     o: { lower: boolean; unitDiagonal?: boolean; transpose?: boolean; leftSide?: boolean },
   ): Value {
-    return this.op('stablehlo.triangular_solve', [a, b], [b], {
+    const attributes = {
       left_side: `${o.leftSide ?? true}`,
       lower: `${o.lower}`,
       unit_diagonal: `${o.unitDiagonal ?? false}`,
       transpose_a: `#stablehlo<transpose ${o.transpose ? 'TRANSPOSE' : 'NO_TRANSPOSE'}>`,
-    })[0]!;
+    };
+    const flops = floatElements(b) * (a.shape.at(-1) ?? 0);
+    return this.op('stablehlo.triangular_solve', [a, b], [b], attributes, [], flops)[0]!;
   }
 }

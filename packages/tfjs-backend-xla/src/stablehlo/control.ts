@@ -1,4 +1,5 @@
 import { describe, fail } from './core';
+import { floatElements } from './flops';
 import { IndexingBuilder } from './indexing';
 import { type Shape, sameShape, type TensorType, type Value } from './types';
 
@@ -11,6 +12,8 @@ export interface CustomCallOptions {
   readonly operandLayouts?: readonly (readonly number[])[];
   readonly resultLayouts?: readonly (readonly number[])[];
   readonly attributes?: Readonly<Record<string, string>>;
+  /** Floating-point operations of one call. */
+  readonly flops?: number;
 }
 
 /** Quotes a string for MLIR. */
@@ -26,11 +29,16 @@ const layouts = (orders: readonly (readonly number[])[]): string =>
 
 /** Loops, branches, calls, random bits, barriers. */
 export class ControlBuilder extends IndexingBuilder {
-  /** Repeats `body` while `condition` holds; both may use surrounding values. */
+  /**
+   * Repeats `body` while `condition` holds; both may use surrounding values.
+   *
+   * @param steps How often, for counting its operations; 1 where that is not known beforehand.
+   */
   while(
     init: readonly Value[],
     condition: (b: this, state: Value[]) => Value,
     body: (b: this, state: Value[]) => readonly Value[],
+    steps = 1,
   ): Value[] {
     const cond = this.region(init, (inner, state) => {
       const c = condition(inner, state);
@@ -49,7 +57,7 @@ export class ControlBuilder extends IndexingBuilder {
     });
     if (loop.results.length !== init.length)
       fail('while', `the body returns ${loop.results.length} values for a state of ${init.length}`);
-    return this.op('stablehlo.while', init, init, {}, [cond, loop]);
+    return this.op('stablehlo.while', init, init, {}, [cond, loop], steps * (cond.flops + loop.flops));
   }
 
   /** Runs one of two branches. */
@@ -67,7 +75,8 @@ export class ControlBuilder extends IndexingBuilder {
       )
     )
       fail('if', 'both branches must return the same types');
-    return this.op('stablehlo.if', [condition], yes.results, {}, [yes, no]);
+    const flops = Math.max(yes.flops, no.flops);
+    return this.op('stablehlo.if', [condition], yes.results, {}, [yes, no], flops);
   }
 
   /** Calls a finished function of the module. */
@@ -84,7 +93,7 @@ export class ControlBuilder extends IndexingBuilder {
         'call',
         `@${name} takes (${signature.arguments.map(describe).join(', ')}), got (${args.map(describe).join(', ')})`,
       );
-    return this.op('func.call', args, signature.results, { callee: `@${name}` });
+    return this.op('func.call', args, signature.results, { callee: `@${name}` }, [], this.module.flops(name));
   }
 
   /** Keeps XLA from moving or merging work across it. */
@@ -118,7 +127,7 @@ export class ControlBuilder extends IndexingBuilder {
     results: readonly TensorType[],
     options: CustomCallOptions = {},
   ): Value[] {
-    return this.op('stablehlo.custom_call', operands, results, {
+    const attributes = {
       call_target_name: quote(target),
       has_side_effect: `${options.hasSideEffect ?? false}`,
       api_version: `${options.apiVersion ?? 2} : i32`,
@@ -126,7 +135,8 @@ export class ControlBuilder extends IndexingBuilder {
       ...(options.operandLayouts && { operand_layouts: layouts(options.operandLayouts) }),
       ...(options.resultLayouts && { result_layouts: layouts(options.resultLayouts) }),
       ...options.attributes,
-    });
+    };
+    return this.op('stablehlo.custom_call', operands, results, attributes, [], options.flops);
   }
 
   /** Functions of XLA's own higher-order set, kept as one op: `erf`, `top_k`, `lgamma` … */
@@ -136,6 +146,7 @@ export class ControlBuilder extends IndexingBuilder {
     results: readonly TensorType[],
     attributes: Readonly<Record<string, string>> = {},
   ): Value[] {
-    return this.op(`chlo.${name}`, operands, results, attributes);
+    const flops = results.reduce((sum, result) => sum + floatElements(result), 0);
+    return this.op(`chlo.${name}`, operands, results, attributes, [], flops);
   }
 }

@@ -1,3 +1,4 @@
+import { type CountedLine, neededFlops } from './flops';
 import { denseText, elementText } from './literals';
 import type { Module } from './module';
 import {
@@ -14,6 +15,8 @@ import {
 export interface Region {
   readonly text: string;
   readonly results: readonly Value[];
+  /** Floating-point operations of one run. */
+  readonly flops: number;
 }
 
 /** Names are unique in a function: nested regions may use what surrounds them. */
@@ -40,7 +43,7 @@ export const describe = (v: TensorType): string => `${v.dtype}[${v.shape.join(',
 
 /** Appends ops to one block; the op families extend it. */
 export class BlockBuilder {
-  private readonly lines: string[] = [];
+  private readonly lines: CountedLine[] = [];
   private readonly scalars = new Map<string, Value>();
 
   constructor(
@@ -50,7 +53,15 @@ export class BlockBuilder {
 
   /** The ops so far, each line behind `indent`. */
   text(indent: string): string {
-    return this.lines.map((line) => line.replace(/^/gm, indent)).join('\n');
+    return this.lines.map(({ text }) => text.replace(/^/gm, indent)).join('\n');
+  }
+
+  /** Floating-point operations that these results of the block take. */
+  flops(results: readonly Value[]): number {
+    return neededFlops(
+      this.lines,
+      results.map(({ id }) => id),
+    );
   }
 
   private fresh(): string {
@@ -58,9 +69,9 @@ export class BlockBuilder {
   }
 
   /** Appends one op in StableHLO's short form: `stablehlo.<text>`. */
-  protected short(text: string, result: TensorType): Value {
+  protected short(text: string, result: TensorType, flops = 0): Value {
     const id = this.fresh();
-    this.lines.push(`${id} = stablehlo.${text}`);
+    this.lines.push({ text: `${id} = stablehlo.${text}`, flops });
     return { id, shape: result.shape, dtype: result.dtype };
   }
 
@@ -71,6 +82,7 @@ export class BlockBuilder {
     results: readonly TensorType[],
     attributes: Readonly<Record<string, string>> = {},
     regions: readonly Region[] = [],
+    flops = 0,
   ): Value[] {
     const id = this.fresh();
     const bind = results.length === 0 ? '' : results.length === 1 ? `${id} = ` : `${id}:${results.length} = `;
@@ -79,9 +91,10 @@ export class BlockBuilder {
     const attrs = list.length ? ` {${list.join(', ')}}` : '';
     const types = results.map(typeText);
     const out = results.length === 1 ? types[0] : `(${types.join(', ')})`;
-    this.lines.push(
-      `${bind}"${name}"(${operands.map((v) => v.id).join(', ')})${body}${attrs} : (${operands.map(typeText).join(', ')}) -> ${out}`,
-    );
+    this.lines.push({
+      text: `${bind}"${name}"(${operands.map((v) => v.id).join(', ')})${body}${attrs} : (${operands.map(typeText).join(', ')}) -> ${out}`,
+      flops,
+    });
     return results.map((r, i) => ({
       id: results.length === 1 ? id : `${id}#${i}`,
       shape: r.shape,
@@ -102,7 +115,8 @@ export class BlockBuilder {
     const head = values.length ? `^bb0(${values.map((v) => `${v.id}: ${typeText(v)}`).join(', ')}):\n` : '';
     const ids = results.map((r) => r.id).join(', ');
     const end = `${terminator} ${ids}${results.length ? ` : ${results.map(typeText).join(', ')}` : ''}`;
-    return { text: `{\n${head}${inner.text('  ')}\n  ${end}\n}`.replace(/\n\n+/g, '\n'), results };
+    const text = `{\n${head}${inner.text('  ')}\n  ${end}\n}`.replace(/\n\n+/g, '\n');
+    return { text, results, flops: inner.flops(results) };
   }
 
   /** A scalar constant, made once a block. */

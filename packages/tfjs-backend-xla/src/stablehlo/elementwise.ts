@@ -1,4 +1,5 @@
 import { BlockBuilder, describe, fail } from './core';
+import { floatElements } from './flops';
 import {
   byteSize,
   type ElementType,
@@ -84,9 +85,9 @@ export class ElementwiseBuilder extends BlockBuilder {
       fail(op, `needs a boolean or integer operand, got ${describe(x)}`);
     if (op === 'abs' && isComplex(x.dtype)) {
       const type = { shape: x.shape, dtype: x.dtype === 'c64' ? 'f32' : 'f64' } as const;
-      return this.short(`abs ${x.id} : (${typeText(x)}) -> ${typeText(type)}`, type);
+      return this.short(`abs ${x.id} : (${typeText(x)}) -> ${typeText(type)}`, type, floatElements(x));
     }
-    return this.short(`${op} ${x.id} : ${typeText(x)}`, x);
+    return this.short(`${op} ${x.id} : ${typeText(x)}`, x, floatElements(x));
   }
 
   binary(op: BinaryOp, a: Value, b: Value): Value {
@@ -95,7 +96,7 @@ export class ElementwiseBuilder extends BlockBuilder {
       fail(op, `needs floating-point operands, got ${describe(a)}`);
     if (BITWISE.has(op) && a.dtype !== 'i1' && !isInteger(a.dtype))
       fail(op, `needs boolean or integer operands, got ${describe(a)}`);
-    return this.short(`${op} ${a.id}, ${b.id} : ${typeText(a)}`, a);
+    return this.short(`${op} ${a.id}, ${b.id} : ${typeText(a)}`, a, floatElements(a));
   }
 
   add(a: Value, b: Value): Value {

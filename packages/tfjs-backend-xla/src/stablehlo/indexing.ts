@@ -1,6 +1,6 @@
 import { describe, fail, i64Array } from './core';
 import { type Reducer, ReductionBuilder } from './reduction';
-import { sameShape, type Value } from './types';
+import { numElements, sameShape, type Value } from './types';
 
 export interface GatherDimensions {
   /** Axes of the result that run inside a slice. */
@@ -91,6 +91,7 @@ export class IndexingBuilder extends ReductionBuilder {
         unique_indices: `${d.unique ?? false}`,
       },
       [region],
+      numElements(updates.shape) * region.flops,
     )[0]!;
   }
 }

@@ -72,6 +72,13 @@ export class Module {
     return { arguments: found.arguments, results: found.results };
   }
 
+  /** Floating-point operations of one run of a finished function, by XLA's rules; loops by the number of their steps. */
+  flops(name: string): number {
+    const found = this.functions.find((f) => f.name === name);
+    if (!found?.results) throw new Error(`function @${name} is not in the module or not finished`);
+    return found.builder.flops(found.results);
+  }
+
   toString(): string {
     const moduleAttributes = Object.entries(this.attributes).map(([k, v]) => `${k} = ${v}`);
     const head = moduleAttributes.length ? ` attributes {${moduleAttributes.join(', ')}}` : '';

@@ -1,6 +1,7 @@
 import { ContractionBuilder } from './contraction';
 import { describe, fail, i64Array, i64Matrix, type Region } from './core';
-import { type ElementType, isFloat, isUnsigned, type TensorType, type Value } from './types';
+import { floatElements } from './flops';
+import { type ElementType, isFloat, isUnsigned, numElements, type TensorType, type Value } from './types';
 
 /** Associative combinations with a neutral element. */
 export type Reducer = 'add' | 'multiply' | 'maximum' | 'minimum' | 'and' | 'or';
@@ -53,6 +54,9 @@ export function neutral(reducer: Reducer, dtype: ElementType): number | bigint |
   }
 }
 
+/** How often two elements are combined where `x` is reduced to `result`. */
+const joins = (x: TensorType, result: TensorType): number => numElements(x.shape) - numElements(result.shape);
+
 const element = (x: TensorType): TensorType => ({ shape: [], dtype: x.dtype });
 
 /** Reductions over axes, over windows, sorting and scatter's cousin select_and_scatter. */
@@ -69,9 +73,16 @@ export class ReductionBuilder extends ContractionBuilder {
     if (axes.length === 0) return x;
     const type = { shape: x.shape.filter((_, i) => !axes.includes(i)), dtype: x.dtype };
     const init = this.scalar(neutral(reducer, x.dtype), x.dtype);
-    return this.op('stablehlo.reduce', [x, init], [type], { dimensions: i64Array(sorted(axes)) }, [
-      this.combiner(reducer, x.dtype),
-    ])[0]!;
+    const combiner = this.combiner(reducer, x.dtype);
+    const attributes = { dimensions: i64Array(sorted(axes)) };
+    return this.op(
+      'stablehlo.reduce',
+      [x, init],
+      [type],
+      attributes,
+      [combiner],
+      joins(x, type) * combiner.flops,
+    )[0]!;
   }
 
   /** Reduces several arrays of one shape together; `body` combines (accumulated…, next…). */
@@ -87,9 +98,9 @@ export class ReductionBuilder extends ContractionBuilder {
     const region = this.region([...scalars, ...scalars], (inner, args) =>
       body(inner, args.slice(0, n), args.slice(n)),
     );
-    return this.op('stablehlo.reduce', [...xs, ...inits], types, { dimensions: i64Array(sorted(axes)) }, [
-      region,
-    ]);
+    const attributes = { dimensions: i64Array(sorted(axes)) };
+    const flops = xs.length === 0 ? 0 : joins(xs[0]!, types[0]!) * region.flops;
+    return this.op('stablehlo.reduce', [...xs, ...inits], types, attributes, [region], flops);
   }
 
   private windowShape(op: string, x: Value, o: Required<WindowOptions>): number[] {
@@ -119,9 +130,9 @@ export class ReductionBuilder extends ContractionBuilder {
     const type = { shape: this.windowShape('reduce_window', x, o), dtype: x.dtype };
     if (x.shape.length === 0) return x;
     const init = this.scalar(neutral(reducer, x.dtype), x.dtype);
-    return this.op('stablehlo.reduce_window', [x, init], [type], windowAttributes(o), [
-      this.combiner(reducer, x.dtype),
-    ])[0]!;
+    const combiner = this.combiner(reducer, x.dtype);
+    const flops = numElements(type.shape) * (numElements(o.window) - 1) * combiner.flops;
+    return this.op('stablehlo.reduce_window', [x, init], [type], windowAttributes(o), [combiner], flops)[0]!;
   }
 
   /**
@@ -149,6 +160,7 @@ export class ReductionBuilder extends ContractionBuilder {
       [x],
       { window_dimensions: window_dimensions!, window_strides: window_strides!, padding: padding! },
       [select, this.combiner('add', x.dtype)],
+      floatElements(source),
     )[0]!;
   }
 

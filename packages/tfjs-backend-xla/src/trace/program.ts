@@ -18,6 +18,8 @@ export interface ProgramResult {
 
 export interface TracedProgram {
   readonly text: string;
+  /** Floating-point operations of one call, all devices together. */
+  readonly flops: number;
   readonly output: TreeDef;
   /** Shapes of all parameters: arguments, then captured tensors. */
   readonly parameters: readonly (readonly number[])[];
@@ -114,6 +116,7 @@ export function traceFunction(
   );
   return {
     text: trace.module.toString(),
+    flops: trace.module.flops('main'),
     output: traced.output,
     parameters: all.map(({ shape }) => shape),
     results,

@@ -101,11 +101,12 @@ describe('the cuDNN custom calls', () => {
     const { lower } = attentionLowerings.find(({ kernelName }) => kernelName === kernel)!;
     const out = lower(builder, inputs, { scale: 0.125, causal, fused: true });
     module.finish('main', (Array.isArray(out) ? out : [out]) as Value[]);
-    return module.toString();
+    return { text: module.toString(), flops: module.flops('main') };
   };
 
   it('have the operands, results and layouts that XLA lowers JAX attention to', () => {
-    const forward = lowered('XlaAttention', { kvLengths: [16] }, false);
+    const { text: forward, flops } = lowered('XlaAttention', { kvLengths: [16] }, false);
+    expect(flops).toBe(4 * 16 * 32 * 730 * 858 * 64);
     expect(forward).toContain('call_target_name = "__cudnn$fmhaSoftmax"');
     expect(forward).toContain('\\22mask_type\\22:\\22PADDING\\22');
     expect(forward).toContain('\\22dimensions\\22:[\\2216\\22,\\2232\\22,\\22730\\22,\\22858\\22]');
@@ -116,7 +117,7 @@ describe('the cuDNN custom calls', () => {
     expect(forward).toContain(
       ': (tensor<16x730x32x64xbf16>, tensor<16x858x8x64xbf16>, tensor<16x858x8x64xbf16>, tensor<16xi32>, tensor<16xi32>) -> (tensor<16x32x730x64xbf16>, tensor<16x32x730xf32>, tensor<0xui8>)',
     );
-    const backward = lowered(
+    const { text: backward } = lowered(
       'XlaAttentionGrad',
       { kvLengths: [16], saved: [16, 32, 730], dy: [16, 730, 32, 64], output: [16, 730, 32, 64] },
       false,
@@ -125,6 +126,6 @@ describe('the cuDNN custom calls', () => {
     expect(backward).toContain(
       ': (tensor<16x730x32x64xbf16>, tensor<16x858x8x64xbf16>, tensor<16x858x8x64xbf16>, tensor<16x32x730xf32>, tensor<16x730x32x64xbf16>, tensor<16x730x32x64xbf16>, tensor<16xi32>, tensor<16xi32>) -> (tensor<16x32x730x64xbf16>, tensor<16x8x858x64xbf16>, tensor<16x8x858x64xbf16>, tensor<0xui8>)',
     );
-    expect(lowered('XlaAttentionInference', {}, true)).toContain('\\22mask_type\\22:\\22CAUSAL\\22');
+    expect(lowered('XlaAttentionInference', {}, true).text).toContain('\\22mask_type\\22:\\22CAUSAL\\22');
   });
 });

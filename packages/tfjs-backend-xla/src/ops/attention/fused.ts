@@ -1,5 +1,5 @@
 /** Attention as cuDNN's flash-attention custom calls, which XLA's CUDA plugin knows. */
-import type { Builder, ElementType, TensorType, Value } from '../../stablehlo';
+import { type Builder, type ElementType, numElements, type TensorType, type Value } from '../../stablehlo';
 import type { AttentionAttrs, AttentionValues } from './decomposed';
 
 /** Head sizes that cuDNN takes. */
@@ -104,6 +104,10 @@ function lengths(b: Builder, { q, kvLengths, qLengths }: AttentionValues): Value
   return [qLengths ?? b.full([q.shape[0]!], q.shape[1]!, 'i32'), kvLengths];
 }
 
+/** Of `products` matrix products of scores' size; what a mask hides is counted, as where attention is decomposed. */
+const flopsOf = ({ q, k }: AttentionValues, products: number): number =>
+  products * 2 * numElements(q.shape) * k.shape[1]!;
+
 const minorToMajor = ({ shape }: TensorType): number[] => shape.map((_, i) => shape.length - 1 - i);
 
 const transposed = ({ shape, dtype }: Value): TensorType => ({
@@ -126,6 +130,7 @@ export function fusedForward(
   const results = [transposed(q), ...(withStatistics ? [statistics] : []), SCRATCH];
   const [output, second] = b.customCall(FORWARD, operands, results, {
     backendConfig: config(values, attrs, FORWARD_PRODUCTS),
+    flops: flopsOf(values, 2),
     operandLayouts: operands.map(minorToMajor),
     resultLayouts: [HEADS_INSIDE, ...results.slice(1).map(minorToMajor)],
   });
@@ -144,6 +149,7 @@ export function fusedBackward(
   const results = [transposed(q), transposed(k), transposed(v), SCRATCH];
   const [dq, dk, dv] = b.customCall(BACKWARD, operands, results, {
     backendConfig: config(values, attrs, BACKWARD_PRODUCTS),
+    flops: flopsOf(values, 5),
     operandLayouts: operands.map(minorToMajor),
     resultLayouts: [HEADS_INSIDE, HEADS_INSIDE, HEADS_INSIDE, [0]],
   });

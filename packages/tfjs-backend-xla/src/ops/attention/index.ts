@@ -3,9 +3,12 @@ import * as tf from '@tensorflow/tfjs-core';
 import { isXla } from '../../active';
 import type { XlaBackend } from '../../backend';
 import { customVjp, isFloat, isRecording } from '../../grad/vjp';
+import type { Mesh } from '../../parallel/sharding';
 import { client } from '../../runtime/client';
+import { currentFrame, perDeviceMesh } from '../../trace/frame';
 import { fitsFused } from './fused';
 import type { AttentionKernelAttrs } from './lowerings';
+import { batchSplit } from './per-device';
 
 export interface AttentionOptions {
   /** Added to the scores before the softmax; broadcastable to [B, N, T, S]. */
@@ -52,10 +55,12 @@ function xlaAttention(
   // Custom calls take neither a mask nor query lengths alone.
   const plain = !mask && (!qLengths || kvLengths !== undefined);
   const fused = client().platformName === 'cuda' && plain && fitsFused(elements, size);
-  const attrs: AttentionKernelAttrs = { scale: scale ?? 1 / Math.sqrt(size), causal, fused };
+  const split = fused ? batchSplit(partitionedOver([q, k, v], backend), q.shape[0]!) : undefined;
+  const attrs: AttentionKernelAttrs = { scale: scale ?? 1 / Math.sqrt(size), causal, fused, split };
   const lengths = { ...(kvLengths && { kvLengths }), ...(qLengths && { qLengths }) };
   const inputs = { q, k, v, ...(mask && { mask }) };
-  const run = (kernel: string, all: tf.NamedTensorMap) => tf.engine().runKernel(kernel, all, { ...attrs });
+  const run = (kernel: string, all: tf.NamedTensorMap) =>
+    tf.engine().runKernel(kernel, all, attrs as unknown as tf.NamedAttrMap);
   if (!isRecording()) return run('XlaAttentionInference', { ...inputs, ...lengths }) as tf.Tensor4D;
   const names = Object.keys(inputs);
   const sources = Object.values(inputs);
@@ -83,6 +88,17 @@ function xlaAttention(
       return grads.slice(0, differentiable.length);
     },
   )[0] as tf.Tensor4D;
+}
+
+/** The mesh that XLA partitions the computation over, if any. */
+function partitionedOver(inputs: readonly tf.Tensor[], backend: XlaBackend): Mesh | undefined {
+  const frame = currentFrame();
+  if (frame) return perDeviceMesh() ? undefined : frame.trace.mesh;
+  for (const { dataId } of inputs) {
+    const { sharding } = backend.find(dataId);
+    if (sharding) return sharding.mesh;
+  }
+  return undefined;
 }
 
 function decomposedAttention(

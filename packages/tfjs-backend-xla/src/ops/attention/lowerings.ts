@@ -1,5 +1,6 @@
-/** Attention's two kernels: fused on CUDA where cuDNN can, decomposed elsewhere. */
+/** Attention's kernels: fused on CUDA where cuDNN can, decomposed elsewhere. */
 import { attrsOf, type Inputs, kernel, type Lowering, need } from '../../kernels/kernel';
+import type { Builder, Value } from '../../stablehlo';
 import {
   type AttentionAttrs,
   type AttentionValues,
@@ -8,9 +9,12 @@ import {
   realQueries,
 } from './decomposed';
 import { fusedBackward, fusedForward } from './fused';
+import { type BatchSplit, perDevice } from './per-device';
 
 export interface AttentionKernelAttrs extends AttentionAttrs {
   readonly fused: boolean;
+  /** Set where XLA cannot partition the computation by itself. Not with a mask, whose batch axis may be 1. */
+  readonly split?: BatchSplit | undefined;
 }
 
 const valuesOf = (inputs: Inputs): AttentionValues => ({
@@ -22,30 +26,44 @@ const valuesOf = (inputs: Inputs): AttentionValues => ({
   qLengths: inputs.qLengths,
 });
 
+type Pass = (b: Builder, values: AttentionValues, inputs: Inputs, options: AttentionKernelAttrs) => Value[];
+
+const pass =
+  (run: Pass): Lowering['lower'] =>
+  (b, inputs, attrs) => {
+    const options = attrsOf<AttentionKernelAttrs>(attrs);
+    return perDevice(b, inputs, options.split, (inner, parts) =>
+      run(inner, valuesOf(parts as Inputs), parts as Inputs, options),
+    );
+  };
+
 export const attentionLowerings: readonly Lowering[] = [
   /** → the output, and what XlaAttentionGrad takes as `saved`. */
-  kernel('XlaAttention', (b, inputs, attrs) => {
-    const options = attrsOf<AttentionKernelAttrs>(attrs);
-    const values = valuesOf(inputs);
-    if (!options.fused) return decomposedForward(b, values, options);
-    const [output, statistics] = fusedForward(b, values, options, true);
-    return [realQueries(b, output, values.qLengths), statistics!];
-  }),
+  kernel(
+    'XlaAttention',
+    pass((b, values, _, options) => {
+      if (!options.fused) return decomposedForward(b, values, options);
+      const [output, statistics] = fusedForward(b, values, options, true);
+      return [realQueries(b, output, values.qLengths), statistics!];
+    }),
+  ),
   kernel('XlaAttentionInference', (b, inputs, attrs) => {
-    const options = attrsOf<AttentionKernelAttrs>(attrs);
-    const values = valuesOf(inputs);
-    return options.fused
-      ? fusedForward(b, values, options, false)[0]
-      : decomposedForward(b, values, options)[0];
+    const forward = pass((inner, values, _, options) => [
+      options.fused
+        ? fusedForward(inner, values, options, false)[0]
+        : decomposedForward(inner, values, options)[0],
+    ]);
+    return (forward(b, inputs, attrs) as Value[])[0]!;
   }),
-  kernel('XlaAttentionGrad', (b, inputs, attrs) => {
-    const options = attrsOf<AttentionKernelAttrs>(attrs);
-    const values = valuesOf(inputs);
-    const saved = need(inputs, 'saved');
-    const dOutput = need(inputs, 'dy');
-    if (!options.fused) return decomposedBackward(b, values, options, { weights: saved, dOutput });
-    const output = need(inputs, 'output');
-    const narrow = realQueries(b, b.convert(dOutput, values.q.dtype), values.qLengths);
-    return fusedBackward(b, values, options, { statistics: saved, output, dOutput: narrow });
-  }),
+  kernel(
+    'XlaAttentionGrad',
+    pass((b, values, inputs, options) => {
+      const saved = need(inputs, 'saved');
+      const dOutput = need(inputs, 'dy');
+      if (!options.fused) return decomposedBackward(b, values, options, { weights: saved, dOutput });
+      const output = need(inputs, 'output');
+      const narrow = realQueries(b, b.convert(dOutput, values.q.dtype), values.qLengths);
+      return fusedBackward(b, values, options, { statistics: saved, output, dOutput: narrow });
+    }),
+  ),
 ];

@@ -1,0 +1,49 @@
+/** Attention on several devices, where XLA cannot partition the custom calls: each takes its part of the batch. */
+import { localShape, type Mesh, sharding, shardingText } from '../../parallel/sharding';
+import type { Builder, TensorType, Value } from '../../stablehlo';
+
+/** The mesh that a program is partitioned over, and the axis of it that splits the batch. */
+export interface BatchSplit {
+  readonly mesh: Mesh;
+  readonly axis: string;
+}
+
+/** The first axis of the mesh, where it divides the batch: data-parallel programs lie so. */
+export function batchSplit(mesh: Mesh | undefined, batch: number): BatchSplit | undefined {
+  const [axis] = Object.keys(mesh?.axes ?? {}).filter((name) => mesh!.axes[name]! > 1);
+  if (!mesh || axis === undefined || batch % mesh.axes[axis]! !== 0) return undefined;
+  return { mesh, axis };
+}
+
+/** Runs `body` on each device's part of the batch, the leading axis of every input and result. */
+export function perDevice<Name extends string>(
+  b: Builder,
+  inputs: Readonly<Partial<Record<Name, Value>>>,
+  split: BatchSplit | undefined,
+  body: (inner: Builder, parts: Partial<Record<Name, Value>>) => Value[],
+): Value[] {
+  if (!split) return body(b, inputs);
+  const { mesh, axis } = split;
+  const entries = Object.entries(inputs).filter((entry): entry is [Name, Value] => entry[1] !== undefined);
+  const values = entries.map(([, value]) => value);
+  const layout = ({ shape }: TensorType) => sharding(mesh, [axis], shape);
+  const locals = values.map((x): TensorType => ({ shape: localShape(layout(x), x.shape), dtype: x.dtype }));
+  const run = (inner: Builder, parts: readonly Value[]) =>
+    body(inner, Object.fromEntries(entries.map(([name], i) => [name, parts[i]!])) as typeof inputs);
+  // Built once for the types of the results, which the operation states before its body.
+  const results = b.region(locals, run).results.map(({ shape: [rows, ...rest], dtype }): TensorType => {
+    return { shape: [rows! * mesh.axes[axis]!, ...rest], dtype };
+  });
+  return b.manualComputation(
+    values,
+    locals,
+    results,
+    {
+      inShardings: values.map((x) => shardingText(layout(x))),
+      outShardings: results.map((x) => shardingText(layout(x))),
+      axes: Object.keys(mesh.axes),
+      devices: mesh.axes[axis]!,
+    },
+    run,
+  );
+}
