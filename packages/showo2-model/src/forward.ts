@@ -2,14 +2,15 @@ import { heldAs, type Params } from '@flow-grpo/nn';
 import { scaledDotProductAttention } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from './config/config';
-import { type BlockModulation, blockModulation, headBlock, headPrefix, splitModulation } from './head/block';
+import { blockModulation, headBlock, splitModulation } from './head/block';
 import { finalLayer, finalModulation, headInput, headRotary, tokensToLatents } from './head/head';
 import { timeEmbedding, timeToken } from './head/time';
+import { LAYER_BASES, runLayers } from './layers';
 import type { Observe } from './observe';
 import { modulationRows, takeImages, writeModalities } from './sequence/assemble';
 import { type ModalityPositions, omniAttentionMask } from './sequence/mask';
 import { type Attend, trunkLayer } from './trunk/layer';
-import { embedTokens, tokenLogits, trunkNorm, trunkPrefix, trunkRotary } from './trunk/trunk';
+import { embedTokens, tokenLogits, trunkNorm, trunkRotary } from './trunk/trunk';
 import { imageEmbeddings } from './vision/embed';
 
 export interface SequenceInputs {
@@ -64,11 +65,12 @@ export function runTrunk(
 ): tf.Tensor {
   const rotary = trunkRotary(config.trunk, tf.range(0, embeddings.shape[1]!));
   const attend = attendWith(mask);
-  let x = embeddings;
-  for (let i = 0; i < config.trunk.layers; i++) {
-    x = trunkLayer(params, trunkPrefix(i), config.trunk, x, rotary, attend);
-    observe?.(`llm_layer_${i}`, x);
-  }
+  const { layers } = config.trunk;
+  const { x } = runLayers(params, LAYER_BASES.trunk, layers, embeddings, (p, prefix, y, _given, number) => {
+    const next = trunkLayer(p, prefix, config.trunk, y, rotary, attend);
+    if (number !== undefined) observe?.(`llm_layer_${number}`, next);
+    return [next];
+  });
   const hidden = trunkNorm(params, config, x);
   observe?.('llm_last_hidden', hidden);
   return hidden;
@@ -90,7 +92,8 @@ export function neutralModulation(config: Showo2Config): tf.Tensor {
 
 /**
  * The model as upstream computes it: every token of every sequence through the trunk and the head. This is the reference
- * that the faster paths are tested against, and it handles several images a sequence.
+ * that the faster paths are tested against, and it handles several images a sequence. `observe` sees single layers where they
+ * are not stacked.
  *
  * @returns velocity [images, H, W, C] (or with T) of the slots that are not idle, and normed hidden states [B, L, hidden].
  */
@@ -105,20 +108,23 @@ export function forwardSequence(
   const { embeddings, time } = embedSequence(params, config, inputs, observe);
   const hidden = runTrunk(params, config, embeddings, mask, observe);
 
-  let x = headInput(params, config, hidden);
-  observe?.('diff_proj', x);
+  const input = headInput(params, config, hidden);
+  observe?.('diff_proj', input);
   const rotary = headRotary(config.head, tf.range(0, length));
   const attend = attendWith(mask);
   const index = modulationRows(length, inputs.positions);
   const width = config.head.hiddenSize;
   const neutral = neutralModulation(config);
-  for (let i = 0; i < config.head.layers; i++) {
-    const rows = blockModulation(params, headPrefix(i), time);
-    const modulation: BlockModulation = splitModulation(spread(rows, neutral, index, batch));
-    const attention = observe && ((value: tf.Tensor) => observe(`diffusion_head_a_${i}_attn`, value));
-    x = headBlock(params, headPrefix(i), config.head, x, rotary, attend, modulation, attention);
-    observe?.(`diffusion_head_a_${i}`, x);
-  }
+  const { layers } = config.head;
+  const { x } = runLayers(params, LAYER_BASES.head, layers, input, (p, prefix, y, _given, number) => {
+    const see = (name: string) => (value: tf.Tensor) => {
+      if (number !== undefined) observe?.(`diffusion_head_a_${number}${name}`, value);
+    };
+    const modulation = splitModulation(spread(blockModulation(p, prefix, time), neutral, index, batch));
+    const next = headBlock(p, prefix, config.head, y, rotary, attend, modulation, see('_attn'));
+    see('')(next);
+    return [next];
+  });
   const final = spread(finalModulation(params, time), tf.zeros([2 * width]), index, batch);
   const tokens = finalLayer(params, config.head, x, final);
   observe?.('diffusion_head_b_tokens', tokens);

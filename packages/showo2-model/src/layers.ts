@@ -77,7 +77,14 @@ export interface LayerKv {
   values: tf.Tensor;
 }
 
-type LayerBody = (params: Params, prefix: string, x: tf.Tensor, given?: LayerKv) => [tf.Tensor, LayerKv?];
+/** One layer. `number` is absent under a scan, where one body stands for all. */
+type LayerBody = (
+  params: Params,
+  prefix: string,
+  x: tf.Tensor,
+  given: LayerKv | undefined,
+  number: number | undefined,
+) => [tf.Tensor, LayerKv?];
 
 /**
  * Runs `count` layers over `x`: a loop, or a scan when `params` holds them stacked. `given` and the returned keys and
@@ -99,7 +106,7 @@ export function runLayers(
     const xs = { weights, given: given ? { keys: swap(given.keys), values: swap(given.values) } : null };
     const [last, kv] = scan(
       (carry: tf.Tensor, layer: typeof xs): [tf.Tensor, LayerKv | null] => {
-        const [next, own] = body(layer.weights, '', carry, layer.given ?? undefined);
+        const [next, own] = body(layer.weights, '', carry, layer.given ?? undefined, undefined);
         return [next, own ?? null];
       },
       x,
@@ -119,6 +126,7 @@ export function runLayers(
       `${base}${i}.`,
       carry,
       given && { keys: layerOf(given.keys, i), values: layerOf(given.values, i) },
+      i,
     );
     carry = next;
     if (own) made.push(own);

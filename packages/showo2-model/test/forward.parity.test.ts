@@ -1,15 +1,24 @@
 import { expectClose, fixtureCases, maxAbs, numbers } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { forwardSequence, guide, parseShowo2Config, type SequenceInputs, tokenLogits } from '../src/index';
-import { channelsFirst, channelsLast, loadCase, toPositions, toTensor } from './case';
+import {
+  forwardSequence,
+  guide,
+  LAYER_BASES,
+  parseShowo2Config,
+  type SequenceInputs,
+  stackLayers,
+  tokenLogits,
+  trainableNames,
+} from '../src/index';
+import { channelsFirst, channelsLast, Expectations, loadCase, toPositions, toTensor } from './case';
 
 const model = [...fixtureCases('showo2-tiny')];
 
 describe.each([...model, ...fixtureCases('showo2-video'), ...fixtureCases('showo2-mixed')])(
   '$name',
   ({ dir }) => {
-    const { config, params, read } = loadCase(dir);
+    const { json, config, params, read } = loadCase(dir);
     const given = read('inputs.safetensors');
     const inputs: SequenceInputs = {
       tokens: toTensor(given.text_tokens!),
@@ -18,26 +27,31 @@ describe.each([...model, ...fixtureCases('showo2-video'), ...fixtureCases('showo
       t: toTensor(given.t!),
       mask: toTensor(given.attention_mask!),
     };
-    const outputs = read('outputs.safetensors');
+    const accuracy = json.float32_vs_float64;
+    const outputs = new Expectations(read('outputs.safetensors'), accuracy);
 
     it('reproduces the velocity, the logits and every intermediate tensor', () => {
-      const seen: Record<string, Float32Array> = {};
+      const expected = new Expectations(read('intermediates.safetensors'), accuracy, 'intermediates/');
       const { velocity, hidden } = forwardSequence(params, config, inputs, (name, value) => {
-        seen[name] = value.dataSync() as Float32Array;
+        if (expected.has(name)) expected.compare(name, value);
       });
-      for (const [name, expected] of Object.entries(read('intermediates.safetensors'))) {
-        expect(seen[name], `${name} was not computed`).toBeDefined();
-        expectClose(seen[name]!, numbers(expected), 5e-5, name);
-      }
-      expectClose(channelsFirst(velocity).dataSync(), numbers(outputs.v_pred!), 1e-4, 'v_pred');
-      if (outputs.logits) {
-        expectClose(tokenLogits(params, config, hidden).dataSync(), numbers(outputs.logits), 1e-4, 'logits');
-      }
+      expect(expected.forgotten).toEqual([]);
+      outputs.compare('v_pred', channelsFirst(velocity));
+      if (outputs.has('logits')) outputs.compare('logits', tokenLogits(params, config, hidden));
     });
 
     it('builds the same additive mask itself', () => {
       const { velocity } = forwardSequence(params, config, { ...inputs, mask: undefined });
-      expectClose(channelsFirst(velocity).dataSync(), numbers(outputs.v_pred!), 1e-4, 'v_pred');
+      outputs.compare('v_pred', channelsFirst(velocity));
+    });
+
+    it('is the same with stacked layers', () => {
+      const stacked = Object.values(LAYER_BASES).reduce(stackLayers, params);
+      const names: string[] = [];
+      const run = forwardSequence(stacked, config, inputs, (name) => names.push(name));
+      outputs.compare('v_pred', channelsFirst(run.velocity));
+      if (outputs.has('logits')) outputs.compare('logits', tokenLogits(stacked, config, run.hidden));
+      expect(names.filter((name) => /layer_|head_a/.test(name))).toEqual([]);
     });
   },
 );
@@ -45,7 +59,9 @@ describe.each([...model, ...fixtureCases('showo2-video'), ...fixtureCases('showo
 describe.each(model)('$name', ({ dir }) => {
   const { json, config, params, read } = loadCase(dir);
   const given = read('inputs.safetensors');
-  const outputs = read('outputs.safetensors');
+  const outputs = new Expectations(read('outputs.safetensors'), json.float32_vs_float64);
+  outputs.values('v_pred'); // compared above, with the logits
+  if (outputs.has('logits')) outputs.values('logits');
   const base: SequenceInputs = {
     tokens: toTensor(given.text_tokens!),
     positions: toPositions(given.modality_positions!),
@@ -61,24 +77,28 @@ describe.each(model)('$name', ({ dir }) => {
       const v = guide(c, u, scale);
       return tf.concat([v, v], 0);
     };
-    expectClose(
-      channelsFirst(guided(base.latents, base.t)).dataSync(),
-      numbers(outputs.v_cfg!),
-      1e-4,
-      'v_cfg',
-    );
-    const times = numbers(outputs.ode_t!);
-    const samples = numbers(outputs.ode_samples!);
-    let x = base.latents;
-    for (let i = 0; i < times.length; i++) {
-      const expected = samples.slice(i * x.size, (i + 1) * x.size);
-      expectClose(channelsFirst(x).dataSync(), expected, 1e-4, `ode_samples[${i}]`);
-      if (i + 1 === times.length) break;
+    outputs.compare('v_cfg', channelsFirst(guided(base.latents, base.t)));
+    const times = outputs.values('ode_t');
+    const points: tf.Tensor[] = [base.latents];
+    for (let i = 0; i + 1 < times.length; i++) {
+      const x = points[i]!;
       const step = Math.fround(times[i + 1]! - times[i]!);
-      x = tf.add(x, tf.mul(guided(x, tf.fill([x.shape[0]!], times[i]!)), step));
+      points.push(tf.add(x, tf.mul(guided(x, tf.fill([x.shape[0]!], times[i]!)), step)));
     }
+    outputs.compare('ode_samples', tf.stack(points.map(channelsFirst)));
   });
 
+  it('splits into the two branches of guidance', () => {
+    const [c, u] = tf.split(forwardSequence(params, config, base).velocity, 2) as [tf.Tensor, tf.Tensor];
+    outputs.compare('v_cond', channelsFirst(c));
+    outputs.compare('v_uncond', channelsFirst(u));
+  });
+
+  const tensors = read('outputs.safetensors');
+  const weightOf = (name: string) => {
+    outputs.values(name);
+    return channelsLast(toTensor(tensors[name]!));
+  };
   const expectGradients = (file: string, loss: (p: typeof params) => tf.Scalar) => {
     const expected = read(file);
     const names = Object.keys(expected);
@@ -93,23 +113,35 @@ describe.each(model)('$name', ({ dir }) => {
   };
 
   it.each(['grads_head.safetensors', 'grads_all.safetensors'])('has the gradients of %s', (file) => {
-    const weight = channelsLast(toTensor(outputs.loss_weight!));
+    const weight = weightOf('loss_weight');
     const loss = expectGradients(
       file,
       (p) => tf.mean(tf.mul(forwardSequence(p, config, base).velocity, weight)) as tf.Scalar,
     );
-    expectClose([loss], numbers(outputs.loss!), 1e-5, 'loss');
+    expectClose([loss], outputs.values('loss'), 1e-5, 'loss');
   });
 
   it('has the guided gradients with the unconditional velocity held constant', () => {
-    const weight = channelsLast(toTensor(outputs.cfg_loss_weight!));
+    const weight = weightOf('cfg_loss_weight');
     const constant = forwardSequence(params, config, base).velocity;
     const [, u] = tf.split(constant, 2) as [tf.Tensor, tf.Tensor];
     const loss = expectGradients('grads_head_cfg.safetensors', (p) => {
       const [c] = tf.split(forwardSequence(p, config, base).velocity, 2) as [tf.Tensor];
       return tf.mean(tf.mul(guide(c, u, scale), weight)) as tf.Scalar;
     });
-    expectClose([loss], numbers(outputs.cfg_loss!), 1e-5, 'cfg_loss');
+    expectClose([loss], outputs.values('cfg_loss'), 1e-5, 'cfg_loss');
+  });
+
+  it('has gradients of every parameter', () => {
+    const all = trainableNames(params, ['all'], config.trunk).sort();
+    const without = json.parameters_without_gradient ?? [];
+    const given = Object.keys(read('grads_all.safetensors'));
+    expect([...given, ...without].sort()).toEqual(all);
+    expect(Object.keys(read('grads_head.safetensors')).sort()).toEqual(trainableNames(params).sort());
+  });
+
+  it('leaves no output of the case uncompared', () => {
+    expect(outputs.forgotten).toEqual([]);
   });
 });
 

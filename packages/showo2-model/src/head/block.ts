@@ -13,9 +13,6 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { HeadConfig } from '../config/config';
 import { type Attend, joinHeads, splitHeads, swiglu } from '../trunk/layer';
 
-/** The prefix of block `i`. */
-export const headPrefix = (i: number) => `diffusion_head_a.${i}.`;
-
 /** Shift, scale and gate of one half of a block, broadcastable to [B, T, hidden]. */
 export interface Modulation {
   shift: tf.Tensor;

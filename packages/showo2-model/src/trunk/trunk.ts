@@ -17,9 +17,6 @@ export const TRUNK = 'showo.model.';
 export const EMBEDDING = `${TRUNK}embed_tokens.weight`;
 export const LM_HEAD = 'showo.lm_head.weight';
 
-/** The prefix of layer `i`. */
-export const trunkPrefix = (i: number) => `${TRUNK}layers.${i}.`;
-
 /** Rotary tables of the language model at `positions` [T] or [B, T]. */
 export function trunkRotary(config: TrunkConfig, positions: tf.Tensor): RotaryTables {
   return rotaryTables(positions, rotaryFrequencies(config.headDim, config.ropeTheta));

@@ -62,15 +62,14 @@ export function imageEmbeddings(
   observe?.('image_embedder_und', patches);
   const positions = positionEmbedding(params, config, rows, columns);
   observe?.('position_embedding_used', positions);
-  let layer = 0;
   const { x: semantic } = runLayers(
     params,
     LAYER_BASES.vision,
     config.vision.layers,
     tf.add(patches, heldAs(positions, patches)),
-    (p, prefix, x) => {
+    (p, prefix, x, _given, number) => {
       const next = visionLayer(p, prefix, config.vision, x);
-      observe?.(`und_trans_layer_${layer++}`, next);
+      if (number !== undefined) observe?.(`und_trans_layer_${number}`, next);
       return [next];
     },
   );

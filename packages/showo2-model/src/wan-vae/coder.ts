@@ -22,7 +22,7 @@ export function runCoder(
   let h = seen(first, causalConv(params, first, x, history));
   for (const stage of plan.stages) h = seen(stage.name, runStage(params, stage, h, history));
   const activated = silu(channelNorm(params, `${plan.name}.head.0`, h)) as tf.Tensor5D;
-  return causalConv(params, `${plan.name}.head.2`, activated, history);
+  return seen(plan.name, causalConv(params, `${plan.name}.head.2`, activated, history));
 }
 
 function runStage(params: Params, stage: Stage, x: tf.Tensor5D, history?: History): tf.Tensor5D {
