@@ -6,6 +6,7 @@ import { accuracies, habits, heldOutPrompts, trainingPrompts, witness } from './
 import { readOptions } from './options';
 import { trainingReward } from './reward';
 import { IMAGE_SIZE, loadSmallModel } from './small-model';
+import { resultsTable } from './table';
 
 const KINDS = ['single_object', 'colors', 'counting'] as const;
 
@@ -107,4 +108,29 @@ describe('rewards', () => {
       /--reward jpeg takes no options, got quality/,
     );
   });
+});
+
+it('puts several runs into one table', () => {
+  const measured = (strict: number) => ({
+    reward: 0,
+    strict: [{ kind: 'all', prompts: 8, strict }],
+    habits: { diversity: strict / 2, colors: { red: 0.25, blue: 0.75 } },
+  });
+  const result = (seed: number) => ({
+    options: { ...readOptions([]), seed },
+    backend: 'xla',
+    epochs: 2,
+    images: 12_800,
+    trainingSeconds: 100,
+    totalSeconds: 150,
+    imagesPerSecond: 128,
+    peakMemory: 2 ** 30,
+    before: measured(0.4),
+    after: measured(0.6),
+  });
+  const table = resultsTable([result(0), result(3)]);
+  expect(table).toContain('|  | seed 0 | seed 3 |');
+  expect(table).toContain('| **all** | 40.0 % → 60.0 % | 40.0 % → 60.0 % |');
+  expect(table).toContain('| most frequent free colour | blue 75.0 % → blue 75.0 % |');
+  expect(table).toContain('| minutes in all | 2.5 | 2.5 |');
 });
