@@ -1,38 +1,65 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { GENEVAL_TAGS, parseGenevalMetadata } from '../geneval/metadata';
+import { KRepeatSampler } from '../sampling/k-repeat-sampler';
 import { openPrompts } from './open';
 
-const root = process.env.FLOW_GRPO_DATA;
+/** flow_grpo's whole `dataset` folder where FLOW_GRPO_DATA names it, else excerpts of it. */
+const root =
+  process.env.FLOW_GRPO_DATA ?? fileURLToPath(new URL('../../test/data/flow_grpo', import.meta.url));
 
-/** Runs on flow_grpo's own `dataset` folder when FLOW_GRPO_DATA names it; the files are not part of this project. */
-describe.skipIf(!root)('flow_grpo folders (set FLOW_GRPO_DATA to run)', () => {
-  it.each([
-    ['pickscore', 'train'],
-    ['pickscore', 'test'],
-    ['ocr', 'test'],
-  ])('%s/%s.txt gives the lines Python reads', async (name, split) => {
-    const lines = readFileSync(join(root!, name, `${split}.txt`), 'utf8')
-      .replace(/\n$/, '')
-      .split('\n');
-    const set = await openPrompts(join(root!, name), { split });
+/** The files of its folders that hold a split, by the names flow_grpo opens. */
+const files = readdirSync(root, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .flatMap(({ name: folder }) =>
+    readdirSync(join(root, folder)).flatMap((file) => {
+      const [, split, ending] = /^(train|test)(\.txt|_metadata\.jsonl)$/.exec(file) ?? [];
+      return split ? [{ folder, split, ending: ending!, path: join(root, folder, file) }] : [];
+    }),
+  );
+
+/** The lines as Python's `readlines` gives them. */
+const linesOf = (path: string) => readFileSync(path, 'utf8').replace(/\n$/, '').split('\n');
+
+describe(`flow_grpo's data sets in ${root}`, () => {
+  it('are all there', () => {
+    const folders = new Set(files.map(({ folder }) => folder));
+    for (const folder of ['pickscore', 'geneval', 'ocr']) expect(folders).toContain(folder);
+  });
+
+  it.each(files)('$folder, $split opens by its folder and gives every line', async ({ path, ...file }) => {
+    const lines = linesOf(path);
+    const set = await openPrompts(join(root, file.folder), { split: file.split });
     expect(set.length).toBe(lines.length);
     let index = 0;
-    for await (const { prompt } of set) expect(prompt).toBe(lines[index++]!.trim());
-    expect((await set.get(set.length - 1)).prompt).toBe(lines.at(-1)!.trim());
+    for await (const { prompt, metadata } of set) {
+      const line = lines[index++]!;
+      if (file.ending === '.txt') expect([prompt, metadata]).toEqual([line.trim(), {}]);
+      else {
+        const row = JSON.parse(line) as { prompt: string };
+        expect([prompt, metadata]).toEqual([row.prompt, row]);
+      }
+    }
+    expect(index).toBe(lines.length);
+    const sampler = new KRepeatSampler({ datasetSize: set.length, batchSize: 4, k: 2, seed: 1 });
+    const chosen = sampler.next();
+    const prompts = (await set.read(chosen)).map(({ prompt }) => prompt);
+    for (const [i, at] of chosen.entries()) expect(lines[at]).toContain(prompts[i]);
     await set.close();
   });
 
-  it.each(['geneval', 'geneval_unseen_objects'])('%s is valid GenEval metadata', async (name) => {
-    const set = await openPrompts(join(root!, name), { split: 'test' });
-    const tags = new Set<string>();
-    for await (const { prompt, metadata } of set) {
-      const parsed = parseGenevalMetadata(metadata);
-      tags.add(parsed.tag);
-      expect(parsed.prompt).toBe(prompt);
-    }
-    expect([...tags].filter((tag) => !(GENEVAL_TAGS as readonly string[]).includes(tag))).toEqual([]);
-    await set.close();
-  });
+  it.each(files.filter(({ ending }) => ending !== '.txt'))(
+    "$folder, $split has GenEval's schema and task kinds",
+    async ({ folder, split }) => {
+      const set = await openPrompts(join(root, folder), { split });
+      for await (const { prompt, metadata } of set) {
+        const parsed = parseGenevalMetadata(metadata);
+        expect(GENEVAL_TAGS).toContain(parsed.tag);
+        expect(parsed.prompt).toBe(prompt);
+      }
+      await set.close();
+    },
+  );
 });
