@@ -7,6 +7,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import type { PromptExample } from '../examples';
 import { parseCsvRecord } from './csv';
 import { openPrompts } from './open';
+import { openParquet } from './parquet';
 import { type PromptSet, promptList } from './prompt-set';
 import { indexRecords } from './records';
 import { splitPrompts } from './split';
@@ -62,21 +63,24 @@ describe('openPrompts', () => {
     await expect(openPrompts(path)).rejects.toThrow('no column "prompt" among id, caption');
   });
 
-  it('reads Parquet over row groups, at random', async () => {
-    const path = fileURLToPath(new URL('../../test/data/kites.parquet', import.meta.url));
-    const set = await openPrompts(path);
-    expect(set.length).toBe(2500);
-    expect(await set.read([2499, 0, 1023, 1024, 0])).toEqual(
-      [2499, 0, 1023, 1024, 0].map((serial) => {
-        const prompt = `${['red', 'blue', 'green', 'black'][serial % 4]} kite number ${serial}`;
-        return { prompt, metadata: { prompt, serial } };
-      }),
-    );
-    expect((await all(set)).map(({ metadata }) => metadata?.serial)).toEqual(
-      Array.from({ length: 2500 }, (_, i) => i),
-    );
-    await expect(openPrompts(path, { promptColumn: 'text' })).rejects.toThrow('among prompt, serial');
-  });
+  it.each([undefined, 1024, 999])(
+    'reads Parquet over row groups, at random, in blocks of %s',
+    async (block) => {
+      const path = fileURLToPath(new URL('../../test/data/kites.parquet', import.meta.url));
+      const set = block === undefined ? await openPrompts(path) : await openParquet(path, {}, block);
+      expect(set.length).toBe(2500);
+      expect(await set.read([2499, 0, 1023, 1024, 0])).toEqual(
+        [2499, 0, 1023, 1024, 0].map((serial) => {
+          const prompt = `${['red', 'blue', 'green', 'black'][serial % 4]} kite number ${serial}`;
+          return { prompt, metadata: { prompt, serial } };
+        }),
+      );
+      expect((await all(set)).map(({ metadata }) => metadata?.serial)).toEqual(
+        Array.from({ length: 2500 }, (_, i) => i),
+      );
+      await expect(openPrompts(path, { promptColumn: 'text' })).rejects.toThrow('among prompt, serial');
+    },
+  );
 
   it('says which record is wrong', async () => {
     const broken = await openPrompts(write('b.jsonl', '{"prompt":"a"}\n{"prompt":\n{"prompt":3}\n[]\n'));
