@@ -4,7 +4,7 @@
  */
 export { CheckpointStateError, listRuns, loadRun, type RunState, saveRun } from './checkpoint/checkpoint';
 export { readRunFile } from './cli/options';
-export { planRun } from './cli/plan-run';
+export { planRun, type RunPlan } from './cli/plan-run';
 export { useBackend } from './cli/shared';
 export { type TrainRunOptions, trainRun } from './cli/train-run';
 export { ConfigError, configJsonSchema, defineConfig, resolveConfig } from './config/resolve';

@@ -31,7 +31,8 @@ const run = (more: Record<string, unknown> = {}) =>
 describe('planRun', () => {
   it('tells sources, samples, steps, updates and memory without loading a weight', async () => {
     const before = tf.memory().numTensors;
-    const plan = await planRun(run());
+    const { text: plan, missing } = await planRun(run());
+    expect(missing).toEqual([]);
     expect(tf.memory().numTensors).toBe(before);
     expect(plan).toMatch(/^model +\S+\/model \(folder, [\d.]+ kB\)$/m);
     expect(plan).toContain('10 epochs × 16 images (4 prompts × 4) = 160');
@@ -47,18 +48,22 @@ describe('planRun', () => {
     await mkdir(join(folder, 'run'));
     const lines = [9, 2, 4].map((seconds, epoch) => JSON.stringify({ epoch, seconds }));
     await writeFile(join(folder, 'run/metrics.jsonl'), `${lines.join('\n')}\n`);
-    expect(await planRun(run())).toMatch(/^time +about 30 s at 3\.00 s an epoch, as before$/m);
+    expect((await planRun(run())).text).toMatch(/^time +about 30 s at 3\.00 s an epoch, as before$/m);
   });
 
   it('plans what has no checkpoint, without its memory', async () => {
-    const plan = await planRun(run({ setup: 'toy' }));
+    const { text: plan } = await planRun(run({ setup: 'toy' }));
     expect(plan).toContain('160');
     expect(plan).not.toContain('memory');
   });
 
-  it('says what is missing', async () => {
-    await expect(planRun(run({ setup: { ...setup, model: '/no' } }))).rejects.toThrow(
-      /setup.model: \/no does not/,
-    );
+  it('says what is missing, beside what it can tell', async () => {
+    const { text, missing } = await planRun(run({ setup: { ...setup, dataset: '/no' } }));
+    expect(missing).toEqual([expect.stringMatching(/^setup.dataset: \/no does not exist/)]);
+    expect(text).toMatch(/^memory +/m);
+    const without = await planRun(run({ setup: { ...setup, model: '/no', vae: '/none' } }));
+    expect(without.missing.map((line) => line.replace(/:.*/, ''))).toEqual(['setup.model', 'setup.vae']);
+    expect(without.text).toContain('160');
+    expect(without.text).not.toContain('memory');
   });
 });

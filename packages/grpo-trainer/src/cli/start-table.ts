@@ -45,6 +45,10 @@ export function startTable(
       'updates',
       `${updates} an epoch, ${plan.totalUpdates} in all; ${plan.rowsPerPass} images a gradient pass, ${training.objective}, learning rate ${training.learningRate}`,
     ],
+    [
+      'evaluation',
+      `every ${config.evalEvery} epochs; ${sampling.evalNumSteps ?? sampling.numSteps} steps without noise, ${config.evalBatchSize} images a call`,
+    ],
     ...(memory ? memoryRows(memory) : []),
     [
       'time',

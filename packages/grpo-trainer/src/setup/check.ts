@@ -59,11 +59,14 @@ async function needsOf(reward: RewardChoice): Promise<Need[]> {
 async function checkNeeds(needs: readonly Need[], context: SetupContext): Promise<FoundSource[]> {
   const looked = await Promise.allSettled(needs.map((need) => look(need, context)));
   context.signal?.throwIfAborted();
-  const missing = looked.flatMap((result, i) =>
-    result.status === 'rejected'
-      ? [`${needs[i]!.option}: ${(result.reason as Error).message}. ${needs[i]!.hint}`]
-      : [],
-  );
+  const told = new Set<string>(); // a folder that is not there at all is missing once
+  const missing = looked.flatMap((result, i) => {
+    if (result.status === 'fulfilled') return [];
+    const { message } = result.reason as Error;
+    if (told.has(message)) return [];
+    told.add(message);
+    return [`${needs[i]!.option}: ${message}. ${needs[i]!.hint}`];
+  });
   if (missing.length > 0) throw new ConfigError(missing.join('\n'));
   return looked.map((result) => (result as PromiseFulfilledResult<FoundSource>).value);
 }

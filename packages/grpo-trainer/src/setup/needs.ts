@@ -24,14 +24,14 @@ const WEIGHTS = /^(?!Wan2\.1_VAE)[^/]+\.(safetensors|bin|pth)$/;
 const CLIP_WEIGHTS = /^(model|pytorch_model)[^/]*\.(safetensors|bin)$/;
 const PROCESSOR = /^(preprocessor_config|tokenizer|tokenizer_config|special_tokens_map)\.json$/;
 
-const hub = (id: string, what: string, option: string) =>
-  `${what} is on the Hugging Face hub: give ${option}: ${id} to have it downloaded, or the folder of 'hf download ${id} --local-dir FOLDER'.`;
+const hub = (id: string, what: string) =>
+  `${what} is on the Hugging Face hub: give its id, ${id}, to have it downloaded; without a connection, give the folder that 'hf download ${id} --local-dir FOLDER' makes elsewhere.`;
 const HINTS = {
-  model: hub('showlab/show-o2-1.5B', 'Show-o2 (1.5B, also -1.5B-HQ and -7B)', 'model'),
+  model: hub('showlab/show-o2-1.5B', 'Show-o2 (also -1.5B-HQ and -7B)'),
   config:
     "It is the checkpoint's config.json, or a configs/showo2_*.yaml of https://github.com/showlab/Show-o.",
-  tokenizer: hub('Qwen/Qwen2.5-1.5B-Instruct', "The tokenizer of Show-o2's language model", 'tokenizer'),
-  vae: hub('Wan-AI/Wan2.1-T2V-1.3B', `Wan 2.1's VAE, ${VAE_FILE},`, 'vae'),
+  tokenizer: hub('Qwen/Qwen2.5-1.5B-Instruct', "The tokenizer of Show-o2's language model"),
+  vae: hub('Wan-AI/Wan2.1-T2V-1.3B', `Wan 2.1's VAE, ${VAE_FILE},`),
   dataset:
     "flow_grpo's prompts (pickscore, geneval, ocr) are the folders of https://github.com/yifan123/flow_grpo/tree/main/dataset; a file of your own has a prompt a line.",
   server: 'Start it first: https://github.com/yifan123/reward-server has flow_grpo’s servers.',

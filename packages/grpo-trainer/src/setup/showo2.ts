@@ -7,6 +7,7 @@ import {
   type Showo2Parts,
 } from '@flow-grpo/showo2-model';
 import * as tf from '@tensorflow/tfjs-core';
+import { bytes } from '../cli/start-table';
 import { ConfigError, parseConfig } from '../config/resolve';
 import { type Showo2SetupInput, type Showo2SetupOptions, showo2SetupSchema } from '../config/setup-schema';
 import { showo2Policy } from '../policies/showo2';
@@ -48,9 +49,7 @@ async function loadParts(options: Showo2SetupOptions, context: SetupContext): Pr
     const share = loadedBytes / totalBytes;
     if (part !== 'model' || share < told + 0.25) return;
     told = share;
-    onMessage?.(
-      `Loading ${options.model}: ${Math.round(100 * share)} % of ${(totalBytes / 1e9).toFixed(2)} GB`,
-    );
+    onMessage?.(`Loading ${options.model}: ${Math.round(100 * share)} % of ${bytes(totalBytes)}`);
   };
   try {
     return await loadShowo2(model, {
