@@ -53,22 +53,25 @@ export function groupBatchSizes(numReplicas: number, k: number, near: number): n
   return [around - 1, around, around + 1].filter((n) => n > 0).map((n) => n * step);
 }
 
+/** What to change: the batch size alone, the prompts alone, or where neither helps, both. */
 function suggest(numReplicas: number, batchSize: number, k: number, prompts: number): string {
   const works = (batch: number) =>
     (numReplicas * batch) % k === 0 && ((prompts * k) / (numReplicas * batch)) % 2 === 0;
   const largest = Math.floor((prompts * k) / (2 * numReplicas));
-  const batches = Array.from({ length: Math.max(0, largest) }, (_, i) => i + 1).filter(works);
+  const batches = Array.from({ length: largest }, (_, i) => i + 1).filter(works);
+  /** The numbers of prompts nearest to those asked for that make a whole even number of batches. */
+  const promptCounts = (batch: number) => {
+    const step = (2 * numReplicas * batch) / k;
+    const below = Math.floor(prompts / step) * step;
+    return [below, below + step].filter((n) => n > 0).join(', ');
+  };
   const parts: string[] = [];
   if (batches.length > 0) parts.push(`batchSize ${batches.join(', ')}`);
-  if ((numReplicas * batchSize) % k === 0) {
-    const step = (2 * numReplicas * batchSize) / k;
-    const below = Math.floor(prompts / step) * step;
-    parts.push(`promptsPerEpoch ${[below, below + step].filter((n) => n > 0).join(', ')}`);
-  }
+  if ((numReplicas * batchSize) % k === 0) parts.push(`promptsPerEpoch ${promptCounts(batchSize)}`);
   if (parts.length === 0) {
-    parts.push(
-      `batchSize ${groupBatchSizes(numReplicas, k, batchSize).join(', ')} with other promptsPerEpoch`,
-    );
+    for (const batch of groupBatchSizes(numReplicas, k, batchSize)) {
+      parts.push(`batchSize ${batch} with promptsPerEpoch ${promptCounts(batch)}`);
+    }
   }
   return `These would work: ${parts.join('; or ')}`;
 }

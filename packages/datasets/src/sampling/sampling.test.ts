@@ -94,24 +94,21 @@ describe('planEpoch', () => {
         (size) => {
           let message = '';
           try {
-            const { batchesPerEpoch } = planEpoch(size);
-            expect(batchesPerEpoch % 2).toBe(0);
+            expect(planEpoch(size).batchesPerEpoch % 2).toBe(0);
+            return;
           } catch (error) {
             message = (error as Error).message;
-            expect(message).toContain('These would work: ');
           }
-          const named = (name: string) =>
-            (message.match(new RegExp(`${name} ([\\d, ]+)`, 'g'))?.at(-1) ?? '').match(/\d+/g)?.map(Number) ??
-            [];
-          const suggested = message.split('These would work: ')[1] ?? '';
-          if (suggested.includes('with other')) return;
-          if (suggested.includes('batchSize')) {
-            for (const batchSize of named('batchSize'))
-              expect(() => planEpoch({ ...size, batchSize })).not.toThrow();
-          }
-          if (suggested.includes('promptsPerEpoch')) {
-            for (const promptsPerEpoch of named('promptsPerEpoch')) {
-              expect(() => planEpoch({ ...size, promptsPerEpoch })).not.toThrow();
+          const choices = message.split('These would work: ')[1]!.split('; or ');
+          for (const choice of choices) {
+            const [, batches, counts] =
+              /^(?:batchSize ([\d, ]+?))?(?: with )?(?:promptsPerEpoch ([\d, ]+))?$/.exec(choice)!;
+            const numbers = (list: string | undefined, given: number) =>
+              list?.split(', ').map(Number) ?? [given];
+            for (const batchSize of numbers(batches, size.batchSize)) {
+              for (const promptsPerEpoch of numbers(counts, size.promptsPerEpoch)) {
+                expect(() => planEpoch({ ...size, batchSize, promptsPerEpoch }), choice).not.toThrow();
+              }
             }
           }
         },
@@ -119,6 +116,9 @@ describe('planEpoch', () => {
     );
     expect(() => planEpoch({ numReplicas: 4, batchSize: 12, k: 16 })).toThrow(
       /16 prompts \/ \(4 replicas × batch 12 \/ k 16\) = 5.333 batches.*batchSize 4, 8, 16, 32; or promptsPerEpoch 12, 18/,
+    );
+    expect(() => planEpoch({ numReplicas: 3, batchSize: 10, k: 16 })).toThrow(
+      'batchSize 16 with promptsPerEpoch 12, 18; or batchSize 32 with promptsPerEpoch 12, 24',
     );
   });
 });

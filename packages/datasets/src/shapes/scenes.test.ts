@@ -20,20 +20,31 @@ describe('shapeScenes', () => {
     expect(a.example(3)).toEqual({ prompt: a.scene(3).prompt, metadata: a.scene(3).metadata });
   });
 
-  it('shows the same objects at every size', () => {
-    const small = shapeScenes({ size: 64, seed: 1 }).scene(9);
-    const large = shapeScenes({ size: 128, seed: 1 }).scene(9);
-    expect(large.objects).toEqual(small.objects);
-    let difference = 0; // four pixels of the large one against one of the small one
-    for (let y = 0; y < 64; y++) {
-      for (let x = 0; x < 64; x++) {
-        const at = (dy: number, dx: number) => large.image[3 * ((2 * y + dy) * 128 + 2 * x + dx)]!;
-        difference += Math.abs(
-          (at(0, 0) + at(0, 1) + at(1, 0) + at(1, 1)) / 4 - small.image[3 * (y * 64 + x)]!,
-        );
+  it.each([16, 33, 64])('shows the same objects at every size, antialiased: %i pixels', (size) => {
+    const fine = 9;
+    const options = { seed: 1, split: 'all', shapes: SHAPES } as const;
+    const coarse = shapeScenes({ ...options, size });
+    const sharp = shapeScenes({ ...options, size: fine * size });
+    let smooth = 0;
+    let hard = 0;
+    for (let i = 0; i < 12; i++) {
+      const small = coarse.scene(i);
+      const large = sharp.scene(i);
+      expect(large.objects).toEqual(small.objects);
+      for (let at = 0; at < small.image.length; at++) {
+        const x = fine * (Math.floor(at / 3) % size);
+        const y = fine * Math.floor(at / (3 * size));
+        const shown = (dx: number, dy: number) =>
+          large.image[3 * ((y + dy) * fine * size + x + dx) + (at % 3)]!;
+        let mean = 0;
+        for (let k = 0; k < fine ** 2; k++) mean += shown(k % fine, Math.floor(k / fine)) / fine ** 2;
+        smooth += (small.image[at]! - mean) ** 2;
+        hard += (shown((fine - 1) / 2, (fine - 1) / 2) - mean) ** 2;
       }
     }
-    expect(difference / 64 ** 2).toBeLessThan(0.01);
+    // A pixel is nearly the mean of what lies in it; what lies at its centre is several times as far off.
+    expect(Math.sqrt(smooth)).toBeLessThan(Math.sqrt(hard) / 3);
+    expect(Math.sqrt(smooth / (12 * size ** 2 * 3))).toBeLessThan(0.03);
   });
 
   it('draws within [0, 1], inside the image, without overlap, in every kind and with every shape', () => {
