@@ -121,6 +121,21 @@ describe('scan', () => {
     expectAllClose(await onBoth(f as never, [[2], [3, 4, 2]]), 1e-3);
   });
 
+  it('has gradients when it takes a single step', async () => {
+    const f = (h: tf.Tensor, w: tf.Tensor, b: tf.Tensor) =>
+      tf.grads((...xs: tf.Tensor[]) => {
+        const [last, { norm }] = scan(layer, xs[0]!, [xs[1]!, xs[2]!] as [tf.Tensor, tf.Tensor]);
+        return tf.add(tf.sum(last), tf.sum(norm));
+      })([h, w, b]);
+    expectAllClose(
+      await onBoth(f as never, [
+        [3, 4],
+        [1, 4, 4],
+        [1, 4],
+      ]),
+    );
+  });
+
   it('counts with a length, draws with keys', () => {
     const f = jit((key: tf.Tensor) =>
       scan(

@@ -52,7 +52,8 @@ export function scanLength(xs: readonly tf.Tensor[], length: number | undefined)
 function unrolledScan<C, X, Y>(f: (carry: C, x: X) => [C, Y], carry: C, xs: X, length: number): [C, Y] {
   return tf.tidy(() => {
     const { tensors, def } = flatten(xs, 'xs');
-    const slices = tensors.map((x) => tf.unstack(x));
+    // tfjs-core 4.22 cannot take gradients of unstacking a single slice, should its own gradient be registered again.
+    const slices = tensors.map((x) => (length === 1 ? [tf.squeeze(x, [0])] : tf.unstack(x)));
     let state = carry;
     const ys: tf.Tensor[][] = [];
     let structure: ReturnType<typeof flatten>['def'] | undefined;
