@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { freemem, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { loadPlugin, type PjrtApi } from './api';
 import { PjrtBuffer } from './buffer';
@@ -275,15 +276,27 @@ export class PjrtClient {
     if (!(error instanceof PjrtError) || error.code !== 'RESOURCE_EXHAUSTED') return error;
     const requested = requestedBytes(error.detail);
     const where = device ?? this.devices[0]!;
-    const stats = where.memoryStats();
-    const limit = stats?.bytesLimit;
-    const free = stats === undefined || limit === undefined ? undefined : limit - stats.bytesInUse;
+    const memory = this.memoryOf(where);
     const asked = requested === undefined ? '' : `asked for ${formatBytes(requested)}, `;
     const left =
-      free === undefined || limit === undefined
+      memory === undefined
         ? `the memory free on ${where} is not known to its plugin`
-        : `${formatBytes(free)} of ${formatBytes(limit)} free on ${where}`;
-    return new PjrtOutOfMemoryError(error.operation, `${error.detail} (${asked}${left})`, requested, free);
+        : `${formatBytes(memory.free)} of ${formatBytes(memory.limit)} free on ${where}`;
+    return new PjrtOutOfMemoryError(
+      error.operation,
+      `${error.detail} (${asked}${left})`,
+      requested,
+      memory?.free,
+    );
+  }
+
+  /** Memory of a device by its plugin's count; CPU devices, which count nothing, have that of the machine. */
+  private memoryOf(device: PjrtDevice): { free: number; limit: number } | undefined {
+    const stats = device.memoryStats();
+    if (stats?.bytesLimit !== undefined) {
+      return { free: stats.bytesLimit - stats.bytesInUse, limit: stats.bytesLimit };
+    }
+    return this.platformName === 'cpu' ? { free: freemem(), limit: totalmem() } : undefined;
   }
 
   private async track<T>(call: Promise<T>): Promise<T> {

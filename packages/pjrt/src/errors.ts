@@ -34,7 +34,10 @@ export class PjrtError extends Error {
   }
 }
 
-/** No memory left on a device; `requestedBytes` and `freeBytes` are undefined where XLA does not say. */
+/**
+ * No memory left on a device. `requestedBytes` is undefined where XLA does not say, `freeBytes` where its plugin does not
+ * count; CPU devices have the machine's.
+ */
 export class PjrtOutOfMemoryError extends PjrtError {
   override readonly name = 'PjrtOutOfMemoryError';
 

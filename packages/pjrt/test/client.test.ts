@@ -1,5 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createClient, type PjrtBuffer, type PjrtClient, PjrtError } from '../src/index';
+import {
+  createClient,
+  type PjrtBuffer,
+  type PjrtClient,
+  PjrtError,
+  PjrtOutOfMemoryError,
+} from '../src/index';
 import { addProgram, cpuClient, f32, numbers, program, slowProgram } from './plugin';
 
 let client: PjrtClient;
@@ -166,5 +172,34 @@ describe('a program', () => {
     executable.dispose();
     executable.dispose();
     expect(() => executable.serialize()).toThrow(/disposed/);
+  });
+});
+
+describe('no memory left', () => {
+  it('is an error with the bytes asked for and free', async () => {
+    const n = 2 ** 21;
+    const huge = client.compileSync(
+      program(
+        `(%a: tensor<f32>) -> tensor<${n}x${n}xf32>`,
+        `%0 = stablehlo.broadcast_in_dim %a, dims = [] : (tensor<f32>) -> tensor<${n}x${n}xf32>
+        return %0 : tensor<${n}x${n}xf32>`,
+      ),
+    );
+    const scalar = client.bufferFromHost(Float32Array.of(1), 'f32', []);
+    const run = () => huge.execute([[scalar]]);
+    expect(run).toThrow(PjrtOutOfMemoryError);
+    expect(run).toThrow(/asked for 16\.0 TiB, .* of .* free on CpuDevice/);
+    try {
+      run();
+    } catch (error) {
+      const { requestedBytes, freeBytes, operation } = error as PjrtOutOfMemoryError;
+      expect({ requestedBytes, operation }).toEqual({
+        requestedBytes: 4 * n * n,
+        operation: 'PjrtExecutable.execute',
+      });
+      expect(freeBytes).toBeGreaterThan(0);
+    }
+    huge.dispose();
+    scalar.dispose();
   });
 });
