@@ -1,0 +1,70 @@
+/**
+ * Flow-GRPO for Show-o2 with PickScore on four GPUs. The recipe's numbers are in pickscore.yaml:
+ *
+ *     node examples/pickscore-4gpu/dist/main.js --dry-run     # what would run
+ *     node examples/pickscore-4gpu/dist/main.js               # runs it; again, it goes on where it stopped
+ *     node examples/pickscore-4gpu/dist/main.js geneval.yaml  # another reward
+ *     node examples/pickscore-4gpu/dist/main.js --tiny        # all of it on a CPU, with small random weights
+ */
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import {
+  abortOnSignals,
+  ConfigError,
+  makeSetup,
+  planRun,
+  progressLine,
+  readRunFile,
+  trainRun,
+  useBackend,
+} from '@flow-grpo/grpo-trainer';
+import { configure } from '@flow-grpo/tfjs-backend-xla';
+import { Command } from 'commander';
+import { tinyOverrides } from './tiny';
+
+const recipe = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url));
+const list = (value: string, before: string[]) => [...before, value];
+
+const command = new Command('pickscore-4gpu')
+  .argument('[file]', 'run file: pickscore.yaml, geneval.yaml, ocr.yaml or your own', 'pickscore.yaml')
+  .option('-s, --set <key=value>', 'override an option, e.g. setup.model=./show-o2-1.5B', list, [])
+  .option('-o, --output <folder>', "the run's folder")
+  .option('--dry-run', 'print what would run, and check that everything is there')
+  .option('--tiny', 'small random weights on four virtual CPU devices')
+  .option('--no-resume', 'start anew instead of continuing from the newest checkpoint')
+  .option('--ui', 'serve the report while training')
+  .option('--profile', 'profile three epochs')
+  .parse();
+const options = command.opts();
+const line = progressLine();
+const { signal, release } = abortOnSignals((name) => line.note(`${name}: saving, then ending`));
+const context = { signal, onMessage: line.note };
+
+try {
+  const [file = ''] = command.processedArgs as string[];
+  const output: string | undefined = options.output ?? (options.tiny ? 'runs/pickscore-tiny' : undefined);
+  const run = await readRunFile(existsSync(file) ? file : recipe(file), [
+    ...(output ? [`output=${output}`] : []),
+    ...(options.tiny ? await tinyOverrides(`${output}/stand-ins`, recipe('prompts')) : []),
+    ...options.set,
+  ]);
+  if (options.dryRun) {
+    const { text, missing } = await planRun(run, context);
+    console.log(text);
+    if (missing.length > 0) throw new ConfigError(`\nMissing:\n${missing.join('\n')}`);
+  } else {
+    if (options.tiny) configure({ platform: 'cpu' });
+    await useBackend('xla', run.config.devices);
+    const setup = await makeSetup(run.setup, context); // looks for everything before it loads anything
+    const { resume, ui, profile } = options;
+    const reason = await trainRun(run, setup, { resume: resume && 'auto', ui, profile, signal }, line);
+    if (reason === 'diverged') process.exitCode = 1;
+  }
+} catch (error) {
+  if (!(error instanceof ConfigError)) throw error;
+  console.error(error.message);
+  process.exitCode = 2;
+} finally {
+  line.end();
+  release();
+}

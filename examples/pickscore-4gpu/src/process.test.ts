@@ -1,0 +1,181 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Checkpoint, openCheckpoint } from '@flow-grpo/checkpoint-io';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { bundleScript } from './testing/bundle';
+
+let script: string;
+let folder: string;
+beforeAll(async () => {
+  script = await bundleScript();
+  folder = await mkdtemp(join(tmpdir(), 'pickscore-4gpu-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the script in the test's folder, without the hub: what is not on this disk is missing. */
+function run(...args: string[]): Promise<Ended> {
+  const env = { ...process.env, HF_HUB_OFFLINE: '1', HF_HUB_CACHE: join(folder, 'hub') };
+  const child = spawn(process.execPath, [script, ...args], { cwd: folder, env });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (data) => {
+    stdout += data;
+  });
+  child.stderr.on('data', (data) => {
+    stderr += data;
+  });
+  return new Promise((resolve) => child.on('close', (code) => resolve({ code, stdout, stderr })));
+}
+
+/** Names, shapes and numbers of a checkpoint. */
+async function readWeights(path: string, wanted = (_name: string) => true) {
+  const checkpoint: Checkpoint = await openCheckpoint(path);
+  try {
+    const names = checkpoint.names.filter(wanted).sort();
+    const read = names.map(async (name) => [name, [...(await checkpoint.readValues(name))]] as const);
+    return Object.fromEntries(await Promise.all(read));
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+describe('--tiny', () => {
+  it('runs the recipe to its end on four devices, and goes on from there', async () => {
+    const out = join(folder, 'runs/pickscore-tiny');
+    const first = await run('--tiny');
+    expect(first.stderr).toContain('finished after 2 epochs, 4 updates');
+    expect(first.code).toBe(0);
+    expect(first.stderr).toContain('2 an epoch of 8 images, 2 a device, on 4 devices');
+    expect(first.stderr).toContain('noise 0.3 on 10 of steps 1 … 10 (fixed), 10 trained');
+
+    const metrics = (await readFile(join(out, 'metrics.jsonl'), 'utf8')).trim().split('\n');
+    expect(metrics).toHaveLength(2);
+    for (const line of metrics) {
+      const { reward, gradNorm, ratioMean = 1, ...rest } = JSON.parse(line);
+      expect(Number.isFinite(reward)).toBe(true);
+      expect(rest['reward.pickscore']).toBeCloseTo(reward, 6);
+      expect(gradNorm).toBeGreaterThan(0);
+      expect(ratioMean).toBeCloseTo(1, 3);
+    }
+    const evaluations = (await readFile(join(out, 'evaluations.jsonl'), 'utf8')).trim().split('\n');
+    expect(evaluations.map((line) => JSON.parse(line).epoch)).toEqual([0, 2]);
+    expect(await readFile(join(out, 'report.html'), 'utf8')).toContain('data:image/png;base64,');
+    expect(await readdir(join(out, 'checkpoints'))).toEqual(['epoch-000001', 'epoch-000002']);
+
+    const start = await readWeights(join(out, 'stand-ins/show-o2'), (name) => name.includes('diffusion'));
+    const tuned = await readWeights(join(out, 'model.safetensors'));
+    expect(Object.keys(tuned)).toEqual(Object.keys(start));
+    expect(Object.keys(tuned)).toContain('diffusion_head_a.0.self_attn.q_proj.weight');
+    const afterOne = await readWeights(join(out, 'checkpoints/epoch-000001/trained.safetensors'));
+    const largest = (name: string, other: Record<string, readonly number[]>) =>
+      Math.max(...tuned[name]!.map((value, i) => Math.abs(value - other[name]![i]!)));
+    for (const name of Object.keys(tuned)) {
+      expect(tuned[name], name).toHaveLength(start[name]!.length);
+      // They started as bfloat16, which rounds numbers below 1 by up to 2⁻⁹, and the rate is 5e-6.
+      expect(largest(name, start), name).toBeLessThan(2 ** -8);
+      expect(largest(name, afterOne), name).toBeGreaterThan(0);
+      expect(largest(name, afterOne), name).toBeLessThan(1e-4);
+    }
+
+    const second = await run('--tiny', '-s', 'epochs=3');
+    expect(second.stderr).toContain('Resumed after epoch 2 (4 updates)');
+    expect(second.stderr).toContain('finished after 3 epochs, 6 updates');
+    expect(second.code).toBe(0);
+  }, 600_000);
+});
+
+describe('--dry-run', () => {
+  it('plans the tiny run', async () => {
+    const { code, stdout } = await run('--tiny', '--dry-run', '-o', 'runs/planned');
+    expect(code).toBe(0);
+    expect(stdout).toContain('2 epochs × 16 images (4 prompts × 4) = 32');
+    expect(existsSync(join(folder, 'runs/planned/metrics.jsonl'))).toBe(false);
+  });
+
+  it('plans the recipe at full size without reading a weight', async () => {
+    const files = {
+      'show-o2/config.json':
+        '{"hidden_size": 1536, "image_latent_height": 27, "image_latent_width": 27, "num_diffusion_layers": 10}',
+      'show-o2/model.safetensors': '',
+      'qwen/tokenizer.json': '{}',
+      'Wan2.1_VAE.pth': '',
+      'prompts/train.txt': 'a prompt\n',
+      'pickscore/config.json': '{}',
+      'pickscore/model.safetensors': '',
+      'pickscore/tokenizer.json': '{}',
+    };
+    for (const [name, text] of Object.entries(files)) {
+      await mkdir(join(folder, name, '..'), { recursive: true });
+      await writeFile(join(folder, name), text);
+    }
+    const places = [
+      'setup.model=show-o2',
+      'setup.tokenizer=qwen',
+      'setup.vae=Wan2.1_VAE.pth',
+      'setup.dataset=prompts',
+      'setup.reward={ pickscore: { model: pickscore } }',
+    ].flatMap((setting) => ['-s', setting]);
+    const { code, stdout, stderr } = await run('--dry-run', ...places);
+    expect(stderr).toBe('');
+    expect(code).toBe(0);
+    expect(stdout).toContain('1000 epochs × 256 images (16 prompts × 16) = 256000');
+    expect(stdout).toContain('8 an epoch of 32 images, 8 a device, on 4 devices');
+    expect(stdout).toContain('12 a rollout; sde noise 0.3 on 10 of steps 1 … 10 (fixed), 10 trained');
+    expect(stdout).toContain('2 an epoch, 2000 in all; 32 images a gradient pass');
+    expect(stdout).toContain('every 60 epochs; 42 steps without noise');
+    expect(stdout).toContain('2.83 B, of which 869 M train');
+    expect(stdout).toMatch(/30\.6 GB a device before activations/);
+    const all = await run('--dry-run', ...places, '-s', 'setup.train=[all]');
+    expect(all.stdout).toContain('2.83 B, of which 2.83 B train');
+  });
+
+  it('plans what it can, and says of all that is missing where to get it', async () => {
+    const { code, stdout, stderr } = await run('--dry-run');
+    expect(code).toBe(2);
+    expect(stdout).toContain('1000 epochs × 256 images (16 prompts × 16) = 256000');
+    for (const [option, source] of [
+      ['model', 'showlab/show-o2-1.5B'],
+      ['tokenizer', 'Qwen/Qwen2.5-1.5B-Instruct'],
+      ['vae', 'Wan-AI/Wan2.1-T2V-1.3B'],
+      ['dataset', 'https://github.com/yifan123/flow_grpo'],
+      ['reward.pickscore.model', 'https://huggingface.co/yuvalkirstain/PickScore_v1'],
+      ['reward.pickscore.processor', 'https://huggingface.co/laion/CLIP-ViT-H-14-laion2B-s32B-b79K'],
+    ] as const) {
+      const line = stderr.split('\n').find((text) => text.startsWith(`setup.${option}: `));
+      expect(line, option).toContain(source);
+    }
+  });
+});
+
+describe('a run', () => {
+  it('ends before anything is loaded when something is missing', async () => {
+    const dataset = ['-s', 'setup.dataset=nowhere.txt'];
+    const { code, stderr } = await run('--tiny', '-o', 'runs/missing', ...dataset);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^setup\.dataset: nowhere\.txt does not exist/);
+    expect(stderr).not.toContain('Loading');
+    expect(existsSync(join(folder, 'runs/missing/metrics.jsonl'))).toBe(false);
+  });
+
+  it.each([
+    [
+      ['geneval.yaml', '-s', 'setup.reward.geneval.url=http://127.0.0.1:1'],
+      /geneval\.url: .* does not answer.*reward-server/,
+    ],
+    [['-s', 'training.learning_rate=1'], /did you mean training\.learningRate/],
+    [['-s', 'sampling.batchSize=30'], /sampling\.batchSize \(30\)/],
+    [['no-such.yaml'], /no-such\.yaml cannot be read/],
+  ])('refuses %j in words', async (args, message) => {
+    const { code, stderr } = await run(...args);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(message);
+  });
+});
