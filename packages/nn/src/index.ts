@@ -1,6 +1,7 @@
 /** Layers and parameter records for transformer models; same numbers as the PyTorch layers they are named after. */
 export { gelu, geluTanh, quickGelu, silu } from './activations';
 export { bicubicMatrix, interpolatePositions } from './bicubic';
+export { gatherRows } from './gather-rows';
 export { stopGradient } from './gradients';
 export { linear } from './linear';
 export { layerNorm, rmsNorm } from './norm';

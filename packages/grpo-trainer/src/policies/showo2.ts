@@ -1,5 +1,5 @@
 /** Show-o2 as a policy: text once a prompt, the head alone in the update when the head alone trains. */
-import { type Params, selectNames, stopGradient } from '@flow-grpo/nn';
+import { gatherRows, type Params, selectNames, stopGradient } from '@flow-grpo/nn';
 import {
   type Condition,
   encodeHeadText,
@@ -55,7 +55,7 @@ export function showo2Policy(options: Showo2PolicyOptions): Policy<Condition, Pr
   const sampling = { guidanceScale, detachUnconditional: true };
   const rows = (state: TextState, index: tf.Tensor1D) =>
     Object.fromEntries(
-      Object.entries(state).map(([name, value]) => [name, tf.gather(value as tf.Tensor, index)]),
+      Object.entries(state).map(([name, value]) => [name, gatherRows(value as tf.Tensor, index)]),
     ) as unknown as TextState;
   const conditionAt = (prepared: Prepared, index: tf.Tensor1D): Condition => ({
     prompt: rows(prepared.prompt, index),
