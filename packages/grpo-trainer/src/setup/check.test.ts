@@ -13,6 +13,7 @@ import { checkShowo2 } from './check';
 import { openPromptSets } from './prompts';
 import { showo2Setup } from './showo2';
 import { showo2Sizes } from './showo2-sizes';
+import { openFile } from './sources';
 import { writeTinyShowo2 } from './testing/tiny-showo2';
 
 let folder: string;
@@ -26,6 +27,13 @@ const PROMPTS = 'a prompt\nanother prompt\n';
 /** A hub with one data set, and a reward server that knows no HEAD. */
 function answer(url: string): [status: number, body: string, headers?: Record<string, string>] {
   if (url === '/score') return [405, ''];
+  if (url === '/api/models/org/wan/revision/main') {
+    const siblings = ['Wan2.1_VAE.pth', 'diffusion_pytorch_model.safetensors'].map((rfilename) => ({
+      rfilename,
+    }));
+    return [200, JSON.stringify({ sha: COMMIT, siblings })];
+  }
+  if (url.startsWith(`/org/wan/resolve/${COMMIT}/`)) return [200, 'x'.repeat(5000), { etag: '"def"' }];
   if (url === '/api/datasets/org/prompts/revision/main') {
     const siblings = ['train.txt', 'README.md'].map((rfilename) => ({ rfilename }));
     return [200, JSON.stringify({ sha: COMMIT, siblings })];
@@ -119,6 +127,18 @@ describe('checkShowo2', () => {
       `setup.vae: ${bare} has no Wan2.1_VAE.pth or vae/; setup.vae is not given`,
       `setup.dataset: ${bare} has no train.txt or train_metadata.jsonl`,
     ]);
+  });
+
+  it("takes nothing but the VAE of Wan's repository, and its file in a folder with more", async () => {
+    const found = await checkShowo2(options({ vae: 'org/wan' }));
+    expect(found[2]).toMatchObject({ option: 'setup.vae', download: 5000 });
+    const wan = join(folder, 'wan');
+    await mkdir(wan);
+    for (const file of ['Wan2.1_VAE.pth', 'diffusion_pytorch_model.safetensors'])
+      await writeFile(join(wan, file), file);
+    expect(await openFile(wan, 'setup.vae', 'Wan2.1_VAE.pth', {})).toBe(join(wan, 'Wan2.1_VAE.pth'));
+    const other = join(model, 'vae');
+    expect(await openFile(other, 'setup.vae', 'Wan2.1_VAE.pth', {})).toBe(other);
   });
 
   it('finds a server that is down, before anything is loaded', async () => {

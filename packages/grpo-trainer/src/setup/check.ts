@@ -96,12 +96,12 @@ async function look(need: Need, context: SetupContext): Promise<FoundSource> {
 /** The wanted files of a repository. */
 async function filesOf(
   place: string,
-  { kind, wanted }: Need,
+  { kind, wanted, fromHub = wanted }: Need,
   { signal }: SetupContext,
 ): Promise<SnapshotFile[]> {
   return snapshotFiles(place, {
     repoType: kind === 'dataset' ? 'dataset' : 'model',
-    filter: (file) => wanted.test(file),
+    filter: (file) => fromHub.test(file),
     ...(signal && { signal }),
   }).catch((error: Error) => {
     throw new Error(`${place} is no file here, and ${error.message}`);

@@ -10,6 +10,8 @@ export interface Need {
   readonly kind: 'model' | 'dataset' | 'file' | 'server' | 'package';
   /** Which files are taken of a folder or repository. */
   readonly wanted: RegExp;
+  /** Which of a repository, where these are fewer. */
+  readonly fromHub?: RegExp;
   /** What a folder or repository must have among them, in words and as patterns. */
   readonly holds: readonly (readonly [what: string, pattern: RegExp])[];
   readonly hint: string;
@@ -24,14 +26,14 @@ const WEIGHTS = /^(?!Wan2\.1_VAE)[^/]+\.(safetensors|bin|pth)$/;
 const CLIP_WEIGHTS = /^(model|pytorch_model)[^/]*\.(safetensors|bin)$/;
 const PROCESSOR = /^(preprocessor_config|tokenizer|tokenizer_config|special_tokens_map)\.json$/;
 
-const hub = (id: string, what: string) =>
-  `${what} is on the Hugging Face hub: give its id, ${id}, to have it downloaded; without a connection, give the folder that 'hf download ${id} --local-dir FOLDER' makes elsewhere.`;
+const hub = (id: string, what: string, file = '') =>
+  `${what} is on the Hugging Face hub: give its id, ${id}, to have it downloaded; without a connection, give the folder that 'hf download ${id}${file} --local-dir FOLDER' makes elsewhere.`;
 const HINTS = {
   model: hub('showlab/show-o2-1.5B', 'Show-o2 (also -1.5B-HQ and -7B)'),
   config:
     "It is the checkpoint's config.json, or a configs/showo2_*.yaml of https://github.com/showlab/Show-o.",
   tokenizer: hub('Qwen/Qwen2.5-1.5B-Instruct', "The tokenizer of Show-o2's language model"),
-  vae: hub('Wan-AI/Wan2.1-T2V-1.3B', `Wan 2.1's VAE, ${VAE_FILE},`),
+  vae: hub('Wan-AI/Wan2.1-T2V-1.3B', `Wan 2.1's VAE, ${VAE_FILE},`, ` ${VAE_FILE}`),
   dataset:
     "flow_grpo's prompts (pickscore, geneval, ocr) are the folders of https://github.com/yifan123/flow_grpo/tree/main/dataset; a file of your own has a prompt a line.",
   server: 'Start it first: https://github.com/yifan123/reward-server has flow_grpo’s servers.',
@@ -41,7 +43,11 @@ const HINTS = {
 /** Everything that `options` name, in the order of the run's file. */
 export function showo2Needs(options: Showo2SetupOptions): Need[] {
   const { model, config, tokenizer, vae, dataset, evalDataset } = options;
-  const files = (option: keyof typeof HINTS, place: string, rest: Pick<Need, 'wanted' | 'holds'>): Need => ({
+  const files = (
+    option: keyof typeof HINTS,
+    place: string,
+    rest: Pick<Need, 'wanted' | 'fromHub' | 'holds'>,
+  ): Need => ({
     option: `setup.${option}`,
     place,
     kind: 'model',
@@ -58,7 +64,7 @@ export function showo2Needs(options: Showo2SetupOptions): Need[] {
   });
   const needs: Need[] = [
     files('model', model, {
-      wanted: MODEL_FILES,
+      wanted: /^(?!Wan2\.1_VAE)[^/]+\.(json|safetensors|bin|pth)$/,
       holds: [
         ...(config === undefined ? [['config.json', /^config\.json$/] as const] : []),
         ['weights (.safetensors, .bin or .pth)', WEIGHTS],
@@ -79,7 +85,8 @@ export function showo2Needs(options: Showo2SetupOptions): Need[] {
           holds: [[`${VAE_FILE} or vae/; setup.vae is not given`, /\.(safetensors|pth|bin)$/]],
         })
       : files('vae', vae, {
-          wanted: /^[^/]+\.(json|safetensors|pth|bin)$/,
+          wanted: /^(config\.json|[^/]+\.(safetensors|pth|bin))$/,
+          fromHub: /^Wan2\.1_VAE\.pth$/,
           holds: [[VAE_FILE, /\.(safetensors|pth|bin)$/]],
         }),
     prompts('setup.dataset', dataset, 'train'),

@@ -39,7 +39,7 @@ export async function openSource(
   }
 }
 
-/** The same for one file of a repository. */
+/** The same for one file of a folder or repository; a path without it is taken as it is. */
 export async function openFile(
   place: string,
   option: string,
@@ -47,7 +47,8 @@ export async function openFile(
   context: SetupContext,
 ): Promise<string> {
   const folder = await openSource(place, option, (name) => name === file, context);
-  return folder === place ? place : join(folder, file);
+  const inside = join(folder, file);
+  return folder !== place || (await exists(inside)) ? inside : place;
 }
 
 const exists = (path: string): Promise<boolean> =>
