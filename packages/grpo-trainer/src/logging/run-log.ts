@@ -37,20 +37,31 @@ export interface RunLog {
 
 /**
  * Appends to `metrics.jsonl`, `histograms.jsonl` and `evaluations.jsonl` and writes TensorBoard events, grids and
- * samples under `folder`. A run that resumes at `fromEpoch` drops the lines that it will write again.
+ * samples under `folder`. A run that resumes at `fromEpoch`, or is rolled back, drops the lines that it will write again.
  */
 export async function runLog(folder: string, fromEpoch: number): Promise<RunLog> {
   const file = (name: string) => join(folder, `${name}.jsonl`);
   const append = (name: string, record: unknown) => appendFile(file(name), `${JSON.stringify(record)}\n`);
   await mkdir(join(folder, 'grids'), { recursive: true });
   await mkdir(join(folder, 'samples'), { recursive: true });
-  await keepLines<EpochMetrics>(file('metrics'), ({ epoch }) => epoch < fromEpoch);
-  await keepLines<HistogramRecord>(file('histograms'), ({ epoch }) => epoch < fromEpoch);
+  /** Drops what a run that goes on at `next` will write again. */
+  const goBackTo = async (next: number) => {
+    await keepLines<EpochMetrics>(file('metrics'), ({ epoch }) => epoch < next);
+    await keepLines<HistogramRecord>(file('histograms'), ({ epoch }) => epoch < next);
+  };
+  await goBackTo(fromEpoch);
   await keepLines<EvaluationRecord>(file('evaluations'), ({ epoch }) => fromEpoch > 0 && epoch <= fromEpoch);
+  let expected = fromEpoch;
   const events = eventWriter(folder);
   return {
     async onEpoch(metrics, { advantages, rewards }) {
       const { epoch } = metrics;
+      if (epoch < expected) {
+        // The run was rolled back.
+        await goBackTo(epoch);
+        await keepLines<EvaluationRecord>(file('evaluations'), (record) => record.epoch <= epoch);
+      }
+      expected = epoch + 1;
       await append('metrics', metrics);
       await append('histograms', {
         epoch,
