@@ -3,20 +3,23 @@ import { shiftedSchedule } from '@flow-grpo/sde-sampler';
 import { jit, random } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GrpoConfig } from './config/schema';
+import { oneDevice, type Placement } from './devices';
+import { finiteMean } from './epoch-metrics';
 import { indices } from './indices';
 import type { Params, Policy } from './policy';
 import { joinDetails, scoreBatch } from './rollout/collect';
 import { flattenTensors, samplerFunction } from './rollout/rollout';
-import { planSteps, stackSteps } from './rollout/steps';
+import { planSteps, type StepTensors, stackSteps } from './rollout/steps';
 import type { PromptSource, Scorer, Scores } from './scorer';
 import type { Progress } from './train';
 
 export interface Evaluation {
   /** Epochs trained before it. */
   readonly epoch: number;
-  /** Mean over all prompts. */
+  /** Mean over all prompts, but those whose images the scorer dropped. */
   readonly reward: number;
   readonly prompts: readonly string[];
+  /** NaN for images that the scorer dropped. */
   readonly scores: readonly number[];
   readonly details: Readonly<Record<string, readonly number[]>>;
   /** The first images, row by row in [0, 1], and the shape [n, H, W, 3] they have. */
@@ -31,17 +34,23 @@ const EVALUATION_STREAM = 0x65766c;
 /** Images handed to `onEvaluation`, for grids. */
 const SHOWN_IMAGES = 16;
 
-/** The compiled evaluation of a policy on a fixed list of prompts. */
+/** Batches that may wait for their scores at a time; bounds the images held. */
+const MAX_SCORING = 2;
+
+/** The compiled evaluation of a policy on a fixed list of prompts; batches are scored while the next one runs. */
 export function evaluator<C, P>(
   policy: Policy<C, P>,
   scorer: Scorer,
   prompts: PromptSource,
   config: GrpoConfig,
+  placement: Placement = oneDevice,
 ) {
   if (prompts.length === 0)
     throw new Error('evalPrompts is empty; leave it out to train without evaluations');
   const examples = Array.from({ length: prompts.length }, (_, i) => prompts.at(i)!);
-  const batchSize = Math.min(config.evalBatchSize, examples.length);
+  // The devices share each batch evenly; the last one is filled up with its last prompt.
+  const share = Math.ceil(Math.min(config.evalBatchSize, examples.length) / placement.devices);
+  const batchSize = share * placement.devices;
   const batches = Math.ceil(examples.length / batchSize);
   const sample = samplerFunction(policy, examples.length);
   const decode = jit((latents: tf.Tensor) => policy.decode(latents), { name: 'decode' });
@@ -51,63 +60,80 @@ export function evaluator<C, P>(
   );
   const plan = planSteps(times, 'ode', 0, []);
 
+  const imagesOf = (weights: Params, places: readonly number[], steps: StepTensors, key: tf.Tensor) => {
+    const encoded = policy.encodePrompts(places.map((i) => examples[i]!.prompt));
+    const condition = placement.everywhere(encoded);
+    const host = { samples: tf.tensor1d([...places], 'int32'), rows: indices(0, places.length) };
+    const batch = placement.rows(host);
+    const latents = sample(weights, condition, batch, steps, key);
+    const images = decode(latents);
+    tf.dispose(flattenTensors([encoded, condition, host, batch, latents]));
+    return images;
+  };
+
+  /** @throws what the scorer throws, and the signal's reason when it is aborted. */
   return async (
     weights: Params,
     epoch: number,
     onProgress?: (progress: Progress) => void,
+    signal?: AbortSignal,
   ): Promise<Evaluation> => {
     const started = performance.now();
     const steps = stackSteps(plan);
     const root = random.key(config.seed);
     const key = random.foldIn(root, EVALUATION_STREAM);
-    const scored: Scores[] = [];
+    const scoring: Promise<Scores>[] = [];
     const shown: Float32Array[] = [];
     let imageShape: number[] = [];
-    for (let b = 0; b < batches; b++) {
-      onProgress?.({ phase: 'evaluation', epoch, done: b, total: batches });
-      const places = Array.from({ length: batchSize }, (_, i) =>
-        Math.min(b * batchSize + i, examples.length - 1),
-      );
-      const real = Math.min(batchSize, examples.length - b * batchSize);
-      const condition = policy.encodePrompts(places.map((i) => examples[i]!.prompt));
-      const samples = tf.tensor1d(places, 'int32');
-      const rows = indices(0, batchSize);
-      const latents = sample(weights, condition, { samples, rows }, steps, key);
-      const decoded = decode(latents);
-      const images = real === batchSize ? tf.clone(decoded) : tf.slice(decoded, 0, real);
-      tf.dispose(flattenTensors([condition, samples, rows, latents, decoded]));
+
+    const scoreAndShow = async (images: tf.Tensor4D, b: number): Promise<Scores> => {
       try {
-        scored.push(
-          await scoreBatch(
-            scorer,
-            images,
-            places.slice(0, real).map((i) => examples[i]!),
-          ),
-        );
-        const missing = SHOWN_IMAGES - b * batchSize;
+        const [from, count] = [b * batchSize, images.shape[0]];
+        const scores = await scoreBatch(scorer, images, examples.slice(from, from + count), signal);
+        const missing = Math.min(SHOWN_IMAGES - from, count);
         if (missing > 0) {
-          const part = tf.slice(images, 0, Math.min(missing, real));
+          const part = tf.slice(images, 0, missing);
           imageShape = part.shape;
-          shown.push((await part.data()) as Float32Array);
+          shown[b] = (await part.data()) as Float32Array;
           part.dispose();
         }
+        return scores;
       } finally {
         images.dispose();
       }
-    }
-    tf.dispose(flattenTensors([steps, root, key]));
-    const scores = scored.flatMap((part) => part.scores);
-    const pixels = concatenate(shown);
-    return {
-      epoch,
-      reward: scores.reduce((sum, value) => sum + value, 0) / scores.length,
-      prompts: examples.map(({ prompt }) => prompt),
-      scores,
-      details: joinDetails(scored),
-      images: pixels,
-      imageShape: [pixels.length / (imageShape[1]! * imageShape[2]! * 3), ...imageShape.slice(1)],
-      seconds: (performance.now() - started) / 1000,
     };
+    try {
+      for (let b = 0; b < batches; b++) {
+        if (b >= MAX_SCORING) await scoring[b - MAX_SCORING];
+        signal?.throwIfAborted();
+        onProgress?.({ phase: 'evaluation', epoch, done: b, total: batches });
+        const from = b * batchSize;
+        const count = Math.min(batchSize, examples.length - from);
+        const places = Array.from({ length: batchSize }, (_, i) => Math.min(from + i, examples.length - 1));
+        const decoded = imagesOf(weights, places, steps, key);
+        const images = count === batchSize ? decoded : tf.slice(decoded, 0, count);
+        if (images !== decoded) decoded.dispose();
+        const scores = scoreAndShow(images, b);
+        scores.catch(() => {}); // seen below; until then not unhandled
+        scoring.push(scores);
+      }
+      const scored = await Promise.all(scoring);
+      const pixels = concatenate(shown);
+      const scores = scored.flatMap((part) => part.scores);
+      return {
+        epoch,
+        reward: finiteMean(scores),
+        prompts: examples.map(({ prompt }) => prompt),
+        scores,
+        details: joinDetails(scored),
+        images: pixels,
+        imageShape: [pixels.length / (imageShape[1]! * imageShape[2]! * 3), ...imageShape.slice(1)],
+        seconds: (performance.now() - started) / 1000,
+      };
+    } finally {
+      await Promise.allSettled(scoring);
+      tf.dispose(flattenTensors([steps, root, key]));
+    }
   };
 }
 

@@ -1,8 +1,12 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
+import { listRuns } from './checkpoint/checkpoint';
 import { initialGuardState, watch } from './guard';
 import { gaussianFlow } from './policies/gaussian-flow';
-import { train } from './train';
+import { type EpochMetrics, train } from './train';
 
 const options = { maxApproxKl: 0.5, gradNormFactor: 100, rewardDrop: 2 };
 const calm = {
@@ -50,6 +54,18 @@ describe('watch', () => {
     }
     expect(problem).toMatch(/reward collapsed from 0.5000 \(epoch 4\)/);
   });
+
+  it('tells how far back a collapse began', () => {
+    let state = initialGuardState;
+    for (let epoch = 0; epoch < 10; epoch++) state = watch(state, { ...calm, epoch }, options).state;
+    let goodEpochs: number | undefined;
+    for (let epoch = 10; goodEpochs === undefined; epoch++) {
+      const seen = watch(state, { ...calm, epoch, reward: 0.1 }, options);
+      state = seen.state;
+      goodEpochs = seen.goodEpochs;
+    }
+    expect(goodEpochs).toBe(0);
+  });
 });
 
 /**
@@ -95,5 +111,49 @@ describe('a run', () => {
     expect(result.reason).toBe('diverged');
     expect(result.problem).toMatch(/learning rate 0.0050; lower training.learningRate/);
     expect(result.epochs).toBeLessThan(15);
+  });
+
+  it('rolls back with half the learning rate until it can take it, and forgets nothing when killed', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'rollback-'));
+    try {
+      const guard = { action: 'rollback', maxRollbacks: 10 } as const;
+      const given = { ...config(5e-3), guard, saveEvery: 5, keepCheckpoints: 3 };
+      const messages: string[] = [];
+      const rates: number[] = [];
+      const options = {
+        ...fragile(),
+        config: given,
+        outputDir: folder,
+        onMessage: (message: string) => void messages.push(message),
+        onEpoch: ({ learningRate }: EpochMetrics) => void rates.push(learningRate!),
+      };
+      const { reason, epochs, problem } = await train(options);
+      expect(problem).toBeUndefined();
+      expect([reason, epochs]).toEqual(['finished', 30]);
+      const back = messages.filter((message) => message.includes('Rolling back to epoch-0000'));
+      expect(back.length).toBeGreaterThan(0);
+      expect(back[0]).toMatch(
+        /Diverged in epoch \d+: .* learning rate 0.0050; .* with half the learning rate/,
+      );
+      expect(rates.at(-1)).toBeCloseTo(5e-3 * 0.5 ** back.length, 12);
+      expect(await listRuns(join(folder, 'checkpoints'))).toHaveLength(3);
+      // The halved rate is in the checkpoint: a run that goes on keeps it.
+      await train({ ...options, config: { ...given, epochs: 31 }, resume: 'auto' });
+      expect(rates.at(-1)).toBeCloseTo(5e-3 * 0.5 ** back.length, 12);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it('stops when it has rolled back as often as it may', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'rollback-'));
+    try {
+      const guard = { action: 'rollback', maxRollbacks: 1 } as const;
+      const result = await train({ ...fragile(), config: { ...config(0.5), guard }, outputDir: folder });
+      expect(result.reason).toBe('diverged');
+      expect(result.problem).toMatch(/learning rate 0.25; .* The last good checkpoint is .*epoch-000000/);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 });

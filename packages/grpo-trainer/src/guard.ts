@@ -38,18 +38,22 @@ const NORM_MEMORY = 50;
 const NORM_MINIMUM = 10;
 const REWARD_WINDOW = 5;
 
+export interface Watched {
+  readonly state: GuardState;
+  /** What is wrong, in words. */
+  readonly problem?: string;
+  /** Epochs after which all was well, where that is earlier than before this one. */
+  readonly goodEpochs?: number;
+}
+
 /**
- * The state after an epoch, and what is wrong in words, if something is.
+ * The state after an epoch, and what is wrong, if something is.
  *
  * Watched: losses and gradient norms that are not finite; a gradient norm far above the median of the last 50;
  * a policy that moved too far in one epoch (½·mean (log ratio)²); a 5-epoch reward that fell from its best by
  * more than `rewardDrop` standard deviations of the rewards then.
  */
-export function watch(
-  state: GuardState,
-  input: GuardInput,
-  options: GuardOptions,
-): { state: GuardState; problem?: string } {
+export function watch(state: GuardState, input: GuardInput, options: GuardOptions): Watched {
   const rate = `learning rate ${input.learningRate.toPrecision(2)}`;
   const advice = `lower training.learningRate (now ${input.learningRate.toPrecision(2)}), or raise training.beta`;
   const at = `epoch ${input.epoch}`;
@@ -88,6 +92,8 @@ export function watch(
   if (full && next.bestReward !== null && next.bestReward - smoothed > options.rewardDrop * next.spread) {
     return {
       state: next,
+      // Where the best five began: within them the fall may have begun already.
+      goodEpochs: Math.max(0, next.bestEpoch + 1 - REWARD_WINDOW),
       problem: `${at}: the reward collapsed from ${next.bestReward.toPrecision(4)} (epoch ${next.bestEpoch}) to ${smoothed.toPrecision(4)} at ${rate}; ${advice}`,
     };
   }

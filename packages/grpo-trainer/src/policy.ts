@@ -80,14 +80,14 @@ export interface Policy<Condition = unknown, Prepared = unknown> {
  */
 export function trainableParams(
   policy: Pick<Policy, 'params' | 'trainable'>,
-  copy: (value: tf.Tensor) => tf.Tensor,
+  copy: (value: tf.Tensor, name: string) => tf.Tensor,
 ): Params {
   if (policy.trainable.length === 0) throw new Error('policy.trainable is empty: nothing would train');
   return Object.fromEntries(
     policy.trainable.map((name) => {
       const value = policy.params[name];
       if (!value) throw new Error(`policy.trainable names ${name}, which is not in policy.params`);
-      return [name, copy(value)];
+      return [name, copy(value, name)];
     }),
   );
 }

@@ -2,9 +2,12 @@
 import type * as tf from '@tensorflow/tfjs-core';
 
 export interface Scores {
-  /** One reward an image. */
+  /** One reward an image, finite; NaN for an image that is dropped. */
   readonly scores: readonly number[];
-  /** Further numbers an image by name, such as the parts of a weighted sum. */
+  /**
+   * Further numbers an image by name, such as the parts of a weighted sum; NaN where one does not apply. `dropped` is 1
+   * for images that no reward could be had for: training leaves them out and counts them.
+   */
   readonly details: Readonly<Record<string, readonly number[]>>;
 }
 

@@ -2,10 +2,21 @@
 import { join } from 'node:path';
 import { jit, random } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
-import { copyTensor, initialState, listRuns, loadRun, type RunState, saveRun } from './checkpoint/checkpoint';
+import {
+  copyTensor,
+  initialState,
+  listRuns,
+  loadRun,
+  type RunState,
+  recoverRuns,
+  rollbackTarget,
+  saveRun,
+  setAsideAfter,
+} from './checkpoint/checkpoint';
 import { resolveConfig } from './config/resolve';
 import type { GrpoConfig, GrpoConfigInput } from './config/schema';
-import { placementOn } from './devices';
+import { type Placement, placementOn } from './devices';
+import { type EpochDetails, type EpochMetrics, epochMetrics, rewardStatistics } from './epoch-metrics';
 import { type Evaluation, evaluator } from './evaluate';
 import { initialGuardState, watch } from './guard';
 import { perPromptAdvantages } from './maths/advantages';
@@ -14,24 +25,9 @@ import { drawWithoutReplacement, randomAt } from './random';
 import { collect } from './rollout/collect';
 import { epochPlan } from './rollout/epoch-plan';
 import type { PromptSource, Scorer } from './scorer';
-import type { TrainState } from './update/executables';
 import { updater } from './update/update';
 
-/** What an epoch did: plain numbers, one line of metrics.jsonl. */
-export interface EpochMetrics {
-  readonly epoch: number;
-  readonly updates: number;
-  readonly samples: number;
-  readonly reward: number;
-  readonly [name: string]: number;
-}
-
-/** What an epoch's numbers were made of, sample by sample, for histograms. */
-export interface EpochDetails {
-  readonly rewards: readonly number[];
-  /** What the policy gradient was weighted by, before clipping. */
-  readonly advantages: Float64Array;
-}
+export type { EpochDetails, EpochMetrics };
 
 /** A long work under way. */
 export interface Progress {
@@ -77,34 +73,38 @@ export interface TrainResult {
  * Trains a policy with Flow-GRPO or one of its variants. Every random number is a function of the seed and the
  * epoch, so a run that was interrupted and resumed gives the same bits as one that was not.
  *
- * @throws {ConfigError} when options do not fit together; CheckpointStateError when a checkpoint cannot be used.
+ * @throws {ConfigError} when options do not fit together; CheckpointStateError when a checkpoint cannot be used or
+ *   written; what the scorer throws, after a checkpoint; an Error when it dropped all images of an epoch.
  */
 export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainResult> {
   const { policy, prompts, scorer, signal, onMessage } = options;
   const config = resolveConfig(options.config ?? {});
-  const { seed } = config;
   const folder = options.outputDir && join(options.outputDir, 'checkpoints');
   if (prompts.length < config.sampling.promptsPerEpoch) {
     throw new Error(
       `${prompts.length} prompts are fewer than sampling.promptsPerEpoch (${config.sampling.promptsPerEpoch})`,
     );
   }
-  const placement = placementOn(config.devices);
-  const own = trainableParams(policy, copyTensor);
-  const reference = placement.everywhere(own);
-  if (reference !== own) tf.dispose(own);
-  const resumed = folder ? await findCheckpoint(folder, options.resume ?? false, config) : undefined;
-  let state: TrainState = resumed?.state ?? initialState(reference);
+  const placement = placementOn(config.devices, config.shardParameters);
+  const load = (path: string) => loadRun(path, config, { placement, trainable: policy.trainable });
+  const checkpoint = folder && (await checkpointToResume(folder, options.resume ?? false));
+  const resumed = checkpoint ? await load(checkpoint) : undefined;
+  const initial = placedWeights(policy, placement);
+  let state = resumed?.state ?? initialState(initial);
   let run: RunState = resumed?.run ?? { epoch: 0, updates: 0, guard: initialGuardState, rollbacks: 0 };
   let savedEpoch = resumed ? run.epoch : -1;
+  const reference = needsReference(config) ? initial : {};
+  if (reference !== initial) tf.dispose(initial);
   if (resumed) onMessage?.(`Resumed after epoch ${run.epoch} (${run.updates} updates)`);
+  const aside = folder && (await setAsideAfter(folder, run.epoch));
+  if (aside) onMessage?.(`Checkpoints of later epochs are now in ${aside}`);
 
   const plan = epochPlan(config);
   const rollOut = collect(policy, scorer, plan, config, placement);
   const update = updater(policy, plan, config, placement);
-  const evaluate = options.evalPrompts && evaluator(policy, scorer, options.evalPrompts, config);
+  const evaluate = options.evalPrompts && evaluator(policy, scorer, options.evalPrompts, config, placement);
   const epochKey = jit((key: tf.Tensor, epoch: tf.Tensor) => random.foldIn(key, epoch), { name: 'epochKey' });
-  const rootKey = random.key(seed);
+  const rootKey = random.key(config.seed);
 
   const save = async () => {
     if (!folder || savedEpoch === run.epoch) return;
@@ -115,7 +115,10 @@ export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainRes
   const evaluateNow = async () => {
     if (!evaluate || signal?.aborted) return;
     const weights = config.ema.enabled ? state.ema : state.trained;
-    await options.onEvaluation?.(await evaluate(weights, run.epoch, options.onProgress));
+    const evaluation = await evaluate(weights, run.epoch, options.onProgress, signal).catch((error) => {
+      if (!signal?.aborted) throw error;
+    });
+    if (evaluation) await options.onEvaluation?.(evaluation);
   };
   const finish = (reason: TrainResult['reason'], problem?: string): TrainResult => {
     tf.dispose([reference, rootKey]);
@@ -125,13 +128,15 @@ export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainRes
   };
 
   if (!resumed) await evaluateNow();
+  if (config.guard.action === 'rollback') await save(); // something to roll back to
   while (run.epoch < config.epochs) {
     const { epoch } = run;
     const started = performance.now();
-    const host = randomAt(seed, 1, epoch);
-    const chosen = drawWithoutReplacement(host, prompts.length, config.sampling.promptsPerEpoch).map(
-      (index) => prompts.at(index)!,
-    );
+    const chosen = drawWithoutReplacement(
+      randomAt(config.seed, 1, epoch),
+      prompts.length,
+      config.sampling.promptsPerEpoch,
+    ).map((index) => prompts.at(index)!);
     const window = plan.window(epoch);
     const epochNumber = tf.scalar(epoch, 'int32');
     const key = epochKey(rootKey, epochNumber);
@@ -141,6 +146,10 @@ export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainRes
       signal,
       overlap: options.overlapRewards ?? true,
       onProgress: (phase, done, total) => options.onProgress?.({ phase, epoch, done, total }),
+    }).catch(async (error) => {
+      if (signal?.aborted) return undefined; // the scorer was interrupted
+      await save();
+      throw error;
     });
     if (!batch) {
       key.dispose();
@@ -148,16 +157,21 @@ export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainRes
       return finish('interrupted');
     }
     const scored = performance.now();
+    const dropped = batch.rewards.map(Number.isNaN);
+    if (dropped.every(Boolean)) {
+      await save();
+      throw new Error(`Scorer ${scorer.name} dropped all ${dropped.length} images of epoch ${epoch}`);
+    }
     const groups = config.training.perPrompt ? batch.prompts : batch.prompts.map(() => '');
     const judged = perPromptAdvantages(groups, batch.rewards, {
       kind: plan.advantageKind,
       globalStd: config.training.globalStd,
+      dropped,
     });
-    const lrScale = 0.5 ** run.rollbacks;
     const result = await update(state, reference, batch, judged.advantages, {
       epoch,
       updates: run.updates,
-      lrScale,
+      lrScale: 0.5 ** run.rollbacks,
       key,
       onProgress: (done, total) => options.onProgress?.({ phase: 'update', epoch, done, total }),
     });
@@ -165,15 +179,24 @@ export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainRes
     batch.dispose();
     key.dispose();
 
-    const seconds = (performance.now() - started) / 1000;
-    const reward = mean(batch.rewards);
-    const rewardStd = Math.sqrt(mean(batch.rewards.map((value) => (value - reward) ** 2)));
+    const now = performance.now();
+    const metrics = epochMetrics({
+      epoch,
+      windowStart: window[0]!,
+      batch,
+      judged,
+      result,
+      updatesBefore: run.updates,
+      seconds: (now - started) / 1000,
+      secondsUpdate: (now - scored) / 1000,
+    });
+    await options.onEpoch?.(metrics, { rewards: batch.rewards, advantages: judged.advantages });
+
     const watched = watch(
       run.guard,
       {
         epoch,
-        reward,
-        rewardStd,
+        ...rewardStatistics(batch.rewards),
         learningRate: result.learningRate,
         loss: result.losses,
         gradNorm: result.gradNorms,
@@ -181,43 +204,22 @@ export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainRes
       },
       config.guard,
     );
-    const metrics: EpochMetrics = {
-      epoch,
-      updates: run.updates + result.updates,
-      samples: (epoch + 1) * plan.epochSize,
-      reward,
-      rewardStd,
-      groupRewardStd: judged.rewardStd,
-      zeroVarianceShare: judged.zeroVarianceGroups / judged.groups,
-      advantageMean: mean(Array.from(judged.advantages, Math.abs)),
-      learningRate: result.learningRate,
-      windowStart: window[0]!,
-      ...Object.fromEntries(
-        Object.entries(batch.details).map(([name, values]) => [`reward.${name}`, mean(values)]),
-      ),
-      ...result.metrics,
-      ...batch.seconds,
-      secondsUpdate: (performance.now() - scored) / 1000,
-      seconds,
-      samplesPerSecond: plan.epochSize / seconds,
-    };
-    await options.onEpoch?.(metrics, { rewards: batch.rewards, advantages: judged.advantages });
-
     if (watched.problem && config.guard.action !== 'off') {
       const problem = `Diverged in ${watched.problem}.`;
-      const names = folder ? await listRuns(folder) : [];
-      const last = names.at(-1);
-      if (config.guard.action === 'stop' || !last || run.rollbacks >= config.guard.maxRollbacks) {
+      const checkpoints = folder ? await listRuns(folder) : [];
+      const target = rollbackTarget(checkpoints, watched.goodEpochs ?? epoch);
+      if (config.guard.action === 'stop' || !target || run.rollbacks >= config.guard.maxRollbacks) {
         return finish(
           'diverged',
-          last ? `${problem} The last checkpoint is ${join(folder!, last)}.` : problem,
+          target ? `${problem} The last good checkpoint is ${join(folder!, target)}.` : problem,
         );
       }
-      onMessage?.(`${problem} Rolling back to ${last} with half the learning rate.`);
-      disposeState(state);
-      const back = await loadRun(join(folder!, last), config);
+      onMessage?.(`${problem} Rolling back to ${target} with half the learning rate.`);
+      tf.dispose(state as unknown as tf.TensorContainer);
+      const back = await load(join(folder!, target));
       state = back.state;
       run = { ...back.run, rollbacks: run.rollbacks + 1 };
+      await setAsideAfter(folder!, run.epoch);
       savedEpoch = -1;
       await save(); // so that a kill now does not forget the halved learning rate
       continue;
@@ -231,16 +233,26 @@ export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainRes
   return finish('finished');
 }
 
-async function findCheckpoint(folder: string, resume: 'auto' | string | false, config: GrpoConfig) {
-  if (!resume) return undefined;
-  if (resume !== 'auto') return loadRun(resume, config);
+/** The policy's trainable weights, copied and where they will train. */
+function placedWeights(policy: Pick<Policy, 'params' | 'trainable'>, placement: Placement): Params {
+  return trainableParams(policy, (value, name) => {
+    const own = copyTensor(value);
+    const placed = placement.parameters({ [name]: own })[name]!;
+    if (placed !== own) own.dispose();
+    return placed;
+  });
+}
+
+/** Whether an objective looks at the untrained weights, which are then kept. */
+const needsReference = ({ training }: GrpoConfig) => training.beta > 0 || training.objective === 'dpo';
+
+/** Puts the folder in order and chooses. */
+async function checkpointToResume(
+  folder: string,
+  resume: 'auto' | string | false,
+): Promise<string | undefined> {
+  await recoverRuns(folder);
+  if (resume !== 'auto') return resume || undefined;
   const newest = (await listRuns(folder)).at(-1);
-  return newest ? loadRun(join(folder, newest), config) : undefined;
+  return newest && join(folder, newest);
 }
-
-function disposeState(state: TrainState): void {
-  tf.dispose(state as unknown as tf.TensorContainer);
-}
-
-const mean = (values: readonly number[]) =>
-  values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { appendFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -69,6 +69,43 @@ describe('a checkpoint', () => {
     await rm(join(path, 'ema.safetensors'));
     await expect(loadRun(path, config)).rejects.toThrow(/ema.safetensors is missing/);
     await expect(loadRun(folder, config)).rejects.toThrow(/no state.json/);
+  });
+});
+
+describe('a folder of checkpoints', () => {
+  it('comes back in order after a kill between two renames', async () => {
+    await runOnce(folder);
+    const checkpoints = join(folder, 'checkpoints');
+    await rename(join(checkpoints, 'epoch-000008'), join(checkpoints, '.replaced-epoch-000008'));
+    await mkdir(join(checkpoints, '.tmp-0123'));
+    await mkdir(join(checkpoints, '.replaced-epoch-000007')); // its successor is there: it goes
+    const { epochs, reason } = await runOnce(folder);
+    expect([epochs, reason]).toEqual([8, 'finished']);
+    expect(await readdir(checkpoints)).toEqual(['epoch-000006', 'epoch-000007', 'epoch-000008']);
+  });
+
+  it('keeps later checkpoints out of the way of a run that starts anew, or from an earlier one', async () => {
+    await runOnce(folder);
+    const messages: string[] = [];
+    const more = { onMessage: (message: string) => void messages.push(message) };
+    const checkpoints = join(folder, 'checkpoints');
+    const earlier = join(checkpoints, 'epoch-000006');
+    await runOnce(folder, { ...more, resume: earlier, config: { ...runnerConfig, epochs: 7 } });
+    expect(messages.at(-1)).toBe(`Checkpoints of later epochs are now in ${checkpoints}-set-aside-1`);
+    expect(await readdir(`${checkpoints}-set-aside-1`)).toEqual(['epoch-000007', 'epoch-000008']);
+    expect(await listRuns(checkpoints)).toEqual(['epoch-000006', 'epoch-000007']);
+    await runOnce(folder, { ...more, resume: false, config: { ...runnerConfig, epochs: 2 } });
+    expect(await readdir(`${checkpoints}-set-aside-2`)).toEqual(['epoch-000006', 'epoch-000007']);
+    expect(await listRuns(checkpoints)).toEqual(['epoch-000001', 'epoch-000002']);
+  });
+
+  it('refuses a checkpoint of other weights', async () => {
+    await runOnce(folder);
+    const path = join(folder, 'checkpoints', 'epoch-000008');
+    const trainable = ['shift', 'scale'];
+    await expect(loadRun(path, resolveConfig(runnerConfig), { trainable })).rejects.toThrow(
+      /holds other weights than train now \(no scale, mean.weight\)/,
+    );
   });
 });
 

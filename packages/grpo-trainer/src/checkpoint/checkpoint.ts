@@ -3,8 +3,10 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadParams, saveSafetensors } from '@flow-grpo/checkpoint-io';
+import { fromBytes, shardLike } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GrpoConfig } from '../config/schema';
+import { oneDevice, type Placement } from '../devices';
 import type { GuardState } from '../guard';
 import { mapParams } from '../maths/adamw';
 import type { Params } from '../policy';
@@ -35,9 +37,16 @@ export class CheckpointStateError extends Error {
   override readonly name = 'CheckpointStateError';
 }
 
+/** Names in a folder of checkpoints: a complete one, one being written, one that makes room for its successor. */
+const COMPLETE = /^epoch-\d{6,}$/;
+const WRITING = '.tmp-';
+const REPLACED = '.replaced-';
+
 /**
  * Writes `<folder>/epoch-<n>` and removes all but the newest `keep`. The folder is filled under a temporary
  * name and renamed when every file is on the disk, so a kill at any moment leaves the older ones good.
+ *
+ * @throws {CheckpointStateError} when the disk is full; nothing of the new checkpoint is left then.
  */
 export async function saveRun(
   folder: string,
@@ -47,10 +56,11 @@ export async function saveRun(
   keep: number,
 ): Promise<string> {
   await mkdir(folder, { recursive: true });
-  const target = join(folder, `epoch-${String(run.epoch).padStart(6, '0')}`);
-  const temporary = join(folder, `.tmp-${randomBytes(6).toString('hex')}`);
-  await mkdir(temporary);
+  const name = `epoch-${String(run.epoch).padStart(6, '0')}`;
+  const target = join(folder, name);
+  const temporary = join(folder, `${WRITING}${randomBytes(6).toString('hex')}`);
   try {
+    await mkdir(temporary);
     const prefixed = (prefix: string, params: Params) =>
       Object.fromEntries(Object.entries(params).map(([name, value]) => [`${prefix}.${name}`, value]));
     const contents: Record<(typeof FILES)[number], Params> = {
@@ -62,32 +72,85 @@ export async function saveRun(
       ema: state.ema,
     };
     const sha256: Record<string, string> = {};
-    for (const name of FILES) {
-      const file = join(temporary, `${name}.safetensors`);
-      await saveSafetensors(file, contents[name], { metadata: { epoch: String(run.epoch) } });
-      sha256[name] = await hashFile(file);
+    for (const part of FILES) {
+      const file = join(temporary, `${part}.safetensors`);
+      await saveSafetensors(file, contents[part], { metadata: { epoch: String(run.epoch) } });
+      sha256[part] = await hashFile(file);
     }
     const stateFile: StateFile = { formatVersion: FORMAT_VERSION, run, config, sha256 };
     await writeDurably(join(temporary, 'state.json'), `${JSON.stringify(stateFile, null, 2)}\n`);
-    await rm(target, { recursive: true, force: true });
+    const replaced = join(folder, `${REPLACED}${name}`);
+    await rename(target, replaced).catch(ignoreMissing);
     await rename(temporary, target);
     await syncFolder(folder);
+    await rm(replaced, { recursive: true, force: true });
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
     throw explain(error, folder);
   }
   const stale = (await listRuns(folder)).slice(0, -keep);
-  for (const name of stale) await rm(join(folder, name), { recursive: true, force: true });
+  for (const old of stale) await rm(join(folder, old), { recursive: true, force: true });
   return target;
 }
 
-/** Names of complete checkpoints, oldest first; what a killed save left behind is removed. */
+/** Names of complete checkpoints, oldest first. */
 export async function listRuns(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch(() => [] as string[]);
+  return names.filter((name) => COMPLETE.test(name)).sort(byEpoch);
+}
+
+/** The epoch in a checkpoint's name or path; 0 for other names. */
+export function epochOf(name: string): number {
+  return Number(/epoch-(\d+)[\\/]?$/.exec(name)?.[1] ?? 0);
+}
+
+/** The newest of `names` that was saved after no more than `epochs` epochs, else the oldest. */
+export function rollbackTarget(names: readonly string[], epochs: number): string | undefined {
+  return names.filter((name) => epochOf(name) <= epochs).at(-1) ?? names[0];
+}
+
+/**
+ * Puts a folder of checkpoints in order before a run goes on there: what a killed save left half done is removed, and
+ * one that it was about to replace comes back. No other process may be writing there.
+ */
+export async function recoverRuns(folder: string): Promise<void> {
+  const names = await readdir(folder).catch(() => [] as string[]);
   for (const name of names) {
-    if (name.startsWith('.tmp-')) await rm(join(folder, name), { recursive: true, force: true });
+    const path = join(folder, name);
+    if (name.startsWith(WRITING)) await rm(path, { recursive: true, force: true });
+    if (!name.startsWith(REPLACED)) continue;
+    const original = name.slice(REPLACED.length);
+    if (names.includes(original)) await rm(path, { recursive: true, force: true });
+    else await rename(path, join(folder, original));
   }
-  return names.filter((name) => /^epoch-\d{6,}$/.test(name)).sort();
+}
+
+/**
+ * Moves checkpoints of later epochs out of the way of a run that goes on at `epoch`, into a folder of their own beside
+ * it: they would be taken for the newest, and the run's own removed before them.
+ *
+ * @returns where they are now; undefined when there were none.
+ */
+export async function setAsideAfter(folder: string, epoch: number): Promise<string | undefined> {
+  const later = (await listRuns(folder)).filter((name) => epochOf(name) > epoch);
+  if (later.length === 0) return undefined;
+  let aside = '';
+  for (let n = 1; ; n++) {
+    aside = `${folder}-set-aside-${n}`;
+    if (await mkdir(aside).then(() => true, ignoreExisting)) break;
+  }
+  for (const name of later) await rename(join(folder, name), join(aside, name));
+  return aside;
+}
+
+export interface LoadRunOptions {
+  /** Where the state goes; one device by default. */
+  readonly placement?: Placement;
+  /**
+   * Names of the weights that train, in the order in which they train: sums over all of them depend on it to the bit.
+   * By default those of the file in its order.
+   */
+  readonly trainable?: readonly string[];
 }
 
 /**
@@ -99,6 +162,7 @@ export async function listRuns(folder: string): Promise<string[]> {
 export async function loadRun(
   path: string,
   config: GrpoConfig,
+  { placement = oneDevice, trainable }: LoadRunOptions = {},
 ): Promise<{ state: TrainState; run: RunState }> {
   const text = await readFile(join(path, 'state.json'), 'utf8').catch(() => {
     throw new CheckpointStateError(`${path} is not a checkpoint of a run: it has no state.json`);
@@ -118,7 +182,15 @@ export async function loadRun(
         `${file} is ${hash === 'missing' ? 'missing' : 'damaged (its checksum differs)'}; resume from an older checkpoint by its path`,
       );
     }
-    return loadParams(file);
+    return loadParams(file, {
+      // Tensor by tensor to where it belongs, so that no device ever holds them all.
+      upload: async ({ name: own, shape }, bytes) => {
+        const whole = fromBytes(await bytes(), shape, 'float32');
+        const placed = placement.parameters({ [own]: whole })[own]!;
+        if (placed !== whole) whole.dispose();
+        return placed;
+      },
+    });
   };
   const optimizer = await read('optimizer');
   const part = (prefix: string) =>
@@ -127,17 +199,30 @@ export async function loadRun(
         .filter(([name]) => name.startsWith(`${prefix}.`))
         .map(([name, value]) => [name.slice(prefix.length + 1), value]),
     );
+  const trained = await read('trained');
+  const names = trainable ?? Object.keys(trained);
+  const known = new Set(names);
+  const inOrder = (params: Params): Params => {
+    const missing = names.filter((name) => !(name in params));
+    const unknown = Object.keys(params).filter((name) => !known.has(name));
+    if (missing.length > 0 || unknown.length > 0) {
+      throw new CheckpointStateError(
+        `${path} holds other weights than train now (${[...missing.map((name) => `no ${name}`), ...unknown].slice(0, 6).join(', ')}): train the same ones, or start in another folder`,
+      );
+    }
+    return Object.fromEntries(names.map((name) => [name, params[name]!]));
+  };
   const state = {
-    trained: await read('trained'),
-    optimizer: { mean: part('mean'), variance: part('variance') },
-    ema: await read('ema'),
+    trained: inOrder(trained),
+    optimizer: { mean: inOrder(part('mean')), variance: inOrder(part('variance')) },
+    ema: inOrder(await read('ema')),
   };
   return { state, run: saved.run };
 }
 
-/** The state of a run that starts: the policy's weights, zero moments, an average equal to the weights. */
+/** The state of a run that starts: the weights, zero moments, an average equal to the weights; placed like these. */
 export function initialState(trained: Params): TrainState {
-  const zeros = () => mapParams(trained, (value) => tf.zeros(value.shape));
+  const zeros = () => mapParams(trained, (value) => tf.zerosLike(value));
   return {
     trained: mapParams(trained, copyTensor),
     optimizer: { mean: zeros(), variance: zeros() },
@@ -147,7 +232,7 @@ export function initialState(trained: Params): TrainState {
 
 /** A tensor of its own with the same bits, so that donating one leaves the other alone. */
 export function copyTensor(value: tf.Tensor): tf.Tensor {
-  return tf.mul(value, 1);
+  return tf.tidy(() => shardLike(tf.mul(value, 1), value));
 }
 
 function parseState(path: string, text: string): StateFile {
@@ -167,7 +252,17 @@ function parseState(path: string, text: string): StateFile {
 
 /** The configuration without what may change between the parts of one run. */
 function comparable(config: GrpoConfig): unknown {
-  const { epochs, devices, evalEvery, evalBatchSize, saveEvery, keepCheckpoints, guard, ...rest } = config;
+  const {
+    epochs,
+    devices,
+    shardParameters,
+    evalEvery,
+    evalBatchSize,
+    saveEvery,
+    keepCheckpoints,
+    guard,
+    ...rest
+  } = config;
   return rest.training.schedule === 'constant' ? rest : { ...rest, epochs };
 }
 
@@ -213,4 +308,15 @@ function explain(error: unknown, folder: string): unknown {
   return new CheckpointStateError(
     `No space left for a checkpoint in ${folder}; the earlier ones are good. Free some, or lower keepCheckpoints.`,
   );
+}
+
+const byEpoch = (a: string, b: string) => epochOf(a) - epochOf(b);
+
+function ignoreMissing(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ENOENT') throw error;
+}
+
+function ignoreExisting(error: NodeJS.ErrnoException): false {
+  if (error.code !== 'EEXIST') throw error;
+  return false;
 }

@@ -39,6 +39,7 @@ describe('resolveConfig', () => {
     [{ sampling: { noiseLevel: 0 } }, /no log-probability/],
     [{ sampling: { rule: 'cps' }, training: { objective: 'guard' } }, /needs sampling.rule sde/],
     [{ training: { objective: 'dpo' } }, /training.beta must be positive/],
+    [{ shardParameters: true }, /shardParameters splits weights over devices, and devices is 1/],
     [{ training: { updatesPerEpoch: 1000 } }, /larger than the 128 images/],
   ])('refuses %j', (input, message) => {
     expect(() => resolveConfig(input)).toThrow(ConfigError);

@@ -106,6 +106,10 @@ export function contradictions(config: GrpoConfig): string[] {
   );
   problems.push(...epochProblems(config));
   check(
+    !config.shardParameters || config.devices > 1,
+    'shardParameters splits weights over devices, and devices is 1; raise it, or leave shardParameters out',
+  );
+  check(
     training.updatesPerEpoch <= epochSize,
     `training.updatesPerEpoch (${training.updatesPerEpoch}) is larger than the ${epochSize} images of an epoch`,
   );

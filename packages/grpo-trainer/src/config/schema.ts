@@ -164,6 +164,12 @@ export const grpoConfigSchema = z
     devices: count
       .default(1)
       .describe('Devices that share the images of rollouts and passes (GPUs of accelerate launch)'),
+    shardParameters: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Every device holds a part of the trained weights, their gradients and moments, for models that one cannot hold (FSDP of accelerate)',
+      ),
     evalEvery: count.default(20).describe('Epochs between evaluations (eval_freq)'),
     evalBatchSize: count.default(16).describe('Images an evaluation call (sample.test_batch_size)'),
     saveEvery: count.default(20).describe('Epochs between checkpoints (save_freq)'),

@@ -15,6 +15,11 @@ export interface AdvantageOptions {
   readonly globalStd?: boolean;
   /** Advantages are clamped to [−clip, clip]. No clamping by default: the loss does it, as in flow_grpo. */
   readonly clip?: number;
+  /**
+   * Samples left out, such as those that no reward could be had for: their rewards are not looked at, their advantages
+   * are 0, and a group without any other is no group.
+   */
+  readonly dropped?: ArrayLike<boolean>;
 }
 
 export interface Advantages {
@@ -43,12 +48,17 @@ export function perPromptAdvantages(
   rewards: ArrayLike<number>,
   options: AdvantageOptions = {},
 ): Advantages {
-  const { kind = 'grpo', globalStd = false, clip = Number.POSITIVE_INFINITY } = options;
+  const { kind = 'grpo', globalStd = false, clip = Number.POSITIVE_INFINITY, dropped } = options;
   if (prompts.length !== rewards.length) {
     throw new Error(`advantages: ${prompts.length} prompts for ${rewards.length} rewards`);
   }
   const groups = new Map<string, number[]>();
+  const decimated = new Set<string>();
   for (const [i, prompt] of prompts.entries()) {
+    if (dropped?.[i]) {
+      decimated.add(prompt);
+      continue;
+    }
     if (!Number.isFinite(rewards[i]!)) {
       throw new Error(`advantages: reward ${i} (${JSON.stringify(prompt)}) is ${rewards[i]}`);
     }
@@ -58,20 +68,22 @@ export function perPromptAdvantages(
   }
 
   const advantages = new Float64Array(rewards.length);
-  const overall = meanAndStd(Float64Array.from(rewards)).std;
+  const overall = meanAndStd(Float64Array.from(rewards).filter((_, i) => !dropped?.[i])).std;
   let zeroVarianceGroups = 0;
   let stdSum = 0;
   for (const [prompt, members] of groups) {
     const values = Float64Array.from(members, (i) => rewards[i]!);
     const { mean, std } = meanAndStd(values);
     const constant = values.every((value) => value === values[0]);
+    const alone = values.length === 1 && decimated.has(prompt);
     stdSum += std;
     if (constant) zeroVarianceGroups++;
+    // A constant group's mean can differ from its members by rounding; what it says is exactly nothing. Neither does
+    // the last of a group that was dropped: it has nothing to be compared with.
+    if ((constant && kind === 'grpo') || (alone && kind !== 'rwr')) continue;
     const judged = judge[kind](values, mean, (globalStd ? overall : std) + EPSILON, prompt);
-    // A constant group's mean can differ from its members by rounding; what it says is exactly nothing.
-    const silent = constant && kind === 'grpo';
     for (const [j, i] of members.entries()) {
-      advantages[i] = silent ? 0 : Math.min(clip, Math.max(-clip, judged[j]!));
+      advantages[i] = Math.min(clip, Math.max(-clip, judged[j]!));
     }
   }
   return {

@@ -1,65 +1,13 @@
-import { initParams, parseShowo2Config } from '@flow-grpo/showo2-model';
 import { maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
 import { random } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
+import { brightness, tinyShowo2 } from '../testing/tiny-showo2-policy';
 import { type EpochMetrics, train } from '../train';
 import { type Showo2PolicyOptions, showo2Policy } from './showo2';
 
-const config = parseShowo2Config({
-  hidden_size: 32,
-  image_latent_dim: 4,
-  image_latent_height: 2,
-  image_latent_width: 2,
-  clip_latent_dim: 32,
-  num_diffusion_layers: 1,
-  llm_vocab_size: 32,
-  position_embedding_grid: [2, 2],
-  max_text_len: 6,
-  llm: {
-    hidden_size: 32,
-    num_hidden_layers: 2,
-    num_attention_heads: 2,
-    num_key_value_heads: 1,
-    intermediate_size: 48,
-    rope_theta: 10_000,
-  },
-  siglip: { hidden_size: 32, num_hidden_layers_used: 1, num_attention_heads: 2, intermediate_size: 48 },
-  diffusion_head: {
-    hidden_size: 32,
-    intermediate_size: 48,
-    num_attention_heads: 2,
-    num_key_value_heads: 1,
-    head_dim: 16,
-  },
-  token_ids: {
-    bos_id: 1,
-    eos_id: 2,
-    boi_id: 3,
-    eoi_id: 4,
-    bov_id: 5,
-    eov_id: 6,
-    img_pad_id: 7,
-    vid_pad_id: 8,
-    pad_id: 0,
-  },
-});
-
-/** Every parameter random, the zero-initialised ones too, so that each path changes the result. */
-const params = Object.fromEntries(
-  Object.entries(initParams(config, 1)).map(([name, value], i) => [
-    name,
-    tf.add(value, tf.mul(0.1, random.normal(random.key(i), value.shape))),
-  ]),
-);
-const options: Showo2PolicyOptions = {
-  params,
-  config,
-  tokenize: (prompt) => Array.from(prompt, (letter) => 9 + (letter.charCodeAt(0) % 20)),
-  decode: (latents) => tf.clipByValue(tf.slice(latents, [0, 0, 0, 0], [-1, -1, -1, 3]), 0, 1) as tf.Tensor4D,
-  latentShape: [4, 4, 4],
-  padTo: 6,
-};
+const options = tinyShowo2();
+const { params } = options;
 
 describe.each([0, 3])('guidance %d', (guidanceScale) => {
   it('gives the same velocity and gradients from kept features as from the whole model', () => {
@@ -103,19 +51,12 @@ describe.each([0, 3])('guidance %d', (guidanceScale) => {
 });
 
 describe('training', () => {
-  const scorer = {
-    name: 'brightness',
-    async score(images: tf.Tensor4D) {
-      const means = tf.mean(tf.reshape(images, [images.shape[0], -1]), 1);
-      return { scores: Array.from(await means.data()), details: {} };
-    },
-  };
   const run = async (more: Partial<Showo2PolicyOptions>, epochs: number) => {
     const metrics: EpochMetrics[] = [];
     const { trained, ema } = await train({
       policy: showo2Policy({ ...options, ...more }),
       prompts: [{ prompt: 'red' }, { prompt: 'blue' }],
-      scorer,
+      scorer: brightness,
       config: {
         epochs,
         sampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 4 },

@@ -105,7 +105,7 @@ export async function fit<B>(
     { donate: [0], name: 'trainStep' },
   );
 
-  const resumed = checkpoint ? await loadFit(checkpoint) : undefined;
+  const resumed = checkpoint ? await loadFit(checkpoint, Object.keys(params)) : undefined;
   let state = resumed?.state ?? initialState(params);
   let step = resumed?.step ?? 0;
   const rootKey = random.key(seed);
@@ -189,16 +189,20 @@ async function currentFit(folder: string): Promise<{ step: number; file: string 
   return text === undefined ? undefined : (JSON.parse(text) as { step: number; file: string });
 }
 
-async function loadFit(folder: string): Promise<{ state: TrainState; step: number } | undefined> {
+/** @param names in the order in which they train: sums over all weights depend on it to the bit. */
+async function loadFit(
+  folder: string,
+  names: readonly string[],
+): Promise<{ state: TrainState; step: number } | undefined> {
   const current = await currentFit(folder);
   if (!current) return undefined;
   const all = await loadParams(join(folder, current.file));
+  const missing = names.find((name) => !(`trained.${name}` in all));
+  if (missing) {
+    throw new Error(`${join(folder, current.file)} has no weight ${missing}: it is of another model`);
+  }
   const part = (prefix: string): Params =>
-    Object.fromEntries(
-      Object.entries(all)
-        .filter(([name]) => name.startsWith(`${prefix}.`))
-        .map(([name, value]) => [name.slice(prefix.length + 1), value]),
-    );
+    Object.fromEntries(names.map((name) => [name, all[`${prefix}.${name}`]!]));
   return {
     state: {
       trained: part('trained'),

@@ -13,7 +13,8 @@ const MEAN = [1.5, -0.5];
 /** v = w₀ + w₁·x + w₂·t, enough for a constant shift. */
 const affine = (params: Params, x: tf.Tensor, t: tf.Tensor) =>
   tf.add(params.shift!, tf.add(tf.mul(params.slope!, x), tf.mul(params.time!, tf.reshape(t, [-1, 1]))));
-const start = (): Params => ({ shift: tf.zeros([2]), slope: tf.zeros([1]), time: tf.zeros([2]) });
+/** Not in the order of the alphabet, in which files list them. */
+const start = (): Params => ({ time: tf.zeros([2]), slope: tf.zeros([1]), shift: tf.zeros([2]) });
 const batchAt = (step: number) => ({
   latents: tf.add(tf.mul(0.3, random.normal(random.key(1000 + step), [64, 2])), MEAN),
   condition: null,

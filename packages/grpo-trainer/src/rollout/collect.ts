@@ -21,6 +21,7 @@ export interface EpochBatch<C> extends EpochSamples {
   readonly condition: C;
   readonly prompts: string[];
   readonly promptIndex: number[];
+  /** NaN for images that the scorer dropped. */
   readonly rewards: number[];
   readonly details: Record<string, number[]>;
   readonly seconds: { secondsRollout: number; secondsReward: number };
@@ -139,7 +140,7 @@ export function collect<C, P>(
   };
 }
 
-/** Scores images and checks that every one got a finite reward. */
+/** Scores images and checks that every one got a finite reward, or was dropped. */
 export async function scoreBatch(
   scorer: Scorer,
   images: tf.Tensor4D,
@@ -157,7 +158,8 @@ export async function scoreBatch(
       `Scorer ${scorer.name} gave ${result.scores.length} rewards for ${examples.length} images`,
     );
   }
-  const bad = result.scores.findIndex((score) => !Number.isFinite(score));
+  const { dropped } = result.details;
+  const bad = result.scores.findIndex((score, i) => !Number.isFinite(score) && dropped?.[i] !== 1);
   if (bad >= 0) {
     const { prompt } = examples[bad]!;
     throw new Error(`Scorer ${scorer.name} gave ${result.scores[bad]} for ${JSON.stringify(prompt)}`);
@@ -165,14 +167,13 @@ export async function scoreBatch(
   return result;
 }
 
-/** Details by name over several batches. */
+/** Details by name over several batches; NaN where a batch lacks one. */
 export function joinDetails(parts: readonly Scores[]): Record<string, number[]> {
-  const joined: Record<string, number[]> = {};
-  for (const { details } of parts) {
-    for (const [name, values] of Object.entries(details)) {
-      joined[name] ??= [];
-      joined[name].push(...values);
-    }
-  }
-  return joined;
+  const names = new Set(parts.flatMap(({ details }) => Object.keys(details)));
+  return Object.fromEntries(
+    [...names].map((name) => [
+      name,
+      parts.flatMap(({ scores, details }) => details[name] ?? scores.map(() => Number.NaN)),
+    ]),
+  );
 }

@@ -1,5 +1,5 @@
 /** The two executables of an update: a gradient pass, and the optimizer step that ends it. */
-import { jit } from '@flow-grpo/tfjs-backend-xla';
+import { jit, shardLike } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Placement } from '../devices';
 import { type AdamWOptions, type AdamWState, adamWUpdate, clipByGlobalNorm, mapParams } from '../maths/adamw';
@@ -12,6 +12,16 @@ export interface TrainState {
   readonly trained: Params;
   readonly optimizer: AdamWState;
   readonly ema: Params;
+}
+
+/** Zeros like the weights, made where they lie, for the first pass of an update to add to. */
+export function zeroGradients() {
+  return jit(
+    (trained: Params): Params => mapParams(trained, (value) => shardLike(tf.zerosLike(value), value)),
+    {
+      name: 'zeroGradients',
+    },
+  );
 }
 
 /**
@@ -39,9 +49,12 @@ export function gradientPass<C>(objective: Objective<C>, placement: Placement) {
       const upstream = tf.oneHot(tf.scalar(0, 'int32'), objective.metrics.length + 1, 1, 0, 'float32');
       const { value, grads } = tf.valueAndGrads(f)(Object.values(trained), tf.reshape(upstream, [-1]));
       const gradients = Object.fromEntries(
-        names.map((name, i) => [name, tf.add(accumulated[name] as tf.Tensor, grads[i]!)]),
+        names.map((name, i) => {
+          const before = accumulated[name]!;
+          return [name, shardLike(tf.add(before, shardLike(grads[i]!, before)), before)];
+        }),
       );
-      return { gradients: placement.everywhere(gradients), values: placement.everywhere(value) };
+      return { gradients, values: placement.everywhere(value) };
     },
     { donate: [0], name: 'gradientPass' },
   );
@@ -65,20 +78,27 @@ export function optimizerStep(options: AdamWOptions & { maxGradNorm: number }, p
       const stepped = adamWUpdate(state.trained, state.optimizer, clipped.gradients, scalars, options);
       const finite = tf.isFinite(clipped.norm);
       const choose = (next: Params, previous: Params) =>
-        mapParams(next, (value, name) => tf.where(finite, value, previous[name] as tf.Tensor));
+        alike(
+          mapParams(next, (value, name) => tf.where(finite, value, previous[name] as tf.Tensor)),
+          previous,
+        );
       const trained = choose(stepped.params, state.trained);
-      return placement.everywhere({
+      return {
         state: {
           trained,
           optimizer: {
             mean: choose(stepped.state.mean, state.optimizer.mean),
             variance: choose(stepped.state.variance, state.optimizer.variance),
           },
-          ema: emaUpdate(state.ema, trained, emaRate),
+          ema: alike(emaUpdate(state.ema, trained, emaRate), state.ema),
         },
-        norm: clipped.norm,
-      });
+        norm: placement.everywhere(clipped.norm),
+      };
     },
     { donate: [0, 1], name: 'optimizerStep' },
   );
 }
+
+/** Parameters that lie on the devices as those before them. */
+const alike = (next: Params, previous: Params): Params =>
+  mapParams(next, (value, name) => shardLike(value, previous[name] as tf.Tensor));

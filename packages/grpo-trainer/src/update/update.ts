@@ -3,14 +3,14 @@ import { random } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GrpoConfig } from '../config/schema';
 import type { Placement } from '../devices';
-import { adamWScalars, mapParams } from '../maths/adamw';
+import { adamWScalars } from '../maths/adamw';
 import { emaDecay, emaDue } from '../maths/ema';
 import { learningRateAt } from '../maths/learning-rate';
 import type { Params, Policy } from '../policy';
 import { randomAt } from '../random';
 import type { EpochBatch } from '../rollout/collect';
 import type { EpochPlan } from '../rollout/epoch-plan';
-import { gradientPass, optimizerStep, type TrainState } from './executables';
+import { gradientPass, optimizerStep, type TrainState, zeroGradients } from './executables';
 import { type Objective, policyGradient, preference, weightedFlowMatching } from './objectives';
 import { planUpdates } from './plan';
 
@@ -52,6 +52,7 @@ export function updater<C, P>(
   const names = ['loss', ...objective.metrics];
   const pass = gradientPass(objective, placement);
   const step = optimizerStep(training, placement);
+  const zeros = zeroGradients();
 
   return async (
     start: TrainState,
@@ -77,7 +78,7 @@ export function updater<C, P>(
       for (const planned of updates) {
         options.onProgress?.(norms.length, updates.length * training.innerEpochs);
         const done = options.updates + norms.length;
-        let gradients = mapParams(state.trained, (value) => tf.zeros(value.shape));
+        let gradients = zeros(state.trained);
         for (const { samples: index, weights } of planned) {
           const host = {
             samples: tf.tensor1d(index as number[], 'int32'),

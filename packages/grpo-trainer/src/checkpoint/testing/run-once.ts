@@ -1,6 +1,6 @@
 /** For tests: a short run on the smallest policy, in this process or as a program (`node run-once.mjs FOLDER`). */
 import '@tensorflow/tfjs-backend-cpu';
-import type * as tf from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
 import { gaussianFlow } from '../../policies/gaussian-flow';
 import { abortOnSignals } from '../../signals';
 import { type TrainOptions, type TrainResult, train } from '../../train';
@@ -14,11 +14,23 @@ const scorer = {
   },
 };
 
+/** The policy with a second weight, named before the first one but behind it in the alphabet, as files list them. */
+function inTwoParts(policy: ReturnType<typeof gaussianFlow>): ReturnType<typeof gaussianFlow> {
+  const params = { shift: tf.zeros([2]), ...policy.params };
+  return {
+    ...policy,
+    params,
+    trainable: Object.keys(params),
+    prepare: (trained, condition) =>
+      policy.prepare!({ 'mean.weight': tf.add(trained['mean.weight']!, trained.shift!) }, condition),
+  };
+}
+
 export function runOnce(
   outputDir: string,
   more: Partial<TrainOptions<unknown, unknown>> = {},
 ): Promise<TrainResult> {
-  const policy = gaussianFlow({ prompts: ['a', 'b'], mean: [0.2, 0.2], std: 0.2 });
+  const policy = inTwoParts(gaussianFlow({ prompts: ['a', 'b'], mean: [0.2, 0.2], std: 0.2 }));
   const prompts = [{ prompt: 'a' }, { prompt: 'b' }];
   const options = { policy, prompts, scorer, config: runnerConfig, outputDir, resume: 'auto' as const };
   return train({ ...options, ...more } as TrainOptions<unknown, unknown>);
