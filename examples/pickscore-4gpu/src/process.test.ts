@@ -85,10 +85,12 @@ describe('--tiny', () => {
       expect(largest(name, afterOne), name).toBeLessThan(1e-4);
     }
 
-    const second = await run('--tiny', '-s', 'epochs=3');
+    const second = await run('--tiny', '-s', 'epochs=6', '--ui', '--profile');
     expect(second.stderr).toContain('Resumed after epoch 2 (4 updates)');
-    expect(second.stderr).toContain('finished after 3 epochs, 6 updates');
+    expect(second.stderr).toContain('live report: http://127.0.0.1:');
+    expect(second.stderr).toContain('finished after 6 epochs, 12 updates');
     expect(second.code).toBe(0);
+    for (const file of ['trace.json', 'profile.json']) expect(existsSync(join(out, file)), file).toBe(true);
   }, 600_000);
 });
 
