@@ -3,7 +3,7 @@ import type { PjrtExecutable } from '@flow-grpo/pjrt';
 import * as tf from '@tensorflow/tfjs-core';
 import { BACKEND } from './active';
 import type { XlaBackend } from './backend';
-import type { Attrs, Lowering } from './kernels/kernel';
+import type { Attrs, Inputs, Lowering } from './kernels/kernel';
 import {
   chosenSharding,
   outputSharding,
@@ -13,9 +13,9 @@ import {
 } from './parallel/placement';
 import { type Mesh, type Sharding, shardingKey } from './parallel/sharding';
 import { DeviceData, dtypeOf } from './runtime/data';
-import { executable } from './runtime/executables';
+import { executable, named } from './runtime/executables';
 import { observed } from './runtime/observe';
-import { type ElementType, sameShape, type Value } from './stablehlo';
+import { type Builder, type ElementType, sameShape, type Value } from './stablehlo';
 import { currentFrame, Trace } from './trace/frame';
 import { tracedValue } from './trace/values';
 
@@ -47,13 +47,27 @@ export function runLowering(
   const present = Object.entries(inputs).filter(([, tensor]) => tensor != null);
   if (!currentFrame()) return runEager(lowering, present, attrs, backend);
   const values = Object.fromEntries(present.map(([key, tensor]) => [key, tracedValue(tensor, backend)]));
-  const results = lowering.lower(currentFrame()!.builder, values, attrs);
+  const results = lowered(lowering, currentFrame()!.builder, values, attrs);
   const layout = (i: number) =>
     lowering.keepsLayout ? backend.find(present[i]![1].dataId).layout : undefined;
   if (Array.isArray(results))
     return results.map((v: Value, i) => backend.tracer(v, dtypeOf(v.dtype), layout(i)));
   const value = results as Value;
   return backend.tracer(value, dtypeOf(value.dtype), layout(0));
+}
+
+/** A kernel's results in a program; what it refuses is an error that names it. */
+function lowered(
+  lowering: Lowering,
+  builder: Builder,
+  inputs: Inputs,
+  attrs: Attrs,
+): ReturnType<Lowering['lower']> {
+  try {
+    return lowering.lower(builder, inputs, attrs);
+  } catch (error) {
+    throw named(error, lowering.kernelName);
+  }
 }
 
 interface EagerProgram {
@@ -116,8 +130,7 @@ export function run(
   try {
     return observed(name, () => program.execute(args));
   } catch (error) {
-    if (error instanceof Error) error.message = `${name}: ${error.message}`;
-    throw error;
+    throw named(error, name);
   }
 }
 
@@ -137,9 +150,9 @@ function compileEager(
       return [name, same ? value : builder.reshape(value, shape)];
     }),
   );
-  const lowered = lowering.lower(builder, values, attrs);
-  const single = !Array.isArray(lowered);
-  const results = (single ? [lowered] : lowered) as readonly Value[];
+  const made = lowered(lowering, builder, values, attrs);
+  const single = !Array.isArray(made);
+  const results = (single ? [made] : made) as readonly Value[];
   programSharding(trace, args, data);
   const { mesh } = trace;
   const chosen = results.map((value, i) =>

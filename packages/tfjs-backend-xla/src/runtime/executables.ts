@@ -185,8 +185,8 @@ function writeCache(key: string, program: PjrtExecutable): void {
   }
 }
 
-/** The same error with the name of the operation whose program XLA refused. */
-function named(error: unknown, name: string): unknown {
+/** The same error with the name of the operation that it came from. */
+export function named(error: unknown, name: string): unknown {
   if (error instanceof Error) error.message = `${name}: ${error.message}`;
   return error;
 }

@@ -1,0 +1,27 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as tf from '@tensorflow/tfjs-core';
+import { afterEach, expect, it, vi } from 'vitest';
+import '../index';
+
+afterEach(() => {
+  vi.unstubAllEnvs();
+  vi.restoreAllMocks();
+});
+
+it('setBackend without a plugin says which command installs one, and works after it was run', async () => {
+  const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined);
+  for (const name of ['PATH', 'VIRTUAL_ENV', 'CONDA_PREFIX', 'PJRT_PLUGIN_LIBRARY_PATH'])
+    vi.stubEnv(name, '');
+  vi.stubEnv('XDG_CACHE_HOME', mkdtempSync(join(tmpdir(), 'no-plugin-')));
+  tf.env().set('IS_TEST', false); // which keeps tfjs quiet
+  expect(await tf.setBackend('xla')).toBe(false);
+  tf.env().set('IS_TEST', true);
+  const said = warn.mock.calls.flat().join('\n');
+  expect(said).toContain('No PJRT plugin found. Run: npx pjrt install cpu');
+  expect(said.match(/npx pjrt install/g)).toHaveLength(1);
+  vi.unstubAllEnvs();
+  expect(await tf.setBackend('xla')).toBe(true);
+  expect(tf.add(1, 2).dataSync()[0]).toBe(3);
+});
