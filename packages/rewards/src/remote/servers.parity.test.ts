@@ -1,236 +1,155 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { crc32 } from 'node:zlib';
+import { promisify } from 'node:util';
 import { fixtureCases, readJson } from '@flow-grpo/test-support';
-import * as tf from '@tensorflow/tfjs-core';
-import { afterEach, describe, expect, it } from 'vitest';
-import { encodeJpeg, rgbImages } from '../images';
+import { describe, expect, it } from 'vitest';
+import type { Scorer } from '../scorer';
+import { serve } from '../server/serve';
 import { batchSizes } from './batches';
-import { PickleError, unpickle } from './pickle';
+import { NdArray, PickleError, pickle, unpickle } from './pickle';
+import { answering, pythonServer } from './reward-servers.testing';
 import { deqa, geneval, unifiedReward } from './servers';
 
 type Groups = Record<string, number[]>;
 interface ServerCase {
   splits: { items: number; limit: number; sizes: number[] }[];
   reference_client: { file: string; images: string[]; result: unknown[] }[];
+  hostile: Record<string, { expect: string }>;
   marker_file: string;
 }
 
-const children: ChildProcess[] = [];
-afterEach(() => {
-  for (const child of children.splice(0)) child.kill('SIGKILL');
-});
+const KINDS = ['geneval', 'deqa', 'unifiedreward'] as const;
+
+/** A client's answer that says nothing, for `count` images. */
+function emptyAnswer(count: number): Uint8Array {
+  const list = new Array<number>(count).fill(0.5);
+  const groups = { group_rewards: {}, group_strict_rewards: {} };
+  return pickle({ outputs: list, scores: list, rewards: list, strict_rewards: list, ...groups });
+}
+
+const plain = (value: unknown): unknown => {
+  if (value instanceof Map) return Object.fromEntries([...value].map(([key, item]) => [key, plain(item)]));
+  return Array.isArray(value) ? value.map(plain) : value;
+};
 
 describe.each(fixtureCases('rewards-server'))('$name', ({ dir }) => {
-  const server = readJson<ServerCase>(dir, 'server.json');
-  const quick = { pause: 1, retries: 5 };
+  const { splits, reference_client, hostile, marker_file } = readJson<ServerCase>(dir, 'server.json');
 
-  async function start(...args: string[]): Promise<{ url: string; child: ChildProcess; port: number }> {
-    const child = spawn('python3', [join(dir, 'fake_reward_server.py'), ...args], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    children.push(child);
-    const [line] = await once(createInterface(child.stdout!), 'line');
-    const { port } = JSON.parse(line as string) as { port: number };
-    return { url: `http://127.0.0.1:${port}`, child, port };
-  }
-
-  /** A reference client's pictures with the metadata or prompts it sent. */
-  function reference(kind: string) {
-    const { file, images, result } = server.reference_client.find(({ file }) => file.includes(kind))!;
+  /** What the reference client scored, with what it sent along. */
+  const references = reference_client.map(({ file, images, result }) => {
+    const kind = KINDS.find((name) => file.includes(name))!;
     const body = readFileSync(join(dir, file));
-    return { images: images.map((image) => ({ bytes: readFileSync(join(dir, image)) })), result, body };
-  }
-
-  const plain = (value: unknown): unknown => {
-    if (value instanceof Map) return Object.fromEntries([...value].map(([key, item]) => [key, plain(item)]));
-    return Array.isArray(value) ? value.map(plain) : value;
-  };
-
-  /** A server that keeps the body of a request and gives a fixed answer. */
-  async function recorder(answer: string): Promise<{ url: string; bodies: Buffer[]; close: () => void }> {
-    const bodies: Buffer[] = [];
-    const http = createServer(async (incoming, outgoing) => {
-      const chunks: Buffer[] = [];
-      for await (const chunk of incoming) chunks.push(chunk as Buffer);
-      bodies.push(Buffer.concat(chunks));
-      outgoing.end(readFileSync(join(dir, 'responses', answer)));
-    });
-    await once(http.listen(0, '127.0.0.1'), 'listening');
+    const request = unpickle(body) as Map<string, unknown>;
+    const sent = request.get('prompts');
     return {
-      url: `http://127.0.0.1:${(http.address() as AddressInfo).port}`,
-      bodies,
-      close: () => http.close(),
+      ...{ file, kind, body, result },
+      images: images.map((image) => ({ bytes: readFileSync(join(dir, image)) })),
+      prompts: sent instanceof NdArray ? (sent.values as string[]) : images.map(() => ''),
+      metadata: (plain(request.get('meta_datas')) ?? images.map(() => ({}))) as Record<string, unknown>[],
+      client: (url: string): Scorer => {
+        if (kind === 'geneval') return geneval({ url, onlyStrict: request.get('only_strict') as boolean });
+        if (kind === 'deqa') return deqa({ url });
+        return unifiedReward({
+          url,
+          numpyCore: body.includes('numpy._core') ? 'numpy._core' : 'numpy.core',
+        });
+      },
     };
-  }
+  });
 
-  it.each(server.splits)('cuts $items items as numpy does', ({ items, limit, sizes }) => {
+  it('has a request of each kind', () => {
+    expect(new Set(references.map(({ kind }) => kind))).toEqual(new Set(KINDS));
+  });
+
+  it.each(splits)('cuts $items items as numpy does', ({ items, limit, sizes }) => {
     expect(batchSizes(items, limit)).toEqual(sizes);
   });
 
-  it('sends the very bytes of the reference client', async () => {
-    const blank = (images: unknown[]) => images.map(() => ({}));
-    for (const [kind, answer] of [
-      ['geneval', 'geneval.pkl'],
-      ['deqa', 'deqa.pkl'],
-      ['unifiedreward', 'unifiedreward-list.pkl'],
-    ] as const) {
-      const { images, body } = reference(kind);
-      const sent = unpickle(body) as Map<string, unknown>;
-      const { url, bodies, close } = await recorder(answer);
-      const numpyCore = body.includes('numpy._core') ? 'numpy._core' : 'numpy.core';
-      const scorer = {
-        geneval: () => geneval({ url, onlyStrict: sent.get('only_strict') as boolean }),
-        deqa: () => deqa({ url }),
-        unifiedreward: () => unifiedReward({ url, numpyCore }),
-      }[kind]();
-      const prompts =
-        (sent.get('prompts') as { values?: string[] } | undefined)?.values ?? images.map(() => '');
-      const metadata =
-        (plain(sent.get('meta_datas')) as Record<string, unknown>[] | undefined) ?? blank(images);
-      await scorer.score(images, prompts, metadata);
-      expect(bodies[0]!.equals(body), kind).toBe(true);
-      close();
-    }
-  });
-
-  it.each(['python', 'numpy64', 'ndarray'])('gets the scores of the reference client, %s', async (style) => {
-    const { url } = await start('--style', style);
-    const quality = reference('deqa');
-    const blank = quality.images.map(() => ({}));
-    const none = quality.images.map(() => '');
-    expect((await deqa({ url: `${url}/deqa` }).score(quality.images, none, blank)).scores).toEqual(
-      quality.result,
-    );
-
-    const unified = reference('unifiedreward');
-    const { values } = (unpickle(unified.body) as Map<string, { values: string[] }>).get('prompts')!;
-    const judged = await unifiedReward({ url: `${url}/unifiedreward` }).score(unified.images, values, blank);
-    expect(judged.scores).toEqual(unified.result);
-
-    const shown = reference('geneval');
-    const request = unpickle(shown.body) as Map<string, unknown>;
-    const onlyStrict = request.get('only_strict') as boolean;
-    const result = await geneval({ url: `${url}/geneval`, onlyStrict }).score(
-      shown.images,
-      none,
-      plain(request.get('meta_datas')) as Record<string, unknown>[],
-    );
-    const [scores, rewards, strict, groups, strictGroups] = shown.result as [
-      number[],
-      number[],
-      number[],
-      Groups,
-      Groups,
-    ];
-    expect(result.scores).toEqual(scores);
-    expect(result.details.accuracy).toEqual(rewards);
-    expect(result.details.strict_accuracy).toEqual(strict);
-    for (const [key, list] of Object.entries(groups)) {
-      expect(result.details[`${key}_accuracy`]).toEqual(list.map((v) => (v === -10 ? Number.NaN : v)));
-      expect(result.details[`${key}_strict_accuracy`]).toEqual(
-        strictGroups[key]!.map((v) => (v === -10 ? Number.NaN : v)),
-      );
-    }
-  });
-
-  /** Tiny pictures with the scores the server's rule gives them. */
-  async function many(count: number) {
-    const values = Float32Array.from({ length: 3 * count }, (_, i) => ((i * 7919) % 256) / 255);
-    const images = tf.tensor4d(values, [count, 1, 1, 3]);
-    const expected: number[] = [];
-    for (const image of await rgbImages(images)) {
-      expected.push(1 + (4 * (crc32(await encodeJpeg(image)) % 1001)) / 1000);
-    }
-    return { images, expected, prompts: expected.map(() => ''), metadata: expected.map(() => ({})) };
-  }
-  const close = (actual: number[], expected: number[]) => {
-    expect(actual.length).toBe(expected.length);
-    expect(Math.max(...actual.map((v, i) => Math.abs(v - expected[i]!)))).toBeLessThan(1e-9);
-  };
-
-  it('scores 10,000 images in order while the server fails, dies and comes back', async () => {
-    const { images, expected, prompts, metadata } = await many(10_000);
-    const first = await start('--fail-first', '3');
-    const failures: string[] = [];
-    let again: Promise<unknown> | undefined;
-    const scoring = deqa({
-      url: first.url,
-      pause: 50,
-      retries: 60,
-      onRetry: (error) => failures.push(error.message),
-    }).score(images, prompts, metadata);
-    setTimeout(() => {
-      first.child.kill('SIGKILL');
-      again = once(first.child, 'exit').then(() => start('--port', String(first.port)));
-    }, 400);
-    close((await scoring).scores, expected);
-    await again;
-    expect(failures.length).toBeGreaterThanOrEqual(3);
-    images.dispose();
-  }, 300_000);
-
-  it('gives up on a hanging server, and at once when aborted', async () => {
-    const { images, prompts, metadata } = await many(2);
-    const { url } = await start('--delay', '30');
-    await expect(
-      deqa({ url, timeout: 100, retries: 1, pause: 1 }).score(images, prompts, metadata),
-    ).rejects.toThrow('cannot be reached');
-    const stop = new AbortController();
-    setTimeout(() => stop.abort(new Error('enough')), 50);
-    await expect(deqa({ url }).score(images, prompts, metadata, { signal: stop.signal })).rejects.toThrow(
-      'enough',
-    );
-    images.dispose();
-  });
-
-  it('reports the traceback of a server that keeps failing', async () => {
-    const { images, prompts, metadata } = await many(1);
-    const { url } = await start();
-    await expect(deqa({ ...quick, url: `${url}/error` }).score(images, prompts, metadata)).rejects.toThrow(
-      'asked to fail',
-    );
-    await expect(deqa({ url: `${url}/nowhere` }).score(images, prompts, metadata)).rejects.toThrow(
-      'status 404',
-    );
-    images.dispose();
-  });
-
-  it('tries again when a body ends early', async () => {
-    const { images, prompts, metadata } = await many(3);
-    let requests = 0;
-    const body = readFileSync(join(dir, 'responses', 'deqa.pkl'));
-    const http = createServer((incoming, outgoing) => {
-      incoming.resume().on('end', () => {
-        if (++requests > 2) return outgoing.end(body);
-        outgoing.writeHead(200, { 'content-length': body.length });
-        outgoing.write(body.subarray(0, 10), () => outgoing.destroy());
-      });
-    });
-    await once(http.listen(0, '127.0.0.1'), 'listening');
-    const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
-    const { scores } = await deqa({ ...quick, url }).score(images, prompts, metadata);
-    expect(scores.length).toBe(3);
-    expect(requests).toBe(3);
-    http.close();
-    images.dispose();
-  });
-
-  it.each(['os-system-p4.pkl', 'builtins-eval.pkl', 'truncated.pkl', 'html-error-page.pkl'])(
-    'refuses %s from a server without running it or asking again',
-    async (file) => {
-      const { images, prompts, metadata } = await many(1);
-      const { url } = await start('--replay', join(dir, 'hostile', file));
-      await expect(deqa({ ...quick, url: `${url}/replay` }).score(images, prompts, metadata)).rejects.toThrow(
-        PickleError,
-      );
-      expect(existsSync(server.marker_file)).toBe(false);
-      images.dispose();
+  it.each(references)(
+    'sends the very bytes of $file',
+    async ({ body, images, prompts, metadata, client }) => {
+      const { url, bodies } = await answering(() => emptyAnswer(images.length));
+      await client(url).score(images, prompts, metadata);
+      expect(bodies).toHaveLength(1);
+      expect(bodies[0]!.equals(body)).toBe(true);
     },
   );
+
+  it.each(['python', 'numpy64', 'ndarray'])('gets the scores of the reference client, %s', async (style) => {
+    const { url } = await pythonServer(dir, '--style', style);
+    for (const { file, kind, images, prompts, metadata, result, client } of references) {
+      const { scores, details } = await client(`${url}/${kind}`).score(images, prompts, metadata);
+      if (kind !== 'geneval') {
+        expect(scores, file).toEqual(result);
+        continue;
+      }
+      const [expected, rewards, strict, groups, strictGroups] = result as [
+        number[],
+        number[],
+        number[],
+        Groups,
+        Groups,
+      ];
+      const ofKind = (values: number[]) => values.map((value) => (value === -10 ? Number.NaN : value));
+      expect(scores, file).toEqual(expected);
+      expect(details.accuracy).toEqual(rewards);
+      expect(details.strict_accuracy).toEqual(strict);
+      for (const [key, list] of Object.entries(groups)) {
+        expect(details[`${key}_accuracy`]).toEqual(ofKind(list));
+        expect(details[`${key}_strict_accuracy`]).toEqual(ofKind(strictGroups[key]!));
+      }
+    }
+  });
+
+  it.each(references)("serve answers $file so that Python's pickle reads it", async (reference) => {
+    const { file, kind, images, prompts, metadata } = reference;
+    const scores = images.map((_, i) => i / 8);
+    let asked: unknown[] = [];
+    const server = await serve({
+      name: 'witness',
+      score: async (given, ...more) => {
+        asked = [(given as { bytes: Uint8Array }[]).length, ...more.slice(0, 2)];
+        return { scores, details: {} };
+      },
+    });
+    const program = `
+import json, pickle, sys, urllib.request
+with urllib.request.urlopen(sys.argv[1], open(sys.argv[2], "rb").read()) as answer:
+    print(json.dumps(pickle.loads(answer.read())))`;
+    const { stdout } = await promisify(execFile)('python3', ['-c', program, server.url, join(dir, file)]);
+    await server.close();
+    const answer = JSON.parse(stdout) as Record<string, unknown>;
+    const described = metadata.map(({ prompt }) => String(prompt ?? ''));
+    expect(asked).toEqual([images.length, kind === 'geneval' ? described : prompts, metadata]);
+    expect(answer.outputs).toEqual(scores);
+    if (kind !== 'geneval') return;
+    expect([answer.scores, answer.rewards, answer.strict_rewards]).toEqual([scores, scores, scores]);
+    const groups = answer.group_rewards as Groups;
+    for (const [i, { tag }] of metadata.entries()) {
+      for (const [key, values] of Object.entries(groups))
+        expect(values[i]).toBe(key === tag ? scores[i] : -10);
+      expect(Object.keys(groups)).toContain(tag);
+    }
+  });
+
+  const refused = Object.keys(hostile).filter((file) => hostile[file]!.expect === 'refuse');
+
+  it.each(refused)('refuses hostile/%s as an answer, once', async (file) => {
+    const { url, bodies } = await answering(() => readFileSync(join(dir, 'hostile', file)));
+    const { images, prompts, metadata } = references[0]!;
+    await expect(deqa({ url, pause: 1 }).score(images, prompts, metadata)).rejects.toThrow(PickleError);
+    expect(bodies).toHaveLength(1);
+    expect(existsSync(marker_file)).toBe(false);
+  });
+
+  it('refuses them from Python too', async () => {
+    const { images, prompts, metadata } = references[0]!;
+    for (const file of refused.slice(0, 3)) {
+      const { url } = await pythonServer(dir, '--replay', join(dir, 'hostile', file));
+      const scoring = deqa({ url: `${url}/replay`, pause: 1 }).score(images, prompts, metadata);
+      await expect(scoring, file).rejects.toThrow(PickleError);
+    }
+    expect(existsSync(marker_file)).toBe(false);
+  });
 });

@@ -1,8 +1,7 @@
+import { FrameWriter } from './frames';
 import { NdArray, PickleError, PyTuple } from './values';
 
-/** Python's frames: started anew at this size, and left by anything larger. */
-const FRAME_TARGET = 64 * 1024;
-const FRAME_MINIMUM = 4;
+/** Items between two marks, as in Python. */
 const BATCH = 1000;
 
 export interface PickleOptions {
@@ -27,9 +26,7 @@ export function pickle(value: unknown, options: PickleOptions = {}): Uint8Array 
 }
 
 class Pickler {
-  private readonly done: Uint8Array[] = [Uint8Array.of(0x80, 4)];
-  private frame: Uint8Array[] = [];
-  private frameSize = 0;
+  private readonly out = new FrameWriter();
   private readonly memo = new Map<unknown, number>();
   private memoSize = 0;
   private readonly open = new Set<unknown>();
@@ -38,70 +35,30 @@ class Pickler {
 
   run(value: unknown): Uint8Array {
     this.save(value, new Map());
-    this.opcode(0x2e);
-    this.closeFrame();
-    return Buffer.concat(this.done);
-  }
-
-  private put(bytes: Uint8Array): undefined {
-    this.frame.push(bytes);
-    this.frameSize += bytes.length;
-  }
-
-  private opcode(...bytes: number[]): undefined {
-    this.put(Uint8Array.from(bytes));
-  }
-
-  private closeFrame(): undefined {
-    if (this.frameSize >= FRAME_MINIMUM) {
-      const header = Buffer.alloc(9, 0x95);
-      header.writeBigUInt64LE(BigInt(this.frameSize), 1);
-      this.done.push(header);
-    }
-    this.done.push(...this.frame);
-    this.frame = [];
-    this.frameSize = 0;
-  }
-
-  /** Texts and bytes: large ones stand between frames. */
-  private blob(short: number, long: number, bytes: Uint8Array): undefined {
-    const header = bytes.length < 256 ? Buffer.of(short, bytes.length) : Buffer.alloc(5, long);
-    if (bytes.length >= 256) header.writeUInt32LE(bytes.length, 1);
-    if (bytes.length < FRAME_TARGET) {
-      this.put(header);
-      this.put(bytes);
-    } else {
-      this.closeFrame();
-      this.done.push(header, bytes);
-    }
+    this.out.opcode(0x2e);
+    return this.out.finish();
   }
 
   private memoize(key?: unknown): undefined {
-    this.opcode(0x94);
+    this.out.opcode(0x94);
     if (key !== undefined) this.memo.set(key, this.memoSize);
     this.memoSize++;
   }
 
   private recall(index: number): undefined {
-    if (index < 256) this.opcode(0x68, index);
-    else this.word(0x6a, index);
-  }
-
-  private word(opcode: number, value: number): undefined {
-    const bytes = Buffer.alloc(5, opcode);
-    bytes.writeInt32LE(value, 1);
-    this.put(bytes);
+    if (index < 256) this.out.opcode(0x68, index);
+    else this.out.word(0x6a, index);
   }
 
   /** @param keys numbers under which the keys of the document at hand are remembered */
   private save(value: unknown, keys: Map<string, number>): undefined {
     this.saveValue(value, keys);
-    if (this.frameSize >= FRAME_TARGET) this.closeFrame();
+    this.out.cut();
   }
 
   private saveValue(value: unknown, keys: Map<string, number>): undefined {
-    if (value === null) return this.opcode(0x4e);
-    if (typeof value === 'boolean') return this.opcode(value ? 0x88 : 0x89);
+    if (value === null) return this.out.opcode(0x4e);
+    if (typeof value === 'boolean') return this.out.opcode(value ? 0x88 : 0x89);
     if (typeof value === 'number') return this.number(value);
     if (typeof value === 'bigint') return this.long(value);
     // CPython has one object for each text of at most one Latin-1 letter.
@@ -112,7 +69,7 @@ class Pickler {
     if (this.open.has(value)) throw new PickleError('a value that contains itself cannot be pickled');
     this.open.add(value);
     if (value instanceof Uint8Array) {
-      this.blob(0x43, 0x42, value);
+      this.out.blob(0x43, 0x42, value);
       this.memoize(value);
     } else if (Array.isArray(value)) this.list(value);
     else if (value instanceof PyTuple) this.tuple(value, keys);
@@ -129,10 +86,10 @@ class Pickler {
     if (!Number.isInteger(value) || Object.is(value, -0)) {
       const bytes = Buffer.alloc(9, 0x47);
       bytes.writeDoubleBE(value, 1);
-      this.put(bytes);
-    } else if (value >= 0 && value < 256) this.opcode(0x4b, value);
-    else if (value >= 0 && value < 65536) this.opcode(0x4d, value & 255, value >> 8);
-    else if (value === (value | 0)) this.word(0x4a, value);
+      this.out.put(bytes);
+    } else if (value >= 0 && value < 256) this.out.opcode(0x4b, value);
+    else if (value >= 0 && value < 65536) this.out.opcode(0x4d, value & 255, value >> 8);
+    else if (value === (value | 0)) this.out.word(0x4a, value);
     else this.long(BigInt(value));
   }
 
@@ -144,14 +101,14 @@ class Pickler {
     const digits = BigInt.asUintN(8 * size, value)
       .toString(16)
       .padStart(2 * size, '0');
-    this.opcode(0x8a, size);
-    this.put(Buffer.from(digits, 'hex').reverse());
+    this.out.opcode(0x8a, size);
+    this.out.put(Buffer.from(digits, 'hex').reverse());
   }
 
   private text(value: string, shared: boolean): undefined {
     const known = shared ? this.memo.get(value) : undefined;
     if (known !== undefined) return this.recall(known);
-    this.blob(0x8c, 0x58, encodeUtf8(value));
+    this.out.blob(0x8c, 0x58, encodeUtf8(value));
     this.memoize(shared ? value : undefined);
   }
 
@@ -164,7 +121,7 @@ class Pickler {
   }
 
   private list(items: unknown[]): undefined {
-    this.opcode(0x5d);
+    this.out.opcode(0x5d);
     this.memoize(items);
     this.batches(items, 0x61, 0x65, (item) => this.save(item, this.documentKeys(item)));
   }
@@ -181,7 +138,7 @@ class Pickler {
     const outer = this.document;
     // The outermost dictionary is the request; each dictionary listed in it was parsed on its own.
     if (!outer && this.open.size > 1) this.document = keys;
-    this.opcode(0x7d);
+    this.out.opcode(0x7d);
     this.memoize(value);
     this.batches(entries, 0x73, 0x75, ([key, item]) => {
       this.key(key, keys);
@@ -193,22 +150,22 @@ class Pickler {
   private batches<T>(items: readonly T[], one: number, many: number, save: (item: T) => void): undefined {
     if (items.length === 1) {
       save(items[0]!);
-      this.opcode(one);
+      this.out.opcode(one);
       return;
     }
     for (let at = 0; at < items.length; at += BATCH) {
-      this.opcode(0x28);
+      this.out.opcode(0x28);
       for (const item of items.slice(at, at + BATCH)) save(item);
-      this.opcode(many);
+      this.out.opcode(many);
     }
   }
 
   private tuple(value: PyTuple, keys: Map<string, number>): undefined {
     const { items } = value;
-    if (items.length === 0) return this.opcode(0x29);
-    if (items.length > 3) this.opcode(0x28);
+    if (items.length === 0) return this.out.opcode(0x29);
+    if (items.length > 3) this.out.opcode(0x28);
     for (const item of items) this.save(item, keys);
-    this.opcode(items.length > 3 ? 0x74 : 0x84 + items.length);
+    this.out.opcode(items.length > 3 ? 0x74 : 0x84 + items.length);
     this.memoize(value);
   }
 
@@ -222,7 +179,7 @@ class Pickler {
       this.memo.set(`module ${module}`, this.memoSize - 1);
     }
     this.text(name, false);
-    this.opcode(0x93);
+    this.out.opcode(0x93);
     this.memoize(`global ${module}.${name}`);
   }
 
@@ -244,26 +201,26 @@ class Pickler {
     this.global('numpy', 'ndarray');
     this.save(new PyTuple([0]), none);
     this.save(Buffer.from('b'), none);
-    this.opcode(0x87);
+    this.out.opcode(0x87);
     this.memoize();
-    this.opcode(0x52);
+    this.out.opcode(0x52);
     this.memoize();
-    this.opcode(0x28);
+    this.out.opcode(0x28);
     this.number(1);
     this.save(new PyTuple([texts.length]), none);
     this.global('numpy', 'dtype');
     this.text(`U${width}`, false);
-    this.opcode(0x89, 0x88, 0x87);
+    this.out.opcode(0x89, 0x88, 0x87);
     this.memoize();
-    this.opcode(0x52);
+    this.out.opcode(0x52);
     this.memoize();
     this.save(new PyTuple([3, '<', null, null, null, 4 * width, 4, 8]), none);
-    this.opcode(0x62);
-    this.opcode(0x89);
+    this.out.opcode(0x62);
+    this.out.opcode(0x89);
     this.save(data, none);
-    this.opcode(0x74);
+    this.out.opcode(0x74);
     this.memoize();
-    this.opcode(0x62);
+    this.out.opcode(0x62);
   }
 }
 
