@@ -32,6 +32,8 @@ export interface EpochWork<C> {
   readonly updatesBefore: number;
   readonly seconds: number;
   readonly secondsUpdate: number;
+  /** How busy the devices were, where that is known. */
+  readonly utilisation: { readonly tflops?: number; readonly mfu?: number };
 }
 
 /** Mean and standard deviation over the images that were not dropped. */
@@ -62,6 +64,7 @@ export function epochMetrics<C>(work: EpochWork<C>): EpochMetrics {
     secondsUpdate: work.secondsUpdate,
     seconds,
     samplesPerSecond: count / seconds,
+    ...work.utilisation,
   };
 }
 

@@ -26,6 +26,7 @@ import { collect } from './rollout/collect';
 import { epochPlan } from './rollout/epoch-plan';
 import type { PromptSource, Scorer } from './scorer';
 import { updater } from './update/update';
+import { currentPeakTflops, flopCounter, utilisation } from './utilisation';
 
 export type { EpochDetails, EpochMetrics };
 
@@ -50,6 +51,8 @@ export interface TrainOptions<C, P> {
   readonly resume?: 'auto' | string | false;
   /** Score a rollout batch while the next one runs; true by default. */
   readonly overlapRewards?: boolean;
+  /** One device's peak TFLOP/s, for the metric `mfu`; known for NVIDIA's data-centre GPUs. */
+  readonly peakTflops?: number | undefined;
   /** Aborting ends the run at the next safe point, with a checkpoint. */
   readonly signal?: AbortSignal;
   readonly onEpoch?: (metrics: EpochMetrics, details: EpochDetails) => void | Promise<void>;
@@ -100,8 +103,10 @@ export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainRes
   if (aside) onMessage?.(`Checkpoints of later epochs are now in ${aside}`);
 
   const plan = epochPlan(config);
-  const rollOut = collect(policy, scorer, plan, config, placement);
-  const update = updater(policy, plan, config, placement);
+  const flops = flopCounter();
+  const peakTflops = options.peakTflops ?? currentPeakTflops();
+  const rollOut = collect(policy, scorer, plan, config, placement, flops);
+  const update = updater(policy, plan, config, placement, flops);
   const evaluate = options.evalPrompts && evaluator(policy, scorer, options.evalPrompts, config, placement);
   const epochKey = jit((key: tf.Tensor, epoch: tf.Tensor) => random.foldIn(key, epoch), { name: 'epochKey' });
   const rootKey = random.key(config.seed);
@@ -180,6 +185,7 @@ export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainRes
     key.dispose();
 
     const now = performance.now();
+    const seconds = (now - started) / 1000;
     const metrics = epochMetrics({
       epoch,
       windowStart: window[0]!,
@@ -187,8 +193,9 @@ export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainRes
       judged,
       result,
       updatesBefore: run.updates,
-      seconds: (now - started) / 1000,
+      seconds,
       secondsUpdate: (now - scored) / 1000,
+      utilisation: utilisation(flops.take(), seconds, config.devices, peakTflops),
     });
     await options.onEpoch?.(metrics, { rewards: batch.rewards, advantages: judged.advantages });
 

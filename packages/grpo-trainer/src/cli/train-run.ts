@@ -59,6 +59,7 @@ export async function trainRun(
       config,
       outputDir: output,
       resume,
+      peakTflops: run.peakTflops,
       ...(options.signal && { signal: options.signal }),
       onMessage: line.note,
       ...followers,

@@ -7,6 +7,7 @@ import { indices } from '../indices';
 import type { Params, Policy } from '../policy';
 import type { Scorer, Scores } from '../scorer';
 import type { EpochSamples } from '../update/objectives';
+import type { FlopCounter } from '../utilisation';
 import type { EpochPlan } from './epoch-plan';
 import { flattenTensors, joinRecords, rolloutFunction, type StepRecords } from './rollout';
 import { gatherSteps, stackSteps } from './steps';
@@ -49,16 +50,19 @@ export function collect<C, P>(
   plan: EpochPlan,
   config: GrpoConfig,
   placement: Placement,
+  flops: FlopCounter,
 ) {
   const { epochSize, batchSize, batches } = plan;
   const { samplesPerPrompt, sameLatent } = config.sampling;
-  const rollout = rolloutFunction(policy, {
-    epochSize,
-    sameLatent,
-    keepMean: config.training.objective === 'guard',
-    placement,
-  });
-  const decode = jit((latents: tf.Tensor) => policy.decode(latents), { name: 'decode' });
+  const rollout = flops.count(
+    rolloutFunction(policy, {
+      epochSize,
+      sameLatent,
+      keepMean: config.training.objective === 'guard',
+      placement,
+    }),
+  );
+  const decode = flops.count(jit((latents: tf.Tensor) => policy.decode(latents), { name: 'decode' }));
 
   return async (
     trained: Params,

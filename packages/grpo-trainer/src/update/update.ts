@@ -10,6 +10,7 @@ import type { Params, Policy } from '../policy';
 import { randomAt } from '../random';
 import type { EpochBatch } from '../rollout/collect';
 import type { EpochPlan } from '../rollout/epoch-plan';
+import type { FlopCounter } from '../utilisation';
 import { gradientPass, optimizerStep, type TrainState, zeroGradients } from './executables';
 import { type Objective, policyGradient, preference, weightedFlowMatching } from './objectives';
 import { planUpdates } from './plan';
@@ -46,12 +47,13 @@ export function updater<C, P>(
   plan: EpochPlan,
   config: GrpoConfig,
   placement: Placement,
+  flops: FlopCounter,
 ) {
   const { training, ema, seed } = config;
   const objective = objectiveOf(policy, plan, config);
   const names = ['loss', ...objective.metrics];
-  const pass = gradientPass(objective, placement);
-  const step = optimizerStep(training, placement);
+  const pass = flops.count(gradientPass(objective, placement));
+  const step = flops.count(optimizerStep(training, placement));
   const zeros = zeroGradients();
 
   return async (

@@ -1,0 +1,79 @@
+/** How busy the devices are: floating-point operations of the compiled programs, and what a device could do. */
+import { deviceInfo, type Jitted } from '@flow-grpo/tfjs-backend-xla';
+import * as tf from '@tensorflow/tfjs-core';
+
+/** Adds up floating-point operations. */
+export interface FlopCounter {
+  /** The function, its calls counted. Their arguments must have the same shapes always. */
+  count<A extends unknown[], R>(f: Jitted<A, R>): (...args: A) => R;
+  /** Operations of all calls since this was asked last, all devices together; undefined where programs cannot be counted. */
+  take(): number | undefined;
+}
+
+/** Counts on XLA, where programs are compiled; elsewhere `take` gives undefined. */
+export function flopCounter(): FlopCounter {
+  let total = 0;
+  return {
+    count(f) {
+      let flops: number | undefined;
+      return (...args) => {
+        if (isCompiled()) {
+          flops ??= f.lower(...args).cost().flops;
+          total += flops;
+        }
+        return f(...args);
+      };
+    },
+    take() {
+      const taken = isCompiled() ? total : undefined;
+      total = 0;
+      return taken;
+    },
+  };
+}
+
+const isCompiled = () => tf.getBackend() === 'xla';
+
+/**
+ * Peak TFLOP/s of dense bfloat16 products with float32 sums, by a part of the device's name; the first that fits.
+ *
+ * Source: NVIDIA's data sheets, without sparsity.
+ */
+const PEAKS: readonly (readonly [RegExp, number])[] = [
+  [/GB200|B200/, 2250],
+  [/GH200|H200|H100 80GB|H100 SXM|H800/, 989],
+  [/H100 NVL/, 835],
+  [/H100 PCIe/, 756],
+  [/A100|A800/, 312],
+  [/A30/, 165],
+  [/L40S/, 362],
+  [/L40/, 181],
+  [/A40/, 150],
+  [/A10G|A10\b/, 125],
+  [/L4\b/, 121],
+];
+
+/** One device's peak in TFLOP/s; undefined for devices that are not known, such as CPUs. */
+export function peakTflopsOf(kind: string): number | undefined {
+  return PEAKS.find(([name]) => name.test(kind))?.[1];
+}
+
+/** The peak of the device that the current backend runs on. */
+export function currentPeakTflops(): number | undefined {
+  return isCompiled() ? peakTflopsOf(deviceInfo()[0]?.kind ?? '') : undefined;
+}
+
+/**
+ * Numbers of an epoch: `tflops`, TFLOP/s of one device as a mean over the whole epoch, waiting included, and `mfu`, its
+ * share of the peak. Both are left out where they are not known.
+ */
+export function utilisation(
+  flops: number | undefined,
+  seconds: number,
+  devices: number,
+  peakTflops: number | undefined,
+): { tflops?: number; mfu?: number } {
+  if (flops === undefined) return {};
+  const tflops = flops / seconds / devices / 1e12;
+  return { tflops, ...(peakTflops !== undefined && { mfu: tflops / peakTflops }) };
+}
