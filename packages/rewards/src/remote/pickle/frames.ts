@@ -37,7 +37,7 @@ export class FrameWriter {
     }
   }
 
-  /** Ends a frame that is large enough; called after each value. */
+  /** Ends a frame that is large enough; called before each value. */
   cut(): undefined {
     if (this.size >= FRAME_TARGET) this.close();
   }

@@ -14,7 +14,7 @@ export interface PickleOptions {
 
 /**
  * Writes plain data as a pickle of protocol 4, opcode for opcode as CPython's C pickler: null, booleans,
- * numbers (whole ones as int, −0 and the rest as float), bigint, strings, Uint8Array (bytes), arrays
+ * numbers (whole ones up to 2^53 as int, −0 and the rest as float), bigint, strings, Uint8Array (bytes), arrays
  * (list), {@link PyTuple}, plain objects and Map (dict) and one-dimensional {@link NdArray} of strings.
  * Objects that are the same are written once, keys of equal spelling once inside each dictionary of a list,
  * as when Python's json made it.
@@ -52,8 +52,8 @@ class Pickler {
 
   /** @param keys numbers under which the keys of the document at hand are remembered */
   private save(value: unknown, keys: Map<string, number>): undefined {
-    this.saveValue(value, keys);
     this.out.cut();
+    this.saveValue(value, keys);
   }
 
   private saveValue(value: unknown, keys: Map<string, number>): undefined {
@@ -61,8 +61,7 @@ class Pickler {
     if (typeof value === 'boolean') return this.out.opcode(value ? 0x88 : 0x89);
     if (typeof value === 'number') return this.number(value);
     if (typeof value === 'bigint') return this.long(value);
-    // CPython has one object for each text of at most one Latin-1 letter.
-    if (typeof value === 'string') return this.text(value, value.length <= 1 && value <= '\u00ff');
+    if (typeof value === 'string') return this.text(value, isShared(value));
     if (typeof value !== 'object') throw new PickleError(`a ${typeof value} cannot be pickled`);
     const known = this.memo.get(value);
     if (known !== undefined && !this.open.has(value)) return this.recall(known);
@@ -83,7 +82,7 @@ class Pickler {
   }
 
   private number(value: number): undefined {
-    if (!Number.isInteger(value) || Object.is(value, -0)) {
+    if (!Number.isSafeInteger(value) || Object.is(value, -0)) {
       const bytes = Buffer.alloc(9, 0x47);
       bytes.writeDoubleBE(value, 1);
       this.out.put(bytes);
@@ -113,7 +112,8 @@ class Pickler {
   }
 
   private key(value: unknown, keys: Map<string, number>): undefined {
-    if (typeof value !== 'string') return this.save(value, keys);
+    if (typeof value !== 'string' || isShared(value)) return this.save(value, keys);
+    this.out.cut();
     const known = keys.get(value);
     if (known !== undefined) return this.recall(known);
     keys.set(value, this.memoSize);
@@ -223,6 +223,9 @@ class Pickler {
     this.out.opcode(0x62);
   }
 }
+
+/** CPython has one object for each text of at most one Latin-1 letter, wherever it occurs. */
+const isShared = (text: string): boolean => text.length <= 1 && text <= '\u00ff';
 
 /** UTF-8 with lone surrogates encoded like other characters, Python's surrogatepass. */
 function encodeUtf8(text: string): Uint8Array {
