@@ -10,6 +10,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import {
   abortOnSignals,
+  CheckpointStateError,
   ConfigError,
   makeSetup,
   planRun,
@@ -42,12 +43,12 @@ const context = { signal, onMessage: line.note };
 
 try {
   const [file = ''] = command.processedArgs as string[];
-  const output: string | undefined = options.output ?? (options.tiny ? 'runs/pickscore-tiny' : undefined);
-  const run = await readRunFile(existsSync(file) ? file : recipe(file), [
-    ...(output ? [`output=${output}`] : []),
-    ...(options.tiny ? await tinyOverrides(`${output}/stand-ins`, recipe('prompts')) : []),
-    ...options.set,
-  ]);
+  const read = (...overrides: string[]) =>
+    readRunFile(existsSync(file) ? file : recipe(file), [...overrides, ...options.set]);
+  const given = await read();
+  const output: string = options.output ?? (options.tiny ? `${given.output}-tiny` : given.output);
+  const tiny = options.tiny ? await tinyOverrides(given, `${output}/stand-ins`, recipe('prompts')) : [];
+  const run = await read(`output=${output}`, ...tiny);
   if (options.dryRun) {
     const { text, missing } = await planRun(run, context);
     console.log(text);
@@ -61,7 +62,7 @@ try {
     if (reason === 'diverged') process.exitCode = 1;
   }
 } catch (error) {
-  if (!(error instanceof ConfigError)) throw error;
+  if (!(error instanceof ConfigError || error instanceof CheckpointStateError)) throw error;
   console.error(error.message);
   process.exitCode = 2;
 } finally {

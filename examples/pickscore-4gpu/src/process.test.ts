@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Checkpoint, openCheckpoint } from '@flow-grpo/checkpoint-io';
+import { serve } from '@flow-grpo/rewards';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bundleScript } from './testing/bundle';
 
@@ -90,7 +91,48 @@ describe('--tiny', () => {
     expect(second.stderr).toContain('live report: http://127.0.0.1:');
     expect(second.stderr).toContain('finished after 6 epochs, 12 updates');
     expect(second.code).toBe(0);
+    const changed = await run('--tiny', '-s', 'training.beta=0.02');
+    expect(changed.stderr).toMatch(/another configuration \(training\.beta: 0\.01 → 0\.02\)/);
+    expect(changed.code).toBe(2);
     for (const file of ['trace.json', 'profile.json']) expect(existsSync(join(out, file)), file).toBe(true);
+  }, 600_000);
+});
+
+describe('geneval.yaml and ocr.yaml', () => {
+  it('train with the rewards of a GenEval server and of the text that is read', async () => {
+    const kinds = new Set<unknown>();
+    const server = await serve({
+      name: 'stand-in',
+      async score(images, _prompts, metadata) {
+        for (const { tag } of metadata) kinds.add(tag);
+        const count = metadata.length;
+        expect(images).toHaveLength(count);
+        return { scores: metadata.map((_, i) => i / count), details: {} };
+      },
+    });
+    try {
+      const both = `setup.reward={ geneval: { url: "${server.url}", onlyStrict: true }, ocr: 1 }`;
+      const { code, stderr } = await run(
+        'geneval.yaml',
+        '--tiny',
+        '-o',
+        'runs/both',
+        '-s',
+        both,
+        '-s',
+        'epochs=1',
+      );
+      expect(stderr).toContain('Loading rewards: ocr, geneval');
+      expect(stderr).toContain('finished after 1 epochs, 2 updates');
+      expect(code).toBe(0);
+    } finally {
+      await server.close();
+    }
+    expect([...kinds].sort()).toEqual(['colors', 'counting', 'single_object']);
+    const [line] = (await readFile(join(folder, 'runs/both/metrics.jsonl'), 'utf8')).split('\n');
+    const metrics = JSON.parse(line!);
+    expect(metrics['reward.geneval']).toBeGreaterThan(0);
+    expect(metrics['reward.ocr']).toBeGreaterThanOrEqual(0);
   }, 600_000);
 });
 

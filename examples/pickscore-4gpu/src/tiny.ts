@@ -2,6 +2,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
+import { ConfigError, type RunFile } from '@flow-grpo/grpo-trainer';
 import {
   parameterSpecs,
   parseShowo2Config,
@@ -20,21 +21,25 @@ const SIDE = 32;
 
 /**
  * Writes the stand-ins to `folder` and returns what to override in a run's file, so that it uses them and takes a minute
- * instead of days. Nothing else changes: four devices, steps, window, guidance, loss and reward are the recipe's.
+ * instead of days. Nothing else changes: four devices, steps, window, guidance and loss are the file's, and so are rewards
+ * other than PickScore.
  *
- * @param prompts folder with train.txt and test.txt
+ * @param prompts folder with train_metadata.jsonl and test_metadata.jsonl
+ * @throws {ConfigError} when the run is not one of Show-o2.
  */
-export async function tinyOverrides(folder: string, prompts: string): Promise<string[]> {
-  const [model, reward] = [join(folder, 'show-o2'), join(folder, 'pickscore')];
+export async function tinyOverrides(run: RunFile, folder: string, prompts: string): Promise<string[]> {
+  if (run.setup.kind !== 'showo2')
+    throw new ConfigError(`--tiny stands in for Show-o2, not for a ${run.setup.kind}`);
+  const [model, pickscore] = [join(folder, 'show-o2'), join(folder, 'pickscore')];
   await writeShowo2(model, await wordsOf(prompts));
-  await writePickScore(reward);
+  await writePickScore(pickscore);
+  const { reward } = run.setup;
   const setup = {
     model,
     tokenizer: model,
     vae: join(model, 'vae'),
     dataset: prompts,
-    evalPrompts: 4,
-    reward: { pickscore: { model: reward } },
+    reward: reward.pickscore === undefined ? reward : { ...reward, pickscore: { model: pickscore } },
   };
   return [
     ...Object.entries(setup).map(([key, value]) => `setup.${key}=${JSON.stringify(value)}`),
@@ -54,9 +59,11 @@ export async function tinyOverrides(folder: string, prompts: string): Promise<st
 /** All words of the prompts. */
 async function wordsOf(prompts: string): Promise<string[]> {
   const texts = await Promise.all(
-    ['train.txt', 'test.txt'].map((file) => readFile(join(prompts, file), 'utf8')),
+    ['train', 'test'].map((split) => readFile(join(prompts, `${split}_metadata.jsonl`), 'utf8')),
   );
-  return [...new Set(texts.join(' ').match(/\p{L}+|,/gu))];
+  const lines = texts.flatMap((text) => text.trim().split('\n'));
+  const all = lines.map((line) => (JSON.parse(line) as { prompt: string }).prompt.toLowerCase());
+  return [...new Set(all.join(' ').match(/\p{L}+|"/gu))];
 }
 
 /** A checkpoint folder as `showlab/show-o2-1.5B` with its tokenizer and VAE inside. */
@@ -94,7 +101,7 @@ async function writeShowo2(folder: string, words: string[]): Promise<void> {
 
 /** A checkpoint folder as `yuvalkirstain/PickScore_v1` with its processor inside: a CLIP that reads letters. */
 async function writePickScore(folder: string): Promise<void> {
-  const letters = Object.fromEntries([...'abcdefghijklmnopqrstuvwxyz,'].map((letter, i) => [letter, i + 2]));
+  const letters = Object.fromEntries([...'abcdefghijklmnopqrstuvwxyz"'].map((letter, i) => [letter, i + 2]));
   const [start, end] = ['<s>', '</s>'];
   const vocabulary = { [start]: 0, [end]: 1, ...letters };
   const patch = SIDE / 2;
