@@ -67,6 +67,20 @@ describe('flow-grpo', () => {
     expect(printed.join('\n')).toContain('none.mjs cannot be loaded');
   });
 
+  it('plans without training, and says what is missing', async () => {
+    const output = join(folder, 'planned');
+    await run('train', '--dry-run', '-o', output, '-s', 'epochs=3', '--backend', 'none');
+    expect(printed.join('\n')).toContain('3 epochs ×');
+    expect(process.exitCode).toBeUndefined();
+    expect(existsSync(output)).toBe(false);
+    const setup = { kind: 'showo2', model: '/no/model', dataset: '/no/prompts', reward: { ocr: 1 } };
+    await run('train', '--dry-run', '-o', output, '-s', `setup=${JSON.stringify(setup)}`);
+    expect(process.exitCode).toBe(2);
+    expect(printed.join('\n')).toMatch(
+      /setup\.model: \/no\/model does not exist.*\nsetup\.dataset: \/no\/prompts/,
+    );
+  });
+
   it('prints a JSON Schema', async () => {
     await run('schema');
     const schema = JSON.parse(printed.at(-1)!);

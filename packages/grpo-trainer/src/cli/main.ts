@@ -22,6 +22,7 @@ export function program(): Command {
   const train = command('train', 'train; continues from the newest checkpoint in the folder')
     .option('--resume <auto|path>', 'checkpoint to continue from', 'auto')
     .option('--no-resume', 'start anew')
+    .option('--dry-run', 'print what would run and check that everything is there, without loading a model')
     .option('--ui', 'serve the report live while training')
     .option('--ui-port <port>', 'port of the live report; 0 is any free one', '0')
     .option('--ui-host <host>', 'address it listens at; 0.0.0.0 for other machines', '127.0.0.1')

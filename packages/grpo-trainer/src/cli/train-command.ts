@@ -1,12 +1,18 @@
 /** flow-grpo train */
+import { ConfigError } from '../config/resolve';
+import type { RunFile } from '../config/run-file';
 import { progressLine } from '../logging/progress-line';
+import type { SetupContext } from '../setup/setup';
 import { abortOnSignals } from '../signals';
 import type { FollowerOptions } from './followers';
-import { openRun, type SharedOptions } from './shared';
+import { planRun } from './plan-run';
+import { openRun, readRun, type SharedOptions } from './shared';
 import { trainRun } from './train-run';
 
 export interface TrainCommandOptions extends SharedOptions, FollowerOptions {
   readonly resume: string | false;
+  /** Tell what would run, and end. */
+  readonly dryRun?: boolean;
 }
 
 export async function trainCommand(file: string | undefined, options: TrainCommandOptions): Promise<void> {
@@ -15,6 +21,7 @@ export async function trainCommand(file: string | undefined, options: TrainComma
     line.note(`${name}: saving, then ending; again to end now`),
   );
   try {
+    if (options.dryRun) return await showPlan(await readRun(file, options), { signal, onMessage: line.note });
     const { run, made } = await openRun(file, options, { signal, onMessage: line.note });
     const reason = await trainRun(run, made, { ...options, signal }, line);
     if (reason === 'diverged') process.exitCode = 1;
@@ -22,4 +29,11 @@ export async function trainCommand(file: string | undefined, options: TrainComma
     line.end();
     release();
   }
+}
+
+/** @throws {ConfigError} when something is missing, after what can be told without it. */
+async function showPlan(run: RunFile, context: SetupContext): Promise<void> {
+  const { text, missing } = await planRun(run, context);
+  console.log(text);
+  if (missing.length > 0) throw new ConfigError(`\nMissing:\n${missing.join('\n')}`);
 }
