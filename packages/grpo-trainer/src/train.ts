@@ -14,7 +14,7 @@ import {
   setAsideAfter,
 } from './checkpoint/checkpoint';
 import { resolveConfig } from './config/resolve';
-import type { GrpoConfig, GrpoConfigInput } from './config/schema';
+import type { GrpoConfigInput } from './config/schema';
 import { type Placement, placementOn } from './devices';
 import { type EpochDetails, type EpochMetrics, epochMetrics, rewardStatistics } from './epoch-metrics';
 import { type Evaluation, evaluator } from './evaluate';
@@ -88,6 +88,7 @@ export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainRes
       `${prompts.length} prompts are fewer than sampling.promptsPerEpoch (${config.sampling.promptsPerEpoch})`,
     );
   }
+  const plan = epochPlan(config);
   const placement = placementOn(config.devices, config.shardParameters);
   const load = (path: string) => loadRun(path, config, { placement, trainable: policy.trainable });
   const checkpoint = folder && (await checkpointToResume(folder, options.resume ?? false));
@@ -96,13 +97,12 @@ export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainRes
   let state = resumed?.state ?? initialState(initial);
   let run: RunState = resumed?.run ?? { epoch: 0, updates: 0, guard: initialGuardState, rollbacks: 0 };
   let savedEpoch = resumed ? run.epoch : -1;
-  const reference = needsReference(config) ? initial : {};
+  const reference = plan.needsReference ? initial : {};
   if (reference !== initial) tf.dispose(initial);
   if (resumed) onMessage?.(`Resumed after epoch ${run.epoch} (${run.updates} updates)`);
   const aside = folder && (await setAsideAfter(folder, run.epoch));
   if (aside) onMessage?.(`Checkpoints of later epochs are now in ${aside}`);
 
-  const plan = epochPlan(config);
   const flops = flopCounter();
   const peakTflops = options.peakTflops ?? currentPeakTflops();
   const rollOut = collect(policy, scorer, plan, config, placement, flops);
@@ -249,9 +249,6 @@ function placedWeights(policy: Pick<Policy, 'params' | 'trainable'>, placement: 
     return placed;
   });
 }
-
-/** Whether an objective looks at the untrained weights, which are then kept. */
-const needsReference = ({ training }: GrpoConfig) => training.beta > 0 || training.objective === 'dpo';
 
 /** Puts the folder in order and chooses. */
 async function checkpointToResume(

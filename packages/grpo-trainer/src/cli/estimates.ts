@@ -6,10 +6,11 @@ import type { Policy } from '../policy';
 import { epochPlan } from '../rollout/epoch-plan';
 import { flattenTensors } from '../rollout/rollout';
 
-/** Bytes on one device, without the activations inside executables. */
+/** Bytes on one device, without what executables need while they run. */
 export interface MemoryEstimate {
+  /** The policy's own. */
   readonly weights: number;
-  /** Masters, two moments, average, reference and gradients of what trains. */
+  /** Masters, two moments, average and gradients of what trains; the reference where the objective looks at it. */
   readonly training: number;
   /** Steps and features kept of an epoch's samples; undefined where the features cannot be told without running. */
   readonly samples: number | undefined;
@@ -17,8 +18,8 @@ export interface MemoryEstimate {
   readonly parameters: number;
 }
 
-/** Float32 copies of the trained weights: masters, mean, variance, average, reference, gradients. */
-const COPIES = 6;
+/** Float32 copies of the trained weights: masters, mean, variance, average, gradients. */
+const COPIES = 5;
 
 /** What the estimate follows from, besides the configuration. */
 export interface ModelSizes {
@@ -47,14 +48,15 @@ export function estimateMemory(policy: Policy, prompt: string, config: GrpoConfi
 
 /** The same from sizes alone. */
 export function memoryOf(model: ModelSizes, config: GrpoConfig): MemoryEstimate {
-  const { epochSize, window } = epochPlan(config);
+  const { epochSize, window, needsReference } = epochPlan(config);
   const latent = 4 * model.latentSize;
   const states = config.training.objective === 'guard' ? 3 : 2; // before and after the step, and its mean
   const steps = window(0).length;
   const { trainedParameters, parameters, featureBytes: features } = model;
+  const share = config.shardParameters ? config.devices : 1;
   return {
     weights: model.weightBytes,
-    training: COPIES * 4 * trainedParameters,
+    training: ((COPIES + Number(needsReference)) * 4 * trainedParameters) / share,
     samples:
       features === undefined
         ? undefined

@@ -26,6 +26,8 @@ export interface EpochPlan {
   /** Samples a gradient pass. */
   readonly rowsPerPass: number;
   readonly advantageKind: AdvantageKind;
+  /** Whether the objective looks at the untrained weights, which are then kept. */
+  readonly needsReference: boolean;
   /** Optimizer steps of the whole run, for decaying schedules. */
   readonly totalUpdates: number;
 }
@@ -60,6 +62,7 @@ export function epochPlan(config: GrpoConfig): EpochPlan {
     trainedSteps: Math.max(1, Math.floor(size * training.timestepFraction)),
     // Rounded up to what the devices can share; the rest is padding without weight.
     rowsPerPass: Math.ceil(Math.min(training.batchSize ?? perUpdate, perUpdate) / share) * share,
+    needsReference: training.beta > 0 || training.objective === 'dpo',
     advantageKind: isPolicyGradient ? 'grpo' : (training.objective as AdvantageKind),
     totalUpdates: config.epochs * training.updatesPerEpoch * training.innerEpochs,
   };

@@ -48,11 +48,13 @@ const config = parseShowo2Config({
  * path changes the result.
  */
 export function tinyShowo2(): Showo2PolicyOptions {
-  const params = Object.fromEntries(
-    Object.entries(initParams(config, 1)).map(([name, value], i) => [
-      name,
-      tf.add(value, tf.mul(0.1, random.normal(random.key(i), value.shape))),
-    ]),
+  const params = tf.tidy(() =>
+    Object.fromEntries(
+      Object.entries(initParams(config, 1)).map(([name, value], i) => [
+        name,
+        tf.add(value, tf.mul(0.1, random.normal(random.key(i), value.shape))),
+      ]),
+    ),
   );
   return {
     params,
