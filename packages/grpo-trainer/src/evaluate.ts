@@ -86,8 +86,10 @@ export function evaluator<C, P>(
     const shown: Float32Array[] = [];
     let imageShape: number[] = [];
 
+    /** Batches are scored in their order, one at a time. */
     const scoreAndShow = async (images: tf.Tensor4D, b: number): Promise<Scores> => {
       try {
+        await scoring.at(-1);
         const [from, count] = [b * batchSize, images.shape[0]];
         const scores = await scoreBatch(scorer, images, examples.slice(from, from + count), signal);
         const missing = Math.min(SHOWN_IMAGES - from, count);
