@@ -177,8 +177,10 @@ describe('--dry-run', () => {
     expect(stdout).toContain('every 60 epochs; 42 steps without noise');
     expect(stdout).toContain('2.83 B, of which 869 M train');
     expect(stdout).toMatch(/30\.6 GB a device before activations/);
-    const all = await run('--dry-run', ...places, '-s', 'setup.train=[all]');
+    const everything = ['-s', 'setup.train=[all]', '-s', 'shardParameters=true'];
+    const all = await run('--dry-run', ...places, ...everything);
     expect(all.stdout).toContain('2.83 B, of which 2.83 B train');
+    expect(all.stdout).toMatch(/22\.9 GB a device before activations/);
   });
 
   it('plans what it can, and says of all that is missing where to get it', async () => {
