@@ -1,25 +1,21 @@
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import { compilationStats, configure, jit } from '../index';
 import { executable, forgetPrograms } from './executables';
+import { prunePrograms } from './program-cache';
 
 it('keeps compiled programs on disk, and makes them anew when a file is damaged', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'xla-cache-'));
   configure({ compilationCache: folder });
   await tf.setBackend('xla');
-  // Enough work for XLA that the program is worth a file.
-  const f = (x: tf.Tensor) => {
-    let y = x;
-    for (let i = 0; i < 15; i++) y = tf.sin(tf.matMul(tf.add(y, i), x));
-    return y;
-  };
+  const f = (x: tf.Tensor) => tf.sin(tf.matMul(tf.add(x, 1), x));
   const x = tf.ones([24, 24]);
   const { text } = jit(f).lower(x);
   executable(text, 'first');
-  expect(compilationStats().written).toBe(1);
+  expect(compilationStats()).toMatchObject({ compiled: 1, written: 1 });
   const file = join(folder, readdirSync(folder)[0]!);
   const result = [...jit(f)(x).dataSync()];
 
@@ -34,4 +30,23 @@ it('keeps compiled programs on disk, and makes them anew when a file is damaged'
   expect([...jit(f)(x).dataSync()]).toEqual(result);
   expect(compilationStats()).toMatchObject({ loadedFromDisk: 1, written: 2 });
   expect(readdirSync(folder)).toHaveLength(1);
+});
+
+it('prunes what was used least recently, and files only', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'xla-cache-'));
+  mkdirSync(join(folder, 'folder'));
+  const write = (name: string, used: number) => {
+    writeFileSync(join(folder, name), new Uint8Array(100));
+    utimesSync(join(folder, name), used, used);
+  };
+  const names = ['a', 'b', 'c', 'd', 'e'];
+  for (const [i, name] of names.entries()) write(name, 1000 + i);
+  utimesSync(join(folder, 'a'), 2000, 2000);
+  const left = () => readdirSync(folder).sort();
+  prunePrograms(folder, 500, 5);
+  expect(left()).toEqual([...names, 'folder']);
+  prunePrograms(folder, 400, 5);
+  expect(left()).toEqual(['a', 'd', 'e', 'folder']);
+  prunePrograms(folder, 1000, 2);
+  expect(left()).toEqual(['a', 'folder']);
 });

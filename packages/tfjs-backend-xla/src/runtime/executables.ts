@@ -1,14 +1,11 @@
 /** Compiled programs: one a module text in memory, and on disk between runs. */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { cpus, homedir } from 'node:os';
-import { join } from 'node:path';
+import { statSync } from 'node:fs';
+import { cpus } from 'node:os';
 import type { CompileOptions, PjrtClient, PjrtExecutable } from '@flow-grpo/pjrt';
 import { client } from './client';
+import { readProgram, writeProgram } from './program-cache';
 import { currentSettings } from './settings';
-
-/** Programs that compile faster than this are not written to disk: a file would cost as much. */
-const WORTH_KEEPING_MS = 100;
 
 const loaded = new Map<string, PjrtExecutable>();
 const compiling = new Map<string, Promise<PjrtExecutable>>();
@@ -24,10 +21,8 @@ export function executable(text: string, name: string, partitions = 1): PjrtExec
   if (known) return known;
   const fromDisk = readCache(key);
   if (fromDisk) return keep(key, fromDisk);
-  const start = performance.now();
   try {
-    const made = client().compileSync(text, compileOptions(partitions));
-    return keep(key, made, performance.now() - start);
+    return keepCompiled(key, client().compileSync(text, compileOptions(partitions)));
   } catch (error) {
     throw named(error, name);
   }
@@ -41,10 +36,9 @@ export async function executableAsync(text: string, name: string, partitions = 1
   const work = (async () => {
     const fromDisk = await readCacheAsync(key);
     if (fromDisk) return keep(key, fromDisk);
-    const start = performance.now();
     try {
       const made = await client().compile(text, compileOptions(partitions));
-      return loaded.get(key) ?? keep(key, made, performance.now() - start);
+      return loaded.get(key) ?? keepCompiled(key, made);
     } catch (error) {
       throw named(error, name);
     }
@@ -72,13 +66,15 @@ function debugOptions(): NonNullable<CompileOptions['debugOptions']> {
   return { ...defaults, ...currentSettings().debugOptions };
 }
 
-function keep(key: string, made: PjrtExecutable, compileMs?: number): PjrtExecutable {
+function keep(key: string, made: PjrtExecutable): PjrtExecutable {
   loaded.set(key, made);
-  if (compileMs !== undefined) {
-    stats.compiled++;
-    if (compileMs >= WORTH_KEEPING_MS) writeCache(key, made);
-  }
   return made;
+}
+
+function keepCompiled(key: string, made: PjrtExecutable): PjrtExecutable {
+  stats.compiled++;
+  if (writeProgram(key, () => made.serialize())) stats.written++;
+  return keep(key, made);
 }
 
 let identity: { client: PjrtClient; text: string } | undefined;
@@ -115,35 +111,8 @@ function programKey(text: string, partitions: number): string {
     .digest('hex');
 }
 
-/** The folder of compiled programs, undefined when switched off. */
-export function cacheFolder(): string | undefined {
-  const { compilationCache } = currentSettings();
-  const chosen = compilationCache ?? process.env.FLOW_GRPO_XLA_CACHE;
-  if (chosen === false || chosen === 'off' || chosen === '0') return undefined;
-  if (chosen) return chosen;
-  return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'flow-grpo', 'xla');
-}
-
-const MAGIC = 'flow-grpo-xla-1\n';
-
-/** File contents: magic, sha256 of the program (hex), newline, the program. */
-function cachedBytes(key: string): Buffer | undefined {
-  const folder = cacheFolder();
-  if (!folder) return undefined;
-  let bytes: Buffer;
-  try {
-    bytes = readFileSync(join(folder, key));
-  } catch {
-    return undefined;
-  }
-  const head = MAGIC.length + 65;
-  const body = bytes.subarray(head);
-  const expected = `${MAGIC}${createHash('sha256').update(body).digest('hex')}\n`;
-  return bytes.toString('latin1', 0, head) === expected ? body : undefined;
-}
-
 function readCache(key: string): PjrtExecutable | undefined {
-  const bytes = cachedBytes(key);
+  const bytes = readProgram(key);
   if (!bytes) return undefined;
   try {
     const program = client().deserialize(bytes);
@@ -155,7 +124,7 @@ function readCache(key: string): PjrtExecutable | undefined {
 }
 
 async function readCacheAsync(key: string): Promise<PjrtExecutable | undefined> {
-  const bytes = cachedBytes(key);
+  const bytes = readProgram(key);
   if (!bytes) return undefined;
   try {
     const program = await client().deserializeAsync(bytes);
@@ -163,25 +132,6 @@ async function readCacheAsync(key: string): Promise<PjrtExecutable | undefined> 
     return program;
   } catch {
     return undefined;
-  }
-}
-
-let temporary = 0;
-
-/** Written beside and renamed, so that another process never reads half a file. A full disk costs the cache only. */
-function writeCache(key: string, program: PjrtExecutable): void {
-  const folder = cacheFolder();
-  if (!folder) return;
-  const unfinished = join(folder, `${key}.${process.pid}.${temporary++}`);
-  try {
-    mkdirSync(folder, { recursive: true });
-    const body = program.serialize();
-    const digest = createHash('sha256').update(body).digest('hex');
-    writeFileSync(unfinished, Buffer.concat([Buffer.from(`${MAGIC}${digest}\n`, 'latin1'), body]));
-    renameSync(unfinished, join(folder, key));
-    stats.written++;
-  } catch {
-    rmSync(unfinished, { force: true });
   }
 }
 
