@@ -9,7 +9,9 @@ export function scoresHtml(scored: ScoredFolder, thumbnails: readonly string[]):
   const cards = order.map((i) => {
     const { file, prompt } = images[i]!;
     const values = columns.map((column) => (Number.isNaN(column[i]!) ? null : column[i]!));
-    const rows = names.map((name, c) => `<tr><th>${escaped(name)}<td>${shown(columns[c]![i]!)}`).join('');
+    const rows = names
+      .map((name, c) => `<tr><th>${escaped(name).replaceAll('_', '_<wbr>')}<td>${shown(columns[c]![i]!)}`)
+      .join('');
     return `<article data-values="${JSON.stringify(values)}"><img src="${thumbnails[i]}" alt="" loading="lazy"><h2>${escaped(file)}</h2><p>${escaped(prompt)}</p><table>${rows}</table></article>`;
   });
   const { mean, std, min, max } = summary(scores);
@@ -47,10 +49,11 @@ button { font: inherit; border: 1px solid #bbb; border-radius: 4px; background: 
 button[aria-pressed=true] { background: #246; color: #fff }
 main { display: grid; grid-template-columns: repeat(auto-fill, minmax(200px, 1fr)); gap: 16px; margin-top: 16px }
 article { background: #fff; border: 1px solid #ddd; border-radius: 6px; padding: 8px; overflow: hidden }
-img { width: 100%; display: block; border-radius: 4px }
-h2 { font-size: 13px; margin: 6px 0 0; overflow-wrap: anywhere } article p { margin: 2px 0; color: #555 }
-table { border-spacing: 0; width: 100% } th { font-weight: normal; text-align: left; color: #555 }
-td { text-align: right; font-variant-numeric: tabular-nums }
+img { box-sizing: border-box; width: 100%; display: block; border: 1px solid #eee; border-radius: 4px }
+h2 { font-size: 13px; margin: 6px 0 0; overflow-wrap: anywhere } article p { margin: 2px 0; color: #555; overflow-wrap: anywhere }
+table { border-spacing: 0; width: 100% } tr:first-child { font-weight: bold }
+th { font-weight: inherit; text-align: left; vertical-align: top; color: #555; overflow-wrap: anywhere }
+td { padding-left: 8px; text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
 `;
 
 const SCRIPT = `

@@ -115,6 +115,36 @@ describe('withFailureRule', () => {
     expect(told).toEqual(['down', 'down', 'down', 'down', 'down']);
   });
 
+  it.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
+    'takes a score of %d for a failure: tries again, then stops or drops its group alone',
+    async (bad) => {
+      let calls = 0;
+      const mends = (after: number): Scorer => ({
+        name: 'mends',
+        score: async (_, prompts) => ({
+          scores: prompts.map((prompt) => (prompt === 'b' && calls < after ? bad : 1)),
+          details: { calls: prompts.map(() => ++calls) },
+        }),
+      });
+      const rule = { retries: 1, pause: 1 };
+      const ask = (scorer: Scorer) => scorer.score(files(3), ['a', 'b', 'a'], nothing(3));
+      expect((await ask(withFailureRule(mends(3), rule))).scores).toEqual([1, 1, 1]);
+      calls = 0;
+      await expect(ask(withFailureRule(mends(99), rule))).rejects.toThrow(`mends: image 1 scores ${bad}`);
+      calls = 0;
+      const dropped = await ask(withFailureRule(mends(99), { ...rule, action: 'drop' }));
+      expect(dropped.scores).toEqual([1, Number.NaN, 1]);
+      expect(dropped.details.dropped).toEqual([0, 1, 0]);
+    },
+  );
+
+  it('takes the wrong number of scores or details for a failure', async () => {
+    const short: Scorer = { name: 'short', score: async () => ({ scores: [1, 1], details: { part: [1] } }) };
+    await expect(
+      withFailureRule(short, { retries: 0 }).score(files(2), ['a', 'b'], nothing(2)),
+    ).rejects.toThrow('short: 1 part for 2 images');
+  });
+
   it('drops the groups that fail and keeps the others', async () => {
     const scorer = withFailureRule(byPrompt('table', { a: 1, c: 3, d: Number.NaN }), {
       retries: 0,
