@@ -13,7 +13,6 @@ import { checkShowo2 } from './check';
 import { openPromptSets } from './prompts';
 import { showo2Setup } from './showo2';
 import { showo2Sizes } from './showo2-sizes';
-import { openFile } from './sources';
 import { writeTinyShowo2 } from './testing/tiny-showo2';
 
 let folder: string;
@@ -134,11 +133,9 @@ describe('checkShowo2', () => {
     expect(found[2]).toMatchObject({ option: 'setup.vae', download: 5000 });
     const wan = join(folder, 'wan');
     await mkdir(wan);
-    for (const file of ['Wan2.1_VAE.pth', 'diffusion_pytorch_model.safetensors'])
-      await writeFile(join(wan, file), file);
-    expect(await openFile(wan, 'setup.vae', 'Wan2.1_VAE.pth', {})).toBe(join(wan, 'Wan2.1_VAE.pth'));
-    const other = join(model, 'vae');
-    expect(await openFile(other, 'setup.vae', 'Wan2.1_VAE.pth', {})).toBe(other);
+    await writeFile(join(wan, 'Wan2.1_VAE.pth'), 'four');
+    await writeFile(join(wan, 'diffusion_pytorch_model.safetensors'), 'x'.repeat(5000));
+    expect((await checkShowo2(options({ vae: wan })))[2]!.state).toBe('folder, 4 B');
   });
 
   it('finds a server that is down, before anything is loaded', async () => {

@@ -2,7 +2,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join, relative, sep } from 'node:path';
-import { type SnapshotFile, snapshotFiles } from '@flow-grpo/checkpoint-io';
+import { checkpointFiles, type SnapshotFile, snapshotFiles } from '@flow-grpo/checkpoint-io';
 import { bytes } from '../cli/start-table';
 import { ConfigError } from '../config/resolve';
 import type { RewardChoice, SetupChoice, Showo2SetupOptions } from '../config/setup-schema';
@@ -46,7 +46,8 @@ export async function checkShowo2(
   options: Showo2SetupOptions,
   context: SetupContext = {},
 ): Promise<FoundSource[]> {
-  return checkNeeds([...showo2Needs(options), ...(await needsOf(options.reward))], context);
+  const fromHub = !(await stat(options.model).catch(() => undefined)) && HUB_ID.test(options.model);
+  return checkNeeds([...showo2Needs(options, fromHub), ...(await needsOf(options.reward))], context);
 }
 
 async function needsOf(reward: RewardChoice): Promise<Need[]> {
@@ -86,7 +87,7 @@ async function look(need: Need, context: SetupContext): Promise<FoundSource> {
   for (const [what, pattern] of need.holds) {
     if (!files.some(({ file }) => pattern.test(file))) throw new Error(`${place} has no ${what}`);
   }
-  const read = preferSafetensors(files);
+  const read = filesRead(files);
   if (there) return found(`folder, ${bytes(sum(read))}`);
   const download = sum(read.filter(({ cached }) => !cached));
   const cached = `${bytes(sum(read) - download)} in the cache`;
@@ -96,12 +97,12 @@ async function look(need: Need, context: SetupContext): Promise<FoundSource> {
 /** The wanted files of a repository. */
 async function filesOf(
   place: string,
-  { kind, wanted, fromHub = wanted }: Need,
+  { kind, wanted }: Need,
   { signal }: SetupContext,
 ): Promise<SnapshotFile[]> {
   return snapshotFiles(place, {
     repoType: kind === 'dataset' ? 'dataset' : 'model',
-    filter: (file) => fromHub.test(file),
+    filter: (file) => wanted.test(file),
     ...(signal && { signal }),
   }).catch((error: Error) => {
     throw new Error(`${place} is no file here, and ${error.message}`);
@@ -127,10 +128,13 @@ async function filesIn(
   return found.flat();
 }
 
-/** Where a repository has its weights in two formats, one is read. */
-function preferSafetensors(files: readonly SnapshotFile[]): readonly SnapshotFile[] {
-  const safe = files.some(({ file }) => file.endsWith('.safetensors'));
-  return safe ? files.filter(({ file }) => !/\.(bin|pth)$/.test(file)) : files;
+/** Where the same weights are there in several formats, one is read; of a folder with Wan's VAE that file alone. */
+function filesRead(files: readonly SnapshotFile[]): readonly SnapshotFile[] {
+  const vae = files.filter(({ file }) => file === 'Wan2.1_VAE.pth');
+  if (vae.length > 0) return vae;
+  const chosen = checkpointFiles(files.map(({ file }) => file));
+  const isOther = ({ file }: SnapshotFile) => /\.(safetensors|bin)$/.test(file) && !chosen.includes(file);
+  return chosen.length > 0 ? files.filter((file) => !isOther(file)) : files;
 }
 
 async function answers(url: string): Promise<string> {

@@ -10,19 +10,16 @@ export interface Need {
   readonly kind: 'model' | 'dataset' | 'file' | 'server' | 'package';
   /** Which files are taken of a folder or repository. */
   readonly wanted: RegExp;
-  /** Which of a repository, where these are fewer. */
-  readonly fromHub?: RegExp;
   /** What a folder or repository must have among them, in words and as patterns. */
   readonly holds: readonly (readonly [what: string, pattern: RegExp])[];
   readonly hint: string;
 }
 
-export const VAE_FILE = 'Wan2.1_VAE.pth';
-export const MODEL_FILES = /^(vae\/|tokenizer\/)?[^/]+\.(json|safetensors|bin|pth)$/;
-export const TOKENIZER_FILES = /^(tokenizer|tokenizer_config|vocabulary|special_tokens_map)\.json$/;
+const VAE_FILE = 'Wan2.1_VAE.pth';
 export const PROMPT_FILES = /^(train|test)(_metadata)?\.(txt|jsonl|csv|parquet)$/;
 
-const WEIGHTS = /^(?!Wan2\.1_VAE)[^/]+\.(safetensors|bin|pth)$/;
+/** The names that the loader looks for. */
+const WEIGHTS = /^(diffusion_pytorch_|pytorch_)?model[^/]*\.(safetensors|bin)$/;
 const CLIP_WEIGHTS = /^(model|pytorch_model)[^/]*\.(safetensors|bin)$/;
 const PROCESSOR = /^(preprocessor_config|tokenizer|tokenizer_config|special_tokens_map)\.json$/;
 
@@ -40,20 +37,22 @@ const HINTS = {
   ocr: 'npm install @gutenye/ocr-node',
 } as const;
 
-/** Everything that `options` name, in the order of the run's file. */
-export function showo2Needs(options: Showo2SetupOptions): Need[] {
+/**
+ * Everything that `options` name.
+ *
+ * @param fromHub whether the model is a repository of the hub: its tokenizer and VAE are then found by its configuration
+ */
+export function showo2Needs(options: Showo2SetupOptions, fromHub: boolean): Need[] {
   const { model, config, tokenizer, vae, dataset, evalDataset } = options;
-  const files = (
-    option: keyof typeof HINTS,
-    place: string,
-    rest: Pick<Need, 'wanted' | 'fromHub' | 'holds'>,
-  ): Need => ({
+  const files = (option: keyof typeof HINTS, place: string, rest: Pick<Need, 'wanted' | 'holds'>): Need => ({
     option: `setup.${option}`,
     place,
     kind: 'model',
     ...rest,
     hint: HINTS[option],
   });
+  const own = (option: 'tokenizer' | 'vae', what: string, wanted: RegExp): Need =>
+    files(option, model, { wanted, holds: [[`${what}; setup.${option} is not given`, wanted]] });
   const prompts = (option: string, place: string, split: string): Need => ({
     option,
     place,
@@ -64,33 +63,28 @@ export function showo2Needs(options: Showo2SetupOptions): Need[] {
   });
   const needs: Need[] = [
     files('model', model, {
-      wanted: /^(?!Wan2\.1_VAE)[^/]+\.(json|safetensors|bin|pth)$/,
+      wanted: /^[^/]+\.(json|safetensors|bin)$/,
       holds: [
         ...(config === undefined ? [['config.json', /^config\.json$/] as const] : []),
-        ['weights (.safetensors, .bin or .pth)', WEIGHTS],
+        ['model.safetensors or pytorch_model.bin', WEIGHTS],
       ],
     }),
-    tokenizer === undefined
-      ? files('tokenizer', model, {
-          wanted: /^(tokenizer\/)?(tokenizer|tokenizer_config|vocabulary)\.json$/,
-          holds: [['tokenizer.json; setup.tokenizer is not given', /(tokenizer|vocabulary)\.json$/]],
-        })
-      : files('tokenizer', tokenizer, {
-          wanted: TOKENIZER_FILES,
-          holds: [['tokenizer.json', /^(tokenizer|vocabulary)\.json$/]],
-        }),
-    vae === undefined
-      ? files('vae', model, {
-          wanted: /^(vae\/.+|Wan2\.1_VAE\.pth)$/,
-          holds: [[`${VAE_FILE} or vae/; setup.vae is not given`, /\.(safetensors|pth|bin)$/]],
-        })
-      : files('vae', vae, {
-          wanted: /^(config\.json|[^/]+\.(safetensors|pth|bin))$/,
-          fromHub: /^Wan2\.1_VAE\.pth$/,
-          holds: [[VAE_FILE, /\.(safetensors|pth|bin)$/]],
-        }),
-    prompts('setup.dataset', dataset, 'train'),
   ];
+  if (tokenizer !== undefined) {
+    const wanted = /^(tokenizer|tokenizer_config|vocabulary)\.json$/;
+    const holds = [['tokenizer.json', /^(tokenizer|vocabulary)\.json$/]] as const;
+    needs.push(files('tokenizer', tokenizer, { wanted, holds }));
+  } else if (!fromHub) {
+    needs.push(own('tokenizer', 'tokenizer.json', /^(tokenizer\/)?(tokenizer|vocabulary)\.json$/));
+  }
+  if (vae !== undefined) {
+    const wanted = /^(vae\/)?(config\.json|Wan2\.1_VAE\.pth|(diffusion_pytorch_)?model[^/]*\.safetensors)$/;
+    const holds = [[VAE_FILE, /\.(safetensors|pth)$/]] as const;
+    needs.push(files('vae', vae, { wanted, holds }));
+  } else if (!fromHub) {
+    needs.push(own('vae', `${VAE_FILE} or vae/`, /^(vae\/.+|Wan2\.1_VAE\.pth)$/));
+  }
+  needs.push(prompts('setup.dataset', dataset, 'train'));
   if (config !== undefined) {
     needs.push({
       option: 'setup.config',

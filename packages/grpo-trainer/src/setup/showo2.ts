@@ -12,11 +12,10 @@ import { ConfigError, parseConfig } from '../config/resolve';
 import { type Showo2SetupInput, type Showo2SetupOptions, showo2SetupSchema } from '../config/setup-schema';
 import { showo2Policy } from '../policies/showo2';
 import { checkShowo2 } from './check';
-import { MODEL_FILES, TOKENIZER_FILES, VAE_FILE } from './needs';
 import { openPromptSets } from './prompts';
 import { makeRewards } from './rewards';
 import type { RunSetup, SetupContext } from './setup';
-import { openFile, openSource } from './sources';
+import { downloadMessages } from './sources';
 
 /**
  * Everything a run on Show-o2 needs. All paths, repositories and servers are looked for, and prompts read, before a
@@ -39,11 +38,6 @@ export async function showo2Setup(input: Showo2SetupInput, context: SetupContext
 
 async function loadParts(options: Showo2SetupOptions, context: SetupContext): Promise<Showo2Parts> {
   const { signal, onMessage } = context;
-  const model = await openSource(options.model, 'setup.model', (file) => MODEL_FILES.test(file), context);
-  const tokenizer =
-    options.tokenizer &&
-    (await openSource(options.tokenizer, 'setup.tokenizer', (file) => TOKENIZER_FILES.test(file), context));
-  const vae = options.vae && (await openFile(options.vae, 'setup.vae', VAE_FILE, context));
   let told = 0;
   const onProgress = ({ part, loadedBytes, totalBytes }: LoadingProgress) => {
     const share = loadedBytes / totalBytes;
@@ -51,11 +45,13 @@ async function loadParts(options: Showo2SetupOptions, context: SetupContext): Pr
     told = share;
     onMessage?.(`Loading ${options.model}: ${Math.round(100 * share)} % of ${bytes(totalBytes)}`);
   };
+  const { model, config, tokenizer, vae, storage } = options;
   try {
     return await loadShowo2(model, {
-      storage: options.storage,
+      storage,
       onProgress,
-      ...(options.config && { config: options.config }),
+      onDownload: downloadMessages(onMessage),
+      ...(config && { config }),
       ...(tokenizer && { tokenizer }),
       ...(vae && { vae }),
       ...(signal && { signal }),

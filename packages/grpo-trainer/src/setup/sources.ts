@@ -1,9 +1,19 @@
 /** Checkpoints and prompts by path or hub id. */
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { type DownloadProgress, type RepoType, snapshotDownload } from '@flow-grpo/checkpoint-io';
+import { bytes } from '../cli/start-table';
 import { ConfigError } from '../config/resolve';
 import type { SetupContext } from './setup';
+
+/** Tells which file is being downloaded, once for each. */
+export function downloadMessages(onMessage: SetupContext['onMessage'], place?: string) {
+  let announced = '';
+  return ({ file, size }: DownloadProgress): void => {
+    if (file === announced) return;
+    announced = file;
+    onMessage?.(`${place ? `${place}: ` : ''}downloading ${file}${size ? ` (${bytes(size)})` : ''}`);
+  };
+}
 
 /**
  * The folder of a path (as it is) or of a hub id (its wanted files downloaded, or taken from the cache).
@@ -18,17 +28,11 @@ export async function openSource(
   repoType: RepoType = 'model',
 ): Promise<string> {
   if (await exists(place)) return place;
-  let announced = '';
-  const onProgress = ({ file, size }: DownloadProgress) => {
-    if (file === announced) return;
-    announced = file;
-    onMessage?.(`${place}: downloading ${file}${size ? ` (${(size / 1e9).toFixed(2)} GB)` : ''}`);
-  };
   try {
     return await snapshotDownload(place, {
       repoType,
       filter: wanted,
-      onProgress,
+      onProgress: downloadMessages(onMessage, place),
       ...(signal && { signal }),
     });
   } catch (error) {
@@ -37,18 +41,6 @@ export async function openSource(
       cause: error,
     });
   }
-}
-
-/** The same for one file of a folder or repository; a path without it is taken as it is. */
-export async function openFile(
-  place: string,
-  option: string,
-  file: string,
-  context: SetupContext,
-): Promise<string> {
-  const folder = await openSource(place, option, (name) => name === file, context);
-  const inside = join(folder, file);
-  return folder !== place || (await exists(inside)) ? inside : place;
 }
 
 const exists = (path: string): Promise<boolean> =>
