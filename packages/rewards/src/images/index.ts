@@ -2,4 +2,4 @@
 export { encodeJpeg } from './jpeg';
 export { encodePng } from './png';
 export { quantise } from './quantise';
-export { checkBatch, imageCount, type RgbImage, rgbImages } from './rgb';
+export { checkBatch, checkImages, imageCount, type RgbImage, rgbImages } from './rgb';

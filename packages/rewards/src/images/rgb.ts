@@ -14,6 +14,13 @@ export function imageCount(images: ScorerImages): number {
   return Array.isArray(images) ? images.length : images.shape[0];
 }
 
+/** Throws unless tensors are [B, H, W, 3]. */
+export function checkImages(name: string, images: ScorerImages): void {
+  if (!Array.isArray(images) && (images.rank !== 4 || images.shape[3] !== 3)) {
+    throw new Error(`${name}: images must be [B, H, W, 3], not [${(images.shape as number[]).join(', ')}]`);
+  }
+}
+
 /** Throws unless there are as many prompts and metadata as images, and tensors are [B, H, W, 3]. */
 export function checkBatch(
   name: string,
@@ -21,9 +28,7 @@ export function checkBatch(
   prompts: readonly unknown[],
   metadata: readonly unknown[],
 ): void {
-  if (!Array.isArray(images) && (images.rank !== 4 || images.shape[3] !== 3)) {
-    throw new Error(`${name}: images must be [B, H, W, 3], not [${(images.shape as number[]).join(', ')}]`);
-  }
+  checkImages(name, images);
   const count = imageCount(images);
   if (prompts.length !== count || metadata.length !== count) {
     throw new Error(

@@ -1,4 +1,5 @@
 import { COLORS, type ColorName, type GenevalMetadata } from '@flow-grpo/datasets';
+import { checkImages } from '../images';
 import type { ScorerImages } from '../scorer';
 import { type FindOptions, type FoundShape, findShapes } from './find';
 import { hostPixels, type Pixels } from './pixels';
@@ -9,6 +10,7 @@ export const describeScene = (image: Pixels, options?: FindOptions): FoundShape[
 
 /** The shapes of every image of a batch, with one read to the host. */
 export async function describeScenes(images: ScorerImages, options?: FindOptions): Promise<FoundShape[][]> {
+  checkImages('describeScenes', images);
   return (await hostPixels(images)).map((image) => findShapes(image, options));
 }
 

@@ -1,3 +1,4 @@
+import { rgbImages } from '../images';
 import type { ScorerImages } from '../scorer';
 
 /** Pixels of one image on the host: HWC, three channels in [0, 1]. */
@@ -7,23 +8,13 @@ export interface Pixels {
   height: number;
 }
 
-/** Brings a batch to the host with one read (or decodes its files). */
+/** Brings a batch to the host with one read, as the floats it holds; files are decoded. */
 export async function hostPixels(images: ScorerImages): Promise<Pixels[]> {
   if (Array.isArray(images)) {
-    const { default: sharp } = await import('sharp');
-    return Promise.all(
-      images.map(async ({ bytes }) => {
-        const decoded = sharp(bytes).flatten({ background: 'white' }).toColourspace('srgb').raw();
-        const { data, info } = await decoded.toBuffer({ resolveWithObject: true });
-        if (info.channels !== 3) throw new Error(`shapeEval: an image has ${info.channels} channels, not 3`);
-        return { data: Float32Array.from(data, (v) => v / 255), width: info.width, height: info.height };
-      }),
-    );
+    const decoded = await rgbImages(images);
+    return decoded.map(({ data, ...size }) => ({ data: Float32Array.from(data, (v) => v / 255), ...size }));
   }
-  const [count, height, width, channels] = images.shape;
-  if (images.rank !== 4 || channels !== 3) {
-    throw new Error(`shapeEval: images must be [B, H, W, 3], not [${(images.shape as number[]).join(', ')}]`);
-  }
+  const [count, height, width] = images.shape;
   const values = await images.data<'float32'>();
   const length = height * width * 3;
   return Array.from({ length: count }, (_, i) => ({

@@ -1,4 +1,5 @@
 import { GENEVAL_TAGS, parseGenevalMetadata } from '@flow-grpo/datasets';
+import { checkedScorer } from '../checked-scorer';
 import type { Scorer } from '../scorer';
 import { type FindOptions, findShapes } from './find';
 import { type JudgeOptions, judge } from './judge';
@@ -21,27 +22,18 @@ export function shapeEval(options: ShapeEvalOptions = {}): Scorer {
   if (!(strictWeight >= 0 && strictWeight <= 1)) {
     throw new RangeError(`shapeEval: strictWeight must lie in [0, 1], not ${strictWeight}`);
   }
-  return {
-    name: 'shapeEval',
-    async score(images, prompts, metadata, { signal } = {}) {
-      signal?.throwIfAborted();
-      const pixels = await hostPixels(images);
-      signal?.throwIfAborted();
-      if (pixels.length !== metadata.length || pixels.length !== prompts.length) {
-        throw new Error(
-          `shapeEval: ${pixels.length} images, ${prompts.length} prompts and ${metadata.length} metadata`,
-        );
-      }
-      const asked = metadata.map((value, i) => parseGenevalMetadata(value, `shapeEval: metadata[${i}]`));
-      const verdicts = pixels.map((image, i) => judge(findShapes(image, options), asked[i]!, options));
-      const strict = verdicts.map((verdict) => verdict.strict);
-      const partial = verdicts.map((verdict) => verdict.partial);
-      const details: Record<string, number[]> = { strict, partial };
-      for (const tag of GENEVAL_TAGS) {
-        details[`strict_${tag}`] = strict.map((value, i) => (asked[i]!.tag === tag ? value : Number.NaN));
-      }
-      const scores = strict.map((value, i) => strictWeight * value + (1 - strictWeight) * partial[i]!);
-      return { scores, details };
-    },
-  };
+  return checkedScorer('shapeEval', async (images, _prompts, metadata, { signal }) => {
+    const asked = metadata.map((value, i) => parseGenevalMetadata(value, `shapeEval: metadata[${i}]`));
+    const pixels = await hostPixels(images);
+    signal?.throwIfAborted();
+    const verdicts = pixels.map((image, i) => judge(findShapes(image, options), asked[i]!, options));
+    const strict = verdicts.map((verdict) => verdict.strict);
+    const partial = verdicts.map((verdict) => verdict.partial);
+    const details: Record<string, number[]> = { strict, partial };
+    for (const tag of GENEVAL_TAGS) {
+      details[`strict_${tag}`] = strict.map((value, i) => (asked[i]!.tag === tag ? value : Number.NaN));
+    }
+    const scores = strict.map((value, i) => strictWeight * value + (1 - strictWeight) * partial[i]!);
+    return { scores, details };
+  });
 }
