@@ -7,14 +7,7 @@ import {
   shapeScenes,
 } from '@flow-grpo/datasets';
 import type { Evaluation } from '@flow-grpo/grpo-trainer';
-import {
-  describeScenes,
-  type FoundShape,
-  freeColors,
-  type Scorer,
-  sceneDiversity,
-  shapeEval,
-} from '@flow-grpo/rewards';
+import { describeScenes, type FoundShape, freeColors, type Scorer, shapeEval } from '@flow-grpo/rewards';
 import { IMAGE_SIZE } from './small-model';
 
 export type Example = PromptExample & { metadata: GenevalMetadata & Record<string, unknown> };
@@ -73,20 +66,33 @@ export function accuracies(prompts: readonly Example[], evaluation: Evaluation):
   return [of('all', () => true), ...kinds.map((kind) => of(kind, ({ metadata }) => metadata.tag === kind))];
 }
 
-/** A scorer that remembers what it found in every image, in order. */
-export interface Witness extends Scorer {
-  /** What was found since the last call. */
-  take(): FoundShape[][];
+/** What was seen of one image. */
+export interface Sighting {
+  readonly shapes: FoundShape[];
+  /** RGB in [0, 1]. */
+  readonly pixels: Float32Array;
 }
 
-/** Scores by `scorer`, judges every image as `shapeEval` does besides (details), and remembers the shapes in it. */
+/** A scorer that remembers every image, in order. */
+export interface Witness extends Scorer {
+  /** What was seen since the last call. */
+  take(): Sighting[];
+}
+
+/** Scores by `scorer`, judges every image as `shapeEval` does besides (details), and remembers it. */
 export function witness(scorer: Scorer): Witness {
   const judge = shapeEval();
-  let seen: FoundShape[][] = [];
+  let seen: Sighting[] = [];
   return {
     name: scorer.name,
     async score(images, prompts, metadata, options) {
-      seen.push(...(await describeScenes(images)));
+      if (Array.isArray(images)) throw new Error('the quickstart scores tensors, not files');
+      const values = (await images.data()) as Float32Array;
+      const pixels = values.length / images.shape[0];
+      const shapes = await describeScenes(images);
+      seen.push(
+        ...shapes.map((each, i) => ({ shapes: each, pixels: values.slice(i * pixels, (i + 1) * pixels) })),
+      );
       const [scored, judged] = await Promise.all(
         [scorer, judge].map((each) => each.score(images, prompts, metadata, options)),
       );
@@ -102,20 +108,20 @@ export function witness(scorer: Scorer): Witness {
 
 /** What the model does where the prompt leaves it free. */
 export interface Habits {
-  /** Mean distance of two images of one prompt, 0 (all alike) to 1. */
+  /** Variety within a prompt: how far apart two of its images are, root mean square over pixel values in [−1, 1]. */
   diversity: number;
   /** Shares of the colours chosen where the prompt names none. */
   colors: Record<string, number>;
 }
 
-/** @param scenes what was found in the images of `heldOutPrompts` */
-export function habits(scenes: readonly FoundShape[][], prompts: readonly Example[]): Habits {
-  const distinct = scenes.length / GROUP;
+/** @param seen the images of `heldOutPrompts` */
+export function habits(seen: readonly Sighting[], prompts: readonly Example[]): Habits {
+  const distinct = seen.length / GROUP;
   const groups = Array.from({ length: distinct }, (_, i) =>
-    sceneDiversity(scenes.filter((_, j) => j % distinct === i)),
+    meanDistance(seen.filter((_, j) => j % distinct === i).map(({ pixels }) => pixels)),
   );
   const counts = freeColors(
-    scenes,
+    seen.map(({ shapes }) => shapes),
     prompts.map(({ metadata }) => metadata),
   );
   const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
@@ -125,4 +131,15 @@ export function habits(scenes: readonly FoundShape[][], prompts: readonly Exampl
       Object.entries(counts).map(([color, count]) => [color, count / Math.max(1, total)]),
     ),
   };
+}
+
+/** The mean over pairs of root mean square differences; images in [0, 1] are measured as if in [−1, 1]. */
+function meanDistance(images: readonly Float32Array[]): number {
+  const distances = images.flatMap((a, i) =>
+    images.slice(0, i).map((b) => {
+      const sum = a.reduce((total, value, k) => total + (value - b[k]!) ** 2, 0);
+      return 2 * Math.sqrt(sum / a.length);
+    }),
+  );
+  return distances.reduce((sum, value) => sum + value, 0) / distances.length;
 }

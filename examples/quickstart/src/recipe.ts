@@ -3,6 +3,12 @@ import type { GrpoConfigInput } from '@flow-grpo/grpo-trainer';
 import type { QuickstartOptions } from './options';
 import { SAMPLING } from './policy';
 
+/**
+ * Images of one call where every operation runs by itself: its intermediate values stay until the gradients are made, and
+ * WebAssembly has 2 GB for them.
+ */
+const UNCOMPILED = { rollout: 32, pass: 8 };
+
 /** Epochs of a run that time or a number of images ends. */
 const NO_END = 1_000_000;
 
@@ -10,25 +16,28 @@ const NO_END = 1_000_000;
  * Flow-GRPO-Fast: only the steps after the first one and before the sixth are stochastic and train, the rest of a rollout
  * is the ODE. That learns faster than training all steps, and costs less.
  */
-export function recipe({ seed, learningRate, devices }: Recipe): GrpoConfigInput {
+export function recipe({ seed, learningRate, devices, backend }: Recipe): GrpoConfigInput {
+  const compiled = backend === 'xla';
   return {
     seed,
     devices,
     epochs: NO_END,
     saveEvery: 100,
     keepCheckpoints: 1,
-    evalBatchSize: 120,
+    evalBatchSize: compiled ? 120 : UNCOMPILED.rollout,
     sampling: {
       ...SAMPLING,
       noiseLevel: 0.7,
       promptsPerEpoch: 8,
       samplesPerPrompt: 16,
+      ...(compiled ? {} : { batchSize: UNCOMPILED.rollout }),
       window: { start: 1, end: 5 },
     },
     training: {
       learningRate,
       warmupSteps: 6,
       updatesPerEpoch: 2,
+      ...(compiled ? {} : { batchSize: UNCOMPILED.pass }),
       clipRange: 1e-3,
       beta2: 0.99,
       weightDecay: 0,
@@ -38,7 +47,7 @@ export function recipe({ seed, learningRate, devices }: Recipe): GrpoConfigInput
   };
 }
 
-type Recipe = Pick<QuickstartOptions, 'seed' | 'learningRate' | 'devices'>;
+type Recipe = Pick<QuickstartOptions, 'seed' | 'learningRate' | 'devices' | 'backend'>;
 
 /** Images an epoch; a run goes on for whole epochs. */
 export const EPOCH_IMAGES = 8 * 16;
