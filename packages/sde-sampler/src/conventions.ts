@@ -22,9 +22,16 @@ export const showo2: Convention = { name: 'showo2', noiseTime: 0, dataTime: 1, v
 /** SD3, Flux, Wan, Qwen-Image in diffusers: sigma runs 1 → 0, the model predicts noise − data. */
 export const sd3: Convention = { name: 'sd3', noiseTime: 1, dataTime: 0, velocitySign: -1 };
 
-/** The model's time as data time in 0..1. */
-export const toDataTime = (time: number, { noiseTime, dataTime }: Convention): number =>
-  (time - noiseTime) / (dataTime - noiseTime);
+/** The model's time as data time in 0..1; of tensors element by element. */
+export function toDataTime(time: number, convention: Convention): number;
+export function toDataTime(time: tf.Tensor, convention: Convention): tf.Tensor;
+export function toDataTime(
+  time: number | tf.Tensor,
+  { noiseTime, dataTime }: Convention,
+): number | tf.Tensor {
+  const span = dataTime - noiseTime;
+  return typeof time === 'number' ? (time - noiseTime) / span : tf.div(tf.sub(time, noiseTime), span);
+}
 
 /** Data time in 0..1 as the model's time. */
 export const fromDataTime = (t: number, { noiseTime, dataTime }: Convention): number =>
@@ -64,25 +71,16 @@ export function scoreFromVelocity(
   time: number | readonly number[],
   convention: Convention = showo2,
 ): tf.Tensor {
+  const t = mapTimes(time, (each) => toDataTime(each, convention));
+  if ([t].flat().some((s) => !(s < 1))) {
+    throw new RangeError(
+      `the score is not defined at data (time ${convention.dataTime} of ${convention.name})`,
+    );
+  }
   return tf.tidy(() => {
-    const t = scoreTimes(time, convention);
-    const numerator = tf.sub(
-      tf.mul(
-        velocity,
-        along(
-          mapTimes(t, (s) => convention.velocitySign * s),
-          x,
-        ),
-      ),
-      x,
-    );
-    return tf.div(
-      numerator,
-      along(
-        mapTimes(t, (s) => 1 - s),
-        x,
-      ),
-    );
+    const inDataTime = convertVelocity(velocity, convention, showo2);
+    const numerator = tf.sub(tf.mul(inDataTime, along(t, x)), x);
+    return tf.div(numerator, along(mapTimes(t, noiseShare), x));
   });
 }
 
@@ -93,39 +91,21 @@ export function velocityFromScore(
   time: number | readonly number[],
   convention: Convention = showo2,
 ): tf.Tensor {
+  const t = mapTimes(time, (each) => toDataTime(each, convention));
+  if ([t].flat().some((s) => !(s > 0))) {
+    const { name, noiseTime } = convention;
+    throw new RangeError(
+      `the velocity does not follow from the score at pure noise (time ${noiseTime} of ${name})`,
+    );
+  }
   return tf.tidy(() => {
-    const t = mapTimes(time, (s) => toDataTime(s, convention));
-    for (const s of [t].flat()) {
-      if (!(s > 0)) throw new RangeError('the velocity does not follow from the score at pure noise');
-    }
-    const sum = tf.add(
-      x,
-      tf.mul(
-        score,
-        along(
-          mapTimes(t, (s) => 1 - s),
-          x,
-        ),
-      ),
-    );
-    return tf.div(
-      sum,
-      along(
-        mapTimes(t, (s) => convention.velocitySign * s),
-        x,
-      ),
-    );
+    const sum = tf.add(x, tf.mul(score, along(mapTimes(t, noiseShare), x)));
+    return convertVelocity(tf.div(sum, along(t, x)), showo2, convention);
   });
 }
 
-function scoreTimes(time: number | readonly number[], convention: Convention): number | number[] {
-  const t = mapTimes(time, (s) => toDataTime(s, convention));
-  for (const s of [t].flat()) {
-    if (!(s < 1))
-      throw new RangeError(`the score is not defined at data (${convention.name} time of t = ${s})`);
-  }
-  return t;
-}
+const noiseShare = (t: number) => 1 - t;
 
+/** One time for the batch, or one a sample. */
 const mapTimes = (time: number | readonly number[], f: (t: number) => number): number | number[] =>
   typeof time === 'number' ? f(time) : time.map(f);

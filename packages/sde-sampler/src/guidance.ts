@@ -16,7 +16,8 @@ export interface GuidanceOptions {
 
 /**
  * Classifier-free guidance, u + scale·(c − u), of two velocities as one velocity. Scale 1 is the conditional
- * one, and calls it alone; 0 is the unconditional one alone.
+ * one, and calls it alone; 0 is the unconditional one alone. Tensors of velocities that return promises are
+ * disposed of.
  * @throws RangeError when the scale is negative or not finite
  */
 export function withGuidance(
@@ -48,20 +49,23 @@ export function withGuidance(
     if (info.step < zeroInitSteps) return tf.zerosLike(x);
     if (scale === 1 || info.progress < from || info.progress > to) return conditional(x, t, info);
     if (scale === 0) return unconditional(x, t, info);
-    const mix = (c: Answer, u: Answer) => {
-      const [with_, without] = [asVelocity(c, x), asVelocity(u, x)];
-      const guided = tf.tidy(() => {
-        const base = detachUnconditional ? stopGradient(without) : without;
-        return tf.add(base, tf.mul(tf.sub(with_, base), scale));
-      });
-      // What asVelocity made of plain values is nobody else's.
-      if (with_ !== c) with_.dispose();
-      if (without !== u) without.dispose();
-      return guided;
-    };
     const [c, u] = [conditional(x, t, info), unconditional(x, t, info)];
-    return isPromise(c) || isPromise(u) ? Promise.all([c, u]).then(([a, b]) => mix(a, b)) : mix(c, u);
+    if (!isPromise(c) && !isPromise(u)) return mix(asVelocity(c, x), asVelocity(u, x));
+    return Promise.all([c, u]).then((answers) => {
+      const [with_, without] = answers.map((answer) => asVelocity(answer, x)) as [tf.Tensor, tf.Tensor];
+      const guided = mix(with_, without);
+      // As with every velocity that answers later, what it returned is the loop's to dispose of.
+      for (const tensor of [with_, without]) if (tensor !== x) tensor.dispose();
+      return guided;
+    });
   };
+
+  function mix(with_: tf.Tensor, without: tf.Tensor): tf.Tensor {
+    return tf.tidy(() => {
+      const base = detachUnconditional ? stopGradient(without) : without;
+      return tf.add(base, tf.mul(tf.sub(with_, base), scale));
+    });
+  }
 }
 
 type Answer = tf.Tensor | Float32Array | number[];

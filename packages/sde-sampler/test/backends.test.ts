@@ -1,5 +1,5 @@
-import { expectClose, fixtureCases, numbers, readJson, readTensors } from '@flow-grpo/test-support';
-import { type Jitted, jit, random, scan } from '@flow-grpo/tfjs-backend-xla';
+import { expectClose } from '@flow-grpo/test-support';
+import { compilationStats, type Jitted, jit, random, scan } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import {
@@ -8,14 +8,10 @@ import {
   coefficientTable,
   initialNoise,
   keyedNoise,
-  logProbOf,
   logProbOfStep,
-  type RuleName,
   sampleTrajectory,
-  sdeStep,
   seededNoise,
   shiftedSchedule,
-  solveAdaptive,
   stepCoefficients,
   type Velocity,
   withGuidance,
@@ -25,58 +21,12 @@ import { onEveryBackend } from './support/backends';
 const shape = [3, 4, 2];
 const ids = [0, 1, 2];
 const draw = (step: number) => seededNoise(6)({ step, shape, sampleIds: ids });
-const rules: RuleName[] = ['sde', 'cps', 'dance'];
 const schedule = shiftedSchedule(12, 3);
 const velocity: Velocity = (x, t) =>
   tf.sub(tf.mul(tf.tanh(x), 0.7), tf.mul(x, tf.reshape(t, [-1, ...new Array(x.rank - 1).fill(1)])));
-const bits = (t: tf.Tensor) => [...new Uint32Array(Float32Array.from(t.dataSync()).buffer)];
 
+/** What concerns several backends at once, and `jit`. All other suites run on each backend: see wasm.test.ts, xla.test.ts. */
 onEveryBackend('the sampler', (backend) => {
-  it('steps as the fixtures do', () => {
-    for (const { dir } of fixtureCases('sde-step')) {
-      const values = readTensors(dir, 'steps.safetensors');
-      const cases = readJson<{ key: string; t: number; t_next: number; alpha: number }[]>(dir, 'steps.json');
-      for (const { key, t, t_next, alpha } of cases) {
-        const get = (part: string) => {
-          const stored = values[`${key}.${part}`]!;
-          return tf.tensor(numbers(stored), stored.shape, 'float32');
-        };
-        const spec = { x: get('x'), velocity: get('v'), t, tNext: t_next, noiseLevel: alpha };
-        const { next, logProb } = sdeStep({ ...spec, noise: get('noise') });
-        expectClose(next.dataSync(), numbers(values[`${key}.x_next`]!), 2e-6, `${key}.x_next`);
-        const expected = values[`${key}.log_prob`];
-        if (expected) expectClose(logProb!.dataSync(), numbers(expected), 5e-6, `${key}.log_prob`);
-      }
-    }
-  });
-
-  it.each(rules)('%s at noise level 0 is the Euler step, bit for bit', (rule) => {
-    const [x, v] = [draw(0), draw(1)];
-    const { next } = sdeStep({ rule, t: 0.3, tNext: 0.35, noiseLevel: 0, x, velocity: v });
-    expect(bits(next)).toEqual(bits(tf.add(x, tf.mul(v, 0.35 - 0.3))));
-  });
-
-  it.each(rules)('%s is differentiable in v, with per-sample times as tensors', (rule) => {
-    const [x, v, noise] = [draw(0), draw(1), draw(2)];
-    const spec = {
-      rule,
-      t: tf.tensor1d([0.1, 0.4, 0.7]),
-      tNext: tf.tensor1d([0.2, 0.6, 0.8]),
-      noiseLevel: 0.7,
-      x,
-    };
-    const { next } = sdeStep({ ...spec, velocity: v, noise });
-    const objective = (at: tf.Tensor) => tf.sum(logProbOf(next, { ...spec, velocity: at }));
-    const away = tf.add(v, 0.05);
-    const slope = tf.grad(objective)(away).dataSync();
-    const nudge = tf.tensor(
-      Array.from({ length: 24 }, (_, i) => (i === 9 ? 0.05 : 0)),
-      shape,
-    );
-    const [up, down] = [tf.add(away, nudge), tf.sub(away, nudge)].map((at) => objective(at).dataSync()[0]!);
-    expect(slope[9]).toBeCloseTo((up! - down!) / 0.1, 2);
-  });
-
   it('runs whole trajectories, as on every other backend', async () => {
     const x = initialNoise(6, shape);
     const run = sampleTrajectory(
@@ -117,6 +67,25 @@ onEveryBackend('the sampler', (backend) => {
     const given = (latents: tf.Tensor, all: tf.Tensor) =>
       sampleTrajectory(velocity, { schedule, x: latents, noise: all }).final;
     expectClose(jit(given)(x, noise).dataSync(), given(x, noise).dataSync(), 2e-5, 'given noise');
+  });
+
+  it('is one executable for all twelve steps, compiled once', () => {
+    const rollout = jit((x: tf.Tensor, noise: tf.Tensor) => {
+      const { final, logProbs } = sampleTrajectory(velocity, { schedule, x, noise });
+      return { final, logProbs: tf.stack(logProbs.map((each) => each!)) };
+    });
+    const draws = (first: number) => tf.stack(Array.from({ length: 12 }, (_, i) => draw(first + i)));
+    const [x, noise, other] = [initialNoise(6, shape), draws(0), draws(20)];
+    const programs = () => {
+      const { compiled, loadedFromDisk } = compilationStats();
+      return compiled + loadedFromDisk;
+    };
+    const before = programs();
+    const one = rollout(x, noise);
+    const two = rollout(x, other);
+    expect(programs() - before).toBe(backend === 'xla' ? 1 : 0);
+    expect(one.logProbs.shape).toEqual([10, 3]);
+    expect([...two.final.dataSync()]).not.toEqual([...one.final.dataSync()]);
   });
 
   it('runs under a scan over rows of coefficients', () => {
@@ -164,18 +133,5 @@ onEveryBackend('the sampler', (backend) => {
     [...logProb.dataSync()].forEach((value, i) => {
       expect(Math.abs(Math.exp(again[i]! - value) - 1)).toBeLessThan(backend === 'xla' ? 1e-5 : 1e-12);
     });
-  });
-
-  it('solves adaptively', async () => {
-    const x = draw(0);
-    const { x: out } = await solveAdaptive(velocity, { x, rtol: 1e-4, atol: 1e-4 });
-    const fine = sampleTrajectory(velocity, {
-      schedule: shiftedSchedule(40, 1),
-      x,
-      rule: 'ode',
-      solver: 'heun',
-      steps: [],
-    });
-    expectClose(out.dataSync(), fine.final.dataSync(), 2e-3, 'x');
   });
 });

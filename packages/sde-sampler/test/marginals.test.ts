@@ -1,46 +1,48 @@
 import { describe, expect, it, vi } from 'vitest';
-import { initialNoise, type RuleName, type StepRule, sample, uniformSchedule } from '../src/index';
+import {
+  customSchedule,
+  initialNoise,
+  type RuleName,
+  type StepRule,
+  sample,
+  stepCoefficients,
+  stepRules,
+  uniformSchedule,
+} from '../src/index';
 import { energyTest } from './support/energy-distance';
-import { generator, mixtureData, mixtureVelocity, threeBlobs } from './support/mixture';
+import { generator, mixtureAt, mixtureVelocity, threeBlobs } from './support/mixture';
 
-vi.setConfig({ testTimeout: 180_000 });
+vi.setConfig({ testTimeout: 300_000 });
 
 const count = 1000;
 const velocity = mixtureVelocity(threeBlobs);
-const data = mixtureData(threeBlobs, count, generator(1));
+const data = mixtureAt(threeBlobs, 1, count, generator(1));
 
-const draw = (rule: RuleName | StepRule, noiseLevel: number, steps: number, seed: number, samples = count) =>
+const draw = (rule: RuleName | StepRule, noiseLevel: number, schedule = uniformSchedule(200), seed = 11) =>
   sample(velocity, {
-    schedule: uniformSchedule(steps),
+    schedule,
     rule,
     noiseLevel,
     seed,
-    x: initialNoise(seed, [samples, 2]),
+    x: initialNoise(seed, [count, 2]),
   }).dataSync() as Float32Array;
 
-/** The SDE with one factor wrong: the score term is left out, so noise is added and nothing takes it away. */
-const withoutScore: StepRule = (a, { t, tNext, noiseLevel }) => {
-  const dt = a.sub(tNext, t);
-  const floored = a.max(t, a.constant(0.01));
-  const sigma = a.mul(noiseLevel, a.sqrt(a.div(a.sub(a.constant(1), t), floored)));
-  return { xDrift: a.constant(0), velocityDrift: dt, std: a.mul(sigma, a.sqrt(dt)) };
-};
-
-/** The SDE with σ²/(1 − t) where σ²/(2(1 − t)) belongs. */
-const withoutHalf: StepRule = (a, { t, tNext, noiseLevel }) => {
-  const dt = a.sub(tNext, t);
-  const floored = a.max(t, a.constant(0.01));
-  const sigma = a.mul(noiseLevel, a.sqrt(a.div(a.sub(a.constant(1), t), floored)));
-  const push = a.mul(dt, a.div(a.mul(noiseLevel, noiseLevel), floored));
-  return {
-    xDrift: a.sub(a.constant(0), push),
-    velocityDrift: a.add(dt, a.mul(push, t)),
-    std: a.mul(sigma, a.sqrt(dt)),
+/** The SDE with its coefficients scaled, each of which must be 1. */
+const scaled =
+  ({ x = 1, velocity = 1, std = 1 }): StepRule =>
+  (a, input) => {
+    const right = stepRules.sde(a, { ...input, sigmaFloor: a.max(input.sigmaFloor, a.constant(0.005)) });
+    const dt = a.sub(input.tNext, input.t);
+    return {
+      xDrift: a.mul(a.constant(x), right.xDrift),
+      // The score's share of the velocity's coefficient; dt is the ODE's.
+      velocityDrift: a.add(dt, a.mul(a.constant(velocity), a.sub(right.velocityDrift, dt))),
+      std: a.mul(a.constant(std), right.std),
+    };
   };
-};
 
 describe('marginals of a Gaussian mixture with its exact velocity', () => {
-  const ode = draw('ode', 0, 200, 7);
+  const ode = draw('ode', 0, uniformSchedule(200), 7);
 
   it('the ODE reaches the data', () => {
     const { distance, bound } = energyTest(ode, data, generator(2));
@@ -50,7 +52,7 @@ describe('marginals of a Gaussian mixture with its exact velocity', () => {
   it.each([0.1, 0.3, 0.5, 0.7, 1])(
     'SDE samples at noise level %s are distributed as the data and as the ODE',
     (level) => {
-      const sde = draw('sde', level, 200, 11);
+      const sde = draw('sde', level);
       for (const other of [data, ode]) {
         const { distance, bound } = energyTest(sde, other, generator(3));
         expect(distance).toBeLessThan(bound);
@@ -58,34 +60,78 @@ describe('marginals of a Gaussian mixture with its exact velocity', () => {
     },
   );
 
-  it.each([
-    ['cps', 0.3],
-    ['dance', 0.3],
-  ] as const)('%s at %s reaches the data', (rule, level) => {
-    const { distance, bound } = energyTest(draw(rule, level, 200, 13), data, generator(4));
+  it.each([0.25, 0.5, 0.75])('and on the way, at t = %s', (t) => {
+    const there = mixtureAt(threeBlobs, t, count, generator(5));
+    const until = customSchedule(Array.from({ length: 101 }, (_, i) => (i / 100) * t));
+    const { distance, bound } = energyTest(draw('sde', 1, until), there, generator(4));
     expect(distance).toBeLessThan(bound);
   });
 
-  it.each([0.1, 0.3, 0.5, 0.7, 1])(
-    'the discretisation error at noise level %s falls with the steps',
-    (level) => {
-      // By the second moment, which is exact in closed form and less noisy than a distance of samples.
-      const { means, std } = threeBlobs;
-      const exact = 2 * std ** 2 + means.reduce((sum, [x, y]) => sum + x * x + y * y, 0) / means.length;
-      const errors = [4, 12, 60].map((steps) => {
-        const points = draw('sde', level, steps, 5, 8000);
-        return Math.abs(points.reduce((sum, v) => sum + v * v, 0) / 8000 / exact - 1);
-      });
-      expect(errors[1]!).toBeLessThan(0.7 * errors[0]!);
-      expect(errors[2]!).toBeLessThan(0.5 * errors[1]!);
-    },
-  );
+  it.each([
+    ['cps', 0.1],
+    ['dance', 0.3],
+    ['dance', 1],
+  ] as const)('%s at %s reaches the data', (rule, level) => {
+    const { distance, bound } = energyTest(draw(rule, level), data, generator(4));
+    expect(distance).toBeLessThan(bound);
+  });
+
+  describe('a wrong coefficient fails these tests', () => {
+    const verdict = (rule: StepRule) => energyTest(draw(rule, 0.7), data, generator(6));
+
+    it('and the right ones, written the same way, do not', () => {
+      const { distance, bound } = verdict(scaled({}));
+      expect(distance).toBeLessThan(bound);
+    });
+
+    it.each([
+      ['no score term: noise is added and nothing takes it away', { x: 0, velocity: 0 }],
+      ['σ²/(1 − t) where σ²/(2(1 − t)) belongs', { x: 2, velocity: 2 }],
+      ['the score without its velocity', { velocity: 0 }],
+      ['a quarter too much noise', { std: 1.25 }],
+      ['a quarter too little noise', { std: 0.75 }],
+    ])('%s', (_name, factors) => {
+      const { distance, bound } = verdict(scaled(factors));
+      expect(distance).toBeGreaterThan(bound);
+    });
+  });
+});
+
+/**
+ * Of Gaussian data the velocity is linear, so each step maps a mean and a variance to another and no sample is
+ * drawn: the relative error of the data's variance, exact but for rounding.
+ */
+describe('variance of Gaussian data', () => {
+  const [mean, std] = [1.2, 0.35];
+  const error = (rule: RuleName, noiseLevel: number, steps: number) => {
+    let [m, variance] = [0, 1];
+    for (const c of stepCoefficients(uniformSchedule(steps), { rule, noiseLevel })) {
+      const gain = (c.t * std ** 2 - (1 - c.t)) / ((1 - c.t) ** 2 + (c.t * std) ** 2);
+      const factor = 1 + c.xDrift + c.velocityDrift * gain;
+      m = factor * m + c.velocityDrift * mean * (1 - gain * c.t);
+      variance = factor ** 2 * variance + c.std ** 2;
+    }
+    expect(m).toBeCloseTo(mean, 10);
+    return variance / std ** 2 - 1;
+  };
 
   it.each([
-    ['no score term', withoutScore],
-    ['a factor of two in the score term', withoutHalf],
-  ] as const)('the test notices %s', (_name, rule) => {
-    const { distance, bound } = energyTest(draw(rule, 0.7, 200, 11), data, generator(6));
-    expect(distance).toBeGreaterThan(bound);
+    ['ode', 0],
+    ...([0.1, 0.3, 0.5, 0.7, 1].flatMap((level) => [
+      ['sde', level],
+      ['dance', level],
+    ]) as [RuleName, number][]),
+  ] as [RuleName, number][])('%s at %s: the discretisation error falls with the steps', (rule, level) => {
+    const errors = [8, 32, 128, 512].map((steps) => Math.abs(error(rule, level, steps)));
+    for (let i = 1; i < errors.length; i++) expect(errors[i]!).toBeLessThan(0.6 * errors[i - 1]!);
+    expect(errors[3]!).toBeLessThan(0.01);
+  });
+
+  it('cps lacks some however many steps there are, the more the higher its level', () => {
+    const missing = [0.1, 0.3, 0.7].map((level) => -error('cps', level, 4096));
+    expect(missing[0]!).toBeLessThan(0.015);
+    expect(missing[1]!).toBeGreaterThan(0.04);
+    expect(missing[1]!).toBeLessThan(0.08);
+    expect(missing[2]!).toBeGreaterThan(0.25);
   });
 });

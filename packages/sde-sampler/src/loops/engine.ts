@@ -1,12 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { toDataTime } from '../conventions';
+import { convertVelocity, showo2, toDataTime } from '../conventions';
 import { type BatchIds, initialNoise, sampleIdsOf } from '../random/initial';
 import { type NoiseSource, noiseFunction, seededNoise } from '../random/noise';
 import { checkIndices, type PlanOptions, stepCoefficients } from '../schedules/plan';
 import { type Schedule, stepsOf } from '../schedules/schedule';
 import { fixedSolvers, type OdeSolver } from '../solvers/fixed';
 import type { StepCoefficients } from '../steps/coefficients';
-import { applyStep, type StepResult } from '../steps/step';
+import { drawStep, logProbOfStep, type StepInput } from '../steps/step';
 import type { VelocityInfo } from './velocity';
 
 /** What a step callback is told. Tensors belong to the loop: clone (and `tf.keep`) what should outlive the call. */
@@ -34,7 +34,10 @@ export interface SampleOptions extends PlanOptions, BatchIds {
   noise?: NoiseSource;
   /** How steps without noise are solved; default 'euler'. */
   solver?: OdeSolver;
-  /** After each step; a promise is awaited by the asynchronous loops only. */
+  /**
+   * After each step; a promise is awaited by the asynchronous loops only. Inside a jit it is called while tracing,
+   * when tensors have no values yet.
+   */
   onStep?: (event: StepEvent) => unknown;
 }
 
@@ -45,26 +48,34 @@ export interface VelocityRequest {
 }
 
 /** One step that was taken. */
-export interface Taken extends StepResult {
+export interface Taken {
   step: number;
   x: tf.Tensor;
   velocity: tf.Tensor;
+  mean: tf.Tensor;
+  next: tf.Tensor;
+  /** Null where the step draws nothing, or is not recorded. */
+  logProb: tf.Tensor1D | null;
   coefficients: StepCoefficients<number>;
 }
 
-/** The initial latents and, by steps, how to go on: everything a loop decides before its first velocity. */
-export function prepare(options: SampleOptions, chosen: readonly number[] | undefined) {
+/**
+ * The initial latents and, by steps, how to go on: everything a loop decides before its first velocity.
+ * @param recorded the steps whose log-probabilities are wanted
+ */
+export function prepare(options: SampleOptions, recorded: readonly number[]) {
   const { schedule, solver = 'euler' } = options;
   const steps = stepsOf(schedule);
   const rows = stepCoefficients(schedule, options);
   if (!fixedSolvers[solver]) throw new Error(`no solver "${solver}"; for adaptive steps use solveAdaptive`);
-  checkIndices(chosen ?? [], steps, 'steps');
+  checkIndices(recorded, steps, 'steps');
   const source = options.noise ?? (options.seed === undefined ? undefined : seededNoise(options.seed));
   const draw = source && noiseFunction(source, steps);
   const firstNoisy = rows.findIndex((row) => row.std > 0);
   if (firstNoisy >= 0 && !draw) throw new Error(`step ${firstNoisy} draws noise: give \`noise\` or \`seed\``);
   const x = options.x ? tf.clone(options.x) : initialLatents(options, source);
-  return { steps, rows, solver, x, sampleIds: sampleIdsOf(x.shape[0]!, options), draw };
+  const sampleIds = sampleIdsOf(x.shape[0]!, options);
+  return { schedule, steps, rows, solver, x, sampleIds, draw, recorded: new Set(recorded) };
 }
 
 function initialLatents(options: SampleOptions, source: NoiseSource | undefined): tf.Tensor {
@@ -82,25 +93,25 @@ type Prepared = ReturnType<typeof prepare>;
  * serves a model that answers at once, inside a jit too, and one that answers later.
  */
 export function* takeStep(
-  { rows, draw, sampleIds, solver }: Prepared,
-  schedule: Schedule,
+  { schedule, rows, draw, sampleIds, solver, recorded }: Prepared,
   step: number,
   x: tf.Tensor,
 ): Generator<VelocityRequest, Taken, tf.Tensor> {
   const coefficients = rows[step]!;
   const { convention, times } = schedule;
-  const ask = (at: tf.Tensor, time: number): VelocityRequest => ({
+  const [time, timeNext] = [times[step]!, times[step + 1]!];
+  const ask = (at: tf.Tensor, when: number): VelocityRequest => ({
     x: at,
-    info: { step, time, progress: toDataTime(time, convention) },
+    info: { step, time: when, progress: toDataTime(when, convention) },
   });
-  const velocity = yield ask(x, times[step]!);
-  if (coefficients.std === 0) {
-    const combined = yield* fixedSolvers[solver](x, velocity, times[step]!, times[step + 1]!, ask);
-    const result = applyStep(coefficients, { x, velocity: combined });
-    return { ...result, step, x, velocity, coefficients };
-  }
-  const noise = draw!({ step, shape: x.shape, sampleIds });
-  return { ...applyStep(coefficients, { x, velocity, noise }), step, x, velocity, coefficients };
+  const velocity = yield ask(x, time);
+  const noisy = coefficients.std > 0;
+  const input: StepInput & { noise?: tf.Tensor } = noisy
+    ? { x, velocity, noise: draw!({ step, shape: x.shape, sampleIds }) }
+    : { x, velocity: yield* fixedSolvers[solver](x, velocity, time, timeNext, ask) };
+  const { mean, next } = drawStep(coefficients, input);
+  const logProb = noisy && recorded.has(step) ? logProbOfStep(coefficients, { x, velocity, next }) : null;
+  return { step, x, velocity, mean, next, logProb, coefficients };
 }
 
 /** The event of a step taken. */
@@ -116,7 +127,7 @@ export const eventOf = (options: SampleOptions, taken: Taken): StepEvent => {
     preview: () =>
       tf.tidy(() => {
         const left = 1 - toDataTime(times[step]!, convention);
-        return tf.add(x, tf.mul(velocity, left * convention.velocitySign));
+        return tf.add(x, tf.mul(convertVelocity(velocity, convention, showo2), left));
       }),
   };
 };

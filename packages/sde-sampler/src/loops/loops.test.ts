@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { sd3 } from '../conventions';
+import { withGuidance } from '../guidance';
 import { initialNoise } from '../random/initial';
 import { keyedNoise, seededNoise } from '../random/noise';
 import { shiftedSchedule, uniformSchedule } from '../schedules';
@@ -186,6 +187,36 @@ describe('the loop', () => {
     ]);
     expect(tf.memory().numTensors).toBe(before + 2);
     tf.dispose([one, two]);
+  });
+
+  it('holds one tensor a step of what it is not asked to record', () => {
+    const counts: number[] = [];
+    const onStep = () => void counts.push(tf.memory().numTensors);
+    sample(velocity, { schedule, shape, seed: 1, onStep });
+    const growth = counts.slice(1).map((count, i) => count - counts[i]!);
+    // The first and the last step are Euler's and make fewer.
+    for (const more of growth.slice(1, -1)) expect(more).toBe(1);
+  });
+
+  it('leaves nothing behind of a model that fails, nor of one that answers at once with many tensors', async () => {
+    const x = initialNoise(1, shape);
+    const before = tf.memory().numTensors;
+    const out = await sampleAsync(velocity, { schedule, x, seed: 1 });
+    expect(tf.memory().numTensors).toBe(before + 1);
+    out.dispose();
+    const guided = withGuidance(
+      async (at) => tf.mul(at, 0.2),
+      async (at) => tf.mul(at, 0.1),
+      3,
+    );
+    (await sampleAsync(guided, { schedule, x, seed: 1 })).dispose();
+    expect(tf.memory().numTensors).toBe(before);
+    const failing: AsyncVelocity = async (at, _t, { step }) => {
+      if (step === 3) throw new Error('offline');
+      return tf.neg(at);
+    };
+    await expect(sampleTrajectoryAsync(failing, { schedule, x, seed: 1 })).rejects.toThrow('offline');
+    expect(tf.memory().numTensors).toBe(before);
   });
 
   it('refuses what it cannot run', () => {

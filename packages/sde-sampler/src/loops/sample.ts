@@ -1,6 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { eventOf, prepare, type SampleOptions, type Taken, takeStep, timesFor } from './engine';
-import { type Trajectory, type TrajectoryOptions, trajectoryOf } from './trajectory';
+import {
+  type RecordedStep,
+  recordedSteps,
+  type Trajectory,
+  type TrajectoryOptions,
+  trajectoryOf,
+} from './trajectory';
 import { asVelocity, type Velocity } from './velocity';
 
 /**
@@ -9,37 +15,39 @@ import { asVelocity, type Velocity } from './velocity';
  * @returns the latents [B, ...] at the schedule's last time
  */
 export const sample = (velocity: Velocity, options: SampleOptions): tf.Tensor =>
-  tf.tidy(() => run(velocity, options, undefined, () => {}));
+  tf.tidy(() => run(velocity, options, []).final);
 
 /** `sample`, with the latents, log-probabilities and times of chosen steps. */
 export const sampleTrajectory = (velocity: Velocity, options: TrajectoryOptions): Trajectory =>
   tf.tidy(() => {
-    const taken: Taken[] = [];
-    const final = run(velocity, options, options.steps, (step) => taken.push(step));
-    return trajectoryOf(options, taken, final) as Trajectory & tf.TensorContainerObject;
+    const { taken, final } = run(velocity, options, recordedSteps(options));
+    return trajectoryOf(options.schedule, taken, final) as Trajectory & tf.TensorContainerObject;
   });
 
-function run(
-  velocity: Velocity,
-  options: SampleOptions,
-  chosen: readonly number[] | undefined,
-  keep: (taken: Taken) => void,
-): tf.Tensor {
-  const prepared = prepare(options, chosen);
+function run(velocity: Velocity, options: SampleOptions, recorded: readonly number[]) {
+  const prepared = prepare(options, recorded);
+  const taken: RecordedStep[] = [];
   let { x } = prepared;
   for (let step = 0; step < prepared.steps; step++) {
-    const turn = takeStep(prepared, options.schedule, step, x);
-    let state = turn.next();
-    while (!state.done) {
-      const { x: at, info } = state.value;
-      // The model's intermediate tensors go at once; on an eager backend they are most of the memory.
-      const answer = tf.tidy(() => asVelocity(velocity(at, timesFor(at, info.time), info), at));
-      state = turn.next(answer);
-    }
-    const taken = state.value;
-    options.onStep?.(eventOf(options, taken));
-    keep(taken);
-    x = taken.next;
+    // What a step made goes at once: on an eager backend a long run would hold it all.
+    const rest = tf.tidy(() => {
+      const { velocity: v, ...record } = answerAll(takeStep(prepared, step, x), velocity);
+      options.onStep?.(eventOf(options, { ...record, velocity: v }));
+      return record as RecordedStep & tf.TensorContainerObject;
+    });
+    if (prepared.recorded.has(step)) taken.push(rest);
+    else rest.mean.dispose();
+    x = rest.next;
   }
-  return x;
+  return { taken, final: x };
+}
+
+/** Answers a step's requests until it is taken. */
+function answerAll(turn: ReturnType<typeof takeStep>, velocity: Velocity): Taken {
+  let state = turn.next();
+  while (!state.done) {
+    const { x, info } = state.value;
+    state = turn.next(tf.tidy(() => asVelocity(velocity(x, timesFor(x, info.time), info), x)));
+  }
+  return state.value;
 }

@@ -1,11 +1,11 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { trainableSteps } from '../schedules/plan';
-import { type Schedule, stepsOf } from '../schedules/schedule';
+import type { Schedule } from '../schedules/schedule';
 import type { StepCoefficients } from '../steps/coefficients';
 import type { SampleOptions, Taken } from './engine';
 
 export interface TrajectoryOptions extends SampleOptions {
-  /** Which steps to record, ascending; default `trainableSteps` of these options. */
+  /** Which steps to record; default `trainableSteps` of these options. */
   steps?: readonly number[];
 }
 
@@ -13,7 +13,7 @@ export interface TrajectoryOptions extends SampleOptions {
 export interface Trajectory {
   /** The latents at the end, [B, ...]. */
   final: tf.Tensor;
-  /** Indices of the recorded steps, [K] host numbers. */
+  /** Indices of the recorded steps, [K] host numbers, ascending. */
   steps: number[];
   /** The model's time of each recorded step, [K]. */
   timesteps: number[];
@@ -27,33 +27,27 @@ export interface Trajectory {
   coefficients: StepCoefficients<number>[];
 }
 
-/** The recorded steps of a run, ascending. Throws where a step is not in the schedule. */
+/** The steps a run records, ascending. */
 export function recordedSteps(options: TrajectoryOptions): number[] {
   const steps = options.steps ?? trainableSteps(options.schedule, options);
   return [...new Set(steps)].sort((a, b) => a - b);
 }
 
-/** The record of the steps taken; tensors that are the trajectory's own. */
-export function trajectoryOf(
-  options: TrajectoryOptions,
-  all: readonly Taken[],
-  final: tf.Tensor,
-): Trajectory {
-  const steps = recordedSteps(options);
-  const taken = steps.map((step) => all.find((each) => each.step === step)!);
-  return {
-    final,
-    steps,
-    timesteps: steps.map((step) => timeOf(options.schedule, step)),
-    latents: taken.map(({ x }) => x),
-    nextLatents: taken.map(({ next }) => next),
-    means: taken.map(({ mean }) => mean),
-    logProbs: taken.map(({ logProb }) => logProb),
-    coefficients: taken.map(({ coefficients }) => coefficients),
-  };
-}
+/** What a trajectory keeps of a step. */
+export type RecordedStep = Omit<Taken, 'velocity'>;
 
-function timeOf(schedule: Schedule, step: number): number {
-  if (step >= stepsOf(schedule)) throw new RangeError(`there is no step ${step}`);
-  return schedule.times[step]!;
-}
+/** The record of the steps taken; tensors that are the trajectory's own. */
+export const trajectoryOf = (
+  { times }: Schedule,
+  taken: readonly RecordedStep[],
+  final: tf.Tensor,
+): Trajectory => ({
+  final,
+  steps: taken.map(({ step }) => step),
+  timesteps: taken.map(({ step }) => times[step]!),
+  latents: taken.map(({ x }) => x),
+  nextLatents: taken.map(({ next }) => next),
+  means: taken.map(({ mean }) => mean),
+  logProbs: taken.map(({ logProb }) => logProb),
+  coefficients: taken.map(({ coefficients }) => coefficients),
+});

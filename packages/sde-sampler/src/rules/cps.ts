@@ -5,6 +5,10 @@ import type { StepRule } from './rule';
  * x' = t'·data + (1 − t')·(cos θ·noise + sin θ·w) with θ = noiseLevel·π/2, so the noise in x' always has the
  * size its time says and none is left at the end. data = x + (1 − t)·v and noise = x − t·v are the model's.
  *
+ * The size of the noise is kept, the distribution not quite: data is the model's mean, which varies less than data
+ * does, and a share of the noise that depends on θ alone is new in every step. So however many steps there are,
+ * samples vary too little: on Gaussian data of width 0.35 by 6 % of the variance at level 0.3, 28 % at 0.7.
+ *
  * Written as a change of the Euler step, which it equals at θ = 0; 1 − cos θ = 2·sin²(θ/2).
  */
 export const cps: StepRule = (a, { t, tNext, noiseLevel }) => {

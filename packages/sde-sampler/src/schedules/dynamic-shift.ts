@@ -1,4 +1,4 @@
-import { type Convention, sd3 } from '../conventions';
+import { type Convention, convertTime, sd3 } from '../conventions';
 import { checkSteps, customSchedule, type Schedule, shiftTime } from './schedule';
 
 /** The line through (tokens, mu) that SD3 and Flux use; the defaults are Flux's scheduler config. */
@@ -10,8 +10,9 @@ export interface DynamicShiftOptions {
 }
 
 /**
- * The shift for an image of so many tokens: exp(mu), mu linear in the number of tokens (Flux, SD3.5 in
- * diffusers: 0.5 at 256 tokens, 1.15 at 4096). Feed it to `shiftedSchedule`.
+ * The shift for a resolution: exp(mu), mu linear in the number of image tokens (in diffusers: 0.5 at 256 tokens,
+ * 1.15 at 4096). Feed it to `shiftedSchedule`.
+ * @param imageTokens of Flux and SD3.5: height/16 · width/16 pixels, as their VAE shrinks by 8 and patches by 2
  */
 export function dynamicShift(imageTokens: number, options: DynamicShiftOptions = {}): number {
   const { baseTokens = 256, maxTokens = 4096, baseShift = 0.5, maxShift = 1.15 } = options;
@@ -36,9 +37,8 @@ export function diffusersSchedule(
   const sigmas = Array.from({ length: steps }, (_, i) =>
     shifted(steps === 1 ? 1 : 1 + ((smallest - 1) * i) / (steps - 1)),
   );
-  const { noiseTime, dataTime } = convention;
   return customSchedule(
-    [...sigmas, 0].map((sigma) => dataTime + sigma * (noiseTime - dataTime)),
+    [...sigmas, 0].map((sigma) => convertTime(sigma, sd3, convention)),
     convention,
   );
 }

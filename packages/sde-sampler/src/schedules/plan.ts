@@ -21,7 +21,7 @@ export interface PlanOptions {
    * denominator of σ at pure noise, as flow_grpo does. Other rules have no such ends and ignore it.
    */
   ends?: 'ode' | 'floor';
-  /** Only these steps draw noise (a window); default all. */
+  /** Only these steps draw noise (a window); default all that can. */
   stochasticSteps?: readonly number[];
   density?: Density;
 }
@@ -29,6 +29,7 @@ export interface PlanOptions {
 /**
  * The coefficients of every step of a schedule as host doubles, computed once. A step without noise is the
  * Euler step of the ODE.
+ * @throws RangeError where a step, or noise in it, does not exist
  */
 export function stepCoefficients(schedule: Schedule, options: PlanOptions = {}): StepCoefficients<number>[] {
   const { times, convention } = schedule;
@@ -40,9 +41,16 @@ export function stepCoefficients(schedule: Schedule, options: PlanOptions = {}):
   }
   if (ends !== 'ode' && ends !== 'floor')
     throw new Error(`ends must be 'ode' or 'floor', not ${String(ends)}`);
+  const isSilentEnd = (i: number) => rule === 'sde' && ends === 'ode' && (i === 0 || i === steps - 1);
+  const impossible = stochasticSteps?.find(isSilentEnd);
+  if (impossible !== undefined) {
+    throw new RangeError(
+      `stochasticSteps: step ${impossible} is an end of the schedule, which \`ends: 'ode'\` takes without noise: ` +
+        "leave it out, or give `ends: 'floor'`",
+    );
+  }
   return Array.from({ length: steps }, (_, i) => {
-    const atEnd = rule === 'sde' && ends === 'ode' && (i === 0 || i === steps - 1);
-    const silent = atEnd || (stochasticSteps !== undefined && !stochasticSteps.includes(i));
+    const silent = isSilentEnd(i) || (stochasticSteps !== undefined && !stochasticSteps.includes(i));
     const level = typeof noiseLevel === 'number' ? noiseLevel : noiseLevel[i]!;
     const pureNoise = toDataTime(times[i]!, convention) === 0;
     const spec = { rule, convention, density, sigmaFloor: pureNoise ? times[i + 1] : undefined };

@@ -68,7 +68,9 @@ describe('the plan of a schedule', () => {
     expect(trainableSteps(twelve, { noiseLevel: 0 })).toEqual([]);
     expect(trainableSteps(twelve, { rule: 'cps' })).toEqual([0, ...ten]);
     expect(trainableSteps(twelve, { rule: 'dance' })).toEqual([0, ...ten, 11]);
-    expect(trainableSteps(twelve, { stochasticSteps: [0, 2, 3] })).toEqual([2, 3]);
+    expect(trainableSteps(twelve, { stochasticSteps: [2, 3] })).toEqual([2, 3]);
+    expect(trainableSteps(twelve, { stochasticSteps: [0, 2, 3], ends: 'floor' })).toEqual([2, 3]);
+    expect(trainableSteps(twelve, { stochasticSteps: [0, 2], rule: 'cps' })).toEqual([0, 2]);
     expect(trainableSteps(uniformSchedule(3), { noiseLevel: [0.5, 0.5, 0.5] })).toEqual([1]);
   });
 
@@ -82,6 +84,8 @@ describe('the plan of a schedule', () => {
 
   it('refuses steps and levels that do not fit', () => {
     expect(() => stepCoefficients(twelve, { stochasticSteps: [12] })).toThrow(/no step 12/);
+    expect(() => stepCoefficients(twelve, { stochasticSteps: [0, 2] })).toThrow(/step 0 is an end .*'floor'/);
+    expect(() => stepCoefficients(twelve, { stochasticSteps: [11] })).toThrow(/step 11 is an end/);
     expect(() => stepCoefficients(twelve, { noiseLevel: [0.7] })).toThrow(/1 noise levels for 12 steps/);
     expect(() => stepCoefficients(twelve, { ends: 'both' as 'ode' })).toThrow(/ends must be/);
   });

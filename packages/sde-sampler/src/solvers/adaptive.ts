@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { meanOfSample } from '../broadcast';
 import { type Convention, showo2, toDataTime } from '../conventions';
 import { timesFor } from '../loops/engine';
 import { type AsyncVelocity, asVelocity } from '../loops/velocity';
@@ -7,29 +8,41 @@ import { errorWeights, nodes, stages, weights } from './dormand-prince';
 export interface AdaptiveOptions {
   /** The latents [B, ...] at `from`. */
   x: tf.Tensor;
+  /** Default `showo2`. */
   convention?: Convention;
-  /** Model times; default pure noise to data. The reverse direction inverts a sample. */
+  /** Model time to start from; default pure noise. From data to noise inverts a sample. */
   from?: number;
+  /** Model time to end at; default data. */
   to?: number;
-  /** Error allowed in a step: atol + rtol·|x|, root mean square over the batch. Default 1e-5 each. */
+  /**
+   * Error allowed in a step, relative to |x|; default 1e-5. A step stands when, of every sample of the batch, the
+   * root mean square of error/(atol + rtol·|x|) is 1 or less: the batch shares its steps, and the hardest sample
+   * decides how many there are.
+   */
   rtol?: number;
+  /** Error allowed in a step, absolute; default 1e-5. See `rtol`. */
   atol?: number;
   /** Throws after so many steps, accepted or not; default 1000. */
   maxSteps?: number;
 }
 
 export interface AdaptiveResult {
+  /** The latents [B, ...] at `to`. */
   x: tf.Tensor;
   /** Velocity calls made. */
   evaluations: number;
+  /** Steps taken. */
   accepted: number;
+  /** Steps tried and found too long. */
   rejected: number;
 }
 
 /**
  * Solves the ODE by Dormand–Prince 5(4) with adaptive steps (order 5; J. Comput. Appl. Math. 6, 1980). The step
- * size is chosen on the host from one number read back a step, so this does not run inside a jit. The whole
- * batch shares its steps. The velocity may be asynchronous; tensors it returns are disposed of.
+ * size is chosen on the host from one number read back a step, so this does not run inside a jit. The velocity
+ * may be asynchronous; tensors it returns are disposed of. `step` of its third argument counts accepted steps.
+ * @throws RangeError on times outside the convention or tolerances that are none; Error when `maxSteps` do not
+ * suffice or the velocity is not finite
  */
 export async function solveAdaptive(
   velocity: AsyncVelocity,
@@ -38,59 +51,79 @@ export async function solveAdaptive(
   const { convention = showo2, rtol = 1e-5, atol = 1e-5, maxSteps = 1000 } = options;
   const { from = convention.noiseTime, to = convention.dataTime } = options;
   if (!(rtol >= 0 && atol >= 0 && rtol + atol > 0)) throw new RangeError('rtol or atol must be above 0');
-  if (!(from !== to)) throw new RangeError(`no way to go from ${from} to ${to}`);
-  let evaluations = 0;
+  const ends = [from, to].map((time) => toDataTime(time, convention));
+  if (from === to || !ends.every((t) => t >= 0 && t <= 1)) {
+    const { name, noiseTime, dataTime } = convention;
+    throw new RangeError(
+      `no way to go from ${from} to ${to}: ${name} has times from ${noiseTime} (noise) to ${dataTime} (data)`,
+    );
+  }
+  let [evaluations, accepted, rejected] = [0, 0, 0];
   const call = async (x: tf.Tensor, time: number) => {
     const t = timesFor(x, time);
-    const info = { step: evaluations++, time, progress: toDataTime(time, convention) };
-    const answer = await velocity(x, t, info);
-    t.dispose();
-    return asVelocity(answer, x);
+    evaluations++;
+    try {
+      const info = { step: accepted, time, progress: toDataTime(time, convention) };
+      const answer = asVelocity(await velocity(x, t, info), x);
+      return answer === x ? tf.clone(x) : answer;
+    } finally {
+      t.dispose();
+    }
   };
 
-  let time = from;
-  let x = tf.clone(options.x);
-  let first = await call(x, time);
-  let h = (to - from) / 20;
-  let accepted = 0;
-  let rejected = 0;
-  while (time !== to) {
-    if (accepted + rejected >= maxSteps) {
-      throw new Error(
-        `no solution to rtol ${rtol}, atol ${atol} in ${maxSteps} steps: raise maxSteps or the tolerances`,
-      );
+  /** Tensors alive between two velocities; all are disposed of when something throws. */
+  const alive = new Set<tf.Tensor>();
+  const hold = <T extends tf.Tensor>(tensor: T): T => {
+    alive.add(tensor);
+    return tensor;
+  };
+  const drop = (tensors: Iterable<tf.Tensor>) => {
+    for (const tensor of [...tensors]) {
+      alive.delete(tensor);
+      tensor.dispose();
     }
-    // A step that would leave a sliver is stretched to the end.
-    const last = Math.abs(to - time) <= Math.abs(h) * 1.01;
-    const step = last ? to - time : h;
-    const slopes = [first];
-    for (const [i, row] of stages.entries()) {
-      const at = combine(x, slopes, row, step);
-      slopes.push(await call(at, time + nodes[i]! * step));
-      at.dispose();
-    }
-    const next = combine(x, slopes, weights, step);
-    const final = await call(next, last ? to : time + step);
-    const error = await errorNorm(x, next, [...slopes, final], step, rtol, atol);
-    const grow = Math.min(5, Math.max(0.2, 0.9 * (error || 1e-10) ** -0.2));
-    const good = error <= 1;
-    for (const slope of slopes) if (slope !== first || good) slope.dispose();
-    if (good) {
-      x.dispose();
-      x = next;
-      first = final;
-      time = last ? to : time + step;
-      accepted++;
-    } else {
+  };
+  try {
+    let time = from;
+    let x = hold(tf.clone(options.x));
+    let first = hold(await call(x, time));
+    let h = (to - from) / 20;
+    while (time !== to) {
+      if (accepted + rejected >= maxSteps) {
+        throw new Error(
+          `no solution to rtol ${rtol}, atol ${atol} in ${maxSteps} steps: raise maxSteps or the tolerances`,
+        );
+      }
+      // A step that would leave a sliver is stretched to the end.
+      const last = Math.abs(to - time) <= Math.abs(h) * 1.01;
+      const step = last ? to - time : h;
+      const slopes = [first];
+      for (const [i, row] of stages.entries()) {
+        const at = hold(combine(x, slopes, row, step));
+        slopes.push(hold(await call(at, time + nodes[i]! * step)));
+        drop([at]);
+      }
+      const next = hold(combine(x, slopes, weights, step));
+      const final = hold(await call(next, last ? to : time + step));
+      const error = await errorNorm(x, next, [...slopes, final], step, rtol, atol);
       if (!Number.isFinite(error)) throw new Error(`the velocity is not finite near time ${time}`);
-      next.dispose();
-      final.dispose();
-      rejected++;
+      drop(slopes.slice(1));
+      if (error <= 1) {
+        drop([x, first]);
+        [x, first] = [next, final];
+        time = last ? to : time + step;
+        accepted++;
+      } else {
+        drop([next, final]);
+        rejected++;
+      }
+      h = step * Math.min(5, Math.max(0.2, 0.9 * (error || 1e-10) ** -0.2));
     }
-    h = step * grow;
+    alive.delete(x);
+    return { x, evaluations, accepted, rejected };
+  } finally {
+    drop(alive);
   }
-  first.dispose();
-  return { x, evaluations, accepted, rejected };
 }
 
 /** x + h·Σ row·slopes. */
@@ -103,7 +136,7 @@ const combine = (x: tf.Tensor, slopes: readonly tf.Tensor[], row: readonly numbe
     return sum;
   });
 
-/** Root mean square of the embedded error over the tolerance; a step is good up to 1. */
+/** The largest of the samples' root mean squares of the embedded error over the tolerance; up to 1 is good. */
 async function errorNorm(
   x: tf.Tensor,
   next: tf.Tensor,
@@ -115,9 +148,9 @@ async function errorNorm(
   const norm = tf.tidy(() => {
     const error = combine(tf.zerosLike(x), slopes, errorWeights, h);
     const allowed = tf.add(tf.mul(tf.maximum(tf.abs(x), tf.abs(next)), rtol), atol);
-    return tf.sqrt(tf.mean(tf.square(tf.div(error, allowed))));
+    return tf.max(meanOfSample(tf.square(tf.div(error, allowed))));
   });
   const [value] = await norm.data();
   norm.dispose();
-  return value!;
+  return Math.sqrt(value!);
 }

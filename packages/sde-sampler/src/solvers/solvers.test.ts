@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { sd3 } from '../conventions';
 import { sample } from '../loops/sample';
-import type { Velocity } from '../loops/velocity';
+import type { AsyncVelocity, Velocity } from '../loops/velocity';
 import { uniformSchedule } from '../schedules';
 import { solveAdaptive } from './adaptive';
 import { errorWeights, nodes, stages, weights } from './dormand-prince';
@@ -59,6 +59,43 @@ describe('Dormand–Prince', () => {
     for (let p = 0; p < 4; p++) expect(sum(errorWeights.map((w, i) => w * all[i]! ** p))).toBeCloseTo(0, 14);
   });
 
+  it('steps with order five, and its embedded error is of order five', () => {
+    // dx/dt = x·cos t is neither linear in both nor free of time; x(t) = exp(sin t). In doubles, as float32 hides it.
+    const f = (at: number, t: number) => at * Math.cos(t);
+    const solve = (steps: number) => {
+      const h = 2 / steps;
+      let [at, largest] = [1, 0];
+      for (let n = 0; n < steps; n++) {
+        const slopes = [f(at, n * h)];
+        const along = (row: readonly number[]) => at + h * sum(row.map((w, i) => w * slopes[i]!));
+        stages.forEach((row, i) => {
+          slopes.push(f(along(row), (n + nodes[i]!) * h));
+        });
+        const next = along(weights);
+        slopes.push(f(next, (n + 1) * h));
+        largest = Math.max(largest, Math.abs(h * sum(errorWeights.map((w, i) => w * slopes[i]!))));
+        at = next;
+      }
+      return { error: Math.abs(at - Math.exp(Math.sin(2))), largest };
+    };
+    const [coarse, fine] = [solve(20), solve(40)];
+    expect(Math.log2(coarse.error / fine.error)).toBeGreaterThan(4.6);
+    expect(Math.log2(coarse.error / fine.error)).toBeLessThan(6.4);
+    expect(Math.log2(coarse.largest / fine.largest)).toBeGreaterThan(4.6);
+    expect(Math.log2(coarse.largest / fine.largest)).toBeLessThan(5.4);
+  });
+
+  it('holds the hardest sample of a batch to the tolerance, however many easy ones there are', async () => {
+    const hard = tf.tensor2d([[30]]);
+    const easy = tf.fill([199, 1], 0.5); // where the velocity of this equation vanishes
+    const tolerance = { rtol: 0, atol: 1e-3 };
+    const alone = await solveAdaptive(velocity, { x: hard, ...tolerance });
+    const among = await solveAdaptive(velocity, { x: tf.concat([hard, easy]), ...tolerance });
+    expect(among.evaluations).toBe(alone.evaluations);
+    expect(among.x.dataSync()[0]).toBeCloseTo(alone.x.dataSync()[0]!, 4);
+    expect(Math.abs(alone.x.dataSync()[0]! - solution(30, 1))).toBeLessThan(1e-2);
+  });
+
   it('meets its tolerance, and tighter tolerances take more steps', async () => {
     const loose = await solveAdaptive(velocity, { x, rtol: 1e-2, atol: 1e-2 });
     const tight = await solveAdaptive(velocity, { x, rtol: 1e-6, atol: 1e-6 });
@@ -86,14 +123,30 @@ describe('Dormand–Prince', () => {
 
   it('rejects steps that are too long, and gives up in time', async () => {
     const sharp: Velocity = (at, t) =>
-      tf.mul(tf.onesLike(at), tf.reshape(tf.exp(tf.mul(tf.square(tf.sub(t, 0.52)), -4000)), [-1, 1]));
+      tf.mul(tf.onesLike(at), tf.reshape(tf.exp(tf.mul(tf.square(tf.sub(t, 0.52)), -400)), [-1, 1]));
     const { x: out, rejected } = await solveAdaptive(sharp, { x, rtol: 1e-5, atol: 1e-5 });
     expect(rejected).toBeGreaterThan(0);
-    expect(out.dataSync()[0]).toBeCloseTo(2 + Math.sqrt(Math.PI / 4000), 3);
+    expect(out.dataSync()[0]).toBeCloseTo(2 + Math.sqrt(Math.PI / 400), 3);
     await expect(solveAdaptive(sharp, { x, rtol: 1e-5, atol: 1e-5, maxSteps: 3 })).rejects.toThrow(
       /in 3 steps/,
     );
     await expect(solveAdaptive((at) => tf.mul(at, Number.NaN), { x })).rejects.toThrow(/not finite/);
     await expect(solveAdaptive(velocity, { x, rtol: 0, atol: 0 })).rejects.toThrow(/above 0/);
+    await expect(solveAdaptive(velocity, { x, to: 1.5 })).rejects.toThrow(/no way to go from 0 to 1.5/);
+    await expect(solveAdaptive(velocity, { x, from: 0.3, to: 0.3 })).rejects.toThrow(/no way/);
+  });
+
+  it('takes a model that answers with its own input, and leaves nothing behind when one throws', async () => {
+    const before = tf.memory().numTensors;
+    const { x: grown } = await solveAdaptive((at) => at, { x });
+    expect(grown.dataSync()[0]).toBeCloseTo(2 * Math.E, 3);
+    grown.dispose();
+    let calls = 0;
+    const failing: AsyncVelocity = async (at) => {
+      if (++calls === 12) throw new Error('offline');
+      return tf.neg(at);
+    };
+    await expect(solveAdaptive(failing, { x })).rejects.toThrow('offline');
+    expect(tf.memory().numTensors).toBe(before);
   });
 });

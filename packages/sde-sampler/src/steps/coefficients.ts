@@ -62,6 +62,7 @@ export const coefficientNames = [
  * The coefficients of a step. From numbers they are host doubles; from [B] arrays, [B] tensors rounded from
  * doubles; if any of t, tNext, noiseLevel is a tensor they are computed on the device in float32, where no
  * value can be checked: a step with noise from pure noise then needs `sigmaFloor`, or it gives infinities.
+ * Where no sample draws noise (rule 'ode', noise level 0) `std` is the number 0 in every case.
  */
 export function coefficientsOf(spec: StepSpec): StepCoefficients {
   const { t, tNext, noiseLevel } = spec;
@@ -77,8 +78,17 @@ export function coefficientsOf(spec: StepSpec): StepCoefficients {
     hostCoefficients(spec, at(t, i), at(tNext, i), at(noiseLevel, i)),
   );
   const columns = coefficientNames.map((name) => [name, tf.tensor1d(rows.map((row) => row[name]))]);
-  return Object.fromEntries(columns) as StepCoefficients;
+  const coefficients = Object.fromEntries(columns) as StepCoefficients;
+  return rows.every(({ std }) => std === 0) ? withoutNoise(coefficients) : coefficients;
 }
+
+/** The coefficients with their lack of noise known to the host, not only to a tensor. */
+const withoutNoise = (c: StepCoefficients): StepCoefficients => ({
+  ...c,
+  std: 0,
+  residualScale: 0,
+  logConstant: 0,
+});
 
 /** The coefficients of one step as host doubles. Throws a RangeError on a step that does not exist. */
 export function hostCoefficients(
@@ -90,7 +100,7 @@ export function hostCoefficients(
   const { rule = 'sde', convention = showo2 } = spec;
   const t = toDataTime(time, convention);
   const tNext = toDataTime(timeNext, convention);
-  const sigmaFloor = spec.sigmaFloor === undefined ? 0 : toDataTime(spec.sigmaFloor, convention);
+  const sigmaFloor = floorOf(spec);
   if (!(t >= 0 && tNext <= 1 && t < tNext)) {
     const { name, noiseTime, dataTime } = convention;
     throw new RangeError(
@@ -120,12 +130,19 @@ function onDevice(spec: StepSpec): StepCoefficients {
         ? tf.scalar(value)
         : tf.tensor1d([...value]);
   const [time, timeNext, noiseLevel] = [spec.t, spec.tNext, spec.noiseLevel].map(tensor) as tf.Tensor[];
-  const span = convention.dataTime - convention.noiseTime;
-  const data = (value: tf.Tensor) => tf.div(tf.sub(value, convention.noiseTime), span);
-  const sigmaFloor = tf.scalar(spec.sigmaFloor === undefined ? 0 : toDataTime(spec.sigmaFloor, convention));
-  const input = { t: data(time!), tNext: data(timeNext!), noiseLevel: noiseLevel!, sigmaFloor };
-  return assemble(tensors, spec, input, time!);
+  const input = {
+    t: toDataTime(time!, convention),
+    tNext: toDataTime(timeNext!, convention),
+    noiseLevel: noiseLevel!,
+    sigmaFloor: tf.scalar(floorOf(spec)),
+  };
+  const coefficients = assemble(tensors, spec, input, time!);
+  return spec.rule === 'ode' || spec.noiseLevel === 0 ? withoutNoise(coefficients) : coefficients;
 }
+
+/** `sigmaFloor` in data time; 0 where there is none. */
+const floorOf = ({ sigmaFloor, convention = showo2 }: Pick<StepSpec, 'sigmaFloor' | 'convention'>) =>
+  sigmaFloor === undefined ? 0 : toDataTime(sigmaFloor, convention);
 
 function assemble<N extends number | tf.Tensor>(
   a: Arithmetic<N>,

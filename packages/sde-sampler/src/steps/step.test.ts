@@ -69,10 +69,66 @@ describe('per-sample times and noise levels', () => {
     }
   });
 
+  it.each(rules)('%s where no sample draws noise is known to be the Euler step', (rule) => {
+    for (const wrap of [(v: number[]) => v, (v: number[]) => tf.tensor1d(v)]) {
+      const step = { rule, t: wrap(t), tNext: wrap(tNext), noiseLevel: 0, x, velocity };
+      const { next, std, logProb } = sdeStep(step);
+      expect([std, logProb]).toEqual([0, null]);
+      [0, 1, 2].forEach((i) => {
+        const row = (all: tf.Tensor) => tf.gather(all, [i]);
+        const euler = tf.add(row(x), tf.mul(row(velocity), tNext[i]! - t[i]!));
+        expect(tf.max(tf.abs(tf.sub(row(next), euler))).dataSync()[0]!).toBeLessThan(1e-6);
+      });
+      expect(() => logProbOf(next, step)).toThrow(/no log-probability/);
+    }
+  });
+
   it('differing batch sizes are refused', () => {
     const step = { x, velocity, noise, t: [0.1, 0.2], tNext: 0.5 };
     expect(() => sdeStep({ ...step, noiseLevel: [0.1, 0.2, 0.3] })).toThrow(/different numbers/);
     expect(() => sdeStep({ ...step, noiseLevel: 0.5 })).toThrow(/do not fit/);
+  });
+});
+
+describe('the published formulas, in the clock of their papers (sigma 1 → 0, output noise − data)', () => {
+  const [sigma, sigmaNext, level] = [0.7, 0.55, 0.8];
+  const output = tf.neg(velocity);
+  const take = (rule: RuleName) =>
+    sdeStep({
+      rule,
+      t: sigma,
+      tNext: sigmaNext,
+      noiseLevel: level,
+      convention: sd3,
+      x,
+      velocity: output,
+      noise,
+    });
+  const expectSame = (actual: tf.Tensor, expected: tf.Tensor) =>
+    expect(tf.max(tf.abs(tf.sub(actual, expected))).dataSync()[0]!).toBeLessThan(2e-6);
+
+  it("Flow-CPS rebuilds x from the model's data and noise", () => {
+    const data = tf.sub(x, tf.mul(output, sigma));
+    const modelNoise = tf.add(x, tf.mul(output, 1 - sigma));
+    const std = sigmaNext * Math.sin((level * Math.PI) / 2);
+    const mean = tf.add(
+      tf.mul(data, 1 - sigmaNext),
+      tf.mul(modelNoise, Math.sqrt(sigmaNext ** 2 - std ** 2)),
+    );
+    const step = take('cps');
+    expectSame(step.mean, mean);
+    expectSame(step.next, tf.add(mean, tf.mul(noise, std)));
+    expectSame(step.logProb!, tf.neg(tf.mean(tf.square(tf.mul(noise, std)), [1, 2])));
+  });
+
+  it('DanceGRPO adds half of the squared noise level times the score', () => {
+    const data = tf.sub(x, tf.mul(output, sigma));
+    const score = tf.div(tf.sub(tf.mul(data, 1 - sigma), x), sigma ** 2);
+    const dsigma = sigmaNext - sigma;
+    const mean = tf.add(tf.add(x, tf.mul(output, dsigma)), tf.mul(score, -0.5 * level ** 2 * dsigma));
+    const step = take('dance');
+    expectSame(step.mean, mean);
+    expectSame(step.next, tf.add(mean, tf.mul(noise, level * Math.sqrt(-dsigma))));
   });
 });
 

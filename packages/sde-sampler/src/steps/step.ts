@@ -38,10 +38,20 @@ export const stepMean = (c: StepCoefficients, input: StepInput): tf.Tensor =>
  * @param noise standard normal, shaped as x; needed unless the step is known to be deterministic
  */
 export function applyStep(c: StepCoefficients, input: StepInput & { noise?: tf.Tensor }): StepResult {
+  const { mean, next } = drawStep(c, input);
+  const logProb = c.std === 0 ? null : logProbOfStep(c, { ...input, next });
+  return { mean, std: c.std, next, logProb };
+}
+
+/** The step without its log-probability, which on an eager backend is half of the work. */
+export function drawStep(
+  c: StepCoefficients,
+  input: StepInput & { noise?: tf.Tensor },
+): Pick<StepResult, 'mean' | 'next'> {
   const { x, noise } = input;
   checkShapes(input);
   const mean = stepMean(c, input);
-  if (c.std === 0) return { mean, std: 0, next: tf.clone(mean), logProb: null };
+  if (c.std === 0) return { mean, next: tf.clone(mean) };
   if (!noise) throw new Error('a step with noise needs `noise`, standard normal and shaped as x');
   if (!sameShape(noise, x)) throw new Error(`noise has shape [${noise.shape}], x [${x.shape}]`);
   const next = tf.tidy(() => {
@@ -52,7 +62,7 @@ export function applyStep(c: StepCoefficients, input: StepInput & { noise?: tf.T
       ? drawn
       : tf.where(tf.broadcastTo(tf.greater(std, 0), x.shape), drawn, mean);
   });
-  return { mean, std: c.std, next, logProb: logProbOfStep(c, { ...input, next }) };
+  return { mean, next };
 }
 
 /**

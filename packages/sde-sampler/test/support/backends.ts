@@ -1,5 +1,7 @@
+import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 
@@ -25,4 +27,14 @@ export async function use(backend: BackendName): Promise<void> {
   }
   if (backend === 'xla') await import('@flow-grpo/tfjs-backend-xla');
   expect(await tf.setBackend(backend), `tfjs backend ${backend} starts`).toBe(true);
+}
+
+/** Every suite of the sources, and the marginals, as tests of the calling file, on this backend. */
+export async function everySuiteOn(backend: BackendName): Promise<void> {
+  beforeAll(() => use(backend));
+  const root = fileURLToPath(new URL('../..', import.meta.url));
+  const suites = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.test.ts'))
+    .map((file) => join('src', file));
+  for (const suite of [...suites.sort(), 'test/marginals.test.ts']) await import(join(root, suite));
 }

@@ -17,7 +17,7 @@ export function energyTest(
   const distances = new Float32Array(n * n);
   for (let i = 0; i < n; i++) {
     for (let j = 0; j < i; j++) {
-      const d = Math.hypot(at(i, 0) - at(j, 0), at(i, 1) - at(j, 1));
+      const d = Math.sqrt((at(i, 0) - at(j, 0)) ** 2 + (at(i, 1) - at(j, 1)) ** 2);
       distances[i * n + j] = d;
       distances[j * n + i] = d;
     }

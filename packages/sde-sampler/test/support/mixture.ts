@@ -7,14 +7,17 @@ export interface Mixture {
   std: number;
 }
 
-/** Close enough that chance in the blobs' shares does not hide a change of their width. */
+/**
+ * Narrower than noise and off its centre, so that every part of the velocity matters; close enough to one another
+ * that chance in the blobs' shares does not hide a change of their width.
+ */
 export const threeBlobs: Mixture = {
   means: [
-    [1, 0],
-    [-0.5, 0.87],
-    [-0.5, -0.87],
+    [1.8, -0.6],
+    [0.9, -0.08],
+    [0.9, -1.12],
   ],
-  std: 0.6,
+  std: 0.35,
 };
 
 /**
@@ -37,17 +40,18 @@ export const mixtureVelocity =
       return tf.addN(parts);
     });
 
-/** Draws from the mixture on the host: rows of a flat array [n · 2]. */
-export function mixtureData({ means, std }: Mixture, n: number, random: () => number): Float64Array {
-  const data = new Float64Array(2 * n);
+/** Draws of x_t on the host, of the data itself at t = 1: rows of a flat array [n · 2]. */
+export function mixtureAt({ means, std }: Mixture, t: number, n: number, random: () => number): Float64Array {
+  const points = new Float64Array(2 * n);
+  const width = Math.sqrt((1 - t) ** 2 + (t * std) ** 2);
   for (let i = 0; i < n; i++) {
     const mean = means[Math.floor(random() * means.length)]!;
-    const radius = std * Math.sqrt(-2 * Math.log(1 - random()));
+    const radius = width * Math.sqrt(-2 * Math.log(1 - random()));
     const angle = 2 * Math.PI * random();
-    data[2 * i] = mean[0] + radius * Math.cos(angle);
-    data[2 * i + 1] = mean[1] + radius * Math.sin(angle);
+    points[2 * i] = t * mean[0] + radius * Math.cos(angle);
+    points[2 * i + 1] = t * mean[1] + radius * Math.sin(angle);
   }
-  return data;
+  return points;
 }
 
 /** Mulberry32: a small generator for tests. */

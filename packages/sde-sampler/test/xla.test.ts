@@ -1,0 +1,3 @@
+import { everySuiteOn } from './support/backends';
+
+await everySuiteOn('xla');
