@@ -19,7 +19,7 @@ import {
   trainRun,
   useBackend,
 } from '@flow-grpo/grpo-trainer';
-import { configure } from '@flow-grpo/tfjs-backend-xla';
+import { configure, deviceInfo } from '@flow-grpo/tfjs-backend-xla';
 import { Command } from 'commander';
 import { tinyOverrides } from './tiny';
 
@@ -56,6 +56,11 @@ try {
   } else {
     if (options.tiny) configure({ platform: 'cpu' });
     await useBackend('xla', run.config.devices);
+    if (!options.tiny && deviceInfo()[0]?.platform === 'cpu') {
+      throw new ConfigError(
+        'No GPU was found: npx pjrt doctor says what is there. On a CPU there is --tiny.',
+      );
+    }
     const setup = await makeSetup(run.setup, context); // looks for everything before it loads anything
     const { resume, ui, profile } = options;
     const reason = await trainRun(run, setup, { resume: resume && 'auto', ui, profile, signal }, line);

@@ -211,9 +211,15 @@ describe('a run', () => {
     expect(existsSync(join(folder, 'runs/missing/metrics.jsonl'))).toBe(false);
   });
 
+  it('needs a GPU, or --tiny', async () => {
+    const { code, stderr } = await run('-s', 'devices=1', '-s', 'setup.model=/no/model');
+    expect(code).toBe(2);
+    expect(stderr).toMatch(existsSync('/dev/nvidia0') ? /setup\.model/ : /No GPU was found.*--tiny/);
+  });
+
   it.each([
     [
-      ['geneval.yaml', '-s', 'setup.reward.geneval.url=http://127.0.0.1:1'],
+      ['geneval.yaml', '--tiny', '-s', 'setup.reward.geneval.url=http://127.0.0.1:1'],
       /geneval\.url: .* does not answer.*reward-server/,
     ],
     [['-s', 'training.learning_rate=1'], /did you mean training\.learningRate/],
