@@ -1,10 +1,15 @@
 import { marginalDensity } from './mixture';
 import { bins, extent, histogram, type Simulation } from './simulate';
 
+const theme = getComputedStyle(document.documentElement);
+const channels = (name: string) => theme.getPropertyValue(name).trim().split(/\s+/).map(Number);
+const [from, to, glow] = ['--from', '--to', '--glow'].map(channels) as [number[], number[], number[]];
+const ink = theme.getPropertyValue('--ink');
+
 /** From noise to data: violet to amber. */
 function colour(t: number, alpha: number): string {
-  const mix = (a: number, b: number) => Math.round(a + (b - a) * t);
-  return `rgba(${mix(139, 255)}, ${mix(124, 190)}, ${mix(255, 92)}, ${alpha})`;
+  const mixed = from.map((channel, i) => Math.round(channel + (to[i]! - channel) * t));
+  return `rgba(${mixed.join(', ')}, ${alpha})`;
 }
 
 /** A canvas at the screen's own resolution, cleared; returns its CSS size. */
@@ -35,7 +40,7 @@ export function drawPlane(
   const frame = Math.min(Math.floor(position), run.frames.length - 2);
   const part = position - frame;
 
-  context.fillStyle = 'rgba(255, 255, 255, 0.07)';
+  context.fillStyle = `rgba(${glow.join(', ')}, 0.07)`;
   for (const [x, y] of run.settings.mixture.centres) {
     context.beginPath();
     context.arc(px(x), py(y), 2 * run.settings.mixture.std * scale, 0, 2 * Math.PI);
@@ -79,7 +84,7 @@ export function drawMarginal(canvas: HTMLCanvasElement, run: Simulation, frame: 
   bars.forEach((density, i) => {
     context.fillRect((i / bins) * width + 1, y(density), width / bins - 2, height - y(density));
   });
-  context.strokeStyle = '#f4f1ea';
+  context.strokeStyle = ink;
   context.lineWidth = 1.8;
   context.beginPath();
   exact.forEach((density, i) => {
@@ -95,7 +100,7 @@ export function drawLogProbs(canvas: HTMLCanvasElement, run: Simulation, frame: 
   const [low, high] = [Math.min(0, ...values), Math.max(0.5, ...values)];
   const x = (i: number) => 8 + ((i + 0.5) / run.logProbs.length) * (width - 16);
   const y = (value: number) => 8 + ((high - value) / (high - low)) * (height - 16);
-  context.strokeStyle = 'rgba(244, 241, 234, 0.25)';
+  context.strokeStyle = `rgba(${glow.join(', ')}, 0.3)`;
   context.beginPath();
   context.moveTo(0, y(0));
   context.lineTo(width, y(0));

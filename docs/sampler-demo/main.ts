@@ -78,6 +78,8 @@ function tick(now: number): void {
 }
 
 async function start(): Promise<void> {
+  // As a file of its own the page has no site around it.
+  element('site').hidden = location.protocol === 'file:';
   await tf.setBackend('cpu');
   for (const id of ['data', 'rule', 'noise', 'steps']) {
     element(id).addEventListener('input', () => {
@@ -96,6 +98,11 @@ async function start(): Promise<void> {
   });
   window.addEventListener('resize', show);
   restart();
+  if (matchMedia('(prefers-reduced-motion: reduce)').matches) {
+    play(false);
+    position = 1;
+    show();
+  }
   requestAnimationFrame(tick);
 }
 

@@ -118,7 +118,11 @@ const report = {
 console.log(JSON.stringify(report));
 const at = process.argv.indexOf('--json');
 if (at > 0) writeFileSync(process.argv[at + 1], `${JSON.stringify(report, null, 2)}\n`);
-for (const { backend, overheadPercent } of results) {
+for (const { backend, overheadPercent, executables } of results) {
+  if (executables !== null && executables !== 1) {
+    console.error(`${backend}: the trajectory is ${executables} executables, not one`);
+    process.exitCode = 1;
+  }
   if (overheadPercent >= 2) {
     console.error(
       `${backend}: the overhead is ${overheadPercent.toFixed(2)} % of a Show-o2 step, the limit is 2 %`,

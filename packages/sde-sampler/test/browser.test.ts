@@ -115,4 +115,50 @@ describe('in Chromium', () => {
     expect(await page.textContent('#play')).toBe('Pause');
     expect(errors).toEqual([]);
   }, 180_000);
+
+  it('the demo page is worked by the keyboard alone', async () => {
+    await page.goto(pathToFileURL(await buildDemo(folder)).href);
+    await page.waitForSelector('body[data-ready]');
+    const reached: string[] = [];
+    for (let i = 0; i < 6; i++) {
+      await page.keyboard.press('Tab');
+      reached.push(await page.evaluate(() => document.activeElement!.id));
+    }
+    expect(reached).toEqual(['play', 'scrub', 'noise', 'steps', 'rule', 'data']);
+
+    await page.focus('#noise');
+    await page.keyboard.press('Home');
+    expect(await page.textContent('#noise-value')).toBe('0.00');
+    expect(await page.textContent('#character')).toMatch(/ODE/);
+    await page.keyboard.press('ArrowRight');
+    expect(await page.textContent('#noise-value')).toBe('0.05');
+    await page.focus('#data');
+    await page.keyboard.press('r');
+    expect(await page.inputValue('#data')).toBe('ring');
+    await page.focus('#play');
+    await page.keyboard.press('Space');
+    expect(await page.textContent('#play')).toBe('Play');
+    expect(errors).toEqual([]);
+  }, 120_000);
+
+  it.each(['light', 'dark'] as const)(
+    'the demo page fits a phone, in %s',
+    async (colorScheme) => {
+      const phone = await browser.context.newPage();
+      await phone.setViewportSize({ width: 360, height: 780 });
+      await phone.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+      await phone.goto(pathToFileURL(await buildDemo(folder)).href);
+      await phone.waitForSelector('body[data-ready]');
+      expect(await phone.evaluate(() => document.documentElement.scrollWidth)).toBe(360);
+      // Who asked for less motion gets the result, and starts the rest by hand.
+      expect(await phone.textContent('#play')).toBe('Play');
+      expect(await phone.textContent('#time')).toBe('1.00');
+      const paper = await phone.evaluate(() => getComputedStyle(document.body).backgroundColor);
+      const brightness = Number(/\d+/.exec(paper)![0]);
+      if (colorScheme === 'dark') expect(brightness).toBeLessThan(60);
+      else expect(brightness).toBeGreaterThan(200);
+      await phone.close();
+    },
+    120_000,
+  );
 });
