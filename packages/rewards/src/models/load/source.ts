@@ -79,6 +79,9 @@ export async function optionalJson(folder: string, name: string): Promise<unknow
  */
 export type ModelDtype = Exclude<FloatStorage, 'float16'>;
 
+/** A weight's own name in files of training runs, which keep it beside an optimizer's state or in a wrapper. */
+const ownName = (name: string): string => name.replace(/^state_dict\./, '').replace(/^module\./, '');
+
 /**
  * Loads the chosen weights onto the current backend, held as `dtype` (bfloat16 on accelerators, float32 on CPUs by
  * default) but for CLIP's temperature, whose exponential would carry the error of bfloat16 into every score. Integer
@@ -93,7 +96,8 @@ export async function loadWeights(
   const { filter, dtype = defaultStorage(), signal } = options;
   const storage = (name: string) => (name === 'logit_scale' ? 'float32' : dtype);
   const params = await loadParams(path, {
-    filter: (name) => !name.endsWith('position_ids') && filter(name),
+    filter: (name) => !name.endsWith('position_ids') && filter(ownName(name)),
+    rename: ownName,
     upload: uploadAs(storage),
     ...(signal && { signal }),
   });

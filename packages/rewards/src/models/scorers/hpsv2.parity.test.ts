@@ -91,6 +91,13 @@ describe.each(files)('HPSv2, $name', ({ dir, file }) => {
     const repaired = await scorer.score(images, ['ｃａｔ', '&#100;og'], [{}, {}]);
     expect(repaired.scores).toEqual(scores);
     scorer.dispose();
+    const whole = Object.entries(stored()).map(([name, x]) => [`state_dict.module.${name}`, x] as const);
+    const optimizer = { 'optimizer.state.0.exp_avg': tf.zeros([2]) };
+    await saveSafetensors(path, { ...Object.fromEntries(whole), ...optimizer });
+    tf.dispose([whole.map(([, x]) => x), optimizer]);
+    const trained = await hpsv2({ model: path, processor: folder, config: description.config });
+    expect((await trained.score(images, ['cat', 'dog'], [{}, {}])).scores).toEqual(scores);
+    trained.dispose();
     images.dispose();
     expect(tf.memory().numTensors).toBe(before);
     rmSync(folder, { recursive: true });
