@@ -86,9 +86,9 @@ async function run() {
   line.end();
   if (result.problem) console.log(result.problem);
 
-  const after = await evaluateNow(result.trained, Math.max(1, result.epochs));
+  const after = await evaluateNow(result.ema, Math.max(1, result.epochs));
   const outcome = { options, config, prompts, before, after, history };
-  const tuned = await saveTuned(out, model, result.trained, outcome);
+  const tuned = await saveTuned(out, model, result.ema, outcome);
   await writeFile(
     join(out, 'metrics.jsonl'),
     history.map((metrics) => `${JSON.stringify(metrics)}\n`).join(''),

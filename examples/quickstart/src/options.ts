@@ -32,7 +32,7 @@ export interface QuickstartOptions {
 export function readOptions(args: readonly string[]): QuickstartOptions {
   return new Command('quickstart')
     .description('Tunes a small Show-o2 on coloured shapes with Flow-GRPO and reports what it learnt')
-    .option('--minutes <n>', 'minutes of training', positive, 6.5)
+    .option('--minutes <n>', 'minutes of training', positive, 8)
     .option('--images <n>', 'end after so many training images, if that is sooner', positive)
     .option(
       '--reward <name>',

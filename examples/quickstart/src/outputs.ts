@@ -75,16 +75,16 @@ export function resultOf(
 export async function saveTuned(
   folder: string,
   model: SmallModel,
-  trained: Params,
+  tuned: Params,
   { options, prompts, config }: Pick<Outcome, 'options' | 'prompts' | 'config'>,
 ): Promise<string[]> {
-  const tuned = join(folder, 'tuned');
+  const target = join(folder, 'tuned');
   const heldOut = join(folder, 'held-out.jsonl');
   const runFile = join(folder, 'run.yaml');
   const file = join(options.model, 'vocabulary.json');
   const vocabulary = parseWordVocabulary(JSON.parse(await readFile(file, 'utf8')), file);
-  await mkdir(tuned, { recursive: true });
-  await saveShowo2(tuned, { ...model, params: { ...model.params, ...trained } }, { vocabulary });
+  await mkdir(target, { recursive: true });
+  await saveShowo2(target, { ...model, params: { ...model.params, ...tuned } }, { vocabulary });
   const lines = prompts.map(({ prompt, metadata }) => `${JSON.stringify({ ...metadata, prompt })}\n`);
   await writeFile(heldOut, lines.join(''));
   const { epochs, ...rest } = config;
@@ -93,7 +93,7 @@ export async function saveTuned(
     output: join(folder, 'continued'),
     setup: {
       kind: 'showo2',
-      model: tuned,
+      model: target,
       storage: 'float32',
       dataset: heldOut,
       evalDataset: heldOut,
@@ -102,5 +102,5 @@ export async function saveTuned(
   };
   const heading = '# The tuned model and the prompts it never saw, for: npx flow-grpo eval run.yaml\n';
   await writeFile(runFile, heading + stringify(run));
-  return [tuned, runFile];
+  return [target, runFile];
 }
