@@ -9,7 +9,10 @@ export type Accuracy = Record<string, { max_abs_diff: number; max_abs_value: num
 
 export interface CaseJson {
   float32_vs_float64: Accuracy;
-  config: Record<string, unknown> & { guidance_scale: number; ode: { grid_points: number } };
+  config: Record<string, unknown> & {
+    guidance_scale: number;
+    ode: { grid_points: number; time_shifting_factor: number };
+  };
   weights?: string;
   parameters_without_gradient?: string[];
 }
