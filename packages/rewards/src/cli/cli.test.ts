@@ -3,13 +3,11 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
-import { saveSafetensors } from '@flow-grpo/checkpoint-io';
 import { sceneBatch, shapeScenes } from '@flow-grpo/datasets';
-import { fixtureCases, numbers, readJson, readTensors } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { letterTokenizer, writeJson } from '../models/scorers/tiny-models.testing';
+import { writeTinyClip } from '../models/scorers/tiny-models.testing';
 import { rewardServer } from '../server/client';
 import { shapeEval } from '../shapes';
 import { bundleCommand, temporaryFolder } from './command.testing';
@@ -119,20 +117,9 @@ describe('flow-grpo-score', () => {
   });
 
   it('scores by a model from a folder', async () => {
-    const { dir } = fixtureCases('rewards-clip').find(({ name }) => name === 'rewards-clip')!;
-    const { config, tokens } = readJson<{ config: object; tokens: { start: number; end: number } }>(
-      dir,
-      'gelu-eos.json',
-    );
     const folder = join(work, 'tiny');
     mkdirSync(folder);
-    const weights = Object.entries(readTensors(dir, 'gelu-eos.safetensors'))
-      .filter(([name]) => name.startsWith('weights.') && !name.endsWith('position_ids'))
-      .map(([name, tensor]) => [name.slice(8), tf.tensor(numbers(tensor), tensor.shape)] as const);
-    await saveSafetensors(join(folder, 'model.safetensors'), Object.fromEntries(weights));
-    writeJson(folder, 'config.json', config);
-    writeJson(folder, 'preprocessor_config.json', { size: 32, crop_size: 32 });
-    writeJson(folder, 'tokenizer.json', letterTokenizer(tokens.start, tokens.end));
+    await writeTinyClip(folder);
     const args = [
       '-r',
       'pickscore',

@@ -33,7 +33,7 @@ export async function loadTokenizer(
   if (!json) {
     throw new Error(
       `${pathOrId} has no tokenizer.json. Name a model that has one in the option 'processor' (for CLIP ` +
-        `'openai/clip-vit-large-patch14', for ImageReward 'bert-base-uncased'), or write one in Python with ` +
+        `'openai/clip-vit-large-patch14', for ImageReward 'google-bert/bert-base-uncased'), or write one in Python with ` +
         `AutoTokenizer.from_pretrained(...).save_pretrained(folder).`,
     );
   }

@@ -13,7 +13,7 @@ export interface ImageRewardOptions extends SourceOptions, BatchOptions {
   model?: string;
   /** File of the repository; `ImageReward.pt` by default. */
   file?: string;
-  /** Folder or hub id with BERT's tokenizer.json; `bert-base-uncased` by default. */
+  /** Folder or hub id with BERT's tokenizer.json; `google-bert/bert-base-uncased` by default. */
   processor?: string;
   /** Heads, sizes and statistics; ImageReward-v1.0 by default. */
   config?: BlipConfig;
@@ -35,7 +35,11 @@ const USED = /^(blip\.visual_encoder|blip\.text_encoder|mlp)\./;
  * @throws when files are missing or the checkpoint is not ImageReward's.
  */
 export async function imageReward(options: ImageRewardOptions = {}): Promise<ModelScorer> {
-  const { model = 'THUDM/ImageReward', file = 'ImageReward.pt', processor = 'bert-base-uncased' } = options;
+  const {
+    model = 'THUDM/ImageReward',
+    file = 'ImageReward.pt',
+    processor = 'google-bert/bert-base-uncased',
+  } = options;
   const { config = IMAGE_REWARD, dtype, signal } = options;
   const tokenize = await loadTokenizer(processor, { length: LENGTH, pad: PAD }, options);
   const params = await loadWeights(await weightsPath(model, { ...options, file }), {
