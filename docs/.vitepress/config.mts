@@ -9,7 +9,15 @@ function pageOf(link: string): string {
   return link === '../FEATURES.md' ? '/features' : link;
 }
 
+/** A ring of noise and data in the colours of the pictures. */
+const icon =
+  '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><linearGradient id="g"><stop stop-color="#6f5cf0"/>' +
+  '<stop offset="1" stop-color="#e0912d"/></linearGradient>' +
+  '<circle cx="16" cy="16" r="11" fill="none" stroke="url(#g)" stroke-width="6"/></svg>';
+
 export default defineConfig({
+  lang: 'en',
+  head: [['link', { rel: 'icon', href: `data:image/svg+xml,${encodeURIComponent(icon)}` }]],
   title: 'Flow-GRPO',
   description: 'Reinforcement learning for flow-matching image models, in TypeScript',
   base: process.env.DOCS_BASE ?? '/',
@@ -36,6 +44,7 @@ export default defineConfig({
   themeConfig: {
     search: { provider: 'local' },
     outline: [2, 3],
+    footer: { message: 'MIT licence' },
     nav: [
       { text: 'Guide', link: '/getting-started' },
       { text: 'Packages', link: '/packages/' },

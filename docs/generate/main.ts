@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
+import { heroPicture } from './hero';
 import { noiseErrorPicture } from './noise-error';
 import { namesTable, optionsTable } from './options';
 import { pathsPicture } from './paths';
@@ -13,6 +14,7 @@ export async function generate(folder: string): Promise<void> {
   tf.enableProdMode(); // no advice on faster backends
   await tf.setBackend('cpu');
   const files: Record<string, () => string> = {
+    'public/pictures/hero.svg': heroPicture,
     'public/pictures/paths.svg': pathsPicture,
     'public/pictures/step-noise.svg': stepNoisePicture,
     'public/pictures/noise-error.svg': noiseErrorPicture,

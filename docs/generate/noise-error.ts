@@ -7,7 +7,7 @@ const STEPS = [8, 12, 24, 48];
 
 /** How far the samples are from the exact density as the noise level grows, for several numbers of steps. */
 export function noiseErrorPicture(): string {
-  const plot: Panel = { left: 60, top: 34, width: 520, height: 220, x: [0, 1.6], y: [0, 0.12] };
+  const plot: Panel = { left: 70, top: 34, width: 520, height: 220, x: [0, 1.6], y: [0, 0.12] };
   const lines = STEPS.map((steps, i) => {
     const points = LEVELS.map((noiseLevel) => {
       const run = simulate({
@@ -23,8 +23,8 @@ export function noiseErrorPicture(): string {
     return line(plot, points, `stroke="${COLOURS[i]}" stroke-width="2"`);
   });
   return picture(
-    720,
-    300,
+    740,
+    315,
     'Distance between samples and data against the noise level, for 8, 12, 24 and 48 steps',
     [
       axes(plot, 'Distance of the samples to the exact density', {
@@ -35,7 +35,7 @@ export function noiseErrorPicture(): string {
       }),
       ...lines,
       legend(
-        605,
+        620,
         60,
         STEPS.map((steps) => `${steps} steps`),
       ),

@@ -4,7 +4,9 @@ import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { resolveRunFile } from '../../packages/grpo-trainer/src/config/run-file';
+import { type Leaf, leavesOf } from '../../packages/grpo-trainer/src/config/leaves';
+import { resolveRunFile, runFileSchema } from '../../packages/grpo-trainer/src/config/run-file';
+import { showo2SetupSchema } from '../../packages/grpo-trainer/src/config/setup-schema';
 
 /** What documents show: code compiles, imports and linked files exist, and what configures a run is accepted. */
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -52,6 +54,26 @@ describe('configurations', () => {
   });
 });
 
+describe('options', () => {
+  const known = [...leavesOf(runFileSchema), ...prefixed('setup', leavesOf(showo2SetupSchema))].map(
+    ({ path }) => path,
+  );
+  it.each(documents)('of a run that %s names exist', (file) => {
+    const text = readFileSync(join(root, file), 'utf8');
+    const mentioned = [...text.matchAll(/`((?:setup|sampling|training|ema|guard)\.[\w.]+)/g)].map(
+      ([, path]) => path!,
+    );
+    const exists = (path: string) => known.some((each) => each === path || each.startsWith(`${path}.`));
+    expect(mentioned.filter((path) => !exists(path))).toEqual([]);
+  });
+
+  it("the recipe's run is that of examples/pickscore-4gpu", () => {
+    const recipe = named(['yaml']).find(([name]) => name.startsWith('docs/recipe.md'))![1];
+    const whole = parse(readFileSync(join(root, 'examples/pickscore-4gpu/pickscore.yaml'), 'utf8'));
+    expect(whole).toMatchObject(parse(recipe.code));
+  });
+});
+
 describe('links', () => {
   // The site's own addresses are checked on the built site.
   const link = /\]\((?!https?:|#|\/)([^)#\s]+)/g;
@@ -60,6 +82,9 @@ describe('links', () => {
     expect(linked.filter((path) => !existsSync(join(root, dirname(file), path)))).toEqual([]);
   });
 });
+
+const prefixed = (group: string, leaves: readonly Leaf[]) =>
+  leaves.map((leaf) => ({ ...leaf, path: `${group}.${leaf.path}` }));
 
 /** The fenced blocks of a document; those indented, in lists, too. */
 function blocksOf(file: string): Block[] {

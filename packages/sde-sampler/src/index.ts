@@ -32,6 +32,7 @@ export {
 } from './steps/coefficients';
 export {
   applyStep,
+  type DrawInput,
   logProbOf,
   logProbOfStep,
   type StepInput,

@@ -6,7 +6,7 @@ import { checkIndices, type PlanOptions, stepCoefficients } from '../schedules/p
 import { type Schedule, stepsOf } from '../schedules/schedule';
 import { fixedSolvers, type OdeSolver } from '../solvers/fixed';
 import type { StepCoefficients } from '../steps/coefficients';
-import { drawStep, logProbOfStep, type StepInput } from '../steps/step';
+import { type DrawInput, drawStep, logProbOfStep } from '../steps/step';
 import type { VelocityInfo } from './velocity';
 
 /** What a step callback is told. Tensors belong to the loop: clone (and `tf.keep`) what should outlive the call. */
@@ -106,7 +106,7 @@ export function* takeStep(
   });
   const velocity = yield ask(x, time);
   const noisy = coefficients.std > 0;
-  const input: StepInput & { noise?: tf.Tensor } = noisy
+  const input: DrawInput = noisy
     ? { x, velocity, noise: draw!({ step, shape: x.shape, sampleIds }) }
     : { x, velocity: yield* fixedSolvers[solver](x, velocity, time, timeNext, ask) };
   const { mean, next } = drawStep(coefficients, input);

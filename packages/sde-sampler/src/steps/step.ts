@@ -23,6 +23,12 @@ export interface StepInput {
   velocity: tf.Tensor;
 }
 
+/** A step to be drawn. */
+export interface DrawInput extends StepInput {
+  /** Standard normal, shaped as x; needed unless the step is known to be deterministic. */
+  noise?: tf.Tensor;
+}
+
 /** The change of the mean over the step, mean − x, from coefficients made ready. */
 function driftOf(c: StepCoefficients, { x, velocity }: StepInput): tf.Tensor {
   const push = tf.mul(velocity, along(c.velocityDrift, x));
@@ -33,21 +39,15 @@ function driftOf(c: StepCoefficients, { x, velocity }: StepInput): tf.Tensor {
 export const stepMean = (c: StepCoefficients, input: StepInput): tf.Tensor =>
   tf.tidy(() => tf.add(input.x, driftOf(c, input)));
 
-/**
- * Takes a step. Nothing is read back: it runs inside a jit, and under a scan with rows of `coefficientTable`.
- * @param noise standard normal, shaped as x; needed unless the step is known to be deterministic
- */
-export function applyStep(c: StepCoefficients, input: StepInput & { noise?: tf.Tensor }): StepResult {
+/** Takes a step. Nothing is read back: it runs inside a jit, and under a scan with rows of `coefficientTable`. */
+export function applyStep(c: StepCoefficients, input: DrawInput): StepResult {
   const { mean, next } = drawStep(c, input);
   const logProb = c.std === 0 ? null : logProbOfStep(c, { ...input, next });
   return { mean, std: c.std, next, logProb };
 }
 
 /** The step without its log-probability, which on an eager backend is half of the work. */
-export function drawStep(
-  c: StepCoefficients,
-  input: StepInput & { noise?: tf.Tensor },
-): Pick<StepResult, 'mean' | 'next'> {
+export function drawStep(c: StepCoefficients, input: DrawInput): Pick<StepResult, 'mean' | 'next'> {
   const { x, noise } = input;
   checkShapes(input);
   const mean = stepMean(c, input);
@@ -87,7 +87,7 @@ export function logProbOfStep(c: StepCoefficients, input: StepInput & { next: tf
 }
 
 /** One step by a rule, from times and a noise level: see `StepSpec`, `applyStep`. */
-export const sdeStep = (step: StepSpec & StepInput & { noise?: tf.Tensor }): StepResult =>
+export const sdeStep = (step: StepSpec & DrawInput): StepResult =>
   tf.tidy(() => applyStep(coefficientsOf(step), step) as StepResult & tf.TensorContainerObject);
 
 /** The log-probability [B] of a next sample that was drawn before: the update's path. See `logProbOfStep`. */
