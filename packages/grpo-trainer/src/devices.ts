@@ -1,10 +1,20 @@
 /** Several devices: rows and, if asked for, parameters split over them; XLA partitions the executables. */
-import { evenSpec, type Mesh, mesh, replicate, shard } from '@flow-grpo/tfjs-backend-xla';
+import { stopGradient } from '@flow-grpo/nn';
+import {
+  axisIndex,
+  evenSpec,
+  type Mesh,
+  mesh,
+  reduceScatter,
+  replicate,
+  shard,
+  shardMap,
+} from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Params } from './policy';
-import { mapTensors } from './rollout/rollout';
+import { flattenTensors, mapTensors } from './rollout/rollout';
 
-/** Where tensors go. On one device all functions return what they get; none disposes of anything. */
+/** Where tensors go. On one device what places them returns what it gets; elsewhere it disposes of nothing. */
 export interface Placement {
   readonly devices: number;
   /** Splits every tensor of a pytree along `axis` (0 by default). */
@@ -13,6 +23,12 @@ export interface Placement {
   everywhere<T>(tree: T): T;
   /** Puts trained weights, or what belongs to each of them, on all devices, or a part of each on every device. */
   parameters(params: Params): Params;
+  /** Joins batches of equally many rows, each split over the devices, without moving any; disposes of the batches. */
+  join<T>(batches: readonly T[]): T;
+  /** Where row `i` of all batches of `batchSize` rows lies among the `total` that `join` makes. */
+  placeOf(i: number, batchSize: number, total: number): number;
+  /** The rows at int32 [b] `places` of joined batches, split over the devices again; a constant for gradients. */
+  take<T>(tree: T, places: tf.Tensor1D): T;
 }
 
 export const oneDevice: Placement = {
@@ -20,6 +36,9 @@ export const oneDevice: Placement = {
   rows: (tree) => tree,
   everywhere: (tree) => tree,
   parameters: (params) => params,
+  join: (batches) => joined(batches, (parts) => tf.concat([...parts])),
+  placeOf: (i) => i,
+  take: (tree, places) => mapTensors(tree, (value) => stopGradient(() => tf.gather(value, places))),
 };
 
 /**
@@ -52,7 +71,55 @@ export function placementOn(devices: number, shardParameters = false): Placement
             ]),
           )
       : everywhere,
+    join: (batches) =>
+      joined(
+        batches,
+        (parts) =>
+          // Each device joins its own rows.
+          shardMap(
+            function joinRows(...own: tf.Tensor[]) {
+              return [tf.concat(own)];
+            },
+            { mesh: over, inSpecs: parts.map(() => ['data']), outSpecs: [['data']] },
+          )(...parts)[0]!,
+      ),
+    placeOf: (i, batchSize, total) => {
+      const [batch, within] = [Math.floor(i / batchSize), i % batchSize];
+      const each = batchSize / devices;
+      return Math.floor(within / each) * (total / devices) + batch * each + (within % each);
+    },
+    take: (tree, places) => mapTensors(tree, (value) => stopGradient(() => takeRows(over, value, places))),
   };
+}
+
+/** Every device gives the rows that it holds, zeros for the others; their sum is the rows, each device its share. */
+function takeRows(over: Mesh, value: tf.Tensor, places: tf.Tensor1D): tf.Tensor {
+  const [rows] = shardMap(
+    (own: tf.Tensor, all: tf.Tensor1D) => {
+      const held = own.shape[0]!;
+      const at = tf.sub(all, tf.mul(axisIndex('data'), tf.scalar(held, 'int32')));
+      const inside = tf.logicalAnd(tf.greaterEqual(at, 0), tf.less(at, held));
+      const taken = tf.gather(own, tf.where(inside, at, tf.zerosLike(at)) as tf.Tensor1D);
+      const mask = tf.reshape(inside, [-1, ...taken.shape.slice(1).map(() => 1)]);
+      return [reduceScatter(tf.where(mask, taken, tf.zerosLike(taken)), 'data', 0)];
+    },
+    { mesh: over, inSpecs: [['data'], []], outSpecs: [['data']] },
+  )(value, places);
+  return rows!;
+}
+
+/** Pytrees of one structure joined leaf by leaf; the parts are disposed of, one leaf at a time. */
+function joined<T>(trees: readonly T[], join: (parts: readonly tf.Tensor[]) => tf.Tensor): T {
+  if (trees.length === 1) return trees[0]!;
+  const leaves = trees.map((tree) => flattenTensors(tree));
+  let next = 0;
+  return mapTensors(trees[0]!, () => {
+    const parts = leaves.map((list) => list[next]!);
+    next++;
+    const whole = join(parts);
+    tf.dispose(parts);
+    return whole;
+  });
 }
 
 /** The first axis of layers stacked under one name (`layers.*.weight`) counts them and stays whole. */

@@ -79,7 +79,12 @@ export function profiler(now: () => number = () => performance.now()): Profiler 
       stop?.();
       stop = undefined;
       const ran = await Promise.all(running);
-      const programs = ran.flatMap((one, i) => programSpans(one, ran[i - 1]?.done, origin));
+      let latest = 0; // no program begins before all those before it are done
+      const programs = ran.flatMap((one) => {
+        const found = programSpans(one, latest, origin);
+        latest = Math.max(latest, one.done);
+        return found;
+      });
       const all = [...spans, ...programs].filter(({ start }) => start <= ended - origin);
       const secondsAnEpoch = (ended - origin) / 1000 / Math.max(1, epochs);
       return { epochs, secondsAnEpoch, rows: rowsOf(all, epochs, secondsAnEpoch), spans: all };
@@ -99,10 +104,10 @@ export function profiler(now: () => number = () => performance.now()): Profiler 
   };
 }
 
-/** A device runs its programs one after the other: one cannot begin before its predecessor is done. */
-function programSpans({ execution, done }: Ran, predecessor: number | undefined, origin: number): Span[] {
+/** A device runs its programs one after the other; `free` is when it is done with those before. */
+function programSpans({ execution, done }: Ran, free: number, origin: number): Span[] {
   const { name, start, dispatched } = execution;
-  const began = Math.min(done, Math.max(start, predecessor ?? start));
+  const began = Math.min(done, Math.max(start, free));
   return [
     { track: 'host', name: `dispatch ${name}`, start: start - origin, end: dispatched - origin },
     { track: 'device', name, start: began - origin, end: done - origin },

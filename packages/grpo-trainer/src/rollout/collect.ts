@@ -9,7 +9,7 @@ import type { Scorer, Scores } from '../scorer';
 import type { EpochSamples } from '../update/objectives';
 import type { FlopCounter } from '../utilisation';
 import type { EpochPlan } from './epoch-plan';
-import { flattenTensors, joinRecords, rolloutFunction, type StepRecords } from './rollout';
+import { flattenTensors, rolloutFunction, type StepRecords } from './rollout';
 import { gatherSteps, stackSteps } from './steps';
 
 interface Example {
@@ -22,6 +22,8 @@ export interface EpochBatch<C> extends EpochSamples {
   readonly condition: C;
   readonly prompts: string[];
   readonly promptIndex: number[];
+  /** Where a sample's records lie. */
+  placeOf(sample: number): number;
   /** NaN for images that the scorer dropped. */
   readonly rewards: number[];
   readonly details: Record<string, number[]>;
@@ -63,6 +65,8 @@ export function collect<C, P>(
     }),
   );
   const decode = flops.count(jit((latents: tf.Tensor) => policy.decode(latents), { name: 'decode' }));
+
+  const placeOf = (sample: number) => placement.placeOf(sample, batchSize, epochSize);
 
   return async (
     trained: Params,
@@ -112,20 +116,19 @@ export function collect<C, P>(
         onProgress?.('reward', b, batches);
         scored.push(await pending);
       }
-      const joined = joinRecords(records.splice(0));
-      const allLatents = latents.length === 1 ? latents[0]! : tf.concat(latents);
-      if (latents.length > 1) tf.dispose(latents);
-      latents.length = 0;
+      const promptAt = new Int32Array(epochSize);
+      for (const [i, prompt] of promptIndex.entries()) promptAt[placeOf(i)] = prompt;
       const samples: EpochSamples = {
-        records: joined,
-        latents: allLatents,
-        promptOf: tf.tensor1d(promptIndex, 'int32'),
+        ...placement.join(records.splice(0).map((own, b) => ({ records: own, latents: latents[b]! }))),
+        promptOf: tf.tensor1d(promptAt, 'int32'),
         steps: gatherSteps(steps, windowIndex),
       };
+      latents.length = 0;
       tf.dispose(flattenTensors([steps, windowIndex]));
       return {
         ...samples,
         condition,
+        placeOf,
         prompts: promptIndex.map((i) => examples[i]!.prompt),
         promptIndex,
         rewards: scored.flatMap(({ scores }) => scores),

@@ -15,17 +15,17 @@ export interface RolloutBatch {
   readonly rows: tf.Tensor1D;
 }
 
-/** What is kept of the stochastic steps, step-major: W steps of B samples. */
+/** What is kept of the stochastic steps, sample by sample: B samples of W steps. */
 export interface StepRecords {
-  /** [W, B, ...latentShape], before the step. */
+  /** [B, W, ...latentShape], before the step. */
   readonly x: tf.Tensor;
-  /** [W, B, ...latentShape], after it. */
+  /** [B, W, ...latentShape], after it. */
   readonly next: tf.Tensor;
-  /** [W, B] */
+  /** [B, W] */
   readonly logProb: tf.Tensor;
-  /** [W, B, ...latentShape], the mean of `next`, when asked for. */
+  /** [B, W, ...latentShape], the mean of `next`, when asked for. */
   readonly mean?: tf.Tensor;
-  /** [W, B, …] each, when the policy gives features. */
+  /** [B, W, …] each, when the policy gives features. */
   readonly features?: Tensors;
 }
 
@@ -85,8 +85,8 @@ export function rolloutFunction<C, P>(
         start,
         { ...steps, index: indices(1, steps.t.shape[0]! + 1) },
       );
-      const records = mapTensors(all, (value) => tf.gather(value, window));
-      return { latents: placement.rows(latents), records: placement.rows(records, 1) };
+      const records = mapTensors(all, (value) => swapFirstAxes(tf.gather(value, window)));
+      return { latents: placement.rows(latents), records: placement.rows(records) };
     },
     { name: 'rollout' },
   );
@@ -119,25 +119,9 @@ export function samplerFunction<C, P>(policy: Policy<C, P>, numSamples: number) 
   );
 }
 
-/** Joins the records of several batches of one epoch along the sample axis and disposes of the parts. */
-export function joinRecords(parts: readonly StepRecords[]): StepRecords {
-  if (parts.length === 1) return parts[0]!;
-  const leaves = parts.map((part) => flattenTensors(part));
-  let next = 0;
-  return mapTensors(parts[0]!, () => {
-    const pieces = leaves.map((list) => list[next]!);
-    next++;
-    const joined = tf.concat(pieces, 1);
-    tf.dispose(pieces);
-    return joined;
-  });
-}
-
-/** Rows of W·N step records: [W, N, …] → [rows, …] for int32 `flat` = step · N + sample. */
-export function gatherRecords(records: StepRecords, flat: tf.Tensor1D): StepRecords {
-  return mapTensors(records, (value) =>
-    tf.gather(tf.reshape(value, [value.shape[0]! * value.shape[1]!, ...value.shape.slice(2)]), flat),
-  );
+/** [W, B, …] ↔ [B, W, …] */
+function swapFirstAxes(value: tf.Tensor): tf.Tensor {
+  return tf.transpose(value, [1, 0, ...value.shape.slice(2).map((_, i) => i + 2)]);
 }
 
 /** A pytree of tensors with every tensor replaced. */

@@ -3,6 +3,7 @@ import { stopGradient } from '@flow-grpo/nn';
 import { guardedRatio, logProbOfStep, stepMean } from '@flow-grpo/sde-sampler';
 import { random } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
+import type { Placement } from '../devices';
 import { indices } from '../indices';
 import {
   clippedPolicyLoss,
@@ -13,15 +14,15 @@ import {
   velocityKl,
 } from '../maths/loss';
 import type { Params, Policy } from '../policy';
-import { gatherRecords, type StepRecords } from '../rollout/rollout';
+import { mapTensors, type StepRecords } from '../rollout/rollout';
 import { gatherSteps, type StepTensors, sigmaOf } from '../rollout/steps';
 
 /** The samples of an epoch, on the device. */
 export interface EpochSamples {
   readonly records: StepRecords;
-  /** [N, ...latentShape] at t = 1. */
+  /** [N, ...latentShape] at t = 1, in the order of the records. */
   readonly latents: tf.Tensor;
-  /** int32 [N]: the prompt of each. */
+  /** int32 [N]: the prompt of each, in this order. */
   readonly promptOf: tf.Tensor1D;
   /** Coefficients of the recorded steps, [W] each. */
   readonly steps: StepTensors;
@@ -29,8 +30,8 @@ export interface EpochSamples {
 
 /** The rows of one gradient pass. */
 export interface PassRows {
-  /** int32 [b]; for dpo the preferred half first, then its counterparts. */
-  readonly samples: tf.Tensor1D;
+  /** int32 [b]: where the records of each lie; for dpo the preferred half first, then its counterparts. */
+  readonly places: tf.Tensor1D;
   /** [b]: share of each in the update; the passes of an update sum to 1 (0 on padding). */
   readonly weights: tf.Tensor1D;
   /** [b] */
@@ -74,7 +75,11 @@ export interface PolicyGradientOptions {
  * in for the recorded one: the ratio is exactly 1 whatever the rounding of two differently compiled functions.
  * `maxLogProbMismatch` shows how far the two are apart.
  */
-export function policyGradient<C, P>(policy: Policy<C, P>, options: PolicyGradientOptions): Objective<C> {
+export function policyGradient<C, P>(
+  policy: Policy<C, P>,
+  placement: Placement,
+  options: PolicyGradientOptions,
+): Objective<C> {
   const { beta, klOn, trainedSteps, guard, clipRange } = options;
   const metrics = [
     'policyLoss',
@@ -89,19 +94,20 @@ export function policyGradient<C, P>(policy: Policy<C, P>, options: PolicyGradie
   return {
     metrics,
     loss(trained, reference, condition, samples, rows) {
-      const numSamples = samples.latents.shape[0]!;
-      const stepOf = repeatRows(indices(0, trainedSteps), rows.samples.shape[0]!);
-      const perStep = (value: tf.Tensor1D) => tf.tile(value, [trainedSteps]);
-      const flat = tf.add(tf.mul(stepOf, tf.scalar(numSamples, 'int32')), perStep(rows.samples));
+      // One row a sample and trained step, the steps of a sample together.
+      const stepOf = tf.tile(indices(0, trainedSteps), [rows.places.shape[0]!]);
+      const perStep = (value: tf.Tensor1D) => repeatRows(value, trainedSteps);
       const {
         x,
         next,
         logProb: recorded,
         features,
         mean: recordedMean,
-      } = gatherRecords(samples.records, flat as tf.Tensor1D);
+      } = mapTensors(placement.take(samples.records, rows.places), (value) =>
+        placement.rows(stepRows(value, trainedSteps)),
+      );
       const step = gatherSteps(samples.steps, stepOf);
-      const prompts = perStep(tf.gather(samples.promptOf, rows.samples));
+      const prompts = placement.rows(perStep(tf.gather(samples.promptOf, rows.places)));
       const weights = tf.div(perStep(rows.weights), trainedSteps) as tf.Tensor1D;
       const advantages = perStep(rows.advantages);
 
@@ -140,7 +146,8 @@ export function policyGradient<C, P>(policy: Policy<C, P>, options: PolicyGradie
       }
       const used = tf.cast(tf.greater(weights, 0), 'float32');
       const statistics = ratioStatistics(own, oldLogProb, detach(ratio), weights, clipRange);
-      const maxOf = (value: tf.Tensor) => tf.max(tf.mul(used, tf.abs(value)));
+      // On all devices first: not every plugin reduces a maximum that minds NaN over devices.
+      const maxOf = (value: tf.Tensor) => tf.max(placement.everywhere(tf.mul(used, tf.abs(value))));
       return {
         loss: beta > 0 ? tf.add(policyLoss, tf.mul(beta, kl)) : policyLoss,
         metrics: [
@@ -164,12 +171,13 @@ export function policyGradient<C, P>(policy: Policy<C, P>, options: PolicyGradie
  */
 export function weightedFlowMatching<C, P>(
   policy: Policy<C, P>,
+  placement: Placement,
   { timesPerSample, advClipMax }: { timesPerSample: number; advClipMax: number },
 ): Objective<C> {
   return {
     metrics: ['flowMatchingLoss'],
     loss(trained, _reference, condition, samples, rows) {
-      const points = noisyPoints(samples, rows.samples, timesPerSample, rows.key, 1);
+      const points = noisyPoints(samples, rows, placement, timesPerSample, 1);
       const prepared = policy.prepare?.(trained, condition) as P;
       const { velocity } = policy.velocity(trained, points.x, points.t, condition, points.prompts, prepared);
       const error = meanOverSample(tf.square(tf.sub(velocity, points.target)));
@@ -191,13 +199,14 @@ export function weightedFlowMatching<C, P>(
  */
 export function preference<C, P>(
   policy: Policy<C, P>,
+  placement: Placement,
   { timesPerSample, beta }: { timesPerSample: number; beta: number },
 ): Objective<C> {
   return {
     metrics: ['implicitAccuracy', 'preferredError', 'rejectedError'],
     loss(trained, reference, condition, samples, rows) {
-      const pairs = rows.samples.shape[0]! / 2;
-      const points = noisyPoints(samples, rows.samples, timesPerSample, rows.key, 2);
+      const pairs = rows.places.shape[0]! / 2;
+      const points = noisyPoints(samples, rows, placement, timesPerSample, 2);
       const errors = (params: Params) => {
         const prepared = policy.prepare?.(params, condition) as P;
         const { velocity } = policy.velocity(params, points.x, points.t, condition, points.prompts, prepared);
@@ -229,12 +238,12 @@ export function preference<C, P>(
 /** Points on straight lines from noise to samples, time-major; `sharing` consecutive parts share noise and time. */
 function noisyPoints(
   samples: EpochSamples,
-  index: tf.Tensor1D,
+  { places, key }: PassRows,
+  placement: Placement,
   timesPerSample: number,
-  key: tf.Tensor,
   sharing: number,
 ) {
-  const each = index.shape[0]! / sharing;
+  const each = places.shape[0]! / sharing;
   const shape = samples.latents.shape.slice(1);
   const shared = (value: tf.Tensor) => {
     const [, , ...rest] = value.shape;
@@ -244,14 +253,14 @@ function noisyPoints(
   const noise = shared(random.normal(random.foldIn(key, 1), [timesPerSample, each, ...shape]));
   const t = shared(tf.sigmoid(random.normal(random.foldIn(key, 2), [timesPerSample, each]))) as tf.Tensor1D;
   const tile = (value: tf.Tensor) => tf.tile(value, [timesPerSample, ...value.shape.slice(1).map(() => 1)]);
-  const data = tile(tf.gather(samples.latents, index));
+  const data = tile(placement.take(samples.latents, places));
   const column = tf.reshape(t, [t.shape[0]!, ...shape.map(() => 1)]);
-  return {
+  return placement.rows({
     t,
     x: tf.add(tf.mul(tf.sub(1, column), noise), tf.mul(column, data)),
     target: tf.sub(data, noise),
-    prompts: tile(tf.gather(samples.promptOf, index)) as tf.Tensor1D,
-  };
+    prompts: tile(tf.gather(samples.promptOf, places)) as tf.Tensor1D,
+  });
 }
 
 const detach = (value: tf.Tensor) => stopGradient(() => tf.clone(value));
@@ -259,4 +268,18 @@ const detach = (value: tf.Tensor) => stopGradient(() => tf.clone(value));
 /** [n] → [n · times], each entry repeated. */
 function repeatRows(values: tf.Tensor1D, times: number): tf.Tensor1D {
   return tf.reshape(tf.tile(tf.expandDims(values, 1), [1, times]), [values.shape[0]! * times]);
+}
+
+/** The first `steps` of [b, W, …], as rows: [b · steps, …]. */
+function stepRows(value: tf.Tensor, steps: number): tf.Tensor {
+  const [count, , ...rest] = value.shape;
+  const size = [count!, steps, ...rest];
+  return tf.reshape(
+    tf.slice(
+      value,
+      size.map(() => 0),
+      size,
+    ),
+    [count! * steps, ...rest],
+  );
 }

@@ -50,7 +50,7 @@ export function updater<C, P>(
   flops: FlopCounter,
 ) {
   const { training, ema, seed } = config;
-  const objective = objectiveOf(policy, plan, config);
+  const objective = objectiveOf(policy, plan, config, placement);
   const names = ['loss', ...objective.metrics];
   const pass = flops.count(gradientPass(objective, placement));
   const step = flops.count(optimizerStep(training, placement));
@@ -83,12 +83,13 @@ export function updater<C, P>(
         let gradients = zeros(state.trained);
         for (const { samples: index, weights } of planned) {
           const host = {
-            samples: tf.tensor1d(index as number[], 'int32'),
+            places: tf.tensor1d(index.map(batch.placeOf), 'int32'),
             weights: tf.tensor1d(weights as number[]),
             advantages: tf.tensor1d(index.map((i) => advantages[i]!)),
           };
           const rows = {
-            ...placement.rows(host),
+            places: placement.everywhere(host.places),
+            ...placement.rows({ weights: host.weights, advantages: host.advantages }),
             onPolicy: tf.scalar(norms.length === 0 ? 1 : 0),
             key: random.foldIn(options.key, PASS_STREAM + passes++),
           };
@@ -155,20 +156,25 @@ function combine(name: string, values: readonly number[]): number {
   return name.startsWith('max') ? Math.max(0, ...values) : values.reduce((sum, value) => sum + value, 0);
 }
 
-function objectiveOf<C, P>(policy: Policy<C, P>, plan: EpochPlan, { training }: GrpoConfig): Objective<C> {
+function objectiveOf<C, P>(
+  policy: Policy<C, P>,
+  plan: EpochPlan,
+  { training }: GrpoConfig,
+  placement: Placement,
+): Objective<C> {
   const timesPerSample = training.timestepsPerSample;
   switch (training.objective) {
     case 'grpo':
     case 'guard':
-      return policyGradient(policy, {
+      return policyGradient(policy, placement, {
         ...training,
         trainedSteps: plan.trainedSteps,
         guard: training.objective === 'guard',
       });
     case 'dpo':
-      return preference(policy, { timesPerSample, beta: training.beta });
+      return preference(policy, placement, { timesPerSample, beta: training.beta });
     case 'sft':
     case 'rwr':
-      return weightedFlowMatching(policy, { timesPerSample, advClipMax: training.advClipMax });
+      return weightedFlowMatching(policy, placement, { timesPerSample, advClipMax: training.advClipMax });
   }
 }
