@@ -1,73 +1,33 @@
 /**
- * Where an epoch's time goes: rollout, reward, update, host; with scoring overlapped and not; over 1, 2 and 4
- * devices (virtual ones on the CPU, so they share its cores). A Show-o2 with random weights of the size below.
+ * Where an epoch's time goes: programs on the device (rollout, decode, update), and the rest, in which the host works or
+ * waits for rewards; with scoring overlapped and not. Then weak scaling: twice the images on twice the devices. Those are
+ * virtual devices that share one CPU, so at best an image costs what it costs on one.
  *
- *     npm run bench -w packages/grpo-trainer
+ *     npx nx bench grpo-trainer     writes bench/epoch.json
  */
+import { writeFileSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { showo2Policy, train } from '@flow-grpo/grpo-trainer';
-import { initParams, parseShowo2Config } from '@flow-grpo/showo2-model';
-import { configure } from '@flow-grpo/tfjs-backend-xla';
+import { profiler, train } from '@flow-grpo/grpo-trainer';
+import { configure, deviceInfo } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
+import { smallShowo2 } from './model.mjs';
 
-const WIDTH = 128;
-const config = parseShowo2Config({
-  hidden_size: WIDTH,
-  image_latent_dim: 16,
-  image_latent_height: 4,
-  image_latent_width: 4,
-  clip_latent_dim: WIDTH,
-  num_diffusion_layers: 2,
-  llm_vocab_size: 64,
-  position_embedding_grid: [4, 4],
-  max_text_len: 10,
-  llm: {
-    hidden_size: WIDTH,
-    num_hidden_layers: 5,
-    num_attention_heads: 4,
-    num_key_value_heads: 2,
-    intermediate_size: 3 * WIDTH,
-    rope_theta: 10_000,
-  },
-  siglip: {
-    hidden_size: WIDTH,
-    num_hidden_layers_used: 1,
-    num_attention_heads: 4,
-    intermediate_size: 2 * WIDTH,
-  },
-  diffusion_head: {
-    hidden_size: WIDTH,
-    intermediate_size: 3 * WIDTH,
-    num_attention_heads: 4,
-    num_key_value_heads: 2,
-    head_dim: WIDTH / 4,
-  },
-  token_ids: {
-    bos_id: 1,
-    eos_id: 2,
-    boi_id: 3,
-    eoi_id: 4,
-    bov_id: 5,
-    eov_id: 6,
-    img_pad_id: 7,
-    vid_pad_id: 8,
-    pad_id: 0,
-  },
-});
+const STEPS = 12;
+const TRAINED = 4;
+const GROUP = 16;
+const WARM_EPOCHS = 4;
+/** Programs that the parts of an epoch consist of. */
+const PARTS = {
+  rollout: ['rollout', 'encodeText'],
+  decode: ['decode'],
+  update: ['zeroGradients', 'gradientPass', 'optimizerStep'],
+};
 
 configure({ cpuDevices: 4 });
 await tf.setBackend('xla');
-const policy = showo2Policy({
-  params: initParams(config, 1),
-  config,
-  tokenize: (prompt) => Array.from(prompt, (letter) => 9 + (letter.charCodeAt(0) % 50)),
-  decode: (latents) => tf.clipByValue(tf.slice(latents, [0, 0, 0, 0], [-1, -1, -1, 3]), 0, 1),
-  latentShape: [8, 8, 16],
-  padTo: 10,
-});
-const prompts = ['red', 'blue', 'green', 'black', 'pink', 'white', 'brown', 'grey'].map((prompt) => ({
-  prompt,
-}));
+const policy = smallShowo2();
+const prompts = Array.from({ length: 16 }, (_, i) => ({ prompt: `scene ${i}` }));
 
 /** Mean brightness, after a wait that stands for a reward model elsewhere. */
 const scorer = (milliseconds) => ({
@@ -76,65 +36,99 @@ const scorer = (milliseconds) => ({
     const pixels = await images.data();
     await sleep(milliseconds);
     const size = pixels.length / images.shape[0];
-    return {
-      scores: Array.from(
-        { length: images.shape[0] },
-        (_, i) => pixels.subarray(i * size, (i + 1) * size).reduce((a, b) => a + b, 0) / size,
-      ),
-      details: {},
-    };
+    const mean = (i) => pixels.subarray(i * size, (i + 1) * size).reduce((a, b) => a + b, 0) / size;
+    return { scores: Array.from({ length: images.shape[0] }, (_, i) => mean(i)), details: {} };
   },
 });
 
-async function epochs({ devices = 1, overlap = true, wait = 0, batchSize = 32 }) {
-  const seen = [];
+/** Mean seconds of an epoch and of its parts, after one that compiles. */
+async function measure(name, { devices = 1, images = 128, batchSize = images, wait = 0, overlap = true }) {
+  const watcher = profiler();
+  let epochs = 0;
   const result = await train({
     policy,
     prompts,
-    scorer: scorer(wait),
+    scorer: watcher.watch(scorer(wait)),
     overlapRewards: overlap,
     config: {
-      epochs: 5,
+      epochs: 1 + WARM_EPOCHS,
       devices,
       sampling: {
-        numSteps: 12,
-        promptsPerEpoch: 8,
-        samplesPerPrompt: 16,
+        numSteps: STEPS,
+        promptsPerEpoch: images / GROUP,
+        samplesPerPrompt: GROUP,
         batchSize,
-        window: { start: 1, end: 5 },
+        window: { start: 1, end: 1 + TRAINED },
       },
       training: { clipRange: 1e-3 },
     },
-    onEpoch: (metrics) => void seen.push(metrics),
+    onProgress: ({ phase }) => watcher.onPhase(phase),
+    onEpoch: () => {
+      if (epochs++ === 0) watcher.start();
+      else watcher.onEpoch();
+    },
   });
   tf.dispose([result.trained, result.ema]);
-  const warm = seen.slice(1); // the first epoch compiles
-  const mean = (name) => warm.reduce((sum, metrics) => sum + metrics[name], 0) / warm.length;
-  const [total, rollout, reward, update] = [
-    'seconds',
-    'secondsRollout',
-    'secondsReward',
-    'secondsUpdate',
-  ].map(mean);
+  const { secondsAnEpoch: total, rows } = await watcher.finish();
+  const sum = (kind, names) =>
+    rows
+      .filter((row) => row.kind === kind && (names?.includes(row.what) ?? true))
+      .reduce((all, { seconds }) => all + seconds, 0);
+  const parts = Object.fromEntries(
+    Object.entries(PARTS).map(([part, names]) => [part, sum('program', names)]),
+  );
+  const idle = sum('idle');
+  const busy = Object.values(parts).reduce((a, b) => a + b, 0);
   return {
-    total,
-    rollout,
-    reward,
-    update,
-    host: total - rollout - reward - update,
-    rate: mean('samplesPerSecond'),
+    name,
+    devices,
+    images,
+    overlap,
+    seconds: { total, ...parts, 'other programs': total - busy - idle, idle, scoring: sum('scoring') },
+    imagesPerSecond: images / total,
   };
 }
 
-const row = (name, { total, rollout, reward, update, host, rate }) =>
-  console.log(
-    `${name.padEnd(34)} ${[total, rollout, reward, update, host].map((s) => s.toFixed(3).padStart(8)).join('')} ${rate.toFixed(0).padStart(9)}`,
+const split = [
+  await measure('one batch', {}),
+  await measure('four batches', { batchSize: 32 }),
+  await measure('four, reward 0.2 s, overlapped', { batchSize: 32, wait: 200 }),
+  await measure('four, reward 0.2 s, one by one', { batchSize: 32, wait: 200, overlap: false }),
+];
+const scaling = [];
+for (const devices of [1, 2, 4]) {
+  const result = await measure(`${devices} × 64 images`, { devices, images: 64 * devices });
+  scaling.push({
+    ...result,
+    costOfAnImage: scaling.length === 0 ? 1 : scaling[0].imagesPerSecond / result.imagesPerSecond,
+  });
+}
+
+const table = (rows) =>
+  console.table(
+    rows.map(({ name, seconds, imagesPerSecond, costOfAnImage }) => ({
+      name,
+      ...Object.fromEntries(Object.entries(seconds).map(([key, value]) => [key, Number(value.toFixed(3))])),
+      'images/s': Number(imagesPerSecond.toPrecision(3)),
+      ...(costOfAnImage && { 'cost of an image': Number(costOfAnImage.toPrecision(3)) }),
+    })),
   );
-console.log(
-  `${'128 images, 12 steps, 4 trained'.padEnd(34)}    total dispatch   await  update    host  images/s`,
-);
-row('one batch', await epochs({ batchSize: 128 }));
-row('four batches', await epochs({}));
-row('four, reward 0.2 s, overlapped', await epochs({ wait: 200 }));
-row('four, reward 0.2 s, one by one', await epochs({ wait: 200, overlap: false }));
-for (const devices of [2, 4]) row(`one batch, ${devices} devices`, await epochs({ devices, batchSize: 128 }));
+table(split);
+table(scaling);
+const report = {
+  benchmark: 'grpo-trainer epoch',
+  date: new Date().toISOString(),
+  machine: `${cpus().length} × ${cpus()[0].model}`,
+  /** Processes that wanted a core, at the end: beyond 2 or so of the benchmark's own, others took part of the time. */
+  load: loadavg()[0],
+  device: deviceInfo()[0].kind,
+  node: process.version,
+  steps: STEPS,
+  trained: TRAINED,
+  group: GROUP,
+  epochs: WARM_EPOCHS,
+  split,
+  scaling,
+};
+const at = process.argv.indexOf('--json');
+if (at > 0) writeFileSync(process.argv[at + 1], `${JSON.stringify(report, null, 2)}\n`);

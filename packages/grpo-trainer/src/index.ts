@@ -44,6 +44,9 @@ export {
   pretrain,
 } from './pretrain/flow-matching';
 export { trainVae, type VaeFunctions, type VaeOptions, vaeLoss } from './pretrain/vae';
+export { chromeTrace, type Span } from './profile/chrome-trace';
+export { profileTable } from './profile/profile-table';
+export { type Profile, type ProfileRow, type Profiler, profiler } from './profile/profiler';
 export {
   type Bars,
   type ChartOptions,
