@@ -1,15 +1,21 @@
+import { fileURLToPath } from 'node:url';
 import { fixtureCases, numbers, readJson, readTensors } from '@flow-grpo/test-support';
 import { describe, expect, it } from 'vitest';
 import {
   generationLayout,
+  loadTokenizer,
   type ModalityPositions,
   mixedModalLayout,
   omniAttentionAllowed,
   omniAttentionMask,
+  promptTokens,
+  QWEN2_5_TOKENS,
+  QWEN2_5_VOCABULARY,
   qwenTokenizer,
   type TokenIds,
   wordTokenizer,
 } from '../src/index';
+import { config as tiny } from './tiny-model';
 
 interface Ids {
   bos_id: number;
@@ -134,6 +140,50 @@ describe.each(fixtureCases('tokenizer'))('$name', ({ dir }) => {
       videoPad: ids.vid_pad_id,
     });
     expect(tokenizer.encode('<image>')).toEqual([ids.img_id]);
+  });
+});
+
+/** Taken from Qwen's tokenizer.json (Apache-2.0): every merge that can happen inside these sentences, true ids. */
+describe('Qwen2.5’s own tokenizer, cut down to the words of a few sentences', () => {
+  const folder = fileURLToPath(new URL('./qwen2.5-excerpt', import.meta.url));
+
+  it('is read from its folder, with Show-o2’s tokens behind its own', async () => {
+    const { tokens, vocabSize } = await loadTokenizer(folder);
+    expect(tokens).toEqual(QWEN2_5_TOKENS);
+    expect(vocabSize).toBe(QWEN2_5_VOCABULARY);
+  });
+
+  it.each([
+    ['Hello, world!', [9707, 11, 1879, 0]],
+    ['system\nYou are a helpful assistant.<|im_end|>', [8948, 198, 2610, 525, 264, 10950, 17847, 13, 151645]],
+    ['\n<|im_start|>user\n', [198, 151644, 872, 198]],
+    ['a red circle left of a blue square', [64, 2518, 12671, 2115, 315, 264, 6303, 9334]],
+    [
+      'A photo of 12 naïve cats — “日本語”',
+      [32, 6548, 315, 220, 16, 17, 94880, 586, 19423, 1959, 1036, 101059, 102819, 854],
+    ],
+    ["it's 3.5 o'clock", [275, 594, 220, 18, 13, 20, 297, 62410]],
+    ['<image>[PAD]<|vid_start|><|vid_end|>', [151666, 151665, 151667, 151668]],
+  ])('gives %j the published ids, and reads them back', async (text, ids) => {
+    const tokenizer = await loadTokenizer(folder);
+    expect(tokenizer.encode(text)).toEqual(ids);
+    expect(tokenizer.decode(ids)).toBe(text);
+    const words = text.replace(/<\|im_\w+\|>|\[PAD\]/g, '');
+    expect(tokenizer.decode(ids, { skipSpecial: true })).toBe(words);
+  });
+
+  it('cuts prompts at the configured length and nothing else', async () => {
+    const tokenizer = await loadTokenizer(folder);
+    const config = { ...tiny, tokens: tokenizer.tokens, maxTextLength: 5 };
+    const ids = tokenizer.encode('a red circle left of a blue square');
+    const { tokens, lengths } = promptTokens(config, [ids, ids.slice(0, 2), []]);
+    const { bos, boi, pad } = tokenizer.tokens;
+    expect(tokens.arraySync()).toEqual([
+      [bos, ...ids.slice(0, 5), boi],
+      [bos, ...ids.slice(0, 2), boi, pad, pad, pad],
+      [bos, boi, pad, pad, pad, pad, pad],
+    ]);
+    expect([...lengths.dataSync()]).toEqual([7, 4, 2]);
   });
 });
 

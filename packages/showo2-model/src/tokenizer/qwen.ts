@@ -33,9 +33,11 @@ export function qwenTokenizer(json: TokenizerJson, config: TokenizerConfigJson):
   const ids = new Map(Object.entries(json.model.vocab));
   for (const token of base) ids.set(token.content, token.id);
   const added = [...base];
+  // As the tokenizers library numbers them: behind the words and whatever was added before.
+  let next = [...ids.values()].reduce((top, id) => Math.max(top, id + 1), 0);
   for (const content of ADDED_TOKENS) {
     if (ids.has(content)) continue;
-    const id = ids.size;
+    const id = next++;
     ids.set(content, id);
     const special = content === '[PAD]';
     added.push({
@@ -55,7 +57,7 @@ export function qwenTokenizer(json: TokenizerJson, config: TokenizerConfigJson):
       text === '' ? [] : Array.from(tokenizer.encode(text, { add_special_tokens: false }).ids, Number),
     decode: (list, { skipSpecial = false } = {}) =>
       list.length === 0 ? '' : tokenizer.decode([...list], { skip_special_tokens: skipSpecial }),
-    vocabSize: ids.size,
+    vocabSize: next,
     tokens: structuralIds((token) => ids.get(token), eos ?? undefined),
   };
 }
