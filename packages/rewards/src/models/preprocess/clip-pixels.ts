@@ -26,12 +26,24 @@ export function resizeAndCrop(image: RgbImage, options: PixelOptions): RgbImage 
   return centerCrop(pillowResize(image, width, height), options.crop, options.rounding);
 }
 
-/** (byte / 255 - mean) / std, HWC. */
-export function normalizeBytes(image: RgbImage, mean: readonly number[], std: readonly number[]) {
-  return Float32Array.from(
-    image.data,
-    (byte, index) => (Math.fround(byte / 255) - mean[index % 3]!) / std[index % 3]!,
+/** (byte / 255 - mean) / std, HWC, into `out` from `offset`. */
+export function normalizeBytes(
+  { data }: RgbImage,
+  mean: readonly number[],
+  std: readonly number[],
+  out: Float32Array = new Float32Array(data.length),
+  offset = 0,
+): Float32Array {
+  const tables = mean.map((m, channel) =>
+    Float32Array.from({ length: 256 }, (_, byte) => (Math.fround(byte / 255) - m) / std[channel]!),
   );
+  const [r, g, b] = tables as [Float32Array, Float32Array, Float32Array];
+  for (let at = 0; at < data.length; at += 3) {
+    out[offset + at] = r[data[at]!]!;
+    out[offset + at + 1] = g[data[at + 1]!]!;
+    out[offset + at + 2] = b[data[at + 2]!]!;
+  }
+  return out;
 }
 
 /** Pictures of any sizes as the tower's input [B, crop, crop, 3]. */
@@ -40,7 +52,7 @@ export function clipPixels(images: readonly RgbImage[], options: PixelOptions): 
   const length = crop * crop * 3;
   const values = new Float32Array(images.length * length);
   images.forEach((image, i) => {
-    values.set(normalizeBytes(resizeAndCrop(image, options), mean, std), i * length);
+    normalizeBytes(resizeAndCrop(image, options), mean, std, values, i * length);
   });
   return tf.tensor4d(values, [images.length, crop, crop, 3]);
 }

@@ -17,21 +17,43 @@ function fixedTaps(from: number, to: number): FixedTaps[] {
   }));
 }
 
-/** Filters `source` [lines, from, 3 · inner] along its middle axis; every sum is rounded and clamped to a byte. */
-function filter(source: Uint8Array, lines: number, from: number, stride: number, taps: FixedTaps[]) {
-  const out = new Uint8ClampedArray(lines * taps.length * stride);
-  for (let line = 0; line < lines; line++) {
-    const base = line * from * stride;
-    taps.forEach(({ start, weights }, position) => {
-      const target = (line * taps.length + position) * stride;
-      for (let c = 0; c < stride; c++) {
-        let sum = HALF;
-        let at = base + start * stride + c;
-        for (let k = 0; k < weights.length; k++, at += stride) sum = (sum + source[at]! * weights[k]!) | 0;
-        out[target + c] = sum >> FRACTION_BITS;
+/** Every row of `height` rows of `from` pixels to as many pixels as there are taps. */
+function resizeRows(source: Uint8Array, height: number, from: number, taps: FixedTaps[]): Uint8Array {
+  const out = new Uint8ClampedArray(height * taps.length * 3);
+  let target = 0;
+  for (let y = 0; y < height; y++) {
+    for (const { start, weights } of taps) {
+      let at = 3 * (y * from + start);
+      let r = HALF;
+      let g = HALF;
+      let b = HALF;
+      for (let k = 0; k < weights.length; k++, at += 3) {
+        const weight = weights[k]!;
+        r = (r + Math.imul(source[at]!, weight)) | 0;
+        g = (g + Math.imul(source[at + 1]!, weight)) | 0;
+        b = (b + Math.imul(source[at + 2]!, weight)) | 0;
       }
-    });
+      out[target++] = r >> FRACTION_BITS;
+      out[target++] = g >> FRACTION_BITS;
+      out[target++] = b >> FRACTION_BITS;
+    }
   }
+  return new Uint8Array(out.buffer);
+}
+
+/** Rows of `length` bytes to as many rows as there are taps; sums a row at a time, as memory lies. */
+function resizeColumns(source: Uint8Array, length: number, taps: FixedTaps[]): Uint8Array {
+  const out = new Uint8ClampedArray(taps.length * length);
+  const sums = new Int32Array(length);
+  taps.forEach(({ start, weights }, y) => {
+    sums.fill(HALF);
+    for (let k = 0; k < weights.length; k++) {
+      const weight = weights[k]!;
+      const row = (start + k) * length;
+      for (let i = 0; i < length; i++) sums[i]! += Math.imul(source[row + i]!, weight);
+    }
+    for (let i = 0; i < length; i++) out[y * length + i] = sums[i]! >> FRACTION_BITS;
+  });
   return new Uint8Array(out.buffer);
 }
 
@@ -45,11 +67,8 @@ export function pillowResize(image: RgbImage, width: number, height: number): Rg
     throw new RangeError(`Cannot resize ${image.width} x ${image.height} pixels to ${width} x ${height}.`);
   }
   let data = image.data;
-  if (width !== image.width) {
-    data = filter(data, image.height, image.width, 3, fixedTaps(image.width, width));
-  }
-  if (height !== image.height) {
-    data = filter(data, 1, image.height, width * 3, fixedTaps(image.height, height));
-  }
+  if (width !== image.width)
+    data = resizeRows(data, image.height, image.width, fixedTaps(image.width, width));
+  if (height !== image.height) data = resizeColumns(data, 3 * width, fixedTaps(image.height, height));
   return { data: data === image.data ? data.slice() : data, width, height };
 }

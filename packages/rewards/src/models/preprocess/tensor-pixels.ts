@@ -18,19 +18,43 @@ function plainTaps(from: number, to: number): Taps[] {
   });
 }
 
-function filter(source: Float32Array, lines: number, from: number, stride: number, taps: Taps[]) {
-  const out = new Float32Array(lines * taps.length * stride);
-  for (let line = 0; line < lines; line++) {
-    taps.forEach(({ start, weights }, position) => {
-      const target = (line * taps.length + position) * stride;
-      for (let c = 0; c < stride; c++) {
-        let sum = 0;
-        let at = (line * from + start) * stride + c;
-        for (let k = 0; k < weights.length; k++, at += stride) sum += source[at]! * weights[k]!;
-        out[target + c] = sum;
+/** Every row of `height` rows of `from` pixels to as many pixels as there are taps. */
+function resizeRows(source: Float32Array, height: number, from: number, taps: Taps[]): Float32Array {
+  const out = new Float32Array(height * taps.length * 3);
+  let target = 0;
+  for (let y = 0; y < height; y++) {
+    for (const { start, weights } of taps) {
+      let at = 3 * (y * from + start);
+      let r = 0;
+      let g = 0;
+      let b = 0;
+      for (let k = 0; k < weights.length; k++, at += 3) {
+        const weight = weights[k]!;
+        r += source[at]! * weight;
+        g += source[at + 1]! * weight;
+        b += source[at + 2]! * weight;
       }
-    });
+      out[target++] = r;
+      out[target++] = g;
+      out[target++] = b;
+    }
   }
+  return out;
+}
+
+/** Rows of `length` values to as many rows as there are taps. */
+function resizeColumns(source: Float32Array, length: number, taps: Taps[]): Float32Array {
+  const out = new Float32Array(taps.length * length);
+  const sums = new Float64Array(length);
+  taps.forEach(({ start, weights }, y) => {
+    sums.fill(0);
+    for (let k = 0; k < weights.length; k++) {
+      const weight = weights[k]!;
+      const row = (start + k) * length;
+      for (let i = 0; i < length; i++) sums[i]! += source[row + i]! * weight;
+    }
+    out.set(sums, y * length);
+  });
   return out;
 }
 
@@ -50,10 +74,11 @@ export function tensorPixels(
   const values = new Float32Array(images.length * crop * crop * 3);
   images.forEach((image, i) => {
     const [width, height] = shorterEdgeSize(image.width, image.height, edge);
-    let data: Float32Array = Float32Array.from(image.data, (byte) => byte / 255);
+    let data: Float32Array = new Float32Array(image.data.length);
+    for (let at = 0; at < data.length; at++) data[at] = image.data[at]! / 255;
     if (width !== image.width || height !== image.height) {
-      data = filter(data, image.height, image.width, 3, tapsOf(image.width, width));
-      data = filter(data, 1, image.height, width * 3, tapsOf(image.height, height));
+      data = resizeRows(data, image.height, image.width, tapsOf(image.width, width));
+      data = resizeColumns(data, 3 * width, tapsOf(image.height, height));
     }
     const top = cropOffset(height, crop, 'even');
     const left = cropOffset(width, crop, 'even');
