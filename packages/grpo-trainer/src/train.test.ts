@@ -1,7 +1,9 @@
 import { shiftedSchedule } from '@flow-grpo/sde-sampler';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
+import { resolveConfig } from './config/resolve';
 import type { GrpoConfigInput } from './config/schema';
+import { evaluator } from './evaluate';
 import { gaussianFlow } from './policies/gaussian-flow';
 import { planSteps } from './rollout/steps';
 import type { Scorer } from './scorer';
@@ -61,8 +63,29 @@ const merge = (more: GrpoConfigInput): GrpoConfigInput => ({
   training: { ...base.training, ...more.training },
 });
 
-async function run(config: GrpoConfigInput, withFeatures = false) {
-  const policy = gaussianFlow({ prompts: Object.keys(TARGETS), mean: [0.2, 0.2], std: STD, withFeatures });
+/**
+ * The flow under classifier-free guidance, its unconditional branch a constant. Guided means u + scale·(c − u) are again
+ * those of a Gaussian flow, so the best reward is the same; only the weights that give it are others.
+ */
+function guided(policy: ReturnType<typeof gaussianFlow>, scale: number): typeof policy {
+  const unconditional = tf.tensor1d([0.3, 0.1]);
+  return {
+    ...policy,
+    prepare: (trained, condition) => {
+      const { means } = policy.prepare!(trained, condition);
+      return { means: tf.add(unconditional, tf.mul(scale, tf.sub(means, unconditional))) };
+    },
+  };
+}
+
+interface RunOptions {
+  readonly withFeatures?: boolean;
+  readonly guidance?: number;
+}
+
+async function run(config: GrpoConfigInput, { withFeatures = false, guidance }: RunOptions = {}) {
+  const plain = gaussianFlow({ prompts: Object.keys(TARGETS), mean: [0.2, 0.2], std: STD, withFeatures });
+  const policy = guidance === undefined ? plain : guided(plain, guidance);
   const rewards: number[] = [];
   const epochs: EpochMetrics[] = [];
   const result = await train({
@@ -86,6 +109,15 @@ describe('a flow whose optimum is known', () => {
     'GRPO-Guard': { training: { objective: 'guard' } },
     'same latent': { sampling: { sameLatent: true } },
     'global deviation': { training: { globalStd: true } },
+    'KL on the step mean': { training: { beta: 1e-4 } },
+    'KL on the velocity': { training: { beta: 1e-4, klOn: 'velocity' } },
+    'two inner epochs, cosine with warm-up': {
+      training: { innerEpochs: 2, schedule: 'cosine', warmupSteps: 10, learningRate: 0.03 },
+    },
+    'several passes an update, a part of the steps': {
+      sampling: { batchSize: 8 },
+      training: { batchSize: 4, timestepFraction: 0.5 },
+    },
     DPO: {
       epochs: 120,
       sampling: { samplesPerPrompt: 32 },
@@ -106,12 +138,44 @@ describe('a flow whose optimum is known', () => {
   );
 });
 
+describe('guidance', () => {
+  it.each([0, 1, 2])('in rollout and update reaches it too, seed %d', async (seed) => {
+    const { rewards, result } = await run(
+      { ...merge({ training: { learningRate: 0.02 } }), seed },
+      { guidance: 2 },
+    );
+    expect(rewards.at(-1)).toBeGreaterThan(0.98 * bestReward(6, 1));
+    tf.dispose([result.trained, result.ema]);
+  });
+});
+
+it('evaluates the average where there is one, and the weights where not', async () => {
+  const evaluated = async (ema: { enabled?: boolean; decay?: number; interval: number }) => {
+    const config = { ...merge({ epochs: 6 }), ema };
+    const { rewards, result } = await run(config);
+    const policy = gaussianFlow({ prompts: Object.keys(TARGETS), mean: [0, 0], std: STD });
+    const evaluate = evaluator(
+      policy,
+      scorer,
+      Array.from({ length: 512 }, (_, i) => examples[i % 2]!),
+      resolveConfig(config),
+    );
+    const [average, weights] = [await evaluate(result.ema, 6), await evaluate(result.trained, 6)];
+    tf.dispose([result.trained, result.ema]);
+    return { last: rewards.at(-1)!, average: average.reward, weights: weights.reward };
+  };
+  const slow = await evaluated({ decay: 0.99, interval: 1 });
+  expect(slow.last).toBe(slow.average);
+  expect(slow.average).toBeLessThan(slow.weights); // it lags behind
+  const none = await evaluated({ enabled: false, interval: 1 });
+  expect(none.last).toBe(none.weights);
+});
+
 describe('the first update', () => {
   it.each([false, true])('has ratio 1 and KL 0 (features %s)', async (withFeatures) => {
-    const { epochs } = await run(
-      merge({ epochs: 1, training: { updatesPerEpoch: 1, beta: 0.04 } }),
+    const { epochs } = await run(merge({ epochs: 1, training: { updatesPerEpoch: 1, beta: 0.04 } }), {
       withFeatures,
-    );
+    });
     expect(epochs[0]!.maxRatioDeviation).toBe(0);
     expect(epochs[0]!.maxLogProbMismatch).toBe(0);
     expect(epochs[0]!.kl).toBe(0);
