@@ -81,6 +81,41 @@ describe('flow-grpo', () => {
     );
   });
 
+  it('pre-trains, and goes on where it was', async () => {
+    const output = join(folder, 'pretrained');
+    await run('pretrain', '-o', output, '--backend', 'cpu');
+    expect(printed.join('\n')).toMatch(/step 200\/200 {2}loss 0\.\d+ {2}[\d.]+ steps\/s/);
+    expect(printed.at(-1)).toContain('finished after 200 steps');
+    expect(existsSync(join(output, 'model.safetensors'))).toBe(true);
+    printed = [];
+    await run('pretrain', '-o', output, '--backend', 'cpu');
+    expect(printed.join('\n')).not.toContain('step 50/200'); // it was done
+  });
+
+  it('says what this machine can run', async () => {
+    await run('doctor', '--backend', 'cpu');
+    expect(process.exitCode).toBeUndefined();
+    expect(printed.at(-1)).toMatch(/Node +v\d+[\s\S]*backend +cpu: works/);
+    await run('doctor', '--backend', 'none');
+    expect(process.exitCode).toBe(1);
+    expect(printed.at(-1)).toMatch(/backend +none: backend none does not start/);
+  });
+
+  it('resumes from a checkpoint by its path, and starts anew when told to', async () => {
+    const output = join(folder, 'run');
+    const flags = ['-o', output, '--backend', 'cpu', '--saveEvery', '1', '--sampling.promptsPerEpoch', '2'];
+    await run('train', ...flags, '--epochs', '3');
+    const path = join(output, 'checkpoints/epoch-000002');
+    await run('train', ...flags, '--epochs', '3', '--resume', path);
+    expect(printed.join('\n')).toContain('Resumed after epoch 2');
+    await run('train', ...flags, '--epochs', '1', '--no-resume');
+    expect(printed.join('\n')).toContain('Checkpoints of later epochs are now in');
+    expect(await readLines(join(output, 'metrics.jsonl'))).toHaveLength(1);
+    await run('train', ...flags, '--training.beta', '0.1', '--epochs', '2');
+    expect(process.exitCode).toBe(2);
+    expect(printed.join('\n')).toMatch(/made with another configuration \(training.beta: 0 → 0.1\)/);
+  });
+
   it('prints a JSON Schema', async () => {
     await run('schema');
     const schema = JSON.parse(printed.at(-1)!);
