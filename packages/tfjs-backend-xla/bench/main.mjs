@@ -1,6 +1,9 @@
 /**
  * Times the backend beside tfjs-backend-wasm and, where Python has torch, PyTorch: `node bench/main.mjs [--json FILE]
  * [--only TEXT] [--dispatches N]`. Prints a table; milliseconds are medians, float32, all cores.
+ *
+ * Beside them the processor time of a call, which says something on a busy machine too: run all on one core to compare it
+ * (`OMP_NUM_THREADS=1 taskset -c 0 node bench/main.mjs`), since threads that wait by spinning count as busy.
  */
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -19,36 +22,39 @@ const chosen = workloads.filter(({ name }) => !options.only || name.includes(opt
 const SECONDS = 2;
 configure({ compilationCache: false });
 
-/** Median milliseconds of `f` over about `SECONDS`, after warming up. */
-async function median(f) {
+/** Median milliseconds of `f` over about `SECONDS`, after warming up, and processor time of a call. */
+async function timed(f) {
   const first = performance.now();
   await f();
   // Slower than the time it is given: once is enough.
   const cold = performance.now() - first;
-  if (cold > 5000 * SECONDS) return cold;
+  if (cold > 5000 * SECONDS) return { ms: cold };
   await f();
   const times = [];
+  const before = process.cpuUsage();
   for (const end = performance.now() + SECONDS * 1000; performance.now() < end || times.length < 3; ) {
     const start = performance.now();
     await f();
     times.push(performance.now() - start);
   }
-  return times.sort((a, b) => a - b)[times.length >> 1];
+  const { user, system } = process.cpuUsage(before);
+  const cpuMs = (user + system) / 1000 / times.length;
+  return { ms: times.sort((a, b) => a - b)[times.length >> 1], cpuMs };
 }
+
+const median = async (f) => (await timed(f)).ms;
 
 async function timeTfjs(backend, { shapes, run }) {
   if (!(await tf.setBackend(backend))) return { error: `${backend} did not start` };
   const inputs = shapes.map((shape, i) => tf.tensor(fill(tf.util.sizeFromShape(shape), i), shape));
   const step = backend === 'xla' ? jit(run) : (xs) => tf.tidy(() => run(xs));
   try {
-    return {
-      ms: await median(() => {
-        const outputs = step(inputs);
-        // The last output is read to its end by none: one element says that it is there.
-        tf.tidy(() => tf.slice(tf.reshape(outputs.at(-1), [-1]), 0, 1).dataSync());
-        tf.dispose(outputs);
-      }),
-    };
+    return await timed(() => {
+      const outputs = step(inputs);
+      // The last output is read to its end by none: one element says that it is there.
+      tf.tidy(() => tf.slice(tf.reshape(outputs.at(-1), [-1]), 0, 1).dataSync());
+      tf.dispose(outputs);
+    });
   } catch (error) {
     return { error: error.message.split('\n')[0] };
   } finally {
@@ -71,7 +77,7 @@ const rows = [];
 for (const workload of chosen) {
   const row = { name: workload.name, flops: workload.flops };
   for (const backend of ['xla', 'wasm']) row[backend] = await timeTfjs(backend, workload);
-  row.torch = torch.error ? { error: torch.error } : { ms: torch.times[workloads.indexOf(workload)] };
+  row.torch = torch.error ? { error: torch.error } : torch.times[workloads.indexOf(workload)];
   rows.push(row);
 }
 
@@ -103,9 +109,10 @@ if (options.dispatches) {
   };
 }
 
-const cell = ({ ms, error }, flops) => {
+const cell = ({ ms, cpuMs, error }, flops) => {
   if (error) return '-';
-  return flops ? `${ms.toFixed(2)} ms, ${(flops / ms / 1e6).toFixed(0)} GFLOP/s` : `${ms.toFixed(2)} ms`;
+  const rate = flops ? `, ${(flops / ms / 1e6).toFixed(0)} GFLOP/s` : '';
+  return `${ms.toFixed(2)} ms${rate}${cpuMs === undefined ? '' : ` (CPU ${cpuMs.toFixed(2)} ms)`}`;
 };
 console.log(`${cpus().length} × ${cpus()[0].model}, Node ${process.version}`);
 console.log('| work | xla (jit) | wasm | PyTorch |\n| --- | --- | --- | --- |');

@@ -11,15 +11,16 @@ config = json.loads(sys.argv[1])
 block = config["block"]
 
 
-def median(f):
+def timed(f):
     for _ in range(2):
         f()
     times, end = [], time.perf_counter() + config["seconds"]
+    cpu = time.process_time()
     while time.perf_counter() < end or len(times) < 3:
         start = time.perf_counter()
         f()
         times.append((time.perf_counter() - start) * 1000)
-    return statistics.median(times)
+    return {"ms": statistics.median(times), "cpuMs": (time.process_time() - cpu) * 1000 / len(times)}
 
 
 def random(*shape):
@@ -52,10 +53,10 @@ kernel = random(64, 64, 3, 3).to(memory_format=torch.channels_last)
 rows, wide, gain, bias = random(4096, 1024), random(8192, 512), random(512), random(512)
 with torch.no_grad():
     times = [
-        median(lambda: a @ b),
-        median(lambda: F.conv2d(image, kernel, padding=1)),
-        median(lambda: F.softmax(rows, -1)),
-        median(lambda: F.layer_norm(wide, (512,), gain, bias)),
+        timed(lambda: a @ b),
+        timed(lambda: F.conv2d(image, kernel, padding=1)),
+        timed(lambda: F.softmax(rows, -1)),
+        timed(lambda: F.layer_norm(wide, (512,), gain, bias)),
     ]
-times.append(median(block_step()))
+times.append(timed(block_step()))
 print(json.dumps({"version": torch.__version__, "times": times}))

@@ -39,9 +39,11 @@ export interface Cost {
   temporaryBytes: number;
 }
 
-/** A traced function: its StableHLO text and its cost, for which it is compiled. */
+/** A traced function: its StableHLO text, the operations in it, and its cost, for which it is compiled. */
 export interface Lowered {
   readonly text: string;
+  /** As in {@link Cost}, without compiling. */
+  readonly flops: number;
   cost(): Cost;
 }
 
@@ -159,7 +161,8 @@ export function jit<A extends unknown[], R>(fn: (...args: A) => R, options: JitO
       if (!isXla())
         throw new Error(`${name}.lower() needs the XLA backend: await tf.setBackend('xla') first`);
       const { found } = specialize(args);
-      return { text: found.program.text, cost: () => costOf(load(found), found.program.flops) };
+      const { text, flops } = found.program;
+      return { text, flops, cost: () => costOf(load(found), flops) };
     },
   });
 }
