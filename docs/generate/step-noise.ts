@@ -26,7 +26,7 @@ export function stepNoisePicture(): string {
       if (!trained.has(step)) return [text(x, bottom - 6, '–', 'text-anchor="middle"')];
       return [
         `<rect x="${x - 10}" y="${y}" width="20" height="${bottom - y}" rx="2" fill="${COLOURS[i]}"/>`,
-        text(x, y - 4, std.toFixed(2), 'text-anchor="middle" font-size="13"'),
+        text(x, y - 4, std.toFixed(2), 'text-anchor="middle" font-size="12"'),
       ];
     });
     return [

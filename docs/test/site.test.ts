@@ -57,9 +57,9 @@ describe('the site', () => {
   });
 
   it('shows pictures that have something in them', () => {
-    for (const name of ['paths', 'step-noise', 'noise-error']) {
+    for (const name of ['paths', 'step-noise', 'noise-error', 'hero']) {
       const svg = readFileSync(join(dist, `pictures/${name}.svg`), 'utf8');
-      expect(svg.match(/<(polyline|rect)/g)?.length, name).toBeGreaterThan(3);
+      expect(svg.match(/<(polyline|rect|path)/g)?.length, name).toBeGreaterThan(3);
       expect(svg, name).not.toMatch(/NaN|undefined|Infinity/);
     }
   });
@@ -100,8 +100,37 @@ describe('in Chromium', () => {
 
     await page.getByRole('link', { name: 'Demo' }).first().click();
     await page.waitForSelector('body[data-ready]');
+    await page.getByRole('link', { name: 'The mathematics' }).click();
+    await page.locator('.katex-display').first().waitFor();
+    expect(page.url()).toBe(`${site.url}maths`);
     expect(errors).toEqual([]);
+    await page.close();
   }, 120_000);
+
+  it("keeps the reader's choice of dark or light in the demo", async () => {
+    const page = await browser.context.newPage();
+    await page.setViewportSize({ width: 1280, height: 800 });
+    await page.emulateMedia({ colorScheme: 'light' });
+    await page.goto(site.url);
+    await page.locator('.VPNavBarAppearance button').click();
+    await page.goto(`${site.url}sampler-demo/index.html`);
+    await page.waitForSelector('body[data-ready]');
+    expect(await page.getAttribute('html', 'data-theme')).toBe('dark');
+    await page.close();
+  }, 120_000);
+
+  it('fits a phone on every page', async () => {
+    const page = await browser.context.newPage();
+    await page.setViewportSize({ width: 360, height: 780 });
+    const wide: string[] = [];
+    for (const address of [...pages.keys(), '/sampler-demo/index.html']) {
+      await page.goto(`${site.url}${address.slice(1)}`);
+      const width = await page.evaluate(() => document.documentElement.scrollWidth);
+      if (width > 360) wide.push(`${address}: ${width} pixels`);
+    }
+    expect(wide).toEqual([]);
+    await page.close();
+  }, 600_000);
 });
 
 function resolves(page: string, link: string): boolean {
