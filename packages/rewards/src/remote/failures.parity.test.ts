@@ -85,6 +85,23 @@ describe.each(fixtureCases('rewards-server'))('$name, a server that fails', ({ d
     images.dispose();
   });
 
+  it('tries again when a body stalls', async () => {
+    const { images, prompts, metadata } = await many(2);
+    let requests = 0;
+    const body = Buffer.from(pickle({ outputs: [1, 2] }));
+    const url = await localServer((incoming, outgoing) => {
+      incoming.resume().on('end', () => {
+        if (++requests > 1) return outgoing.end(body);
+        outgoing.writeHead(200, { 'content-length': body.length });
+        outgoing.write(body.subarray(0, 10));
+      });
+    });
+    const { scores } = await deqa({ ...quick, url, timeout: 500 }).score(images, prompts, metadata);
+    expect(scores).toEqual([1, 2]);
+    expect(requests).toBe(2);
+    images.dispose();
+  });
+
   it('tries again when a body ends early', async () => {
     const { images, prompts, metadata } = await many(3);
     let requests = 0;

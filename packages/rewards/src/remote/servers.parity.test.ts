@@ -42,13 +42,14 @@ describe.each(fixtureCases('rewards-server'))('$name', ({ dir }) => {
     const body = readFileSync(join(dir, file));
     const request = unpickle(body) as Map<string, unknown>;
     const sent = request.get('prompts');
+    const onlyStrict = request.get('only_strict') === true;
     return {
-      ...{ file, kind, body, result },
+      ...{ file, kind, body, result, onlyStrict },
       images: images.map((image) => ({ bytes: readFileSync(join(dir, image)) })),
       prompts: sent instanceof NdArray ? (sent.values as string[]) : images.map(() => ''),
       metadata: (plain(request.get('meta_datas')) ?? images.map(() => ({}))) as Record<string, unknown>[],
       client: (url: string): Scorer => {
-        if (kind === 'geneval') return geneval({ url, onlyStrict: request.get('only_strict') as boolean });
+        if (kind === 'geneval') return geneval({ url, onlyStrict });
         if (kind === 'deqa') return deqa({ url });
         return unifiedReward({
           url,
@@ -103,14 +104,15 @@ describe.each(fixtureCases('rewards-server'))('$name', ({ dir }) => {
   });
 
   it.each(references)("serve answers $file so that Python's pickle reads it", async (reference) => {
-    const { file, kind, images, prompts, metadata } = reference;
+    const { file, kind, images, prompts, metadata, onlyStrict } = reference;
     const scores = images.map((_, i) => i / 8);
+    const [loose, strict] = [images.map((_, i) => i + 1), images.map((_, i) => i + 0.5)];
     let asked: unknown[] = [];
     const server = await serve({
       name: 'witness',
       score: async (given, ...more) => {
         asked = [(given as { bytes: Uint8Array }[]).length, ...more.slice(0, 2)];
-        return { scores, details: {} };
+        return { scores, details: { accuracy: loose, strict_accuracy: strict } };
       },
     });
     const program = `
@@ -124,12 +126,17 @@ with urllib.request.urlopen(sys.argv[1], open(sys.argv[2], "rb").read()) as answ
     expect(asked).toEqual([images.length, kind === 'geneval' ? described : prompts, metadata]);
     expect(answer.outputs).toEqual(scores);
     if (kind !== 'geneval') return;
-    expect([answer.scores, answer.rewards, answer.strict_rewards]).toEqual([scores, scores, scores]);
-    const groups = answer.group_rewards as Groups;
-    for (const [i, { tag }] of metadata.entries()) {
-      for (const [key, values] of Object.entries(groups))
-        expect(values[i]).toBe(key === tag ? scores[i] : -10);
-      expect(Object.keys(groups)).toContain(tag);
+    const rewards = onlyStrict ? strict : loose;
+    expect([answer.scores, answer.rewards, answer.strict_rewards]).toEqual([scores, rewards, strict]);
+    for (const [name, of] of [
+      ['group_rewards', rewards],
+      ['group_strict_rewards', strict],
+    ] as const) {
+      const groups = answer[name] as Groups;
+      for (const [i, { tag }] of metadata.entries()) {
+        for (const [key, values] of Object.entries(groups)) expect(values[i]).toBe(key === tag ? of[i] : -10);
+        expect(Object.keys(groups)).toContain(tag);
+      }
     }
   });
 

@@ -7,12 +7,13 @@ import type { Batch } from './requests';
 /**
  * The answer to a pickle: `outputs`, and where the request has metadata the parts of GenEval's server:
  * `scores`, `rewards`, `strict_rewards`, and both by task kind, with -10 for images of another kind. Rewards
- * are the scorer's details `accuracy` and `strict_accuracy`, else `strict`, else the score.
+ * are the scorer's details `accuracy` and `strict_accuracy`, else `strict`, else the score; to a request with
+ * `only_strict` they are all strict.
  */
 export function answerPickle({ scores, details }: Scores, batch: Batch): Uint8Array {
   if (!batch.hasMetadata) return pickle({ outputs: scores });
   const strict = details.strict_accuracy ?? details.strict ?? scores;
-  const rewards = details.accuracy ?? details.strict ?? scores;
+  const rewards = batch.onlyStrict ? strict : (details.accuracy ?? details.strict ?? scores);
   const tags = batch.metadata.map(({ tag }) => tag);
   const kinds = [...new Set([...GENEVAL_TAGS, ...tags.filter((tag) => typeof tag === 'string')])];
   const byKind = (values: number[]) =>

@@ -9,6 +9,8 @@ export interface Batch {
   metadata: Record<string, unknown>[];
   /** Whether metadata came along: GenEval's clients then want groups in the answer. */
   hasMetadata: boolean;
+  /** Whether GenEval's strict rewards shall stand for the others too. */
+  onlyStrict?: boolean;
 }
 
 /** A request that cannot be scored as it is. */
@@ -73,7 +75,8 @@ export function readPickle(body: Uint8Array): Batch {
     throw new BadRequest('no list of bytes under images');
   const metadata = field('meta_datas')?.map((item) => plain(item) as Record<string, unknown>);
   const prompts = field('prompts')?.map(String) ?? metadata?.map((item) => String(item?.prompt ?? ''));
-  return batchOf(images, prompts, metadata);
+  const onlyStrict = request instanceof Map && request.get('only_strict') === true;
+  return { ...batchOf(images, prompts, metadata), onlyStrict };
 }
 
 /** Dictionaries with text keys as objects; `__proto__` stays plain data. */
