@@ -61,6 +61,25 @@ describe('KRepeatSampler', () => {
     expect(() => other.restore(first.state())).toThrow('the stored state has k 4, this sampler 2');
   });
 
+  it('goes on from any batch of any epoch, on every replica, as if it had never stopped', () => {
+    fc.assert(
+      fc.property(sizes, fc.nat(40), fc.integer({ min: 1, max: 8 }), ({ epoch, ...options }, done, more) => {
+        const start = epoch % 1000;
+        for (let rank = 0; rank < options.numReplicas; rank++) {
+          const whole = new KRepeatSampler({ ...options, rank });
+          whole.setEpoch(start);
+          for (let i = 0; i < done; i++) whole.next();
+          const resumed = new KRepeatSampler({ ...options, rank });
+          resumed.restore(JSON.parse(JSON.stringify(whole.state())));
+          for (let i = 0; i < more; i++) expect(resumed.next()).toEqual(whole.next());
+          expect(resumed.state()).toEqual(whole.state());
+          expect(resumed.state().epoch).toBe(start + done + more);
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+
   it('names sizes that work', () => {
     const make = (more: object) => () =>
       new KRepeatSampler({ datasetSize: 100, batchSize: 9, k: 24, ...more });

@@ -67,6 +67,26 @@ describe('shapeScenes', () => {
     expect([...seen].sort()).toEqual([...GENEVAL_TAGS].sort());
   });
 
+  it('varies sizes, places, rotations and paper, and never ends', () => {
+    const scenes = shapeScenes({ size: 16, kinds: ['colors'] });
+    const drawn = Array.from({ length: 300 }, (_, i) => scenes.scene(i));
+    const spread = (values: number[]) => Math.max(...values) - Math.min(...values);
+    const objects = drawn.map((scene) => scene.objects[0]!);
+    expect(spread(objects.map(({ x }) => x))).toBeGreaterThan(0.5);
+    expect(spread(objects.map(({ y }) => y))).toBeGreaterThan(0.5);
+    expect(spread(objects.map(({ radius }) => radius))).toBeGreaterThan(0.08);
+    expect(spread(objects.map(({ rotation }) => rotation))).toBeGreaterThan(0.45);
+    expect(Math.max(...objects.map(({ rotation }) => Math.abs(rotation)))).toBeLessThanOrEqual(0.25);
+    for (const channel of [0, 1, 2]) {
+      expect(spread(drawn.map(({ image }) => image[channel]!))).toBeGreaterThan(0.06);
+    }
+    const far = [2 ** 40, 2 ** 40 + 2 ** 32, 2 ** 53 - 1].map((index) => scenes.scene(index).image);
+    expect(new Set(far.map((image) => image.join())).size).toBe(3);
+    const stream = scenes.from(299);
+    expect(stream.next().value).toEqual(drawn[299]);
+    expect(stream.next().value).toEqual(scenes.scene(300));
+  });
+
   it('draws what the prompt says', () => {
     const scenes = shapeScenes({ size: 16, split: 'all' });
     for (let i = 0; i < 500; i++) {
