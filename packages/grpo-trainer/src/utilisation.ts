@@ -18,7 +18,7 @@ export function flopCounter(): FlopCounter {
       let flops: number | undefined;
       return (...args) => {
         if (isCompiled()) {
-          flops ??= f.lower(...args).cost().flops;
+          flops ??= f.lower(...args).flops;
           total += flops;
         }
         return f(...args);

@@ -78,6 +78,7 @@ describe('flow-grpo train, as a process', () => {
     const run = start(['train', file, '--profile', '--profile-epochs', '2']);
     expect(await run.ended, run.text()).toBe(0);
     expect(run.text()).toMatch(/rollouts +2 an epoch of 8 images, 4 a device, on 2 devices/);
+    expect(run.text()).toMatch(/time +known after the second epoch .*; at least 0 s at [\d.e-]+ s an epoch/);
     expect(run.text()).toMatch(/s an epoch \(mean of 2\)\nphases of the trainer:\n {2}rollout/);
     expect(run.text()).toMatch(/programs on the device:[\s\S]*idle[\s\S]*scoring[\s\S]*nearness/);
     expect(run.text()).toMatch(/finished after 4 epochs, 8 updates/);

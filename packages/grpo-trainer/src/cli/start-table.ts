@@ -12,15 +12,16 @@ export function textTable(rows: readonly (readonly [string, string])[]): string 
   return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join('\n');
 }
 
-/**
- * @param memory where it is known before the model is loaded
- * @param secondsAnEpoch as measured by an earlier part of the run, where there is one
- */
-export function startTable(
-  run: RunFile,
-  memory: MemoryEstimate | undefined,
-  secondsAnEpoch?: number,
-): string {
+/** What is known of an epoch's seconds before there was one. */
+export interface TimeEstimate {
+  /** As an earlier part of the run measured it. */
+  readonly measured?: number | undefined;
+  /** Were every operation as fast as a large matrix product. */
+  readonly atLeast?: number | undefined;
+}
+
+/** @param memory where it is known before the model is loaded */
+export function startTable(run: RunFile, memory: MemoryEstimate | undefined, time: TimeEstimate): string {
   const { config } = run;
   const { sampling, training, devices } = config;
   const plan = epochPlan(config);
@@ -50,14 +51,18 @@ export function startTable(
       `every ${config.evalEvery} epochs; ${sampling.evalNumSteps ?? sampling.numSteps} steps without noise, ${config.evalBatchSize} images a call`,
     ],
     ...(memory ? memoryRows(memory) : []),
-    [
-      'time',
-      secondsAnEpoch === undefined
-        ? 'known after the second epoch (the first one compiles)'
-        : `about ${duration(config.epochs * secondsAnEpoch)} at ${secondsAnEpoch.toPrecision(3)} s an epoch, as before`,
-    ],
+    ['time', timeText(config.epochs, time)],
   ];
   return textTable(rows);
+}
+
+function timeText(epochs: number, { measured, atLeast }: TimeEstimate): string {
+  const text = (seconds: number) => `${duration(epochs * seconds)} at ${seconds.toPrecision(3)} s an epoch`;
+  if (measured !== undefined) return `about ${text(measured)}, as before`;
+  const later = 'known after the second epoch (the first one compiles)';
+  return atLeast === undefined
+    ? later
+    : `${later}; at least ${text(atLeast)}, were all as fast as large matrix products`;
 }
 
 function memoryRows(memory: MemoryEstimate): [string, string][] {

@@ -11,6 +11,7 @@ import type { RunSetup } from '../setup/setup';
 import { type EpochMetrics, type TrainResult, train } from '../train';
 import { estimateMemory } from './estimates';
 import { type FollowerOptions, followRun } from './followers';
+import { leastSeconds } from './least-seconds';
 import { need } from './shared';
 import { startTable } from './start-table';
 
@@ -45,8 +46,11 @@ export async function trainRun(
   await mkdir(output, { recursive: true });
   const resume = options.resume ?? 'auto';
   const fromEpoch = resume ? await resumeEpoch(output, resume) : 0;
-  const memory = estimateMemory(policy, prompts.at(0)!.prompt, config);
-  line.note(startTable(run, memory, await secondsAnEpoch(output)));
+  const { prompt } = prompts.at(0)!;
+  const memory = estimateMemory(policy, prompt, config);
+  const measured = await secondsAnEpoch(output);
+  const atLeast = measured === undefined ? leastSeconds(policy, prompt, config, run.peakTflops) : undefined;
+  line.note(startTable(run, memory, { measured, atLeast }));
   const followers = await followRun(run, scorer, fromEpoch, { ...FOLLOWERS, ...options }, line);
   await writeFile(join(output, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
   let lastWords = 'ended by an error';

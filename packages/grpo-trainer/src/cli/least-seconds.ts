@@ -1,0 +1,142 @@
+/** The least time an epoch can take, from what a policy computes and how fast the device is. */
+import { cast, deviceInfo, type FloatStorage, jit, storageOf } from '@flow-grpo/tfjs-backend-xla';
+import * as tf from '@tensorflow/tfjs-core';
+import type { GrpoConfig } from '../config/schema';
+import type { Params, Policy, Tensors } from '../policy';
+import { epochPlan } from '../rollout/epoch-plan';
+import { flattenTensors, mapTensors } from '../rollout/rollout';
+import { currentPeakTflops } from '../utilisation';
+
+/**
+ * Seconds of an epoch were each operation as fast as a large matrix product. Rewards do not count.
+ *
+ * @param peakTflops of one device; by default that of a known one, else measured.
+ * @returns undefined where nothing is compiled, and for a policy that cannot be traced with a prompt.
+ */
+export function leastSeconds(
+  policy: Policy,
+  prompt: string,
+  config: GrpoConfig,
+  peakTflops = currentPeakTflops(),
+): number | undefined {
+  const flops = epochFlops(policy, prompt, config);
+  if (flops === undefined) return undefined;
+  if (peakTflops !== undefined) return flops / (peakTflops * 1e12 * config.devices);
+  // Devices that are parts of one CPU are together as fast as one.
+  const share = deviceInfo()[0]?.platform === 'cpu' ? 1 : config.devices;
+  return flops / (productRate() * share);
+}
+
+/**
+ * Floating-point operations of an epoch: rollouts, decoding and gradients, but what is done once a prompt and the
+ * optimizer. Functions are traced for one and two samples; nothing is compiled.
+ */
+export function epochFlops(policy: Policy, prompt: string, config: GrpoConfig): number | undefined {
+  if (tf.getBackend() !== 'xla') return undefined;
+  const plan = epochPlan(config);
+  const { sampling, training } = config;
+  try {
+    const { velocity, gradient, decode } = sampleFlops(policy, prompt, plan.advantageKind === 'grpo');
+    const made = plan.epochSize * (sampling.numSteps * velocity + decode);
+    const passes =
+      plan.advantageKind === 'grpo'
+        ? plan.epochSize * plan.trainedSteps
+        : training.timestepsPerSample *
+          (plan.advantageKind === 'dpo' ? 2 * sampling.promptsPerEpoch : plan.epochSize);
+    return made + training.innerEpochs * passes * gradient;
+  } catch {
+    return undefined; // prompts that cannot be encoded inside a trace
+  }
+}
+
+interface SampleFlops {
+  readonly velocity: number;
+  /** Of the velocity by the trained weights, from features where `fromFeatures` and the policy allow it. */
+  readonly gradient: number;
+  readonly decode: number;
+}
+
+/** Operations of one more sample: those for two, less those for one. */
+function sampleFlops(policy: Policy, prompt: string, fromFeatures: boolean): SampleFlops {
+  let features: Tensors | undefined;
+  let kept: { shape: number[]; storage: FloatStorage }[] = [];
+  const prepared = (trained: Params) => {
+    const condition = policy.encodePrompts([prompt]);
+    return [condition, policy.prepare?.(trained, condition)] as const;
+  };
+  const velocityOf = (trained: Params, { x, t, rows }: Batch) => {
+    const [condition, ready] = prepared(trained);
+    return policy.velocity(trained, x, t, condition, rows, ready);
+  };
+  const velocity = slope((batch) =>
+    jit((given: Batch) => {
+      const result = velocityOf(policy.params, given);
+      features = fromFeatures && policy.velocityFromFeatures ? result.features : undefined;
+      kept = flattenTensors(features ?? []).map((value) => ({
+        shape: value.shape.slice(1),
+        storage: storageOf(value),
+      }));
+      return result.velocity;
+    }).lower(batch),
+  );
+  const names = policy.trainable;
+  const weights = names.map((name) => policy.params[name]!);
+  const gradient = slope((batch, count) => {
+    let next = 0;
+    const given = features && mapTensors(features, () => zerosOf(count, kept[next++]!));
+    const lowered = jit((at: Batch, from: Tensors | undefined, ...own: tf.Tensor[]) =>
+      tf.grads((...values: tf.Tensor[]) => {
+        const trained = Object.fromEntries(names.map((name, i) => [name, values[i]!]));
+        if (!from) return tf.sum(velocityOf(trained, at).velocity);
+        const [condition, ready] = prepared(trained);
+        return tf.sum(
+          policy.velocityFromFeatures!(trained, from, at.t, condition, at.rows, ready),
+        ) as tf.Scalar;
+      })(own),
+    ).lower(batch, given, ...weights);
+    tf.dispose(flattenTensors(given ?? []));
+    return lowered;
+  });
+  const decode = slope(({ x }) => jit((latents: tf.Tensor) => policy.decode(latents)).lower(x));
+  return { velocity, gradient, decode };
+
+  function slope(lower: (batch: Batch, count: number) => { readonly flops: number }): number {
+    const [one, two] = [1, 2].map((count) => {
+      const batch: Batch = {
+        x: tf.zeros([count, ...policy.latentShape]),
+        t: tf.fill([count], 0.5),
+        rows: tf.zeros([count], 'int32'),
+      };
+      const { flops } = lower(batch, count);
+      tf.dispose(flattenTensors(batch));
+      return flops;
+    });
+    return two! - one!;
+  }
+}
+
+interface Batch {
+  readonly x: tf.Tensor;
+  readonly t: tf.Tensor;
+  readonly rows: tf.Tensor1D;
+}
+
+/** Zeros for `count` samples. */
+function zerosOf(count: number, { shape, storage }: { shape: number[]; storage: FloatStorage }): tf.Tensor {
+  return tf.tidy(() => cast(tf.zeros([count, ...shape]), storage));
+}
+
+/** Operations a second of the fastest of a few products of 1024 × 1024 matrices. */
+function productRate(): number {
+  const size = 1024;
+  const a = tf.fill<tf.Rank.R2>([size, size], 0.5);
+  const seconds = [0, 1, 2, 3].map(() => {
+    const started = performance.now();
+    const product = tf.matMul(a, a);
+    product.dataSync();
+    product.dispose();
+    return (performance.now() - started) / 1000;
+  });
+  a.dispose();
+  return (2 * size ** 3) / Math.min(...seconds);
+}

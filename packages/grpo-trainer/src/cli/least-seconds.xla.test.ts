@@ -1,0 +1,66 @@
+import '@flow-grpo/tfjs-backend-xla';
+import * as tf from '@tensorflow/tfjs-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { resolveConfig } from '../config/resolve';
+import type { GrpoConfigInput } from '../config/schema';
+import { showo2Policy } from '../policies/showo2';
+import type { Policy } from '../policy';
+import { brightness, tinyShowo2 } from '../testing/tiny-showo2-policy';
+import { type EpochMetrics, train } from '../train';
+import { epochFlops, leastSeconds } from './least-seconds';
+
+let available = true;
+beforeAll(async () => {
+  available = await tf.setBackend('xla').catch(() => false);
+});
+afterAll(() => tf.setBackend('cpu'));
+
+const cases: [string, { train?: string[]; guidanceScale?: number }, GrpoConfigInput][] = [
+  ['the head alone trains, from features', {}, {}],
+  ['with guidance', { guidanceScale: 2 }, {}],
+  ['a part of the steps, twice', {}, { training: { timestepFraction: 0.5, innerEpochs: 2 } }],
+  ['everything trains', { train: ['showo.model.layers.*', 'diffusion_head_*'] }, {}],
+  ['reward-weighted regression', {}, { training: { objective: 'rwr' } }],
+];
+
+describe('the least time of an epoch', () => {
+  it.each(cases)('counts what an epoch computes: %s', async (_, more, given) => {
+    if (!available) throw new Error('no PJRT plugin is installed; run the set-up command');
+    const policy = showo2Policy({ ...tinyShowo2(), ...more }) as Policy;
+    const config: GrpoConfigInput = {
+      epochs: 1,
+      ...given,
+      sampling: { numSteps: 6, promptsPerEpoch: 2, samplesPerPrompt: 128 },
+      training: { updatesPerEpoch: 1, ...given.training },
+    };
+    const before = tf.memory().numTensors;
+    const flops = epochFlops(policy, 'red', resolveConfig(config))!;
+    expect(tf.memory().numTensors).toBe(before);
+    const seen: EpochMetrics[] = [];
+    const result = await train({
+      policy,
+      prompts: [{ prompt: 'red' }, { prompt: 'blue' }],
+      scorer: brightness,
+      config,
+      onEpoch: (metrics) => void seen.push(metrics),
+    });
+    const [metrics] = seen;
+    // Prompts, noise and the optimizer come on top.
+    const counted = metrics!.tflops! * 1e12 * metrics!.seconds!;
+    expect(counted / flops).toBeGreaterThan(1);
+    expect(counted / flops).toBeLessThan(1.15);
+    const least = leastSeconds(policy, 'red', resolveConfig(config))!;
+    expect(least).toBeGreaterThan(0);
+    expect(least).toBeLessThan(metrics!.seconds!);
+    expect(leastSeconds(policy, 'red', resolveConfig(config), 1)).toBeCloseTo(flops / 1e12, 12);
+    tf.dispose([result.trained, result.ema, policy.params]);
+  });
+
+  it('is not told where nothing is compiled', async () => {
+    await tf.setBackend('cpu');
+    const policy = showo2Policy(tinyShowo2()) as Policy;
+    expect(leastSeconds(policy, 'red', resolveConfig({}))).toBeUndefined();
+    tf.dispose(policy.params);
+    await tf.setBackend('xla');
+  });
+});
