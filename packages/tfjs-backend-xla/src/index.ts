@@ -13,7 +13,7 @@ export { type AttentionOptions, scaledDotProductAttention } from './ops/attentio
 export { cast, type FloatStorage, fromBytes, storageOf, toBytes, upload } from './ops/precision';
 export * as random from './ops/random';
 export { allGather, allReduce, axisIndex, type MeshAxes, reduceScatter } from './parallel/collectives';
-export { replicate, shard, shardingOf } from './parallel/shard';
+export { type DeviceShard, readShards, replicate, shard, shardingOf } from './parallel/shard';
 export { type ShardMapOptions, shardMap } from './parallel/shard-map';
 export { type Mesh, mesh, type PartitionSpec } from './parallel/sharding';
 export { evenSpec, gatherShards, shardLike } from './parallel/storage';

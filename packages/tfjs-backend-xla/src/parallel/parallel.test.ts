@@ -5,10 +5,12 @@ import {
   allGather,
   allReduce,
   axisIndex,
+  cast,
   configure,
   jit,
   mesh,
   random,
+  readShards,
   reduceScatter,
   replicate,
   shard,
@@ -38,6 +40,26 @@ describe('shard', () => {
     const y = shard(x, mesh(axes as unknown as Record<string, number>), spec);
     expect(await y.data()).toEqual(await x.data());
     expect(values(tf.add(y, 1))).toEqual(values(tf.add(x, 1)));
+  });
+
+  it('reads what each device holds, once', async () => {
+    const m = mesh({ data: 2, model: 2 });
+    const read = async (spec: Parameters<typeof shard>[2]) =>
+      (await readShards(shard(tf.reshape(count(8), [4, 2]), m, spec))).map(({ bytes, ...part }) => ({
+        ...part,
+        values: [...new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)],
+      }));
+    expect(await read([null, 'model'])).toEqual([
+      { device: 0, start: [0, 0], shape: [4, 1], values: [0, 2, 4, 6] },
+      { device: 1, start: [0, 1], shape: [4, 1], values: [1, 3, 5, 7] },
+    ]);
+    expect(await read(['data'])).toEqual([
+      { device: 0, start: [0, 0], shape: [2, 2], values: [0, 1, 2, 3] },
+      { device: 2, start: [2, 0], shape: [2, 2], values: [4, 5, 6, 7] },
+    ]);
+    const [whole, ...rest] = await readShards(cast(tf.tensor1d([1, 2]), 'bfloat16'));
+    expect(rest).toEqual([]);
+    expect(whole).toMatchObject({ device: 0, start: [0], shape: [2], bytes: { byteLength: 4 } });
   });
 
   it('names what is not divisible', () => {

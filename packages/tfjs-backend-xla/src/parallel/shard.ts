@@ -12,6 +12,7 @@ import {
   type Mesh,
   type PartitionSpec,
   type Sharding,
+  shardBox,
   sharding,
   shardingKey,
   shardingText,
@@ -47,6 +48,40 @@ export function shardingOf(x: tf.Tensor): { mesh: Mesh; spec: PartitionSpec } | 
       spec: found.spec.map((names) => (names.length > 1 ? names : (names[0] ?? null))),
     }
   );
+}
+
+/** The part of a tensor that one device holds. */
+export interface DeviceShard {
+  /** Number of the device in the mesh. */
+  readonly device: number;
+  /** Where the part begins in the whole tensor. */
+  readonly start: readonly number[];
+  readonly shape: readonly number[];
+  /** Row-major bytes as stored: two an element for bfloat16 and float16. */
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * What each device of the mesh holds of a tensor, read without putting it together; parts that several devices hold
+ * come once, from the first of them. A tensor on one device is its only part.
+ */
+export async function readShards(x: tf.Tensor): Promise<DeviceShard[]> {
+  if (!isXla()) throw new Error("readShards: needs the XLA backend: await tf.setBackend('xla')");
+  const backend = tf.backend() as XlaBackend;
+  const data = backend.readable(x.dataId);
+  const { sharding, buffers, shape } = data;
+  if (!sharding || !buffers) {
+    return [{ device: 0, start: shape.map(() => 0), shape, bytes: await backend.raw(data) }];
+  }
+  const seen = new Set<string>();
+  const parts = buffers.flatMap((buffer, device) => {
+    const box = shardBox(sharding, shape, device);
+    const start = box.map(([from]) => from);
+    if (seen.has(start.join())) return [];
+    seen.add(start.join());
+    return [{ device, start, shape: box.map(([, extent]) => extent), buffer }];
+  });
+  return Promise.all(parts.map(async ({ buffer, ...part }) => ({ ...part, bytes: await buffer.toHost() })));
 }
 
 /** The tensor with this layout: a copy outside jit, a constraint in the program inside. */
