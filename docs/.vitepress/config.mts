@@ -65,10 +65,12 @@ export default defineConfig({
       },
       {
         text: 'Packages',
+        link: '/packages/',
         items: packageNames.map((name) => ({ text: name, link: `/packages/${name}` })),
       },
       {
         text: 'API reference',
+        link: '/api/',
         collapsed: true,
         items: packageNames.map((name) => ({ text: name, link: apiLink(name) })),
       },

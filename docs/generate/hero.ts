@@ -2,7 +2,7 @@ import { mixtures } from '../sampler-demo/mixture';
 import { simulate } from '../sampler-demo/simulate';
 
 const SIZE = 420;
-const HALF = 2.1;
+const HALF = 2.5;
 const SHOWN = 90;
 
 /** The picture of the first page: particles on their ways from noise (violet) to a ring (amber), with noise. */

@@ -1,7 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
+import { type Convention, sd3, showo2 } from './conventions';
 import { withGuidance } from './guidance';
+import { sample } from './loops/sample';
 import type { Velocity } from './loops/velocity';
+import { uniformSchedule } from './schedules';
 
 const x = tf.tensor2d([[1, 2]]);
 const t = tf.tensor1d([0.5]);
@@ -26,6 +29,32 @@ describe('withGuidance', () => {
       [7, 14],
     );
     expect(values(withGuidance(never, never, 5, { zeroInitSteps: 4 })(x, t, info))).toEqual([0, 0]);
+  });
+
+  it('stands still for the zero-init steps of a run, then goes on guided, whatever the solver', () => {
+    const schedule = uniformSchedule(4);
+    for (const solver of ['euler', 'heun', 'midpoint'] as const) {
+      const places: number[] = [];
+      const onStep = ({ x: at }: { x: tf.Tensor }) => void places.push(at.dataSync()[0]!);
+      const guided = withGuidance(tf.onesLike, tf.zerosLike, 3, { zeroInitSteps: 2 });
+      sample(guided, { schedule, rule: 'ode', solver, x, onStep });
+      expect(places).toEqual([1, 1, 1.75, 2.5]);
+    }
+  });
+
+  it('guides the steps inside the interval of a run, in the clock of either convention', () => {
+    const guidedSteps = (convention: Convention) => {
+      const seen: number[] = [];
+      const watched: Velocity = (at, _t, { step }) => {
+        seen.push(step);
+        return tf.zerosLike(at);
+      };
+      const guided = withGuidance(tf.zerosLike, watched, 2, { interval: [0.2, 0.6] });
+      sample(guided, { schedule: uniformSchedule(5, convention), rule: 'ode', x });
+      return seen;
+    };
+    expect(guidedSteps(showo2)).toEqual([1, 2, 3]);
+    expect(guidedSteps(sd3)).toEqual([1, 2, 3]);
   });
 
   it('refuses negative scales and intervals that are none', () => {

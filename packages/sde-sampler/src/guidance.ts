@@ -47,7 +47,8 @@ export function withGuidance(
   }
   return (x: tf.Tensor, t: tf.Tensor1D, info: VelocityInfo) => {
     if (info.step < zeroInitSteps) return tf.zerosLike(x);
-    if (scale === 1 || info.progress < from || info.progress > to) return conditional(x, t, info);
+    const guided = info.progress > from - ROUNDING && info.progress < to + ROUNDING;
+    if (scale === 1 || !guided) return conditional(x, t, info);
     if (scale === 0) return unconditional(x, t, info);
     const [c, u] = [conditional(x, t, info), unconditional(x, t, info)];
     if (!isPromise(c) && !isPromise(u)) return mix(asVelocity(c, x), asVelocity(u, x));
@@ -67,6 +68,9 @@ export function withGuidance(
     });
   }
 }
+
+/** A grid's time at an end of the interval is inside it, however a convention's clock rounds it. */
+const ROUNDING = 1e-9;
 
 type Answer = tf.Tensor | Float32Array | number[];
 

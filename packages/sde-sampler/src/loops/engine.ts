@@ -134,4 +134,4 @@ export const eventOf = (options: SampleOptions, taken: Taken): StepEvent => {
 
 /** t [B] for a velocity call. */
 export const timesFor = (x: tf.Tensor, time: number): tf.Tensor1D =>
-  tf.fill([x.shape[0]!], time) as tf.Tensor1D;
+  tf.tensor1d(new Float32Array(x.shape[0]!).fill(time));
