@@ -38,7 +38,9 @@ export { initParams, parameterSpecs } from './init';
 export { LAYER_BASES, stackFrozen, stackLayers, unstackLayers } from './layers';
 export * from './lora/index';
 export type { Observe } from './observe';
+export type { DenoiseEvent, GenerateOptions } from './pipeline/generate';
 export { coverCrop } from './pipeline/images';
+export type { InterleaveOptions, Segment } from './pipeline/interleave';
 export {
   type LoadingProgress,
   type LoadShowo2Options,
@@ -48,7 +50,7 @@ export {
   type Showo2Parts,
 } from './pipeline/load';
 export { saveShowo2 } from './pipeline/save';
-export { type DenoiseEvent, type GenerateOptions, type Segment, Showo2 } from './pipeline/showo2';
+export { Showo2 } from './pipeline/showo2';
 export type { SourceOptions } from './pipeline/sources';
 export { type Foundations, type StartOptions, startFrom } from './pipeline/start';
 export { fitLatentPreview, type LatentPreview, previewLatents } from './preview';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { loadParams } from '@flow-grpo/checkpoint-io';
 import type { Params } from '@flow-grpo/nn';
 import { maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
-import { storageOf } from '@flow-grpo/tfjs-backend-xla';
+import { compilationStats, observeExecutions, storageOf } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadShowo2, Showo2, saveShowo2 } from '../src/index';
@@ -114,5 +114,32 @@ describe('a model with stacked layers', () => {
     const difference = maxAbsDiff(image.dataSync(), wide.dataSync());
     expect(difference).toBeGreaterThan(0);
     expect(difference).toBeLessThan(0.05 * maxAbs(wide.dataSync()));
+  });
+});
+
+describe('a model that has run once', () => {
+  it('compiles nothing more, whatever the prompt, the seed and the number of steps', async () => {
+    const model = await Showo2.fromPretrained(folder);
+    const image = tf.fill([8, 8, 3], 0.5) as tf.Tensor3D;
+    const use = async (prompt: string, steps: number, seed: number) => {
+      tf.dispose(await model.generate([prompt], { steps, seed }));
+      await model.describe(image, 'what is this ?', { maxNewTokens: steps, stop: [] });
+    };
+    await use('red', 2, 1);
+    const { compiled, loadedFromDisk } = compilationStats();
+    const runs: string[] = [];
+    const stop = observeExecutions(({ name }) => runs.push(name));
+    await use('a red circle', 9, 2);
+    stop();
+    expect(compilationStats()).toMatchObject({ compiled, loadedFromDisk });
+    const times = (name: string) => runs.filter((each) => each === name).length;
+    expect(times('showo2-velocity')).toBe(9);
+    expect(times('vae-decode')).toBe(1);
+    // The first token comes out of the prefill.
+    expect(times('showo2-prefill')).toBe(1);
+    expect(times('showo2-token')).toBe(8);
+    expect(times('showo2-understand')).toBe(1);
+    // Two prompts, the unconditional one among them, whatever the steps.
+    expect(times('showo2-text')).toBe(2);
   });
 });

@@ -114,6 +114,38 @@ describe('Showo2', () => {
     expect(Math.max(...counts)).toBe(2);
   });
 
+  it('goes on from images of the prompt, and draws at once where that is asked', async () => {
+    const red = tf.tile(tf.reshape(tf.tensor1d([1, 0, 0]), [1, 1, 3]), [10, 8, 1]) as tf.Tensor3D;
+    const blue = tf.tile(tf.reshape(tf.tensor1d([0, 0, 1]), [1, 1, 3]), [10, 8, 1]) as tf.Tensor3D;
+    const draw = async (...images: tf.Tensor3D[]) => {
+      const prompt = [...images.map((image) => ({ image })), { text: 'a red circle' }];
+      const options = { maxImages: 1, drawFirst: true, steps: 2, seed: 3 };
+      const [first] = await model.interleave(prompt, { ...options, text: { maxNewTokens: 1 } });
+      return (first as { image: tf.Tensor3D }).image.dataSync();
+    };
+    const drawn = await draw(red);
+    expect(drawn.length).toBe(8 * 8 * 3);
+    expect(maxAbsDiff(await draw(red), drawn)).toBe(0);
+    // What is drawn depends on every image before it.
+    expect(maxAbsDiff(await draw(blue), drawn)).toBeGreaterThan(1e-6);
+    expect(maxAbsDiff(await draw(red, blue), await draw(red, red))).toBeGreaterThan(1e-6);
+    const before = tf.memory().numTensors;
+    await draw(red, blue);
+    expect(tf.memory().numTensors).toBe(before + 1);
+  });
+
+  it('decodes in tiles where that is asked', async () => {
+    const options = { steps: 2, seed: 4, size: [16, 16] as [number, number] };
+    const whole = (await model.generate(['red'], options)).dataSync();
+    const fits = await model.generate(['red'], { ...options, tiling: { tile: 16, overlap: 4 } });
+    expect(maxAbsDiff(fits.dataSync(), whole)).toBe(0);
+    const tiled = await model.generate(['red'], { ...options, tiling: { tile: 12, overlap: 4 } });
+    expect(tiled.shape).toEqual([1, 16, 16, 3]);
+    expect(maxAbsDiff(tiled.dataSync(), whole)).toBeGreaterThan(0);
+    expect(maxAbsDiff(tiled.dataSync(), whole)).toBeLessThan(0.5);
+    expect(() => model.decode(tf.zeros([1, 2, 4, 4, 4]), {})).toThrow(/clips/);
+  });
+
   it('names what does not fit when a checkpoint is not of the configuration', async () => {
     const wrong = { ...config, head: { ...config.head, layers: 3 } };
     await expect(Showo2.fromPretrained(folder, { config: wrong })).rejects.toThrow(/diffusion_head_a\.2\./);

@@ -132,6 +132,6 @@ export const eventOf = (options: SampleOptions, taken: Taken): StepEvent => {
   };
 };
 
-/** t [B] for a velocity call. */
+/** t [B] for a velocity call: as data, since a compiling backend would compile a `tf.fill` anew for every time. */
 export const timesFor = (x: tf.Tensor, time: number): tf.Tensor1D =>
   tf.tensor1d(new Float32Array(x.shape[0]!).fill(time));

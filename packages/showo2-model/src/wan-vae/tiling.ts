@@ -22,13 +22,15 @@ export function decodeImageTiled(
   params: Params,
   config: WanVaeConfig,
   latents: tf.Tensor4D,
-  options: TilingOptions = {},
+  options: TilingOptions & {
+    /** What decodes a tile, such as a compiled `decodeImage`: tiles all have one shape. */
+    decodeTile?: (part: tf.Tensor4D) => tf.Tensor4D;
+  } = {},
 ): tf.Tensor4D {
   const factor = spatialFactor(config);
   const { tile, overlap } = tileSizes(options, factor);
-  return overTiles(latents, tile / factor, overlap / factor, factor, (part) =>
-    decodeImage(params, config, part),
-  );
+  const { decodeTile = (part) => decodeImage(params, config, part) } = options;
+  return overTiles(latents, tile / factor, overlap / factor, factor, decodeTile);
 }
 
 /** {@link encodeImage} in overlapping tiles, as {@link decodeImageTiled}. */
