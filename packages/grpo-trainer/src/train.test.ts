@@ -184,6 +184,15 @@ describe('the first update', () => {
   });
 });
 
+it('names weights that train for nothing', async () => {
+  const policy = gaussianFlow({ prompts: Object.keys(TARGETS), mean: [0.2, 0.2], std: STD });
+  const params = { ...policy.params, 'head.unused': tf.zeros([3]) };
+  const idle = { ...policy, params, trainable: Object.keys(params) };
+  await expect(train({ policy: idle, prompts: examples, scorer, config: base })).rejects.toThrow(
+    /1 weights that train have no effect on the loss: head.unused; leave them out/,
+  );
+});
+
 it('keeps no tensors beyond the result', async () => {
   const before = tf.memory().numTensors;
   const { result } = await run(merge({ epochs: 2, training: { beta: 0.01 } }));

@@ -28,6 +28,7 @@ export function zeroGradients() {
  * Adds the gradients of one pass to `accumulated`, which is donated.
  *
  * @returns the sum, and [loss, ...objective.metrics] of the pass.
+ * @throws when a weight has no effect on the loss, naming it.
  */
 export function gradientPass<C>(objective: Objective<C>, placement: Placement) {
   return jit(
@@ -40,14 +41,23 @@ export function gradientPass<C>(objective: Objective<C>, placement: Placement) {
       rows: PassRows,
     ): { gradients: Params; values: tf.Tensor } {
       const names = Object.keys(trained);
-      const f = (...weights: tf.Tensor[]) => {
-        const params = Object.fromEntries(names.map((name, i) => [name, weights[i]!]));
-        const { loss, metrics } = objective.loss(params, reference, condition, samples, rows);
+      const f = () => {
+        const { loss, metrics } = objective.loss(trained, reference, condition, samples, rows);
         return tf.stack([loss, ...metrics].map((value) => tf.reshape(value, [])));
       };
       // Only the loss is differentiated: the metrics ride along with a zero upstream gradient.
       const upstream = tf.oneHot(tf.scalar(0, 'int32'), objective.metrics.length + 1, 1, 0, 'float32');
-      const { value, grads } = tf.valueAndGrads(f)(Object.values(trained), tf.reshape(upstream, [-1]));
+      // The engine's own call, which tells what no gradient reaches; tf.valueAndGrads only says that there is such a thing.
+      const { value, grads } = tf
+        .engine()
+        .gradients(f, Object.values(trained), tf.reshape(upstream, [-1]), true);
+      const untouched = names.filter((_, i) => !grads[i]);
+      if (untouched.length > 0) {
+        const some = `${untouched.slice(0, 5).join(', ')}${untouched.length > 5 ? ', …' : ''}`;
+        throw new Error(
+          `${untouched.length} weights that train have no effect on the loss: ${some}; leave them out of policy.trainable (setup.train)`,
+        );
+      }
       const gradients = Object.fromEntries(
         names.map((name, i) => {
           const before = accumulated[name]!;
