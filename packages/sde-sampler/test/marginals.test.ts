@@ -115,17 +115,15 @@ describe('variance of Gaussian data', () => {
     return variance / std ** 2 - 1;
   };
 
-  it.each([
-    ['ode', 0],
-    ...([0.1, 0.3, 0.5, 0.7, 1].flatMap((level) => [
-      ['sde', level],
-      ['dance', level],
-    ]) as [RuleName, number][]),
-  ] as [RuleName, number][])('%s at %s: the discretisation error falls with the steps', (rule, level) => {
-    const errors = [8, 32, 128, 512].map((steps) => Math.abs(error(rule, level, steps)));
-    for (let i = 1; i < errors.length; i++) expect(errors[i]!).toBeLessThan(0.6 * errors[i - 1]!);
-    expect(errors[3]!).toBeLessThan(0.01);
-  });
+  const exact = (Object.keys(stepRules) as RuleName[]).filter((rule) => rule !== 'cps');
+  it.each(exact.flatMap((rule) => [0.1, 0.3, 0.5, 0.7, 1].map((level): [RuleName, number] => [rule, level])))(
+    '%s at %s: the discretisation error falls with the steps',
+    (rule, level) => {
+      const errors = [8, 32, 128, 512].map((steps) => Math.abs(error(rule, level, steps)));
+      for (let i = 1; i < errors.length; i++) expect(errors[i]!).toBeLessThan(0.6 * errors[i - 1]!);
+      expect(errors[3]!).toBeLessThan(0.01);
+    },
+  );
 
   it('cps lacks some however many steps there are, the more the higher its level', () => {
     const missing = [0.1, 0.3, 0.7].map((level) => -error('cps', level, 4096));

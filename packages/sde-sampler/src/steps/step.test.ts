@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { sd3 } from '../conventions';
 import { seededNoise } from '../random/noise';
-import type { RuleName } from '../rules';
+import { type RuleName, stepRules } from '../rules';
 import { coefficientsFromRow, coefficientTable, shiftedSchedule, stepCoefficients } from '../schedules';
 import { hostCoefficients, type StepSpec } from './coefficients';
 import { applyStep, logProbOf, logProbOfStep, sdeStep, stepMean } from './step';
@@ -13,8 +13,8 @@ const normal = (step: number, shape: number[]) =>
   draws({ step, shape, sampleIds: Array.from({ length: shape[0]! }, (_, i) => i) });
 const shape = [3, 4, 2];
 const [x, velocity, noise] = [0, 1, 2].map((i) => normal(i, shape)) as [tf.Tensor, tf.Tensor, tf.Tensor];
-const rules: RuleName[] = ['ode', 'sde', 'cps', 'dance'];
-const noisy: RuleName[] = ['sde', 'cps', 'dance'];
+const rules = Object.keys(stepRules) as RuleName[];
+const noisy = rules.filter((rule) => rule !== 'ode');
 const bits = (t: tf.Tensor) => [...new Uint32Array(Float32Array.from(t.dataSync()).buffer)];
 
 describe('noise level 0', () => {
