@@ -116,6 +116,23 @@ describe('flow-grpo', () => {
     expect(printed.join('\n')).toMatch(/made with another configuration \(training.beta: 0 → 0.1\)/);
   });
 
+  it('says so when a disk is full, wherever it was written to', async () => {
+    const setup = join(folder, 'full.mjs');
+    await writeFile(
+      setup,
+      `export default () => ({
+        policy: { params: {}, trainable: [], latentShape: [1] },
+        prompts: { length: 99, at: () => { throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' }); } },
+        scorer: { name: 'none' },
+      });`,
+    );
+    await run('train', '--setup', setup, '-o', join(folder, 'run'), '--backend', 'cpu');
+    expect(process.exitCode).toBe(1);
+    expect(printed.at(-1)).toMatch(
+      /no space left on device, write: the disk is full. Checkpoints .* are good/,
+    );
+  });
+
   it('prints a JSON Schema', async () => {
     await run('schema');
     const schema = JSON.parse(printed.at(-1)!);

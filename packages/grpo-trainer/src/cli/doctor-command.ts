@@ -1,8 +1,9 @@
 /** flow-grpo doctor */
-import { compilationStats } from '@flow-grpo/tfjs-backend-xla';
+import { compilationStats, deviceInfo } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
+import { peakTflopsOf } from '../utilisation';
 import { useBackend } from './shared';
-import { textTable } from './start-table';
+import { bytes, textTable } from './start-table';
 
 const OPTIONAL = {
   '@flow-grpo/rewards': () => import('@flow-grpo/rewards'),
@@ -23,6 +24,7 @@ export async function doctorCommand({ backend }: { backend: string }): Promise<v
     if (!works) process.exitCode = 1;
     rows.push(['backend', works ? `${backend}: works` : `${backend}: 64 × 1 × 1 gives ${value}`]);
     if (backend === 'xla') {
+      rows.push(['devices', deviceText()]);
       const { compiled, loadedFromDisk } = compilationStats();
       rows.push(['compilation', `${compiled} compiled, ${loadedFromDisk} from the cache`]);
     }
@@ -38,4 +40,16 @@ export async function doctorCommand({ backend }: { backend: string }): Promise<v
     rows.push([name, found]);
   }
   console.log(textTable(rows));
+}
+
+/** E.g. `8 × NVIDIA H200 (cuda), 150 GB each, peak 989 TFLOP/s`; what is not known is left out. */
+function deviceText(): string {
+  const devices = deviceInfo();
+  const { kind, platform, bytesLimit } = devices[0]!;
+  const peak = peakTflopsOf(kind);
+  return [
+    `${devices.length} × ${kind} (${platform})`,
+    ...(bytesLimit ? [`${bytes(bytesLimit)} each`] : []),
+    ...(peak ? [`peak ${peak} TFLOP/s`] : []),
+  ].join(', ');
 }

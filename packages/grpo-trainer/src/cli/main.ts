@@ -1,6 +1,6 @@
 /** The flow-grpo command. */
 import { Command, CommanderError } from 'commander';
-import { CheckpointStateError } from '../checkpoint/checkpoint';
+import { CheckpointStateError, isDiskFull } from '../checkpoint/checkpoint';
 import { ConfigError } from '../config/resolve';
 import { runFileJsonSchema } from '../config/run-file';
 import { writeRunReport } from '../report/run-report';
@@ -58,8 +58,14 @@ export async function main(argv: readonly string[] = process.argv): Promise<void
       if (error.exitCode !== 0) process.exitCode = 2;
       return;
     }
-    if (!(error instanceof ConfigError || error instanceof CheckpointStateError)) throw error;
-    console.error(error.message);
-    process.exitCode = 2;
+    if (error instanceof ConfigError || error instanceof CheckpointStateError) {
+      console.error(error.message);
+      process.exitCode = 2;
+    } else if (isDiskFull(error)) {
+      console.error(
+        `${error.message}: the disk is full. Checkpoints that are there are good: make room, and train again to go on.`,
+      );
+      process.exitCode = 1;
+    } else throw error;
   }
 }

@@ -1,10 +1,12 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { launchChromium } from '@flow-grpo/test-support/chromium';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type RunLog, runLog } from '../logging/run-log';
+import { writeRunReport } from '../report/run-report';
 import { serveRun, type UiServer } from './server';
 
 let folder: string;
@@ -115,6 +117,33 @@ describe('in Chromium', () => {
     const screenshots = process.env.UI_SCREENSHOTS;
     if (screenshots) await page.screenshot({ path: join(screenshots, 'live.png'), fullPage: true });
     expect(errors).toEqual([]);
+  });
+
+  it('shows the written report, which needs nothing else', async () => {
+    const log = await runLog(folder, 0);
+    await logEvaluation(log, 0, [0.25, 0.5]);
+    await logEpochs(log, 0, 3);
+    await logEvaluation(log, 3, [0.75, 1]);
+    await writeFile(join(folder, 'config.json'), '{ "seed": 42 }');
+    const report = await browser.context.newPage();
+    const wanted: string[] = [];
+    report.on('request', (request) => void wanted.push(request.url()));
+    await report.goto(pathToFileURL(await writeRunReport(folder)).href);
+    const titles = await report.$$eval('h2', (headings) => headings.map((heading) => heading.textContent));
+    for (const title of [
+      'Reward',
+      'Numbers',
+      'KL to the reference',
+      'Histogram of advantages',
+      'Configuration',
+    ])
+      expect(titles).toContain(title);
+    expect(titles.some((title) => title?.startsWith('Before (epoch 0, left) and after (epoch 3'))).toBe(true);
+    const box = await report.$eval('img', (image) => (image as HTMLImageElement).naturalWidth);
+    expect(box).toBeGreaterThan(100);
+    expect(await report.$eval('table', (table) => table.textContent)).toMatch(/images a second/);
+    expect(wanted.filter((url) => !/^(file|data):/.test(url))).toEqual([]);
+    await report.close();
   });
 
   it('keeps up with a run whose epochs are faster than its report', async () => {
