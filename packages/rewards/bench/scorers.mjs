@@ -6,7 +6,8 @@
  *     npx nx bench rewards [--size published] [--batch 16] [--only clip] [--python python3] [--json file]
  *
  * Rates are those of the median run, on all cores; models in the device's own precision unless the row says
- * otherwise.
+ * otherwise. The processor time of an image says something on a busy machine too: run all on one core to compare
+ * it (`OMP_NUM_THREADS=1 taskset -c 0 node bench/scorers.mjs`), since threads that wait by spinning count as busy.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -43,11 +44,12 @@ const rows = [];
 
 const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 
-/** Adds a row from the milliseconds of its runs. */
-function report(scorer, images, times, more = {}) {
+/** Adds a row from the milliseconds of its runs, and from the processor's milliseconds of all of them. */
+function report(scorer, images, times, cpu, more = {}) {
   const msPerBatch = median(times);
   const imagesPerSecond = (1000 * images) / msPerBatch;
-  rows.push({ scorer, images, runs: times.length, msPerBatch, imagesPerSecond, ...more });
+  const cpuMsPerImage = cpu / times.length / images;
+  rows.push({ scorer, images, runs: times.length, msPerBatch, imagesPerSecond, cpuMsPerImage, ...more });
   console.log(`${scorer}: ${imagesPerSecond.toPrecision(3)} images/s`);
 }
 
@@ -59,13 +61,15 @@ async function measure(name, make, { images, prompts, metadata }, more) {
   const scorer = await make();
   const times = [];
   await scorer.score(images, prompts, metadata);
+  const before = process.cpuUsage();
   for (const end = performance.now() + MILLISECONDS; times.length < RUNS || performance.now() < end; ) {
     const start = performance.now();
     await scorer.score(images, prompts, metadata);
     times.push(performance.now() - start);
   }
+  const { user, system } = process.cpuUsage(before);
   scorer.dispose?.();
-  report(name, prompts.length, times, more);
+  report(name, prompts.length, times, (user + system) / 1000, more);
 }
 
 /** Scenes of one size with their prompts. */
@@ -88,9 +92,9 @@ function measureTorch(size) {
       console.log(`${name}: not measured: ${torch}`);
       return;
     }
-    const { version, device, times } = JSON.parse(stdout);
+    const { version, device, times, cpu } = JSON.parse(stdout);
     torch = version;
-    report(`${name}, ${dtype}`, batch, times, { towers: size, device });
+    report(`${name}, ${dtype}`, batch, times, cpu, { towers: size, device });
   }
 }
 
@@ -128,12 +132,13 @@ try {
 }
 
 console.table(
-  rows.map(({ scorer, images, msPerBatch, imagesPerSecond, towers = '' }) => ({
+  rows.map(({ scorer, images, msPerBatch, imagesPerSecond, cpuMsPerImage, towers = '' }) => ({
     scorer,
     images,
     towers,
     'ms a batch': Number(msPerBatch.toPrecision(3)),
     'images/s': Number(imagesPerSecond.toPrecision(3)),
+    'processor ms an image': Number(cpuMsPerImage.toPrecision(3)),
   })),
 );
 const result = {
