@@ -56,7 +56,7 @@ export function runLowering(
   return backend.tracer(value, dtypeOf(value.dtype), layout(0));
 }
 
-/** A kernel's results in a program; what it refuses is an error that names it. */
+/** A kernel's results in a program. Where StableHLO refuses what it makes, the error names the kernel as well. */
 function lowered(
   lowering: Lowering,
   builder: Builder,
@@ -66,7 +66,9 @@ function lowered(
   try {
     return lowering.lower(builder, inputs, attrs);
   } catch (error) {
-    throw named(error, lowering.kernelName);
+    // The lowerings' own messages, and tfjs-core's, say what they are about.
+    const refused = error instanceof Error && error.message.startsWith('stablehlo.');
+    throw refused ? named(error, lowering.kernelName) : error;
   }
 }
 
