@@ -127,6 +127,40 @@ describe('chooseToken', () => {
     );
   });
 
+  it('draws from the same tokens as a sort of the whole vocabulary', () => {
+    const options = fc.record({
+      temperature: fc.double({ min: 0.2, max: 3, noNaN: true }),
+      topK: fc.option(fc.integer({ min: 1, max: 40 }), { nil: undefined }),
+      topP: fc.option(fc.double({ min: 0.01, max: 1, noNaN: true }), { nil: undefined }),
+    });
+    const row = fc.array(fc.integer({ min: -8, max: 8 }), { minLength: 1, maxLength: 30 });
+    fc.assert(
+      fc.property(row, options, fc.integer(), (values, { temperature, topK, topP }, seed) => {
+        const all = Float32Array.from(values, (v) => v / 2);
+        const weights = Array.from(all, (v) => Math.exp((v - Math.max(...all)) / temperature));
+        const order = weights.map((_, i) => i).sort((a, b) => weights[b]! - weights[a]! || a - b);
+        const kept = order.slice(0, topK);
+        const total = kept.reduce((sum, i) => sum + weights[i]!, 0);
+        let sum = 0;
+        const allowed = kept.filter((i) => {
+          const before = sum;
+          sum += weights[i]! / total;
+          return topP === undefined || before <= topP + 1e-12;
+        });
+        const uniform = uniformStream(seed);
+        const drawn = new Set<number>();
+        for (let i = 0; i < 200; i++)
+          drawn.add(
+            chooseToken(all, { temperature, ...(topK && { topK }), ...(topP && { topP }) }, uniform()),
+          );
+        for (const token of drawn) expect(allowed).toContain(token);
+        // And what is likely does come.
+        const share = allowed.reduce((most, i) => most + weights[i]!, 0);
+        for (const i of allowed) if (weights[i]! / share > 0.2) expect([...drawn]).toContain(i);
+      }),
+    );
+  });
+
   it('refuses options out of range by name', () => {
     expect(() => chooseToken(logits, { topP: 0 }, 0)).toThrow(/topP/);
     expect(() => chooseToken(logits, { topK: 0 }, 0)).toThrow(/topK/);

@@ -20,26 +20,46 @@ export function chooseToken(logits: Float32Array, sampling: TokenSampling, unifo
   for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[best]!) best = i;
   if (temperature === 0 || topK === 1) return best;
 
-  const order = Array.from(logits, (_, i) => i).sort((a, b) => logits[b]! - logits[a]! || a - b);
-  const kept = topK === undefined ? order : order.slice(0, topK);
   const top = logits[best]!;
-  const weights = kept.map((i) => Math.exp((logits[i]! - top) / temperature));
-  const total = weights.reduce((a, b) => a + b, 0);
-  let count = kept.length;
-  if (topP !== undefined) {
-    let sum = 0;
-    count = weights.findIndex((weight) => {
-      sum += weight / total;
-      return sum > topP;
-    });
-    count = count < 0 ? kept.length : count + 1;
-  }
-  let rest = uniform * weights.slice(0, count).reduce((a, b) => a + b, 0);
-  for (let i = 0; i < count; i++) {
+  const weightOf = (i: number) => Math.exp((logits[i]! - top) / temperature);
+  let kept = topK === undefined || topK >= logits.length ? Array.from(logits.keys()) : largest(logits, topK);
+  if (topP !== undefined && topP < 1) kept = nucleus(kept, weightOf, topP);
+  const weights = kept.map(weightOf);
+  let rest = uniform * weights.reduce((a, b) => a + b, 0);
+  for (let i = 0; i < kept.length; i++) {
     rest -= weights[i]!;
     if (rest < 0) return kept[i]!;
   }
-  return kept[count - 1]!;
+  return kept[kept.length - 1]!;
+}
+
+/** The indices of the `count` largest logits; of equal ones the first. */
+function largest(logits: Float32Array, count: number): number[] {
+  // Numbers sort much faster than indices by a comparison, and the vocabulary is long.
+  const bound = logits.slice().sort()[logits.length - count]!;
+  const above: number[] = [];
+  const equal: number[] = [];
+  logits.forEach((logit, i) => {
+    if (logit > bound) above.push(i);
+    else if (logit === bound) equal.push(i);
+  });
+  return [...above, ...equal.slice(0, count - above.length)];
+}
+
+/** The most likely tokens, in that order, up to the one with which their probability exceeds `share`. */
+function nucleus(tokens: readonly number[], weightOf: (i: number) => number, share: number): number[] {
+  const weights = new Map(tokens.map((i) => [i, weightOf(i)]));
+  const total = [...weights.values()].reduce((a, b) => a + b, 0);
+  // Were one of these in it, all that follow would not make up the rest: most of the vocabulary needs no sorting.
+  const least = ((1 - share) / tokens.length) * total;
+  const likely = tokens.filter((i) => weights.get(i)! >= least);
+  const order = likely.sort((a, b) => weights.get(b)! - weights.get(a)! || a - b);
+  let sum = 0;
+  const last = order.findIndex((i) => {
+    sum += weights.get(i)! / total;
+    return sum > share;
+  });
+  return last < 0 ? order : order.slice(0, last + 1);
 }
 
 /** A seeded stream of numbers in [0, 1) (mulberry32). */
