@@ -3,7 +3,7 @@
  * waits for rewards; with scoring overlapped and not. Then weak scaling: twice the images on twice the devices. Those are
  * virtual devices that share one CPU, so at best an image costs what it costs on one.
  *
- *     npx nx bench grpo-trainer     writes bench/epoch.json
+ *     npx nx bench grpo-trainer [--json file]
  */
 import { writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';

@@ -93,7 +93,7 @@ export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainRes
   const load = (path: string) => loadRun(path, config, { placement, trainable: policy.trainable });
   const checkpoint = folder && (await checkpointToResume(folder, options.resume ?? false));
   const resumed = checkpoint ? await load(checkpoint) : undefined;
-  const initial = placedWeights(policy, placement);
+  const initial = resumed && !plan.needsReference ? {} : placedWeights(policy, placement);
   let state = resumed?.state ?? initialState(initial);
   let run: RunState = resumed?.run ?? { epoch: 0, updates: 0, guard: initialGuardState, rollbacks: 0 };
   let savedEpoch = resumed ? run.epoch : -1;

@@ -163,8 +163,10 @@ describe('a profiled run', () => {
     expect(track('host').some(({ name }) => name === 'dispatch gradientPass')).toBe(true);
     expect(track('scoring')).toHaveLength(4);
     expect(track('phases').map(({ name }) => name)).toContain('update');
-    // One program after the other: a device does not run two at a time.
-    const device = track('device').sort((a, b) => a.ts - b.ts);
+    // Time is given to one program at a time, so the shares add up; what is over within another one's time gets none.
+    const device = track('device')
+      .filter(({ dur }) => dur > 0)
+      .sort((a, b) => a.ts - b.ts);
     for (const [i, { ts }] of device.slice(1).entries())
       expect(ts).toBeGreaterThanOrEqual(device[i]!.ts + device[i]!.dur - 1);
   });

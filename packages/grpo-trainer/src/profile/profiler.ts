@@ -104,7 +104,10 @@ export function profiler(now: () => number = () => performance.now()): Profiler 
   };
 }
 
-/** A device runs its programs one after the other; `free` is when it is done with those before. */
+/**
+ * A device runs its programs one after the other; `free` is when it is done with those before. A small one that a CPU ran
+ * beside a large one has no time of its own.
+ */
 function programSpans({ execution, done }: Ran, free: number, origin: number): Span[] {
   const { name, start, dispatched } = execution;
   const began = Math.min(done, Math.max(start, free));
