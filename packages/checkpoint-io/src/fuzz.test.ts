@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fixtureCases } from '@flow-grpo/test-support';
+import { fixtureCases, readJson } from '@flow-grpo/test-support';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { CheckpointError, memorySource, openSource } from './index';
 
@@ -11,14 +11,13 @@ const MAX_MILLISECONDS = 2000;
 /** Fixed-size tables and headers, which a file of a few bytes cannot pay for. */
 const FIXED_BYTES = 4096;
 
-const FILES = [
-  'single.safetensors',
-  'zip.pth',
-  'nested.pth',
-  'parameters.bin',
-  'legacy.pth',
-  'protocol4.pth',
-];
+/** The undamaged single files of every case: safetensors, zip and legacy pickles. */
+function originalsOf(dir: string): Buffer[] {
+  const { files } = readJson<{ files: Record<string, unknown> }>(dir, 'case.json');
+  const bad = new Set(readJson<{ files: { file: string }[] }>(dir, 'bad.json').files.map(({ file }) => file));
+  const names = Object.keys(files).filter((file) => /\.(safetensors|pth|bin)$/.test(file) && !bad.has(file));
+  return names.map((name) => readFileSync(join(dir, name)));
+}
 
 /** A small generator (mulberry32): a failing run is repeated by its number. */
 function randomFrom(seed: number): (below: number) => number {
@@ -94,8 +93,7 @@ function watchAllocations(): { largest: number } {
 afterEach(() => vi.unstubAllGlobals());
 
 describe('mutated checkpoints', () => {
-  const { dir } = fixtureCases('checkpoints')[0]!;
-  const originals = FILES.map((file) => readFileSync(join(dir, file)));
+  const originals = fixtureCases('checkpoints').flatMap(({ dir }) => originalsOf(dir));
 
   it(`reads or refuses ${RUNS} of them, within time and memory`, { timeout: 600_000 }, async () => {
     for (const original of originals) await readAll(original); // fills the look-up tables
