@@ -74,13 +74,14 @@ async function configFile(more: string): Promise<string> {
 
 describe('flow-grpo train, as a process', () => {
   it('says what will run, profiles epochs on two devices, and leaves trace, table and weights', async () => {
-    const file = await configFile('epochs: 4\ndevices: 2\n');
+    const file = await configFile('epochs: 4\ndevices: 2\npeakTflops: 0.01\n');
     const run = start(['train', file, '--profile', '--profile-epochs', '2']);
     expect(await run.ended, run.text()).toBe(0);
     expect(run.text()).toMatch(/rollouts +2 an epoch of 8 images, 4 a device, on 2 devices/);
     expect(run.text()).toMatch(/time +known after the second epoch .*; at least 0 s at [\d.e-]+ s an epoch/);
     expect(run.text()).toMatch(/s an epoch \(mean of 2\)\nphases of the trainer:\n {2}rollout/);
     expect(run.text()).toMatch(/programs on the device:[\s\S]*idle[\s\S]*scoring[\s\S]*nearness/);
+    expect(run.text()).toMatch(/epoch 4\/4 {2}reward [\d.]+ {2}[\d.]+ images\/s {2}MFU [\d.]+ %/);
     expect(run.text()).toMatch(/finished after 4 epochs, 8 updates/);
     const trace = JSON.parse(await readFile(join(output, 'trace.json'), 'utf8')) as {
       traceEvents: { name: string }[];
