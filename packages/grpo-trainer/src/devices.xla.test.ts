@@ -1,10 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { configure, shardingOf } from '@flow-grpo/tfjs-backend-xla';
+import { cast, configure, jit, shardingOf, storageOf } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { GrpoConfigInput } from './config/schema';
+import { placementOn } from './devices';
 import { gaussianFlow } from './policies/gaussian-flow';
 import { showo2Policy } from './policies/showo2';
 import type { Policy } from './policy';
@@ -80,6 +81,48 @@ it.each([false, true])('2 and 4 devices give what one gives (features %s)', asyn
   const one = await fiveSteps(policy(), config(1));
   expect(one.updates).toBe(5);
   for (const devices of [2, 4]) expectSame(await fiveSteps(policy(), config(devices)), one);
+});
+
+describe.each([2, 4])('rows on %d devices', (devices) => {
+  const WIDTH = 64;
+  /** Batches of rows that are numbered through, split over the devices and joined. */
+  const joined = (batches: number, batchSize: number) => {
+    const placement = placementOn(devices);
+    const parts = Array.from({ length: batches }, (_, b) => {
+      const first = tf.range(b * batchSize, (b + 1) * batchSize);
+      const row = tf.tile(tf.reshape(first, [-1, 1]), [1, WIDTH]);
+      return placement.rows({ wide: row, narrow: cast(row, 'bfloat16') });
+    });
+    return { placement, tree: placement.join(parts) };
+  };
+
+  it('are found where they lie, whatever batches they came in', () => {
+    const { placement, tree } = joined(3, 8);
+    const wanted = [23, 0, 7, 8, 15, 16, 3, 3];
+    const places = tf.tensor1d(
+      wanted.map((i) => placement.placeOf(i, 8, 24)),
+      'int32',
+    );
+    const taken = jit((from: typeof tree, at: tf.Tensor1D) => placement.take(from, at))(tree, places);
+    for (const value of [taken.wide, taken.narrow]) {
+      const first = Array.from(value.dataSync()).filter((_, i) => i % WIDTH === 0);
+      expect(first).toEqual(wanted);
+      expect(shardingOf(value)!.spec).toEqual(['data', null]);
+    }
+    expect(storageOf(taken.narrow)).toBe('bfloat16');
+  });
+
+  it('move, but not all of them for a few', () => {
+    const temporary = (batches: number) => {
+      const { placement, tree } = joined(batches, 64);
+      const places = tf.range(0, 8, 1, 'int32') as tf.Tensor1D;
+      const take = jit((from: typeof tree, at: tf.Tensor1D) => placement.take(from, at));
+      return take.lower(tree, places).cost().temporaryBytes;
+    };
+    const few = temporary(1);
+    expect(few).toBeGreaterThan(0);
+    expect(temporary(16)).toBeLessThan(2 * few);
+  });
 });
 
 describe('parameters split over devices', () => {
