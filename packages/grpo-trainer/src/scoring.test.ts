@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { withFailureRule } from '@flow-grpo/rewards';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { listRuns } from './checkpoint/checkpoint';
@@ -85,6 +86,26 @@ describe('images without a reward', () => {
     const alone = perPromptAdvantages(['a', 'a', 'a', 'a'], a, { globalStd: true }).advantages;
     expect(Array.from(first!.advantages.filter((value) => value !== 0))).toEqual(Array.from(alone));
     expect(metrics[0]!.zeroVarianceShare).toBe(0);
+  });
+
+  it('are those that the failure rule of @flow-grpo/rewards gives up', async () => {
+    const failures: string[] = [];
+    const { score } = withFailureRule(
+      {
+        name: 'flaky',
+        score: async (images, prompts) => {
+          if (prompts.includes('b')) throw new Error('no answer for b');
+          return { scores: await firstCoordinates(images as tf.Tensor4D), details: {} };
+        },
+      },
+      { retries: 0, action: 'drop', onFailure: ({ message }) => void failures.push(message) },
+    );
+    const { metrics } = await run(score as Scorer['score'], {
+      config: { epochs: 1, sampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 4, batchSize: 8 } },
+    });
+    expect(metrics[0]!.dropped).toBe(4);
+    expect(metrics[0]!.reward).not.toBeNaN();
+    expect(failures).toContain('no answer for b');
   });
 
   it('count nowhere in an evaluation', async () => {
