@@ -3,15 +3,18 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { type Checkpoint, openCheckpoint } from '@flow-grpo/checkpoint-io';
 import { serve } from '@flow-grpo/rewards';
+import { bundleSources } from '@flow-grpo/test-support/bundle';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { bundleScript } from './testing/bundle';
 
-let script: string;
+const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
+/** As deep as dist/main.js, from where the script finds its files. */
+const script = path('../.bundle/main.mjs');
 let folder: string;
 beforeAll(async () => {
-  script = await bundleScript();
+  await bundleSources(path('./main.ts'), script);
   folder = await mkdtemp(join(tmpdir(), 'pickscore-4gpu-'));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
