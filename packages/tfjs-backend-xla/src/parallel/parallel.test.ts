@@ -1,6 +1,7 @@
+import { PjrtBuffer } from '@flow-grpo/pjrt';
 import { expectClose } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   allGather,
   allReduce,
@@ -17,6 +18,7 @@ import {
   shardingOf,
   shardMap,
 } from '../index';
+import { client } from '../runtime/client';
 
 beforeAll(async () => {
   configure({ cpuDevices: 4 });
@@ -40,6 +42,36 @@ describe('shard', () => {
     const y = shard(x, mesh(axes as unknown as Record<string, number>), spec);
     expect(await y.data()).toEqual(await x.data());
     expect(values(tf.add(y, 1))).toEqual(values(tf.add(x, 1)));
+  });
+
+  it.each([
+    [['data'], [null, 'model']],
+    [[], ['data', 'model']],
+    [['data', 'model'], []],
+  ])('moves from %j to %j and from one device between devices, past the host', (from, to) => {
+    const m = mesh({ data: 2, model: 2 });
+    const x = tf.mul(tf.reshape(count(32), [4, 8]), 2); // on the first device
+    const expected = values(x);
+    const [tensors, buffers] = [tf.memory().numTensors, client().liveBuffers];
+    const read = vi.spyOn(PjrtBuffer.prototype, 'toHostSync');
+    const [first, moved] = tf.tidy(() => {
+      const start = shard(x, m, from);
+      return [tf.keep(start), tf.keep(shard(start, m, to))];
+    });
+    expect(read).not.toHaveBeenCalled();
+    read.mockRestore();
+    for (const [y, spec] of [
+      [first, from],
+      [moved, to],
+    ] as const) {
+      expect(values(y!)).toEqual(expected);
+      expect(shardingOf(y!)!.spec).toEqual([spec[0] ?? null, spec[1] ?? null]);
+    }
+    expect(client().liveBuffers - buffers).toBe(2 * 4);
+    tf.dispose([first!, moved!]);
+    expect(client().liveBuffers).toBe(buffers);
+    expect(tf.memory().numTensors).toBe(tensors);
+    expect(values(x)).toEqual(expected);
   });
 
   it('reads what each device holds, once', async () => {

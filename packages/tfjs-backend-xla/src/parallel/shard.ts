@@ -1,8 +1,11 @@
 /** Puts tensors on several devices. */
+import type { PjrtBuffer } from '@flow-grpo/pjrt';
 import * as tf from '@tensorflow/tfjs-core';
 import { isXla } from '../active';
 import type { XlaBackend } from '../backend';
 import { customVjp, isFloat, isRecording } from '../grad/vjp';
+import { jit } from '../jit';
+import { client } from '../runtime/client';
 import { DeviceData } from '../runtime/data';
 import { bytesOf } from '../runtime/host-values';
 import { currentFrame } from '../trace/frame';
@@ -98,8 +101,51 @@ export function place(x: tf.Tensor, layout: Sharding): tf.Tensor {
   }
   const source = backend.readable(x.dataId);
   if (source.sharding && shardingKey(source.sharding) === shardingKey(layout)) return tf.clone(x);
+  if (source.sharding?.mesh.key === layout.mesh.key) return resharded(x, layout);
   const data = new DeviceData([...shape], dtype, source.element);
   data.sharding = layout;
-  data.buffers = scatter(source.buffers ? backend.rawSync(source) : bytesOf(source), data, layout);
+  if (source.buffers && !source.sharding && x.rank > 0) data.buffers = dealOut(x, layout, backend);
+  else data.buffers = scatter(source.buffers ? backend.rawSync(source) : bytesOf(source), data, layout);
   return tf.engine().makeTensorFromTensorInfo({ dataId: backend.adopt(data), shape, dtype });
+}
+
+const movers = new Map<string, (x: tf.Tensor) => tf.Tensor>();
+
+/** Another layout on the same mesh: a program of its own, in which the devices exchange what they need. */
+function resharded(x: tf.Tensor, layout: Sharding): tf.Tensor {
+  const key = shardingKey(layout);
+  let move = movers.get(key);
+  if (!move) {
+    move = jit((y: tf.Tensor) => place(y, layout), { name: 'reshard' });
+    movers.set(key, move);
+  }
+  return move(x);
+}
+
+/** The parts of a tensor that is on the first device, cut there and sent to the others. */
+function dealOut(x: tf.Tensor, layout: Sharding, backend: XlaBackend): PjrtBuffer[] {
+  const { devices } = client();
+  const parts = new Map<string, tf.Tensor>();
+  const buffers: PjrtBuffer[] = [];
+  // The first device last: it keeps its part, which the others may have to copy.
+  for (let device = layout.mesh.size - 1; device >= 0; device--) {
+    const box = shardBox(layout, x.shape, device);
+    const begin = box.map(([start]) => start);
+    const key = begin.join();
+    let part = parts.get(key);
+    if (!part) {
+      const size = box.map(([, extent]) => extent);
+      part = tf.engine().runKernel(tf.Slice, { x }, { begin, size }) as tf.Tensor;
+      parts.set(key, part);
+    }
+    const data = backend.find(part.dataId);
+    const here = backend.buffer(data);
+    if (device > 0) buffers[device] = here.copyToDevice(devices[device]!);
+    else {
+      buffers[0] = here;
+      data.buffers = undefined;
+    }
+  }
+  tf.dispose([...parts.values()]);
+  return buffers;
 }
