@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { listRuns } from './checkpoint/checkpoint';
+import { listRuns } from './checkpoint/folder';
 import { initialGuardState, watch } from './guard';
 import { gaussianFlow } from './policies/gaussian-flow';
 import { type EpochMetrics, train } from './train';

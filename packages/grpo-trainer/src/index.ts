@@ -2,7 +2,9 @@
  * Flow-GRPO for any flow-matching model: a trainer against a small `Policy` interface, resumable to the bit, and
  * its parts as pure functions.
  */
-export { CheckpointStateError, listRuns, loadRun, type RunState, saveRun } from './checkpoint/checkpoint';
+export { CheckpointStateError, type RunState, saveRun } from './checkpoint/checkpoint';
+export { listRuns } from './checkpoint/folder';
+export { loadRun, loadWeights } from './checkpoint/load-run';
 export { readRunFile } from './cli/options';
 export { planRun, type RunPlan } from './cli/plan-run';
 export { useBackend } from './cli/shared';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { withFailureRule } from '@flow-grpo/rewards';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { listRuns } from './checkpoint/checkpoint';
+import { listRuns } from './checkpoint/folder';
 import type { Evaluation } from './evaluate';
 import { perPromptAdvantages } from './maths/advantages';
 import { gaussianFlow } from './policies/gaussian-flow';

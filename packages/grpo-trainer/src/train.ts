@@ -2,17 +2,9 @@
 import { join } from 'node:path';
 import { jit, random } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
-import {
-  copyTensor,
-  initialState,
-  listRuns,
-  loadRun,
-  type RunState,
-  recoverRuns,
-  rollbackTarget,
-  saveRun,
-  setAsideAfter,
-} from './checkpoint/checkpoint';
+import { copyTensor, initialState, type RunState, saveRun } from './checkpoint/checkpoint';
+import { listRuns, recoverRuns, rollbackTarget, setAsideAfter } from './checkpoint/folder';
+import { loadRun } from './checkpoint/load-run';
 import { resolveConfig } from './config/resolve';
 import type { GrpoConfigInput } from './config/schema';
 import { type Placement, placementOn } from './devices';
@@ -132,7 +124,7 @@ export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainRes
     return { reason, problem, epochs: run.epoch, updates: run.updates, trained, ema };
   };
 
-  if (!resumed) await evaluateNow();
+  if (run.epoch === 0) await evaluateNow();
   if (config.guard.action === 'rollback') await save(); // something to roll back to
   while (run.epoch < config.epochs) {
     const { epoch } = run;

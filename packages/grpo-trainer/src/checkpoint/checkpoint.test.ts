@@ -7,7 +7,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { resolveConfig } from '../config/resolve';
 import { bundleProgram } from '../testing/bundle';
-import { listRuns, loadRun } from './checkpoint';
+import { listRuns } from './folder';
+import { loadRun, loadWeights } from './load-run';
 import { runnerConfig } from './testing/config';
 import { runOnce } from './testing/run-once';
 
@@ -97,6 +98,21 @@ describe('a folder of checkpoints', () => {
     await runOnce(folder, { ...more, resume: false, config: { ...runnerConfig, epochs: 2 } });
     expect(await readdir(`${checkpoints}-set-aside-2`)).toEqual(['epoch-000006', 'epoch-000007']);
     expect(await listRuns(checkpoints)).toEqual(['epoch-000001', 'epoch-000002']);
+  });
+
+  it('gives the weights alone that evaluations use', async () => {
+    await runOnce(folder);
+    const path = join(folder, 'checkpoints', 'epoch-000008');
+    const config = resolveConfig(runnerConfig);
+    const { state } = await loadRun(path, config);
+    const values = (params: Record<string, tf.Tensor>) =>
+      Object.entries(params).map(([name, value]) => [name, [...value.dataSync()]]);
+    const average = await loadWeights(path, config);
+    expect(average.run.epoch).toBe(8);
+    expect(values(average.weights)).toEqual(values(state.ema));
+    expect(values(state.ema)).not.toEqual(values(state.trained));
+    await rm(join(path, 'optimizer.safetensors')); // not looked at
+    await expect(loadWeights(path, config)).resolves.toBeDefined();
   });
 
   it('refuses a checkpoint of other weights', async () => {

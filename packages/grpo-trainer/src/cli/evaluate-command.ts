@@ -1,7 +1,9 @@
 /** flow-grpo eval and flow-grpo sample */
 import { join } from 'node:path';
-import { loadRun } from '../checkpoint/checkpoint';
+import { loadWeights } from '../checkpoint/load-run';
+import { placementOn } from '../devices';
 import { evaluator } from '../evaluate';
+import { duration } from '../logging/duration';
 import { progressLine } from '../logging/progress-line';
 import { runLog } from '../logging/run-log';
 import { trainableParams } from '../policy';
@@ -22,16 +24,19 @@ export async function evaluateCommand(
   const { config, output } = run;
   const policy = need(made.policy, 'policy', run);
   const prompts = need(made.evalPrompts ?? made.prompts, 'evalPrompts', run);
-  const evaluate = evaluator(policy, need(made.scorer, 'scorer', run), prompts, config);
-  const loaded = options.checkpoint ? await loadRun(options.checkpoint, config) : undefined;
-  const weights = loaded
-    ? loaded.state[config.ema.enabled ? 'ema' : 'trained']
-    : trainableParams(policy, (value) => value);
+  const placement = placementOn(config.devices, config.shardParameters);
+  const evaluate = evaluator(policy, need(made.scorer, 'scorer', run), prompts, config, placement);
+  const { trainable } = policy;
+  const loaded = options.checkpoint
+    ? await loadWeights(options.checkpoint, config, { placement, trainable })
+    : undefined;
+  const weights = loaded?.weights ?? trainableParams(policy, (value) => value);
   const started = performance.now();
   const evaluation = await evaluate(weights, loaded?.run.epoch ?? 0, ({ done, total }) => {
     const seconds = (performance.now() - started) / 1000;
-    const rate = done > 0 ? `  ${((done * config.evalBatchSize) / seconds).toPrecision(3)} images/s` : '';
-    line.show(`evaluation ${done + 1}/${total}${rate}`);
+    const rate = `${((done * config.evalBatchSize) / seconds).toPrecision(3)} images/s`;
+    const left = `ends in ${duration(((total - done) * seconds) / done)}`;
+    line.show([`evaluation ${done + 1}/${total}`, ...(done > 0 ? [rate, left] : [])].join('  '));
   });
   line.end();
   if (images) {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { launchChromium } from '@flow-grpo/test-support/chromium';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { listRuns } from '../checkpoint/checkpoint';
+import { listRuns } from '../checkpoint/folder';
 import { readLines } from '../logging/run-log';
 import { standInKey, wandbStandIn } from '../logging/wandb/testing/stand-in';
 import { bundleProgram } from '../testing/bundle';

@@ -2,7 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
-import { listRuns } from '../checkpoint/checkpoint';
+import { epochOf, listRuns } from '../checkpoint/folder';
 import type { RunFile } from '../config/run-file';
 import { type ProgressLine, progressLine } from '../logging/progress-line';
 import { readLines } from '../logging/run-log';
@@ -82,7 +82,7 @@ export async function trainRun(
 
 async function resumeEpoch(output: string, resume: string): Promise<number> {
   const name = resume === 'auto' ? (await listRuns(join(output, 'checkpoints'))).at(-1) : resume;
-  return Number(/epoch-(\d+)\/?$/.exec(name ?? '')?.[1] ?? 0);
+  return epochOf(name ?? '');
 }
 
 /** The mean of the folder's last epochs; the first one compiles and does not count. */
