@@ -1,5 +1,6 @@
 import { sample, shiftedSchedule } from '@flow-grpo/sde-sampler';
 import { expectClose, fixtureCases, maxAbs, maxAbsDiff, numbers } from '@flow-grpo/test-support';
+import { jit } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import {
@@ -115,12 +116,16 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
     const schedule = shiftedSchedule(points - 1, shift);
     expectClose(schedule.times, numbers(outputs.ode_t!), 1e-6, 'ode_t');
     const condition = encodePrompts(params, config, prompts, { head: true });
+    const run = jit(
+      (c: Condition, latents: tf.Tensor, times: tf.Tensor) =>
+        velocity(params, config, latents, times, c, { guidanceScale: scale }).velocity,
+    );
     const taken: tf.Tensor[] = [];
     const start = half(channelsLast(tf.unstack(toTensor(outputs.ode_samples!))[0]!));
     const final = sample(
       (latents, times) => {
         taken.push(tf.keep(tf.clone(latents)));
-        return velocity(params, config, latents, times, condition, { guidanceScale: scale }).velocity;
+        return run(condition, latents, times);
       },
       { schedule, x: start, rule: 'ode' },
     );
@@ -137,13 +142,16 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
     const weight = channelsLast(toTensor(outputs.loss_weight!));
     const expected = file('grads_all.safetensors');
     const names = Object.keys(expected);
-    const { value, grads } = tf.valueAndGrads((...xs: tf.Tensor[]) => {
+    const loss = (...xs: tf.Tensor[]) => {
       const p = { ...params, ...Object.fromEntries(names.map((name, i) => [name, xs[i]!])) };
       const { prompt, unconditional } = encodePrompts(p, config, prompts);
       const branch = (text: TextState) =>
         velocity(p, config, half(x), half(t), { prompt: text, unconditional }, { guidanceScale: 0 }).velocity;
       return tf.mean(tf.mul(tf.concat([branch(prompt), branch(unconditional)]), weight)) as tf.Scalar;
-    })(names.map((name) => params[name]!));
+    };
+    const { value, grads } = jit((...xs: tf.Tensor[]) => tf.valueAndGrads(loss)(xs))(
+      ...names.map((name) => params[name]!),
+    );
     expectClose(value.dataSync(), numbers(outputs.loss!), 1e-5, 'loss');
     names.forEach((name, i) => {
       const want = numbers(expected[name]!);
