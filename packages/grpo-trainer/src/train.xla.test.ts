@@ -1,5 +1,5 @@
+import { cast, storageOf } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
-import '@flow-grpo/tfjs-backend-xla';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { gaussianFlow } from './policies/gaussian-flow';
 import { type EpochMetrics, train } from './train';
@@ -47,4 +47,30 @@ it('trains compiled as it does eagerly', async () => {
       expect(Math.abs(epoch[name]! - eager[i]![name]!), `${name} of epoch ${i}`).toBeLessThan(2e-4);
     }
   }
+});
+
+it('trains weights that are stored in bfloat16 through float32 masters', async () => {
+  if (!available) throw new Error('no PJRT plugin is installed; run the set-up command');
+  await tf.setBackend('xla');
+  const flow = gaussianFlow({ prompts: ['a'], mean: [0.2, 0.2], std: 0.2 });
+  const stored = cast(flow.params['mean.weight']!, 'bfloat16');
+  const policy = { ...flow, params: { 'mean.weight': stored } };
+  const step = 1e-5; // below bfloat16's resolution at 0.2, which is 1e-3
+  const { trained, ema } = await train({
+    policy,
+    prompts: [{ prompt: 'a' }],
+    scorer,
+    config: {
+      epochs: 3,
+      sampling: { numSteps: 4, promptsPerEpoch: 1, samplesPerPrompt: 8 },
+      training: { learningRate: step, updatesPerEpoch: 1, beta: 0.01 },
+    },
+  });
+  expect(storageOf(stored)).toBe('bfloat16');
+  expect(storageOf(trained['mean.weight']!)).toBe('float32');
+  const [before] = await stored.data();
+  const [after] = await trained['mean.weight']!.data();
+  expect(Math.abs(after! - before!)).toBeGreaterThan(step);
+  expect(Math.abs(after! - before!)).toBeLessThan(4 * step);
+  tf.dispose([trained, ema, stored]);
 });
