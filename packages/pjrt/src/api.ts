@@ -23,6 +23,8 @@ export class PjrtApi {
   private readonly scratch: Words;
   /** Memory that running asynchronous calls read and write. */
   private readonly inFlight = new Set<unknown>();
+  /** The same of a synchronous call. */
+  protected kept: unknown;
   private initialized = false;
 
   private constructor(
@@ -74,14 +76,23 @@ export class PjrtApi {
 
   /**
    * Calls `name` with a struct of `size` words whose arguments start at word 2. The returned words are shared by
-   * all calls: read the outputs before the next one.
+   * all calls: read the outputs before the next one. `keep` is what addresses among the arguments point to: a local
+   * variable ends with its last use, and its memory may go while the plugin reads it.
    */
-  call(name: FunctionName, size: number, args: readonly number[], operation: string = name): Words {
+  call(
+    name: FunctionName,
+    size: number,
+    args: readonly number[],
+    operation: string = name,
+    keep?: unknown,
+  ): Words {
+    this.kept = keep;
     const { scratch } = this;
     scratch.u32.fill(0, 0, 2 * size);
     scratch.u32[0] = size * 8;
     for (let i = 0; i < args.length; i++) scratch.set(i + 2, args[i]!);
     const error = this.function(name)(scratch.address);
+    this.kept = undefined;
     if (error !== 0) throw this.takeError(error, operation);
     return scratch;
   }

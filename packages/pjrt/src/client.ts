@@ -108,9 +108,8 @@ export class PjrtClient {
   compileSync(program: string | Uint8Array, options?: CompileOptions): PjrtExecutable {
     const { args, keep } = this.compileArgs('PjrtClient.compileSync', program, options);
     const words = this.guardSync(undefined, () =>
-      this.api.call('Client_Compile', 7, args, 'PjrtClient.compileSync'),
+      this.api.call('Client_Compile', 7, args, 'PjrtClient.compileSync', keep),
     );
-    keep.length = 0;
     return this.adoptExecutable(words.get(6));
   }
 
@@ -124,7 +123,7 @@ export class PjrtClient {
     if (bytes.byteLength === 0) throw invalid(operation, 'no bytes.');
     const args = [this.handle, this.api.native.addressOf(bytes), bytes.byteLength];
     const words = this.guardSync(undefined, () =>
-      this.api.call('Executable_DeserializeAndLoad', 8, args, operation),
+      this.api.call('Executable_DeserializeAndLoad', 8, args, operation, bytes),
     );
     return this.adoptExecutable(words.get(5));
   }
@@ -365,7 +364,7 @@ export class PjrtClient {
       device.handle,
     ];
     const words = this.guardSync(device, () =>
-      this.api.call('Client_BufferFromHostBuffer', 15, args, operation),
+      this.api.call('Client_BufferFromHostBuffer', 15, args, operation, [source, extents]),
     );
     const event = words.get(13);
     return { buffer: this.adopt(words.get(14), device, elementType, Object.freeze([...dims])), event };
