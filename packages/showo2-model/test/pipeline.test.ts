@@ -149,6 +149,16 @@ describe('Showo2', () => {
   it('names what does not fit when a checkpoint is not of the configuration', async () => {
     const wrong = { ...config, head: { ...config.head, layers: 3 } };
     await expect(Showo2.fromPretrained(folder, { config: wrong })).rejects.toThrow(/diffusion_head_a\.2\./);
+    const { head, trunk, vision } = config;
+    const all = {
+      ...config,
+      head: { ...head, layers: head.layers + 1 },
+      trunk: { ...trunk, layers: trunk.layers - 1 },
+      vision: { ...vision, intermediateSize: 20 },
+    };
+    await expect(Showo2.fromPretrained(folder, { config: all })).rejects.toThrow(
+      /missing \(\d+\):.*diffusion_head_a\.2\..*unexpected \(\d+\):.*layers\.1\..*wrongly shaped \(\d+\):.*fc1\.weight: expected \[20,12\]/s,
+    );
     await expect(Showo2.fromPretrained(join(folder, 'vae'))).rejects.toThrow(/config\.json/);
   });
 });
