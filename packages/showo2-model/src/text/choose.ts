@@ -24,7 +24,7 @@ export function chooseToken(logits: Float32Array, sampling: TokenSampling, unifo
   const weightOf = (i: number) => Math.exp((logits[i]! - top) / temperature);
   let kept = topK === undefined || topK >= logits.length ? Array.from(logits.keys()) : largest(logits, topK);
   if (topP !== undefined && topP < 1) kept = nucleus(kept, weightOf, topP);
-  const weights = kept.map(weightOf);
+  const weights = Float64Array.from(kept, weightOf);
   let rest = uniform * weights.reduce((a, b) => a + b, 0);
   for (let i = 0; i < kept.length; i++) {
     rest -= weights[i]!;
@@ -48,18 +48,18 @@ function largest(logits: Float32Array, count: number): number[] {
 
 /** The most likely tokens, in that order, up to the one with which their probability exceeds `share`. */
 function nucleus(tokens: readonly number[], weightOf: (i: number) => number, share: number): number[] {
-  const weights = new Map(tokens.map((i) => [i, weightOf(i)]));
-  const total = [...weights.values()].reduce((a, b) => a + b, 0);
+  const weights = Float64Array.from(tokens, weightOf);
+  const total = weights.reduce((a, b) => a + b, 0);
   // Were one of these in it, all that follow would not make up the rest: most of the vocabulary needs no sorting.
   const least = ((1 - share) / tokens.length) * total;
-  const likely = tokens.filter((i) => weights.get(i)! >= least);
-  const order = likely.sort((a, b) => weights.get(b)! - weights.get(a)! || a - b);
+  const likely = Array.from(tokens.keys()).filter((at) => weights[at]! >= least);
+  likely.sort((a, b) => weights[b]! - weights[a]! || tokens[a]! - tokens[b]!);
   let sum = 0;
-  const last = order.findIndex((i) => {
-    sum += weights.get(i)! / total;
+  const last = likely.findIndex((at) => {
+    sum += weights[at]! / total;
     return sum > share;
   });
-  return last < 0 ? order : order.slice(0, last + 1);
+  return (last < 0 ? likely : likely.slice(0, last + 1)).map((at) => tokens[at]!);
 }
 
 /** A seeded stream of numbers in [0, 1) (mulberry32). */
