@@ -1,0 +1,20 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+import { readmeTable } from './readme';
+import type { Results } from './results';
+
+const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
+const folder = path('../../results');
+const newest = readdirSync(folder)
+  .filter((name) => /^\d{4}.*\d\.json$/.test(name))
+  .sort()
+  .at(-1)!;
+
+it('shows the newest full-size results in the README, to the letter', () => {
+  const results = JSON.parse(readFileSync(`${folder}/${newest}`, 'utf8')) as Results;
+  expect(results.workload).toBe('full');
+  const readme = readFileSync(path('../../../README.md'), 'utf8');
+  expect(readme).toContain(readmeTable(results));
+  expect(readme).toContain(`benchmarks/results/${newest}`);
+});
