@@ -31,7 +31,9 @@ export async function bundleSources(entry: string, outfile: string): Promise<voi
         name: 'sources of this repository only',
         setup: ({ onResolve }) =>
           onResolve({ filter: /^[^./]/ }, ({ path }) =>
-            path === resolve(entry) || path.startsWith('@flow-grpo/') || path.includes('register_all_gradients')
+            path === resolve(entry) ||
+            path.startsWith('@flow-grpo/') ||
+            path.includes('register_all_gradients')
               ? undefined
               : { path, external: true },
           ),

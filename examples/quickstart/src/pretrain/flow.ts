@@ -1,6 +1,6 @@
 /** The small Show-o2: flow matching on the latents of captioned scenes, all of them kept on the device. */
 import type { ShapeScenes } from '@flow-grpo/datasets';
-import { type FitResult, type FlowMatchingOptions, pretrain } from '@flow-grpo/grpo-trainer';
+import type { FlowMatchingOptions, RunSetup } from '@flow-grpo/grpo-trainer';
 import {
   encodeText,
   initParams,
@@ -23,24 +23,28 @@ export interface FlowData {
   batchSize: number;
 }
 
-export async function fitShowo2(
+type Text = ReturnType<typeof promptTokens>;
+
+/** What `flow-grpo pretrain` fits: a model of random weights, and batches of latents with their captions. */
+export function showo2Pretraining(
   config: Showo2Config,
   tokenizer: TextTokenizer,
   { scenes, count, vae, batchSize }: FlowData,
   options: FlowMatchingOptions,
-): Promise<FitResult> {
+): NonNullable<RunSetup['pretrain']> {
   const latents = encodeScenes(scenes, vae, count);
   const captions = Array.from({ length: count }, (_, i) => tokenizer.encode(scenes.example(i).prompt));
   // The last row is the empty prompt.
   const { tokens, lengths } = promptTokens(config, [...captions, []], config.maxTextLength);
-  const result = await pretrain(
-    initParams(config, options.seed ?? 0),
-    (weights, x, t, text: ReturnType<typeof promptTokens>) => {
+  return {
+    params: initParams(config, options.seed ?? 0),
+    velocity: (weights, x, t, condition) => {
+      const text = condition as Text;
       const prompt = encodeText(weights, config, text.tokens, text.lengths);
-      const condition = { prompt, unconditional: prompt };
-      return velocity(weights, config, x, t, condition, { guidanceScale: 0 }).velocity;
+      return velocity(weights, config, x, t, { prompt, unconditional: prompt }, { guidanceScale: 0 })
+        .velocity;
     },
-    (step) =>
+    batchAt: (step) =>
       tf.tidy(() => {
         const chosen = Int32Array.from({ length: batchSize }, (_, i) => scatter(step * batchSize + i, count));
         const captioned = chosen.map((index, i) =>
@@ -50,10 +54,8 @@ export async function fitShowo2(
         const condition = { tokens: tf.gather(tokens, rows), lengths: tf.gather(lengths, rows) };
         return { latents: tf.gather(latents, tf.tensor1d(chosen, 'int32')), condition };
       }),
-    { learningRate: 1.5e-3, shift: 2, ...options },
-  );
-  tf.dispose([latents, tokens, lengths]);
-  return result;
+    options: { learningRate: 1.5e-3, shift: 2, ...options },
+  };
 }
 
 /** A fixed pseudo-random index below `length` for every counter. */

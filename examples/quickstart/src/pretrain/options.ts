@@ -1,38 +1,54 @@
-/** The command line of the pre-training. */
+/** What `setup.options` of pretrain.yaml may say. */
 import { GENEVAL_TAGS, type GenevalTag } from '@flow-grpo/datasets';
-import { Command } from 'commander';
-import { ASSETS } from '../small-model';
 
 export interface PretrainOptions {
+  /** Folder of the finished model. */
   out: string;
+  /** Folder of unfinished parts, and of the model at every save. */
   work: string;
   vaeSteps: number;
+  /** Images a step of the VAE. */
   vaeBatch: number;
   flowSteps: number;
+  /** Images a step of Show-o2. */
   flowBatch: number;
+  /** Steps between saves, each of which measures the model. */
+  saveEvery: number;
+  /** Scenes that Show-o2 learns from. */
   scenes: number;
+  /** Held-out images a measurement. */
+  measured: number;
+  /** Kinds of scenes that Show-o2 learns. */
   kinds: GenevalTag[];
   seed: number;
 }
 
-export function readPretrainOptions(args: readonly string[]): PretrainOptions {
-  return new Command('pretrain')
-    .description('Pre-trains the small VAE and the small Show-o2 on shape scenes')
-    .option('--out <folder>', 'where the model goes', ASSETS)
-    .option('--work <folder>', 'where unfinished parts are kept', 'runs/pretrain')
-    .option('--vae-steps <n>', 'steps of the VAE', Number, 6000)
-    .option('--vae-batch <n>', 'images a step of the VAE', Number, 64)
-    .option('--flow-steps <n>', 'steps of Show-o2', Number, 27_000)
-    .option('--flow-batch <n>', 'images a step of Show-o2', Number, 512)
-    .option('--scenes <n>', 'scenes that Show-o2 learns from', Number, 100_000)
-    .option('--kinds <names>', 'kinds of scenes that Show-o2 learns, with commas between', list, [
-      ...GENEVAL_TAGS,
-    ])
-    .option('--seed <n>', 'everything random is a function of it', Number, 0)
-    .parse([...args], { from: 'user' })
-    .opts<PretrainOptions>();
-}
+const COUNTS = ['vaeSteps', 'vaeBatch', 'flowSteps', 'flowBatch', 'saveEvery', 'scenes', 'measured'] as const;
 
-function list(value: string): string[] {
-  return value.split(',').map((name) => name.trim());
+/** Checks the options. Throws, naming the one that is missing, unknown or wrong. */
+export function readPretrainOptions(given: Readonly<Record<string, unknown>>): PretrainOptions {
+  const known = [...COUNTS, 'out', 'work', 'kinds', 'seed'];
+  const fail = (name: string, what: string): never => {
+    throw new Error(`setup.options.${name} ${what}`);
+  };
+  for (const name of Object.keys(given)) {
+    if (!known.includes(name)) fail(name, `does not exist; there are ${known.join(', ')}`);
+  }
+  const whole = (name: string, low: number): number => {
+    const value = given[name];
+    if (typeof value === 'number' && Number.isInteger(value) && value >= low) return value;
+    return fail(name, `must be a whole number from ${low}, not ${value}`);
+  };
+  const folder = (name: string): string => {
+    const value = given[name];
+    return typeof value === 'string' && value !== '' ? value : fail(name, 'must be a folder');
+  };
+  const kinds = Array.isArray(given.kinds) ? given.kinds : fail('kinds', 'must be a list');
+  const unknown = kinds.find((kind) => !GENEVAL_TAGS.includes(kind));
+  if (unknown !== undefined || kinds.length === 0) fail('kinds', `must be of ${GENEVAL_TAGS.join(', ')}`);
+  const counts = Object.fromEntries(COUNTS.map((name) => [name, whole(name, 1)])) as Record<
+    (typeof COUNTS)[number],
+    number
+  >;
+  return { ...counts, out: folder('out'), work: folder('work'), kinds, seed: whole('seed', 0) };
 }

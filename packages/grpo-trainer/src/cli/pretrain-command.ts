@@ -9,20 +9,28 @@ import { need, openRun, type SharedOptions } from './shared';
 
 export async function pretrainCommand(file: string | undefined, options: SharedOptions): Promise<void> {
   const line = progressLine();
-  const { run, made } = await openRun(file, options, { onMessage: line.note });
-  const work = need(made.pretrain, 'pretrain', run);
   const { signal, release } = abortOnSignals((name) =>
     line.note(`${name}: saving, then ending; again to end now`),
   );
-  const result = await pretrain(work.params, work.velocity, work.batchAt, {
-    checkpoint: join(run.output, 'pretrain'),
-    signal,
-    onReport: ({ step, steps, loss, stepsPerSecond, secondsLeft }) =>
-      line.note(
-        `step ${step}/${steps}  loss ${loss.toFixed(5)}  ${stepsPerSecond.toFixed(1)} steps/s  ${duration(secondsLeft)} left`,
-      ),
-    ...work.options,
-  }).finally(release);
-  if (result.reason === 'finished') await saveSafetensors(join(run.output, 'model.safetensors'), result.ema);
-  line.note(`${result.reason} after ${result.steps} steps`);
+  try {
+    const { run, made } = await openRun(file, options, { signal, onMessage: line.note });
+    const work = need(made.pretrain, 'pretrain', run);
+    const result = await pretrain(work.params, work.velocity, work.batchAt, {
+      checkpoint: join(run.output, 'pretrain'),
+      signal,
+      onReport: ({ step, steps, loss, stepsPerSecond, secondsLeft }) =>
+        line.note(
+          `step ${step}/${steps}  loss ${loss.toFixed(5)}  ${stepsPerSecond.toFixed(1)} steps/s  ${duration(secondsLeft)} left`,
+        ),
+      ...work.options,
+    });
+    if (result.reason === 'finished')
+      await saveSafetensors(join(run.output, 'model.safetensors'), result.ema);
+    line.note(`${result.reason} after ${result.steps} steps`);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    line.note('interrupted before pre-training began');
+  } finally {
+    release();
+  }
 }
