@@ -16,7 +16,7 @@ import { promisify } from 'node:util';
 import { transformSync } from 'esbuild';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ASSETS, FILES } from '../examples/quickstart/src/small-model';
+import { ASSETS } from '../examples/quickstart/src/small-model';
 
 /** The packages as a stranger gets them: packed, installed into an empty project, their READMEs' examples run. */
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -153,13 +153,5 @@ async function drawSign(): Promise<void> {
 
 /** The quickstart's small model, where the example of showo2-model looks for the real one. */
 function placeModel(): void {
-  const folder = join(project, 'checkpoints/show-o2-1.5B');
-  const places = [
-    [FILES.modelConfig, 'config.json'],
-    [FILES.model, 'model.safetensors'],
-    [FILES.vaeConfig, 'vae/config.json'],
-    [FILES.vae, 'vae/model.safetensors'],
-    [FILES.vocabulary, 'vocabulary.json'],
-  ] as const;
-  for (const [from, to] of places) cpSync(join(ASSETS, from), join(folder, to));
+  cpSync(ASSETS, join(project, 'checkpoints/show-o2-1.5B'), { recursive: true });
 }
