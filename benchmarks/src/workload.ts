@@ -1,5 +1,12 @@
 /** What is measured: the sizes of the work, the same for all engines. */
-import { parseShowo2Config, type Showo2Config, WAN21_VAE, type WanVaeConfig } from '@flow-grpo/showo2-model';
+import {
+  parseShowo2Config,
+  type Showo2Config,
+  tokenIdsJson,
+  WAN21_VAE,
+  type WanVaeConfig,
+  wordTokenizer,
+} from '@flow-grpo/showo2-model';
 import type { FloatStorage } from '@flow-grpo/tfjs-backend-xla';
 
 export interface ClipSizes {
@@ -94,17 +101,7 @@ export const TINY: Workload = {
       num_key_value_heads: 2,
       intermediate_size: 256,
     },
-    token_ids: {
-      bos_id: 1,
-      eos_id: 2,
-      boi_id: 3,
-      eoi_id: 4,
-      bov_id: 5,
-      eov_id: 6,
-      img_pad_id: 7,
-      vid_pad_id: 8,
-      pad_id: 0,
-    },
+    token_ids: tokenIdsJson(wordTokenizer({ words: [] }).tokens),
   }),
   vae: { ...WAN21_VAE, dim: 8 },
   clip: {

@@ -50,21 +50,21 @@ async function run() {
   const prompts = heldOutPrompts(options.evalPrompts, model.kinds);
   const watched = witness(scorer);
   const evaluate = evaluator(policy, watched, prompts, config);
-  const evaluateNow = async (weights: Params, epoch: number) => {
+  const evaluateNow = async (when: 'Before' | 'After', weights: Params, epoch: number) => {
     const evaluation = await evaluate(weights, epoch, ({ done, total }) =>
       line.show(`Evaluation: ${done} of ${total} batches`),
     );
     line.end();
     const [all] = accuracies(prompts, evaluation);
     console.log(
-      `${epoch === 0 ? 'Before' : 'After'}: ${percent(all!.strict)} of ${prompts.length} images of held-out prompts show ` +
+      `${when}: ${percent(all!.strict)} of ${prompts.length} images of held-out prompts show ` +
         `exactly what was asked for, reward ${evaluation.reward.toFixed(3)}`,
     );
     return { ...evaluation, habits: habits(watched.take(), prompts) };
   };
 
   const start = Object.fromEntries(policy.trainable.map((name) => [name, policy.params[name]!]));
-  const before = await evaluateNow(start, 0);
+  const before = await evaluateNow('Before', start, 0);
   const { signal, release } = abortOnSignals((name) =>
     line.note(`${name}: ends after this epoch, with a report; again to end now`),
   );
@@ -86,7 +86,7 @@ async function run() {
   line.end();
   if (result.problem) console.log(result.problem);
 
-  const after = await evaluateNow(result.ema, Math.max(1, result.epochs));
+  const after = await evaluateNow('After', result.ema, result.epochs);
   const outcome = { options, config, prompts, before, after, history };
   const tuned = await saveTuned(out, model, result.ema, outcome);
   await writeFile(

@@ -56,6 +56,3 @@ export function recipe({ seed, learningRate, devices, backend }: Recipe): GrpoCo
 }
 
 type Recipe = Pick<QuickstartOptions, 'seed' | 'learningRate' | 'devices' | 'backend'>;
-
-/** Images an epoch; a run goes on for whole epochs. */
-export const EPOCH_IMAGES = 8 * 16;

@@ -1,6 +1,6 @@
 /** The Show-o2 of the benchmark: random weights, small enough for a CPU. */
 import { showo2Policy } from '@flow-grpo/grpo-trainer';
-import { initParams, parseShowo2Config } from '@flow-grpo/showo2-model';
+import { initParams, parseShowo2Config, tokenIdsJson, wordTokenizer } from '@flow-grpo/showo2-model';
 import * as tf from '@tensorflow/tfjs-core';
 
 const WIDTH = 128;
@@ -35,17 +35,7 @@ export const config = parseShowo2Config({
     num_key_value_heads: 2,
     head_dim: WIDTH / 4,
   },
-  token_ids: {
-    bos_id: 1,
-    eos_id: 2,
-    boi_id: 3,
-    eoi_id: 4,
-    bov_id: 5,
-    eov_id: 6,
-    img_pad_id: 7,
-    vid_pad_id: 8,
-    pad_id: 0,
-  },
+  token_ids: tokenIdsJson(wordTokenizer({ words: [] }).tokens),
 });
 
 /** Its images are the first three channels of its latents. Needs a backend. */

@@ -7,7 +7,7 @@ import { oneDevice, type Placement } from './devices';
 import { finiteMean } from './epoch-metrics';
 import { indices } from './indices';
 import type { Params, Policy } from './policy';
-import { joinDetails, scoreBatch } from './rollout/collect';
+import { joinDetails, MAX_SCORING, scoreBatch } from './rollout/collect';
 import { flattenTensors, samplerFunction } from './rollout/rollout';
 import { planSteps, type StepTensors, stackSteps } from './rollout/steps';
 import type { PromptSource, Scorer, Scores } from './scorer';
@@ -33,9 +33,6 @@ const EVALUATION_STREAM = 0x65766c;
 
 /** Images handed to `onEvaluation`, for grids. */
 const SHOWN_IMAGES = 16;
-
-/** Batches that may wait for their scores at a time; bounds the images held. */
-const MAX_SCORING = 2;
 
 /** The compiled evaluation of a policy on a fixed list of prompts; batches are scored while the next one runs. */
 export function evaluator<C, P>(

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { loadWeights } from '../checkpoint/load-run';
 import { placementOn } from '../devices';
+import { finiteMean } from '../epoch-metrics';
 import { evaluator } from '../evaluate';
 import { duration } from '../logging/duration';
 import { progressLine } from '../logging/progress-line';
@@ -50,9 +51,6 @@ export async function evaluateCommand(
 
 /** The mean of each part of the reward, over the images that have it. */
 function meanDetails(details: Readonly<Record<string, readonly number[]>>): Record<string, number> {
-  const means = Object.entries(details).map(([name, values]) => {
-    const there = values.filter(Number.isFinite);
-    return [name, there.reduce((sum, value) => sum + value, 0) / there.length] as const;
-  });
+  const means = Object.entries(details).map(([name, values]) => [name, finiteMean(values)] as const);
   return Object.fromEntries(means.filter(([, mean]) => Number.isFinite(mean)));
 }

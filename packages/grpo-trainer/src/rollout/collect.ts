@@ -39,7 +39,7 @@ export interface CollectOptions {
 }
 
 /** Batches that may wait for their scores at a time; bounds the images held. */
-const MAX_SCORING = 2;
+export const MAX_SCORING = 2;
 
 /**
  * The sampling half of an epoch. Samples of a prompt follow one another. Returns undefined when aborted.

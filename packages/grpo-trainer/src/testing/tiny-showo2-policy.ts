@@ -1,5 +1,5 @@
 /** For tests: the options of a Show-o2 policy so small that it trains in seconds. */
-import { initParams, parseShowo2Config } from '@flow-grpo/showo2-model';
+import { initParams, parseShowo2Config, tokenIdsJson, wordTokenizer } from '@flow-grpo/showo2-model';
 import { random } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2PolicyOptions } from '../policies/showo2';
@@ -30,17 +30,7 @@ const config = parseShowo2Config({
     num_key_value_heads: 1,
     head_dim: 16,
   },
-  token_ids: {
-    bos_id: 1,
-    eos_id: 2,
-    boi_id: 3,
-    eoi_id: 4,
-    bov_id: 5,
-    eov_id: 6,
-    img_pad_id: 7,
-    vid_pad_id: 8,
-    pad_id: 0,
-  },
+  token_ids: tokenIdsJson(wordTokenizer({ words: [] }).tokens),
 });
 
 /**
