@@ -27,10 +27,13 @@ export interface LoadOptions extends OpenOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Bytes and tensors that may be on their way at once: enough to keep the disk, the memory and the device's bus busy. */
+const AHEAD = { bytes: 128 * 2 ** 20, tensors: 16 };
+
 /**
- * Loads a checkpoint tensor by tensor onto the current backend. While one tensor is made the next is read, so the host
- * holds two at a time beside what the backend keeps. Tied weights become tensors that share their data. On an error
- * everything loaded so far is disposed.
+ * Loads a checkpoint tensor by tensor onto the current backend. While some tensors are made the next ones are read, so
+ * the host holds 128 MiB (or two tensors, where they are larger) beside what the backend keeps. Tied weights become
+ * tensors that share their data. On an error everything loaded so far is disposed.
  */
 export async function loadParams(
   path: string,
@@ -39,43 +42,49 @@ export async function loadParams(
   const { filter = () => true, rename = (name) => name, onProgress, signal } = options;
   const checkpoint = await openCheckpoint(path, options);
   const loaded = new Map<string, tf.Tensor>();
-  let ahead: Promise<tf.Tensor> | undefined;
+  const ahead: Promise<tf.Tensor>[] = [];
   try {
     const names = checkpoint.names.filter((name) => filter(name, checkpoint.info(name)));
     const targets = targetsOf(checkpoint, names, rename);
     const firstOf = firstNames(checkpoint, names);
     const distinct = names.filter((name) => firstOf(name) === name);
-    const totalBytes = names.reduce((sum, name) => sum + checkpoint.info(name).byteLength, 0);
+    const sizeOf = (name: string) => checkpoint.info(name).byteLength;
+    const totalBytes = names.reduce((sum, name) => sum + sizeOf(name), 0);
     let loadedBytes = 0;
     let started = 0;
-    const start = () => {
-      const name = distinct[started++];
-      const made = name === undefined ? undefined : make(checkpoint, name, options.upload);
-      made?.catch(() => {}); // told where it is awaited
-      return made;
+    let bytesAhead = 0;
+    const startMore = () => {
+      for (let name = distinct[started]; name !== undefined; name = distinct[started]) {
+        const full = bytesAhead + sizeOf(name) > AHEAD.bytes || ahead.length >= AHEAD.tensors;
+        if (full && ahead.length > 1) return;
+        const made = make(checkpoint, name, options.upload);
+        made.catch(() => {}); // told where it is awaited
+        ahead.push(made);
+        bytesAhead += sizeOf(name);
+        started++;
+      }
     };
-    ahead = start();
     for (const name of names) {
       signal?.throwIfAborted();
       let tensor: tf.Tensor;
       if (firstOf(name) === name) {
-        const current = ahead!;
-        ahead = start();
-        tensor = await current;
+        startMore();
+        tensor = await ahead[0]!;
+        ahead.shift();
+        bytesAhead -= sizeOf(name);
       } else {
         tensor = tf.clone(loaded.get(targets.get(firstOf(name))!)!);
       }
       loaded.set(targets.get(name)!, tensor);
-      loadedBytes += checkpoint.info(name).byteLength;
+      loadedBytes += sizeOf(name);
       onProgress?.({ name, loadedBytes, totalBytes });
     }
     return Object.fromEntries(loaded);
   } catch (error) {
     tf.dispose([...loaded.values()]);
-    await ahead?.then(
-      (tensor) => tensor.dispose(),
-      () => {},
-    );
+    for (const made of await Promise.allSettled(ahead)) {
+      if (made.status === 'fulfilled') made.value.dispose();
+    }
     throw error;
   } finally {
     await checkpoint.close();

@@ -51,6 +51,6 @@ it('holds a few tensors on the host while it loads a sharded checkpoint of a gig
   expect(bytes).toBe(SHARDS * PER_SHARD * TENSOR);
   expect(Object.keys(params)).toHaveLength(SHARDS * PER_SHARD);
   const peak = process.resourceUsage().maxRSS * 1024 - before;
-  // Two at a time, and what the garbage collector has not got to.
-  expect(peak).toBeLessThan(bytes / 4);
+  // What is on its way (128 MiB), and what the garbage collector has not got to.
+  expect(peak).toBeLessThan(bytes / 2);
 });
