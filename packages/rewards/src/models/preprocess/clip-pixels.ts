@@ -26,6 +26,14 @@ export function resizeAndCrop(image: RgbImage, options: PixelOptions): RgbImage 
   return centerCrop(pillowResize(image, width, height), options.crop, options.rounding);
 }
 
+/** (byte / 255 - mean) / std of every byte, [256, 3]. */
+export function byteTable(mean: readonly number[], std: readonly number[]): Float32Array {
+  return Float32Array.from(
+    { length: 256 * 3 },
+    (_, i) => (Math.fround(Math.floor(i / 3) / 255) - mean[i % 3]!) / std[i % 3]!,
+  );
+}
+
 /** (byte / 255 - mean) / std, HWC, into `out` from `offset`. */
 export function normalizeBytes(
   { data }: RgbImage,
@@ -34,14 +42,11 @@ export function normalizeBytes(
   out: Float32Array = new Float32Array(data.length),
   offset = 0,
 ): Float32Array {
-  const tables = mean.map((m, channel) =>
-    Float32Array.from({ length: 256 }, (_, byte) => (Math.fround(byte / 255) - m) / std[channel]!),
-  );
-  const [r, g, b] = tables as [Float32Array, Float32Array, Float32Array];
+  const table = byteTable(mean, std);
   for (let at = 0; at < data.length; at += 3) {
-    out[offset + at] = r[data[at]!]!;
-    out[offset + at + 1] = g[data[at + 1]!]!;
-    out[offset + at + 2] = b[data[at + 2]!]!;
+    out[offset + at] = table[3 * data[at]!]!;
+    out[offset + at + 1] = table[3 * data[at + 1]! + 1]!;
+    out[offset + at + 2] = table[3 * data[at + 2]! + 2]!;
   }
   return out;
 }

@@ -8,5 +8,7 @@ export {
   resizeAndCrop,
 } from './clip-pixels';
 export { type CropRounding, centerCrop, shorterEdgeSize } from './crop';
+export { deviceClipPixels, deviceResizeAndCrop, deviceTensorPixels } from './device-pixels';
 export { pillowResize } from './pillow-resize';
 export { type TensorResize, tensorPixels } from './tensor-pixels';
+export { type TowerPixels, towerPixels } from './tower-pixels';

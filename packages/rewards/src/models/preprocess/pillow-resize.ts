@@ -2,15 +2,17 @@ import type { RgbImage } from '../../images';
 import { bicubicTaps } from './bicubic-filter';
 
 /** Fraction bits of Pillow's 8-bit coefficients: 32 less 8 for the sample and 2 of headroom. */
-const FRACTION_BITS = 22;
-const HALF = 1 << (FRACTION_BITS - 1);
+export const FRACTION_BITS = 22;
+/** What rounds a sum of samples times coefficients. */
+export const HALF = 1 << (FRACTION_BITS - 1);
 
-interface FixedTaps {
+export interface FixedTaps {
   start: number;
   weights: Int32Array;
 }
 
-function fixedTaps(from: number, to: number): FixedTaps[] {
+/** Pillow's taps that bring `from` bytes to `to`, times 2^22 and rounded half away from zero. */
+export function fixedTaps(from: number, to: number): FixedTaps[] {
   return bicubicTaps(from, to).map(({ start, weights }) => ({
     start,
     weights: Int32Array.from(weights, (w) => Math.trunc(w * 2 ** FRACTION_BITS + (w < 0 ? -0.5 : 0.5))),
@@ -57,15 +59,19 @@ function resizeColumns(source: Uint8Array, length: number, taps: FixedTaps[]): U
   return new Uint8Array(out.buffer);
 }
 
+/** Throws a RangeError for sizes below 1. */
+export function checkSizes(from: { width: number; height: number }, width: number, height: number): void {
+  if (width >= 1 && height >= 1 && from.width >= 1 && from.height >= 1) return;
+  throw new RangeError(`Cannot resize ${from.width} x ${from.height} pixels to ${width} x ${height}.`);
+}
+
 /**
  * Pillow 10.4's `Image.resize(size, BICUBIC)` for RGB, byte for byte: the horizontal pass first, 22-bit
  * fixed-point coefficients, rounding and clamping after each pass. A pass that keeps its size is skipped.
  * Throws a RangeError for sizes below 1.
  */
 export function pillowResize(image: RgbImage, width: number, height: number): RgbImage {
-  if (!(width >= 1 && height >= 1 && image.width >= 1 && image.height >= 1)) {
-    throw new RangeError(`Cannot resize ${image.width} x ${image.height} pixels to ${width} x ${height}.`);
-  }
+  checkSizes(image, width, height);
   let data = image.data;
   if (width !== image.width)
     data = resizeRows(data, image.height, image.width, fixedTaps(image.width, width));

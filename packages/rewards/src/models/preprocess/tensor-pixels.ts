@@ -18,6 +18,10 @@ function plainTaps(from: number, to: number): Taps[] {
   });
 }
 
+/** The taps of this resize that bring `from` samples to `to`. */
+export const tensorTaps = (resize: TensorResize): ((from: number, to: number) => Taps[]) =>
+  resize === 'antialias' ? bicubicTaps : plainTaps;
+
 /** Every row of `height` rows of `from` pixels to as many pixels as there are taps. */
 function resizeRows(source: Float32Array, height: number, from: number, taps: Taps[]): Float32Array {
   const out = new Float32Array(height * taps.length * 3);
@@ -58,6 +62,11 @@ function resizeColumns(source: Float32Array, length: number, taps: Taps[]): Floa
   return out;
 }
 
+/** Throws when the crop is larger than the resized picture. */
+export function checkCrop({ edge, crop }: PixelOptions): void {
+  if (crop > edge) throw new Error(`A crop of ${crop} does not fit a shorter edge of ${edge}.`);
+}
+
 /**
  * hpsv2's way: bytes to floats in [0, 1] first, then torchvision's bicubic on the tensor (not rounded, not
  * clamped), the centre crop with offsets rounded half to even, and the statistics. [B, crop, crop, 3].
@@ -69,8 +78,8 @@ export function tensorPixels(
   resize: TensorResize = 'antialias',
 ): tf.Tensor4D {
   const { edge, crop, mean, std } = options;
-  if (crop > edge) throw new Error(`A crop of ${crop} does not fit a shorter edge of ${edge}.`);
-  const tapsOf = resize === 'antialias' ? bicubicTaps : plainTaps;
+  checkCrop(options);
+  const tapsOf = tensorTaps(resize);
   const values = new Float32Array(images.length * crop * crop * 3);
   images.forEach((image, i) => {
     const [width, height] = shorterEdgeSize(image.width, image.height, edge);
