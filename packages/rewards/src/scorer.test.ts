@@ -24,7 +24,7 @@ import { batchedScorer } from './models/scorers/batches';
 const url = 'http://127.0.0.1:9';
 const judge = { baseURL: url, model: 'none', question: (prompt: string) => prompt, parse: finalScore };
 const engine = async () => [];
-const run = (images: unknown[]) => ({ score: tf.zeros([images.length]) });
+const run = (_pictures: unknown, prompts: string[]) => ({ score: tf.zeros([prompts.length]) });
 const scorers: Scorer[] = [
   jpegCompressibility(),
   jpegIncompressibility(),

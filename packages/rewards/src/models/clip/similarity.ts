@@ -1,5 +1,7 @@
-import { held } from '@flow-grpo/nn';
+import { held, type Params } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
+import type { ClipConfig } from './config';
+import { clipText, clipVision, type TextInput } from './towers';
 
 /** Features [B, P] divided by their 2-norm, in float32. */
 export function normalized(features: tf.Tensor): tf.Tensor {
@@ -10,4 +12,15 @@ export function normalized(features: tf.Tensor): tf.Tensor {
 /** The cosine of row i with row i, [B]. */
 export function pairedCosine(images: tf.Tensor, texts: tf.Tensor): tf.Tensor {
   return tf.sum(tf.mul(normalized(images), normalized(texts)), -1);
+}
+
+/** The cosine of each picture, as pixels [B, H, W, 3], with its own text: [B]. */
+export function clipCosine(
+  params: Params,
+  config: ClipConfig,
+  pixels: tf.Tensor,
+  texts: TextInput,
+): tf.Tensor {
+  const images = clipVision(params, config.vision, pixels).features;
+  return pairedCosine(images, clipText(params, config.text, texts).features);
 }

@@ -1,10 +1,8 @@
 import type { Params } from '@flow-grpo/nn';
-import { jit } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
-import type { RgbImage } from '../../images';
 import { type ClipConfig, clipConfig } from '../clip/config';
-import { clipText, clipVision, textInput } from '../clip/towers';
-import { CLIP_MEAN, CLIP_STD, clipPixels, type PixelOptions } from '../preprocess';
+import { type TextInput, textInput } from '../clip/towers';
+import { CLIP_MEAN, CLIP_STD, type PixelOptions, type TowerPixels, towerPixels } from '../preprocess';
 import {
   jsonFolder,
   loadWeights,
@@ -24,14 +22,13 @@ export interface ClipModelOptions extends SourceOptions {
   dtype?: ModelDtype;
 }
 
-/** A CLIP on the current backend, from pictures and prompts to features in the shared space. */
+/** A CLIP on the current backend, with what turns pictures and prompts into its towers' inputs. */
 export interface ClipModel {
   readonly params: Params;
   readonly config: ClipConfig;
-  /** [B, P], not normalised. */
-  imageFeatures(images: readonly RgbImage[]): tf.Tensor;
-  /** [B, P], not normalised. Throws where the model was loaded without its text tower. */
-  textFeatures(prompts: readonly string[]): tf.Tensor;
+  readonly pixels: TowerPixels;
+  /** Prompts as rows of one length. Throws where the model was loaded without its text tower. */
+  texts(prompts: readonly string[]): TextInput;
   dispose(): void;
 }
 
@@ -54,36 +51,17 @@ export function pixelOptions(json: unknown, imageSize: number): PixelOptions {
 export function clipModel(
   params: Params,
   config: ClipConfig,
-  toPixels: (images: readonly RgbImage[]) => tf.Tensor4D,
+  pixels: TowerPixels,
   tokenize?: Tokenize,
 ): ClipModel {
-  const vision = jit(
-    (weights: Params, pixels: tf.Tensor) => clipVision(weights, config.vision, pixels).features,
-    {
-      name: 'clip_vision',
-    },
-  );
-  const text = jit(
-    (weights: Params, ids: tf.Tensor2D, ends: tf.Tensor1D) =>
-      clipText(weights, config.text, { ids, ends }).features,
-    { name: 'clip_text' },
-  );
-  const part = (prefixes: string[]): Params =>
-    Object.fromEntries(Object.entries(params).filter(([name]) => prefixes.some((p) => name.startsWith(p))));
-  const visionParams = part(['vision_model.', 'visual_projection.']);
-  const textParams = part(['text_model.', 'text_projection.']);
   return {
     params,
     config,
-    imageFeatures: (images) => tf.tidy(() => vision(visionParams, toPixels(images))),
-    textFeatures(prompts) {
+    pixels,
+    texts(prompts) {
       if (!tokenize) throw new Error('This CLIP was loaded without its text tower.');
-      const rows = tokenize(prompts);
-      return tf.tidy(() => {
-        // The tower is causal: padding after the pooled token cannot reach it, so no mask is needed.
-        const { ids, ends } = textInput(rows, config.text.eosTokenId);
-        return text(textParams, ids, ends);
-      });
+      // The tower is causal: padding after the pooled token cannot reach it, so no mask is needed.
+      return textInput(tokenize(prompts), config.text.eosTokenId);
     },
     dispose: () => tf.dispose(params),
   };
@@ -108,7 +86,7 @@ export async function loadClip(options: ClipModelOptions & { text?: boolean }): 
     const positions = params['text_model.embeddings.position_embedding.weight'];
     const length = positions?.shape[0] ?? 0;
     const tokenize = text ? await loadTokenizer(processor, { length }, options) : undefined;
-    return clipModel(params, config, (images) => clipPixels(images, pixels), tokenize);
+    return clipModel(params, config, towerPixels(pixels), tokenize);
   } catch (error) {
     tf.dispose(params);
     throw error;

@@ -1,10 +1,12 @@
 import type { Params } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import { normalized } from '../clip/similarity';
+import { clipVision } from '../clip/towers';
 import { type ClipModelOptions, loadClip } from '../load/clip-model';
 import { loadWeights } from '../load/source';
 import { type BatchOptions, batchedScorer, type ModelScorer } from './batches';
 import { linearStack } from './linear-stack';
+import { pictureProgram } from './picture-program';
 
 export interface AestheticOptions extends Partial<ClipModelOptions>, BatchOptions {
   /** File of the head: `sac+logos+ava1-l14-linearMSE.pth` of the improved aesthetic predictor. */
@@ -39,10 +41,9 @@ export async function aesthetic(options: AestheticOptions): Promise<ModelScorer>
     clip.dispose();
     tf.dispose(head);
   };
-  return batchedScorer(
-    'aesthetic',
-    (images) => ({ score: aestheticHead(head, clip.imageFeatures(images)) }),
-    dispose,
-    options,
-  );
+  const program = pictureProgram('aesthetic', clip.pixels, (weights, pixels) => ({
+    score: aestheticHead(weights, clipVision(weights, clip.config.vision, pixels).features),
+  }));
+  const params = { ...clip.params, ...head };
+  return batchedScorer('aesthetic', (pictures) => program(params, pictures, undefined), dispose, options);
 }

@@ -1,7 +1,9 @@
+import { shardingOf } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import { checkedScorer } from '../../checked-scorer';
-import { type RgbImage, rgbImages } from '../../images';
-import type { Scorer, Scores } from '../../scorer';
+import { rgbImages } from '../../images';
+import type { Scorer, ScorerImages, Scores } from '../../scorer';
+import { isTensor, type Pictures } from './picture-program';
 
 /** A scorer that holds weights on the backend until it is disposed. */
 export interface ModelScorer extends Scorer {
@@ -10,14 +12,39 @@ export interface ModelScorer extends Scorer {
 }
 
 export interface BatchOptions {
-  /** Images in one run of the model, 16 by default: bounds its memory. */
+  /** Images in one run of the model, 16 by default: bounds its memory. More are split into batches of one size. */
   batchSize?: number;
 }
 
 /** One run of a model: tensors [B] by name; `score` is the score, the others are details. */
-export type ScoreBatch = (images: RgbImage[], prompts: string[]) => { score: tf.Tensor } & tf.NamedTensorMap;
+export type ScoreBatch = (pictures: Pictures, prompts: string[]) => { score: tf.Tensor } & tf.NamedTensorMap;
 
-/** A scorer that runs `run` on slices of at most `batchSize` images and joins the results in order. */
+/**
+ * Images where the model takes them fastest: a tensor on XLA stays there, everything else comes to the host as
+ * bytes (on other backends the host's resize is the faster one). What is spread over several devices is put together
+ * on the first, as the weights are. `owned` says whether the tensor is a new one.
+ */
+async function toPictures(images: ScorerImages): Promise<{ pictures: Pictures; owned: boolean }> {
+  if (Array.isArray(images) || tf.getBackend() !== 'xla') {
+    return { pictures: await rgbImages(images), owned: false };
+  }
+  if (!shardingOf(images)) return { pictures: images, owned: false };
+  return { pictures: tf.tensor4d(await images.data<'float32'>(), images.shape), owned: true };
+}
+
+/** `size` pictures from `at` on. The rows of a tensor are data to the program that takes them, which fits all `at`. */
+function rowsOf(pictures: Pictures, at: number, size: number): Pictures {
+  if (!isTensor(pictures)) return pictures.slice(at, at + size);
+  if (size === pictures.shape[0]) return pictures;
+  const rows = Int32Array.from({ length: size }, (_, i) => at + i);
+  return tf.gather(pictures, tf.tensor1d(rows, 'int32'));
+}
+
+/**
+ * A scorer that runs `run` on at most `batchSize` images at a time and joins the results in order. The batches of
+ * one call have one size, so that one executable does for all: the last begins earlier where they do not come out
+ * even.
+ */
 export function batchedScorer(
   name: string,
   run: ScoreBatch,
@@ -29,16 +56,24 @@ export function batchedScorer(
     throw new RangeError(`${name}: batchSize must be a whole number above 0, not ${batchSize}`);
   }
   const scorer = checkedScorer(name, async (images, prompts, _metadata, { signal }) => {
-    const pictures = await rgbImages(images);
+    const { pictures, owned } = await toPictures(images);
+    const count = prompts.length;
+    const runs = Math.ceil(count / batchSize);
+    const size = Math.ceil(count / runs);
     const joined: Record<string, number[]> = { score: [] };
-    for (let at = 0; at < pictures.length; at += batchSize) {
-      signal?.throwIfAborted();
-      const parts = tf.tidy(() => run(pictures.slice(at, at + batchSize), prompts.slice(at, at + batchSize)));
-      for (const [part, tensor] of Object.entries(parts)) {
-        const values = await tensor.data();
-        tensor.dispose();
-        joined[part] = [...(joined[part] ?? []), ...values];
+    try {
+      for (let i = 0; i < runs; i++) {
+        signal?.throwIfAborted();
+        const at = Math.min(i * size, count - size);
+        const parts = tf.tidy(() => run(rowsOf(pictures, at, size), prompts.slice(at, at + size)));
+        for (const [part, tensor] of Object.entries(parts)) {
+          const values = await tensor.data();
+          tensor.dispose();
+          joined[part] = [...(joined[part] ?? []).slice(0, at), ...values];
+        }
       }
+    } finally {
+      if (owned) tf.dispose(pictures as tf.Tensor4D);
     }
     const { score, ...details } = joined;
     return { scores: score!, details } satisfies Scores;

@@ -1,17 +1,20 @@
 import { param } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
-import { pairedCosine } from '../clip/similarity';
+import { clipCosine } from '../clip/similarity';
+import type { TextInput } from '../clip/towers';
 import { type ClipModel, type ClipModelOptions, loadClip } from '../load/clip-model';
-import { type BatchOptions, batchedScorer, type ModelScorer } from './batches';
+import { type BatchOptions, batchedScorer, type ModelScorer, type ScoreBatch } from './batches';
+import { pictureProgram } from './picture-program';
 
 export interface ClipScoreOptions extends Partial<ClipModelOptions>, BatchOptions {}
 
 function scorer(name: string, clip: ClipModel, divisor: number, options: BatchOptions): ModelScorer {
-  const run = (images: Parameters<ClipModel['imageFeatures']>[0], prompts: string[]) => {
-    const cosine = pairedCosine(clip.imageFeatures(images), clip.textFeatures(prompts));
-    const scale = tf.reshape(tf.exp(param(clip.params, 'logit_scale')), []);
+  const program = pictureProgram(name, clip.pixels, (weights, pixels, texts: TextInput) => {
+    const cosine = clipCosine(weights, clip.config, pixels, texts);
+    const scale = tf.reshape(tf.exp(param(weights, 'logit_scale')), []);
     return { score: tf.div(tf.mul(cosine, scale), divisor), cosine };
-  };
+  });
+  const run: ScoreBatch = (pictures, prompts) => program(clip.params, pictures, clip.texts(prompts));
   return batchedScorer(name, run, clip.dispose, options);
 }
 

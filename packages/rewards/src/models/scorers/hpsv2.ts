@@ -6,13 +6,15 @@ import {
   openClipConfig,
   VIT_H_14,
 } from '../clip/open-clip';
-import { pairedCosine } from '../clip/similarity';
+import { clipCosine } from '../clip/similarity';
+import type { TextInput } from '../clip/towers';
 import { clipModel } from '../load/clip-model';
 import { openClipText } from '../load/open-clip-text';
 import { loadWeights, type ModelDtype, type SourceOptions, weightsPath } from '../load/source';
 import { loadTokenizer } from '../load/tokenizer';
-import { CLIP_MEAN, CLIP_STD, clipPixels, type TensorResize, tensorPixels } from '../preprocess';
-import { type BatchOptions, batchedScorer, type ModelScorer } from './batches';
+import { CLIP_MEAN, CLIP_STD, type TensorResize, towerPixels } from '../preprocess';
+import { type BatchOptions, batchedScorer, type ModelScorer, type ScoreBatch } from './batches';
+import { pictureProgram } from './picture-program';
 
 export interface HpsOptions extends SourceOptions, BatchOptions {
   /** Checkpoint file, or a hub id that holds `file`; `xswu/HPSv2` by default. */
@@ -59,18 +61,14 @@ export async function hpsv2(options: HpsOptions = {}): Promise<ModelScorer> {
     const tokenize = await loadTokenizer(processor, { length, pad: 0 }, options);
     const size = config.vision.imageSize;
     const pixels = { edge: size, crop: size, mean: CLIP_MEAN, std: CLIP_STD, rounding: 'even' as const };
-    const clip = clipModel(
-      params,
-      config,
-      (images) => (resize === 'pillow' ? clipPixels(images, pixels) : tensorPixels(images, pixels, resize)),
-      (prompts) => tokenize(prompts.map(openClipText)),
+    const clip = clipModel(params, config, towerPixels(pixels, resize), (prompts) =>
+      tokenize(prompts.map(openClipText)),
     );
-    return batchedScorer(
-      'hpsv2',
-      (images, prompts) => ({ score: pairedCosine(clip.imageFeatures(images), clip.textFeatures(prompts)) }),
-      clip.dispose,
-      options,
-    );
+    const program = pictureProgram('hpsv2', clip.pixels, (weights, images, texts: TextInput) => ({
+      score: clipCosine(weights, config, images, texts),
+    }));
+    const run: ScoreBatch = (pictures, prompts) => program(params, pictures, clip.texts(prompts));
+    return batchedScorer('hpsv2', run, clip.dispose, options);
   } catch (error) {
     tf.dispose(params);
     throw error;

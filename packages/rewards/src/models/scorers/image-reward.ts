@@ -1,12 +1,11 @@
-import type { Params } from '@flow-grpo/nn';
-import { jit } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import { type BlipConfig, IMAGE_REWARD } from '../blip/config';
-import { blipReward } from '../blip/reward';
+import { type BlipPrompts, blipReward } from '../blip/reward';
 import { loadWeights, type ModelDtype, type SourceOptions, weightsPath } from '../load/source';
 import { loadTokenizer } from '../load/tokenizer';
-import { CLIP_MEAN, CLIP_STD, clipPixels } from '../preprocess';
-import { type BatchOptions, batchedScorer, type ModelScorer } from './batches';
+import { CLIP_MEAN, CLIP_STD, towerPixels } from '../preprocess';
+import { type BatchOptions, batchedScorer, type ModelScorer, type ScoreBatch } from './batches';
+import { pictureProgram } from './picture-program';
 
 export interface ImageRewardOptions extends SourceOptions, BatchOptions {
   /** Checkpoint file, or a hub id that holds `file`; `THUDM/ImageReward` by default. */
@@ -47,26 +46,22 @@ export async function imageReward(options: ImageRewardOptions = {}): Promise<Mod
     ...(dtype && { dtype }),
     ...(signal && { signal }),
   });
-  const reward = jit(
-    (weights: Params, pixels: tf.Tensor, ids: tf.Tensor2D, mask: tf.Tensor2D) =>
-      blipReward(weights, config, pixels, { ids, mask }),
-    { name: 'image_reward' },
-  );
   const size = config.vision.imageSize;
   const pixelOptions = { edge: size, crop: size, mean: CLIP_MEAN, std: CLIP_STD, rounding: 'even' as const };
-  return batchedScorer(
+  const program = pictureProgram(
     'imageReward',
-    (images, prompts) => {
-      const rows = tokenize(prompts);
-      const shape: [number, number] = [rows.length, LENGTH];
-      const ids = tf.tensor2d(rows.flat(), shape, 'int32');
-      const mask = tf.tensor2d(
-        rows.flat().map((id) => (id === PAD ? 0 : 1)),
-        shape,
-      );
-      return { score: reward(params, clipPixels(images, pixelOptions), ids, mask) };
-    },
-    () => tf.dispose(params),
-    options,
+    towerPixels(pixelOptions),
+    (weights, pixels, texts: BlipPrompts) => ({ score: blipReward(weights, config, pixels, texts) }),
   );
+  const run: ScoreBatch = (pictures, prompts) => {
+    const rows = tokenize(prompts);
+    const shape: [number, number] = [rows.length, LENGTH];
+    const ids = tf.tensor2d(rows.flat(), shape, 'int32');
+    const mask = tf.tensor2d(
+      rows.flat().map((id) => (id === PAD ? 0 : 1)),
+      shape,
+    );
+    return program(params, pictures, { ids, mask });
+  };
+  return batchedScorer('imageReward', run, () => tf.dispose(params), options);
 }
