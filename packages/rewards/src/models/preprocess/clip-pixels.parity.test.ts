@@ -8,10 +8,13 @@ import {
   readJson,
   readTensors,
 } from '@flow-grpo/test-support';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { jit } from '@flow-grpo/tfjs-backend-xla';
+import * as tf from '@tensorflow/tfjs-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type RgbImage, rgbImages } from '../../images';
 import { normalizeBytes, resizeAndCrop } from './clip-pixels';
 import { shorterEdgeSize } from './crop';
+import { deviceClipPixels, deviceResizeAndCrop } from './device-pixels';
 import { pillowResize } from './pillow-resize';
 
 interface Row {
@@ -36,13 +39,16 @@ for (const { name, dir } of cases) {
     const tensors = readTensors(dir, 'preprocess.safetensors');
     const pictures: Record<string, RgbImage> = {};
     beforeAll(async () => {
+      expect(await tf.setBackend('xla'), 'a PJRT plugin is installed').toBe(true);
       for (const file of readdirSync(join(dir, 'preprocess'))) {
         const [picture] = await rgbImages([{ bytes: readFileSync(join(dir, 'preprocess', file)) }]);
         pictures[file.replace(/\.png$/, '')] = picture!;
       }
     });
 
-    it.each(rows)('$image to $shortest_edge, crop $crop', (row) => {
+    afterAll(() => tf.setBackend('cpu'));
+
+    it.each(rows)('$image to $shortest_edge, crop $crop, on the host and on the device', async (row) => {
       const picture = pictures[row.image]!;
       const key = `${row.shortest_edge}-${row.crop}.${row.image}`;
       const options = { edge: row.shortest_edge, crop: row.crop, mean, std };
@@ -54,6 +60,13 @@ for (const { name, dir } of cases) {
       }
       const bytes = resizeAndCrop(picture, options);
       expect(maxAbsDiff(bytes.data, numbers(tensors[`resized_cropped_u8.${key}`]!))).toBe(0);
+      const shape: [number, number, number, number] = [1, picture.height, picture.width, 3];
+      const images = tf.tensor4d(
+        Float32Array.from(picture.data, (byte) => byte / 255),
+        shape,
+      );
+      const onDevice = await jit(deviceResizeAndCrop)(images, options).data();
+      expect(maxAbsDiff(onDevice, numbers(tensors[`resized_cropped_u8.${key}`]!))).toBe(0);
       const pixels = tensors[`pixel_values.${key}`];
       if (!pixels) return;
       const planes = numbers(pixels);
@@ -63,6 +76,7 @@ for (const { name, dir } of cases) {
         (_, i) => planes[(i % 3) * area + Math.floor(i / 3)]!,
       );
       expectClose(normalizeBytes(bytes, mean, std), interleaved, 1e-6, key);
+      expectClose(await jit(deviceClipPixels)(images, options).data(), interleaved, 1e-6, key);
     });
   });
 }

@@ -9,7 +9,15 @@ import { rgbImages } from '../../images';
 import { fromOpenClip, type OpenClipConfig, openClipConfig } from '../clip/open-clip';
 import { normalized, pairedCosine } from '../clip/similarity';
 import { clipText, clipVision, textInput } from '../clip/towers';
-import { CLIP_MEAN, CLIP_STD, clipPixels, type TensorResize, tensorPixels } from '../preprocess';
+import {
+  CLIP_MEAN,
+  CLIP_STD,
+  clipPixels,
+  deviceClipPixels,
+  deviceTensorPixels,
+  type TensorResize,
+  tensorPixels,
+} from '../preprocess';
 import { hpsv2 } from './hpsv2';
 import { letterTokenizer, writeJson } from './tiny-models.testing';
 
@@ -66,13 +74,20 @@ describe.each(files)('HPSv2, $name', ({ dir, file }) => {
 
   it.each(description.preprocess)('preprocesses $image in its three ways', async ({ image }) => {
     const picture = await rgbImages([{ bytes: readFileSync(join(dir, 'preprocess', `${image}.png`)) }]);
+    const { data, height, width } = picture[0]!;
+    const images = tf.tensor4d(
+      Float32Array.from(data, (byte) => byte / 255),
+      [1, height, width, 3],
+    );
     const size = description.config.vision_cfg.image_size;
     const options = { edge: size, crop: size, mean: CLIP_MEAN, std: CLIP_STD, rounding: 'even' as const };
     const check = (x: tf.Tensor, name: string, limit: number) =>
       expectClose(x.dataSync(), channelsLast(`preprocess.${name}.${image}`).dataSync(), limit, name);
     check(clipPixels(picture, options), 'pil', 1e-6);
+    check(deviceClipPixels(images, options), 'pil', 1e-6);
     for (const resize of ['antialias', 'plain'] satisfies TensorResize[]) {
       check(tensorPixels(picture, options, resize), `tensor_${resize}`, 1e-5);
+      check(deviceTensorPixels(images, options, resize), `tensor_${resize}`, 1e-5);
     }
   });
 
