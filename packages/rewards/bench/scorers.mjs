@@ -1,7 +1,8 @@
 /**
  * Images a second of each local scorer, from a tensor on the backend to numbers, on scenes of 432 × 432 pixels
- * (shapeEval: of 64 and 128); CLIP beside PyTorch where Python has torch. Models have random weights: ViT-B/32
- * towers (ImageReward: ViT-B/16), or with `--size published` those of the published checkpoints (up to 4 GB each).
+ * (shapeEval: of 64 and 128); CLIP also from PNG files, whose preprocessing stays on the host, and beside PyTorch
+ * where Python has torch. Models have random weights: ViT-B/32 towers (ImageReward: ViT-B/16), or with
+ * `--size published` those of the published checkpoints (up to 4 GB each).
  *
  *     npx nx bench rewards [--size published] [--batch 16] [--only clip] [--python python3] [--json file]
  *
@@ -19,6 +20,7 @@ import { sceneBatch, shapeScenes } from '@flow-grpo/datasets';
 import * as rewards from '@flow-grpo/rewards';
 import { deviceInfo } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
+import sharp from 'sharp';
 import { TOWERS, writeAestheticHead, writeBlip, writeClip, writeOpenClip } from './random-models.mjs';
 
 const { values: flags } = parseArgs({
@@ -78,6 +80,22 @@ function scenes(size, count) {
   return { images: tf.tensor4d(images, shape), prompts, metadata };
 }
 
+/** The same scenes as PNG files, which are decoded and resized on the host. */
+async function asFiles({ images, ...rest }) {
+  const [count, height, width] = images.shape;
+  const bytes = Uint8Array.from(await images.data(), (value) => Math.round(255 * value));
+  const length = height * width * 3;
+  const encode = async (i) => {
+    const raw = { width, height, channels: 3 };
+    return {
+      bytes: await sharp(bytes.subarray(i * length, (i + 1) * length), { raw })
+        .png()
+        .toBuffer(),
+    };
+  };
+  return { ...rest, images: await Promise.all(Array.from({ length: count }, (_, i) => encode(i))) };
+}
+
 /** The same CLIP in PyTorch; says so where there is none. */
 function measureTorch(size) {
   const name = 'PyTorch CLIP';
@@ -114,9 +132,11 @@ try {
   const big = published ? 'huge' : 'base';
   const common = { batchSize: batch };
   const model = await writeClip(root, small);
+  const files = await asFiles(data);
   for (const dtype of ['float32', 'bfloat16']) {
     const make = () => rewards.clipScore({ model, dtype, ...common });
     await measure(`clipScore, ${dtype}`, make, data, { towers: small });
+    await measure(`clipScore of PNG files, ${dtype}`, make, files, { towers: small });
   }
   measureTorch(small);
   const head = await writeAestheticHead(root, small);
