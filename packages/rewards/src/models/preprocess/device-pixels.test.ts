@@ -111,3 +111,10 @@ it('widens images held in bfloat16 before it quantises them, as reading them doe
   const bytes = jit(deviceResizeAndCrop)(narrow, options(24));
   expect([...(await bytes.data())]).toEqual(await hostBytes(narrow, options(24)));
 });
+
+it('takes images of whole numbers, as the host does', async () => {
+  await tf.setBackend('xla');
+  const whole = tf.cast(tf.greater(noise(20, 19), 0.5), 'int32') as tf.Tensor4D;
+  const bytes = jit(deviceResizeAndCrop)(whole, options(9));
+  expect([...(await bytes.data())]).toEqual(await hostBytes(whole, options(9)));
+});

@@ -13,7 +13,7 @@ interface AnyTaps {
 
 /** Pixel values in [0, 1] as int32 bytes, by the rule of `quantise`: ties to even, clamped, NaN becomes 0. */
 function quantised(images: tf.Tensor4D): tf.Tensor4D {
-  const scaled = tf.round(tf.mul(held(images, 'float32'), 255));
+  const scaled = tf.round(tf.mul(held(tf.cast(images, 'float32'), 'float32'), 255));
   const numbers = tf.where(tf.isNaN(scaled), tf.zerosLike(scaled), scaled);
   return tf.cast(tf.clipByValue(numbers, 0, 255), 'int32') as tf.Tensor4D;
 }
