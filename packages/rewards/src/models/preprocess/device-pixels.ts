@@ -1,4 +1,3 @@
-import { held } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import { byteTable, type PixelOptions } from './clip-pixels';
 import { type CropRounding, cropOffset, shorterEdgeSize } from './crop';
@@ -13,7 +12,9 @@ interface AnyTaps {
 
 /** Pixel values in [0, 1] as int32 bytes, by the rule of `quantise`: ties to even, clamped, NaN becomes 0. */
 function quantised(images: tf.Tensor4D): tf.Tensor4D {
-  const scaled = tf.round(tf.mul(held(tf.cast(images, 'float32'), 'float32'), 255));
+  // A float32 number widens images that are held in bfloat16 or are integers.
+  const scaled = tf.round(tf.mul(images, tf.scalar(255, 'float32')));
+  // What NaN is as an integer is each device's own choice.
   const numbers = tf.where(tf.isNaN(scaled), tf.zerosLike(scaled), scaled);
   return tf.cast(tf.clipByValue(numbers, 0, 255), 'int32') as tf.Tensor4D;
 }
