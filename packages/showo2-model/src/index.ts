@@ -31,7 +31,13 @@ export {
   withHeadText,
 } from './denoise/condition';
 export { encodeContext } from './denoise/context';
-export { type Features, type VelocityOptions, velocity, velocityFromFeatures } from './denoise/velocity';
+export {
+  type Denoised,
+  type Features,
+  type VelocityOptions,
+  velocity,
+  velocityFromFeatures,
+} from './denoise/velocity';
 export type { ParameterSpec } from './draw-params';
 export { forwardSequence, guide, type SequenceInputs, sequenceLogits, textLogits } from './forward';
 export { initParams, parameterSpecs } from './init';

@@ -58,12 +58,11 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
       expectClose(channelsFirst(fast.velocity).dataSync(), expected, tolerance, 'v_cfg');
       const single = velocity(params, config, half(x), half(t), condition, { guidanceScale: 0 });
       relative(single.velocity, c.dataSync(), 'conditional velocity');
+      relative(fast.conditional, c.dataSync(), 'conditional branch');
       const detached = { guidanceScale: scale, detachUnconditional: true };
-      relative(
-        velocity(params, config, half(x), half(t), condition, detached).velocity,
-        guided,
-        'split branches',
-      );
+      const split = velocity(params, config, half(x), half(t), condition, detached);
+      relative(split.velocity, guided, 'split branches');
+      relative(split.conditional, c.dataSync(), 'conditional one of split branches');
     },
   );
 

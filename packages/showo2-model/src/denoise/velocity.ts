@@ -20,6 +20,15 @@ export interface Features {
   unconditional?: tf.Tensor;
 }
 
+/** What one evaluation of the model gives. */
+export interface Denoised {
+  /** The guided velocity, the shape of the latents. */
+  velocity: tf.Tensor;
+  /** That of the conditional branch, as without guidance. */
+  conditional: tf.Tensor;
+  features: Features;
+}
+
 export interface VelocityOptions {
   /** v = u + scale (c - u); the conditional velocity alone at 0 or less. */
   guidanceScale: number;
@@ -133,12 +142,7 @@ function finish(
   shape: number[],
   options: VelocityOptions,
 ): tf.Tensor {
-  let v = pixels;
-  if (options.guidanceScale > 0 && pixels.shape[0] === 2 * shape[0]!) {
-    const [c, u] = tf.split(pixels, 2) as [tf.Tensor, tf.Tensor];
-    v = guide(c, u, options.guidanceScale);
-  }
-  const velocity = tokensToLatents(config, v, shape.slice(1));
+  const velocity = tokensToLatents(config, pixels, shape.slice(1));
   if (!options.firstFrameAsCondition) return velocity;
   if (velocity.rank !== 5) throw new Error('firstFrameAsCondition needs clips [B, T, H, W, C].');
   const [first, rest] = tf.split(velocity, [1, velocity.shape[1]! - 1], 1) as [tf.Tensor, tf.Tensor];
@@ -157,7 +161,7 @@ export function velocity(
   t: tf.Tensor,
   condition: Condition,
   options: VelocityOptions,
-): { velocity: tf.Tensor; features: Features } {
+): Denoised {
   const rows = x.shape[0]!;
   const time = timeEmbedding(params, config, t);
   const images = imageEmbeddings(params, config, x);
@@ -188,7 +192,7 @@ export function velocity(
       features = { conditional: c, unconditional: u };
     }
   }
-  return { velocity: fromFeatures(params, config, features, time, condition, x.shape, options), features };
+  return { ...fromFeatures(params, config, features, time, condition, x.shape, options), features };
 }
 
 /**
@@ -208,7 +212,7 @@ export function velocityFromFeatures(
   return fromFeatures(params, config, features, time, condition, shape, {
     detachUnconditional: true,
     ...options,
-  });
+  }).velocity;
 }
 
 function fromFeatures(
@@ -219,22 +223,30 @@ function fromFeatures(
   { prompt, unconditional }: Condition,
   shape: number[],
   options: VelocityOptions,
-): tf.Tensor {
+): Omit<Denoised, 'features'> {
   const rows = shape[0]!;
   const lengths = repeatRows(prompt.lengths, rows);
   const text = headText(params, config, prompt, rows, false);
   const conditional = () => headPixels(params, config, features.conditional, time, text, lengths);
-  if (options.guidanceScale <= 0) return finish(config, conditional(), shape, options);
+  const finished = (pixels: tf.Tensor) => finish(config, pixels, shape, options);
+  if (options.guidanceScale <= 0) {
+    const velocity = finished(conditional());
+    return { velocity, conditional: velocity };
+  }
   const base = features.unconditional;
   if (!base)
     throw new Error('Guidance needs features of the unconditional branch; they were made without guidance.');
   const nullLengths = repeatRows(unconditional.lengths, rows);
+  const guided = (c: tf.Tensor, u: tf.Tensor) => ({
+    velocity: finished(guide(c, u, options.guidanceScale)),
+    conditional: finished(c),
+  });
   if (options.detachUnconditional) {
     const constant = stopGradient(() => {
       const nullText = headText(params, config, unconditional, rows, true);
       return headPixels(params, config, base, time, nullText, nullLengths);
     });
-    return finish(config, tf.concat([conditional(), constant], 0), shape, options);
+    return guided(conditional(), constant);
   }
   const pixels = headPixels(
     params,
@@ -244,5 +256,5 @@ function fromFeatures(
     joinKv(text, headText(params, config, unconditional, rows, true)),
     tf.concat([lengths, nullLengths], 0),
   );
-  return finish(config, pixels, shape, options);
+  return guided(...(tf.split(pixels, 2) as [tf.Tensor, tf.Tensor]));
 }
