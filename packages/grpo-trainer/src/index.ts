@@ -36,7 +36,7 @@ export * from './maths/learning-rate';
 export * from './maths/loss';
 export { type GaussianFlowOptions, gaussianFlow } from './policies/gaussian-flow';
 export { type Showo2PolicyOptions, showo2Policy } from './policies/showo2';
-export type { Params, Policy, Tensors, Velocity } from './policy';
+export type { Params, Policy, Purpose, Tensors, Velocity } from './policy';
 export { type FitOptions, type FitReport, type FitResult, type FitSave, fit } from './pretrain/fit';
 export {
   drawTimes,

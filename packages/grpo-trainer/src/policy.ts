@@ -7,10 +7,22 @@ export type Params = Record<string, tf.Tensor>;
 /** Nested arrays and records of tensors. */
 export type Tensors = tf.Tensor | readonly Tensors[] | { readonly [key: string]: Tensors };
 
+/**
+ * What a call is for: `sampling` draws images, in rollouts and evaluations; `training` is the loss of an update, its
+ * reference included. Most policies need not tell them apart.
+ */
+export type Purpose = 'sampling' | 'training';
+
 /** What a velocity call gives: the velocity, and what a cheaper second call may start from. */
 export interface Velocity<Features extends Tensors = Tensors> {
   /** dx/dt at (x, t), float32, the shape of x. With guidance it is the guided velocity. */
   readonly velocity: tf.Tensor;
+  /**
+   * Of a sampling call: the velocity that a training call gives here, for policies whose two differ, e.g. the
+   * conditional one where guidance is for sampling alone. The rollout draws with `velocity` and records the
+   * log-probability of what it drew under this one, so that an update's ratio compares one policy before and after.
+   */
+  readonly training?: tf.Tensor;
   /** Per-sample tensors [B, …] that {@link Policy.velocityFromFeatures} needs; omitted without it. */
   readonly features?: Features;
 }
@@ -26,6 +38,9 @@ export interface Velocity<Features extends Tensors = Tensors> {
  * data or make random numbers, and they must use the tensors in `trained` instead of their namesakes in
  * `params`. Classifier-free guidance is the policy's own affair; as in flow_grpo, its unconditional branch
  * should carry no gradient.
+ *
+ * A policy may train another velocity than it samples with: its sampling calls then return that one too, as
+ * `training`, and its training calls compute nothing else.
  */
 export interface Policy<Condition = unknown, Prepared = unknown> {
   /** All weights. The trainer reads the trainable ones once and never disposes of any. */
@@ -39,13 +54,16 @@ export interface Policy<Condition = unknown, Prepared = unknown> {
   /**
    * What depends on the prompt and on trained weights, but neither on x nor on t. Runs once a rollout and once
    * a gradient pass (with gradients), for the distinct prompts.
+   *
+   * @param purpose of the velocity calls that follow; sampling by default
    */
-  prepare?(trained: Params, condition: Condition): Prepared;
+  prepare?(trained: Params, condition: Condition, purpose?: Purpose): Prepared;
   /**
    * @param x [B, ...latentShape]
    * @param t [B]
    * @param rows int32 [B], indices into the prompts of `condition`
    * @param prepared what `prepare` returned; undefined without it
+   * @param purpose sampling by default
    */
   velocity(
     trained: Params,
@@ -54,9 +72,10 @@ export interface Policy<Condition = unknown, Prepared = unknown> {
     condition: Condition,
     rows: tf.Tensor1D,
     prepared: Prepared,
+    purpose?: Purpose,
   ): Velocity;
   /**
-   * The same velocity from the features the rollout kept, for policies whose trainable part comes after a
+   * The velocity of a training call from the features the rollout kept, for policies whose trainable part comes after a
    * frozen trunk: the trunk runs once, in the rollout.
    *
    * @param features as `velocity` returned them, rows gathered, [B, …]

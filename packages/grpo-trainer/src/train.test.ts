@@ -78,14 +78,32 @@ function guided(policy: ReturnType<typeof gaussianFlow>, scale: number): typeof 
   };
 }
 
-interface RunOptions {
-  readonly withFeatures?: boolean;
-  readonly guidance?: number;
+/** The same with guidance in sampling alone: what trains is the plain flow. */
+function guidedSampling(plain: ReturnType<typeof gaussianFlow>, scale: number): typeof plain {
+  const { prepare } = guided(plain, scale);
+  return {
+    ...plain,
+    prepare: (trained, condition, purpose) =>
+      (purpose === 'training' ? plain : { prepare }).prepare!(trained, condition),
+    velocity: (trained, x, t, condition, rows, prepared, purpose) => {
+      const result = plain.velocity(trained, x, t, condition, rows, prepared);
+      if (purpose === 'training') return result;
+      const own = plain.prepare!(trained, condition);
+      return { ...result, training: plain.velocity(trained, x, t, condition, rows, own).velocity };
+    },
+  };
 }
 
-async function run(config: GrpoConfigInput, { withFeatures = false, guidance }: RunOptions = {}) {
-  const plain = gaussianFlow({ prompts: Object.keys(TARGETS), mean: [0.2, 0.2], std: STD, withFeatures });
-  const policy = guidance === undefined ? plain : guided(plain, guidance);
+interface RunOptions {
+  readonly withFeatures?: boolean;
+  /** What makes the policy of the plain flow. */
+  readonly change?: (plain: ReturnType<typeof gaussianFlow>) => typeof plain;
+}
+
+async function run(config: GrpoConfigInput, { withFeatures = false, change = (p) => p }: RunOptions = {}) {
+  const policy = change(
+    gaussianFlow({ prompts: Object.keys(TARGETS), mean: [0.2, 0.2], std: STD, withFeatures }),
+  );
   const rewards: number[] = [];
   const epochs: EpochMetrics[] = [];
   const result = await train({
@@ -139,12 +157,17 @@ describe('a flow whose optimum is known', () => {
 });
 
 describe('guidance', () => {
-  it.each([0, 1, 2])('in rollout and update reaches it too, seed %d', async (seed) => {
-    const { rewards, result } = await run(
+  const places = { 'in rollout and update': guided, 'in the rollout alone': guidedSampling };
+  const cases = Object.entries(places).flatMap(([name, of]) =>
+    [0, 1, 2].map((seed) => [name, seed, of] as const),
+  );
+  it.each(cases)('%s reaches it too, seed %d', async (_, seed, of) => {
+    const { rewards, result, epochs } = await run(
       { ...merge({ training: { learningRate: 0.02 } }), seed },
-      { guidance: 2 },
+      { change: (plain) => of(plain, 2) },
     );
     expect(rewards.at(-1)).toBeGreaterThan(0.98 * bestReward(6, 1));
+    for (const { maxLogProbMismatch } of epochs) expect(maxLogProbMismatch).toBeLessThan(1e-5);
     tf.dispose([result.trained, result.ema]);
   });
 });

@@ -1,5 +1,5 @@
 /** Denoising as one executable: stochastic steps within a window, Euler elsewhere, what training needs kept. */
-import { applyStep, stepMean } from '@flow-grpo/sde-sampler';
+import { applyStep, logProbOfStep, stepMean } from '@flow-grpo/sde-sampler';
 import { jit, random, scan } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Placement } from '../devices';
@@ -21,9 +21,9 @@ export interface StepRecords {
   readonly x: tf.Tensor;
   /** [B, W, ...latentShape], after it. */
   readonly next: tf.Tensor;
-  /** [B, W] */
+  /** [B, W], of `next` under the velocity that trains. */
   readonly logProb: tf.Tensor;
-  /** [B, W, ...latentShape], the mean of `next`, when asked for. */
+  /** [B, W, ...latentShape], the step's mean under the same velocity, when asked for. */
   readonly mean?: tf.Tensor;
   /** [B, W, …] each, when the policy gives features. */
   readonly features?: Tensors;
@@ -72,12 +72,14 @@ export function rolloutFunction<C, P>(
           const t = tf.mul(tf.fill([x.shape[0]!], 1), step.t);
           const result = policy.velocity(trained, x, t, condition, batch.rows, prepared);
           const noise = draw(random.foldIn(key, step.index), batch.samples);
-          const { mean, next, logProb } = applyStep(step, { x, velocity: result.velocity, noise });
+          const drawn = applyStep(step, { x, velocity: result.velocity, noise });
+          const { next } = drawn;
+          const trains = result.training && { x, velocity: result.training };
           const record: StepRecords = {
             x,
             next,
-            logProb: logProb!,
-            ...(keepMean ? { mean } : {}),
+            logProb: trains ? logProbOfStep(step, { ...trains, next }) : drawn.logProb!,
+            ...(keepMean ? { mean: trains ? stepMean(step, trains) : drawn.mean } : {}),
             ...(keep && result.features ? { features: result.features } : {}),
           };
           return [next, record];

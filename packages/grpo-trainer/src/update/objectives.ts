@@ -112,10 +112,10 @@ export function policyGradient<C, P>(
       const advantages = perStep(rows.advantages);
 
       const velocityOf = (params: Params): tf.Tensor => {
-        const prepared = policy.prepare?.(params, condition) as P;
+        const prepared = policy.prepare?.(params, condition, 'training') as P;
         return policy.velocityFromFeatures && features
           ? policy.velocityFromFeatures(params, features, step.t, condition, prompts, prepared)
-          : policy.velocity(params, x, step.t, condition, prompts, prepared).velocity;
+          : policy.velocity(params, x, step.t, condition, prompts, prepared, 'training').velocity;
       };
       const velocity = velocityOf(trained);
       const mean = stepMean(step, { x, velocity });
@@ -178,8 +178,7 @@ export function weightedFlowMatching<C, P>(
     metrics: ['flowMatchingLoss'],
     loss(trained, _reference, condition, samples, rows) {
       const points = noisyPoints(samples, rows, placement, timesPerSample, 1);
-      const prepared = policy.prepare?.(trained, condition) as P;
-      const { velocity } = policy.velocity(trained, points.x, points.t, condition, points.prompts, prepared);
+      const velocity = velocityAt(policy, points, trained, condition);
       const error = meanOverSample(tf.square(tf.sub(velocity, points.target)));
       const perTime = (value: tf.Tensor1D) => tf.tile(value, [timesPerSample]);
       const gain = tf.clipByValue(perTime(rows.advantages), -advClipMax, advClipMax);
@@ -208,8 +207,7 @@ export function preference<C, P>(
       const pairs = rows.places.shape[0]! / 2;
       const points = noisyPoints(samples, rows, placement, timesPerSample, 2);
       const errors = (params: Params) => {
-        const prepared = policy.prepare?.(params, condition) as P;
-        const { velocity } = policy.velocity(params, points.x, points.t, condition, points.prompts, prepared);
+        const velocity = velocityAt(policy, points, params, condition);
         const error = meanOverSample(tf.square(tf.sub(velocity, points.target)));
         return tf.reshape(error, [timesPerSample, 2, pairs]);
       };
@@ -261,6 +259,17 @@ function noisyPoints(
     target: tf.sub(data, noise),
     prompts: tile(tf.gather(samples.promptOf, places)) as tf.Tensor1D,
   });
+}
+
+/** What trains at points drawn anew, where there are no features. */
+function velocityAt<C, P>(
+  policy: Policy<C, P>,
+  { x, t, prompts }: ReturnType<typeof noisyPoints>,
+  params: Params,
+  condition: C,
+): tf.Tensor {
+  const prepared = policy.prepare?.(params, condition, 'training') as P;
+  return policy.velocity(params, x, t, condition, prompts, prepared, 'training').velocity;
 }
 
 const detach = (value: tf.Tensor) => stopGradient(() => tf.clone(value));
