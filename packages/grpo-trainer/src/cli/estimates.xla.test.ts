@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { resolveConfig } from '../config/resolve';
 import type { GrpoConfigInput } from '../config/schema';
-import { showo2Policy } from '../policies/showo2';
+import { type Showo2PolicyOptions, showo2Policy } from '../policies/showo2';
 import { brightness, tinyShowo2 } from '../testing/tiny-showo2-policy';
 import { train } from '../train';
 import { estimateMemory } from './estimates';
@@ -16,9 +16,10 @@ beforeAll(async () => {
 afterAll(() => tf.setBackend('cpu'));
 
 const wholeModel = ['showo.model.layers.*', 'diffusion_head_*'];
-const cases: [string, { train?: string[]; guidanceScale?: number }, GrpoConfigInput][] = [
+const cases: [string, Partial<Showo2PolicyOptions>, GrpoConfigInput][] = [
   ['the head alone trains, features are kept', {}, {}],
   ['with guidance features are kept of both branches', { guidanceScale: 2 }, {}],
+  ['with guidance in rollouts alone, of one', { guidanceScale: 2, guidanceInTraining: false }, {}],
   ['a reference', {}, { training: { beta: 0.01 } }],
   ['GRPO-Guard keeps means', {}, { training: { objective: 'guard' } }],
   ['a window keeps its steps', {}, { sampling: { window: { kind: 'random', size: 2 } } }],

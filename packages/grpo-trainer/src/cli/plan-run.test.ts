@@ -6,6 +6,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { resolveRunFile } from '../config/run-file';
 import { writeTinyShowo2 } from '../setup/testing/tiny-showo2';
+import { readRunFile } from './options';
 import { planRun } from './plan-run';
 
 let folder: string;
@@ -42,6 +43,29 @@ describe('planRun', () => {
     expect(plan).toMatch(/^weights +.* of which .* train$/m);
     expect(plan).toMatch(/^memory +.* a device before activations/m);
     expect(plan).toContain('known after the second epoch');
+  });
+
+  it('tells where there is guidance, as the file or an override says', async () => {
+    const file = join(folder, 'run.yaml');
+    await writeFile(file, JSON.stringify({ setup: { ...setup, guidanceScale: 4.5 } }));
+    const guidance = async (...overrides: string[]) =>
+      /^guidance +(.*)$/m.exec((await planRun(await readRunFile(file, overrides))).text)?.[1];
+    expect(await guidance()).toBe('4.5 everywhere');
+    expect(await guidance('setup.guidanceInTraining=false')).toBe(
+      '4.5 in rollouts and evaluations, none in updates',
+    );
+    expect(await guidance('setup.guidanceScale=0')).toBe('none');
+    await expect(guidance('setup.guidanceInTraining=2')).rejects.toThrow(/setup.guidanceInTraining: /);
+    expect((await planRun(run({ setup: 'toy' }))).text).not.toContain('guidance');
+  });
+
+  it('keeps half of the features where updates do without', async () => {
+    const samples = async (more: Record<string, unknown>) =>
+      /samples ([\d.]+ \w+)$/m.exec((await planRun(run({ setup: { ...setup, ...more } }))).text)![1];
+    const guided = await samples({ guidanceScale: 2 });
+    const rollouts = await samples({ guidanceScale: 2, guidanceInTraining: false });
+    expect(rollouts).not.toBe(guided);
+    expect(rollouts).toBe(await samples({}));
   });
 
   it('knows the time of a folder that has trained before', async () => {

@@ -2,6 +2,7 @@
 
 import { windowBounds } from '../config/resolve';
 import type { RunFile } from '../config/run-file';
+import type { SetupChoice } from '../config/setup-schema';
 import { duration } from '../logging/duration';
 import { epochPlan } from '../rollout/epoch-plan';
 import type { MemoryEstimate } from './estimates';
@@ -50,10 +51,19 @@ export function startTable(run: RunFile, memory: MemoryEstimate | undefined, tim
       'evaluation',
       `every ${config.evalEvery} epochs; ${sampling.evalNumSteps ?? sampling.numSteps} steps without noise, ${config.evalBatchSize} images a call`,
     ],
+    ...guidanceRow(run.setup),
     ...(memory ? memoryRows(memory) : []),
     ['time', timeText(config.epochs, time)],
   ];
   return textTable(rows);
+}
+
+/** Only where the set-up says it; that of a module's policy is not known here. */
+function guidanceRow(setup: SetupChoice): [string, string][] {
+  if (setup.kind !== 'showo2') return [];
+  const { guidanceScale, guidanceInTraining } = setup;
+  const where = guidanceInTraining ? 'everywhere' : 'in rollouts and evaluations, none in updates';
+  return [['guidance', guidanceScale > 0 ? `${guidanceScale} ${where}` : 'none']];
 }
 
 function timeText(epochs: number, { measured, atLeast }: TimeEstimate): string {

@@ -69,7 +69,11 @@ describe('resolveRunFile', () => {
       path: './mine.mjs',
       options: {},
     });
-    expect(resolveRunFile({ setup: showo2 }).setup).toMatchObject({ storage: 'bfloat16', guidanceScale: 0 });
+    expect(resolveRunFile({ setup: showo2 }).setup).toMatchObject({
+      storage: 'bfloat16',
+      guidanceScale: 0,
+      guidanceInTraining: true,
+    });
     expect(resolveRunFile({ wandb: {} }).wandb).toEqual({ project: 'flow-grpo', tags: [] });
   });
 
@@ -81,6 +85,9 @@ describe('resolveRunFile', () => {
     [{ setup: { ...showo2, reward: { geneval: {} } } }, /setup.reward.geneval.url/],
     [{ setup: { ...showo2, reward: { ocr: true } } }, /setup.reward.ocr: /],
     [{ setup: { ...showo2, reward: { pickscore: { modle: 'x' } } } }, /mean setup.reward.pickscore.model\?/],
+    [{ setup: { ...showo2, guidanceInTraining: 'no' } }, /setup.guidanceInTraining: .*boolean/],
+    [{ setup: { ...showo2, guidanceTraining: false } }, /did you mean setup.guidanceInTraining\?/],
+    [{ setup: showo2, train: { cfg: false } }, /train.cfg is not .* mean setup.guidanceInTraining\?/],
     [{ setup: { kind: 'showo2' } }, /setup.model: .*\nsetup.dataset: .*\nsetup.reward: /],
     [{ outputs: 'x' }, /did you mean output\?/],
     [{ wandb: { projct: 'x' } }, /did you mean wandb.project\?/],

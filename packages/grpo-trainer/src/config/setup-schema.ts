@@ -90,7 +90,13 @@ export const showo2SetupSchema = z.strictObject({
     .min(0)
     .default(0)
     .describe(
-      'Classifier-free guidance v = u + scale·(c − u) in rollout and update; 0 is none (sample.guidance_scale)',
+      'Classifier-free guidance v = u + scale·(c − u) of rollouts and evaluations; 0 is none (sample.guidance_scale)',
+    ),
+  guidanceInTraining: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Whether updates guide too; with false they train the conditional velocity alone, and ratios are its own (train.cfg)',
     ),
   maxPromptTokens: z
     .int()

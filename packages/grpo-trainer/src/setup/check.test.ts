@@ -166,6 +166,7 @@ describe('showo2Sizes', () => {
   it.each([
     ['the head', {}],
     ['the head with guidance, in bfloat16', { guidanceScale: 4.5, storage: 'bfloat16' as const }],
+    ['the head with guidance in rollouts alone', { guidanceScale: 4.5, guidanceInTraining: false }],
     ['everything', { train: ['all'] }],
   ])('gives the memory that the loaded policy has: %s', async (_, change) => {
     const config = resolveConfig({ sampling: { numSteps: 6, promptsPerEpoch: 2, samplesPerPrompt: 4 } });

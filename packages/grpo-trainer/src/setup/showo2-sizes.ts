@@ -32,7 +32,7 @@ export async function showo2Sizes(
   const trained = trainedNames(names, options);
   const headOnly = trained.every((name) => name.startsWith('diffusion_head_'));
   const stored = options.storage === 'bfloat16' ? 2 : 4;
-  const branches = options.guidanceScale > 0 ? 2 : 1;
+  const branches = options.guidanceScale > 0 && options.guidanceInTraining ? 2 : 1;
   return {
     weightBytes: stored * total,
     parameters: total,

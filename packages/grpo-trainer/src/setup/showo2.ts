@@ -75,6 +75,7 @@ function policyOf({ params, config, tokenizer, vae }: Showo2Parts, options: Show
       },
       latentShape: latentShape(config),
       guidanceScale: options.guidanceScale,
+      guidanceInTraining: options.guidanceInTraining,
       padTo,
       ...(options.train && { train: options.train }),
     });
