@@ -1,8 +1,9 @@
 /** The least time an epoch can take, from what a policy computes and how fast the device is. */
+import { stopGradient } from '@flow-grpo/nn';
 import { cast, deviceInfo, type FloatStorage, jit, storageOf } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GrpoConfig } from '../config/schema';
-import type { Params, Policy, Tensors } from '../policy';
+import type { Params, Policy, Purpose, Tensors } from '../policy';
 import { epochPlan } from '../rollout/epoch-plan';
 import { flattenTensors, mapTensors } from '../rollout/rollout';
 import { currentPeakTflops } from '../utilisation';
@@ -28,7 +29,7 @@ export function leastSeconds(
 }
 
 /**
- * Floating-point operations of an epoch: rollouts, decoding and gradients, but what is done once a prompt and the
+ * Floating-point operations of an epoch: rollouts, decoding and gradients with their reference, but what is done once a prompt and the
  * optimizer. Functions are traced for one and two samples; nothing is compiled.
  */
 export function epochFlops(policy: Policy, prompt: string, config: GrpoConfig): number | undefined {
@@ -36,7 +37,10 @@ export function epochFlops(policy: Policy, prompt: string, config: GrpoConfig): 
   const plan = epochPlan(config);
   const { sampling, training } = config;
   try {
-    const { velocity, gradient, decode } = sampleFlops(policy, prompt, plan.advantageKind === 'grpo');
+    const { velocity, gradient, decode } = sampleFlops(policy, prompt, {
+      fromFeatures: plan.advantageKind === 'grpo',
+      withReference: plan.needsReference,
+    });
     const made = plan.epochSize * (sampling.numSteps * velocity + decode);
     const passes =
       plan.advantageKind === 'grpo'
@@ -51,26 +55,33 @@ export function epochFlops(policy: Policy, prompt: string, config: GrpoConfig): 
 
 interface SampleFlops {
   readonly velocity: number;
-  /** Of the velocity by the trained weights, from features where `fromFeatures` and the policy allow it. */
+  /**
+   * Of a squared error by the trained weights, from features where `fromFeatures` and the policy allow it, and of the
+   * reference's velocity.
+   */
   readonly gradient: number;
   readonly decode: number;
 }
 
 /** Operations of one more sample: those for two, less those for one. */
-function sampleFlops(policy: Policy, prompt: string, fromFeatures: boolean): SampleFlops {
+function sampleFlops(
+  policy: Policy,
+  prompt: string,
+  { fromFeatures, withReference }: { fromFeatures: boolean; withReference: boolean },
+): SampleFlops {
   let features: Tensors | undefined;
   let kept: { shape: number[]; storage: FloatStorage }[] = [];
-  const prepared = (trained: Params) => {
+  const prepared = (trained: Params, purpose: Purpose) => {
     const condition = policy.encodePrompts([prompt]);
-    return [condition, policy.prepare?.(trained, condition)] as const;
+    return [condition, policy.prepare?.(trained, condition, purpose)] as const;
   };
-  const velocityOf = (trained: Params, { x, t, rows }: Batch) => {
-    const [condition, ready] = prepared(trained);
-    return policy.velocity(trained, x, t, condition, rows, ready);
+  const velocityOf = (trained: Params, { x, t, rows }: Batch, purpose: Purpose) => {
+    const [condition, ready] = prepared(trained, purpose);
+    return policy.velocity(trained, x, t, condition, rows, ready, purpose);
   };
   const velocity = slope((batch) =>
     jit((given: Batch) => {
-      const result = velocityOf(policy.params, given);
+      const result = velocityOf(policy.params, given, 'sampling');
       features = fromFeatures && policy.velocityFromFeatures ? result.features : undefined;
       kept = flattenTensors(features ?? []).map((value) => ({
         shape: value.shape.slice(1),
@@ -84,16 +95,19 @@ function sampleFlops(policy: Policy, prompt: string, fromFeatures: boolean): Sam
   const gradient = slope((batch, count) => {
     let next = 0;
     const given = features && mapTensors(features, () => zerosOf(count, kept[next++]!));
-    const lowered = jit((at: Batch, from: Tensors | undefined, ...own: tf.Tensor[]) =>
-      tf.grads((...values: tf.Tensor[]) => {
-        const trained = Object.fromEntries(names.map((name, i) => [name, values[i]!]));
-        if (!from) return tf.sum(velocityOf(trained, at).velocity);
-        const [condition, ready] = prepared(trained);
-        return tf.sum(
-          policy.velocityFromFeatures!(trained, from, at.t, condition, at.rows, ready),
-        ) as tf.Scalar;
-      })(own),
-    ).lower(batch, given, ...weights);
+    const lowered = jit((at: Batch, from: Tensors | undefined, ...own: tf.Tensor[]) => {
+      const trains = (trained: Params) => {
+        if (!from) return velocityOf(trained, at, 'training').velocity;
+        const [condition, ready] = prepared(trained, 'training');
+        return policy.velocityFromFeatures!(trained, from, at.t, condition, at.rows, ready);
+      };
+      const target = withReference ? stopGradient(() => trains(policy.params)) : tf.scalar(0);
+      // Squared, since the gradient of a sum needs no value, and what is a constant in it would not be counted.
+      return tf.grads((...values: tf.Tensor[]) => {
+        const velocity = trains(Object.fromEntries(names.map((name, i) => [name, values[i]!])));
+        return tf.sum(tf.square(tf.sub(velocity, target))) as tf.Scalar;
+      })(own);
+    }).lower(batch, given, ...weights);
     tf.dispose(flattenTensors(given ?? []));
     return lowered;
   });

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { resolveConfig } from '../config/resolve';
 import type { GrpoConfigInput } from '../config/schema';
-import { showo2Policy } from '../policies/showo2';
+import { type Showo2PolicyOptions, showo2Policy } from '../policies/showo2';
 import type { Policy } from '../policy';
 import { brightness, tinyShowo2 } from '../testing/tiny-showo2-policy';
 import { type EpochMetrics, train } from '../train';
@@ -15,9 +15,14 @@ beforeAll(async () => {
 });
 afterAll(() => tf.setBackend('cpu'));
 
-const cases: [string, { train?: string[]; guidanceScale?: number }, GrpoConfigInput][] = [
+const guided = { guidanceScale: 2 };
+const rollouts = { guidanceScale: 2, guidanceInTraining: false };
+const cases: [string, Partial<Showo2PolicyOptions>, GrpoConfigInput][] = [
   ['the head alone trains, from features', {}, {}],
-  ['with guidance', { guidanceScale: 2 }, {}],
+  ['with guidance', guided, {}],
+  ['with guidance and a reference', guided, { training: { beta: 0.01 } }],
+  ['with guidance in rollouts alone', rollouts, {}],
+  ['with guidance in rollouts alone and a reference', rollouts, { training: { beta: 0.01 } }],
   ['a part of the steps, twice', {}, { training: { timestepFraction: 0.5, innerEpochs: 2 } }],
   ['everything trains', { train: ['showo.model.layers.*', 'diffusion_head_*'] }, {}],
   ['reward-weighted regression', {}, { training: { objective: 'rwr' } }],
@@ -54,6 +59,22 @@ describe('the least time of an epoch', () => {
     expect(least).toBeLessThan(metrics!.seconds!);
     expect(leastSeconds(policy, 'red', resolveConfig(config), 1)).toBeCloseTo(flops / 1e12, 12);
     tf.dispose([result.trained, result.ema, policy.params]);
+  });
+
+  it('has no unconditional branch in updates without guidance', () => {
+    const update = (more: Partial<Showo2PolicyOptions>, beta: number) => {
+      const policy = showo2Policy({ ...tinyShowo2(), ...more }) as Policy;
+      const [once, twice] = [1, 2].map((innerEpochs) =>
+        epochFlops(policy, 'red', resolveConfig({ training: { innerEpochs, beta } })),
+      );
+      tf.dispose(policy.params);
+      return twice! - once!;
+    };
+    for (const beta of [0, 0.01]) {
+      expect(update(rollouts, beta)).toBe(update({}, beta));
+      expect(update(rollouts, beta)).toBeLessThan(0.8 * update(guided, beta));
+    }
+    expect(update(guided, 0.01)).toBeGreaterThan(1.3 * update(guided, 0));
   });
 
   it('is not told where nothing is compiled', async () => {
