@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { type ClientOptions, type PjrtClient, startClient } from './client';
 import type { NamedValue } from './named-values';
 import { type FoundPlugin, findPlugin } from './plugins/find';
@@ -26,7 +27,27 @@ export async function createClient(options: CreateClientOptions = {}): Promise<P
   const defaults: Record<string, NamedValue> = {};
   if (preallocate !== undefined && found.platform === 'cuda') defaults.preallocate = preallocate;
   if (oneDeviceByDefault(found)) defaults.cpu_device_count = 1;
-  return startClient({ ...rest, plugin: found.path, options: { ...defaults, ...rest.options } });
+  const all = { ...defaults, ...rest.options };
+  const start = () => startClient({ ...rest, plugin: found.path, options: all });
+  return found.platform === 'cpu' ? withThreads(Number(all.cpu_device_count), start) : start();
+}
+
+/** Threads for each virtual device: collectives that do not depend on each other hold one each until all devices meet. */
+const THREADS_A_DEVICE = 4;
+
+/**
+ * Runs `start` with `NPROC`, by which XLA's CPU client sizes the pool that all virtual devices share. With fewer threads
+ * than collectives under way, devices wait for each other for ever, and XLA ends the process.
+ */
+async function withThreads<T>(devices: number, start: () => Promise<T>): Promise<T> {
+  const threads = THREADS_A_DEVICE * devices;
+  if (!(devices > 1) || process.env.NPROC !== undefined || threads <= availableParallelism()) return start();
+  process.env.NPROC = `${threads}`;
+  try {
+    return await start();
+  } finally {
+    delete process.env.NPROC;
+  }
 }
 
 /** The CPU plugins start with four devices of their own accord; one is what a program expects that did not ask. */
