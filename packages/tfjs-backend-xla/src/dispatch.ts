@@ -12,6 +12,7 @@ import {
   shardingAttribute,
 } from './parallel/placement';
 import { type Mesh, type Sharding, shardingKey } from './parallel/sharding';
+import { client } from './runtime/client';
 import { DeviceData, dtypeOf } from './runtime/data';
 import { executable, named } from './runtime/executables';
 import { observed } from './runtime/observe';
@@ -130,7 +131,11 @@ export function run(
   name: string,
 ): ReturnType<PjrtExecutable['execute']> {
   try {
-    return observed(name, () => program.execute(args));
+    return observed(
+      name,
+      () => program.execute(args),
+      () => client().platformName !== 'cpu',
+    );
   } catch (error) {
     throw named(error, name);
   }

@@ -1,8 +1,9 @@
+import type { PjrtBuffer } from '@flow-grpo/pjrt';
 import * as tf from '@tensorflow/tfjs-core';
-import { beforeAll, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import '../index';
 import { jit } from '../jit';
-import { type Execution, observeExecutions } from './observe';
+import { type Execution, observed, observeExecutions } from './observe';
 
 beforeAll(() => tf.setBackend('xla'));
 
@@ -31,4 +32,45 @@ it('ends a program whose result is gone before it is done', async () => {
   stop();
   for (const { done } of seen) expect(await done).toBeGreaterThan(0);
   expect(seen.length).toBeGreaterThan(0);
+});
+
+describe('a program that is handed over while the host is held up', () => {
+  /** A buffer that is ready when the event loop gets to it: what ends while the host waits is seen late. */
+  const late = () => [[{ ready: async () => performance.now() } as unknown as PjrtBuffer]];
+  const wait = (ms: number) => {
+    for (const end = performance.now() + ms; performance.now() < end; );
+  };
+
+  it.each([
+    ['ends those before it, where the device takes launches ahead', true],
+    ['says nothing of them elsewhere', false],
+  ])('%s', async (_, queued) => {
+    const seen: Execution[] = [];
+    const stop = observeExecutions((execution) => seen.push(execution));
+    let read = () => {};
+    const gate = new Promise<void>((resolve) => {
+      read = resolve;
+    });
+    const slow = [[{ ready: () => gate.then(() => performance.now()) } as unknown as PjrtBuffer]];
+    observed(
+      'short',
+      () => slow,
+      () => queued,
+    );
+    observed(
+      'long',
+      () => {
+        wait(30);
+        return late();
+      },
+      () => queued,
+    );
+    stop();
+    read();
+    const [short, long] = seen as [Execution, Execution];
+    if (queued) expect(await short.done).toBeLessThanOrEqual(long.start);
+    else expect(await short.done).toBeGreaterThanOrEqual(long.dispatched);
+    expect(await short.done).toBeGreaterThanOrEqual(short.dispatched);
+    expect(await long.done).toBeGreaterThanOrEqual(long.dispatched);
+  });
 });

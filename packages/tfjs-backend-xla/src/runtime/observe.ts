@@ -9,13 +9,26 @@ export interface Execution {
   readonly start: number;
   /** When that returned; the program may have only begun. */
   readonly dispatched: number;
-  /** When its results were there; a program that failed ends here too. */
+  /**
+   * When its results were there, as far as the host could see; a program that failed ends here too. A GPU takes about a
+   * thousand launches ahead, so handing over a long program holds up the host until that is nearly through: those before
+   * it were over, at the latest, about when that began.
+   */
   readonly done: Promise<number>;
 }
+
+/** A program that is not known to be done. */
+interface Running {
+  latest: number;
+}
+
+/** Milliseconds for which no host is busy with handing over alone. */
+const HELD_UP = 5;
 
 type Listener = (execution: Execution) => void;
 
 const listeners = new Set<Listener>();
+const running = new Set<Running>();
 
 /**
  * Tells `listener` of every program that runs from now on, until the returned function is called. Nothing waits: the
@@ -27,15 +40,26 @@ export function observeExecutions(listener: Listener): () => void {
   return () => void listeners.delete(listener);
 }
 
-/** Runs `execute`, telling the listeners; costs nothing without any. */
-export function observed(name: string, execute: () => PjrtBuffer[][]): PjrtBuffer[][] {
+/**
+ * Runs `execute`, telling the listeners; costs nothing without any.
+ *
+ * @param queued Whether the device takes launches ahead and makes the host wait when there are too many.
+ */
+export function observed(name: string, execute: () => PjrtBuffer[][], queued: () => boolean): PjrtBuffer[][] {
   if (listeners.size === 0) return execute();
   const start = performance.now();
   const rows = execute();
   const dispatched = performance.now();
+  if (dispatched - start > HELD_UP && queued())
+    for (const before of running) before.latest = Math.min(before.latest, start);
+  const own: Running = { latest: Number.POSITIVE_INFINITY };
+  running.add(own);
   // Small programs on a CPU are done before this returns: their time is known at once, not when promises are looked at.
   const ready = rows.flatMap(([first]) => (first ? [first.ready().catch(() => performance.now())] : []));
-  const done = Promise.all(ready).then((times) => Math.max(dispatched, ...times));
+  const done = Promise.all(ready).then((times) => {
+    running.delete(own);
+    return Math.max(dispatched, Math.min(own.latest, Math.max(dispatched, ...times)));
+  });
   for (const listener of listeners) listener({ name, start, dispatched, done });
   return rows;
 }
