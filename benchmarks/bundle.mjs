@@ -36,6 +36,7 @@ await build({
   target: 'node20',
   format: 'esm',
   conditions: ['@flow-grpo/source'],
+  mainFields: ['module', 'main'], // one tfjs-core: the modules that its gradients import
   external: ['koffi'],
   plugins: [absent],
   minify: true,

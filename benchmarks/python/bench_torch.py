@@ -2,6 +2,7 @@
 import gc
 import math
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -69,6 +70,14 @@ def dispatch():
     report("dispatch.eager", **r, microseconds=r["ms"] * 1e3)
     r = common.timed(lambda: torch.neg(x).cpu(), wait, rounds=10 * ROUNDS)
     report("dispatch.roundTrip", **r, microseconds=r["ms"] * 1e3)
+
+
+def all_reduce():
+    if CUDA and torch.cuda.device_count() < 2:
+        print("allReduce needs two GPUs")
+        return
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "all_reduce.py")
+    subprocess.run([sys.executable, script, str(common.ALL_REDUCE[SIZE]), str(ROUNDS)], check=True)
 
 
 # ---------------------------------------------------------------- Flow-GRPO's step
@@ -355,6 +364,6 @@ if CUDA:
 report("versions", torch=torch.__version__, cudnn=torch.backends.cudnn.version(),
        device=torch.cuda.get_device_name() if CUDA else "cpu")
 TABLE = dict(matmul=matmul, attention=attention, dispatch=dispatch, rollout=rollout, decode=decode, update=update,
-             epoch=epoch, scorer=scorer, compiled=compiled)
+             epoch=epoch, scorer=scorer, allReduce=all_reduce, compiled=compiled)
 WANTED = OPTIONS.sections + (["compiled"] if CUDA and "rollout" in OPTIONS.sections else [])
 common.run_sections(TABLE, WANTED, OPTIONS.seconds)

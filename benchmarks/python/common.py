@@ -11,6 +11,7 @@ ATTENTION = {"full": dict(batch=16, length=768, heads=12, kvHeads=2, size=128),
              "tiny": dict(batch=2, length=16, heads=4, kvHeads=2, size=16)}
 STEPS = {"full": 12, "tiny": 4}
 BATCH = {"full": 8, "tiny": 2}
+ALL_REDUCE = {"full": 2**28, "tiny": 2**10}
 PARAMETERS = {"full": 1000, "tiny": 50}
 BATCHES_PER_EPOCH = 2
 GUIDANCE = 5.0

@@ -3,10 +3,13 @@ import { findPlugin } from '@flow-grpo/pjrt';
 import { configure, deviceInfo } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 
-/** Starts XLA; on a GPU its pool grows as needed, so that engines can share the card and peaks mean something. */
+/** Of the GPU's memory, taken at the start: a pool that grows as needed is soon in pieces too small for an update. */
+const POOL = 0.9;
+
+/** Starts XLA; what is left of a GPU is for CUDA's libraries, since no other engine runs beside it. */
 export async function startDevice(cpuDevices = 1): Promise<void> {
   const onGpu = findPlugin({}).platform === 'cuda';
-  configure(onGpu ? { clientOptions: { preallocate: false } } : { cpuDevices });
+  configure(onGpu ? { clientOptions: { preallocate: true, memory_fraction: POOL } } : { cpuDevices });
   if (!(await tf.setBackend('xla'))) throw new Error('The xla backend did not start: run `npx pjrt doctor`');
 }
 

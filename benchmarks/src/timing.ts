@@ -42,7 +42,11 @@ function firstOf(tree: Tensors): tf.Tensor {
  */
 export async function finished(tree: Tensors): Promise<void> {
   const tensor = firstOf(tree);
-  const one = tf.tidy(() => tf.slice(tf.reshape(tensor, [-1]), [0], [1]));
+  const { shape } = tensor;
+  const zeros = shape.map(() => 0);
+  const ones = shape.map(() => 1);
+  // In the tensor's own rank: a reshape outside of a program would copy all of it.
+  const one = shape.length === 0 ? tf.clone(tensor) : tf.slice(tensor, zeros, ones);
   await one.data();
   one.dispose();
 }

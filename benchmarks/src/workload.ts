@@ -24,6 +24,8 @@ interface TowerSizes {
 
 export interface Workload {
   readonly showo2: Showo2Config;
+  /** The model whose parameters are split over two devices. */
+  readonly large: Showo2Config;
   readonly vae: WanVaeConfig;
   readonly clip: ClipSizes;
   /** How weights and activations are held. */
@@ -46,6 +48,8 @@ export interface Workload {
     readonly kvHeads: number;
     readonly size: number;
   };
+  /** Numbers that each device gives to a sum over devices. */
+  readonly allReduce: number;
   /** Tensors handed to one jitted call. */
   readonly parameters: number;
   /** Rounds of the long cases. */
@@ -55,6 +59,7 @@ export interface Workload {
 /** Show-o2 1.5B at 432 × 432 pixels, as the pickscore recipe trains it. */
 export const FULL: Workload = {
   showo2: parseShowo2Config({ hidden_size: 1536, image_latent_height: 27, image_latent_width: 27 }),
+  large: parseShowo2Config({ hidden_size: 3584, image_latent_height: 27, image_latent_width: 27 }),
   vae: WAN21_VAE,
   clip: {
     vision: { width: 1280, intermediate: 5120, layers: 32, heads: 16, imageSize: 224, patchSize: 14 },
@@ -70,39 +75,43 @@ export const FULL: Workload = {
   rowsPerPass: 4,
   matmul: 8192,
   attention: { batch: 16, length: 768, heads: 12, kvHeads: 2, size: 128 },
+  allReduce: 2 ** 28,
   parameters: 1000,
   rounds: 10,
 };
 
+const TINY_SHOWO2 = parseShowo2Config({
+  hidden_size: 64,
+  image_latent_height: 3,
+  image_latent_width: 3,
+  clip_latent_dim: 48,
+  num_diffusion_layers: 3,
+  llm_vocab_size: 160,
+  position_embedding_grid: [3, 3],
+  max_text_len: 12,
+  llm: {
+    hidden_size: 64,
+    num_hidden_layers: 3,
+    num_attention_heads: 4,
+    num_key_value_heads: 2,
+    intermediate_size: 128,
+  },
+  siglip: { hidden_size: 48, num_hidden_layers_used: 2, num_attention_heads: 4, intermediate_size: 96 },
+  diffusion_head: {
+    hidden_size: 128,
+    head_dim: 16,
+    num_attention_heads: 8,
+    num_key_value_heads: 2,
+    intermediate_size: 256,
+  },
+  token_ids: tokenIdsJson(wordTokenizer({ words: [] }).tokens),
+});
+
 /** The same work at a size that any CPU does in seconds, to try the scripts. */
 export const TINY: Workload = {
   ...FULL,
-  showo2: parseShowo2Config({
-    hidden_size: 64,
-    image_latent_height: 3,
-    image_latent_width: 3,
-    clip_latent_dim: 48,
-    num_diffusion_layers: 3,
-    llm_vocab_size: 160,
-    position_embedding_grid: [3, 3],
-    max_text_len: 12,
-    llm: {
-      hidden_size: 64,
-      num_hidden_layers: 3,
-      num_attention_heads: 4,
-      num_key_value_heads: 2,
-      intermediate_size: 128,
-    },
-    siglip: { hidden_size: 48, num_hidden_layers_used: 2, num_attention_heads: 4, intermediate_size: 96 },
-    diffusion_head: {
-      hidden_size: 128,
-      head_dim: 16,
-      num_attention_heads: 8,
-      num_key_value_heads: 2,
-      intermediate_size: 256,
-    },
-    token_ids: tokenIdsJson(wordTokenizer({ words: [] }).tokens),
-  }),
+  showo2: TINY_SHOWO2,
+  large: TINY_SHOWO2,
   vae: { ...WAN21_VAE, dim: 8 },
   clip: {
     vision: { width: 32, intermediate: 64, layers: 2, heads: 2, imageSize: 28, patchSize: 14 },
@@ -114,6 +123,7 @@ export const TINY: Workload = {
   rowsPerPass: 2,
   matmul: 128,
   attention: { batch: 2, length: 16, heads: 4, kvHeads: 2, size: 16 },
+  allReduce: 2 ** 10,
   parameters: 50,
   rounds: 2,
 };

@@ -7,6 +7,7 @@ import {
   clipByGlobalNorm,
   type Params,
 } from '@flow-grpo/grpo-trainer';
+import { jit, shardLike } from '@flow-grpo/tfjs-backend-xla';
 import type * as tf from '@tensorflow/tfjs-core';
 
 const ADAMW = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 1e-4 };
@@ -17,7 +18,20 @@ export interface OptimizerState {
   readonly moments: AdamWState;
 }
 
-export const optimizerState = (weights: Params): OptimizerState => ({ weights, moments: adamWInit(weights) });
+/** Moments lie on the devices as their weights do. */
+export const optimizerState = (weights: Params): OptimizerState => ({
+  weights,
+  moments: jit((of: Params): AdamWState => {
+    const { mean, variance } = adamWInit(of);
+    return { mean: alike(mean, of), variance: alike(variance, of) };
+  })(weights),
+});
+
+/** Values that lie on the devices as those of the same names. */
+export const alike = (values: Params, like: Params): Params =>
+  Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [name, shardLike(value, like[name] as tf.Tensor)]),
+  );
 
 /** What differs from step to step, for {@link clippedAdamW}. */
 export const stepScalars = (learningRate: number, step: number): tf.Tensor1D =>
@@ -30,6 +44,13 @@ export function clippedAdamW(
   scalars: tf.Tensor1D,
 ): { state: OptimizerState; norm: tf.Tensor } {
   const clipped = clipByGlobalNorm(gradients, 1);
-  const next = adamWUpdate(state.weights, state.moments, clipped.gradients, scalars, ADAMW);
-  return { state: { weights: next.params, moments: next.state }, norm: clipped.norm };
+  const { weights, moments } = state;
+  const next = adamWUpdate(weights, moments, clipped.gradients, scalars, ADAMW);
+  return {
+    state: {
+      weights: alike(next.params, weights),
+      moments: { mean: alike(next.state.mean, weights), variance: alike(next.state.variance, weights) },
+    },
+    norm: clipped.norm,
+  };
 }

@@ -1,32 +1,71 @@
-/** Training of all parameters on one device: gradients, clipping and AdamW as one program, layers computed again. */
-import { cast, jit, random } from '@flow-grpo/tfjs-backend-xla';
+/**
+ * Training of all parameters: gradients, clipping and AdamW as one program, layers computed again. The 1.5B model on one
+ * device; the 7B model on two, weights, moments and gradients split over them.
+ */
+import {
+  cast,
+  deviceInfo,
+  evenSpec,
+  jit,
+  type Mesh,
+  mesh,
+  random,
+  replicate,
+  shard,
+} from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import { compile } from '../compiling';
 import { peakMemory } from '../device';
-import { clippedAdamW, type OptimizerState, optimizerState, stepScalars } from '../model/clipped-adamw';
+import {
+  alike,
+  clippedAdamW,
+  type OptimizerState,
+  optimizerState,
+  stepScalars,
+} from '../model/clipped-adamw';
 import { policyOf, prompts, showo2Params, stackHead } from '../model/policy';
 import { report } from '../reporting';
 import { finished, summary } from '../timing';
 import type { Workload } from '../workload';
 
-const LEARNING_RATE = 1e-4;
-const UPDATES = 5;
+const LEARNING_RATE = 1e-6;
+const UPDATES = 4;
+
+export const fullParameters = (workload: Workload): Promise<void> =>
+  trainAll('fullParameters.step', workload);
+
+export async function shardedParameters(workload: Workload): Promise<void> {
+  if (deviceInfo().length < 2) {
+    console.log('shardedParameters needs two devices; there is one');
+    return;
+  }
+  await trainAll('shardedParameters.step', { ...workload, showo2: workload.large }, mesh({ data: 2 }));
+}
 
 /** Repeats one batch; the guided velocity is drawn towards a fixed one, so that the loss must fall. */
-export async function fullParameters(workload: Workload): Promise<void> {
+async function trainAll(name: string, workload: Workload, over?: Mesh): Promise<void> {
   const { batch } = workload;
+  const rowsOf = <T extends tf.Tensor>(x: T) => (over ? (shard(x, over, ['data']) as T) : x);
   const params = stackHead(await showo2Params(workload));
-  const policy = policyOf(workload, params, undefined, ['all']);
-  const condition = policy.encodePrompts(prompts(workload, 1));
-  const weights = Object.fromEntries(
-    policy.trainable.map((name) => [name, cast(params[name]!, 'float32')] as const),
-  );
-  for (const [name, value] of Object.entries(params)) if (weights[name] !== value) value.dispose();
-  const rows = tf.zeros([batch], 'int32') as tf.Tensor1D;
+  // Nothing of a velocity depends on the vocabulary's projection.
+  const trained = Object.keys(params).filter((each) => !each.includes('lm_head'));
+  const policy = policyOf(workload, params, undefined, trained);
+  const encoded = policy.encodePrompts(prompts(workload, 1));
+  const condition = over ? everywhere(encoded, over) : encoded;
+  const weights: Record<string, tf.Tensor> = {};
+  for (const each of policy.trainable) {
+    const wide = cast(params[each]!, 'float32');
+    // Layers that are stacked stay whole along the axis that counts them.
+    const spec = over && evenSpec(wide.shape, over, 'data', each.includes('*') ? 1 : 0);
+    weights[each] = over && spec ? shard(wide, over, spec) : wide;
+    if (weights[each] !== wide) wide.dispose();
+    if (params[each] !== weights[each]) params[each]!.dispose();
+  }
+  const rows = rowsOf(tf.zeros([batch], 'int32') as tf.Tensor1D);
   const [k1, k2] = random.split(random.key(13)) as [tf.Tensor, tf.Tensor];
   const shape = [batch, ...policy.latentShape];
-  const [x, target] = [random.normal(k1, shape), random.normal(k2, shape)];
-  const t = tf.fill([batch], 0.4);
+  const [x, target] = [rowsOf(random.normal(k1, shape)), rowsOf(random.normal(k2, shape))];
+  const t = rowsOf(tf.fill([batch], 0.4));
 
   const step = jit(
     function fullParameterStep(state: OptimizerState, given: typeof condition, scalars: tf.Tensor1D) {
@@ -38,7 +77,7 @@ export async function fullParameters(workload: Workload): Promise<void> {
         return tf.mean(tf.square(tf.sub(velocity, target))) as tf.Scalar;
       };
       const { value, grads } = tf.valueAndGrads(loss)(Object.values(state.weights));
-      const gradients = Object.fromEntries(names.map((name, i) => [name, grads[i]!]));
+      const gradients = alike(Object.fromEntries(names.map((name, i) => [name, grads[i]!])), state.weights);
       return { loss: value as tf.Tensor, state: clippedAdamW(state, gradients, scalars).state };
     },
     { donate: [0], name: 'fullParameterStep' },
@@ -58,14 +97,24 @@ export async function fullParameters(workload: Workload): Promise<void> {
     done.loss.dispose();
   }
   const times = summary(samples.slice(1));
-  report('fullParameters.step', {
+  report(name, {
     ...times,
     ...cost,
     ...peakMemory(),
     parameters: Object.values(state.weights).reduce((sum, { size }) => sum + size, 0),
     images: batch,
+    devices: over ? 2 : 1,
     samplesPerSecond: (1000 * batch) / times.ms,
     losses,
     falling: losses.every((loss, i) => i === 0 || loss < losses[i - 1]!),
   });
+}
+
+/** Every tensor of a tree whole on all devices. */
+function everywhere<T extends object>(tree: T, over: Mesh): T {
+  const entries = Object.entries(tree).map(
+    ([name, value]) =>
+      [name, value instanceof tf.Tensor ? replicate(value, over) : everywhere(value, over)] as const,
+  );
+  return Object.fromEntries(entries) as T;
 }

@@ -1,10 +1,11 @@
 /** What can be measured, in the order of value. */
 import type { Workload } from '../workload';
+import { allReduce } from './all-reduce';
 import { attention } from './attention';
 import { decode } from './decode';
 import { dispatch } from './dispatch';
 import { epoch } from './epoch';
-import { fullParameters } from './full-parameters';
+import { fullParameters, shardedParameters } from './full-parameters';
 import { matmul } from './matmul';
 import { rollout } from './rollout';
 import { scaling } from './scaling';
@@ -23,6 +24,7 @@ export interface Section {
 export const SECTIONS: Readonly<Record<string, Section>> = {
   matmul: { run: matmul, limit: 90 },
   attention: { run: attention, limit: 90 },
+  allReduce: { run: allReduce, limit: 120, devices: 2 },
   dispatch: { run: dispatch, limit: 60 },
   rollout: { run: rollout, limit: 240 },
   decode: { run: decode, limit: 120 },
@@ -30,6 +32,7 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   epoch: { run: epoch, limit: 300 },
   scorer: { run: scorer, limit: 120 },
   fullParameters: { run: fullParameters, limit: 240 },
+  shardedParameters: { run: shardedParameters, limit: 400, devices: 2 },
   scaling: { run: scaling, limit: 400, devices: 2 },
   startup: { run: startup, limit: 400 },
 };
