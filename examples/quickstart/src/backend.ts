@@ -9,6 +9,14 @@ const PACKAGES = {
   tensorflow: '@tensorflow/tfjs-node',
 } as const;
 
+/** Minutes of training in which a laptop, or a GPU, learns most of what it will. */
+const MINUTES = { cpu: 8, gpu: 1 } as const;
+
+/** How long to train on what the backend runs on. */
+export function minutesByDefault(): number {
+  return tf.getBackend() === 'xla' && deviceInfo()[0]!.platform !== 'cpu' ? MINUTES.gpu : MINUTES.cpu;
+}
+
 /**
  * Returns the backend's name and what it runs on, for people.
  *

@@ -15,7 +15,7 @@ import {
   resolveConfig,
   train,
 } from '@flow-grpo/grpo-trainer';
-import { startBackend } from './backend';
+import { minutesByDefault, startBackend } from './backend';
 import { accuracies, habits, heldOutPrompts, trainingPrompts, witness } from './evaluation';
 import { readOptions } from './options';
 import { resultOf, saveTuned } from './outputs';
@@ -27,8 +27,8 @@ import { loadSmallModel } from './small-model';
 
 const PROMPTS = 4096;
 
-const options = readOptions(process.argv.slice(2));
-const out = resolve(options.out);
+const given = readOptions(process.argv.slice(2));
+const out = resolve(given.out);
 const line = progressLine(process.stdout);
 try {
   await run();
@@ -41,8 +41,9 @@ try {
 async function run() {
   const opened = performance.now();
   await mkdir(out, { recursive: true });
-  const scorer = await trainingReward(options);
-  const backend = await startBackend(options.backend, options.devices);
+  const scorer = await trainingReward(given);
+  const backend = await startBackend(given.backend, given.devices);
+  const options = { ...given, minutes: given.minutes ?? minutesByDefault() };
   const model = await loadSmallModel(options.model);
   console.log(`Model: ${options.model}\nBackend: ${backend}\nReward: ${options.reward}`);
   const policy = smallPolicy(model);

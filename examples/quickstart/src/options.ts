@@ -8,8 +8,8 @@ export const OWN_REWARDS = ['shapes', 'strict', 'jpeg', 'ocr'] as const;
 export const BACKENDS = ['xla', 'wasm', 'cpu', 'tensorflow'] as const;
 
 export interface QuickstartOptions {
-  /** Minutes of training; evaluations and compilation come on top. */
-  minutes: number;
+  /** Minutes of training; evaluations and compilation come on top. By default what the machine is worth. */
+  minutes?: number;
   /** Training images after which the run ends even if minutes are left. */
   images?: number;
   reward: string;
@@ -32,7 +32,7 @@ export interface QuickstartOptions {
 export function readOptions(args: readonly string[]): QuickstartOptions {
   return new Command('quickstart')
     .description('Tunes a small Show-o2 on coloured shapes with Flow-GRPO and reports what it learnt')
-    .option('--minutes <n>', 'minutes of training', positive, 8)
+    .option('--minutes <n>', 'minutes of training (default: 8 on a CPU, 1 on a GPU)', positive)
     .option('--images <n>', 'end after so many training images, if that is sooner', positive)
     .option(
       '--reward <name>',
