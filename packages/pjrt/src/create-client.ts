@@ -33,7 +33,7 @@ export async function createClient(options: CreateClientOptions = {}): Promise<P
 }
 
 /** Threads for each virtual device: collectives that do not depend on each other hold one each until all devices meet. */
-const THREADS_A_DEVICE = 4;
+const THREADS_A_DEVICE = 32;
 
 /**
  * Runs `start` with `NPROC`, by which XLA's CPU client sizes the pool that all virtual devices share. With fewer threads
