@@ -77,10 +77,16 @@ function narrowed<C, P>(policy: Policy<C, P>, storage: Workload['storage']): Pol
   const { prepare, velocity, velocityFromFeatures } = policy;
   return {
     ...policy,
-    ...(prepare && { prepare: (trained: Params, condition: C) => prepare(narrow(trained), condition) }),
+    ...(prepare && {
+      prepare: (trained: Params, ...rest: DropFirst<typeof prepare>) => prepare(narrow(trained), ...rest),
+    }),
     velocity: (trained, ...rest) => {
       const result = velocity(narrow(trained), ...rest);
-      return { ...result, velocity: cast(result.velocity, 'float32') };
+      return {
+        ...result,
+        velocity: cast(result.velocity, 'float32'),
+        ...(result.training && { training: cast(result.training, 'float32') }),
+      };
     },
     ...(velocityFromFeatures && {
       velocityFromFeatures: (trained: Params, ...rest: DropFirst<typeof velocityFromFeatures>) =>
