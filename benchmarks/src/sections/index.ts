@@ -1,5 +1,6 @@
 /** What can be measured, in the order of value. */
 import type { Workload } from '../workload';
+import { agreement } from './agreement';
 import { allReduce } from './all-reduce';
 import { attention } from './attention';
 import { decode } from './decode';
@@ -22,6 +23,7 @@ export interface Section {
 }
 
 export const SECTIONS: Readonly<Record<string, Section>> = {
+  agreement: { run: agreement, limit: 120 },
   matmul: { run: matmul, limit: 90 },
   attention: { run: attention, limit: 90 },
   allReduce: { run: allReduce, limit: 120, devices: 2 },
