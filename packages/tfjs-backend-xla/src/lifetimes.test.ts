@@ -9,6 +9,9 @@ beforeAll(async () => {
   await tf.setBackend('xla');
 });
 
+/** Growth of host memory that counts as none. */
+const FLAT = 0.01;
+
 /** Host memory after collections; of V8's heap what is in use: it sizes the room for young objects as it likes. */
 async function hostBytes(): Promise<number> {
   setFlagsFromString('--expose_gc');
@@ -21,12 +24,19 @@ async function hostBytes(): Promise<number> {
   return rss - heapTotal + heapUsed;
 }
 
-/** What is left of `count` runs of `step`, after `warmUp` runs that let caches and allocators fill. */
+/**
+ * What is left of `count` runs of `step`, after `warmUp` runs that let caches and allocators fill. A leak grows every time;
+ * memory that grew once, as when the compiler of JavaScript got to it late, is measured again.
+ */
 async function leftBy(step: () => void, count: number, warmUp: number) {
   for (let i = 0; i < warmUp; i++) step();
-  const [tensors, buffers, bytes] = [tf.memory().numTensors, client().liveBuffers, await hostBytes()];
-  for (let i = 0; i < count; i++) step();
-  const grown = ((await hostBytes()) - bytes) / bytes;
+  const [tensors, buffers] = [tf.memory().numTensors, client().liveBuffers];
+  let grown = Number.POSITIVE_INFINITY;
+  for (let attempt = 0; attempt < 3 && grown >= FLAT; attempt++) {
+    const bytes = await hostBytes();
+    for (let i = 0; i < count; i++) step();
+    grown = ((await hostBytes()) - bytes) / bytes;
+  }
   return { tensors: tf.memory().numTensors - tensors, buffers: client().liveBuffers - buffers, grown };
 }
 
@@ -51,7 +61,7 @@ describe('memory', () => {
     };
     const { tensors, buffers, grown } = await leftBy(train, 1000, 2000);
     expect({ tensors, buffers }).toEqual({ tensors: 0, buffers: 0 });
-    expect(grown).toBeLessThan(0.01);
+    expect(grown).toBeLessThan(FLAT);
     w.dispose();
   });
 
@@ -60,7 +70,7 @@ describe('memory', () => {
     const x = tf.ones([2, 2]);
     const { tensors, buffers, grown } = await leftBy(() => f(x).dispose(), 100_000, 20_000);
     expect({ tensors, buffers }).toEqual({ tensors: 0, buffers: 0 });
-    expect(grown).toBeLessThan(0.01);
+    expect(grown).toBeLessThan(FLAT);
   });
 
   it('is freed by tidy', () => {

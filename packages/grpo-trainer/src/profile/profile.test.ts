@@ -134,7 +134,7 @@ describe('a profiled run', () => {
     tf.dispose([result.trained, result.ema]);
     await profile.close();
     expect(messages).toHaveLength(1); // it ended by itself after two epochs
-    expect(messages[0]).toMatch(/s an epoch \(mean of 2\)[\s\S]*gradientPass[\s\S]*nearness/);
+    expect(messages[0]).toMatch(/s an epoch \(mean of 2\)[\s\S]*programs on the device:[\s\S]*nearness/);
 
     const { rows } = JSON.parse(await readFile(join(folder, 'profile.json'), 'utf8')) as {
       rows: ProfileRow[];
