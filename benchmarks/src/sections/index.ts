@@ -23,7 +23,6 @@ export interface Section {
 }
 
 export const SECTIONS: Readonly<Record<string, Section>> = {
-  agreement: { run: agreement, limit: 120 },
   matmul: { run: matmul, limit: 90 },
   attention: { run: attention, limit: 90 },
   allReduce: { run: allReduce, limit: 120, devices: 2 },
@@ -37,4 +36,5 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   shardedParameters: { run: shardedParameters, limit: 400, devices: 2 },
   scaling: { run: scaling, limit: 400, devices: 2 },
   startup: { run: startup, limit: 400 },
+  agreement: { run: agreement, limit: 120 },
 };
