@@ -32,7 +32,7 @@ const CASES: readonly AttentionCase[] = [
   { heads: 4, kvHeads: 4, size: 256, queries: 96, keys: 96 },
 ];
 /** Relative error, as norms: operands and results of 8 or 11 bits, sums in float32. */
-const LIMITS: Readonly<Partial<Record<FloatStorage, number>>> = { bfloat16: 1e-2, float16: 2e-3 };
+const LIMITS = { bfloat16: 1e-2, float16: 2e-3 } as const;
 
 /** The first of `random.uniform` and `random.normal` with key 7 on a CPU. */
 const UNIFORM: readonly number[] = [
@@ -49,7 +49,7 @@ export async function agreement(): Promise<void> {
   for (const storage of ['bfloat16', 'float16'] as const) {
     for (const each of CASES) {
       const errors = await attentionErrors(each, storage);
-      const limit = LIMITS[storage]!;
+      const limit = LIMITS[storage];
       const agrees = Object.values(errors).every((error) => error < limit);
       report('agreement.attention', { storage, ...each, ...errors, limit, agrees });
       if (!agrees) wrong.push(`attention ${storage} ${JSON.stringify(each)}`);

@@ -29,8 +29,8 @@ export function leastSeconds(
 }
 
 /**
- * Floating-point operations of an epoch: rollouts, decoding and gradients with their reference, but what is done once a prompt and the
- * optimizer. Functions are traced for one and two samples; nothing is compiled.
+ * Floating-point operations of an epoch: rollouts, decoding and gradients with their reference, but what is done once a
+ * prompt and the optimizer. Functions are traced for one and two samples; nothing is compiled.
  */
 export function epochFlops(policy: Policy, prompt: string, config: GrpoConfig): number | undefined {
   if (tf.getBackend() !== 'xla') return undefined;

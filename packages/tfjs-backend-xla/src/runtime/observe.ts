@@ -58,7 +58,7 @@ export function observed(name: string, execute: () => PjrtBuffer[][], queued: ()
   const ready = rows.flatMap(([first]) => (first ? [first.ready().catch(() => performance.now())] : []));
   const done = Promise.all(ready).then((times) => {
     running.delete(own);
-    return Math.max(dispatched, Math.min(own.latest, Math.max(dispatched, ...times)));
+    return Math.max(dispatched, Math.min(own.latest, Math.max(...times)));
   });
   for (const listener of listeners) listener({ name, start, dispatched, done });
   return rows;
