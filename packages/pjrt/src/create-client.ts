@@ -9,6 +9,8 @@ export interface CreateClientOptions extends Omit<ClientOptions, 'plugin'> {
   plugin?: string | undefined;
   /** Which kind of plugin to look for. Default: `cuda` where a GPU and its plugin are, else `cpu`. */
   platform?: PluginPlatform | undefined;
+  /** Virtual devices of a CPU plugin. Default 1. Other plugins bring their own devices; it changes nothing there. */
+  cpuDevices?: number | undefined;
   /**
    * CUDA plugins take three quarters of the GPU's memory at once when true (XLA's default). False lets the pool grow
    * as needed. Left out: the plugin's own default. CPU plugins have no such pool; it changes nothing there.
@@ -22,14 +24,23 @@ export interface CreateClientOptions extends Omit<ClientOptions, 'plugin'> {
  * @throws NoPluginError when no plugin is installed, PjrtError when the plugin refuses to start.
  */
 export async function createClient(options: CreateClientOptions = {}): Promise<PjrtClient> {
-  const { preallocate, plugin, platform, ...rest } = options;
+  const { preallocate, cpuDevices, plugin, platform, ...rest } = options;
   const found = findPlugin({ plugin, platform });
-  const defaults: Record<string, NamedValue> = {};
-  if (preallocate !== undefined && found.platform === 'cuda') defaults.preallocate = preallocate;
-  if (oneDeviceByDefault(found)) defaults.cpu_device_count = 1;
-  const all = { ...defaults, ...rest.options };
+  const all = pluginOptions(found, options);
   const start = () => startClient({ ...rest, plugin: found.path, options: all });
   return found.platform === 'cpu' ? withThreads(Number(all.cpu_device_count), start) : start();
+}
+
+/** What a plugin is given: each kind refuses to start with an option of another. */
+export function pluginOptions(
+  found: FoundPlugin,
+  { preallocate, cpuDevices, options }: CreateClientOptions,
+): Record<string, NamedValue> {
+  const own: Record<string, NamedValue> = {};
+  if (found.platform === 'cuda' && preallocate !== undefined) own.preallocate = preallocate;
+  if (found.platform === 'cpu' && cpuDevices !== undefined) own.cpu_device_count = cpuDevices;
+  else if (oneDeviceByDefault(found)) own.cpu_device_count = 1;
+  return { ...own, ...options };
 }
 
 /** Threads for each virtual device: collectives that do not depend on each other hold one each until all devices meet. */

@@ -35,6 +35,8 @@ interface CallFrame {
   words: Words;
   firstArgument: number;
   firstOutput: number;
+  /** One event a device: the end of the run there. */
+  firstEvent: number;
   nonDonatable: number;
 }
 
@@ -97,7 +99,7 @@ export class PjrtExecutable {
     }
     const count = parameters.length;
     this.frame ??= this.makeFrame(handle, devices.length, count, results.length);
-    const { words, firstArgument, firstOutput } = this.frame;
+    const { words, firstArgument, firstOutput, firstEvent } = this.frame;
     let at = firstArgument;
     for (let i = 0; i < devices.length; i++) {
       const list = args[i]!;
@@ -126,6 +128,14 @@ export class PjrtExecutable {
         row.push(client.adopt(words.get(at++), devices[i]!, elementType, dims));
       }
       outputs.push(row);
+    }
+    let failure: PjrtError | undefined;
+    for (let i = 0; i < devices.length; i++) {
+      failure = this.earlyFailure(words.get(firstEvent + i), operation) ?? failure;
+    }
+    if (failure !== undefined) {
+      for (const row of outputs) for (const buffer of row) buffer.dispose();
+      throw client.explain(failure, devices[0]);
     }
     return outputs;
   }
@@ -244,7 +254,8 @@ export class PjrtExecutable {
     const lists = EXECUTE_WORDS + OPTIONS_WORDS;
     const firstArgument = lists + 2 * devices;
     const firstOutput = firstArgument + devices * parameters;
-    const nonDonatable = firstOutput + devices * results;
+    const firstEvent = firstOutput + devices * results;
+    const nonDonatable = firstEvent + devices;
     const words = this.client.api.words(nonDonatable + Math.max(1, parameters));
     const address = (index: number) => words.address + index * 8;
     for (let i = 0; i < devices; i++) {
@@ -258,8 +269,27 @@ export class PjrtExecutable {
     words.set(5, devices);
     words.set(6, parameters);
     words.set(7, address(lists + devices));
+    words.set(8, address(firstEvent));
     words.set(EXECUTE_WORDS, OPTIONS_WORDS * 8);
-    return { words, firstArgument, firstOutput, nonDonatable };
+    return { words, firstArgument, firstOutput, firstEvent, nonDonatable };
+  }
+
+  /**
+   * The error of a run that has failed already; frees the event. Plugins whose runs are asynchronous give buffers that
+   * hold the error, of memory that they did not get above all: it would come up at some later read, of another program
+   * perhaps.
+   */
+  private earlyFailure(event: number, operation: string): PjrtError | undefined {
+    if (event === 0) return undefined;
+    const { api } = this.client;
+    try {
+      if (api.call('Event_IsReady', 4, [event]).getBool(3)) api.call('Event_Error', 3, [event], operation);
+      return undefined;
+    } catch (error) {
+      return error as PjrtError;
+    } finally {
+      api.call('Event_Destroy', 3, [event]);
+    }
   }
 
   private setOptions(operation: string, options: ExecuteOptions | undefined, device: PjrtDevice): void {
