@@ -1,7 +1,7 @@
 /**
  * tfjs-core's own jasmine suite against this backend, split over processes.
  *
- *     node conformance/run.mjs [--workers N] [--filter regexp] [--verbose]
+ *     node conformance/run.mjs [--platform cpu|cuda] [--workers N] [--filter regexp] [--verbose]
  */
 import { fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
@@ -11,11 +11,14 @@ import { bundle } from './bundle.mjs';
 
 const { values } = parseArgs({
   options: {
+    platform: { type: 'string', default: 'cpu' },
     workers: { type: 'string', default: `${Math.min(4, availableParallelism())}` },
     filter: { type: 'string' },
     verbose: { type: 'boolean', default: false },
   },
 });
+if (!['cpu', 'cuda'].includes(values.platform))
+  throw new Error(`--platform must be cpu or cuda, not ${values.platform}`);
 const shards = Number(values.workers);
 if (!Number.isInteger(shards) || shards < 1)
   throw new Error(`--workers must be a positive integer, not ${values.workers}`);
@@ -28,7 +31,7 @@ const run = (shard) =>
   new Promise((resolve) => {
     const child = fork(
       fileURLToPath(new URL('./worker.mjs', import.meta.url)),
-      [JSON.stringify({ ...paths, shard, shards, filter: values.filter })],
+      [JSON.stringify({ ...paths, shard, shards, filter: values.filter, platform: values.platform })],
       { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] },
     );
     let result;

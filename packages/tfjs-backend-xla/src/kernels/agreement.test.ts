@@ -478,6 +478,14 @@ describe('kernels over random shapes and options', () => {
     );
   });
 
+  it('NaN never wins in maxPool, nor takes its gradient', async () => {
+    await tf.setBackend('xla');
+    const x = tf.tensor4d([1, Number.NaN, 3, Number.NaN, Number.NaN, 2, 7, 4, Number.NaN], [1, 3, 3, 1]);
+    const pool = (y: tf.Tensor) => tf.maxPool(as4(y), 2, 1, 'valid');
+    for (const f of [pool, jit(pool)]) expect([...f(x).dataSync()]).toEqual([1, 3, 7, 4]);
+    expect([...tf.grad(pool)(x).dataSync()]).toEqual([1, 0, 1, 0, 0, 0, 1, 1, 0]);
+  });
+
   // tfjs-backend-cpu's gradient of the nearest neighbour is wrong off the beaten track: this does without it.
   it('resizing is linear, and its gradients are its transposes', async () => {
     await tf.setBackend('xla');

@@ -130,11 +130,15 @@ function averagePoolGrad(b: Builder, dy: Value, w: Window): Value {
   return b.reduceWindow(spread, 'add', { window: around(w.size, 1) });
 }
 
+/** Below every number where x is NaN: in tfjs NaN never wins, in XLA that depends on the platform. */
+const withoutNaN = (b: Builder, x: Value): Value =>
+  x.dtype === 'i32' ? x : b.select(b.compare('NE', x, x), like(b, x, Number.NEGATIVE_INFINITY), x);
+
 const maxPool = (b: Builder, x: Value, w: Window): Value =>
-  b.reduceWindow(crop(b, x, w), 'maximum', options(w));
+  b.reduceWindow(withoutNaN(b, crop(b, x, w)), 'maximum', options(w));
 
 const maxPoolGrad = (b: Builder, dy: Value, x: Value, w: Window): Value =>
-  uncrop(b, b.selectAndScatter(crop(b, x, w), dy, 'GE', options(w)), w);
+  uncrop(b, b.selectAndScatter(withoutNaN(b, crop(b, x, w)), dy, 'GE', options(w)), w);
 
 /** Every offset inside a window, in row-major order. */
 export function offsets(size: readonly number[]): number[][] {
