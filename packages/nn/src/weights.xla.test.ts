@@ -1,5 +1,5 @@
 import '@flow-grpo/tfjs-backend-xla';
-import { cast, fromBytes, storageOf, toBytes } from '@flow-grpo/tfjs-backend-xla';
+import { cast, deviceInfo, fromBytes, storageOf, toBytes } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { defaultStorage, holdParams, uploadAs } from './index';
@@ -46,8 +46,9 @@ it('holdParams converts floats only, and disposes of what it converted', () => {
 });
 
 it('defaultStorage is bfloat16 on accelerators alone', async () => {
-  expect(defaultStorage()).toBe('float32'); // the CPU plugin
+  expect(storageOn('cpu')).toBe('float32');
   expect(storageOn('cuda')).toBe('bfloat16');
+  expect(defaultStorage()).toBe(storageOn(deviceInfo()[0]!.platform));
   await tf.setBackend('cpu');
   expect(defaultStorage()).toBe('float32');
   await tf.setBackend('xla');

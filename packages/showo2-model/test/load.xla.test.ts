@@ -2,7 +2,7 @@ import { mkdtemp, open, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadParams } from '@flow-grpo/checkpoint-io';
-import type { Params } from '@flow-grpo/nn';
+import { defaultStorage, type Params } from '@flow-grpo/nn';
 import { maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
 import { compilationStats, observeExecutions, storageOf } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
@@ -30,11 +30,11 @@ const values = (params: Params) =>
   Object.fromEntries(Object.entries(params).map(([name, x]) => [name, [...x.dataSync()]]));
 
 describe('loadShowo2', () => {
-  it('holds everything in float32 on CPUs, whatever is stored', async () => {
+  it('holds everything in one storage, float32 on CPUs, whatever is stored', async () => {
     for (const place of [folder, narrow]) {
       const { params, vae } = await loadShowo2(place);
-      expect(storages(params)).toEqual(['float32']);
-      expect(storages(vae.params)).toEqual(['float32']);
+      expect(storages(params)).toEqual([defaultStorage()]);
+      expect(storages(vae.params)).toEqual([defaultStorage()]);
     }
   });
 
@@ -87,18 +87,19 @@ describe('loadShowo2', () => {
 
 describe('a model with stacked layers', () => {
   const options = { steps: 3, seed: 5 };
+  const storage = 'float32';
 
   it('makes the same images', async () => {
     const images = [];
     for (const stacked of [false, true]) {
-      const model = await Showo2.fromPretrained(folder, { stacked });
+      const model = await Showo2.fromPretrained(folder, { stacked, storage });
       images.push((await model.generate(['a red circle'], options)).dataSync());
     }
     expect(maxAbsDiff(images[0]!, images[1]!)).toBeLessThan(1e-5);
   });
 
   it('is saved under the names it was loaded from', async () => {
-    const model = await Showo2.fromPretrained(folder);
+    const model = await Showo2.fromPretrained(folder, { storage });
     const before = tf.memory().numTensors;
     const copy = join(folder, 'copy');
     await saveShowo2(copy, model.parts, { vocabulary: { type: 'word', words: ['red'] } });
@@ -107,7 +108,7 @@ describe('a model with stacked layers', () => {
   });
 
   it('makes nearly the same images in bfloat16', async () => {
-    const wide = await (await Showo2.fromPretrained(folder)).generate(['red'], options);
+    const wide = await (await Showo2.fromPretrained(folder, { storage })).generate(['red'], options);
     const model = await Showo2.fromPretrained(folder, { storage: 'bfloat16' });
     const image = await model.generate(['red'], options);
     expect(storageOf(image)).toBe('float32');

@@ -7,5 +7,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-core/dist/register_all_gradients';
 import '@tensorflow/tfjs-backend-cpu';
 
+// On machines with GPUs too; FLOW_GRPO_XLA_PLATFORM=cuda runs the suites of XLA on these.
+process.env.FLOW_GRPO_XLA_PLATFORM ??= 'cpu';
 tf.env().set('IS_TEST', true); // no banner
 await tf.setBackend('cpu');

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { configure, deviceInfo } from '../index';
 
 it('tells what devices there are', async () => {
-  configure({ cpuDevices: 2 });
+  configure({ platform: 'cpu', cpuDevices: 2 });
   await tf.setBackend('xla');
   expect(deviceInfo()).toHaveLength(2);
   expect(deviceInfo()[1]).toMatchObject({ kind: 'cpu', platform: 'cpu', bytesInUse: undefined });

@@ -10,15 +10,24 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-it('setBackend without a plugin says which command installs one, and works after it was run', async () => {
+async function saidWhenRefused(): Promise<string> {
   const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined);
-  for (const name of ['PATH', 'VIRTUAL_ENV', 'CONDA_PREFIX', 'PJRT_PLUGIN_LIBRARY_PATH'])
-    vi.stubEnv(name, '');
-  vi.stubEnv('XDG_CACHE_HOME', mkdtempSync(join(tmpdir(), 'no-plugin-')));
   tf.env().set('IS_TEST', false); // which keeps tfjs quiet
   expect(await tf.setBackend('xla')).toBe(false);
   tf.env().set('IS_TEST', true);
-  const said = warn.mock.calls.flat().join('\n');
+  return warn.mock.calls.flat().join('\n');
+}
+
+it('setBackend refuses a platform by environment that there is not', async () => {
+  vi.stubEnv('FLOW_GRPO_XLA_PLATFORM', 'tpu');
+  expect(await saidWhenRefused()).toContain('FLOW_GRPO_XLA_PLATFORM is tpu; it must be cpu or cuda');
+});
+
+it('setBackend without a plugin says which command installs one, and works after it was run', async () => {
+  for (const name of ['PATH', 'VIRTUAL_ENV', 'CONDA_PREFIX', 'PJRT_PLUGIN_LIBRARY_PATH'])
+    vi.stubEnv(name, '');
+  vi.stubEnv('XDG_CACHE_HOME', mkdtempSync(join(tmpdir(), 'no-plugin-')));
+  const said = await saidWhenRefused();
   expect(said).toContain('No PJRT plugin found. Run: npx pjrt install cpu');
   expect(said.match(/npx pjrt install/g)).toHaveLength(1);
   vi.unstubAllEnvs();

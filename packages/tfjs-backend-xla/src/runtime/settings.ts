@@ -4,7 +4,10 @@ import type { NamedValue } from '@flow-grpo/pjrt';
 export interface XlaOptions {
   /** Path of a PJRT plugin library. Default: pjrt's own discovery. */
   plugin?: string;
-  /** Which kind of plugin to look for. Default: CUDA where there is a GPU and its plugin, else CPU. */
+  /**
+   * Which kind of plugin to look for. Default: `FLOW_GRPO_XLA_PLATFORM` (`cpu` or `cuda`), else CUDA where there is a GPU
+   * and its plugin, else CPU.
+   */
   platform?: 'cpu' | 'cuda';
   /** Number of devices to make on the CPU plugin; on others the plugin decides. Default 1. */
   cpuDevices?: number;
