@@ -80,6 +80,13 @@ export class PjrtBuffer {
     return bytes;
   }
 
+  /** @internal Whether computing the value has failed; waits for it. */
+  holdsError(): boolean {
+    if (this.isDeleted) return false;
+    const event = this.client.api.call('Buffer_ReadyEvent', 4, [this.handle]).get(3);
+    return event !== 0 && this.client.runs.errorAt(event) !== undefined;
+  }
+
   /** A copy on another device of the same client. */
   copyToDevice(device: PjrtDevice): PjrtBuffer {
     const operation = 'PjrtBuffer.copyToDevice';

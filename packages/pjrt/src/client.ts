@@ -19,6 +19,7 @@ import { PjrtExecutable } from './executable';
 import { closeAtExit, closed } from './exit';
 import { Finalizers } from './finalizers';
 import { encodeNamedValues, type NamedValue } from './named-values';
+import { Runs } from './runs';
 
 export interface ClientOptions {
   /** Path of the plugin library. */
@@ -51,6 +52,8 @@ export class PjrtClient {
   readonly devices: readonly PjrtDevice[];
   /** @internal */
   readonly events: EventWatcher;
+  /** @internal */
+  readonly runs: Runs;
   private readonly buffers = new Set<number>();
   private readonly executables = new Set<PjrtExecutable>();
   private readonly finalizers: Finalizers | undefined;
@@ -65,6 +68,7 @@ export class PjrtClient {
     finalizeLeaks: boolean,
   ) {
     this.events = new EventWatcher(api);
+    this.runs = new Runs(api);
     const name = api.call('Client_PlatformName', 5, [handle]);
     this.platformName = api.text(name.get(3), name.get(4));
     const version = api.call('Client_PlatformVersion', 5, [handle]);
@@ -202,6 +206,7 @@ export class PjrtClient {
         `${busy} asynchronous call(s) are under way: await them first.`,
       );
     }
+    this.runs.drain();
     for (const executable of [...this.executables]) executable.dispose();
     for (const buffer of [...this.buffers]) this.release(buffer);
     this.disposed = true;
@@ -270,9 +275,18 @@ export class PjrtClient {
     }
   }
 
-  /** @internal */
-  explain(error: unknown, device: PjrtDevice | undefined): unknown {
-    if (!(error instanceof PjrtError) || error.code !== 'RESOURCE_EXHAUSTED') return error;
+  /**
+   * @internal An error with all that is known of it.
+   *
+   * @param late whether it may be of a program that ran earlier
+   */
+  explain(error: unknown, device: PjrtDevice | undefined, late = true): unknown {
+    if (!(error instanceof PjrtError)) return error;
+    return this.withMemory(late ? this.runs.traced(error) : error, device);
+  }
+
+  private withMemory(error: PjrtError, device: PjrtDevice | undefined): PjrtError {
+    if (error.code !== 'RESOURCE_EXHAUSTED') return error;
     const requested = requestedBytes(error.detail);
     const where = device ?? this.devices[0]!;
     const memory = this.memoryOf(where);

@@ -51,6 +51,7 @@ export class PjrtExecutable {
   private readonly portable: boolean;
   private shape: ProgramShape | undefined;
   private frame: CallFrame | undefined;
+  private ownName: string | undefined;
   private handle: number;
 
   /** @internal */
@@ -73,6 +74,17 @@ export class PjrtExecutable {
 
   get isDisposed(): boolean {
     return this.handle === 0 || this.client.isDisposed;
+  }
+
+  /** What its module is called. */
+  get name(): string {
+    if (this.ownName === undefined) {
+      this.use('PjrtExecutable.name');
+      const { api } = this.client;
+      const words = api.call('Executable_Name', 5, [this.program]);
+      this.ownName = api.text(words.get(3), words.get(4));
+    }
+    return this.ownName;
   }
 
   /** Shapes of arguments and results on one device, as compiled (after partitioning). */
@@ -117,7 +129,8 @@ export class PjrtExecutable {
     this.setOptions(operation, options, devices[0]!);
     const error = this.run(words.address);
     if (error !== 0) {
-      throw client.explain(client.api.takeError(error, operation), devices[0]);
+      const refused = client.api.takeError(error, operation);
+      throw this.donatedArgument(refused, args) ?? client.explain(refused, devices[0], false);
     }
     const outputs: PjrtBuffer[][] = [];
     at = firstOutput;
@@ -131,11 +144,12 @@ export class PjrtExecutable {
     }
     let failure: PjrtError | undefined;
     for (let i = 0; i < devices.length; i++) {
-      failure = this.earlyFailure(words.get(firstEvent + i), operation) ?? failure;
+      failure = client.runs.add(words.get(firstEvent + i), this.name) ?? failure;
     }
     if (failure !== undefined) {
       for (const row of outputs) for (const buffer of row) buffer.dispose();
-      throw client.explain(failure, devices[0]);
+      const inherited = args.some((list) => list.some((buffer) => buffer.holdsError()));
+      throw this.donatedArgument(failure, args) ?? client.explain(failure, devices[0], inherited);
     }
     return outputs;
   }
@@ -274,24 +288,6 @@ export class PjrtExecutable {
     return { words, firstArgument, firstOutput, firstEvent, nonDonatable };
   }
 
-  /**
-   * The error of a run that has failed already; frees the event. Plugins whose runs are asynchronous give buffers that
-   * hold the error, of memory that they did not get above all: it would come up at some later read, of another program
-   * perhaps.
-   */
-  private earlyFailure(event: number, operation: string): PjrtError | undefined {
-    if (event === 0) return undefined;
-    const { api } = this.client;
-    try {
-      if (api.call('Event_IsReady', 4, [event]).getBool(3)) api.call('Event_Error', 3, [event], operation);
-      return undefined;
-    } catch (error) {
-      return error as PjrtError;
-    } finally {
-      api.call('Event_Destroy', 3, [event]);
-    }
-  }
-
   private setOptions(operation: string, options: ExecuteOptions | undefined, device: PjrtDevice): void {
     const { words, nonDonatable } = this.frame!;
     const kept = options?.nonDonatable;
@@ -307,6 +303,19 @@ export class PjrtExecutable {
       throw invalid(operation, `nonDonatable [${kept}] must name arguments 0 to ${count - 1}.`);
     }
     for (let i = 0; i < kept.length; i++) words.set(nonDonatable + i, kept[i]!);
+  }
+
+  /** Why a run failed, if it was for an argument whose memory an earlier one took; plugins say so in many ways. */
+  private donatedArgument(
+    { code, operation }: PjrtError,
+    args: readonly (readonly PjrtBuffer[])[],
+  ): PjrtError | undefined {
+    if (code !== 'INVALID_ARGUMENT') return undefined;
+    for (const list of args) {
+      const index = list.findIndex((buffer) => buffer.isDeleted);
+      if (index >= 0) return invalid(operation, `argument ${index}, ${list[index]}, was deleted or donated.`);
+    }
+    return undefined;
   }
 
   private badArgument(operation: string, buffer: PjrtBuffer, device: PjrtDevice, index: number): PjrtError {

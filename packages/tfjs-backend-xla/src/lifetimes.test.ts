@@ -97,6 +97,24 @@ describe('memory', () => {
     expect(tf.add(1, 1).dataSync()[0]).toBe(2);
   });
 
+  it('that runs out while a program runs names it, whichever program reads the result', async () => {
+    const side = 2 ** 21;
+    const slow = jit(
+      (x: tf.Tensor) => {
+        // Long enough that the call returns before the sort asks for its memory.
+        const late = Array.from({ length: 20 }).reduce<tf.Tensor>((y) => tf.tanh(tf.matMul(y, x)), x);
+        const row = tf.mul(tf.range(0, side), tf.mean(late));
+        return tf.mean(tf.topk(tf.add(tf.reshape(row, [side, 1]), row), 2).values);
+      },
+      { name: 'slow' },
+    );
+    const x = tf.fill([512, 512], 1e-3);
+    const said = /slow.*asked for 1\d\.\d TiB, .* free on/;
+    expect(() => slow(x).dataSync()).toThrow(said);
+    await expect((async () => tf.sqrt(tf.add(slow(x), 1)).data())()).rejects.toThrow(said);
+    expect(tf.add(1, 1).dataSync()[0]).toBe(2);
+  });
+
   it('is freed by dispose', () => {
     const x = tf.ones([1000]);
     const before = client().liveBuffers;

@@ -1,0 +1,81 @@
+import type { PjrtApi } from './api';
+import { PjrtError } from './errors';
+
+/** A run whose end has not been seen. */
+interface Run {
+  /** PJRT_Event. */
+  readonly event: number;
+  /** The program's name: it may be disposed of by then. */
+  readonly name: string;
+}
+
+/** Failed runs to remember. */
+const REMEMBERED = 16;
+
+/**
+ * Runs under way. Where they are asynchronous a failed one gives buffers that hold its error, of memory that it did not
+ * get above all: it comes up when they are read, or what was computed from them. This knows whose error it is.
+ */
+export class Runs {
+  private readonly underWay: Run[] = [];
+  private readonly failed: { name: string; error: PjrtError }[] = [];
+
+  constructor(private readonly api: PjrtApi) {}
+
+  /** Takes the event of a run's end. Returns the error of a run that has failed already, which is not remembered. */
+  add(event: number, name: string): PjrtError | undefined {
+    if (event === 0) return undefined;
+    this.sweep();
+    if (this.isReady(event)) return this.errorAt(event);
+    this.underWay.push({ event, name });
+    return undefined;
+  }
+
+  /** An error that came up later than what failed, as the error of the program that did; itself where that is not known. */
+  traced(later: PjrtError): PjrtError {
+    this.sweep(true);
+    const found = this.failed.find(({ error }) => later.detail.includes(error.detail));
+    if (found === undefined) return later;
+    return new PjrtError(later.operation, found.error.code, `${found.name} failed: ${found.error.detail}`);
+  }
+
+  /** Waits for an event and frees it; its error, if it has one. */
+  errorAt(event: number): PjrtError | undefined {
+    try {
+      this.api.call('Event_Await', 3, [event], 'PjrtExecutable.execute');
+      return undefined;
+    } catch (error) {
+      return error as PjrtError;
+    } finally {
+      this.api.call('Event_Destroy', 3, [event]);
+    }
+  }
+
+  /** Waits for all, as a client must before it ends. */
+  drain(): void {
+    for (const run of this.underWay.splice(0)) this.settle(run);
+  }
+
+  /** Lets go of what has ended: those before the first that has not, or all. */
+  private sweep(all = false): void {
+    for (let i = 0; i < this.underWay.length; ) {
+      const run = this.underWay[i]!;
+      if (this.isReady(run.event)) {
+        this.underWay.splice(i, 1);
+        this.settle(run);
+      } else if (all) i++;
+      else return;
+    }
+  }
+
+  private isReady(event: number): boolean {
+    return this.api.call('Event_IsReady', 4, [event]).getBool(3);
+  }
+
+  private settle({ event, name }: Run): void {
+    const error = this.errorAt(event);
+    if (error === undefined) return;
+    this.failed.push({ name, error });
+    if (this.failed.length > REMEMBERED) this.failed.shift();
+  }
+}
