@@ -7,6 +7,7 @@ import {
   cast,
   checkpoint,
   configure,
+  deviceInfo,
   evenSpec,
   gatherShards,
   jit,
@@ -120,6 +121,8 @@ function train(m: Mesh | undefined) {
 const stateBytes = 3 * 4 * (LAYERS * WIDTH * WIDTH + LAYERS * WIDTH + WIDTH * 3);
 const batchBytes = 4 * ROWS * WIDTH;
 const layerBytes = 4 * WIDTH * WIDTH;
+/** What cuBLAS gets to work in. */
+const CUBLAS_BYTES = 2 ** 25;
 
 describe.each([2, 4])('parameters and optimizer state stored over %i devices', (n) => {
   it('train to the numbers of one device, with 1/N of the bytes on each', () => {
@@ -149,7 +152,8 @@ describe.each([2, 4])('parameters and optimizer state stored over %i devices', (
     const { cost } = train(m);
     // The shards' gradients and the room they are written to, activations, and a few whole layers.
     const few = 4 * layerBytes + LAYERS * batchBytes;
-    expect(cost.temporaryBytes).toBeLessThan((2 * stateBytes) / 3 / n + few);
+    const own = deviceInfo()[0]!.platform === 'cuda' ? CUBLAS_BYTES : 0;
+    expect(cost.temporaryBytes).toBeLessThan((2 * stateBytes) / 3 / n + few + own);
     expect(few).toBeLessThan((LAYERS * layerBytes) / 2);
   });
 

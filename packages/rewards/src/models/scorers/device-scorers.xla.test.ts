@@ -39,13 +39,14 @@ afterAll(async () => {
 const prompts = ['a cat', 'dog', 'some longer prompt', '', 'a cat'];
 const metadata = prompts.map(() => ({}));
 
+const dtype = 'float32';
 const makers: Record<string, (options?: BatchOptions) => Promise<ModelScorer>> = {
-  pickScore: (options) => pickScore({ model: clip, ...options }),
-  clipScore: (options) => clipScore({ model: clip, ...options }),
-  aesthetic: (options) => aesthetic({ model: clip, head, ...options }),
-  hpsv2: (options) => hpsv2({ ...hps, ...options }),
-  'hpsv2, pillow': (options) => hpsv2({ ...hps, resize: 'pillow', ...options }),
-  imageReward: (options) => imageReward({ ...blip, ...options }),
+  pickScore: (options) => pickScore({ model: clip, dtype, ...options }),
+  clipScore: (options) => clipScore({ model: clip, dtype, ...options }),
+  aesthetic: (options) => aesthetic({ model: clip, head, dtype, ...options }),
+  hpsv2: (options) => hpsv2({ ...hps, dtype, ...options }),
+  'hpsv2, pillow': (options) => hpsv2({ ...hps, resize: 'pillow', dtype, ...options }),
+  imageReward: (options) => imageReward({ ...blip, dtype, ...options }),
 };
 
 const noise = (count: number, seed = 3) =>
