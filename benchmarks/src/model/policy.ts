@@ -1,5 +1,5 @@
 /** Show-o2 with random weights as the trainer sees it. */
-import { type Policy, showo2Policy } from '@flow-grpo/grpo-trainer';
+import { showo2Policy } from '@flow-grpo/grpo-trainer';
 import type { Params } from '@flow-grpo/nn';
 import {
   decodeImage,
@@ -48,11 +48,11 @@ export const decoder =
     return tf.clipByValue(tf.add(tf.mul(cast(pixels, 'float32'), 0.5), 0.5), 0, 1) as tf.Tensor4D;
   };
 
-/** The recipe's policy: guidance; the diffusion head trains, or what `train` names. Trained weights may be float32. */
+/** The recipe's policy: guidance; the diffusion head trains, or what `train` names. */
 export function policyOf(workload: Workload, params: Params, vae?: Params, train?: readonly string[]) {
-  const { showo2, guidanceScale, storage } = workload;
+  const { showo2, guidanceScale } = workload;
   const ids = showo2.vocabSize;
-  const policy = showo2Policy({
+  return showo2Policy({
     params,
     config: showo2,
     // One id a character: prompts have the length in tokens that they have in letters.
@@ -67,35 +67,7 @@ export function policyOf(workload: Workload, params: Params, vae?: Params, train
     padTo: paddedText(workload),
     ...(train && { train }),
   });
-  return narrowed(policy, storage);
 }
-
-/** The same policy computing in `storage`, whatever the trained weights are held in. */
-function narrowed<C, P>(policy: Policy<C, P>, storage: Workload['storage']): Policy<C, P> {
-  const narrow = (trained: Params): Params =>
-    Object.fromEntries(Object.entries(trained).map(([name, value]) => [name, cast(value, storage)]));
-  const { prepare, velocity, velocityFromFeatures } = policy;
-  return {
-    ...policy,
-    ...(prepare && {
-      prepare: (trained: Params, ...rest: DropFirst<typeof prepare>) => prepare(narrow(trained), ...rest),
-    }),
-    velocity: (trained, ...rest) => {
-      const result = velocity(narrow(trained), ...rest);
-      return {
-        ...result,
-        velocity: cast(result.velocity, 'float32'),
-        ...(result.training && { training: cast(result.training, 'float32') }),
-      };
-    },
-    ...(velocityFromFeatures && {
-      velocityFromFeatures: (trained: Params, ...rest: DropFirst<typeof velocityFromFeatures>) =>
-        cast(velocityFromFeatures(narrow(trained), ...rest), 'float32'),
-    }),
-  };
-}
-
-type DropFirst<F> = F extends (first: never, ...rest: infer R) => unknown ? R : never;
 
 /** `count` prompts whose rows [bos] text [boi] fill the padded width by equal steps, as in the references. */
 export function prompts(workload: Workload, count: number): string[] {

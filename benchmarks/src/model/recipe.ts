@@ -2,7 +2,6 @@
 import { join } from 'node:path';
 import { type EpochMetrics, type GrpoConfigInput, train } from '@flow-grpo/grpo-trainer';
 import { pickScore } from '@flow-grpo/rewards';
-import { cast } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import { inTemporaryFolder } from '../temporary';
 import type { Workload } from '../workload';
@@ -53,11 +52,6 @@ export async function withRecipe(
     const params = await showo2Params(workload);
     const scorer = await pickScore({ model: folder });
     const policy = policyOf(workload, params, await vaeParams(workload));
-    for (const name of policy.trainable) {
-      const narrow = params[name]!;
-      params[name] = cast(narrow, 'float32'); // training keeps float32 weights
-      if (params[name] !== narrow) narrow.dispose();
-    }
     await work(async ({ epochs, devices = 1, onEpoch }) => {
       const seen: EpochMetrics[] = [];
       const { trained, ema } = await train({

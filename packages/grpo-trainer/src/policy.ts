@@ -36,7 +36,8 @@ export interface Velocity<Features extends Tensors = Tensors> {
  *
  * `velocity`, `prepare`, `velocityFromFeatures` and `decode` are traced by `jit`: they must not read tensor
  * data or make random numbers, and they must use the tensors in `trained` instead of their namesakes in
- * `params`. Classifier-free guidance is the policy's own affair; as in flow_grpo, its unconditional branch
+ * `params`. Those are float32: a policy whose `params` are narrower casts them to compute as it does without training.
+ * Classifier-free guidance is the policy's own affair; as in flow_grpo, its unconditional branch
  * should carry no gradient.
  *
  * A policy may train another velocity than it samples with: its sampling calls then return that one too, as

@@ -1,5 +1,5 @@
 /** Show-o2 as a policy: text once a prompt, the head alone in the update when the head alone trains. */
-import { gatherRows, type Params, selectNames, stopGradient } from '@flow-grpo/nn';
+import { gatherRows, held, type Params, selectNames, stopGradient } from '@flow-grpo/nn';
 import {
   type Condition,
   encodeHeadText,
@@ -11,7 +11,7 @@ import {
   velocity,
   velocityFromFeatures,
 } from '@flow-grpo/showo2-model';
-import { jit } from '@flow-grpo/tfjs-backend-xla';
+import { jit, storageOf } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Policy, Purpose } from '../policy';
 
@@ -55,13 +55,25 @@ const isHead = (name: string) => /^diffusion_head_[ab]\./.test(name);
 /**
  * The policy of a Show-o2 model. With only head weights training, rollouts keep the trunk's output and updates run
  * the head alone; otherwise text and trunk run again with gradients.
+ *
+ * It computes in the storage that `params` are held in, that of the trained names too: training has float32 weights, which
+ * are narrowed as they are used. Velocities come back as float32.
  */
 export function showo2Policy(options: Showo2PolicyOptions): Policy<Condition, Prepared> {
   const { params, config, tokenize, decode, latentShape, padTo } = options;
   const guidanceScale = options.guidanceScale ?? 0;
   const trainable = selectNames(Object.keys(params), options.train ?? ['diffusion_head_*']);
   const headOnly = trainable.every(isHead);
-  const merged = (trained: Params) => ({ ...params, ...trained });
+  const computedIn = new Map(trainable.map((name) => [name, storageOf(params[name]!)]));
+  const merged = (trained: Params): Params => ({
+    ...params,
+    ...Object.fromEntries(
+      Object.entries(trained).map(([name, value]) => [
+        name,
+        held(value, computedIn.get(name) ?? storageOf(value)),
+      ]),
+    ),
+  });
   const conditionalUpdates = guidanceScale > 0 && options.guidanceInTraining === false;
   const guidance = (purpose: Purpose) => ({
     guidanceScale: purpose === 'training' && conditionalUpdates ? 0 : guidanceScale,
@@ -130,8 +142,8 @@ export function showo2Policy(options: Showo2PolicyOptions): Policy<Condition, Pr
       const result = velocity(merged(trained), config, x, t, conditionAt(prepared, index), guidance(purpose));
       const { conditional, features } = result;
       return {
-        velocity: result.velocity,
-        ...(conditionalUpdates && purpose === 'sampling' && { training: conditional }),
+        velocity: held(result.velocity, 'float32'),
+        ...(conditionalUpdates && purpose === 'sampling' && { training: held(conditional, 'float32') }),
         ...(headOnly && {
           features: featureRecord(conditionalUpdates ? { conditional: features.conditional } : features),
         }),
@@ -143,14 +155,17 @@ export function showo2Policy(options: Showo2PolicyOptions): Policy<Condition, Pr
   return {
     ...policy,
     velocityFromFeatures: (trained, features, t, _condition, index, prepared) =>
-      velocityFromFeatures(
-        merged(trained),
-        config,
-        features as unknown as Features,
-        t,
-        conditionAt(prepared, index),
-        [t.shape[0]!, ...latentShape],
-        guidance('training'),
+      held(
+        velocityFromFeatures(
+          merged(trained),
+          config,
+          features as unknown as Features,
+          t,
+          conditionAt(prepared, index),
+          [t.shape[0]!, ...latentShape],
+          guidance('training'),
+        ),
+        'float32',
       ),
   };
 }
