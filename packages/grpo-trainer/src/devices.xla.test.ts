@@ -83,6 +83,14 @@ it.each([false, true])('2 and 4 devices give what one gives (features %s)', asyn
   for (const devices of [2, 4]) expectSame(await fiveSteps(policy(), config(devices)), one);
 });
 
+it('a step a pass gives what all steps at once give, on 1 and on 4 devices', async () => {
+  const policy = () => gaussianFlow({ prompts: ['red', 'blue'], mean: [0.2, 0.2], std: 0.2 }) as Policy;
+  const one = await fiveSteps(policy(), config(1));
+  for (const devices of [1, 4]) {
+    expectSame(await fiveSteps(policy(), config(devices, { training: { stepsPerPass: 1 } })), one);
+  }
+});
+
 describe.each([2, 4])('rows on %d devices', (devices) => {
   const WIDTH = 64;
   /** Batches of rows that are numbered through, split over the devices and joined. */

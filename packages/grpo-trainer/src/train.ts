@@ -12,6 +12,7 @@ import { type EpochDetails, type EpochMetrics, epochMetrics, rewardStatistics } 
 import { type Evaluation, evaluator } from './evaluate';
 import { initialGuardState, watch } from './guard';
 import { perPromptAdvantages } from './maths/advantages';
+import { advising } from './memory-advice';
 import { type Params, type Policy, trainableParams } from './policy';
 import { drawWithoutReplacement, randomAt } from './random';
 import { collect } from './rollout/collect';
@@ -112,7 +113,10 @@ export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainRes
   const evaluateNow = async () => {
     if (!evaluate || signal?.aborted) return;
     const weights = config.ema.enabled ? state.ema : state.trained;
-    const evaluation = await evaluate(weights, run.epoch, options.onProgress, signal).catch((error) => {
+    const evaluation = await advising(
+      'a lower evalBatchSize',
+      evaluate(weights, run.epoch, options.onProgress, signal),
+    ).catch((error) => {
       if (!signal?.aborted) throw error;
     });
     if (evaluation) await options.onEvaluation?.(evaluation);
@@ -139,11 +143,14 @@ export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainRes
     const key = epochKey(rootKey, epochNumber);
     epochNumber.dispose();
 
-    const batch = await rollOut(state.trained, chosen, window, key, {
-      signal,
-      overlap: options.overlapRewards ?? true,
-      onProgress: (phase, done, total) => options.onProgress?.({ phase, epoch, done, total }),
-    }).catch(async (error) => {
+    const batch = await advising(
+      'a lower sampling.batchSize',
+      rollOut(state.trained, chosen, window, key, {
+        signal,
+        overlap: options.overlapRewards ?? true,
+        onProgress: (phase, done, total) => options.onProgress?.({ phase, epoch, done, total }),
+      }),
+    ).catch(async (error) => {
       if (signal?.aborted) return undefined; // the scorer was interrupted
       await save();
       throw error;
@@ -165,13 +172,16 @@ export async function train<C, P>(options: TrainOptions<C, P>): Promise<TrainRes
       globalStd: config.training.globalStd,
       dropped,
     });
-    const result = await update(state, reference, batch, judged.advantages, {
-      epoch,
-      updates: run.updates,
-      lrScale: 0.5 ** run.rollbacks,
-      key,
-      onProgress: (done, total) => options.onProgress?.({ phase: 'update', epoch, done, total }),
-    });
+    const result = await advising(
+      'a lower training.batchSize or training.stepsPerPass',
+      update(state, reference, batch, judged.advantages, {
+        epoch,
+        updates: run.updates,
+        lrScale: 0.5 ** run.rollbacks,
+        key,
+        onProgress: (done, total) => options.onProgress?.({ phase: 'update', epoch, done, total }),
+      }),
+    );
     state = result.state;
     batch.dispose();
     key.dispose();

@@ -74,3 +74,29 @@ it('trains weights that are stored in bfloat16 through float32 masters', async (
   expect(Math.abs(after! - before!)).toBeLessThan(4 * step);
   tf.dispose([trained, ema, stored]);
 });
+
+it('says which options need less memory when a device has too little', async () => {
+  if (!available) throw new Error('no PJRT plugin is installed; run the set-up command');
+  await tf.setBackend('xla');
+  const flow = gaussianFlow({ prompts: ['a'], mean: [0.2, 0.2], std: 0.2 });
+  const side = 2 ** 21; // 16 TiB a sort
+  const huge = (x: tf.Tensor) => {
+    const row = tf.mul(tf.range(0, side), tf.mean(x));
+    return tf.mean(tf.topk(tf.add(tf.reshape(row, [side, 1]), row), 2).values);
+  };
+  const prompts = [{ prompt: 'a' }];
+  const config = { sampling: { numSteps: 4, promptsPerEpoch: 1, samplesPerPrompt: 8 } };
+  const decode: typeof flow.decode = (latents) => tf.add(flow.decode(latents), huge(latents));
+  const small = { ...config, sampling: { ...config.sampling, batchSize: 4 } };
+  await expect(train({ policy: { ...flow, decode }, prompts, scorer, config: small })).rejects.toThrow(
+    /decode[\s\S]*asked for .* TiB[\s\S]*It takes less with a lower sampling\.batchSize$/,
+  );
+  const velocity: typeof flow.velocity = (trained, x, t, condition, rows, prepared, purpose) => {
+    const made = flow.velocity(trained, x, t, condition, rows, prepared, purpose);
+    return purpose === 'training' ? { ...made, velocity: tf.add(made.velocity, huge(x)) } : made;
+  };
+  await expect(train({ policy: { ...flow, velocity }, prompts, scorer, config })).rejects.toThrow(
+    /gradientPass[\s\S]*a lower training\.batchSize or training\.stepsPerPass$/,
+  );
+  tf.dispose(flow.params);
+});

@@ -29,6 +29,8 @@ export function startTable(run: RunFile, memory: MemoryEstimate | undefined, tim
   const { start, end } = windowBounds(config);
   const updates = training.updatesPerEpoch * training.innerEpochs;
   const perDevice = devices > 1 ? `, ${plan.batchSize / devices} a device` : '';
+  const stepsAtOnce =
+    plan.stepsPerPass < plan.trainedSteps ? `, ${plan.stepsPerPass} of their steps at once` : '';
   const rows: [string, string][] = [
     ['setup', `${run.setup.kind}, into ${run.output}`],
     [
@@ -45,7 +47,7 @@ export function startTable(run: RunFile, memory: MemoryEstimate | undefined, tim
     ],
     [
       'updates',
-      `${updates} an epoch, ${plan.totalUpdates} in all; ${plan.rowsPerPass} images a gradient pass, ${training.objective}, learning rate ${training.learningRate}`,
+      `${updates} an epoch, ${plan.totalUpdates} in all; ${plan.rowsPerPass} images a gradient pass${stepsAtOnce}, ${training.objective}, learning rate ${training.learningRate}`,
     ],
     [
       'evaluation',

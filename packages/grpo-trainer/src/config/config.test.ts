@@ -40,6 +40,7 @@ describe('resolveConfig', () => {
     [{ sampling: { rule: 'cps' }, training: { objective: 'guard' } }, /needs sampling.rule sde/],
     [{ training: { objective: 'dpo' } }, /training.beta must be positive/],
     [{ shardParameters: true }, /shardParameters splits weights over devices, and devices is 1/],
+    [{ training: { stepsPerPass: 3 } }, /training.stepsPerPass \(3\) must divide the 10 steps that train/],
     [{ training: { updatesPerEpoch: 1000 } }, /larger than the 128 images/],
   ])('refuses %j', (input, message) => {
     expect(() => resolveConfig(input)).toThrow(ConfigError);

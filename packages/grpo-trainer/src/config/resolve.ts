@@ -53,6 +53,11 @@ export function windowBounds(config: GrpoConfig): { start: number; end: number; 
   };
 }
 
+/** How many of the window's steps train. */
+export function trainedSteps(config: GrpoConfig): number {
+  return Math.max(1, Math.floor(windowBounds(config).size * config.training.timestepFraction));
+}
+
 /** What in a configuration contradicts itself, a line each. */
 export function contradictions(config: GrpoConfig): string[] {
   const { sampling, training } = config;
@@ -112,6 +117,10 @@ export function contradictions(config: GrpoConfig): string[] {
   check(
     training.updatesPerEpoch <= epochSize,
     `training.updatesPerEpoch (${training.updatesPerEpoch}) is larger than the ${epochSize} images of an epoch`,
+  );
+  check(
+    trainedSteps(config) % (training.stepsPerPass ?? 1) === 0,
+    `training.stepsPerPass (${training.stepsPerPass}) must divide the ${trainedSteps(config)} steps that train`,
   );
   check(
     training.objective !== 'dpo' || training.beta > 0,

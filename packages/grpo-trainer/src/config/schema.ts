@@ -75,8 +75,11 @@ const training = z
       .describe('Optimizer steps an inner epoch (num_batches_per_epoch / gradient_accumulation_steps)'),
     batchSize: count
       .optional()
+      .describe('Images a gradient pass; one pass an update by default (train.batch_size)'),
+    stepsPerPass: count
+      .optional()
       .describe(
-        'Images a gradient pass, with all their trained timesteps; one pass an update by default (train.batch_size)',
+        'Trained steps of these images that a pass takes at once, for grpo and guard; all by default. Memory grows with both; flow_grpo takes one',
       ),
     innerEpochs: count.default(1).describe('Passes over the samples of an epoch (train.num_inner_epochs)'),
     timestepFraction: z

@@ -6,7 +6,7 @@ import {
   shiftedSchedule,
   slidingWindow,
 } from '@flow-grpo/sde-sampler';
-import { windowBounds } from '../config/resolve';
+import { trainedSteps, windowBounds } from '../config/resolve';
 import type { GrpoConfig } from '../config/schema';
 import type { AdvantageKind } from '../maths/advantages';
 import { planSteps } from './steps';
@@ -25,6 +25,8 @@ export interface EpochPlan {
   readonly trainedSteps: number;
   /** Samples a gradient pass. */
   readonly rowsPerPass: number;
+  /** Trained steps of these that a gradient pass takes at once. */
+  readonly stepsPerPass: number;
   readonly advantageKind: AdvantageKind;
   /** Whether the objective looks at the untrained weights, which are then kept. */
   readonly needsReference: boolean;
@@ -59,9 +61,10 @@ export function epochPlan(config: GrpoConfig): EpochPlan {
     batches: epochSize / batchSize,
     window,
     steps: (stochastic) => planSteps(times, sampling.rule, sampling.noiseLevel, stochastic),
-    trainedSteps: Math.max(1, Math.floor(size * training.timestepFraction)),
+    trainedSteps: trainedSteps(config),
     // Rounded up to what the devices can share; the rest is padding without weight.
     rowsPerPass: Math.ceil(Math.min(training.batchSize ?? perUpdate, perUpdate) / share) * share,
+    stepsPerPass: training.stepsPerPass ?? trainedSteps(config),
     needsReference: training.beta > 0 || training.objective === 'dpo',
     advantageKind: isPolicyGradient ? 'grpo' : (training.objective as AdvantageKind),
     totalUpdates: config.epochs * training.updatesPerEpoch * training.innerEpochs,

@@ -100,6 +100,14 @@ describe('the first update', () => {
     expectClose(gradient({}, { onPolicy: tf.scalar(0) }), expected, 1e-5 * maxAbs(expected));
   });
 
+  it('is the sum of those of some steps each', () => {
+    const groups = [[0, 2], [1]];
+    expect(groups.flat()).toHaveLength(plan.trainedSteps);
+    const parts = groups.map((group) => gradient({ beta: 1 }, { steps: tf.tensor1d(group, 'int32') }));
+    const sum = parts[0]!.map((value, i) => value + parts[1]![i]!);
+    expectClose(sum, gradient({ beta: 1 }), 1e-5 * maxAbs(sum));
+  });
+
   it('clamps advantages', () => {
     const expected = plain(0.5);
     expect(expected).not.toEqual(plain(5));

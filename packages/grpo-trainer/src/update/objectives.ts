@@ -32,7 +32,9 @@ export interface EpochSamples {
 export interface PassRows {
   /** int32 [b]: where the records of each lie; for dpo the preferred half first, then its counterparts. */
   readonly places: tf.Tensor1D;
-  /** [b]: share of each in the update; the passes of an update sum to 1 (0 on padding). */
+  /** int32 [s]: which of the recorded steps of these; all that train without it. */
+  readonly steps?: tf.Tensor1D;
+  /** [b]: share of each in the update; over its images they sum to 1 (0 on padding). */
   readonly weights: tf.Tensor1D;
   /** [b] */
   readonly advantages: tf.Tensor1D;
@@ -94,9 +96,10 @@ export function policyGradient<C, P>(
   return {
     metrics,
     loss(trained, reference, condition, samples, rows) {
-      // One row a sample and trained step, the steps of a sample together.
-      const stepOf = tf.tile(indices(0, trainedSteps), [rows.places.shape[0]!]);
-      const perStep = (value: tf.Tensor1D) => repeatRows(value, trainedSteps);
+      // One row a sample and step, the steps of a sample together.
+      const chosen = rows.steps ?? indices(0, trainedSteps);
+      const stepOf = tf.tile(chosen, [rows.places.shape[0]!]);
+      const perStep = (value: tf.Tensor1D) => repeatRows(value, chosen.shape[0]);
       const {
         x,
         next,
@@ -104,7 +107,7 @@ export function policyGradient<C, P>(
         features,
         mean: recordedMean,
       } = mapTensors(placement.take(samples.records, rows.places), (value) =>
-        placement.rows(stepRows(value, trainedSteps)),
+        placement.rows(rows.steps ? rowsOfSteps(value, rows.steps) : stepRows(value, trainedSteps)),
       );
       const step = gatherSteps(samples.steps, stepOf);
       const prompts = placement.rows(perStep(tf.gather(samples.promptOf, rows.places)));
@@ -283,12 +286,12 @@ function repeatRows(values: tf.Tensor1D, times: number): tf.Tensor1D {
 function stepRows(value: tf.Tensor, steps: number): tf.Tensor {
   const [count, , ...rest] = value.shape;
   const size = [count!, steps, ...rest];
-  return tf.reshape(
-    tf.slice(
-      value,
-      size.map(() => 0),
-      size,
-    ),
-    [count! * steps, ...rest],
-  );
+  const begin = size.map(() => 0);
+  return tf.reshape(tf.slice(value, begin, size), [count! * steps, ...rest]);
+}
+
+/** Those of [b, W, …] at int32 [s] `steps`, as rows: [b · s, …]. */
+function rowsOfSteps(value: tf.Tensor, steps: tf.Tensor1D): tf.Tensor {
+  const [count, , ...rest] = value.shape;
+  return tf.reshape(tf.gather(value, steps, 1), [count! * steps.shape[0], ...rest]);
 }

@@ -12,7 +12,13 @@ import type { EpochBatch } from '../rollout/collect';
 import type { EpochPlan } from '../rollout/epoch-plan';
 import type { FlopCounter } from '../utilisation';
 import { gradientPass, optimizerStep, type TrainState, zeroGradients } from './executables';
-import { type Objective, policyGradient, preference, weightedFlowMatching } from './objectives';
+import {
+  type Objective,
+  type PassRows,
+  policyGradient,
+  preference,
+  weightedFlowMatching,
+} from './objectives';
 import { planUpdates } from './plan';
 
 export interface UpdateOptions {
@@ -55,6 +61,7 @@ export function updater<C, P>(
   const pass = flops.count(gradientPass(objective, placement));
   const step = flops.count(optimizerStep(training, placement));
   const zeros = zeroGradients();
+  const groups = stepGroups(plan);
 
   return async (
     start: TrainState,
@@ -93,13 +100,18 @@ export function updater<C, P>(
             onPolicy: tf.scalar(norms.length === 0 ? 1 : 0),
             key: random.foldIn(options.key, PASS_STREAM + passes++),
           };
-          const result = pass(gradients, state.trained, reference, batch.condition, samples, rows);
-          tf.dispose(gradients);
+          for (const group of groups) {
+            const steps = group && tf.tensor1d(group, 'int32');
+            const some: PassRows = steps ? { ...rows, steps: placement.everywhere(steps) } : rows;
+            const result = pass(gradients, state.trained, reference, batch.condition, samples, some);
+            tf.dispose(gradients);
+            if (steps) tf.dispose([steps, some.steps!]);
+            gradients = result.gradients;
+            values.push(result.values);
+            passUpdate.push(norms.length);
+          }
           tf.dispose(rows);
           tf.dispose(host);
-          gradients = result.gradients;
-          values.push(result.values);
-          passUpdate.push(norms.length);
         }
         learningRate =
           options.lrScale *
@@ -150,6 +162,14 @@ export function updater<C, P>(
       metrics: { ...metrics, gradNorm: gradNorms.reduce((a, b) => a + b, 0) / Math.max(1, gradNorms.length) },
     };
   };
+}
+
+/** The steps that train, in parts of as many as a pass takes; one absent part where it takes all of them. */
+function stepGroups({ trainedSteps, stepsPerPass, advantageKind }: EpochPlan): (number[] | undefined)[] {
+  if (advantageKind !== 'grpo' || stepsPerPass === trainedSteps) return [undefined];
+  return Array.from({ length: trainedSteps / stepsPerPass }, (_, part) =>
+    Array.from({ length: stepsPerPass }, (_, i) => part * stepsPerPass + i),
+  );
 }
 
 function combine(name: string, values: readonly number[]): number {
