@@ -1,6 +1,6 @@
 /**
  * `node benchmarks/bundle.mjs [--portable]`: the benchmarks as one file, benchmarks/.bundle/bench.mjs. With --portable
- * also what a machine without Node and npm needs beside it: node.xz, and koffi for Linux x86-64.
+ * also what a machine without Node and npm needs beside it: node.xz, and koffi and sharp for Linux x86-64.
  */
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
@@ -18,7 +18,7 @@ mkdirSync(out, { recursive: true });
 const absent = {
   name: 'absent',
   setup(build) {
-    build.onResolve({ filter: /^(sharp|onnxruntime-node|@gutenye\/ocr-node)$/ }, ({ path }) => ({
+    build.onResolve({ filter: /^(onnxruntime-node|@gutenye\/ocr-node)$/ }, ({ path }) => ({
       path,
       namespace: 'absent',
     }));
@@ -37,7 +37,7 @@ await build({
   format: 'esm',
   conditions: ['@flow-grpo/source'],
   mainFields: ['module', 'main'], // one tfjs-core: the modules that its gradients import
-  external: ['koffi'],
+  external: ['koffi', 'sharp'],
   plugins: [absent],
   minify: true,
   lineLimit: 120, // Node prints the line an error comes from
@@ -63,6 +63,8 @@ if (options.portable) {
     });
   copy('koffi', (path) => !/\.(cc|hh|inc|md|S|asm)$/.test(path));
   copy(join('@koromix', 'koffi-linux-x64'), (path) => !path.includes('musl'));
+  for (const name of ['sharp', 'detect-libc', 'semver']) copy(name);
+  for (const name of ['colour', 'sharp-linux-x64', 'sharp-libvips-linux-x64']) copy(join('@img', name));
   const size = execFileSync('du', ['-sh', out], { encoding: 'utf8' }).split('\t')[0];
   console.log(`${out}: ${size}`);
 }

@@ -13,8 +13,8 @@ export async function startDevice(cpuDevices = 1): Promise<void> {
   if (!(await tf.setBackend('xla'))) throw new Error('The xla backend did not start: run `npx pjrt doctor`');
 }
 
-/** Most memory in use so far, GiB; absent where the plugin does not count (the CPU ones). */
+/** Most memory in use so far on any device, GiB; absent where the plugin does not count (the CPU ones). */
 export function peakMemory(): { peakGiB?: number } {
-  const bytes = deviceInfo()[0]?.peakBytesInUse;
-  return bytes === undefined ? {} : { peakGiB: bytes / 2 ** 30 };
+  const peaks = deviceInfo().flatMap(({ peakBytesInUse }) => peakBytesInUse ?? []);
+  return peaks.length === 0 ? {} : { peakGiB: Math.max(...peaks) / 2 ** 30 };
 }

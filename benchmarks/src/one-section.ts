@@ -1,23 +1,30 @@
-/** A section in a process of its own. */
+/** A section, or a part of one, in a process of its own. */
 import { startDevice } from './device';
 import { SECTIONS } from './sections/index';
-import { firstRollout } from './sections/startup';
+import { recipeFiles, recipeRun } from './sections/recipe';
+import { firstRollout, startupFiles } from './sections/startup';
 import type { Workload } from './workload';
+
+/** What sections start by themselves; each starts the device as it needs it. */
+const PARTS: Readonly<
+  Record<string, (workload: Workload, folder: string, argument: string) => Promise<void>>
+> = { startupFiles, firstRollout, recipeFiles, recipeRun };
 
 /**
  * Runs a section and ends the process: device memory goes with it.
  *
- * @param folder of a checkpoint, for the start that the section `startup` measures from outside.
+ * @param folder of a part of a section, which finds or leaves its files there.
  */
 export async function runSection(name: string, workload: Workload, folder?: string): Promise<never> {
-  if (name === 'firstRollout' && folder !== undefined) {
-    await firstRollout(workload, folder);
+  const [part = '', argument = ''] = name.split(':');
+  if (folder !== undefined && PARTS[part]) {
+    await PARTS[part](workload, folder, argument);
     process.exit(0);
   }
   const section = SECTIONS[name];
   if (!section)
     throw new Error(`There is no section '${name}'; there are ${Object.keys(SECTIONS).join(', ')}`);
-  await startDevice(section.devices);
+  if (section.devices !== 0) await startDevice(section.devices);
   await section.run(workload);
   process.exit(0);
 }

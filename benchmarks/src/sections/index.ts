@@ -8,6 +8,7 @@ import { dispatch } from './dispatch';
 import { epoch } from './epoch';
 import { fullParameters, shardedParameters } from './full-parameters';
 import { matmul } from './matmul';
+import { recipe } from './recipe';
 import { rollout } from './rollout';
 import { scaling } from './scaling';
 import { scorer } from './scorer';
@@ -18,7 +19,7 @@ export interface Section {
   readonly run: (workload: Workload) => Promise<void>;
   /** Seconds after which it is stopped. */
   readonly limit: number;
-  /** Virtual devices it wants where there is no GPU; 1 by default. */
+  /** Virtual devices it wants where there is no GPU; 1 by default. 0: it starts processes that use devices, itself none. */
   readonly devices?: number;
 }
 
@@ -35,6 +36,7 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   fullParameters: { run: fullParameters, limit: 240 },
   shardedParameters: { run: shardedParameters, limit: 400, devices: 2 },
   scaling: { run: scaling, limit: 400, devices: 2 },
-  startup: { run: startup, limit: 400 },
+  startup: { run: startup, limit: 400, devices: 0 },
+  recipe: { run: recipe, limit: 600, devices: 0 },
   agreement: { run: agreement, limit: 120 },
 };

@@ -4,52 +4,44 @@ import { join } from 'node:path';
 import { loadShowo2, type TextTokenizer } from '@flow-grpo/showo2-model';
 import { compilationStats, jit, random } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
-import { measureIn } from '../child';
 import { peakMemory, startDevice } from '../device';
+import { runInner } from '../inner';
 import { writeShowo2 } from '../model/checkpoints';
 import { rollOut, stepTable } from '../model/denoising';
 import { policyOf, prompts, stackFrozen } from '../model/policy';
-import { type Measurement, report } from '../reporting';
+import { report } from '../reporting';
 import { inTemporaryFolder } from '../temporary';
 import { finished } from '../timing';
 import type { Workload } from '../workload';
 
 const LIMIT = 300;
 
-/** Writes a checkpoint, then starts this program twice from nothing with a compilation cache of its own. */
-export async function startup(workload: Workload): Promise<void> {
-  await inTemporaryFolder(async (root) => {
-    const folder = join(root, 'showo2');
-    const cache = join(root, 'cache');
+/** Has a checkpoint written, then starts this program twice from nothing with a compilation cache of its own. */
+export async function startup(): Promise<void> {
+  await inTemporaryFolder(async (folder) => {
+    const cache = join(folder, 'cache');
     mkdirSync(cache);
-    const writing = performance.now();
-    const bytes = await writeShowo2(workload, folder);
-    report('startup.write', { gigabytes: bytes / 1e9, seconds: (performance.now() - writing) / 1000 });
+    const [write] = await runInner('startupFiles', { folder, limit: LIMIT });
     for (const kind of ['cold', 'warm'] as const) {
-      let inner: Measurement | undefined;
-      const size = process.argv.includes('--tiny') ? ['--tiny'] : [];
       const started = performance.now();
-      const reason = await measureIn(
-        process.execPath,
-        [process.argv[1]!, '--section', 'firstRollout', '--folder', folder, ...size],
-        {
-          limit: LIMIT,
-          env: { FLOW_GRPO_XLA_CACHE: cache },
-          quiet: true,
-          onMeasurement: (measurement) => {
-            inner = measurement;
-          },
-        },
-      );
-      if (reason) throw new Error(`the ${kind} start ${reason}`);
-      const { engine: _engine, case: _case, ...steps } = inner!;
+      const env = { FLOW_GRPO_XLA_CACHE: cache };
+      const [first] = await runInner('firstRollout', { folder, limit: LIMIT, env, quiet: true });
+      const { engine: _engine, case: _case, ...steps } = first!;
       report(`startup.${kind}`, {
         ms: performance.now() - started,
-        gigabytesPerSecond: bytes / 1e9 / Number(steps.loadSeconds),
+        gigabytesPerSecond: Number(write!.gigabytes) / Number(steps.loadSeconds),
         ...steps,
       });
     }
   });
+}
+
+/** Show-o2 and its VAE in `folder`/showo2. */
+export async function startupFiles(workload: Workload, folder: string): Promise<void> {
+  await startDevice();
+  const writing = performance.now();
+  const bytes = await writeShowo2(workload, join(folder, 'showo2'));
+  report('startup.write', { gigabytes: bytes / 1e9, seconds: (performance.now() - writing) / 1000 });
 }
 
 /** What the started program does; seconds are counted from the start of its process. */
@@ -59,7 +51,7 @@ export async function firstRollout(workload: Workload, folder: string): Promise<
   const deviceAt = seconds();
   const { tokens, vocabSize } = workload.showo2;
   const tokenizer: TextTokenizer = { tokens, vocabSize, encode: () => [], decode: () => '' }; // prompts come as ids
-  const parts = await loadShowo2(folder, { storage: workload.storage, tokenizer });
+  const parts = await loadShowo2(join(folder, 'showo2'), { storage: workload.storage, tokenizer });
   const params = stackFrozen(parts.params);
   await finished(params['showo.model.norm.weight']!);
   const loadedAt = seconds();
