@@ -1,10 +1,11 @@
 /** Storage of tensors on XLA devices. */
 import * as tf from '@tensorflow/tfjs-core';
-import { type Sharding, shardBox } from './parallel/sharding';
+import { assemble, distinctParts } from './parallel/parts';
+import type { Sharding } from './parallel/sharding';
 import { client } from './runtime/client';
 import { DeviceData, elementOf } from './runtime/data';
 import { bytesOf, valuesOf } from './runtime/host-values';
-import { byteSize, type ElementType, numElements, type Value } from './stablehlo';
+import { numElements, type Value } from './stablehlo';
 import { currentFrame, isTracing } from './trace/frame';
 
 /** Values up to this many elements stay on the host too: they become literals of programs. */
@@ -133,17 +134,21 @@ export class XlaBackend extends tf.KernelBackend {
   async raw(data: DeviceData): Promise<Uint8Array> {
     if (!data.buffers) return bytesOf(data);
     if (!data.sharding) return data.buffers[0]!.toHost();
-    const shards = await Promise.all(data.buffers.map((buffer) => buffer.toHost()));
-    return assemble(data, shards);
+    const { buffers } = data;
+    const parts = distinctParts(data.sharding, data.shape);
+    return assemble(data, parts, await Promise.all(parts.map(({ device }) => buffers[device]!.toHost())));
   }
 
   /** The same, blocking. */
   rawSync(data: DeviceData): Uint8Array {
     if (!data.buffers) return bytesOf(data);
     if (!data.sharding) return data.buffers[0]!.toHostSync();
+    const { buffers } = data;
+    const parts = distinctParts(data.sharding, data.shape);
     return assemble(
       data,
-      data.buffers.map((buffer) => buffer.toHostSync()),
+      parts,
+      parts.map(({ device }) => buffers[device]!.toHostSync()),
     );
   }
 
@@ -216,32 +221,4 @@ export class XlaBackend extends tf.KernelBackend {
   override dispose(): void {
     if (isTracing()) throw new Error('the XLA backend cannot be removed inside a jitted function');
   }
-}
-
-/** Shards put together; a replicated axis is taken from the first device that has it. */
-function assemble(data: DeviceData, shards: readonly Uint8Array[]): Uint8Array {
-  const { shape, sharding, element } = data;
-  const width = byteSize(element as ElementType);
-  const whole = new Uint8Array(data.byteSize);
-  const strides = shape.map((_, i) => numElements(shape.slice(i + 1)) * width);
-  shards.forEach((shard, device) => {
-    const box = shardBox(sharding!, shape, device);
-    let at = 0;
-    const copy = (axis: number, offset: number): void => {
-      const rest = box
-        .slice(axis)
-        .every(([start, extent], i) => i === 0 || (start === 0 && extent === shape[axis + i]));
-      if (axis === shape.length || rest) {
-        const length = axis === shape.length ? width : box[axis]![1] * strides[axis]!;
-        const start = axis === shape.length ? offset : offset + box[axis]![0] * strides[axis]!;
-        whole.set(shard.subarray(at, at + length), start);
-        at += length;
-        return;
-      }
-      const [start, extent] = box[axis]!;
-      for (let i = start; i < start + extent; i++) copy(axis + 1, offset + i * strides[axis]!);
-    };
-    copy(0, 0);
-  });
-  return whole;
 }

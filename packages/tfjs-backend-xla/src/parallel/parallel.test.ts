@@ -94,6 +94,18 @@ describe('shard', () => {
     expect(whole).toMatchObject({ device: 0, start: [0], shape: [2], bytes: { byteLength: 4 } });
   });
 
+  it('reads one of several copies', async () => {
+    const m = mesh({ data: 2, model: 2 });
+    const read = vi.spyOn(PjrtBuffer.prototype, 'toHost');
+    const copies = replicate(count(6), m);
+    expect([...(await copies.data())]).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(read).toHaveBeenCalledTimes(1);
+    const split = shard(tf.reshape(count(8), [4, 2]), m, [null, 'model']);
+    expect([...(await split.data())]).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    expect(read).toHaveBeenCalledTimes(3);
+    read.mockRestore();
+  });
+
   it('names what is not divisible', () => {
     expect(() => shard(count(6), mesh({ data: 4 }), ['data'])).toThrow(/not divisible into 4/);
     expect(() => shard(count(6), mesh({ data: 2 }), ['model'])).toThrow(/no axis "model"/);

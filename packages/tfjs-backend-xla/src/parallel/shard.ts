@@ -10,6 +10,7 @@ import { DeviceData } from '../runtime/data';
 import { bytesOf } from '../runtime/host-values';
 import { currentFrame } from '../trace/frame';
 import { tracedValue } from '../trace/values';
+import { distinctParts } from './parts';
 import { scatter } from './placement';
 import {
   type Mesh,
@@ -76,15 +77,14 @@ export async function readShards(x: tf.Tensor): Promise<DeviceShard[]> {
   if (!sharding || !buffers) {
     return [{ device: 0, start: shape.map(() => 0), shape, bytes: await backend.raw(data) }];
   }
-  const seen = new Set<string>();
-  const parts = buffers.flatMap((buffer, device) => {
-    const box = shardBox(sharding, shape, device);
-    const start = box.map(([from]) => from);
-    if (seen.has(start.join())) return [];
-    seen.add(start.join());
-    return [{ device, start, shape: box.map(([, extent]) => extent), buffer }];
-  });
-  return Promise.all(parts.map(async ({ buffer, ...part }) => ({ ...part, bytes: await buffer.toHost() })));
+  return Promise.all(
+    distinctParts(sharding, shape).map(async ({ device, box }) => ({
+      device,
+      start: box.map(([from]) => from),
+      shape: box.map(([, extent]) => extent),
+      bytes: await buffers[device]!.toHost(),
+    })),
+  );
 }
 
 /** The tensor with this layout: a copy outside jit, a constraint in the program inside. */
