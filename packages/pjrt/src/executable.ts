@@ -99,6 +99,9 @@ export class PjrtExecutable {
   /**
    * Runs the program: `args[i]` are the arguments of `devices[i]`. Returns at once, one list of buffers a device,
    * which hold their values later. An argument whose memory the program takes (donation) is deleted.
+   *
+   * @throws PjrtError for arguments that do not fit, and when the run has failed by then; one that fails later has its
+   *   error where its results are read or used.
    */
   execute(args: readonly (readonly PjrtBuffer[])[], options?: ExecuteOptions): PjrtBuffer[][] {
     const operation = 'PjrtExecutable.execute';

@@ -129,6 +129,17 @@ describe('a client', () => {
     expect(() => other.compileSync(addProgram(2))).toThrow(/client has been disposed/);
   });
 
+  it('ends after the programs that run, whose results and executables are gone already', async () => {
+    const other = await cpuClient();
+    const size = 256;
+    const input = other.bufferFromHost(new Float32Array(size * size).fill(1e-3), 'f32', [size, size]);
+    const executable = other.compileSync(slowProgram(size, 40));
+    for (let i = 0; i < 10; i++) executable.execute([[input]])[0]![0]!.dispose();
+    executable.dispose();
+    other.dispose();
+    expect(other.isDisposed).toBe(true);
+  });
+
   it('does not end while a compilation is under way', async () => {
     const other = await cpuClient();
     const compiling = other.compile(addProgram(3));

@@ -1,0 +1,58 @@
+import { describe, expect, it } from 'vitest';
+import type { PjrtApi } from './api';
+import { PjrtError } from './errors';
+import { Runs } from './runs';
+
+/** A plugin that has events only: what they end with is set by hand. */
+function plugin() {
+  const ends = new Map<number, string>(); // event → its error, '' where it went well
+  const freed: number[] = [];
+  const api = {
+    call(name: string, _size: number, [event]: readonly number[]) {
+      if (name === 'Event_IsReady') return { getBool: () => ends.has(event!) };
+      if (name === 'Event_Destroy') freed.push(event!);
+      const detail = name === 'Event_Await' ? ends.get(event!) : '';
+      if (detail) throw new PjrtError(name, 'RESOURCE_EXHAUSTED', detail);
+      return {};
+    },
+  } as unknown as PjrtApi;
+  return { ends, freed, runs: new Runs(api) };
+}
+
+describe('runs', () => {
+  it('give the error of one that has failed already, and free their events', () => {
+    const { ends, freed, runs } = plugin();
+    ends.set(1, '').set(2, 'too large');
+    expect(runs.add(1, 'first')).toBeUndefined();
+    expect(runs.add(2, 'second')).toMatchObject({ detail: 'too large' });
+    expect(freed).toEqual([1, 2]);
+  });
+
+  it('know whose error it is that comes up later, also in what inherited it', () => {
+    const { ends, freed, runs } = plugin();
+    for (const [event, name] of ['before', 'culprit', 'heir'].entries()) runs.add(event + 1, name);
+    const later = new PjrtError('PjrtBuffer.toHost', 'INTERNAL', 'argument: too large');
+    expect(runs.traced(later)).toBe(later);
+    ends.set(2, 'too large').set(3, 'argument: too large'); // the first is still under way
+    expect(runs.traced(later)).toMatchObject({
+      operation: 'PjrtBuffer.toHost',
+      code: 'RESOURCE_EXHAUSTED',
+      detail: 'culprit failed: too large',
+    });
+    expect(freed).toEqual([2, 3]);
+    ends.set(1, '');
+    runs.drain();
+    expect(freed).toEqual([2, 3, 1]);
+  });
+
+  it('hold no event of one that has ended once another is added', () => {
+    const { ends, freed, runs } = plugin();
+    for (let event = 1; event <= 1000; event++) {
+      runs.add(event, 'step');
+      ends.set(event, event % 2 ? '' : `failure ${event}`);
+    }
+    expect(freed).toHaveLength(999);
+    const early = new PjrtError('PjrtBuffer.toHost', 'INTERNAL', 'failure 2;');
+    expect(runs.traced(early)).toBe(early); // long ago
+  });
+});
