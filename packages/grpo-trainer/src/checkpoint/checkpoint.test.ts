@@ -60,6 +60,12 @@ describe('a checkpoint', () => {
       /another configuration \(training.clipRange: 0.2 → 0.3\)/,
     );
     await expect(loadRun(path, { ...config, epochs: 99 })).resolves.toBeDefined();
+    const smaller = {
+      ...config,
+      sampling: { ...config.sampling, batchSize: 4 },
+      training: { ...config.training, stepsPerPass: 1 },
+    };
+    await expect(loadRun(path, smaller)).resolves.toBeDefined();
     const stateFile = join(path, 'state.json');
     const state = await readFile(stateFile, 'utf8');
     await writeFile(stateFile, state.replace('"formatVersion": 1', '"formatVersion": 9'));

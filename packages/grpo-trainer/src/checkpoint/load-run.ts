@@ -134,7 +134,7 @@ function parseState(path: string, text: string): StateFile {
   return saved;
 }
 
-/** The configuration without what may change between the parts of one run. */
+/** The configuration without what may change between the parts of one run: of numbers that changes rounding at most. */
 function comparable(config: GrpoConfig): unknown {
   const {
     epochs,
@@ -145,9 +145,11 @@ function comparable(config: GrpoConfig): unknown {
     saveEvery,
     keepCheckpoints,
     guard,
+    sampling: { batchSize, ...sampling },
+    training: { stepsPerPass, ...training },
     ...rest
   } = config;
-  return rest.training.schedule === 'constant' ? rest : { ...rest, epochs };
+  return { ...rest, sampling, training, ...(training.schedule !== 'constant' && { epochs }) };
 }
 
 function differences(a: unknown, b: unknown, path = ''): string[] {
