@@ -53,8 +53,9 @@ export interface Policy<Condition = unknown, Prepared = unknown> {
   /** Host and device work done once a prompt: tokens, the frozen trunk's keys and values. */
   encodePrompts(prompts: readonly string[]): Condition;
   /**
-   * What depends on the prompt and on trained weights, but neither on x nor on t. Runs once a rollout and once
-   * a gradient pass (with gradients), for the distinct prompts.
+   * What depends on the prompt and on trained weights, but neither on x nor on t: a pytree. Runs once a rollout, for the
+   * distinct prompts. An update of one gradient pass runs it there, with gradients; one of several passes runs it before them,
+   * sums the gradients of its float32 tensors over the passes, and runs it again to carry these to the weights.
    *
    * @param purpose of the velocity calls that follow; sampling by default
    */

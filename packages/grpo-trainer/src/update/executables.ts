@@ -1,4 +1,5 @@
 /** The two executables of an update: a gradient pass, and the optimizer step that ends it. */
+import { held } from '@flow-grpo/nn';
 import { jit, shardLike } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Placement } from '../devices';
@@ -6,6 +7,7 @@ import { type AdamWOptions, type AdamWState, adamWUpdate, clipByGlobalNorm, mapP
 import { emaUpdate } from '../maths/ema';
 import type { Params } from '../policy';
 import type { EpochSamples, Objective, PassRows } from './objectives';
+import { differentiable, type Prepared, refuseUntouched } from './preparation';
 
 /** Everything that training changes. Float32, whatever the policy computes in. */
 export interface TrainState {
@@ -25,12 +27,14 @@ export function zeroGradients() {
 }
 
 /**
- * Adds the gradients of one pass to `accumulated`, which is donated.
+ * Adds the gradients of one pass to `accumulated`, which is donated, and with `prepared` those of what was prepared to its
+ * sums, donated too; without it, what depends on the prompts alone is part of the pass.
  *
- * @returns the sum, and [loss, ...objective.metrics] of the pass.
+ * @param touched gets the names of the weights that a pass with `prepared` reaches by itself
+ * @returns the sums, and [loss, ...objective.metrics] of the pass.
  * @throws when a weight has no effect on the loss, naming it.
  */
-export function gradientPass<C>(objective: Objective<C>, placement: Placement) {
+export function gradientPass<C>(objective: Objective<C>, placement: Placement, touched = new Set<string>()) {
   return jit(
     function gradientPass(
       accumulated: Params,
@@ -39,34 +43,35 @@ export function gradientPass<C>(objective: Objective<C>, placement: Placement) {
       condition: C,
       samples: EpochSamples,
       rows: PassRows,
-    ): { gradients: Params; values: tf.Tensor } {
+      prepared?: Omit<Prepared, 'gradients'>,
+      preparedSums: readonly tf.Tensor[] = [],
+    ): { gradients: Params; prepared: tf.Tensor[]; values: tf.Tensor } {
       const names = Object.keys(trained);
       const f = () => {
-        const { loss, metrics } = objective.loss(trained, reference, condition, samples, rows);
+        const { loss, metrics } = objective.loss(trained, reference, condition, samples, rows, prepared);
         return tf.stack([loss, ...metrics].map((value) => tf.reshape(value, [])));
       };
       // Only the loss is differentiated: the metrics ride along with a zero upstream gradient.
       const upstream = tf.oneHot(tf.scalar(0, 'int32'), objective.metrics.length + 1, 1, 0, 'float32');
+      const leaves = prepared ? differentiable(prepared.trained) : [];
       // The engine's own call, which tells what no gradient reaches; tf.valueAndGrads only says that there is such a thing.
       const { value, grads } = tf
         .engine()
-        .gradients(f, Object.values(trained), tf.reshape(upstream, [-1]), true);
-      const untouched = names.filter((_, i) => !grads[i]);
-      if (untouched.length > 0) {
-        const some = `${untouched.slice(0, 5).join(', ')}${untouched.length > 5 ? ', …' : ''}`;
-        throw new Error(
-          `${untouched.length} weights that train have no effect on the loss: ${some}; leave them out of policy.trainable (setup.train)`,
-        );
-      }
-      const gradients = Object.fromEntries(
-        names.map((name, i) => {
-          const before = accumulated[name]!;
-          return [name, shardLike(tf.add(before, shardLike(grads[i]!, before)), before)];
-        }),
-      );
-      return { gradients, values: placement.everywhere(value) };
+        .gradients(f, [...Object.values(trained), ...leaves], tf.reshape(upstream, [-1]), true);
+      const reached = names.filter((_, i) => grads[i]);
+      for (const name of reached) touched.add(name);
+      if (!prepared) refuseUntouched(names.filter((name) => !reached.includes(name)));
+      const sum = (before: tf.Tensor, gradient: tf.Tensor | undefined) =>
+        gradient
+          ? shardLike(tf.add(before, shardLike(held(gradient, 'float32'), before)), before)
+          : tf.clone(before);
+      return {
+        gradients: Object.fromEntries(names.map((name, i) => [name, sum(accumulated[name]!, grads[i])])),
+        prepared: preparedSums.map((before, i) => sum(before, grads[names.length + i])),
+        values: placement.everywhere(value),
+      };
     },
-    { donate: [0], name: 'gradientPass' },
+    { donate: [0, 7], name: 'gradientPass' },
   );
 }
 

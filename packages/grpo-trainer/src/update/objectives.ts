@@ -13,9 +13,10 @@ import {
   stepMeanKl,
   velocityKl,
 } from '../maths/loss';
-import type { Params, Policy } from '../policy';
+import type { Params, Policy, Tensors } from '../policy';
 import { mapTensors, type StepRecords } from '../rollout/rollout';
 import { gatherSteps, type StepTensors, sigmaOf } from '../rollout/steps';
+import type { Prepared } from './preparation';
 
 /** The samples of an epoch, on the device. */
 export interface EpochSamples {
@@ -53,6 +54,8 @@ export interface Objective<C> {
     condition: C,
     samples: EpochSamples,
     rows: PassRows,
+    /** What the policy prepared of both weights; prepared here without it. */
+    prepared?: Omit<Prepared, 'gradients'>,
   ): { loss: tf.Tensor; metrics: readonly tf.Tensor[] };
 }
 
@@ -95,7 +98,7 @@ export function policyGradient<C, P>(
   ];
   return {
     metrics,
-    loss(trained, reference, condition, samples, rows) {
+    loss(trained, reference, condition, samples, rows, ready) {
       // One row a sample and step, the steps of a sample together.
       const chosen = rows.steps ?? indices(0, trainedSteps);
       const stepOf = tf.tile(chosen, [rows.places.shape[0]!]);
@@ -114,13 +117,13 @@ export function policyGradient<C, P>(
       const weights = tf.div(perStep(rows.weights), trainedSteps) as tf.Tensor1D;
       const advantages = perStep(rows.advantages);
 
-      const velocityOf = (params: Params): tf.Tensor => {
-        const prepared = policy.prepare?.(params, condition, 'training') as P;
+      const velocityOf = (params: Params, given: Tensors | undefined): tf.Tensor => {
+        const prepared = (given ?? policy.prepare?.(params, condition, 'training')) as P;
         return policy.velocityFromFeatures && features
           ? policy.velocityFromFeatures(params, features, step.t, condition, prompts, prepared)
           : policy.velocity(params, x, step.t, condition, prompts, prepared, 'training').velocity;
       };
-      const velocity = velocityOf(trained);
+      const velocity = velocityOf(trained, ready?.trained);
       const mean = stepMean(step, { x, velocity });
       const logProb = logProbOfStep(step, { x, velocity, next });
       const own = detach(logProb);
@@ -140,7 +143,7 @@ export function policyGradient<C, P>(
 
       let kl: tf.Tensor = tf.scalar(0);
       if (beta > 0) {
-        const referenceVelocity = stopGradient(() => velocityOf(reference));
+        const referenceVelocity = stopGradient(() => velocityOf(reference, ready?.reference));
         const distance =
           klOn === 'velocity'
             ? velocityKl(velocity, referenceVelocity)
@@ -179,9 +182,9 @@ export function weightedFlowMatching<C, P>(
 ): Objective<C> {
   return {
     metrics: ['flowMatchingLoss'],
-    loss(trained, _reference, condition, samples, rows) {
+    loss(trained, _reference, condition, samples, rows, ready) {
       const points = noisyPoints(samples, rows, placement, timesPerSample, 1);
-      const velocity = velocityAt(policy, points, trained, condition);
+      const velocity = velocityAt(policy, points, trained, condition, ready?.trained);
       const error = meanOverSample(tf.square(tf.sub(velocity, points.target)));
       const perTime = (value: tf.Tensor1D) => tf.tile(value, [timesPerSample]);
       const gain = tf.clipByValue(perTime(rows.advantages), -advClipMax, advClipMax);
@@ -206,20 +209,20 @@ export function preference<C, P>(
 ): Objective<C> {
   return {
     metrics: ['implicitAccuracy', 'preferredError', 'rejectedError'],
-    loss(trained, reference, condition, samples, rows) {
+    loss(trained, reference, condition, samples, rows, ready) {
       const pairs = rows.places.shape[0]! / 2;
       const points = noisyPoints(samples, rows, placement, timesPerSample, 2);
-      const errors = (params: Params) => {
-        const velocity = velocityAt(policy, points, params, condition);
+      const errors = (params: Params, given: Tensors | undefined) => {
+        const velocity = velocityAt(policy, points, params, condition, given);
         const error = meanOverSample(tf.square(tf.sub(velocity, points.target)));
         return tf.reshape(error, [timesPerSample, 2, pairs]);
       };
       const side = (error: tf.Tensor, i: number) =>
         tf.reshape(tf.slice(error, [0, i, 0], [timesPerSample, 1, pairs]), [timesPerSample, pairs]);
-      const own = errors(trained);
+      const own = errors(trained, ready?.trained);
       const gap = tf.sub(
         own,
-        stopGradient(() => errors(reference)),
+        stopGradient(() => errors(reference, ready?.reference)),
       );
       const inside = tf.mul(-0.5 * beta, tf.sub(side(gap, 0), side(gap, 1)));
       const weights = tf.mul(2 / timesPerSample, tf.slice(rows.weights, [0], [pairs]));
@@ -270,8 +273,9 @@ function velocityAt<C, P>(
   { x, t, prompts }: ReturnType<typeof noisyPoints>,
   params: Params,
   condition: C,
+  given: Tensors | undefined,
 ): tf.Tensor {
-  const prepared = policy.prepare?.(params, condition, 'training') as P;
+  const prepared = (given ?? policy.prepare?.(params, condition, 'training')) as P;
   return policy.velocity(params, x, t, condition, prompts, prepared, 'training').velocity;
 }
 

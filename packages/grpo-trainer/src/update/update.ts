@@ -11,7 +11,8 @@ import { randomAt } from '../random';
 import type { EpochBatch } from '../rollout/collect';
 import type { EpochPlan } from '../rollout/epoch-plan';
 import type { FlopCounter } from '../utilisation';
-import { gradientPass, optimizerStep, type TrainState, zeroGradients } from './executables';
+import { optimizerStep, type TrainState } from './executables';
+import { disposeBut, gradientSum } from './gradient-sum';
 import {
   type Objective,
   type PassRows,
@@ -58,10 +59,8 @@ export function updater<C, P>(
   const { training, ema, seed } = config;
   const objective = objectiveOf(policy, plan, config, placement);
   const names = ['loss', ...objective.metrics];
-  const pass = flops.count(gradientPass(objective, placement));
+  const sum = gradientSum(policy, plan, objective, placement, flops);
   const step = flops.count(optimizerStep(training, placement));
-  const zeros = zeroGradients();
-  const groups = stepGroups(plan);
 
   return async (
     start: TrainState,
@@ -87,8 +86,8 @@ export function updater<C, P>(
       for (const planned of updates) {
         options.onProgress?.(norms.length, updates.length * training.innerEpochs);
         const done = options.updates + norms.length;
-        let gradients = zeros(state.trained);
-        for (const { samples: index, weights } of planned) {
+        const onPolicy = norms.length === 0 ? 1 : 0;
+        const parts = planned.map(({ samples: index, weights }) => (): PassRows => {
           const host = {
             places: tf.tensor1d(index.map(batch.placeOf), 'int32'),
             weights: tf.tensor1d(weights as number[]),
@@ -97,21 +96,18 @@ export function updater<C, P>(
           const rows = {
             places: placement.everywhere(host.places),
             ...placement.rows({ weights: host.weights, advantages: host.advantages }),
-            onPolicy: tf.scalar(norms.length === 0 ? 1 : 0),
+            onPolicy: tf.scalar(onPolicy),
             key: random.foldIn(options.key, PASS_STREAM + passes++),
           };
-          for (const group of groups) {
-            const steps = group && tf.tensor1d(group, 'int32');
-            const some: PassRows = steps ? { ...rows, steps: placement.everywhere(steps) } : rows;
-            const result = pass(gradients, state.trained, reference, batch.condition, samples, some);
-            tf.dispose(gradients);
-            if (steps) tf.dispose([steps, some.steps!]);
-            gradients = result.gradients;
-            values.push(result.values);
-            passUpdate.push(norms.length);
-          }
-          tf.dispose(rows);
-          tf.dispose(host);
+          disposeBut(rows, host);
+          return rows;
+        });
+        const { trained } = state;
+        const summed = sum({ trained, reference, condition: batch.condition, samples }, parts);
+        const { gradients } = summed;
+        for (const value of summed.values) {
+          values.push(value);
+          passUpdate.push(norms.length);
         }
         learningRate =
           options.lrScale *
@@ -162,14 +158,6 @@ export function updater<C, P>(
       metrics: { ...metrics, gradNorm: gradNorms.reduce((a, b) => a + b, 0) / Math.max(1, gradNorms.length) },
     };
   };
-}
-
-/** The steps that train, in parts of as many as a pass takes; one absent part where it takes all of them. */
-function stepGroups({ trainedSteps, stepsPerPass, advantageKind }: EpochPlan): (number[] | undefined)[] {
-  if (advantageKind !== 'grpo' || stepsPerPass === trainedSteps) return [undefined];
-  return Array.from({ length: trainedSteps / stepsPerPass }, (_, part) =>
-    Array.from({ length: stepsPerPass }, (_, i) => part * stepsPerPass + i),
-  );
 }
 
 function combine(name: string, values: readonly number[]): number {

@@ -1,0 +1,81 @@
+/** What depends on the prompts and the weights alone, computed once an update instead of once a gradient pass. */
+import { held } from '@flow-grpo/nn';
+import { jit, shardLike } from '@flow-grpo/tfjs-backend-xla';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Placement } from '../devices';
+import { mapParams } from '../maths/adamw';
+import type { Params, Policy, Tensors } from '../policy';
+import { flattenTensors } from '../rollout/rollout';
+
+/** What a policy prepared, and the sums of its gradients over the passes so far, float32, one a differentiable tensor. */
+export interface Prepared {
+  readonly trained: Tensors;
+  /** Of the weights that the run started with, where the objective looks at them. */
+  readonly reference?: Tensors;
+  readonly gradients: readonly tf.Tensor[];
+}
+
+/** The tensors of it that gradients flow to. */
+export const differentiable = (prepared: Tensors): tf.Tensor[] =>
+  flattenTensors(prepared).filter(({ dtype }) => dtype === 'float32');
+
+/** Runs `prepare` of a policy for the passes to come; its tensors are on all devices. */
+export function preparePass<C, P>(prepare: NonNullable<Policy<C, P>['prepare']>, placement: Placement) {
+  return jit(
+    (weights: Params, condition: C): Tensors =>
+      placement.everywhere(prepare(weights, condition, 'training') as Tensors),
+    { name: 'prepare' },
+  );
+}
+
+/** Zeros for the sums of the gradients of what was prepared. */
+export function zeroPrepared(placement: Placement) {
+  return jit(
+    (prepared: Tensors): tf.Tensor[] =>
+      differentiable(prepared).map((value) => placement.everywhere(tf.zeros(value.shape))),
+    { name: 'zeroPrepared' },
+  );
+}
+
+/**
+ * Adds to `gradients`, which are donated, what flows to the weights through what was prepared.
+ *
+ * @param touched names of the weights that the passes reach by themselves, known once one was traced
+ * @throws when a weight has no effect on the loss, naming it.
+ */
+export function prepareGradients<C, P>(
+  prepare: NonNullable<Policy<C, P>['prepare']>,
+  touched: ReadonlySet<string>,
+) {
+  return jit(
+    function prepareGradients(
+      gradients: Params,
+      trained: Params,
+      condition: C,
+      upstream: readonly tf.Tensor[],
+    ): Params {
+      const names = Object.keys(trained);
+      const f = () => {
+        const made = differentiable(prepare(trained, condition, 'training') as Tensors);
+        return tf.addN(made.map((value, i) => tf.sum(tf.mul(held(value, 'float32'), upstream[i]!))));
+      };
+      const { grads } = tf.engine().gradients(f, Object.values(trained), undefined, true);
+      refuseUntouched(names.filter((name, i) => !grads[i] && !touched.has(name)));
+      const flowing = Object.fromEntries(names.map((name, i) => [name, grads[i]]));
+      return mapParams(gradients, (before, name) => {
+        const own = flowing[name];
+        return own ? shardLike(tf.add(before, shardLike(own, before)), before) : tf.clone(before);
+      });
+    },
+    { donate: [0, 3], name: 'prepareGradients' },
+  );
+}
+
+/** @throws when there is any, naming them. */
+export function refuseUntouched(names: readonly string[]): void {
+  if (names.length === 0) return;
+  const some = `${names.slice(0, 5).join(', ')}${names.length > 5 ? ', …' : ''}`;
+  throw new Error(
+    `${names.length} weights that train have no effect on the loss: ${some}; leave them out of policy.trainable (setup.train)`,
+  );
+}
