@@ -36,7 +36,9 @@ export function gradientSum<C, P>(
   flops: FlopCounter,
 ) {
   const touched = new Set<string>();
-  const pass = flops.count(gradientPass(objective, placement, touched));
+  const pass = gradientPass(objective, placement, touched);
+  // Counted apart: they are two programs.
+  const [passAlone, passPrepared] = [flops.count(pass), flops.count(pass)];
   const zeros = zeroGradients();
   const groups = stepGroups(plan);
   const { prepare } = policy;
@@ -63,8 +65,8 @@ export function gradientSum<C, P>(
         const steps = group && tf.tensor1d(group, 'int32');
         const some = steps ? { ...rows, steps: placement.everywhere(steps) } : rows;
         const result = prepared
-          ? pass(gradients, trained, reference, condition, samples, some, prepared, upstream)
-          : pass(gradients, trained, reference, condition, samples, some);
+          ? passPrepared(gradients, trained, reference, condition, samples, some, prepared, upstream)
+          : passAlone(gradients, trained, reference, condition, samples, some);
         tf.dispose(gradients);
         tf.dispose(upstream ?? []);
         if (steps) tf.dispose([steps, some.steps!]);
