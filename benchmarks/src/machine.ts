@@ -18,9 +18,6 @@ export function machineFacts(): Record<string, string | number> {
   };
 }
 
-/** How many NVIDIA GPUs there are. */
-export const gpus = (): number => output('nvidia-smi', ['-L'])?.split('\n').length ?? 0;
-
 function output(command: string, args: readonly string[]): string | undefined {
   try {
     return (

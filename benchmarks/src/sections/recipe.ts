@@ -13,7 +13,7 @@ import {
 } from '@flow-grpo/grpo-trainer';
 import { peakMemory, startDevice } from '../device';
 import { runInner } from '../inner';
-import { gpus } from '../machine';
+import { machineFacts } from '../machine';
 import { writeClip, writeShowo2 } from '../model/checkpoints';
 import { report } from '../reporting';
 import { inTemporaryFolder } from '../temporary';
@@ -24,6 +24,7 @@ import type { Workload } from '../workload';
 const EPOCHS = 3;
 /** Devices where there is no GPU. */
 const VIRTUAL = 2;
+const allDevices = () => Number(machineFacts().gpus ?? VIRTUAL);
 const WORDS = ['a', 'photo', 'of', 'the', 'red', 'green', 'blue', 'cat', 'house', 'tree', 'on', 'under'];
 
 interface Variant {
@@ -47,7 +48,7 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
 
 /** Every run is a process of its own, as the script is: it has the GPUs' memory to itself, as much as users give it. */
 export async function recipe(): Promise<void> {
-  const devices = gpus() || VIRTUAL;
+  const devices = allDevices();
   await inTemporaryFolder(async (folder) => {
     await runInner('recipeFiles', { folder, limit: 200 });
     const rate = async (variant: string) => {
@@ -77,7 +78,7 @@ export async function recipeFiles(workload: Workload, folder: string): Promise<v
 
 /** One run in this process. */
 export async function recipeRun(workload: Workload, folder: string, variant: string): Promise<void> {
-  const devices = variant === 'one' ? 1 : gpus() || VIRTUAL;
+  const devices = variant === 'one' ? 1 : allDevices();
   const output = join(folder, `run-${variant}`);
   const model = join(folder, 'show-o2');
   const { batch } = workload;

@@ -49,16 +49,20 @@ export class PjrtBuffer {
   async ready(): Promise<number> {
     const handle = this.use('PjrtBuffer.ready');
     const event = this.client.api.call('Buffer_ReadyEvent', 4, [handle]).get(3);
-    return this.client.guard(this.client.events.wait(event, 'PjrtBuffer.ready', this), this.device);
+    return this.client.guard(this.client.events.wait(event, 'PjrtBuffer.ready', this), this.device, true);
   }
 
   /** Blocks until the value has been computed. */
   readySync(): void {
     const handle = this.use('PjrtBuffer.readySync');
-    this.client.guardSync(this.device, () => {
-      const event = this.client.api.call('Buffer_ReadyEvent', 4, [handle]).get(3);
-      this.client.events.waitSync(event, 'PjrtBuffer.readySync');
-    });
+    this.client.guardSync(
+      this.device,
+      () => {
+        const event = this.client.api.call('Buffer_ReadyEvent', 4, [handle]).get(3);
+        this.client.events.waitSync(event, 'PjrtBuffer.readySync');
+      },
+      true,
+    );
   }
 
   /**
@@ -68,7 +72,7 @@ export class PjrtBuffer {
   async toHost(target?: ArrayBufferView<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
     const operation = 'PjrtBuffer.toHost';
     const { bytes, event } = this.startRead(operation, target);
-    await this.client.guard(this.client.events.wait(event, operation, [bytes, this]), this.device);
+    await this.client.guard(this.client.events.wait(event, operation, [bytes, this]), this.device, true);
     return bytes;
   }
 
@@ -76,15 +80,19 @@ export class PjrtBuffer {
   toHostSync(target?: ArrayBufferView<ArrayBuffer>): Uint8Array<ArrayBuffer> {
     const operation = 'PjrtBuffer.toHostSync';
     const { bytes, event } = this.startRead(operation, target);
-    this.client.guardSync(this.device, () => this.client.events.waitSync(event, operation));
+    this.client.guardSync(this.device, () => this.client.events.waitSync(event, operation), true);
     return bytes;
   }
 
   /** @internal Whether computing the value has failed; waits for it. */
   holdsError(): boolean {
     if (this.isDeleted) return false;
-    const event = this.client.api.call('Buffer_ReadyEvent', 4, [this.handle]).get(3);
-    return event !== 0 && this.client.runs.errorAt(event) !== undefined;
+    try {
+      this.readySync();
+      return false;
+    } catch {
+      return true;
+    }
   }
 
   /** A copy on another device of the same client. */
@@ -95,8 +103,10 @@ export class PjrtBuffer {
     if (device === this.device) {
       throw invalid(operation, `the buffer is on ${device} already.`);
     }
-    const copy = this.client.guardSync(device, () =>
-      this.client.api.call('Buffer_CopyToDevice', 5, [handle, device.handle], operation).get(4),
+    const copy = this.client.guardSync(
+      device,
+      () => this.client.api.call('Buffer_CopyToDevice', 5, [handle, device.handle], operation).get(4),
+      true,
     );
     return this.client.adopt(copy, device, this.elementType, this.dims);
   }
@@ -131,8 +141,10 @@ export class PjrtBuffer {
         : new Uint8Array(target.buffer, target.byteOffset, size);
     const address = size === 0 ? 0 : this.client.api.native.addressOf(bytes);
     if (size === 0) return { bytes, event: 0 };
-    const words = this.client.guardSync(this.device, () =>
-      this.client.api.call('Buffer_ToHostBuffer', 7, [handle, 0, address, size], operation),
+    const words = this.client.guardSync(
+      this.device,
+      () => this.client.api.call('Buffer_ToHostBuffer', 7, [handle, 0, address, size], operation),
+      true,
     );
     return { bytes, event: words.get(6) };
   }

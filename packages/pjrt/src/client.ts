@@ -68,7 +68,7 @@ export class PjrtClient {
     finalizeLeaks: boolean,
   ) {
     this.events = new EventWatcher(api);
-    this.runs = new Runs(api);
+    this.runs = new Runs(this.events);
     const name = api.call('Client_PlatformName', 5, [handle]);
     this.platformName = api.text(name.get(3), name.get(4));
     const version = api.call('Client_PlatformVersion', 5, [handle]);
@@ -258,29 +258,29 @@ export class PjrtClient {
   }
 
   /** @internal Runs native work, turning out-of-memory errors into ones that say what is free. */
-  guardSync<T>(device: PjrtDevice | undefined, work: () => T): T {
+  guardSync<T>(device: PjrtDevice | undefined, work: () => T, late = false): T {
     try {
       return work();
     } catch (error) {
-      throw this.explain(error, device);
+      throw this.explain(error, device, late);
     }
   }
 
   /** @internal The same for a promise. */
-  async guard<T>(work: Promise<T>, device?: PjrtDevice): Promise<T> {
+  async guard<T>(work: Promise<T>, device?: PjrtDevice, late = false): Promise<T> {
     try {
       return await work;
     } catch (error) {
-      throw this.explain(error, device);
+      throw this.explain(error, device, late);
     }
   }
 
   /**
    * @internal An error with all that is known of it.
    *
-   * @param late whether it may be of a program that ran earlier
+   * @param late whether it may be of a program that ran earlier, whose result is used now
    */
-  explain(error: unknown, device: PjrtDevice | undefined, late = true): unknown {
+  explain(error: unknown, device: PjrtDevice | undefined, late = false): unknown {
     if (!(error instanceof PjrtError)) return error;
     return this.withMemory(late ? this.runs.traced(error) : error, device);
   }

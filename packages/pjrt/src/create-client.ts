@@ -7,7 +7,10 @@ import { type PluginPlatform, WHEEL_PATHS } from './plugins/locations';
 export interface CreateClientOptions extends Omit<ClientOptions, 'plugin'> {
   /** Path of a plugin library. Default: what `findPlugin` finds. */
   plugin?: string | undefined;
-  /** Which kind of plugin to look for. Default: `cuda` where a GPU and its plugin are, else `cpu`. */
+  /**
+   * Which kind of plugin to look for. Default: `FLOW_GRPO_XLA_PLATFORM` (`cpu` or `cuda`), else `cuda` where a GPU and its
+   * plugin are, else `cpu`.
+   */
   platform?: PluginPlatform | undefined;
   /** Virtual devices of a CPU plugin. Default 1. Other plugins bring their own devices; it changes nothing there. */
   cpuDevices?: number | undefined;

@@ -53,7 +53,8 @@ export class EventWatcher {
     }
   }
 
-  private isReady(event: number): boolean {
+  /** Whether `event` has happened; keeps it. */
+  isReady(event: number): boolean {
     return this.api.call('Event_IsReady', 4, [event]).getBool(3);
   }
 

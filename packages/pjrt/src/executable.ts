@@ -133,7 +133,7 @@ export class PjrtExecutable {
     const error = this.run(words.address);
     if (error !== 0) {
       const refused = client.api.takeError(error, operation);
-      throw this.donatedArgument(refused, args) ?? client.explain(refused, devices[0], false);
+      throw this.donatedArgument(refused, args) ?? client.explain(refused, devices[0]);
     }
     const outputs: PjrtBuffer[][] = [];
     at = firstOutput;

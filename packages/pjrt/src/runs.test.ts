@@ -1,22 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import type { PjrtApi } from './api';
 import { PjrtError } from './errors';
 import { Runs } from './runs';
 
-/** A plugin that has events only: what they end with is set by hand. */
+/** Events only: what they end with is set by hand. */
 function plugin() {
   const ends = new Map<number, string>(); // event → its error, '' where it went well
   const freed: number[] = [];
-  const api = {
-    call(name: string, _size: number, [event]: readonly number[]) {
-      if (name === 'Event_IsReady') return { getBool: () => ends.has(event!) };
-      if (name === 'Event_Destroy') freed.push(event!);
-      const detail = name === 'Event_Await' ? ends.get(event!) : '';
-      if (detail) throw new PjrtError(name, 'RESOURCE_EXHAUSTED', detail);
-      return {};
+  const runs = new Runs({
+    isReady: (event) => ends.has(event),
+    waitSync(event, operation) {
+      freed.push(event);
+      const detail = ends.get(event);
+      if (detail) throw new PjrtError(operation, 'RESOURCE_EXHAUSTED', detail);
     },
-  } as unknown as PjrtApi;
-  return { ends, freed, runs: new Runs(api) };
+  });
+  return { ends, freed, runs };
 }
 
 describe('runs', () => {

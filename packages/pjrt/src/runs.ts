@@ -1,5 +1,5 @@
-import type { PjrtApi } from './api';
 import { PjrtError } from './errors';
+import type { EventWatcher } from './events';
 
 /** A run whose end has not been seen. */
 interface Run {
@@ -20,13 +20,13 @@ export class Runs {
   private readonly underWay: Run[] = [];
   private readonly failed: { name: string; error: PjrtError }[] = [];
 
-  constructor(private readonly api: PjrtApi) {}
+  constructor(private readonly events: Pick<EventWatcher, 'isReady' | 'waitSync'>) {}
 
   /** Takes the event of a run's end. Returns the error of a run that has failed already, which is not remembered. */
   add(event: number, name: string): PjrtError | undefined {
     if (event === 0) return undefined;
     this.sweep();
-    if (this.isReady(event)) return this.errorAt(event);
+    if (this.events.isReady(event)) return this.errorAt(event);
     this.underWay.push({ event, name });
     return undefined;
   }
@@ -39,18 +39,6 @@ export class Runs {
     return new PjrtError(later.operation, found.error.code, `${found.name} failed: ${found.error.detail}`);
   }
 
-  /** Waits for an event and frees it; its error, if it has one. */
-  errorAt(event: number): PjrtError | undefined {
-    try {
-      this.api.call('Event_Await', 3, [event], 'PjrtExecutable.execute');
-      return undefined;
-    } catch (error) {
-      return error as PjrtError;
-    } finally {
-      this.api.call('Event_Destroy', 3, [event]);
-    }
-  }
-
   /** Waits for all, as a client must before it ends. */
   drain(): void {
     for (const run of this.underWay.splice(0)) this.settle(run);
@@ -60,7 +48,7 @@ export class Runs {
   private sweep(all = false): void {
     for (let i = 0; i < this.underWay.length; ) {
       const run = this.underWay[i]!;
-      if (this.isReady(run.event)) {
+      if (this.events.isReady(run.event)) {
         this.underWay.splice(i, 1);
         this.settle(run);
       } else if (all) i++;
@@ -68,14 +56,20 @@ export class Runs {
     }
   }
 
-  private isReady(event: number): boolean {
-    return this.api.call('Event_IsReady', 4, [event]).getBool(3);
-  }
-
   private settle({ event, name }: Run): void {
     const error = this.errorAt(event);
     if (error === undefined) return;
     this.failed.push({ name, error });
     if (this.failed.length > REMEMBERED) this.failed.shift();
+  }
+
+  /** Waits for an event and frees it; its error, if it has one. */
+  private errorAt(event: number): PjrtError | undefined {
+    try {
+      this.events.waitSync(event, 'PjrtExecutable.execute');
+      return undefined;
+    } catch (error) {
+      return error as PjrtError;
+    }
   }
 }

@@ -1,4 +1,7 @@
-/** Specs of tfjs-core's suite that are not run against this backend: [text in the spec's full name, reason, the platform if on one only]. */
+/**
+ * Specs of tfjs-core's suite that are not run against this backend: [text in the spec's full name, reason, the platform if
+ * on one only].
+ */
 export const skip = [
   [
     'gather xla {} throws when index is out of bound',

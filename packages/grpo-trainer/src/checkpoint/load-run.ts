@@ -134,7 +134,7 @@ function parseState(path: string, text: string): StateFile {
   return saved;
 }
 
-/** The configuration without what may change between the parts of one run: of numbers that changes rounding at most. */
+/** The configuration without what may change between the parts of one run. */
 function comparable(config: GrpoConfig): unknown {
   const {
     epochs,

@@ -49,6 +49,7 @@ export function epochPlan(config: GrpoConfig): EpochPlan {
     if (kind === 'random') return randomWindow({ size, range, seed: config.seed, index: epoch });
     return slidingWindow({ size, range, every: interval, stride }, epoch);
   };
+  const trained = trainedSteps(config);
   const isPolicyGradient = training.objective === 'grpo' || training.objective === 'guard';
   const share = config.devices * (training.objective === 'dpo' ? 2 : 1);
   const perUpdate =
@@ -61,10 +62,10 @@ export function epochPlan(config: GrpoConfig): EpochPlan {
     batches: epochSize / batchSize,
     window,
     steps: (stochastic) => planSteps(times, sampling.rule, sampling.noiseLevel, stochastic),
-    trainedSteps: trainedSteps(config),
+    trainedSteps: trained,
     // Rounded up to what the devices can share; the rest is padding without weight.
     rowsPerPass: Math.ceil(Math.min(training.batchSize ?? perUpdate, perUpdate) / share) * share,
-    stepsPerPass: training.stepsPerPass ?? trainedSteps(config),
+    stepsPerPass: training.stepsPerPass ?? trained,
     needsReference: training.beta > 0 || training.objective === 'dpo',
     advantageKind: isPolicyGradient ? 'grpo' : (training.objective as AdvantageKind),
     totalUpdates: config.epochs * training.updatesPerEpoch * training.innerEpochs,

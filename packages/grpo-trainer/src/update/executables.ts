@@ -1,4 +1,4 @@
-/** The two executables of an update: a gradient pass, and the optimizer step that ends it. */
+/** The executables of every update: a gradient pass, and the optimizer step that ends it. */
 import { held } from '@flow-grpo/nn';
 import { jit, shardLike } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
@@ -43,7 +43,7 @@ export function gradientPass<C>(objective: Objective<C>, placement: Placement, t
       condition: C,
       samples: EpochSamples,
       rows: PassRows,
-      prepared?: Omit<Prepared, 'gradients'>,
+      prepared?: Prepared,
       preparedSums: readonly tf.Tensor[] = [],
     ): { gradients: Params; prepared: tf.Tensor[]; values: tf.Tensor } {
       const names = Object.keys(trained);

@@ -55,7 +55,7 @@ export interface Objective<C> {
     samples: EpochSamples,
     rows: PassRows,
     /** What the policy prepared of both weights; prepared here without it. */
-    prepared?: Omit<Prepared, 'gradients'>,
+    prepared?: Prepared,
   ): { loss: tf.Tensor; metrics: readonly tf.Tensor[] };
 }
 

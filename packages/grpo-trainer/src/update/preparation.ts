@@ -7,12 +7,11 @@ import { mapParams } from '../maths/adamw';
 import type { Params, Policy, Tensors } from '../policy';
 import { flattenTensors } from '../rollout/rollout';
 
-/** What a policy prepared, and the sums of its gradients over the passes so far, float32, one a differentiable tensor. */
+/** What a policy prepared. */
 export interface Prepared {
   readonly trained: Tensors;
   /** Of the weights that the run started with, where the objective looks at them. */
   readonly reference?: Tensors;
-  readonly gradients: readonly tf.Tensor[];
 }
 
 /** The tensors of it that gradients flow to. */

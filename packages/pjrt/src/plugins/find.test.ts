@@ -74,6 +74,11 @@ describe('findPlugin', () => {
     expect(find({ hasGpu: true }).path).toBe(cuda);
     expect(find({ platform: 'cuda' }).path).toBe(cuda);
     expect(find({ hasGpu: true, platform: 'cpu' }).path).toBe(cpu);
+    environment.FLOW_GRPO_XLA_PLATFORM = 'cpu';
+    expect(find({ hasGpu: true }).path).toBe(cpu);
+    expect(find({ hasGpu: true, platform: 'cuda' }).path).toBe(cuda);
+    environment.FLOW_GRPO_XLA_PLATFORM = 'tpu';
+    expect(() => find()).toThrow('FLOW_GRPO_XLA_PLATFORM is tpu; it must be cpu or cuda');
   });
 
   it('prefers the newer XLA among CPU plugins, and passes over unfinished installs', () => {

@@ -16,7 +16,7 @@ export interface FoundPlugin {
 export interface FindOptions {
   /** Explicit path of a library; nothing else is looked at. */
   plugin?: string | undefined;
-  /** Default: `cuda` where a GPU and its plugin are, else `cpu`. */
+  /** Default: `FLOW_GRPO_XLA_PLATFORM` (`cpu` or `cuda`), else `cuda` where a GPU and its plugin are, else `cpu`. */
   platform?: PluginPlatform | undefined;
   /** Default: this process's. */
   environment?: Readonly<Record<string, string | undefined>> | undefined;
@@ -42,12 +42,13 @@ export const nvidiaGpuPresent = (): boolean => existsSync('/dev/nvidiactl') || e
  * The plugin to use: the explicit path, `PJRT_PLUGIN_LIBRARY_PATH`, Python environments (VIRTUAL_ENV, CONDA_PREFIX,
  * the `python3` on the path), the package's cache; in this order for the wanted platform.
  *
- * @throws NoPluginError when there is none.
+ * @throws NoPluginError when there is none; an Error where a variable names what there is not.
  */
 export function findPlugin(options: FindOptions = {}): FoundPlugin {
-  const { platform, environment = process.env } = options;
+  const { environment = process.env } = options;
   const explicit = explicitPlugin(options.plugin, environment);
   if (explicit !== undefined) return explicit;
+  const platform = options.platform ?? platformByEnvironment(environment);
   const hasGpu = options.hasGpu ?? nvidiaGpuPresent();
   const wanted: PluginPlatform[] = platform !== undefined ? [platform] : hasGpu ? ['cuda', 'cpu'] : ['cpu'];
   // Asking python3 costs tens of milliseconds, so sources are opened one after the other.
@@ -85,6 +86,14 @@ export function listPlugins(options: FindOptions = {}): FoundPlugin[] {
   add('python', [...environmentFolders(environment), ...interpreterFolders(environment)]);
   add('cache', cacheFolders(environment));
   return found;
+}
+
+function platformByEnvironment({
+  FLOW_GRPO_XLA_PLATFORM: name,
+}: Readonly<Record<string, string | undefined>>): PluginPlatform | undefined {
+  if (!name) return undefined;
+  if (name === 'cpu' || name === 'cuda') return name;
+  throw new Error(`FLOW_GRPO_XLA_PLATFORM is ${name}; it must be cpu or cuda`);
 }
 
 function explicitPlugin(

@@ -25,8 +25,7 @@ async function start(): Promise<PjrtClient> {
   const { createClient } = await import('@flow-grpo/pjrt');
   // XLA's C++ log: warnings of its passes say nothing to users of this package.
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
-  const { plugin, platform = platformByEnvironment(), ...rest } = currentSettings();
-  const { cpuDevices, clientOptions, finalizeLeaks } = rest;
+  const { plugin, platform, cpuDevices, clientOptions, finalizeLeaks } = currentSettings();
   const client = await createClient({
     plugin,
     platform,
@@ -36,13 +35,6 @@ async function start(): Promise<PjrtClient> {
   });
   currentSettings(true);
   return client;
-}
-
-/** `FLOW_GRPO_XLA_PLATFORM`, checked. */
-function platformByEnvironment(): 'cpu' | 'cuda' | undefined {
-  const name = process.env.FLOW_GRPO_XLA_PLATFORM || undefined;
-  if (name === undefined || name === 'cpu' || name === 'cuda') return name;
-  throw new Error(`FLOW_GRPO_XLA_PLATFORM is ${name}; it must be cpu or cuda`);
 }
 
 /** The running client. */
