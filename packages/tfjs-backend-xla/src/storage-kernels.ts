@@ -22,7 +22,7 @@ function identity(x: tf.TensorInfo, shape: number[], backend: XlaBackend): tf.Te
   }
   const data = backend.find(x.dataId);
   // Read by the block even if only passed on: gradients of a loop body look for what it uses.
-  if (frame && data.frame !== frame) tracedValue(x, backend);
+  if (frame && data.block !== frame.block) tracedValue(x, backend);
   data.refs++;
   return { dataId: x.dataId, shape, dtype: x.dtype };
 }

@@ -139,9 +139,9 @@ export function withFrame<T>(inner: Frame | undefined, f: () => T): T {
   }
 }
 
-/** Whether a value made in `from` may be used now. */
-export function isVisible(from: Frame): boolean {
-  for (let at = frame; at; at = at.perDevice ? undefined : at.parent) if (at === from) return true;
+/** Whether a value of this block may be used now. */
+export function isVisible(block: Block): boolean {
+  for (let at = frame; at; at = at.perDevice ? undefined : at.parent) if (at.block === block) return true;
   return false;
 }
 

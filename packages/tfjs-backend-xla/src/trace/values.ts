@@ -29,7 +29,7 @@ export function tracedValue(tensor: tf.TensorInfo, backend: XlaBackend): Value {
 
 function valueOfData(data: DeviceData, tensor: tf.TensorInfo, frame: Frame): Value {
   if (data.value) {
-    if (!isVisible(data.frame!)) {
+    if (!isVisible(data.block!)) {
       throw new Error(
         perDeviceMesh()
           ? 'a function of shardMap reads a tensor from around it: pass it as an argument, with its spec'
