@@ -7,7 +7,7 @@ import {
   shiftedSchedule,
   stepCoefficients,
 } from '@flow-grpo/sde-sampler';
-import { random, scan } from '@flow-grpo/tfjs-backend-xla';
+import { random, scan } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Workload } from '../workload';
 

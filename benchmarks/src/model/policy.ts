@@ -9,7 +9,7 @@ import {
   stackLayers,
   vaeParamShapes,
 } from '@flow-grpo/showo2-model';
-import { cast } from '@flow-grpo/tfjs-backend-xla';
+import { cast } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { paddedText, type Workload } from '../workload';
 import { randomParams } from './random-params';

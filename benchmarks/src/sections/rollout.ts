@@ -1,6 +1,6 @@
 /** Sampling: text once a prompt, one denoising step, a whole rollout as one program. */
 import { velocity } from '@flow-grpo/showo2-model';
-import { cast, jit, random } from '@flow-grpo/tfjs-backend-xla';
+import { cast, jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { compile } from '../compiling';
 import { peakMemory } from '../device';

@@ -1,7 +1,7 @@
 /** Learning: one timestep of a batch through the head and back, and the optimizer's step. */
 import { clipByGlobalNorm, clippedPolicyLoss, importanceRatio, type Params } from '@flow-grpo/grpo-trainer';
 import { coefficientsFromRow, logProbOfStep } from '@flow-grpo/sde-sampler';
-import { cast, jit, random } from '@flow-grpo/tfjs-backend-xla';
+import { cast, jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { compile } from '../compiling';
 import { peakMemory } from '../device';

@@ -19,7 +19,8 @@ import {
   trainRun,
   useBackend,
 } from '@flow-grpo/grpo-trainer';
-import { configure, deviceInfo } from '@flow-grpo/tfjs-backend-xla';
+import { configure } from '@flow-grpo/tfjs-backend-xla';
+import { deviceInfo } from '@flow-grpo/tfjs-jit';
 import { Command } from 'commander';
 import { tinyOverrides } from './tiny';
 

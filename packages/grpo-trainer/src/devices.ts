@@ -9,7 +9,7 @@ import {
   replicate,
   shard,
   shardMap,
-} from '@flow-grpo/tfjs-backend-xla';
+} from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Params } from './policy';
 import { flattenTensors, mapTensors } from './rollout/rollout';

@@ -1,5 +1,5 @@
 /** How busy the devices are: floating-point operations of the compiled programs, and what a device could do. */
-import { deviceInfo, type Jitted } from '@flow-grpo/tfjs-backend-xla';
+import { deviceInfo, type Jitted } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 
 /** Adds up floating-point operations. */

@@ -1,5 +1,6 @@
 /** flow-grpo doctor */
-import { compilationStats, deviceInfo } from '@flow-grpo/tfjs-backend-xla';
+import { compilationStats } from '@flow-grpo/tfjs-backend-xla';
+import { deviceInfo } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { peakTflopsOf } from '../utilisation';
 import { useBackend } from './shared';

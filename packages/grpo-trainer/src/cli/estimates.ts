@@ -1,5 +1,5 @@
 /** What a run will hold on each device, as far as it follows from the configuration and the policy. */
-import { jit, storageOf } from '@flow-grpo/tfjs-backend-xla';
+import { jit, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GrpoConfig } from '../config/schema';
 import type { Policy } from '../policy';

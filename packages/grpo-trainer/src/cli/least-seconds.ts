@@ -1,6 +1,6 @@
 /** The least time an epoch can take, from what a policy computes and how fast the device is. */
 import { stopGradient } from '@flow-grpo/nn';
-import { cast, deviceInfo, type FloatStorage, jit, storageOf } from '@flow-grpo/tfjs-backend-xla';
+import { cast, deviceInfo, type FloatStorage, jit, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GrpoConfig } from '../config/schema';
 import type { Params, Policy, Purpose, Tensors } from '../policy';

@@ -1,5 +1,6 @@
 /** What the subcommands share: their options, and a run opened by them. */
-import { configure, deviceInfo } from '@flow-grpo/tfjs-backend-xla';
+import { configure } from '@flow-grpo/tfjs-backend-xla';
+import { deviceInfo } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Command } from 'commander';
 import { ConfigError } from '../config/resolve';

@@ -1,8 +1,9 @@
 /** Guidance in rollouts, and none in updates. */
+import '@flow-grpo/tfjs-backend-xla';
 import { stepMean } from '@flow-grpo/sde-sampler';
 import { encodeText, velocity as velocityOf } from '@flow-grpo/showo2-model';
 import { expectClose, maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { resolveConfig } from '../config/resolve';

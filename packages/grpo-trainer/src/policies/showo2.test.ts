@@ -1,5 +1,6 @@
+import '@flow-grpo/tfjs-backend-xla';
 import { maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { brightness, tinyShowo2 } from '../testing/tiny-showo2-policy';

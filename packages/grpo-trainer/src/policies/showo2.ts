@@ -11,7 +11,7 @@ import {
   velocity,
   velocityFromFeatures,
 } from '@flow-grpo/showo2-model';
-import { jit, storageOf } from '@flow-grpo/tfjs-backend-xla';
+import { jit, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Policy, Purpose } from '../policy';
 

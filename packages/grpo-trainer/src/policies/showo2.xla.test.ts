@@ -1,5 +1,6 @@
 /** What Show-o2 computes in, on XLA. */
-import { cast, jit, random, storageOf } from '@flow-grpo/tfjs-backend-xla';
+import '@flow-grpo/tfjs-backend-xla';
+import { cast, jit, random, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import type { Params } from '../policy';

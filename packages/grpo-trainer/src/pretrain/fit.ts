@@ -2,7 +2,7 @@
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadParams, saveSafetensors } from '@flow-grpo/checkpoint-io';
-import { jit, random } from '@flow-grpo/tfjs-backend-xla';
+import { jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { initialState } from '../checkpoint/checkpoint';
 import { type AdamWOptions, adamWScalars, adamWUpdate, clipByGlobalNorm } from '../maths/adamw';

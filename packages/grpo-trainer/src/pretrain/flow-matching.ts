@@ -1,5 +1,5 @@
 /** Flow matching: a velocity field learns the straight lines from noise to data. */
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { meanOverSample } from '../maths/loss';
 import type { Params } from '../policy';

@@ -1,5 +1,5 @@
 /** A small variational autoencoder: reconstruct images from few numbers a place. */
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Params } from '../policy';
 import { type FitOptions, type FitResult, fit } from './fit';

@@ -1,6 +1,6 @@
 /** For tests: the options of a Show-o2 policy so small that it trains in seconds. */
 import { initParams, parseShowo2Config, tokenIdsJson, wordTokenizer } from '@flow-grpo/showo2-model';
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2PolicyOptions } from '../policies/showo2';
 

@@ -1,5 +1,6 @@
+import '@flow-grpo/tfjs-backend-xla';
 import { expectClose, maxAbs } from '@flow-grpo/test-support';
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { resolveConfig } from '../config/resolve';

@@ -2,7 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { HubError, type HubOptions, loadParams, snapshotDownload } from '@flow-grpo/checkpoint-io';
 import { defaultStorage, holdParams, type Params, uploadAs } from '@flow-grpo/nn';
-import type { FloatStorage } from '@flow-grpo/tfjs-backend-xla';
+import type { FloatStorage } from '@flow-grpo/tfjs-jit';
 
 export interface SourceOptions {
   /** Settings of the Hugging Face hub, for models given by id. */

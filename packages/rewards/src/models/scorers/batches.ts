@@ -1,4 +1,4 @@
-import { shardingOf } from '@flow-grpo/tfjs-backend-xla';
+import { shardingOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { checkedScorer } from '../../checked-scorer';
 import { rgbImages } from '../../images';
