@@ -1,5 +1,5 @@
 /** What a run will hold on each device, as far as it follows from the configuration and the policy. */
-import { jit, storageOf } from '@flow-grpo/tfjs-jit';
+import { hasCompiler, jit, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GrpoConfig } from '../config/schema';
 import type { Policy } from '../policy';
@@ -68,7 +68,7 @@ export function memoryOf(model: ModelSizes, config: GrpoConfig): MemoryEstimate 
 
 /** Bytes of one sample's features at one step: the velocity is traced, nothing runs. */
 function featureBytes(policy: Policy, prompt: string): number | undefined {
-  if (tf.getBackend() !== 'xla') return undefined;
+  if (!hasCompiler()) return undefined;
   let bytes = 0;
   const traced = jit(
     (x: tf.Tensor, t: tf.Tensor, rows: tf.Tensor1D) => {

@@ -1,6 +1,6 @@
 /** The least time an epoch can take, from what a policy computes and how fast the device is. */
 import { stopGradient } from '@flow-grpo/nn';
-import { cast, deviceInfo, type FloatStorage, jit, storageOf } from '@flow-grpo/tfjs-jit';
+import { cast, deviceInfo, type FloatStorage, hasCompiler, jit, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GrpoConfig } from '../config/schema';
 import type { Params, Policy, Purpose, Tensors } from '../policy';
@@ -33,7 +33,7 @@ export function leastSeconds(
  * prompt and the optimizer. Functions are traced for one and two samples; nothing is compiled.
  */
 export function epochFlops(policy: Policy, prompt: string, config: GrpoConfig): number | undefined {
-  if (tf.getBackend() !== 'xla') return undefined;
+  if (!hasCompiler()) return undefined;
   const plan = epochPlan(config);
   const { sampling, training } = config;
   try {
