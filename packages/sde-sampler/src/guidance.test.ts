@@ -23,7 +23,7 @@ describe('withGuidance', () => {
 
   it('calls one velocity where one is enough', () => {
     expect(values(withGuidance(conditional, never, 1)(x, t, info))).toEqual([3, 6]);
-    expect(values(withGuidance(never, unconditional, 0)(x, t, info))).toEqual([2, 4]);
+    expect(values(withGuidance(conditional, never, 0)(x, t, info))).toEqual([3, 6]);
     expect(values(withGuidance(conditional, never, 5, { interval: [0.6, 1] })(x, t, info))).toEqual([3, 6]);
     expect(values(withGuidance(conditional, unconditional, 5, { interval: [0.2, 0.5] })(x, t, info))).toEqual(
       [7, 14],

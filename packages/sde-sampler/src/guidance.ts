@@ -15,9 +15,9 @@ export interface GuidanceOptions {
 }
 
 /**
- * Classifier-free guidance, u + scale·(c − u), of two velocities as one velocity. Scale 1 is the conditional
- * one, and calls it alone; 0 is the unconditional one alone. Tensors of velocities that return promises are
- * disposed of.
+ * Classifier-free guidance, u + scale·(c − u), of two velocities as one velocity. Scale 0 means no guidance, as in
+ * Show-o2 and flow_grpo: the conditional velocity, which is then called alone, as at scale 1. Tensors of velocities
+ * that return promises are disposed of.
  * @throws RangeError when the scale is negative or not finite
  */
 export function withGuidance(
@@ -48,8 +48,7 @@ export function withGuidance(
   return (x: tf.Tensor, t: tf.Tensor1D, info: VelocityInfo) => {
     if (info.step < zeroInitSteps) return tf.zerosLike(x);
     const guided = info.progress > from - ROUNDING && info.progress < to + ROUNDING;
-    if (scale === 1 || !guided) return conditional(x, t, info);
-    if (scale === 0) return unconditional(x, t, info);
+    if (scale === 0 || scale === 1 || !guided) return conditional(x, t, info);
     const [c, u] = [conditional(x, t, info), unconditional(x, t, info)];
     if (!isPromise(c) && !isPromise(u)) return mix(asVelocity(c, x), asVelocity(u, x));
     return Promise.all([c, u]).then((answers) => {

@@ -39,7 +39,8 @@ export {
   velocityFromFeatures,
 } from './denoise/velocity';
 export type { ParameterSpec } from './draw-params';
-export { forwardSequence, guide, type SequenceInputs, sequenceLogits, textLogits } from './forward';
+export { forwardSequence, type SequenceInputs, sequenceLogits, textLogits } from './forward';
+export { guide } from './guidance';
 export { initParams, parameterSpecs } from './init';
 export { LAYER_BASES, stackFrozen, stackLayers, unstackLayers } from './layers';
 export * from './lora/index';

@@ -41,7 +41,7 @@ function program(): Command {
     )
     .option(
       '-p, --prompts <file>',
-      '.txt, .jsonl, .csv or .parquet; one prompt an image, or matched by --match',
+      '.txt, .jsonl, .csv, .tsv or .parquet; one prompt an image, or matched by --match',
     )
     .option('--prompt-column <name>', 'column or key of the prompt', 'prompt')
     .option('--match <column>', 'column or key with the image’s file name; file_name where there is one')

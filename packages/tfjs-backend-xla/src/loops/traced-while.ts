@@ -10,6 +10,7 @@ import {
 } from '@flow-grpo/tfjs-jit/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { XlaBackend } from '../backend';
+import { hlo } from '../stablehlo';
 import { currentFrame } from '../trace/frame';
 import { inBlock, tensorOf, tracedValue, withFreeTensors } from '../trace/values';
 import { checkSameTypes } from './check';
@@ -18,14 +19,15 @@ export function tracedWhile<S>(cond: (state: S) => tf.Tensor, body: (state: S) =
   const backend = tf.backend() as XlaBackend;
   const { tensors, def } = flatten(state, 'whileLoop: state');
   const init = tensors.map((tensor) => tracedValue(tensor, backend));
-  const { builder } = currentFrame()!;
+  const { block } = currentFrame()!;
   const { result: values, free } = withFreeTensors(() => {
     const enter = (args: readonly (typeof init)[number][]): S =>
       unflatten(
         def,
         args.map((value, i) => tensorOf(value, tensors[i]!.dtype, backend)),
       ) as S;
-    return builder.while(
+    return hlo.while(
+      block,
       init,
       (b, args) => {
         const [condition] = inBlock(b, backend, () => {
@@ -33,7 +35,7 @@ export function tracedWhile<S>(cond: (state: S) => tf.Tensor, body: (state: S) =
           checkCondition(result);
           return [result];
         });
-        return b.reshape(condition!, []);
+        return hlo.reshape(b, condition!, []);
       },
       (b, args) => {
         const next = inBlock(b, backend, () => {

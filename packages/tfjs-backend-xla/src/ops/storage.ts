@@ -1,7 +1,7 @@
 /** The storage types of float32 tensors as StableHLO's element types. */
 import { CONVERT, type FloatStorage } from '@flow-grpo/tfjs-jit/backend';
 import { attrsOf, kernelInPlace, type Lowering, need } from '../kernels/kernel';
-import type { ElementType } from '../stablehlo';
+import { type ElementType, hlo } from '../stablehlo';
 
 export const ELEMENTS: Readonly<Record<FloatStorage, ElementType>> = {
   float32: 'f32',
@@ -19,6 +19,6 @@ export const storageOfElement = (element: ElementType): FloatStorage => NAMES[el
 
 export const storageLowerings: readonly Lowering[] = [
   kernelInPlace(CONVERT, (b, inputs, attrs) =>
-    b.convert(need(inputs, 'x'), ELEMENTS[attrsOf<{ storage: FloatStorage }>(attrs).storage]),
+    hlo.convert(b, need(inputs, 'x'), ELEMENTS[attrsOf<{ storage: FloatStorage }>(attrs).storage]),
   ),
 ];

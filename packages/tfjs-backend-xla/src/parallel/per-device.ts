@@ -2,7 +2,7 @@
 import { type Mesh, type PartitionSpec, type Sharding, sharding } from '@flow-grpo/tfjs-jit/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { XlaBackend } from '../backend';
-import type { TensorType, Value } from '../stablehlo';
+import { hlo, type TensorType, type Value } from '../stablehlo';
 import { currentFrame } from '../trace/frame';
 import { inBlock, tensorOf, tracedValue } from '../trace/values';
 import { localShape, shardingText } from './sharding';
@@ -16,14 +16,14 @@ export function perDevice(
   local: (shards: readonly tf.Tensor[]) => readonly tf.Tensor[],
 ): tf.Tensor[] {
   const backend = tf.backend() as XlaBackend;
-  const { builder, trace } = currentFrame()!;
+  const { block, trace } = currentFrame()!;
   trace.useMesh(mesh);
   const values = tensors.map((tensor) => tracedValue(tensor, backend));
   const locals = values.map(
     (value, i): TensorType => ({ shape: localShape(ins[i]!, value.shape), dtype: value.dtype }),
   );
   let dtypes: tf.DataType[] = [];
-  const body = (b: typeof builder, shards: Value[]): Value[] =>
+  const body = (b: typeof block, shards: Value[]): Value[] =>
     inBlock(
       b,
       backend,
@@ -35,9 +35,10 @@ export function perDevice(
       mesh,
     );
   // Traced once for the types of the results, which the operation states before its body.
-  const probed = builder.region(locals, body).results;
+  const probed = hlo.region(block, locals, body).results;
   const outs = probed.map((value, i) => wholeType(mesh, specs()[i]!, value));
-  const results = builder.manualComputation(
+  const results = hlo.manualComputation(
+    block,
     values,
     locals,
     outs.map(({ type }) => type),

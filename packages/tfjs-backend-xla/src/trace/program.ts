@@ -10,6 +10,7 @@ import {
 import * as tf from '@tensorflow/tfjs-core';
 import type { XlaBackend } from '../backend';
 import { chosenSharding, programSharding, shardingAttribute } from '../parallel/placement';
+import { dumpProgram } from '../runtime/program-dump';
 import { type Attributes, type ElementType, sameShape } from '../stablehlo';
 import { type Capture, Trace, withFrame, withoutHostRandomness } from './frame';
 import { tracedValue } from './values';
@@ -120,8 +121,10 @@ export function traceFunction(
     traced.values.map(({ value }) => value),
     attributes,
   );
+  const text = trace.module.toString();
+  dumpProgram(name, text);
   return {
-    text: trace.module.toString(),
+    text,
     flops: trace.module.flops('main'),
     output: traced.output,
     parameters: all.map(({ shape }) => shape),
