@@ -1,7 +1,8 @@
 /** The denoiser as training uses it: one compiled function, unrolled and scanned, and its compiled gradients. */
 
+import '@flow-grpo/tfjs-backend-xla';
 import { expectClose, fixtureCases, maxAbs, numbers } from '@flow-grpo/test-support';
-import { jit } from '@flow-grpo/tfjs-backend-xla';
+import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, it } from 'vitest';
 import {

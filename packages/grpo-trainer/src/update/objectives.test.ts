@@ -1,6 +1,7 @@
+import '@flow-grpo/tfjs-backend-xla';
 import { logProbOfStep } from '@flow-grpo/sde-sampler';
 import { expectClose, maxAbs } from '@flow-grpo/test-support';
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { resolveConfig } from '../config/resolve';

@@ -1,8 +1,9 @@
+import '../index';
 import { expectClose } from '@flow-grpo/test-support';
+import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { jit } from '../index';
 
 beforeAll(async () => {
   expect(await tf.setBackend('xla')).toBe(true);
