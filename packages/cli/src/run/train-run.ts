@@ -71,7 +71,8 @@ export async function trainRun(
     const weights = config.ema.enabled ? result.ema : result.trained;
     if (result.reason === 'finished') await saveSafetensors(join(output, 'model.safetensors'), weights);
     if (result.updates > 0) line.note(`report: ${await writeRunReport(output)}`);
-    finalMessage = result.problem ?? `${result.reason} after ${result.epochs} epochs, ${result.updates} updates`;
+    finalMessage =
+      result.problem ?? `${result.reason} after ${result.epochs} epochs, ${result.updates} updates`;
     line.note(finalMessage);
     exitCode = result.reason === 'diverged' ? 1 : 0;
     return result.reason;
