@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 
 /** The same draws at every run; `FC_SEED=7 npx vitest run src/kernels/agreement.test.ts` looks elsewhere. */
-const PROPERTY = { numRuns: 3, seed: Number(process.env.FC_SEED ?? 1) };
+const PROPERTY = { numRuns: 3, seed: Number(process.env.FC_SEED || 1) };
 
 /** One draw of an operation: its inputs' shapes, and what it does with them. */
 interface Draw {
