@@ -11,7 +11,6 @@ export {
   HubError,
   type HubOptions,
   type RepoType,
-  resolveModel,
   type SnapshotFile,
   type SnapshotOptions,
   snapshotDownload,
@@ -22,3 +21,25 @@ export { type LoadOptions, type LoadProgress, loadParams } from './load';
 export { checkpointFiles, type OpenOptions, openCheckpoint, openSource } from './open';
 export type { FloatDtype, RawTensor, Savable } from './safetensors/write';
 export { type SaveOptions, saveSafetensors } from './save';
+export {
+  allMatching,
+  checkpointChoice,
+  type FetchedFiles,
+  type FetchFilesOptions,
+  type FileChoice,
+  type FileChoices,
+  type FindFilesOptions,
+  type FoundFiles,
+  fetchFiles,
+  findFiles,
+  firstOf,
+  inFolder,
+  MissingFilesError,
+  mainFile,
+  oneOf,
+  optional,
+  parseSource,
+  type RequiredFiles,
+  resolveModel,
+  type Source,
+} from './sources';

@@ -39,6 +39,19 @@ export function checkpointFiles(names: readonly string[]): string[] {
   return stem === undefined ? [first] : [first, ...names.filter(isShard)];
 }
 
+/** What may be a checkpoint among the names of a folder without the usual ones. */
+function checkpointCandidates(names: readonly string[]): string[] {
+  const candidates = names.filter((name) => /\.(safetensors|index\.json|bin|pth|pt)$/.test(name));
+  const indices = candidates.filter((name) => name.endsWith('.index.json'));
+  return indices.length > 0 ? indices : candidates;
+}
+
+/** The one checkpoint that `openCheckpoint` reads of a folder without the usual names; none where there are several. */
+export function onlyCheckpoint(names: readonly string[]): string[] {
+  const candidates = checkpointCandidates(names);
+  return candidates.length === 1 ? candidates : [];
+}
+
 /**
  * Opens a checkpoint: a safetensors file, a PyTorch file, the index of a sharded one, or a folder with one of
  * them. The format is told by the content, not by the name. Headers and pickles are read and checked here,
@@ -115,9 +128,7 @@ async function resolveFile(path: string): Promise<string> {
   const entries = await readdir(path);
   const known = FOLDER_FILES.find((name) => entries.includes(name));
   if (known) return join(path, known);
-  const candidates = entries.filter((name) => /\.(safetensors|index\.json|bin|pth|pt)$/.test(name));
-  const indices = candidates.filter((name) => name.endsWith('.index.json'));
-  const only = indices.length > 0 ? indices : candidates;
+  const only = checkpointCandidates(entries);
   if (only.length === 1) return join(path, only[0]!);
   throw new CheckpointError(
     path,
