@@ -1,7 +1,7 @@
 import { backend_util } from '@tensorflow/tfjs-core';
-import { type Block, hlo, numElements, type Value } from '../stablehlo';
+import { type Block, hlo, isFloat, numElements, type Value } from '../stablehlo';
 import { attrsOf, kernel, type Lowering, need } from './kernel';
-import { axesOf, castTo, elementTypeOf, inFloat32 } from './values';
+import { axesOf, beats, castTo, elementTypeOf, inFloat32 } from './values';
 
 const range = (n: number, from = 0) => Array.from({ length: n }, (_, i) => i + from);
 
@@ -105,7 +105,7 @@ function oneHot(b: Block, indices: Value, depth: number, on: number, off: number
   return hlo.select(b, hit, hlo.full(b, shape, on, type), hlo.full(b, shape, off, type));
 }
 
-/** [values, indices] of the k largest along the last axis, in descending order, the first of equals first. */
+/** [values, indices] of the k largest along the last axis, in descending order, the first of equals first and NaN last. */
 function topK(b: Block, x: Value, k: number): [Value, Value] {
   const last = x.shape.length - 1;
   const limit = x.shape.map((d, i) => (i === last ? k : d));
@@ -113,7 +113,7 @@ function topK(b: Block, x: Value, k: number): [Value, Value] {
   if (numElements(limit) === 0) return [hlo.full(b, limit, 0, x.dtype), hlo.full(b, limit, 0, 'i32')];
   const y = x.dtype === 'i1' ? hlo.convert(b, x, 'i32') : x;
   const [values, indices] = hlo.sort(b, [y, hlo.iota(b, y.shape, last, 'i32')], last, (inner, [p, q]) =>
-    hlo.compare(inner, 'GT', p!, q!),
+    isFloat(y.dtype) ? beats(inner, p!, q!, 'GT') : hlo.compare(inner, 'GT', p!, q!),
   );
   return [castTo(b, hlo.slice(b, values!, zeros, limit), x.dtype), hlo.slice(b, indices!, zeros, limit)];
 }
