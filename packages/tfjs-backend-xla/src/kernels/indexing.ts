@@ -149,11 +149,29 @@ function bincount(b: Block, x: Value, weights: Value, size: number, binary: bool
   return scatterNd(b, hlo.full(b, [rows, size], 0, dtype), pairs, w, binary ? 'set' : 'add');
 }
 
-/** Kernels that read or write at run-time indices. */
-export const indexingKernels: Lowering[] = [
-  kernel('GatherV2', (b, inputs, attrs) => {
+interface GatherAttrs {
+  axis: number;
+  batchDims: number;
+}
+
+const gatherKernel: Lowering = {
+  kernelName: 'GatherV2',
+  check({ x, indices }, attrs) {
+    const { values } = indices!;
+    if (!values || numElements(x!.shape) === 0) return;
+    const axis = axesOf(attrsOf<GatherAttrs>(attrs).axis, x!.shape.length)[0]!;
+    const rows = x!.shape[axis]!;
+    for (let i = 0; i < values.length; i++) {
+      const index = values[i]!;
+      if (index < 0 || index >= rows)
+        throw new Error(
+          `gather: index ${index} is outside axis ${axis} of [${x!.shape.join(',')}]: it must be 0 to ${rows - 1}`,
+        );
+    }
+  },
+  lower(b, inputs, attrs) {
     const x = need(inputs, 'x');
-    const a = attrsOf<{ axis: number; batchDims: number }>(attrs);
+    const a = attrsOf<GatherAttrs>(attrs);
     const indices = need(inputs, 'indices');
     const axis = axesOf(a.axis, x.shape.length)[0]!;
     const batchDims = a.batchDims ?? 0;
@@ -161,8 +179,30 @@ export const indexingKernels: Lowering[] = [
     const { segment_util } = backend_util;
     segment_util.collectGatherOpShapeInfo(shapeOf(x), shapeOf(indices), axis, batchDims);
     return take(b, x, indices, axis, batchDims < 0 ? batchDims + indices.shape.length : batchDims);
-  }),
-  kernel('GatherNd', (b, inputs) => gatherNd(b, need(inputs, 'params'), need(inputs, 'indices'))),
+  },
+};
+
+const gatherNdKernel: Lowering = {
+  kernelName: 'GatherNd',
+  check({ params, indices }) {
+    const { values, shape } = indices!;
+    const depth = shape.at(-1)!;
+    if (!values || numElements(params!.shape) === 0) return;
+    for (let i = 0; i < values.length; i++) {
+      const size = params!.shape[i % depth]!;
+      if (values[i]! < 0 || values[i]! >= size)
+        throw new Error(
+          `gatherND: index ${values[i]} is outside axis ${i % depth} of [${params!.shape.join(',')}]: it must be 0 to ${size - 1}`,
+        );
+    }
+  },
+  lower: (b, inputs) => gatherNd(b, need(inputs, 'params'), need(inputs, 'indices')),
+};
+
+/** Kernels that read or write at run-time indices. */
+export const indexingKernels: Lowering[] = [
+  gatherKernel,
+  gatherNdKernel,
   kernel('ScatterNd', (b, inputs, attrs) => {
     const updates = need(inputs, 'updates');
     const { shape } = attrsOf<{ shape: number[] }>(attrs);
