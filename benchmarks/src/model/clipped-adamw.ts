@@ -1,13 +1,14 @@
 /** Clipping and AdamW with the recipe's constants, as part of a program. */
+
+import type { Params } from '@flow-grpo/grpo-trainer';
 import {
   type AdamWState,
   adamWInit,
   adamWScalars,
   adamWUpdate,
   clipByGlobalNorm,
-  type Params,
-} from '@flow-grpo/grpo-trainer';
-import { jit, shardLike } from '@flow-grpo/tfjs-backend-xla';
+} from '@flow-grpo/grpo-trainer/maths';
+import { jit, shardLike } from '@flow-grpo/tfjs-jit';
 import type * as tf from '@tensorflow/tfjs-core';
 
 const ADAMW = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 1e-4 };

@@ -1,5 +1,5 @@
 import { heldAs, type Params } from '@flow-grpo/nn';
-import { scaledDotProductAttention } from '@flow-grpo/tfjs-backend-xla';
+import { scaledDotProductAttention } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from './config/config';
 import { blockModulation, headBlock, splitModulation } from './head/block';
@@ -147,9 +147,4 @@ export function textLogits(
   mask?: tf.Tensor,
 ): tf.Tensor {
   return tokenLogits(params, config, runTrunk(params, config, embedTokens(params, tokens), mask));
-}
-
-/** u + scale · (c − u); with a scale of 0 or less the conditional velocity alone (upstream's reading). */
-export function guide(conditional: tf.Tensor, unconditional: tf.Tensor, scale: number): tf.Tensor {
-  return tf.add(unconditional, tf.mul(tf.sub(conditional, unconditional), scale));
 }

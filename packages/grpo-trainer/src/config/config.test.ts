@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { leavesOf } from './leaves';
 import { ConfigError, resolveConfig } from './resolve';
-import { resolveRunFile, runFileJsonSchema, runFileSchema } from './run-file';
+import { grpoConfigSchema } from './schema';
+import { flowGrpoNames } from './suggest';
 
 describe('resolveConfig', () => {
   it('fills in defaults', () => {
@@ -60,53 +61,38 @@ describe('resolveConfig', () => {
   });
 });
 
-describe('resolveRunFile', () => {
-  const showo2 = { kind: 'showo2', model: 'm', dataset: 'd', reward: { pickscore: 1 } };
-
-  it('fills in defaults of the chosen setup', () => {
-    expect(resolveRunFile({}).setup).toEqual({ kind: 'toy' });
-    expect(resolveRunFile({ setup: './mine.mjs' }).setup).toEqual({
-      kind: 'module',
-      path: './mine.mjs',
-      options: {},
-    });
-    expect(resolveRunFile({ setup: showo2 }).setup).toMatchObject({
-      storage: 'bfloat16',
-      guidanceScale: 0,
-      guidanceInTraining: true,
-    });
-    expect(resolveRunFile({ wandb: {} }).wandb).toEqual({ project: 'flow-grpo', tags: [] });
-  });
+describe("flow_grpo's names", () => {
+  const told = leavesOf(grpoConfigSchema).filter(({ flowGrpo }) => flowGrpo);
 
   it.each([
-    [{ setup: { kind: 'showo3' } }, /setup.kind: .*"showo2"/],
-    [{ setup: { ...showo2, modle: 'x' } }, /setup.modle is not an option; did you mean setup.model\?/],
-    [{ setup: { ...showo2, reward: {} } }, /setup.reward: names no reward; e.g. pickscore: 1/],
-    [{ setup: { ...showo2, reward: { pickscor: 1 } } }, /did you mean setup.reward.pickscore\?/],
-    [{ setup: { ...showo2, reward: { geneval: {} } } }, /setup.reward.geneval.url/],
-    [{ setup: { ...showo2, reward: { ocr: true } } }, /setup.reward.ocr: /],
-    [{ setup: { ...showo2, reward: { pickscore: { modle: 'x' } } } }, /mean setup.reward.pickscore.model\?/],
-    [{ setup: { ...showo2, guidanceInTraining: 'no' } }, /setup.guidanceInTraining: .*boolean/],
-    [{ setup: { ...showo2, guidanceTraining: false } }, /did you mean setup.guidanceInTraining\?/],
-    [{ setup: showo2, train: { cfg: false } }, /train.cfg is not .* mean setup.guidanceInTraining\?/],
-    [{ setup: { kind: 'showo2' } }, /setup.model: .*\nsetup.dataset: .*\nsetup.reward: /],
-    [{ outputs: 'x' }, /did you mean output\?/],
-    [{ wandb: { projct: 'x' } }, /did you mean wandb.project\?/],
-    [{ peakTflops: 0 }, /peakTflops: /],
-  ])('refuses %j', (input, message) => {
-    expect(() => resolveRunFile(input)).toThrow(message);
-  });
-});
+    ['train.beta', ['train.beta']],
+    ['save_dir, logdir', ['save_dir', 'logdir']],
+    ['sample.sde_window_range[0]', ['sample.sde_window_range']],
+    ['num_batches / gradient_accumulation_steps', ['num_batches', 'gradient_accumulation_steps']],
+    ['MixGRPO: iters_per_group', ['iters_per_group']],
+    ["use_lora, upstream's filter", ['use_lora']],
+    ['GPUs of accelerate launch', []],
+    ['wandb.init project', []],
+    ['the number in flow_grpo’s reward_fn', []],
+  ])('in %j', (flowGrpo, names) => expect(flowGrpoNames({ flowGrpo })).toEqual(names));
 
-describe('runFileJsonSchema', () => {
-  it('documents every option', () => {
-    const undocumented = leavesOf(runFileSchema).filter(({ description }) => description.length < 10);
-    expect(undocumented).toEqual([]);
-  });
-
-  it('accepts what the command accepts, setups included', () => {
-    const schema = JSON.stringify(runFileJsonSchema());
-    for (const key of ['"setup"', '"output"', '"pickscore"', '"wandb"', '"showo2"'])
-      expect(schema).toContain(key);
+  it.each(told)('of $path lead to it; the other words in $flowGrpo do not', (leaf) => {
+    const names = flowGrpoNames(leaf);
+    const answer = (key: string) => {
+      const input = key.split('.').reduceRight<unknown>((value, part) => ({ [part]: value }), 1);
+      try {
+        resolveConfig(input);
+      } catch (error) {
+        return (error as Error).message;
+      }
+      return '';
+    };
+    for (const name of names)
+      if (name !== leaf.path) expect(answer(name), name).toMatch(/; did you mean [\w.]+\?$/);
+    for (const word of leaf.flowGrpo!.match(/[\w.]+/g)!) {
+      // A word that is our own name of the option finds it as a known name in the wrong place.
+      const leads = leaf.path.endsWith(`.${word}`) || names.includes(word);
+      if (!leads) expect(answer(word), word).not.toContain(`${leaf.path}?`);
+    }
   });
 });
