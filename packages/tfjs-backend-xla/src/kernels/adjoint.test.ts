@@ -1,7 +1,8 @@
 /** Linear operations and their gradients: ⟨A x, y⟩ = ⟨x, Aᵀ y⟩ for every linear kernel and its options. */
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { jit, scaledDotProductAttention } from '../index';
+import '../index';
+import { jit, scaledDotProductAttention } from '@flow-grpo/tfjs-jit';
 
 beforeAll(async () => {
   expect(await tf.setBackend('xla')).toBe(true);
