@@ -3,13 +3,14 @@ import { stopGradient } from '@flow-grpo/nn';
 import {
   axisIndex,
   evenSpec,
+  hasCompiler,
   type Mesh,
   mesh,
   reduceScatter,
   replicate,
   shard,
   shardMap,
-} from '@flow-grpo/tfjs-backend-xla';
+} from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Params } from './policy';
 import { flattenTensors, mapTensors } from './rollout/rollout';
@@ -50,7 +51,7 @@ export const oneDevice: Placement = {
  */
 export function placementOn(devices: number, shardParameters = false): Placement {
   if (devices === 1) return oneDevice;
-  if (tf.getBackend() !== 'xla') {
+  if (!hasCompiler()) {
     throw new Error(`devices: ${devices} needs the XLA backend, not ${tf.getBackend()}`);
   }
   const over: Mesh = mesh({ data: devices });

@@ -1,6 +1,6 @@
 /** The loop: roll out, score, compare within prompts, update, average, evaluate, save. */
 import { join } from 'node:path';
-import { jit, random } from '@flow-grpo/tfjs-backend-xla';
+import { jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { copyTensor, initialState, type RunState, saveRun } from './checkpoint/checkpoint';
 import { listRuns, recoverRuns, rollbackTarget, setAsideAfter } from './checkpoint/folder';

@@ -16,7 +16,7 @@ import {
   type LearningRateSchedule,
   learningRateAt,
 } from '@flow-grpo/grpo-trainer/maths';
-import { jit, random } from '@flow-grpo/tfjs-backend-xla';
+import { jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 
 export interface FitOptions {

@@ -3,7 +3,7 @@
 import type { GrpoConfig, Policy } from '@flow-grpo/grpo-trainer';
 import { flattenTensors } from '@flow-grpo/grpo-trainer';
 import { epochPlan } from '@flow-grpo/grpo-trainer/config';
-import { jit, storageOf } from '@flow-grpo/tfjs-backend-xla';
+import { hasCompiler, jit, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 
 /** Bytes on one device, without what executables need while they run. */
@@ -68,7 +68,7 @@ export function memoryOf(model: ModelSizes, config: GrpoConfig): MemoryEstimate 
 
 /** Bytes of one sample's features at one step: the velocity is traced, nothing runs. */
 function featureBytes(policy: Policy, prompt: string): number | undefined {
-  if (tf.getBackend() !== 'xla') return undefined;
+  if (!hasCompiler()) return undefined;
   let bytes = 0;
   const traced = jit(
     (x: tf.Tensor, t: tf.Tensor, rows: tf.Tensor1D) => {

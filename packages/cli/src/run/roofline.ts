@@ -4,7 +4,7 @@ import type { GrpoConfig, Params, Policy, Purpose, Tensors } from '@flow-grpo/gr
 import { currentPeakTflops, flattenTensors, mapTensors } from '@flow-grpo/grpo-trainer';
 import { epochPlan } from '@flow-grpo/grpo-trainer/config';
 import { stopGradient } from '@flow-grpo/nn';
-import { cast, deviceInfo, type FloatStorage, jit, storageOf } from '@flow-grpo/tfjs-backend-xla';
+import { cast, deviceInfo, type FloatStorage, hasCompiler, jit, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 
 /**
@@ -32,7 +32,7 @@ export function leastSeconds(
  * prompt and the optimizer. Functions are traced for one and two samples; nothing is compiled.
  */
 export function epochFlops(policy: Policy, prompt: string, config: GrpoConfig): number | undefined {
-  if (tf.getBackend() !== 'xla') return undefined;
+  if (!hasCompiler()) return undefined;
   const plan = epochPlan(config);
   const { sampling, training } = config;
   try {

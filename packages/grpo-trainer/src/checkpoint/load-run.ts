@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadParams } from '@flow-grpo/checkpoint-io';
-import { fromBytes } from '@flow-grpo/tfjs-backend-xla';
+import { fromBytes } from '@flow-grpo/tfjs-jit';
 import type { GrpoConfig } from '../config/schema';
 import { oneDevice, type Placement } from '../devices';
 import type { Params } from '../policy';

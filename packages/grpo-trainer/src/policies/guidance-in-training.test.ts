@@ -1,9 +1,10 @@
 /** Guidance in rollouts, and none in updates. */
+import '@flow-grpo/tfjs-backend-xla';
 import { stepMean } from '@flow-grpo/sde-sampler';
 import { encodeText, velocity as velocityOf } from '@flow-grpo/showo2-model';
 import { type Showo2PolicyOptions, showo2Policy } from '@flow-grpo/showo2-model/policy';
 import { expectClose, maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { brightness, tinyShowo2 } from '../../../showo2-model/src/testing/tiny-policy';

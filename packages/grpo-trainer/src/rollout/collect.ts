@@ -1,5 +1,5 @@
 /** An epoch's samples: rollouts dispatched one after the other, each scored while the next one runs. */
-import { jit } from '@flow-grpo/tfjs-backend-xla';
+import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GrpoConfig } from '../config/schema';
 import type { Placement } from '../devices';

@@ -1,6 +1,6 @@
 /** Denoising as one executable: stochastic steps within a window, Euler elsewhere, what training needs kept. */
 import { applyStep, logProbOfStep, stepMean } from '@flow-grpo/sde-sampler';
-import { jit, random, scan } from '@flow-grpo/tfjs-backend-xla';
+import { jit, random, scan } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Placement } from '../devices';
 import { indices } from '../indices';

@@ -1,6 +1,6 @@
 /** The executables of every update: a gradient pass, and the optimizer step that ends it. */
 import { held } from '@flow-grpo/nn';
-import { jit, shardLike } from '@flow-grpo/tfjs-backend-xla';
+import { jit, shardLike } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Placement } from '../devices';
 import { type AdamWOptions, type AdamWState, adamWUpdate, clipByGlobalNorm, mapParams } from '../maths/adamw';

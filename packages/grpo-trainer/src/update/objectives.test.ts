@@ -1,6 +1,7 @@
+import '@flow-grpo/tfjs-backend-xla';
 import { logProbOfStep } from '@flow-grpo/sde-sampler';
 import { expectClose, maxAbs } from '@flow-grpo/test-support';
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { resolveConfig } from '../config/resolve';
@@ -81,7 +82,7 @@ const plain = (clamp: number) =>
       const step = Object.fromEntries(
         Object.entries(batch.steps).map(([name, value]) => [
           name,
-          tf.fill([6], value.arraySync()[s] as number),
+          tf.fill([6], (value.arraySync() as number[])[s]!),
         ]),
       ) as unknown as StepTensors;
       const x = at(batch.records.x);

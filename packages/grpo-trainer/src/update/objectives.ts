@@ -1,7 +1,7 @@
 /** What an update minimises: one function an objective, from trained weights and rows of an epoch to a loss. */
 import { stopGradient } from '@flow-grpo/nn';
 import { guardedRatio, logProbOfStep, stepMean } from '@flow-grpo/sde-sampler';
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Placement } from '../devices';
 import { indices } from '../indices';

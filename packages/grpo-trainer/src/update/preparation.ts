@@ -1,6 +1,6 @@
 /** What depends on the prompts and the weights alone, computed once an update instead of once a gradient pass. */
 import { held } from '@flow-grpo/nn';
-import { jit, shardLike } from '@flow-grpo/tfjs-backend-xla';
+import { jit, shardLike } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Placement } from '../devices';
 import { mapParams } from '../maths/adamw';

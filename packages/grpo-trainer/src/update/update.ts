@@ -1,5 +1,5 @@
 /** The learning half of an epoch: shuffled passes over its samples, gradients summed, AdamW, averages. */
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GrpoConfig } from '../config/schema';
 import type { Placement } from '../devices';
