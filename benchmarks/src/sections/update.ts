@@ -1,12 +1,14 @@
 /** Learning: one timestep of a batch through the head and back, and the optimizer's step. */
-import { clipByGlobalNorm, clippedPolicyLoss, importanceRatio, type Params } from '@flow-grpo/grpo-trainer';
-import { coefficientsFromRow, logProbOfStep } from '@flow-grpo/sde-sampler';
+
+import type { Params } from '@flow-grpo/grpo-trainer';
+import { clipByGlobalNorm, clippedPolicyLoss, importanceRatio } from '@flow-grpo/grpo-trainer/maths';
+import { gatherSteps, logProbOfStep } from '@flow-grpo/sde-sampler';
 import { cast, jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { compile } from '../compiling';
 import { peakMemory } from '../device';
 import { clippedAdamW, optimizerState, stepScalars } from '../model/clipped-adamw';
-import { stepTable } from '../model/denoising';
+import { stackedSteps } from '../model/denoising';
 import { policyOf, prompts, showo2Params } from '../model/policy';
 import { report } from '../reporting';
 import { timedCarry } from '../timing';
@@ -22,8 +24,8 @@ export async function update(workload: Workload): Promise<void> {
   const trained = Object.fromEntries(
     policy.trainable.map((name) => [name, cast(params[name]!, 'float32')] as const),
   );
-  const row = tf.tidy(() => tf.reshape(tf.slice(stepTable(workload), [2, 0], [1, -1]), [-1]));
-  const t = tf.tidy(() => tf.tile(tf.slice(row, [0], [1]), [batch]));
+  const step = tf.tidy(() => gatherSteps(stackedSteps(workload), 2));
+  const t = tf.tidy(() => tf.tile(tf.reshape(step.t, [1]), [batch]));
   const [k1, k2] = random.split(random.key(11)) as [tf.Tensor, tf.Tensor];
   const x = random.normal(k1, [batch, ...policy.latentShape]);
   const next = tf.tidy(() => tf.add(x, tf.mul(0.05, random.normal(k2, x.shape))));
@@ -49,7 +51,7 @@ export async function update(workload: Workload): Promise<void> {
           const now = Object.fromEntries(names.map((key, i) => [key, values[i]!]));
           const prepared = policy.prepare!(now, condition);
           const velocity = policy.velocityFromFeatures!(now, kept, t, condition, rows, prepared);
-          const logProb = logProbOfStep(coefficientsFromRow(row), { x, velocity, next });
+          const logProb = logProbOfStep(step, { x, velocity, next });
           const ratio = importanceRatio(
             logProb,
             tf.tidy(() => stop(logProb)),

@@ -1,16 +1,16 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { showo2Policy } from '@flow-grpo/showo2-model/policy';
 import { configure } from '@flow-grpo/tfjs-backend-xla';
 import { cast, jit, shardingOf, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { brightness, tinyShowo2 } from '../../showo2-model/src/testing/tiny-policy';
 import type { GrpoConfigInput } from './config/schema';
 import { placementOn } from './devices';
 import { gaussianFlow } from './policies/gaussian-flow';
-import { showo2Policy } from './policies/showo2';
 import type { Policy } from './policy';
-import { brightness, tinyShowo2 } from './testing/tiny-showo2-policy';
 import { type TrainOptions, train } from './train';
 
 let available = true;

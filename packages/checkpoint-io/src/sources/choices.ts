@@ -10,9 +10,9 @@ export interface FileChoice {
   readonly main?: boolean;
   /**
    * The names taken, of all names of the folder (paths in it, with `/`): the one to open first; none where it is
-   * missing.
+   * missing. `file` is the one that the source itself is.
    */
-  readonly choose: (names: readonly string[]) => readonly string[];
+  readonly choose: (names: readonly string[], file?: string) => readonly string[];
 }
 
 /** The first of these names that is there. */
@@ -52,6 +52,7 @@ export const inFolder = (folder: string, choice: FileChoice): FileChoice => {
   const prefix = `${folder}/`;
   return {
     ...choice,
+    main: false,
     what: prefix + choice.what,
     choose: (all) => {
       const inside = all.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));

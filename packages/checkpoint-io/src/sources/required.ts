@@ -61,7 +61,7 @@ export function chooseFiles(
   const byRole: Record<string, readonly string[]> = {};
   const missing: string[] = [];
   for (const [role, choice] of Object.entries(files)) {
-    const chosen = file !== undefined && choice.main ? [file] : choice.choose(names);
+    const chosen = file !== undefined && choice.main ? [file] : choice.choose(names, file);
     const [first] = chosen;
     const listed = first === undefined ? undefined : shards?.get(first);
     byRole[role] = listed ? [first!, ...listed] : chosen;

@@ -3,10 +3,10 @@ import { appendFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bundleProgram } from '@flow-grpo/test-support/bundle';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { resolveConfig } from '../config/resolve';
-import { bundleProgram } from '../testing/bundle';
 import { listRuns } from './folder';
 import { loadRun, loadWeights } from './load-run';
 import { runnerConfig } from './testing/config';

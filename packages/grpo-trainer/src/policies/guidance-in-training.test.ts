@@ -2,10 +2,12 @@
 import '@flow-grpo/tfjs-backend-xla';
 import { stepMean } from '@flow-grpo/sde-sampler';
 import { encodeText, velocity as velocityOf } from '@flow-grpo/showo2-model';
+import { type Showo2PolicyOptions, showo2Policy } from '@flow-grpo/showo2-model/policy';
 import { expectClose, maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
 import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { brightness, tinyShowo2 } from '../../../showo2-model/src/testing/tiny-policy';
 import { resolveConfig } from '../config/resolve';
 import type { GrpoConfigInput } from '../config/schema';
 import { oneDevice } from '../devices';
@@ -13,12 +15,10 @@ import type { Params } from '../policy';
 import { collect } from '../rollout/collect';
 import { epochPlan } from '../rollout/epoch-plan';
 import { gatherSteps, sigmaOf } from '../rollout/steps';
-import { brightness, tinyShowo2 } from '../testing/tiny-showo2-policy';
 import { type EpochMetrics, train } from '../train';
 import { gradientPass, zeroGradients } from '../update/executables';
 import { type PassRows, policyGradient } from '../update/objectives';
 import { flopCounter } from '../utilisation';
-import { type Showo2PolicyOptions, showo2Policy } from './showo2';
 
 const options = tinyShowo2();
 const { params, config: model } = options;

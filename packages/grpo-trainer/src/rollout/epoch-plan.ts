@@ -1,12 +1,6 @@
 /** The arithmetic of an epoch: sizes, steps, window and kind of advantage, from a configuration. */
-import {
-  fixedWindow,
-  randomWindow,
-  type StepCoefficients,
-  shiftedSchedule,
-  slidingWindow,
-} from '@flow-grpo/sde-sampler';
-import { trainedSteps, windowBounds } from '../config/resolve';
+import { type StepCoefficients, shiftedSchedule, windowSteps } from '@flow-grpo/sde-sampler';
+import { trainedSteps } from '../config/resolve';
 import type { GrpoConfig } from '../config/schema';
 import type { AdvantageKind } from '../maths/advantages';
 import { planSteps } from './steps';
@@ -39,16 +33,9 @@ export function epochPlan(config: GrpoConfig): EpochPlan {
   const { sampling, training } = config;
   const epochSize = sampling.promptsPerEpoch * sampling.samplesPerPrompt;
   const batchSize = sampling.batchSize ?? epochSize;
-  const bounds = windowBounds(config);
   const { times } = shiftedSchedule(sampling.numSteps, sampling.shift);
-  const { kind, interval, stride } = sampling.window;
-  const { start, end, size } = bounds;
-  const range = [start, end - 1] as const;
-  const window = (epoch: number) => {
-    if (kind === 'fixed') return fixedWindow(start, size);
-    if (kind === 'random') return randomWindow({ size, range, seed: config.seed, index: epoch });
-    return slidingWindow({ size, range, every: interval, stride }, epoch);
-  };
+  const window = (epoch: number) =>
+    windowSteps(sampling.window, sampling.numSteps, { iteration: epoch, seed: config.seed });
   const trained = trainedSteps(config);
   const isPolicyGradient = training.objective === 'grpo' || training.objective === 'guard';
   const share = config.devices * (training.objective === 'dpo' ? 2 : 1);

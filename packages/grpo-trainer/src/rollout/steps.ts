@@ -1,14 +1,12 @@
-/** A rollout's steps as tensors: host doubles from the sampler, stacked so that one executable serves all of them. */
+/** A rollout's steps, as the sampler plans them. */
 import {
-  coefficientNames,
-  coefficientsOf,
+  customSchedule,
+  planSteps as plan,
   type RuleName,
   type StepCoefficients,
 } from '@flow-grpo/sde-sampler';
-import * as tf from '@tensorflow/tfjs-core';
 
-/** One float32 tensor a coefficient, all of one shape. */
-export type StepTensors = StepCoefficients<tf.Tensor>;
+export { gatherSteps, type StepTensors, stackSteps, stepSigma as sigmaOf } from '@flow-grpo/sde-sampler';
 
 /** The steps of a grid: `rule` with `noiseLevel` at the places in `stochastic`, Euler's elsewhere. */
 export function planSteps(
@@ -17,10 +15,7 @@ export function planSteps(
   noiseLevel: number,
   stochastic: readonly number[],
 ): StepCoefficients<number>[] {
-  const isStochastic = new Set(stochastic);
-  return grid
-    .slice(1)
-    .map((tNext, i) => hostStep(rule, grid[i]!, tNext, isStochastic.has(i) ? noiseLevel : 0));
+  return plan(customSchedule(grid), { rule, noiseLevel, stochasticSteps: stochastic, ends: 'floor' });
 }
 
 /** One step as host doubles: numbers in, numbers out. */
@@ -30,24 +25,5 @@ export function hostStep(
   tNext: number,
   noiseLevel: number,
 ): StepCoefficients<number> {
-  return coefficientsOf({ rule, t, tNext, noiseLevel }) as StepCoefficients<number>;
-}
-
-/** [steps.length] each. */
-export function stackSteps(steps: readonly StepCoefficients<number>[]): StepTensors {
-  return mapCoefficients((name) => tf.tensor1d(steps.map((step) => step[name])));
-}
-
-/** Coefficients of some of the steps, by int32 `indices`. */
-export function gatherSteps(steps: StepTensors, indices: tf.Tensor1D): StepTensors {
-  return mapCoefficients((name) => tf.gather(steps[name], indices));
-}
-
-/** σ_t = std / √dt, what flow_grpo calls std_dev_t. */
-export function sigmaOf(step: StepTensors): tf.Tensor {
-  return tf.div(step.std, tf.sqrt(step.dt));
-}
-
-function mapCoefficients(f: (name: (typeof coefficientNames)[number]) => tf.Tensor): StepTensors {
-  return Object.fromEntries(coefficientNames.map((name) => [name, f(name)])) as unknown as StepTensors;
+  return planSteps([t, tNext], rule, noiseLevel, [0])[0]!;
 }

@@ -1,15 +1,15 @@
 import '@flow-grpo/tfjs-backend-xla';
+import { type Showo2PolicyOptions, showo2Policy } from '@flow-grpo/showo2-model/policy';
 import { expectClose, maxAbs } from '@flow-grpo/test-support';
 import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { brightness, tinyShowo2 } from '../../../showo2-model/src/testing/tiny-policy';
 import { resolveConfig } from '../config/resolve';
 import { oneDevice } from '../devices';
-import { type Showo2PolicyOptions, showo2Policy } from '../policies/showo2';
 import type { Policy } from '../policy';
 import { collect } from '../rollout/collect';
 import { epochPlan } from '../rollout/epoch-plan';
-import { brightness, tinyShowo2 } from '../testing/tiny-showo2-policy';
 import { flopCounter } from '../utilisation';
 import { gradientSum } from './gradient-sum';
 import { type PassRows, policyGradient } from './objectives';

@@ -82,7 +82,7 @@ const plain = (clamp: number) =>
       const step = Object.fromEntries(
         Object.entries(batch.steps).map(([name, value]) => [
           name,
-          tf.fill([6], value.arraySync()[s] as number),
+          tf.fill([6], (value.arraySync() as number[])[s]!),
         ]),
       ) as unknown as StepTensors;
       const x = at(batch.records.x);
