@@ -1,3 +1,4 @@
+import '@flow-grpo/tfjs-backend-xla';
 import { type EpochMetrics, train } from '@flow-grpo/grpo-trainer';
 import { type Showo2PolicyOptions, showo2Policy } from '@flow-grpo/showo2-model/policy';
 import { maxAbs, maxAbsDiff } from '@flow-grpo/test-support';

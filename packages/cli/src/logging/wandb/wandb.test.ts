@@ -108,6 +108,82 @@ describe('wandbLog', () => {
     expect(steps()).toEqual([0, 1, 2, 3, 4]);
   });
 
+  it('gives no step twice after rollbacks, a resumed run included', async () => {
+    const epochs = () => theRun().history.map(({ epoch }) => epoch);
+    let local = await runLog(folder, 0);
+    let log = await open();
+    const run = async (...list: number[]) => {
+      for (const epoch of list) {
+        await local.onEpoch(metrics(epoch), details);
+        log.onEpoch(metrics(epoch), details);
+      }
+    };
+    await run(0, 1, 2, 3, 2, 3, 4, 1, 2); // back to 2, then to 1
+    await log.close(0);
+    expect(steps()).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(epochs()).toEqual([0, 1, 2, 3, 2, 3, 4, 1, 2]);
+    // The newest checkpoint is that of epoch 2, which is computed again; then back once more.
+    local = await runLog(folder, 2);
+    log = await open(true);
+    await run(2, 3, 4, 3, 4);
+    await log.close(0);
+    expect(steps()).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+    expect(epochs().slice(9)).toEqual([3, 4, 3, 4]);
+  });
+
+  it('sends rows after a rollback that were never sent, and no other', async () => {
+    const local = await runLog(folder, 0);
+    const first = await open(false, 0);
+    for (const epoch of [0, 1, 2, 1, 2]) {
+      await local.onEpoch(metrics(epoch), details);
+      if (epoch === 2) server.failures = 1000;
+      first.onEpoch(metrics(epoch), details);
+      if (steps().length < 2) await vi.waitFor(() => expect(steps()).toHaveLength(epoch + 1));
+    }
+    await first.close(1);
+    expect(steps()).toEqual([0, 1]);
+    server.failures = 0;
+    await (await open(true)).close(0);
+    expect(theRun().history.map(({ _step, epoch }) => [_step, epoch])).toEqual([
+      [0, 0],
+      [1, 1],
+      [3, 1],
+      [4, 2],
+    ]);
+  });
+
+  it('has every epoch of a run that is given more epochs after its last evaluation', async () => {
+    let local = await runLog(folder, 0);
+    const first = await open();
+    const evaluation = {
+      prompts: ['red'],
+      scores: [0.5],
+      details: {},
+      images: Float32Array.of(1, 0, 0),
+      imageShape: [1, 1, 1, 3],
+      seconds: 1,
+    };
+    for (const epoch of [0, 1]) {
+      await local.onEpoch(metrics(epoch), details);
+      first.onEpoch(metrics(epoch), details);
+    }
+    first.onEvaluation(await local.onEvaluation({ epoch: 2, reward: 0.5, ...evaluation }));
+    await first.close(0);
+    expect(steps()).toEqual([0, 1, 2]);
+    local = await runLog(folder, 2);
+    const second = await open(true);
+    for (const epoch of [2, 3]) second.onEpoch(metrics(epoch), details);
+    second.onEvaluation(await local.onEvaluation({ epoch: 4, reward: 0.75, ...evaluation }));
+    await second.close(0);
+    expect(steps()).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(theRun().history.slice(2)).toMatchObject([
+      { 'evaluation/reward': 0.5 },
+      { epoch: 2 },
+      { epoch: 3 },
+      { 'evaluation/reward': 0.75 },
+    ]);
+  });
+
   it('sends the history of a run that was not logged there before', async () => {
     const local = await runLog(folder, 0);
     for (const epoch of [0, 1]) await local.onEpoch(metrics(epoch), details);
