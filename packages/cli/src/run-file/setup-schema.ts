@@ -20,7 +20,7 @@ const reward = <T extends z.ZodRawShape>(options: T, what: string) =>
     .describe(what);
 
 const batchSize = z.int().min(1).optional().describe('Images in one run of the model; 16 by default');
-const dtype = z.enum(['float32', 'bfloat16']).optional().describe('How weights are held');
+const dtype = z.enum(['float32', 'bfloat16']).optional().describe('How weights are stored');
 const clip = {
   model: place('Folder or hub id of the model').optional(),
   processor: place('Folder or hub id with tokenizer.json and preprocessor_config.json').optional(),
@@ -74,10 +74,10 @@ export const showo2SetupSchema = z.strictObject({
   vae: place(
     "Wan 2.1's VAE: a file or folder, or a hub id with its Wan2.1_VAE.pth such as Wan-AI/Wan2.1-T2V-1.3B; vae/ or Wan2.1_VAE.pth in the checkpoint's folder by default",
   ).optional(),
-  storage: z
+  dtype: z
     .enum(['float32', 'bfloat16'])
     .default('bfloat16')
-    .describe('How frozen weights are held; what trains has float32 masters (mixed_precision)'),
+    .describe('How frozen weights are stored; what trains has float32 masters (mixed_precision)'),
   train: z
     .array(text)
     .min(1)
