@@ -1,5 +1,5 @@
 /** The executables of every update: a gradient pass, and the optimizer step that ends it. */
-import { held } from '@flow-grpo/nn';
+import { castToStorage } from '@flow-grpo/nn';
 import { jit, shardLike } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Placement } from '../devices';
@@ -63,7 +63,7 @@ export function gradientPass<C>(objective: Objective<C>, placement: Placement, t
       if (!prepared) refuseUntouched(names.filter((name) => !reached.includes(name)));
       const sum = (before: tf.Tensor, gradient: tf.Tensor | undefined) =>
         gradient
-          ? shardLike(tf.add(before, shardLike(held(gradient, 'float32'), before)), before)
+          ? shardLike(tf.add(before, shardLike(castToStorage(gradient, 'float32'), before)), before)
           : tf.clone(before);
       return {
         gradients: Object.fromEntries(names.map((name, i) => [name, sum(accumulated[name]!, grads[i])])),

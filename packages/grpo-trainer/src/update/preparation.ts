@@ -1,5 +1,5 @@
 /** What depends on the prompts and the weights alone, computed once an update instead of once a gradient pass. */
-import { held } from '@flow-grpo/nn';
+import { castToStorage } from '@flow-grpo/nn';
 import { jit, shardLike } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Placement } from '../devices';
@@ -56,7 +56,7 @@ export function prepareGradients<C, P>(
       const names = Object.keys(trained);
       const f = () => {
         const made = differentiable(prepare(trained, condition, 'training') as Tensors);
-        return tf.addN(made.map((value, i) => tf.sum(tf.mul(held(value, 'float32'), upstream[i]!))));
+        return tf.addN(made.map((value, i) => tf.sum(tf.mul(castToStorage(value, 'float32'), upstream[i]!))));
       };
       const { grads } = tf.engine().gradients(f, Object.values(trained), undefined, true);
       refuseUntouched(names.filter((name, i) => !grads[i] && !touched.has(name)));
