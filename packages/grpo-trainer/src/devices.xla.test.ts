@@ -10,7 +10,8 @@ import { gaussianFlow } from './policies/gaussian-flow';
 import { showo2Policy } from './policies/showo2';
 import type { Policy } from './policy';
 import { brightness, tinyShowo2 } from './testing/tiny-showo2-policy';
-import { type TrainOptions, train } from './train';
+import { train } from './train';
+import type { TrainOptions } from './train-options';
 
 let available = true;
 beforeAll(async () => {

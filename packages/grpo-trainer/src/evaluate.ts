@@ -5,13 +5,13 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { GrpoConfig } from './config/schema';
 import { oneDevice, type Placement } from './devices';
 import { finiteMean } from './epoch-metrics';
-import { indices } from './indices';
 import type { Params, Policy } from './policy';
-import { joinDetails, MAX_SCORING, scoreBatch } from './rollout/collect';
-import { flattenTensors, samplerFunction } from './rollout/rollout';
+import type { Progress } from './progress';
+import { samplerFunction } from './rollout/rollout';
 import { planSteps, type StepTensors, stackSteps } from './rollout/steps';
-import type { PromptSource, Scorer, Scores } from './scorer';
-import type { Progress } from './train';
+import { asScorer, type PromptSource, type RewardFunction, type Scorer, type Scores } from './scorer';
+import { joinDetails, MAX_SCORING, scoreBatch } from './scoring';
+import { disposeTree } from './tree';
 
 export interface Evaluation {
   /** Epochs trained before it. */
@@ -35,15 +35,16 @@ const EVALUATION_STREAM = 0x65766c;
 const SHOWN_IMAGES = 16;
 
 /** The compiled evaluation of a policy on a fixed list of prompts; batches are scored while the next one runs. */
-export function evaluator<C, P>(
+export function createEvaluator<C, P>(
   policy: Policy<C, P>,
-  scorer: Scorer,
+  reward: Scorer | RewardFunction,
   prompts: PromptSource,
   config: GrpoConfig,
   placement: Placement = oneDevice,
 ) {
   if (prompts.length === 0)
     throw new Error('evalPrompts is empty; leave it out to train without evaluations');
+  const scorer = asScorer(reward);
   const examples = Array.from({ length: prompts.length }, (_, i) => prompts.at(i)!);
   // The devices share each batch evenly; the last one is filled up with its last prompt.
   const share = Math.ceil(Math.min(config.evalBatchSize, examples.length) / placement.devices);
@@ -57,15 +58,22 @@ export function evaluator<C, P>(
   );
   const plan = planSteps(times, 'ode', 0, []);
 
+  const distinct = distinctPrompts(examples.map(({ prompt }) => prompt));
+
   const imagesOf = (weights: Params, places: readonly number[], steps: StepTensors, key: tf.Tensor) => {
-    const encoded = policy.encodePrompts(places.map((i) => examples[i]!.prompt));
-    const condition = placement.everywhere(encoded);
-    const host = { samples: tf.tensor1d([...places], 'int32'), rows: indices(0, places.length) };
-    const batch = placement.rows(host);
-    const latents = sample(weights, condition, batch, steps, key);
-    const images = decode(latents);
-    tf.dispose(flattenTensors([encoded, condition, host, batch, latents]));
-    return images;
+    const { prompts, rows } = distinct(places, batchSize);
+    const encoded = policy.encodePrompts(prompts);
+    const condition = placement.replicate(encoded);
+    const host = { samples: tf.tensor1d([...places], 'int32'), rows: tf.tensor1d(rows, 'int32') };
+    const batch = placement.shardBatch(host);
+    try {
+      const latents = sample(weights, condition, batch, steps, key);
+      const images = decode(latents);
+      latents.dispose();
+      return images;
+    } finally {
+      disposeTree([encoded, condition, host, batch]);
+    }
   };
 
   /** @throws what the scorer throws, and the signal's reason when it is aborted. */
@@ -131,8 +139,24 @@ export function evaluator<C, P>(
       };
     } finally {
       await Promise.allSettled(scoring);
-      tf.dispose(flattenTensors([steps, root, key]));
+      disposeTree([steps, root, key]);
     }
+  };
+}
+
+/**
+ * The distinct prompts of a batch, and which of them each of its images has. A batch that repeats prompts gets others of the
+ * list besides, so that all batches have equally many and one executable serves them.
+ */
+function distinctPrompts(all: readonly string[]) {
+  const known = [...new Set(all)];
+  return (places: readonly number[], batchSize: number) => {
+    const count = Math.min(batchSize, known.length);
+    const own = [...new Set(places.map((i) => all[i]!))];
+    const taken = new Set(own);
+    const others = known.filter((prompt) => !taken.has(prompt)).slice(0, count - own.length);
+    const prompts = [...own, ...others];
+    return { prompts, rows: places.map((i) => prompts.indexOf(all[i]!)) };
   };
 }
 

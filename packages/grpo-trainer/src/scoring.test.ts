@@ -5,12 +5,14 @@ import { join } from 'node:path';
 import { withFailureRule } from '@flow-grpo/rewards';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { listRuns } from './checkpoint/folder';
+import { listRuns } from './node/checkpoint-names';
 import type { Evaluation } from './evaluate';
 import { perPromptAdvantages } from './maths/advantages';
 import { gaussianFlow } from './policies/gaussian-flow';
 import type { Scorer } from './scorer';
-import { type EpochDetails, type EpochMetrics, type TrainOptions, train } from './train';
+import type { EpochDetails, EpochMetrics } from './epoch-metrics';
+import { train } from './train';
+import type { TrainOptions } from './train-options';
 
 let folder: string;
 beforeEach(async () => {

@@ -7,7 +7,8 @@ import { evaluator } from './evaluate';
 import { gaussianFlow } from './policies/gaussian-flow';
 import { planSteps } from './rollout/steps';
 import type { Scorer } from './scorer';
-import { type EpochMetrics, train } from './train';
+import type { EpochMetrics } from './epoch-metrics';
+import { train } from './train';
 
 const WIDTH = 0.6;
 const STD = 0.2;

@@ -2,7 +2,8 @@ import { cast, storageOf } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { gaussianFlow } from './policies/gaussian-flow';
-import { type EpochMetrics, train } from './train';
+import type { EpochMetrics } from './epoch-metrics';
+import { train } from './train';
 
 const scorer = {
   name: 'first coordinate',

@@ -2,7 +2,8 @@ import { deviceInfo } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Policy } from './policy';
-import { type EpochMetrics, train } from './train';
+import type { EpochMetrics } from './epoch-metrics';
+import { train } from './train';
 import { peakTflopsOf } from './utilisation';
 
 describe('peakTflopsOf', () => {

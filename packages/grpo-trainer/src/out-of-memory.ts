@@ -1,5 +1,5 @@
-/** Out of memory, in terms of what a run can be told. */
-import { ConfigError } from './config/resolve';
+/** Turns out-of-memory errors into advice about options. */
+import { ConfigError } from './config/config-error';
 
 /**
  * What `work` gives.
@@ -7,7 +7,7 @@ import { ConfigError } from './config/resolve';
  * @param remedy what takes less memory
  * @throws {ConfigError} where a device of the XLA backend has too little: its message, and the remedy.
  */
-export async function advising<T>(remedy: string, work: Promise<T>): Promise<T> {
+export async function withOutOfMemoryHint<T>(remedy: string, work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {

@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { listRuns } from './checkpoint/folder';
+import { listRuns } from './node/checkpoint-names';
 import { initialGuardState, watch } from './guard';
 import { gaussianFlow } from './policies/gaussian-flow';
-import { type EpochMetrics, train } from './train';
+import type { EpochMetrics } from './epoch-metrics';
+import { train } from './train';
 
 const options = { maxApproxKl: 0.5, gradNormFactor: 100, rewardDrop: 2 };
 const calm = {

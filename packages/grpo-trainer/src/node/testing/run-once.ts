@@ -2,8 +2,9 @@
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { gaussianFlow } from '../../policies/gaussian-flow';
-import { abortOnSignals } from '../../signals';
-import { type TrainOptions, type TrainResult, train } from '../../train';
+import { abortOnSignals } from '../signals';
+import { train } from '../../train';
+import type { TrainOptions, TrainResult } from '../../train-options';
 import { runnerConfig } from './config';
 
 const scorer = {
