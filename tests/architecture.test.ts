@@ -15,7 +15,8 @@ const BELOW: Record<string, string[]> = {
   nn: ['tfjs-backend-xla'],
   'showo2-model': ['tfjs-backend-xla', 'nn', 'checkpoint-io', 'sde-sampler'],
   rewards: ['tfjs-backend-xla', 'nn', 'checkpoint-io', 'datasets'],
-  'grpo-trainer': [
+  'grpo-trainer': ['tfjs-backend-xla', 'nn', 'checkpoint-io', 'sde-sampler'],
+  cli: [
     'tfjs-backend-xla',
     'nn',
     'checkpoint-io',
@@ -23,8 +24,13 @@ const BELOW: Record<string, string[]> = {
     'datasets',
     'showo2-model',
     'rewards',
+    'grpo-trainer',
   ],
 };
+
+/** The npm name of a folder in packages/; the command's is what one types. */
+const npmName = (folder: string) => (folder === 'cli' ? 'flow-grpo' : `@flow-grpo/${folder}`);
+const folderOf = Object.fromEntries(Object.keys(BELOW).map((folder) => [npmName(folder), folder]));
 
 interface Manifest {
   name: string;
@@ -50,8 +56,8 @@ describe.each(Object.keys(BELOW))('%s', (name) => {
 
   it('depends on lower layers only', () => {
     const ours = Object.keys({ ...dependencies, ...peerDependencies })
-      .filter((dependency) => dependency.startsWith('@flow-grpo/'))
-      .map((dependency) => dependency.replace('@flow-grpo/', ''));
+      .filter((dependency) => /^(@flow-grpo\/|flow-grpo$)/.test(dependency))
+      .map((dependency) => folderOf[dependency] ?? dependency);
     expect(BELOW[name]).toEqual(expect.arrayContaining(ours));
   });
 
@@ -72,7 +78,7 @@ describe.each(Object.keys(BELOW))('%s', (name) => {
   });
 
   it('can be published', () => {
-    expect(rest).toMatchObject({ name: `@flow-grpo/${name}`, license: 'MIT', type: 'module' });
+    expect(rest).toMatchObject({ name: npmName(name), license: 'MIT', type: 'module' });
     expect(rest.files).toContain('dist');
     expect(existsSync(join(packages, name, 'README.md'))).toBe(true);
   });

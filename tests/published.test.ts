@@ -21,12 +21,15 @@ import { ASSETS } from '../examples/quickstart/src/small-model';
 /** The packages as a stranger gets them: packed, installed into an empty project, their READMEs' examples run. */
 const root = fileURLToPath(new URL('..', import.meta.url));
 const names = readdirSync(join(root, 'packages'));
+const npmName = (name: string) =>
+  (JSON.parse(readFileSync(join(root, 'packages', name, 'package.json'), 'utf8')) as { name: string }).name;
 const workplace = mkdtempSync(join(tmpdir(), 'flow-grpo-published-'));
 const project = join(workplace, 'project');
 
 /** What running a README's first example must show; `more` is appended to it. */
 const EXAMPLES: Record<string, { more?: string; shows: RegExp; prepare?: () => Promise<void> | void }> = {
   'checkpoint-io': { shows: /\[\[1, 1, 1\],\s+\[1, 1, 1\]\][\s\S]*dtype: 'bfloat16'/ },
+  cli: { shows: /finished/ },
   datasets: { more: 'console.log(images.length, shape);', shows: /393216 \[ 32, 64, 64, 3 \]/ },
   'grpo-trainer': { shows: /(-?[\d.]+(e-\d+)?\s+){20}/ },
   nn: { shows: /Tensor\s+\[\[/ },
@@ -72,7 +75,7 @@ it('has an example of every package', () => {
 });
 
 describe.each(names)('%s', (name) => {
-  const folder = join(project, 'node_modules/@flow-grpo', name);
+  const folder = join(project, 'node_modules', npmName(name));
 
   it('has its licence, and nothing that only tests need', () => {
     const files = readdirSync(folder, { recursive: true, encoding: 'utf8' });
@@ -95,7 +98,7 @@ describe.each(names)('%s', (name) => {
 
 it('publishes declarations that the TypeScript examples compile against', async () => {
   const files = names.flatMap((name) => {
-    const { language, code } = firstExample(join(project, 'node_modules/@flow-grpo', name, 'README.md'));
+    const { language, code } = firstExample(join(project, 'node_modules', npmName(name), 'README.md'));
     if (language !== 'ts') return [];
     writeFileSync(join(project, `${name}.mts`), code);
     return [`${name}.mts`];

@@ -1,6 +1,6 @@
+import { runFileSchema } from '../../packages/cli/src/run-file/schema';
+import { showo2SetupSchema } from '../../packages/cli/src/run-file/setup-schema';
 import { type Leaf, leavesOf } from '../../packages/grpo-trainer/src/config/leaves';
-import { runFileSchema } from '../../packages/grpo-trainer/src/config/run-file';
-import { showo2SetupSchema } from '../../packages/grpo-trainer/src/config/setup-schema';
 
 /** Every option of a run's file; the set-up's are those of Show-o2. */
 function runOptions(): Leaf[] {

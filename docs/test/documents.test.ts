@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { resolveRunFile, runFileSchema } from '../../packages/cli/src/run-file/schema';
+import { showo2SetupSchema } from '../../packages/cli/src/run-file/setup-schema';
 import { type Leaf, leavesOf } from '../../packages/grpo-trainer/src/config/leaves';
-import { resolveRunFile, runFileSchema } from '../../packages/grpo-trainer/src/config/run-file';
-import { showo2SetupSchema } from '../../packages/grpo-trainer/src/config/setup-schema';
 
 /** What documents show: code compiles, imports and linked files exist, and what configures a run is accepted. */
 const root = fileURLToPath(new URL('../..', import.meta.url));

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { launchChromium } from '@flow-grpo/test-support/chromium';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { packageNames } from '../site/packages';
+import { npmName, packageNames } from '../site/packages';
 import { serveSite } from './serve';
 
 const docs = fileURLToPath(new URL('..', import.meta.url));
@@ -43,7 +43,7 @@ afterAll(() => rmSync(dist, { recursive: true, force: true }));
 describe('the site', () => {
   it('has its guide, a page and a reference for every package, and the demo', () => {
     const guide = ['/', '/getting-started', '/maths', '/recipe', '/porting', '/architecture', '/features'];
-    const references = packageNames.map((name) => [`/packages/${name}`, `/api/@flow-grpo/${name}`]);
+    const references = packageNames.map((name) => [`/packages/${name}`, `/api/${npmName(name)}`]);
     for (const page of [...guide, ...references.flat()])
       expect(pages.has(page) || pages.has(`${page}/`), page).toBe(true);
     expect(existsSync(join(dist, 'sampler-demo/index.html'))).toBe(true);

@@ -1,12 +1,13 @@
 /** Clipping and AdamW with the recipe's constants, as part of a program. */
+
+import type { Params } from '@flow-grpo/grpo-trainer';
 import {
   type AdamWState,
   adamWInit,
   adamWScalars,
   adamWUpdate,
   clipByGlobalNorm,
-  type Params,
-} from '@flow-grpo/grpo-trainer';
+} from '@flow-grpo/grpo-trainer/maths';
 import { jit, shardLike } from '@flow-grpo/tfjs-backend-xla';
 import type * as tf from '@tensorflow/tfjs-core';
 

@@ -1,5 +1,5 @@
 /** Show-o2 with random weights as the trainer sees it. */
-import { showo2Policy } from '@flow-grpo/grpo-trainer';
+
 import type { Params } from '@flow-grpo/nn';
 import {
   decodeImage,
@@ -9,6 +9,7 @@ import {
   stackLayers,
   vaeParamShapes,
 } from '@flow-grpo/showo2-model';
+import { showo2Policy } from '@flow-grpo/showo2-model/policy';
 import { cast } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import { paddedText, type Workload } from '../workload';

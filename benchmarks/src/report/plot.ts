@@ -1,5 +1,5 @@
 /** How many times as fast as the PyTorch reference, as a bar chart in SVG. */
-import { escapeXml } from '@flow-grpo/grpo-trainer';
+import { escapeXml } from 'flow-grpo/report';
 import type { Results } from './results';
 
 const TITLE = 'Speed relative to the PyTorch reference';

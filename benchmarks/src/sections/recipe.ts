@@ -2,15 +2,9 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import {
-  type EpochMetrics,
-  makeSetup,
-  progressLine,
-  readLines,
-  readRunFile,
-  trainRun,
-  useBackend,
-} from '@flow-grpo/grpo-trainer';
+import type { EpochMetrics } from '@flow-grpo/grpo-trainer';
+import { makeSetup, progressLine, readRunFile, trainRun, useBackend } from 'flow-grpo';
+import { readLines } from 'flow-grpo/logging';
 import { peakMemory, startDevice } from '../device';
 import { runInner } from '../inner';
 import { machineFacts } from '../machine';

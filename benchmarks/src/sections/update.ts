@@ -1,5 +1,7 @@
 /** Learning: one timestep of a batch through the head and back, and the optimizer's step. */
-import { clipByGlobalNorm, clippedPolicyLoss, importanceRatio, type Params } from '@flow-grpo/grpo-trainer';
+
+import type { Params } from '@flow-grpo/grpo-trainer';
+import { clipByGlobalNorm, clippedPolicyLoss, importanceRatio } from '@flow-grpo/grpo-trainer/maths';
 import { coefficientsFromRow, logProbOfStep } from '@flow-grpo/sde-sampler';
 import { cast, jit, random } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';

@@ -8,19 +8,11 @@
  */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import {
-  abortOnSignals,
-  CheckpointStateError,
-  ConfigError,
-  makeSetup,
-  planRun,
-  progressLine,
-  readRunFile,
-  trainRun,
-  useBackend,
-} from '@flow-grpo/grpo-trainer';
+import { CheckpointStateError, ConfigError } from '@flow-grpo/grpo-trainer';
+import { abortOnSignals } from '@flow-grpo/grpo-trainer/node';
 import { configure, deviceInfo } from '@flow-grpo/tfjs-backend-xla';
 import { Command } from 'commander';
+import { makeSetup, planRun, progressLine, readRunFile, trainRun, useBackend } from 'flow-grpo';
 import { tinyOverrides } from './tiny';
 
 const recipe = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url));

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { readRunFile } from '@flow-grpo/grpo-trainer';
+import { readRunFile } from 'flow-grpo';
 import { expect, it } from 'vitest';
 
 const path = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url));

@@ -2,7 +2,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
-import { ConfigError, type RunFile } from '@flow-grpo/grpo-trainer';
+import { ConfigError } from '@flow-grpo/grpo-trainer';
 import {
   parameterSpecs,
   parseShowo2Config,
@@ -13,6 +13,7 @@ import {
   WAN21_VAE,
   wordTokenizer,
 } from '@flow-grpo/showo2-model';
+import type { RunFile } from 'flow-grpo';
 
 const WIDTH = 16;
 /** Images are 32 × 32: 2 × 2 patches of 2 × 2 latents, each of 8 × 8 pixels. */

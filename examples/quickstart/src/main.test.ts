@@ -23,7 +23,7 @@ const run = async (program: string, ...args: string[]) =>
 
 beforeAll(async () => {
   await bundleSources(path('./main.ts'), quickstart);
-  await bundleSources(path('../../../packages/grpo-trainer/src/cli/bin.ts'), command);
+  await bundleSources(path('../../../packages/cli/src/bin.ts'), command);
 });
 
 describe('a short run', () => {

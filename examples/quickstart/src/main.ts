@@ -6,15 +6,9 @@
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import {
-  abortOnSignals,
-  type EpochMetrics,
-  evaluator,
-  type Params,
-  progressLine,
-  resolveConfig,
-  train,
-} from '@flow-grpo/grpo-trainer';
+import { type EpochMetrics, evaluator, type Params, resolveConfig, train } from '@flow-grpo/grpo-trainer';
+import { abortOnSignals } from '@flow-grpo/grpo-trainer/node';
+import { progressLine } from 'flow-grpo';
 import { minutesByDefault, startBackend } from './backend';
 import { accuracies, habits, heldOutPrompts, trainingPrompts, witness } from './evaluation';
 import { readOptions } from './options';

@@ -1,6 +1,7 @@
 /** The small model as the trainer sees it, and how it is sampled. */
-import { type Policy, showo2Policy } from '@flow-grpo/grpo-trainer';
+import type { Policy } from '@flow-grpo/grpo-trainer';
 import { decodeImage, latentShape } from '@flow-grpo/showo2-model';
+import { showo2Policy } from '@flow-grpo/showo2-model/policy';
 import * as tf from '@tensorflow/tfjs-core';
 import { IMAGE_SIZE, type SmallModel } from './small-model';
 

@@ -1,14 +1,8 @@
 /** The pictures of a run and one page around them. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  type EpochMetrics,
-  type Evaluation,
-  htmlReport,
-  imageGrid,
-  lineChart,
-  movingAverage,
-} from '@flow-grpo/grpo-trainer';
+import type { EpochMetrics, Evaluation } from '@flow-grpo/grpo-trainer';
+import { htmlReport, imageGrid, lineChart, movingAverage } from 'flow-grpo/report';
 import sharp from 'sharp';
 import type { Example } from './evaluation';
 import type { Outcome, Result } from './outputs';

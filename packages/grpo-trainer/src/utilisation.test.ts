@@ -31,7 +31,9 @@ const product: Policy = {
   trainable: ['weight'],
   latentShape: [WIDTH],
   encodePrompts: () => ({}),
-  velocity: ({ weight }, x) => ({ velocity: tf.matMul(x as tf.Tensor2D, weight as tf.Tensor2D) }),
+  velocity: ({ trained: { weight }, x }) => ({
+    velocity: tf.matMul(x as tf.Tensor2D, weight as tf.Tensor2D),
+  }),
   decode: (latents) => tf.reshape(tf.slice(latents, [0, 0], [-1, 3]), [-1, 1, 1, 3]) as tf.Tensor4D,
 };
 

@@ -1,6 +1,6 @@
 /** Programs of this repository as processes of their own, built from the sources under test. */
-import { mkdirSync, mkdtempSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, mkdirSync, mkdtempSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
@@ -13,6 +13,20 @@ export function bundleFolder(workspace: string): string {
   const cache = join(workspace, 'node_modules', '.cache');
   mkdirSync(cache, { recursive: true });
   return mkdtempSync(join(cache, 'bundle-'));
+}
+
+/**
+ * A program of a package as one file that plain Node runs. It lies in the package's own node_modules, so that what stays
+ * outside is found in the versions it declares.
+ *
+ * @param entry absolute path of a TypeScript file; the program is called `<its name>.mjs`.
+ */
+export async function bundleProgram(entry: string): Promise<string> {
+  let workspace = dirname(entry);
+  while (!existsSync(join(workspace, 'package.json'))) workspace = dirname(workspace);
+  const outfile = join(workspace, 'node_modules/.cache/testing', `${basename(entry, '.ts')}.mjs`);
+  await bundleSources(entry, outfile);
+  return outfile;
 }
 
 /** Bundles `entry` with this repository's sources, and nothing else, into `outfile`. */
@@ -32,7 +46,7 @@ export async function bundleSources(entry: string, outfile: string): Promise<voi
         setup: ({ onResolve }) =>
           onResolve({ filter: /^[^./]/ }, ({ path }) =>
             path === resolve(entry) ||
-            path.startsWith('@flow-grpo/') ||
+            /^(@flow-grpo\/|flow-grpo$|flow-grpo\/)/.test(path) ||
             path.includes('register_all_gradients')
               ? undefined
               : { path, external: true },

@@ -1,6 +1,5 @@
 /** The small Show-o2: flow matching on the latents of captioned scenes, all of them kept on the device. */
 import type { ShapeScenes } from '@flow-grpo/datasets';
-import type { FlowMatchingOptions, RunSetup } from '@flow-grpo/grpo-trainer';
 import {
   encodeText,
   initParams,
@@ -10,6 +9,8 @@ import {
   velocity,
 } from '@flow-grpo/showo2-model';
 import * as tf from '@tensorflow/tfjs-core';
+import type { RunSetup } from 'flow-grpo';
+import type { FlowMatchingOptions } from 'flow-grpo/pretrain';
 import { encodeScenes, type Vae } from './vae';
 
 /** Chance that a caption is left out, so that the model learns the unconditional velocity too. */

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { parse, stringify } from 'yaml';
-import { main } from '../../../../packages/grpo-trainer/src/cli/main';
+import { main } from '../../../../packages/cli/src/commands/main';
 import { loadSmallModel, RECORD } from '../small-model';
 import { readPretrainOptions } from './options';
 

@@ -9,14 +9,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadParams, saveSafetensors } from '@flow-grpo/checkpoint-io';
 import { shapeScenes } from '@flow-grpo/datasets';
-import {
-  defineSetup,
-  evaluator,
-  type FitReport,
-  type FitSave,
-  resolveConfig,
-  type SetupContext,
-} from '@flow-grpo/grpo-trainer';
+import { evaluator, resolveConfig } from '@flow-grpo/grpo-trainer';
 import { shapeEval } from '@flow-grpo/rewards';
 import {
   initParams,
@@ -27,6 +20,8 @@ import {
   vaeConfigJson,
   wordTokenizer,
 } from '@flow-grpo/showo2-model';
+import { defineSetup, type SetupContext } from 'flow-grpo';
+import type { FitReport, FitSave } from 'flow-grpo/pretrain';
 import { accuracies, heldOutPrompts } from '../evaluation';
 import { SAMPLING, smallPolicy } from '../policy';
 import { percent } from '../report';

@@ -1,6 +1,5 @@
 /** The small VAE: trained on scenes, its latents measured, its round trip judged by the checker. */
 import { type ShapeScenes, sceneBatch } from '@flow-grpo/datasets';
-import { type FitOptions, trainVae } from '@flow-grpo/grpo-trainer';
 import { shapeEval } from '@flow-grpo/rewards';
 import {
   decode,
@@ -12,6 +11,7 @@ import {
 } from '@flow-grpo/showo2-model';
 import { jit } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
+import { type FitOptions, trainVae } from 'flow-grpo/pretrain';
 import { toSigned, toUnit } from '../policy';
 import { smallVaeConfig } from '../small-model';
 

@@ -1,12 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { leavesOf } from './leaves';
 import { ConfigError, resolveConfig } from './resolve';
-import { resolveRunFile, runFileJsonSchema, runFileSchema } from './run-file';
 
 describe('resolveConfig', () => {
   it('fills in defaults', () => {
     const config = resolveConfig({});
-    expect(config.training.clipRange).toBe(1e-4);
+    expect(config.grpo.clipRange).toBe(1e-4);
     expect(config.sampling.window).toMatchObject({ kind: 'fixed', start: 1 });
   });
 
@@ -26,7 +24,12 @@ describe('resolveConfig', () => {
       { sample: { num_steps: 10, guidance: 1 } },
       /sample.num_steps is not .* mean sampling.numSteps\?\nsample.guidance is not an option$/,
     ],
-    [{ training: { clip_range: 1 } }, /did you mean training.clipRange\?/],
+    [{ grpo: { clip_range: 1 } }, /did you mean grpo.clipRange\?/],
+    [{ training: { clipRange: 1 } }, /training.clipRange is not an option; did you mean grpo.clipRange\?/],
+    [{ training: { objective: 'dpo' } }, /training.objective is not an option; did you mean algorithm\?/],
+    [{ training: { klOn: 'velocity' } }, /did you mean grpo.klTarget\?/],
+    [{ guard: { action: 'off' } }, /guard.action is not an option; did you mean divergence.action\?/],
+    [{ algorithm: 'ppo' }, /algorithm: .*"grpo"/],
     [{ num_epochs: 3 }, /did you mean epochs\?/],
     [{ learningRate: 1 }, /did you mean training.learningRate\?/],
     [{ sampling: { window: { start: 0 } } }, /window.start is 0/],
@@ -37,8 +40,8 @@ describe('resolveConfig', () => {
     [{ sampling: { rule: 'cps', window: { end: 12 } } }, /last CPS step/],
     [{ sampling: { rule: 'cps', noiseLevel: 2 } }, /at most 1/],
     [{ sampling: { noiseLevel: 0 } }, /no log-probability/],
-    [{ sampling: { rule: 'cps' }, training: { objective: 'guard' } }, /needs sampling.rule sde/],
-    [{ training: { objective: 'dpo' } }, /training.beta must be positive/],
+    [{ sampling: { rule: 'cps' }, algorithm: 'guard' }, /needs sampling.rule sde/],
+    [{ algorithm: 'dpo', dpo: { beta: 0 } }, /dpo.beta: /],
     [{ shardParameters: true }, /shardParameters splits weights over devices, and devices is 1/],
     [{ training: { stepsPerPass: 3 } }, /training.stepsPerPass \(3\) must divide the 10 steps that train/],
     [{ training: { updatesPerEpoch: 1000 } }, /larger than the 128 images/],
@@ -57,56 +60,5 @@ describe('resolveConfig', () => {
     expect(() => resolveConfig({ devices: 4, sampling: { ...recipe, batchSize: 128 } })).toThrow(
       /makes 3 batches .*\(2\) does not divide. These would work: 24, 32, 48, 64, 96, 192/,
     );
-  });
-});
-
-describe('resolveRunFile', () => {
-  const showo2 = { kind: 'showo2', model: 'm', dataset: 'd', reward: { pickscore: 1 } };
-
-  it('fills in defaults of the chosen setup', () => {
-    expect(resolveRunFile({}).setup).toEqual({ kind: 'toy' });
-    expect(resolveRunFile({ setup: './mine.mjs' }).setup).toEqual({
-      kind: 'module',
-      path: './mine.mjs',
-      options: {},
-    });
-    expect(resolveRunFile({ setup: showo2 }).setup).toMatchObject({
-      storage: 'bfloat16',
-      guidanceScale: 0,
-      guidanceInTraining: true,
-    });
-    expect(resolveRunFile({ wandb: {} }).wandb).toEqual({ project: 'flow-grpo', tags: [] });
-  });
-
-  it.each([
-    [{ setup: { kind: 'showo3' } }, /setup.kind: .*"showo2"/],
-    [{ setup: { ...showo2, modle: 'x' } }, /setup.modle is not an option; did you mean setup.model\?/],
-    [{ setup: { ...showo2, reward: {} } }, /setup.reward: names no reward; e.g. pickscore: 1/],
-    [{ setup: { ...showo2, reward: { pickscor: 1 } } }, /did you mean setup.reward.pickscore\?/],
-    [{ setup: { ...showo2, reward: { geneval: {} } } }, /setup.reward.geneval.url/],
-    [{ setup: { ...showo2, reward: { ocr: true } } }, /setup.reward.ocr: /],
-    [{ setup: { ...showo2, reward: { pickscore: { modle: 'x' } } } }, /mean setup.reward.pickscore.model\?/],
-    [{ setup: { ...showo2, guidanceInTraining: 'no' } }, /setup.guidanceInTraining: .*boolean/],
-    [{ setup: { ...showo2, guidanceTraining: false } }, /did you mean setup.guidanceInTraining\?/],
-    [{ setup: showo2, train: { cfg: false } }, /train.cfg is not .* mean setup.guidanceInTraining\?/],
-    [{ setup: { kind: 'showo2' } }, /setup.model: .*\nsetup.dataset: .*\nsetup.reward: /],
-    [{ outputs: 'x' }, /did you mean output\?/],
-    [{ wandb: { projct: 'x' } }, /did you mean wandb.project\?/],
-    [{ peakTflops: 0 }, /peakTflops: /],
-  ])('refuses %j', (input, message) => {
-    expect(() => resolveRunFile(input)).toThrow(message);
-  });
-});
-
-describe('runFileJsonSchema', () => {
-  it('documents every option', () => {
-    const undocumented = leavesOf(runFileSchema).filter(({ description }) => description.length < 10);
-    expect(undocumented).toEqual([]);
-  });
-
-  it('accepts what the command accepts, setups included', () => {
-    const schema = JSON.stringify(runFileJsonSchema());
-    for (const key of ['"setup"', '"output"', '"pickscore"', '"wandb"', '"showo2"'])
-      expect(schema).toContain(key);
   });
 });

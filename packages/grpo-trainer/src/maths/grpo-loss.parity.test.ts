@@ -3,7 +3,14 @@ import { expectClose, fixtureCases, maxAbs, numbers, readJson, readTensors } fro
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { hostStep, sigmaOf, stackSteps } from '../rollout/steps';
-import { type AdvantageKind, perPromptAdvantages } from './advantages';
+import {
+  bestAgainstWorst,
+  bestOfGroup,
+  type Comparison,
+  perPromptAdvantages,
+  rewardItself,
+  standardScore,
+} from './advantages';
 import { emaDecay, emaDue, emaUpdate } from './ema';
 import { clippedPolicyLoss, importanceRatio, ratioStatistics, stepMeanKl } from './loss';
 
@@ -24,6 +31,12 @@ interface AdvantageCase {
   reward_std_mean?: number;
   kept_after_zero_filter?: boolean[];
 }
+
+/** By the names of the cases. */
+const COMPARISONS = { grpo: standardScore, rwr: rewardItself, sft: bestOfGroup, dpo: bestAgainstWorst } as Record<
+  string,
+  Comparison
+>;
 
 describe.each(fixtureCases('grpo-loss'))('$name', ({ dir }) => {
   describe('advantages', () => {
@@ -49,7 +62,7 @@ describe.each(fixtureCases('grpo-loss'))('$name', ({ dir }) => {
                 rewards,
               )
             : perPromptAdvantages(c.prompts, rewards, {
-                kind: c.type as AdvantageKind,
+                compare: COMPARISONS[c.type]!,
                 globalStd: c.global_std,
               });
         expectClose(result.advantages, column(c.advantages!, j), 1e-12, 'advantages');

@@ -1,0 +1,56 @@
+/** flow-grpo doctor */
+
+import { peakTflopsOf } from '@flow-grpo/grpo-trainer';
+import { compilationStats, deviceInfo } from '@flow-grpo/tfjs-backend-xla';
+import * as tf from '@tensorflow/tfjs-core';
+import { bytes, textTable } from '../run/start-table';
+import { useBackend } from './shared';
+
+const OPTIONAL = {
+  '@flow-grpo/rewards': () => import('@flow-grpo/rewards'),
+  '@flow-grpo/datasets': () => import('@flow-grpo/datasets'),
+} as const;
+
+/** Prints what this machine can run; the exit status is 1 when training cannot. */
+export async function doctorCommand({ backend }: { backend: string }): Promise<void> {
+  const rows: [string, string][] = [
+    ['Node', process.version],
+    ['platform', `${process.platform} ${process.arch}`],
+  ];
+  try {
+    await useBackend(backend);
+    const product = tf.matMul(tf.ones([64, 64]), tf.ones([64, 64]));
+    const [value] = await product.data();
+    const works = value === 64;
+    if (!works) process.exitCode = 1;
+    rows.push(['backend', works ? `${backend}: works` : `${backend}: 64 × 1 × 1 gives ${value}`]);
+    if (backend === 'xla') {
+      rows.push(['devices', deviceText()]);
+      const { compiled, loadedFromDisk } = compilationStats();
+      rows.push(['compilation', `${compiled} compiled, ${loadedFromDisk} from the cache`]);
+    }
+  } catch (error) {
+    rows.push(['backend', `${backend}: ${(error as Error).message}`]);
+    process.exitCode = 1;
+  }
+  for (const [name, load] of Object.entries(OPTIONAL)) {
+    const found = await load().then(
+      () => 'there',
+      () => `not installed; setup showo2 needs it (npm install ${name})`,
+    );
+    rows.push([name, found]);
+  }
+  console.log(textTable(rows));
+}
+
+/** E.g. `8 × NVIDIA H200 (cuda), 150 GB each, peak 989 TFLOP/s`; what is not known is left out. */
+function deviceText(): string {
+  const devices = deviceInfo();
+  const { kind, platform, bytesLimit } = devices[0]!;
+  const peak = peakTflopsOf(kind);
+  return [
+    `${devices.length} × ${kind} (${platform})`,
+    ...(bytesLimit ? [`${bytes(bytesLimit)} each`] : []),
+    ...(peak ? [`peak ${peak} TFLOP/s`] : []),
+  ].join(', ');
+}

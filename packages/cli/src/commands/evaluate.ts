@@ -1,0 +1,54 @@
+/** flow-grpo eval and flow-grpo sample */
+import { join } from 'node:path';
+import { evaluator, placementOn, trainableParams } from '@flow-grpo/grpo-trainer';
+import { finiteMean } from '@flow-grpo/grpo-trainer/maths';
+import { loadWeights } from '@flow-grpo/grpo-trainer/node';
+import { duration } from '../logging/duration';
+import { progressLine } from '../logging/progress-line';
+import { runLog } from '../logging/run-log';
+import { need, openRun, type SharedOptions } from './shared';
+
+export interface EvaluateCommandOptions extends SharedOptions {
+  readonly checkpoint?: string;
+}
+
+/** Scores the evaluation prompts; with `images` it also draws a grid. Prints one line of JSON. */
+export async function evaluateCommand(
+  file: string | undefined,
+  options: EvaluateCommandOptions,
+  images: boolean,
+): Promise<void> {
+  const line = progressLine();
+  const { run, made } = await openRun(file, options, { onMessage: line.note });
+  const { config, output } = run;
+  const policy = need(made.policy, 'policy', run);
+  const prompts = need(made.evalPrompts ?? made.prompts, 'evalPrompts', run);
+  const placement = placementOn(config.devices, config.shardParameters);
+  const evaluate = evaluator(policy, need(made.scorer, 'scorer', run), prompts, config, placement);
+  const { trainable } = policy;
+  const loaded = options.checkpoint
+    ? await loadWeights(options.checkpoint, config, { placement, trainable })
+    : undefined;
+  const weights = loaded?.weights ?? trainableParams(policy, (value) => value);
+  const started = performance.now();
+  const evaluation = await evaluate(weights, loaded?.run.epoch ?? 0, ({ done, total }) => {
+    const seconds = (performance.now() - started) / 1000;
+    const rate = `${((done * config.evalBatchSize) / seconds).toPrecision(3)} images/s`;
+    const left = `ends in ${duration(((total - done) * seconds) / done)}`;
+    line.show([`evaluation ${done + 1}/${total}`, ...(done > 0 ? [rate, left] : [])].join('  '));
+  });
+  line.end();
+  if (images) {
+    const log = await runLog(output, Number.POSITIVE_INFINITY);
+    await log.onEvaluation(evaluation);
+    line.note(`images: ${join(output, 'grids')}`);
+  }
+  const { epoch, reward, scores, details } = evaluation;
+  console.log(JSON.stringify({ epoch, reward, images: scores.length, details: meanDetails(details) }));
+}
+
+/** The mean of each part of the reward, over the images that have it. */
+function meanDetails(details: Readonly<Record<string, readonly number[]>>): Record<string, number> {
+  const means = Object.entries(details).map(([name, values]) => [name, finiteMean(values)] as const);
+  return Object.fromEntries(means.filter(([, mean]) => Number.isFinite(mean)));
+}

@@ -1,0 +1,72 @@
+/** The flow-grpo command. */
+
+import { ConfigError } from '@flow-grpo/grpo-trainer';
+import { CheckpointStateError, isDiskFull } from '@flow-grpo/grpo-trainer/node';
+import { Command, CommanderError } from 'commander';
+import { writeRunReport } from '../report/run-report';
+import { runFileJsonSchema } from '../run-file/schema';
+import { doctorCommand } from './doctor';
+import { evaluateCommand } from './evaluate';
+import { pretrainCommand } from './pretrain';
+import { addSharedOptions } from './shared';
+import { trainCommand } from './train';
+
+/** The command with all its subcommands. */
+export function program(): Command {
+  const root = new Command('flow-grpo')
+    .description('Reinforcement learning for flow-matching models')
+    .exitOverride();
+  const command = (name: string, description: string) => root.command(name).description(description);
+  const checkpoint = (target: Command) =>
+    target.option('--checkpoint <path>', "a checkpoint's folder; the untrained model without it");
+
+  const train = command('train', 'train; continues from the newest checkpoint in the folder')
+    .option('--resume <auto|path>', 'checkpoint to continue from', 'auto')
+    .option('--no-resume', 'start anew')
+    .option('--dry-run', 'print what would run and check that everything is there, without loading a model')
+    .option('--ui', 'serve the report live while training')
+    .option('--ui-port <port>', 'port of the live report; 0 is any free one', '0')
+    .option('--ui-host <host>', 'address it listens at; 0.0.0.0 for other machines', '127.0.0.1')
+    .option('--profile', 'profile some epochs: a trace, and a table of where the time goes')
+    .option('--profile-epochs <n>', 'how many, after the first one', '3');
+  addSharedOptions(train).action(trainCommand);
+  addSharedOptions(checkpoint(command('eval', 'score the evaluation prompts at noise level 0'))).action(
+    (file, options) => evaluateCommand(file, options, false),
+  );
+  addSharedOptions(checkpoint(command('sample', 'as eval, and draw a grid of the images'))).action(
+    (file, options) => evaluateCommand(file, options, true),
+  );
+  addSharedOptions(command('pretrain', 'pre-train by flow matching; resumes')).action(pretrainCommand);
+  command('report', 'write report.html')
+    .argument('<folder>', "a run's folder")
+    .action(async (folder: string) => console.log(await writeRunReport(folder)));
+  command('schema', 'print the JSON Schema of configuration files').action(() =>
+    console.log(JSON.stringify(runFileJsonSchema(), null, 2)),
+  );
+  command('doctor', 'check that this machine can run it')
+    .option('--backend <name>', 'backend to check', 'xla')
+    .action(doctorCommand);
+  return root;
+}
+
+/** Runs the command; mistakes of the user end with their message alone and status 2. */
+export async function main(argv: readonly string[] = process.argv): Promise<void> {
+  try {
+    await program().parseAsync(argv);
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      // Commander has printed what is wrong, or the help that was asked for.
+      if (error.exitCode !== 0) process.exitCode = 2;
+      return;
+    }
+    if (error instanceof ConfigError || error instanceof CheckpointStateError) {
+      console.error(error.message);
+      process.exitCode = 2;
+    } else if (isDiskFull(error)) {
+      console.error(
+        `${error.message}: the disk is full. Checkpoints that are there are good: make room, and train again to go on.`,
+      );
+      process.exitCode = 1;
+    } else throw error;
+  }
+}

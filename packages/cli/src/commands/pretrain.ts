@@ -1,0 +1,36 @@
+/** flow-grpo pretrain */
+import { join } from 'node:path';
+import { saveSafetensors } from '@flow-grpo/checkpoint-io';
+import { abortOnSignals } from '@flow-grpo/grpo-trainer/node';
+import { duration } from '../logging/duration';
+import { progressLine } from '../logging/progress-line';
+import { pretrain } from '../pretrain/flow-matching';
+import { need, openRun, type SharedOptions } from './shared';
+
+export async function pretrainCommand(file: string | undefined, options: SharedOptions): Promise<void> {
+  const line = progressLine();
+  const { signal, release } = abortOnSignals((name) =>
+    line.note(`${name}: saving, then ending; again to end now`),
+  );
+  try {
+    const { run, made } = await openRun(file, options, { signal, onMessage: line.note });
+    const work = need(made.pretrain, 'pretrain', run);
+    const result = await pretrain(work.params, work.velocity, work.batchAt, {
+      checkpoint: join(run.output, 'pretrain'),
+      signal,
+      onReport: ({ step, steps, loss, stepsPerSecond, secondsLeft }) =>
+        line.note(
+          `step ${step}/${steps}  loss ${loss.toFixed(5)}  ${stepsPerSecond.toFixed(1)} steps/s  ${duration(secondsLeft)} left`,
+        ),
+      ...work.options,
+    });
+    if (result.reason === 'finished')
+      await saveSafetensors(join(run.output, 'model.safetensors'), result.ema);
+    line.note(`${result.reason} after ${result.steps} steps`);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    line.note('interrupted before pre-training began');
+  } finally {
+    release();
+  }
+}

@@ -1,0 +1,82 @@
+/** What the subcommands share: their options, and a run opened by them. */
+
+import { ConfigError } from '@flow-grpo/grpo-trainer';
+import { configure, deviceInfo } from '@flow-grpo/tfjs-backend-xla';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Command } from 'commander';
+import { readRunFile } from '../run-file/read';
+import type { RunFile } from '../run-file/schema';
+import { optionalPackage } from '../setup/optional-package';
+import { makeSetup, type RunSetup, type SetupContext } from '../setup/setup';
+import { addConfigFlags, flagOverrides } from './flags';
+
+export interface SharedOptions {
+  readonly backend: string;
+  readonly set: readonly string[];
+  readonly config?: string;
+  readonly setup?: string;
+  readonly output?: string;
+  /** Flags of single options, by their path. */
+  readonly [flag: string]: unknown;
+}
+
+const collectValues = (value: string, previous: string[]) => [...previous, value];
+
+export function addSharedOptions(command: Command): Command {
+  command
+    .argument('[file]', 'YAML file of options; see flow-grpo schema')
+    .option('--config <file>', 'the same')
+    .option('-s, --set <key=value>', 'override an option, e.g. setup.model=./show-o2', collectValues, [])
+    .option('--setup <kind|module>', 'toy, or a module that makes policy, prompts and scorer')
+    .option('-o, --output <folder>', "the run's folder")
+    .option('--backend <name>', 'xla, or cpu for plain JavaScript', 'xla');
+  return addConfigFlags(command);
+}
+
+/** The run that a command line describes: its file, then -s, then the flags. */
+export function readRun(file: string | undefined, options: SharedOptions): Promise<RunFile> {
+  if (file !== undefined && options.config !== undefined && file !== options.config) {
+    throw new ConfigError(`two files of options: ${file} and --config ${options.config}; give one`);
+  }
+  const named = (['setup', 'output'] as const).flatMap((key) =>
+    options[key] === undefined ? [] : [`${key}=${JSON.stringify(options[key])}`],
+  );
+  return readRunFile(file ?? options.config, [...options.set, ...named, ...flagOverrides(options)]);
+}
+
+/** Starts the backend and makes the run's setup. */
+export async function openRun(
+  file: string | undefined,
+  options: SharedOptions,
+  context?: SetupContext,
+): Promise<{ run: RunFile; made: RunSetup }> {
+  const run = await readRun(file, options);
+  await useBackend(options.backend, run.config.devices);
+  return { run, made: await makeSetup(run.setup, context) };
+}
+
+/**
+ * Starts a backend with at least `devices` devices; XLA's CPU plugin makes as many as are asked for.
+ *
+ * @throws {ConfigError} when the backend is not there, does not start, or has fewer devices.
+ */
+export async function useBackend(name: string, devices = 1): Promise<void> {
+  if (name === 'cpu') {
+    await import('@tensorflow/tfjs-backend-cpu').catch(() =>
+      optionalPackage('@tensorflow/tfjs-backend-cpu', '--backend cpu'),
+    );
+  }
+  if (name === 'xla' && devices > 1 && tf.getBackend() !== 'xla') configure({ cpuDevices: devices });
+  const ok = await tf.setBackend(name).catch((error: Error) => error);
+  if (ok !== true) throw new ConfigError(`backend ${name} does not start${ok ? `: ${ok.message}` : ''}`);
+  const there = name === 'xla' ? deviceInfo().length : 1;
+  if (there < devices) {
+    throw new ConfigError(`devices: ${devices} are asked for, and backend ${name} has ${there}`);
+  }
+}
+
+/** A part of a setup that a command cannot do without. */
+export function need<T>(value: T | undefined, what: string, run: RunFile): T {
+  if (value === undefined) throw new ConfigError(`setup ${run.setup.kind} gives no ${what}`);
+  return value;
+}

@@ -1,0 +1,13 @@
+/**
+ * The steps of the `flow-grpo` command as functions, for scripts that train what a run file describes, and the types of a
+ * setup of one's own. What it writes and draws is in `/logging`, `/report` and `/profile`; pre-training in `/pretrain`.
+ */
+export { useBackend } from './commands/shared';
+export { type ProgressLine, progressLine } from './logging/progress-line';
+export { planRun, type RunPlan } from './run/plan-run';
+export { type TrainRunOptions, trainRun } from './run/train-run';
+export { readRunFile } from './run-file/read';
+export type { RunFile } from './run-file/schema';
+export type { Showo2SetupInput } from './run-file/setup-schema';
+export { defineSetup, makeSetup, type RunSetup, type SetupContext, type SetupFunction } from './setup/setup';
+export { showo2Setup } from './setup/showo2';

@@ -1,0 +1,221 @@
+/** A supervised training loop: batches in, one compiled step with donated state, checkpoints, progress. */
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { loadParams, saveSafetensors } from '@flow-grpo/checkpoint-io';
+import type { Params } from '@flow-grpo/grpo-trainer';
+import { flattenTensors } from '@flow-grpo/grpo-trainer';
+import type { TrainState } from '@flow-grpo/grpo-trainer/maths';
+import {
+  type AdamWOptions,
+  adamWScalars,
+  adamWUpdate,
+  clipByGlobalNorm,
+  emaDecay,
+  emaUpdate,
+  initialState,
+  type LearningRateSchedule,
+  learningRateAt,
+} from '@flow-grpo/grpo-trainer/maths';
+import { jit, random } from '@flow-grpo/tfjs-backend-xla';
+import * as tf from '@tensorflow/tfjs-core';
+
+export interface FitOptions {
+  readonly steps: number;
+  readonly seed?: number;
+  /** Peak learning rate; 1e-3 by default. */
+  readonly learningRate?: number;
+  /** Linear warm-up, then constant, linear or cosine to `scheduleFloor` of the peak at `steps`. */
+  readonly schedule?: LearningRateSchedule['kind'];
+  readonly warmupSteps?: number;
+  readonly scheduleFloor?: number;
+  /** β₁ 0.9, β₂ 0.98, ε 1e-8, weight decay 0.01 by default. */
+  readonly adamW?: Partial<AdamWOptions>;
+  /** 1 by default. */
+  readonly maxGradNorm?: number;
+  /** Highest decay of the average, 0.999 by default; it warms up as min((1 + step) / (10 + step), decay). */
+  readonly emaDecay?: number;
+  /** Steps between reports, 50 by default; losses are read only then, so that the device stays ahead. */
+  readonly reportEvery?: number;
+  /** Folder of the checkpoint, `saveEvery` steps apart (1,000 by default); resumed from when it is there. */
+  readonly checkpoint?: string;
+  readonly saveEvery?: number;
+  readonly signal?: AbortSignal;
+  readonly onReport?: (report: FitReport) => void | Promise<void>;
+  /** Called after every checkpoint and at the end, for measuring; the weights stay the loop's own. */
+  readonly onSave?: (save: FitSave) => void | Promise<void>;
+}
+
+/** Where a fit stands when it saves. */
+export interface FitSave {
+  readonly step: number;
+  readonly trained: Params;
+  readonly ema: Params;
+}
+
+/** Progress of a fit. */
+export interface FitReport {
+  /** Steps done, of how many. */
+  readonly step: number;
+  readonly steps: number;
+  /** Mean loss since the last report. */
+  readonly loss: number;
+  readonly learningRate: number;
+  readonly gradNorm: number;
+  readonly stepsPerSecond: number;
+  readonly secondsLeft: number;
+}
+
+export interface FitResult {
+  /** Trained weights and their average; the caller disposes of them. */
+  readonly trained: Params;
+  readonly ema: Params;
+  readonly steps: number;
+  readonly reason: 'finished' | 'interrupted';
+}
+
+const ADAMW: AdamWOptions = { beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weightDecay: 0.01 };
+
+/**
+ * Minimises `loss` over `params`. `batchAt(step)` gives a pytree of tensors of constant shapes (disposed after use);
+ * `loss` is traced once and gets the batch and a random key of the step. A function of seed and batches alone, so a
+ * run resumed from its checkpoint ends with the same bits.
+ *
+ * @throws when a loss is not finite, naming the step and the learning rate; the checkpoint stays as it was.
+ */
+export async function fit<B>(
+  params: Params,
+  loss: (params: Params, batch: B, key: tf.Tensor) => tf.Tensor,
+  batchAt: (step: number) => B | Promise<B>,
+  options: FitOptions,
+): Promise<FitResult> {
+  const { steps, seed = 0, learningRate = 1e-3, maxGradNorm = 1, signal } = options;
+  const { reportEvery = 50, saveEvery = 1000, checkpoint } = options;
+  const adamW = { ...ADAMW, ...options.adamW };
+  const schedule: LearningRateSchedule = {
+    kind: options.schedule ?? 'linear',
+    warmupSteps: options.warmupSteps ?? Math.min(200, Math.floor(steps / 10)),
+    totalSteps: steps,
+    floor: options.scheduleFloor ?? 0.02,
+  };
+  const trainStep = jit(
+    function trainStep(state: TrainState, batch: B, key: tf.Tensor, scalars: tf.Tensor1D, rate: tf.Tensor) {
+      const names = Object.keys(state.trained);
+      const f = (...weights: tf.Tensor[]) =>
+        loss(Object.fromEntries(names.map((name, i) => [name, weights[i]!])), batch, key) as tf.Scalar;
+      const { value, grads } = tf.valueAndGrads(f)(Object.values(state.trained));
+      const raw = Object.fromEntries(names.map((name, i) => [name, grads[i]!]));
+      const { gradients, norm } = clipByGlobalNorm(raw, maxGradNorm);
+      const next = adamWUpdate(state.trained, state.optimizer, gradients, scalars, adamW);
+      const ema = emaUpdate(state.ema, next.params, rate);
+      return { state: { trained: next.params, optimizer: next.state, ema }, report: tf.stack([value, norm]) };
+    },
+    { donate: [0], name: 'trainStep' },
+  );
+
+  const resumed = checkpoint ? await loadFit(checkpoint, Object.keys(params)) : undefined;
+  let state = resumed?.state ?? initialState(params);
+  let step = resumed?.step ?? 0;
+  const rootKey = random.key(seed);
+  let pending: tf.Tensor[] = [];
+  let since = performance.now();
+  const report = async () => {
+    if (pending.length === 0) return;
+    const values = await Promise.all(pending.map((tensor) => tensor.data()));
+    tf.dispose(pending);
+    const count = pending.length;
+    pending = [];
+    const mean = values.reduce((sum, [value]) => sum + value!, 0) / count;
+    const rate = learningRateAt(learningRate, step - 1, schedule);
+    if (!Number.isFinite(mean)) {
+      throw new Error(
+        `The loss is ${mean} within steps ${step - count} … ${step - 1} at learning rate ${rate.toPrecision(2)}: lower learningRate, or look at the batches`,
+      );
+    }
+    const stepsPerSecond = (1000 * count) / (performance.now() - since);
+    since = performance.now();
+    await options.onReport?.({
+      step,
+      steps,
+      loss: mean,
+      learningRate: rate,
+      gradNorm: values.at(-1)![1]!,
+      stepsPerSecond,
+      secondsLeft: (steps - step) / stepsPerSecond,
+    });
+  };
+  const save = async () => {
+    await report();
+    if (checkpoint) await saveFit(checkpoint, state, step);
+    await options.onSave?.({ step, trained: state.trained, ema: state.ema });
+    since = performance.now();
+  };
+
+  while (step < steps && !signal?.aborted) {
+    const batch = await batchAt(step);
+    const key = random.foldIn(rootKey, step);
+    const scalars = adamWScalars(learningRateAt(learningRate, step, schedule), step + 1, adamW);
+    const rate = tf.scalar(1 - emaDecay(step, options.emaDecay ?? 0.999));
+    const result = trainStep(state, batch, key, scalars, rate);
+    tf.dispose([...flattenTensors(batch), ...flattenTensors(state), key, scalars, rate]);
+    state = result.state;
+    pending.push(result.report);
+    step++;
+    if (pending.length === reportEvery) await report();
+    if (step % saveEvery === 0 && step < steps) await save();
+  }
+  await save();
+  tf.dispose([rootKey, ...flattenTensors(state.optimizer)]);
+  return {
+    trained: state.trained,
+    ema: state.ema,
+    steps: step,
+    reason: step < steps ? 'interrupted' : 'finished',
+  };
+}
+
+/** One safetensors file holds all tensors, and its name the step: a rename of the pointer file makes it current. */
+async function saveFit(folder: string, state: TrainState, step: number): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const parts: Record<string, Params> = { trained: state.trained, ema: state.ema, ...state.optimizer };
+  const tensors = Object.fromEntries(
+    Object.entries(parts).flatMap(([part, params]) =>
+      Object.entries(params).map(([name, value]) => [`${part}.${name}`, value] as const),
+    ),
+  );
+  const previous = await currentFit(folder);
+  const file = `step-${step}.safetensors`;
+  await saveSafetensors(join(folder, file), tensors);
+  const pointer = join(folder, 'current.json');
+  await writeFile(`${pointer}.tmp`, JSON.stringify({ step, file }));
+  await rename(`${pointer}.tmp`, pointer);
+  if (previous && previous.file !== file) await rm(join(folder, previous.file), { force: true });
+}
+
+async function currentFit(folder: string): Promise<{ step: number; file: string } | undefined> {
+  const text = await readFile(join(folder, 'current.json'), 'utf8').catch(() => undefined);
+  return text === undefined ? undefined : (JSON.parse(text) as { step: number; file: string });
+}
+
+/** @param names in the order in which they train: sums over all weights depend on it to the bit. */
+async function loadFit(
+  folder: string,
+  names: readonly string[],
+): Promise<{ state: TrainState; step: number } | undefined> {
+  const current = await currentFit(folder);
+  if (!current) return undefined;
+  const all = await loadParams(join(folder, current.file));
+  const missing = names.find((name) => !(`trained.${name}` in all));
+  if (missing) {
+    throw new Error(`${join(folder, current.file)} has no weight ${missing}: it is of another model`);
+  }
+  const part = (prefix: string): Params =>
+    Object.fromEntries(names.map((name) => [name, all[`${prefix}.${name}`]!]));
+  return {
+    state: {
+      trained: part('trained'),
+      optimizer: { mean: part('mean'), variance: part('variance') },
+      ema: part('ema'),
+    },
+    step: current.step,
+  };
+}

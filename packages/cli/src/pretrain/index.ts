@@ -1,0 +1,10 @@
+/** Pre-training: flow matching and a small autoencoder, under one resumable loop. */
+export { type FitOptions, type FitReport, type FitResult, type FitSave, fit } from './fit';
+export {
+  drawTimes,
+  type FlowBatch,
+  type FlowMatchingOptions,
+  flowMatchingLoss,
+  pretrain,
+} from './flow-matching';
+export { trainVae, type VaeFunctions, type VaeOptions, vaeLoss } from './vae';

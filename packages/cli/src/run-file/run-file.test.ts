@@ -1,0 +1,54 @@
+import { leavesOf } from '@flow-grpo/grpo-trainer/config';
+import { describe, expect, it } from 'vitest';
+import { resolveRunFile, runFileJsonSchema, runFileSchema } from './schema';
+
+describe('resolveRunFile', () => {
+  const showo2 = { kind: 'showo2', model: 'm', dataset: 'd', reward: { pickscore: 1 } };
+
+  it('fills in defaults of the chosen setup', () => {
+    expect(resolveRunFile({}).setup).toEqual({ kind: 'toy' });
+    expect(resolveRunFile({ setup: './mine.mjs' }).setup).toEqual({
+      kind: 'module',
+      path: './mine.mjs',
+      options: {},
+    });
+    expect(resolveRunFile({ setup: showo2 }).setup).toMatchObject({
+      storage: 'bfloat16',
+      guidanceScale: 0,
+      guidanceInTraining: true,
+    });
+    expect(resolveRunFile({ wandb: {} }).wandb).toEqual({ project: 'flow-grpo', tags: [] });
+  });
+
+  it.each([
+    [{ setup: { kind: 'showo3' } }, /setup.kind: .*"showo2"/],
+    [{ setup: { ...showo2, modle: 'x' } }, /setup.modle is not an option; did you mean setup.model\?/],
+    [{ setup: { ...showo2, reward: {} } }, /setup.reward: names no reward; e.g. pickscore: 1/],
+    [{ setup: { ...showo2, reward: { pickscor: 1 } } }, /did you mean setup.reward.pickscore\?/],
+    [{ setup: { ...showo2, reward: { geneval: {} } } }, /setup.reward.geneval.url/],
+    [{ setup: { ...showo2, reward: { ocr: true } } }, /setup.reward.ocr: /],
+    [{ setup: { ...showo2, reward: { pickscore: { modle: 'x' } } } }, /mean setup.reward.pickscore.model\?/],
+    [{ setup: { ...showo2, guidanceInTraining: 'no' } }, /setup.guidanceInTraining: .*boolean/],
+    [{ setup: { ...showo2, guidanceTraining: false } }, /did you mean setup.guidanceInTraining\?/],
+    [{ setup: showo2, train: { cfg: false } }, /train.cfg is not .* mean setup.guidanceInTraining\?/],
+    [{ setup: { kind: 'showo2' } }, /setup.model: .*\nsetup.dataset: .*\nsetup.reward: /],
+    [{ outputs: 'x' }, /did you mean output\?/],
+    [{ wandb: { projct: 'x' } }, /did you mean wandb.project\?/],
+    [{ peakTflops: 0 }, /peakTflops: /],
+  ])('refuses %j', (input, message) => {
+    expect(() => resolveRunFile(input)).toThrow(message);
+  });
+});
+
+describe('runFileJsonSchema', () => {
+  it('documents every option', () => {
+    const undocumented = leavesOf(runFileSchema).filter(({ description }) => description.length < 10);
+    expect(undocumented).toEqual([]);
+  });
+
+  it('accepts what the command accepts, setups included', () => {
+    const schema = JSON.stringify(runFileJsonSchema());
+    for (const key of ['"setup"', '"output"', '"pickscore"', '"wandb"', '"showo2"'])
+      expect(schema).toContain(key);
+  });
+});

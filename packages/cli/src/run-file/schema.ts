@@ -1,0 +1,73 @@
+/** A run's file: the options of training, and what the command needs besides. */
+
+import { ConfigError, type GrpoConfig } from '@flow-grpo/grpo-trainer';
+import { contradictions, grpoConfigSchema, parseConfig } from '@flow-grpo/grpo-trainer/config';
+import { z } from 'zod';
+import { expandSetup, type SetupChoice, setupSchema, setupSchemaOf } from './setup-schema';
+
+const wandb = z
+  .strictObject({
+    project: z.string().min(1).default('flow-grpo').describe('Project (wandb.init project)'),
+    entity: z.string().min(1).optional().describe("User or team; the key's own by default"),
+    name: z.string().min(1).optional().describe('Shown name of the run (run_name)'),
+    group: z.string().min(1).optional().describe('Group of runs'),
+    tags: z.array(z.string().min(1)).default([]).describe('Tags of the run'),
+    baseUrl: z
+      .url()
+      .optional()
+      .describe('Address of the server; WANDB_BASE_URL, else https://api.wandb.ai by default'),
+  })
+  .describe('Log to Weights & Biases; the key comes from WANDB_API_KEY or ~/.netrc');
+
+const extras = {
+  output: z.string().min(1).default('runs/default').describe("The run's folder (save_dir, logdir)"),
+  wandb: wandb.optional(),
+  peakTflops: z
+    .number()
+    .positive()
+    .optional()
+    .describe("One device's peak TFLOP/s, for utilisation (MFU); known for NVIDIA's data-centre GPUs"),
+};
+
+/** Everything a file may hold, for editors. */
+export const runFileSchema = grpoConfigSchema.extend({
+  $schema: z.string().optional().describe('Where the schema of this file lies, for editors'),
+  setup: setupSchema
+    .optional()
+    .describe('What is trained, on which prompts, for which reward; toy by default'),
+  ...extras,
+});
+
+/** A complete run file. */
+export interface RunFile {
+  readonly config: GrpoConfig;
+  readonly setup: SetupChoice;
+  readonly output: string;
+  readonly wandb?: z.output<typeof wandb> | undefined;
+  readonly peakTflops?: number | undefined;
+}
+
+/**
+ * Fills in defaults and checks everything.
+ *
+ * @throws {ConfigError} for unknown keys (with the closest known one, or ours for flow_grpo's), wrong types, and
+ *   options that contradict each other; every line of the message names an option.
+ */
+export function resolveRunFile(input: Readonly<Record<string, unknown>>): RunFile {
+  const setup = expandSetup(input.setup ?? 'toy');
+  const schema = grpoConfigSchema.extend({
+    $schema: z.string().optional(),
+    setup: setupSchemaOf(setup),
+    ...extras,
+  });
+  const parsed = parseConfig(schema, { ...input, setup });
+  const { setup: chosen, output, wandb: sink, peakTflops, $schema: _, ...config } = parsed;
+  const problems = contradictions(config);
+  if (problems.length > 0) throw new ConfigError(problems.join('\n'));
+  return { config, setup: chosen, output, wandb: sink, peakTflops };
+}
+
+/** JSON Schema of run files. */
+export function runFileJsonSchema(): object {
+  return z.toJSONSchema(runFileSchema, { io: 'input' });
+}

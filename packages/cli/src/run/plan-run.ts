@@ -1,0 +1,48 @@
+/** What a run would do, found out without loading a model. */
+import { ConfigError } from '@flow-grpo/grpo-trainer';
+import type { RunFile } from '../run-file/schema';
+import { checkSetup } from '../setup/check';
+import type { SetupContext } from '../setup/setup';
+import { showo2Sizes } from '../setup/showo2-sizes';
+import { memoryOf } from './memory-estimate';
+import { bytes, startTable, textTable } from './start-table';
+import { secondsAnEpoch } from './train-run';
+
+export interface RunPlan {
+  /** Where everything is, samples, steps, updates, memory and time, as text. */
+  readonly text: string;
+  /** A line for everything that is missing, saying where to get it; a run would end with these. */
+  readonly missing: readonly string[];
+}
+
+/**
+ * The plan of a run: where its checkpoints, prompts and rewards are, samples, steps and updates, the memory that follows
+ * from the model's configuration, and the time where an earlier part of the run has measured it. Needs no backend and
+ * downloads no more than a configuration.
+ */
+export async function planRun(run: RunFile, context: SetupContext = {}): Promise<RunPlan> {
+  const { setup, config, output } = run;
+  const sources = await orProblems(checkSetup(setup, context));
+  // The configuration may be there where other things are not.
+  const sizes = setup.kind === 'showo2' ? await orProblems(showo2Sizes(setup, context)) : undefined;
+  const memory = sizes && !(sizes instanceof ConfigError) ? memoryOf(sizes, config) : undefined;
+  const table = startTable(run, memory, { measured: await secondsAnEpoch(output) });
+  if (sources instanceof ConfigError) return { text: table, missing: sources.message.split('\n') };
+  const download = sources.reduce((total, source) => total + source.download, 0);
+  const rows = sources.map(
+    ({ option, place, state }) => [option.replace('setup.', ''), `${place} (${state})`] as const,
+  );
+  const text = [
+    ...(rows.length > 0 ? [textTable(rows)] : []),
+    ...(download > 0 ? [`${bytes(download)} will be downloaded first.`] : []),
+    table,
+  ].join('\n\n');
+  return { text, missing: sizes instanceof ConfigError ? sizes.message.split('\n') : [] };
+}
+
+function orProblems<T>(made: Promise<T>): Promise<T | ConfigError> {
+  return made.catch((error) => {
+    if (error instanceof ConfigError) return error;
+    throw error;
+  });
+}

@@ -1,0 +1,100 @@
+/** The table of what will run, printed before anything does. */
+
+import { epochPlan, windowBounds } from '@flow-grpo/grpo-trainer/config';
+import { duration } from '../logging/duration';
+import type { RunFile } from '../run-file/schema';
+import type { SetupChoice } from '../run-file/setup-schema';
+import type { MemoryEstimate } from './memory-estimate';
+
+/** Rows of names and values, aligned. */
+export function textTable(rows: readonly (readonly [string, string])[]): string {
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join('\n');
+}
+
+/** What is known of an epoch's seconds before there was one. */
+export interface TimeEstimate {
+  /** As an earlier part of the run measured it. */
+  readonly measured?: number | undefined;
+  /** Were every operation as fast as a large matrix product. */
+  readonly atLeast?: number | undefined;
+}
+
+/** @param memory where it is known before the model is loaded */
+export function startTable(run: RunFile, memory: MemoryEstimate | undefined, time: TimeEstimate): string {
+  const { config } = run;
+  const { sampling, training, devices } = config;
+  const plan = epochPlan(config);
+  const { start, end } = windowBounds(config);
+  const updates = training.updatesPerEpoch * training.innerEpochs;
+  const perDevice = devices > 1 ? `, ${plan.batchSize / devices} a device` : '';
+  const stepsAtOnce =
+    plan.stepsPerPass < plan.trainedSteps ? `, ${plan.stepsPerPass} of their steps at once` : '';
+  const rows: [string, string][] = [
+    ['setup', `${run.setup.kind}, into ${run.output}`],
+    [
+      'samples',
+      `${config.epochs} epochs × ${plan.epochSize} images (${sampling.promptsPerEpoch} prompts × ${sampling.samplesPerPrompt}) = ${config.epochs * plan.epochSize}`,
+    ],
+    [
+      'rollouts',
+      `${plan.batches} an epoch of ${plan.batchSize} images${perDevice}, on ${devices} device${devices > 1 ? 's' : ''}`,
+    ],
+    [
+      'steps',
+      `${sampling.numSteps} a rollout; ${sampling.rule} noise ${sampling.noiseLevel} on ${plan.window(0).length} of steps ${start} … ${end - 1} (${sampling.window.kind}), ${plan.trainedSteps} trained`,
+    ],
+    [
+      'updates',
+      `${updates} an epoch, ${plan.totalUpdates} in all; ${plan.rowsPerPass} images a gradient pass${stepsAtOnce}, ${training.objective}, learning rate ${training.learningRate}`,
+    ],
+    [
+      'evaluation',
+      `every ${config.evalEvery} epochs; ${sampling.evalNumSteps ?? sampling.numSteps} steps without noise, ${config.evalBatchSize} images a call`,
+    ],
+    ...guidanceRow(run.setup),
+    ...(memory ? memoryRows(memory) : []),
+    ['time', timeText(config.epochs, time)],
+  ];
+  return textTable(rows);
+}
+
+/** Only where the set-up says it; that of a module's policy is not known here. */
+function guidanceRow(setup: SetupChoice): [string, string][] {
+  if (setup.kind !== 'showo2') return [];
+  const { guidanceScale, guidanceInTraining } = setup;
+  const where = guidanceInTraining ? 'everywhere' : 'in rollouts and evaluations, none in updates';
+  return [['guidance', guidanceScale > 0 ? `${guidanceScale} ${where}` : 'none']];
+}
+
+function timeText(epochs: number, { measured, atLeast }: TimeEstimate): string {
+  const text = (seconds: number) => `${duration(epochs * seconds)} at ${seconds.toPrecision(3)} s an epoch`;
+  if (measured !== undefined) return `about ${text(measured)}, as before`;
+  const later = 'known after the second epoch (the first one compiles)';
+  return atLeast === undefined
+    ? later
+    : `${later}; at least ${text(atLeast)}, were all as fast as large matrix products`;
+}
+
+function memoryRows(memory: MemoryEstimate): [string, string][] {
+  const known = memory.weights + memory.training + (memory.samples ?? 0);
+  return [
+    ['weights', `${count(memory.parameters)}, of which ${count(memory.trainedParameters)} train`],
+    [
+      'memory',
+      `${bytes(known)} a device before activations: weights ${bytes(memory.weights)}, training ${bytes(memory.training)}, samples ${memory.samples === undefined ? 'not known' : bytes(memory.samples)}`,
+    ],
+  ];
+}
+
+/** 1.53e9 → 1.5 B */
+function count(value: number): string {
+  const [unit, name] = value >= 1e9 ? [1e9, ' B'] : value >= 1e6 ? [1e6, ' M'] : [1, ''];
+  return `${Number((value / unit).toPrecision(3))}${name}`;
+}
+
+export function bytes(value: number): string {
+  const [unit, name] =
+    value >= 1e9 ? [1e9, 'GB'] : value >= 1e6 ? [1e6, 'MB'] : value >= 1e3 ? [1e3, 'kB'] : [1, 'B'];
+  return `${Number((value / unit).toPrecision(3))} ${name}`;
+}

@@ -1,0 +1,93 @@
+/** A run of training, with all that a command line gives it: logs, report, live page, profile, final weights. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { saveSafetensors } from '@flow-grpo/checkpoint-io';
+import { type EpochMetrics, type TrainResult, train } from '@flow-grpo/grpo-trainer';
+import { epochOf, listRuns } from '@flow-grpo/grpo-trainer/node';
+import { need } from '../commands/shared';
+import { type ProgressLine, progressLine } from '../logging/progress-line';
+import { readLines } from '../logging/run-log';
+import { writeRunReport } from '../report/run-report';
+import type { RunFile } from '../run-file/schema';
+import type { RunSetup } from '../setup/setup';
+import { estimateMemory } from './memory-estimate';
+import { type FollowerOptions, followRun } from './observers';
+import { leastSeconds } from './roofline';
+import { startTable } from './start-table';
+
+export interface TrainRunOptions extends Partial<FollowerOptions> {
+  /** 'auto' (default) continues from the newest checkpoint in the run's folder, a path from that one. */
+  readonly resume?: 'auto' | string | false;
+  /** Aborting ends the run at the next safe point, with a checkpoint. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Where the live page listens, and how much is profiled, unless it is said. */
+const FOLLOWERS = { uiPort: '0', uiHost: '127.0.0.1', profileEpochs: '3' };
+
+/**
+ * Trains what a run's file describes, as `flow-grpo train` does, on the current backend. The folder `run.output` gets
+ * config.json, metrics.jsonl, TensorBoard events, sample grids, checkpoints, report.html, and when the run has finished
+ * model.safetensors: the trained weights (their average where there is one) under the model's own names.
+ *
+ * @returns why it ended
+ * @throws {ConfigError} when the setup lacks a policy, prompts or a reward, or a follower cannot start.
+ */
+export async function trainRun(
+  run: RunFile,
+  made: RunSetup,
+  options: TrainRunOptions = {},
+  line: ProgressLine = progressLine(),
+): Promise<TrainResult['reason']> {
+  const { config, output } = run;
+  const policy = need(made.policy, 'policy', run);
+  const prompts = need(made.prompts, 'prompts', run);
+  const scorer = need(made.scorer, 'scorer', run);
+  await mkdir(output, { recursive: true });
+  const resume = options.resume ?? 'auto';
+  const fromEpoch = resume ? await resumeEpoch(output, resume) : 0;
+  const { prompt } = prompts.at(0)!;
+  const memory = estimateMemory(policy, prompt, config);
+  const measured = await secondsAnEpoch(output);
+  const atLeast = measured === undefined ? leastSeconds(policy, prompt, config, run.peakTflops) : undefined;
+  line.note(startTable(run, memory, { measured, atLeast }));
+  const followers = await followRun(run, scorer, fromEpoch, { ...FOLLOWERS, ...options }, line);
+  await writeFile(join(output, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
+  let lastWords = 'ended by an error';
+  let exitCode = 1;
+  try {
+    const result = await train({
+      policy,
+      prompts,
+      evalPrompts: made.evalPrompts,
+      config,
+      outputDir: output,
+      resume,
+      peakTflops: run.peakTflops,
+      ...(options.signal && { signal: options.signal }),
+      onMessage: line.note,
+      ...followers,
+    });
+    const weights = config.ema.enabled ? result.ema : result.trained;
+    if (result.reason === 'finished') await saveSafetensors(join(output, 'model.safetensors'), weights);
+    if (result.updates > 0) line.note(`report: ${await writeRunReport(output)}`);
+    lastWords = result.problem ?? `${result.reason} after ${result.epochs} epochs, ${result.updates} updates`;
+    line.note(lastWords);
+    exitCode = result.reason === 'diverged' ? 1 : 0;
+    return result.reason;
+  } finally {
+    await followers.close(lastWords, exitCode);
+  }
+}
+
+async function resumeEpoch(output: string, resume: string): Promise<number> {
+  const name = resume === 'auto' ? (await listRuns(join(output, 'checkpoints'))).at(-1) : resume;
+  return epochOf(name ?? '');
+}
+
+/** The mean of the folder's last epochs; the first one compiles and does not count. */
+export async function secondsAnEpoch(output: string): Promise<number | undefined> {
+  const recent = (await readLines<EpochMetrics>(join(output, 'metrics.jsonl'))).slice(1).slice(-10);
+  const seconds = recent.flatMap((metrics) => metrics.seconds ?? []);
+  return seconds.length > 0 ? seconds.reduce((a, b) => a + b, 0) / seconds.length : undefined;
+}

@@ -1,0 +1,59 @@
+/** What the command trains: a kind of set-up that is built in, or a module of one's own. */
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { Params, Policy, PromptSource, Scorer } from '@flow-grpo/grpo-trainer';
+import { ConfigError } from '@flow-grpo/grpo-trainer';
+import type * as tf from '@tensorflow/tfjs-core';
+import type { FlowBatch, FlowMatchingOptions } from '../pretrain/flow-matching';
+import type { SetupChoice } from '../run-file/setup-schema';
+import { showo2Setup } from './showo2';
+import { toySetup } from './toy';
+
+/** What a setup gives; of its parts a command needs some. Made once the backend is ready. */
+export interface RunSetup {
+  readonly policy?: Policy;
+  readonly prompts?: PromptSource;
+  readonly scorer?: Scorer;
+  readonly evalPrompts?: PromptSource;
+  /** For `flow-grpo pretrain`. */
+  readonly pretrain?: {
+    readonly params: Params;
+    readonly velocity: (params: Params, x: tf.Tensor, t: tf.Tensor, condition: unknown) => tf.Tensor;
+    readonly batchAt: (step: number) => FlowBatch<unknown> | Promise<FlowBatch<unknown>>;
+    readonly options: FlowMatchingOptions;
+  };
+}
+
+/** What making a setup may use and tell. */
+export interface SetupContext {
+  readonly signal?: AbortSignal | undefined;
+  /** Told of long work, such as downloads. */
+  readonly onMessage?: ((message: string) => void) | undefined;
+}
+
+/** A module's default export; `options` are those of `setup.options` in the run's file. */
+export type SetupFunction = (
+  options: Readonly<Record<string, unknown>>,
+  context: SetupContext,
+) => RunSetup | Promise<RunSetup>;
+
+/** Types a setup module's default export. */
+export const defineSetup = (setup: SetupFunction): SetupFunction => setup;
+
+/**
+ * Makes the chosen setup.
+ *
+ * @throws {ConfigError} when something it names does not exist or does not fit.
+ */
+export async function makeSetup(choice: SetupChoice, context: SetupContext = {}): Promise<RunSetup> {
+  if (choice.kind === 'toy') return toySetup();
+  if (choice.kind === 'showo2') return showo2Setup(choice, context);
+  const file = resolve(choice.path);
+  const module = (await import(pathToFileURL(file).href).catch((error: Error) => {
+    throw new ConfigError(`setup: ${file} cannot be loaded: ${error.message}`);
+  })) as { default?: unknown };
+  if (typeof module.default !== 'function') {
+    throw new ConfigError(`setup: ${file} must export a function by default (see defineSetup)`);
+  }
+  return (module.default as SetupFunction)(choice.options, context);
+}

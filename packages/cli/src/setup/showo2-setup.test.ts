@@ -1,0 +1,111 @@
+import '@flow-grpo/tfjs-backend-xla';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { train } from '@flow-grpo/grpo-trainer';
+import * as tf from '@tensorflow/tfjs-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { makeSetup } from './setup';
+import { showo2Setup } from './showo2';
+import { writeTinyShowo2 } from './testing/tiny-showo2';
+
+let folder: string;
+let model: string;
+let dataset: string;
+beforeAll(async () => {
+  await tf.setBackend('xla');
+  folder = await mkdtemp(join(tmpdir(), 'showo2-setup-'));
+  ({ model, dataset } = await writeTinyShowo2(folder));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const reward = { jpeg_incompressibility: 1, jpeg_compressibility: { weight: 0.5 } };
+const setup = () => ({ kind: 'showo2' as const, model, dataset, reward, storage: 'float32' as const });
+
+describe('showo2Setup', () => {
+  it('makes a policy, prompts and the weighted rewards, which train', async () => {
+    const { policy, prompts, evalPrompts, scorer } = await showo2Setup(setup());
+    expect(prompts!.length).toBe(4);
+    expect(evalPrompts!.at(1)!.prompt).toBe('a blue circle');
+    expect(policy!.latentShape).toEqual([4, 4, 16]);
+    expect(policy!.trainable.every((name) => name.startsWith('diffusion'))).toBe(true);
+    const seen: Record<string, number>[] = [];
+    const result = await train({
+      policy: policy!,
+      prompts: prompts!,
+      scorer: scorer!,
+      config: { epochs: 1, sampling: { numSteps: 3, promptsPerEpoch: 2, samplesPerPrompt: 2 } },
+      onEpoch: (metrics) => void seen.push(metrics),
+    });
+    tf.dispose([result.trained, result.ema, policy!.params]);
+    const [more, less] = [
+      seen[0]!['reward.jpeg_incompressibility']!,
+      seen[0]!['reward.jpeg_compressibility']!,
+    ];
+    expect(more).toBeGreaterThan(0);
+    expect(seen[0]!.reward).toBeCloseTo(more + 0.5 * less, 5);
+    expect(seen[0]!.gradNorm).toBeGreaterThan(0);
+  });
+
+  it('limits evaluation prompts, takes them from elsewhere, and does without', async () => {
+    const few = await showo2Setup({ ...setup(), evalPrompts: 1 });
+    expect(few.evalPrompts!.length).toBe(1);
+    const other = await showo2Setup({ ...setup(), evalDataset: join(dataset, 'train.txt') });
+    expect(other.evalPrompts!.length).toBe(4);
+    const none = await showo2Setup({ ...setup(), dataset: join(dataset, 'train.txt') });
+    expect(none.evalPrompts).toBeUndefined();
+    for (const made of [few, other, none]) tf.dispose(made.policy!.params);
+  });
+
+  it.each([
+    ['dataset', { dataset: '/none' }, /setup.dataset: .*\/none does not exist/],
+    ['evalDataset', { evalDataset: '/none.txt' }, /setup.evalDataset: .*none.txt/],
+    ['model', { model: '/no/model' }, /setup.model: \/no\/model does not exist, and it is not a hub id/],
+    ['tokenizer', { tokenizer: './a b' }, /setup.tokenizer: /],
+    ['vae', { vae: '/no.pth' }, /setup.vae: \/no.pth does not exist/],
+    [
+      'head',
+      { reward: { aesthetic: { head: '/no.pth' } } },
+      /setup.reward.aesthetic.head: \/no.pth does not/,
+    ],
+    ['reward model', { reward: { pickscore: { model: '/no' } } }, /setup.reward.pickscore.model: \/no does/],
+    ['train', { train: ['nothing'] }, /setup.train: .*nothing/],
+  ])('names what is missing: %s', async (_, change, message) => {
+    await expect(showo2Setup({ ...setup(), ...change })).rejects.toThrow(message);
+  });
+
+  it('names the model of the hub that is not there', async () => {
+    process.env.HF_HUB_OFFLINE = '1';
+    try {
+      await expect(showo2Setup({ ...setup(), model: 'no-org/no-model' })).rejects.toThrow(
+        /setup.model: no-org\/no-model is no file here, and .*offline/,
+      );
+    } finally {
+      delete process.env.HF_HUB_OFFLINE;
+    }
+  });
+
+  it('says what is wrong with a checkpoint', async () => {
+    const empty = join(folder, 'prompts');
+    await expect(showo2Setup({ ...setup(), model: empty })).rejects.toThrow(/setup.model: .*config.json/);
+  });
+});
+
+describe('makeSetup', () => {
+  it("hands a module its options and names what it can't load", async () => {
+    const path = join(folder, 'own.mjs');
+    await writeFile(
+      path,
+      'export default ({ prompts }) => ({ prompts: prompts.map((prompt) => ({ prompt })) });',
+    );
+    const made = await makeSetup({ kind: 'module', path, options: { prompts: ['one', 'two'] } });
+    expect(made.prompts!.at(1)).toEqual({ prompt: 'two' });
+    await expect(makeSetup({ kind: 'module', path: `${path}.js`, options: {} })).rejects.toThrow(
+      /own.mjs.js cannot be loaded/,
+    );
+    await writeFile(join(folder, 'wrong.mjs'), 'export default 3;');
+    await expect(makeSetup({ kind: 'module', path: join(folder, 'wrong.mjs'), options: {} })).rejects.toThrow(
+      /must export a function by default/,
+    );
+  });
+});

@@ -1,0 +1,67 @@
+/** How large a Show-o2 is, from its configuration alone. */
+import { join } from 'node:path';
+import { ConfigError } from '@flow-grpo/grpo-trainer';
+import { selectNames } from '@flow-grpo/nn';
+import {
+  imageBlockLength,
+  latentShape,
+  parameterSpecs,
+  readShowo2Config,
+  type Showo2Config,
+} from '@flow-grpo/showo2-model';
+import type { ModelSizes } from '../run/memory-estimate';
+import type { Showo2SetupOptions } from '../run-file/setup-schema';
+import type { SetupContext } from './setup';
+import { openSource } from './sources';
+
+/**
+ * Sizes of the model that `options` name. Its configuration is read; of a repository on the hub that is the one file
+ * that is downloaded.
+ *
+ * @throws {ConfigError} when the configuration cannot be read, or nothing matches `train`.
+ */
+export async function showo2Sizes(
+  options: Showo2SetupOptions,
+  context: SetupContext = {},
+): Promise<ModelSizes> {
+  const config = await readConfig(options, context);
+  const specs = parameterSpecs(config);
+  const size = (name: string) => specs[name]!.shape.reduce((a, b) => a * b, 1);
+  const names = Object.keys(specs);
+  const total = sum(names.map(size));
+  const trained = trainedNames(names, options);
+  const headOnly = trained.every((name) => name.startsWith('diffusion_head_'));
+  const stored = options.storage === 'bfloat16' ? 2 : 4;
+  const branches = options.guidanceScale > 0 && options.guidanceInTraining ? 2 : 1;
+  return {
+    weightBytes: stored * total,
+    parameters: total,
+    trainedParameters: sum(trained.map(size)),
+    latentSize: latentShape(config).reduce((a, b) => a * b, 1),
+    featureBytes: headOnly ? branches * imageBlockLength(config) * config.head.hiddenSize * stored : 0,
+  };
+}
+
+async function readConfig(options: Showo2SetupOptions, context: SetupContext): Promise<Showo2Config> {
+  const file =
+    options.config ??
+    join(
+      await openSource(options.model, 'setup.model', (name) => name === 'config.json', context),
+      'config.json',
+    );
+  try {
+    return await readShowo2Config(file);
+  } catch (error) {
+    throw new ConfigError(`setup.model: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function trainedNames(names: string[], { train = ['diffusion_head_*'] }: Showo2SetupOptions): string[] {
+  try {
+    return selectNames(names, train);
+  } catch (error) {
+    throw new ConfigError(`setup.train: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);

@@ -1,0 +1,87 @@
+/** Show-o2, its VAE, prompts and rewards, by path or hub id. */
+
+import { ConfigError } from '@flow-grpo/grpo-trainer';
+import { parseConfig } from '@flow-grpo/grpo-trainer/config';
+import {
+  decodeImage,
+  type LoadingProgress,
+  latentShape,
+  loadShowo2,
+  type Showo2Parts,
+} from '@flow-grpo/showo2-model';
+import { showo2Policy } from '@flow-grpo/showo2-model/policy';
+import * as tf from '@tensorflow/tfjs-core';
+import { bytes } from '../run/start-table';
+import { type Showo2SetupInput, type Showo2SetupOptions, showo2SetupSchema } from '../run-file/setup-schema';
+import { checkShowo2 } from './check';
+import { openPromptSets } from './prompts';
+import { makeRewards } from './rewards';
+import type { RunSetup, SetupContext } from './setup';
+import { downloadMessages } from './sources';
+
+/**
+ * Everything a run on Show-o2 needs. All paths, repositories and servers are looked for, and prompts read, before a
+ * checkpoint is opened.
+ *
+ * @throws {ConfigError} naming the option whose file, model or server is missing.
+ */
+export async function showo2Setup(input: Showo2SetupInput, context: SetupContext = {}): Promise<RunSetup> {
+  const options = parseConfig(showo2SetupSchema, input);
+  await checkShowo2(options, context);
+  const sets = await openPromptSets(options, context);
+  const parts = await loadParts(options, context);
+  context.onMessage?.(`Loading rewards: ${Object.keys(options.reward).join(', ')}`);
+  return {
+    ...sets,
+    policy: policyOf(parts, options),
+    scorer: await makeRewards(options.reward, options.rewardFailure),
+  };
+}
+
+async function loadParts(options: Showo2SetupOptions, context: SetupContext): Promise<Showo2Parts> {
+  const { signal, onMessage } = context;
+  let told = 0;
+  const onProgress = ({ part, loadedBytes, totalBytes }: LoadingProgress) => {
+    const share = loadedBytes / totalBytes;
+    if (part !== 'model' || share < told + 0.25) return;
+    told = share;
+    onMessage?.(`Loading ${options.model}: ${Math.round(100 * share)} % of ${bytes(totalBytes)}`);
+  };
+  const { model, config, tokenizer, vae, storage } = options;
+  try {
+    return await loadShowo2(model, {
+      storage,
+      onProgress,
+      onDownload: downloadMessages(onMessage),
+      ...(config && { config }),
+      ...(tokenizer && { tokenizer }),
+      ...(vae && { vae }),
+      ...(signal && { signal }),
+    });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ConfigError(`setup.model: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function policyOf({ params, config, tokenizer, vae }: Showo2Parts, options: Showo2SetupOptions) {
+  const padTo = Math.min(options.maxPromptTokens ?? config.maxTextLength, config.maxTextLength);
+  try {
+    return showo2Policy({
+      params,
+      config,
+      tokenize: (prompt) => tokenizer.encode(prompt).slice(0, padTo),
+      decode: (latents) => {
+        const pixels = decodeImage(vae.params, vae.config, latents as tf.Tensor4D); // in [-1, 1]
+        return tf.clipByValue(tf.add(tf.mul(pixels, 0.5), 0.5), 0, 1) as tf.Tensor4D;
+      },
+      latentShape: latentShape(config),
+      guidanceScale: options.guidanceScale,
+      guidanceInTraining: options.guidanceInTraining,
+      padTo,
+      ...(options.train && { train: options.train }),
+    });
+  } catch (error) {
+    throw new ConfigError(`setup.train: ${(error as Error).message}`, { cause: error });
+  }
+}

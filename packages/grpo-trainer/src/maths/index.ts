@@ -1,0 +1,37 @@
+/** The trainer's mathematics as pure functions: losses, advantages, AdamW, averages, and addressed random numbers. */
+export { finiteMean } from '../epoch-metrics';
+export { randomAt } from '../random';
+export { initialState, type OptimizerState } from '../update/state';
+export {
+  type AdamWOptions,
+  type AdamWState,
+  adamWInit,
+  adamWScalars,
+  adamWUpdate,
+  clipByGlobalNorm,
+  globalNorm,
+  mapParams,
+} from './adamw';
+export {
+  type AdvantageOptions,
+  type Advantages,
+  bestAgainstWorst,
+  bestOfGroup,
+  type Comparison,
+  perPromptAdvantages,
+  type RewardGroup,
+  rewardItself,
+  standardScore,
+} from './advantages';
+export { emaDecay, emaDue, emaUpdate } from './ema';
+export { type LearningRateSchedule, learningRateAt } from './learning-rate';
+export {
+  type ClipOptions,
+  clippedPolicyLoss,
+  importanceRatio,
+  meanOverSample,
+  type RatioStatistics,
+  ratioStatistics,
+  stepMeanKl,
+  velocityKl,
+} from './loss';

@@ -1,0 +1,206 @@
+/** Show-o2 as a policy: text once a prompt, the head alone in the update when the head alone trains. */
+import { gatherRows, held, type Params, selectNames, stopGradient } from '@flow-grpo/nn';
+import { jit, storageOf } from '@flow-grpo/tfjs-backend-xla';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Showo2Config } from './config/config';
+import {
+  type Condition,
+  encodeHeadText,
+  encodePrompts,
+  encodeText,
+  type TextState,
+} from './denoise/condition';
+import { type Features, velocity, velocityFromFeatures } from './denoise/velocity';
+
+export interface Showo2PolicyOptions {
+  /** All weights under upstream's names. */
+  readonly params: Params;
+  readonly config: Showo2Config;
+  /** A prompt's text ids, without special tokens. */
+  readonly tokenize: (prompt: string) => number[];
+  /** Latents [B, h, w, C] → images [B, H, W, 3] in [0, 1]; traced by jit. */
+  readonly decode: (latents: tf.Tensor) => tf.Tensor4D;
+  /** [h, w, C] */
+  readonly latentShape: readonly number[];
+  /** v = u + scale·(c − u); 0 (default) is the conditional velocity alone. */
+  readonly guidanceScale?: number;
+  /**
+   * Whether updates guide as rollouts do, true by default (flow_grpo: train.cfg). With false they compute the conditional
+   * velocity alone, that of the KL's reference included: about a quarter less work, a third with a KL, and half of the
+   * features to keep. Images are drawn with guidance either way, and without guidance there is no difference.
+   *
+   * The log-probabilities that a rollout records are then those of the conditional velocity too, so the ratio is 1 until
+   * an update has moved the weights. flow_grpo divides by those of the guided steps: most ratios then start below
+   * 1 − clipRange, where the clipped loss ignores images of negative advantage.
+   */
+  readonly guidanceInTraining?: boolean;
+  /** Parts or globs of the names that train; the diffusion head by default. */
+  readonly train?: readonly string[];
+  /** Text tokens all prompts are padded to, so that shapes stay and nothing compiles twice. */
+  readonly padTo: number;
+}
+
+/** What the head reads of the prompts, with its trained weights; the trunk's share too where the trunk trains. */
+export interface PreparedText {
+  readonly prompt: TextState;
+  readonly unconditional: TextState;
+}
+
+/** What a call is for: `sampling` draws images, `training` is the loss of an update. */
+export type Purpose = 'sampling' | 'training';
+
+interface PrepareCall {
+  readonly trained: Params;
+  readonly condition: Condition;
+  readonly purpose: Purpose;
+}
+
+interface VelocityCall extends PrepareCall {
+  readonly x: tf.Tensor;
+  readonly t: tf.Tensor;
+  readonly rows: tf.Tensor1D;
+  readonly prepared: PreparedText;
+}
+
+/** A trainer's policy: `Policy` of @flow-grpo/grpo-trainer, whose comments say what each call must do. */
+export interface Showo2Policy {
+  readonly params: Params;
+  readonly trainable: readonly string[];
+  readonly latentShape: readonly number[];
+  encodePrompts(prompts: readonly string[]): Condition;
+  prepare(call: PrepareCall): PreparedText;
+  velocity(call: VelocityCall): {
+    readonly velocity: tf.Tensor;
+    readonly training?: tf.Tensor;
+    readonly features?: Readonly<Record<string, tf.Tensor>>;
+  };
+  velocityFromFeatures?(
+    call: Omit<VelocityCall, 'x' | 'purpose'> & { readonly features: Readonly<Record<string, tf.Tensor>> },
+  ): tf.Tensor;
+  decode(latents: tf.Tensor): tf.Tensor4D;
+}
+
+/** Weights whose effect comes after the kept features: those of the head's layers and of the final one. */
+const isHead = (name: string) => /^diffusion_head_[ab]\./.test(name);
+
+/**
+ * The policy of a Show-o2 model. With only head weights training, rollouts keep the trunk's output and updates run
+ * the head alone; otherwise text and trunk run again with gradients.
+ *
+ * It computes in the storage that `params` are held in, that of the trained names too: training has float32 weights, which
+ * are narrowed as they are used. Velocities come back as float32.
+ */
+export function showo2Policy(options: Showo2PolicyOptions): Showo2Policy {
+  const { params, config, tokenize, decode, latentShape, padTo } = options;
+  const guidanceScale = options.guidanceScale ?? 0;
+  const trainable = selectNames(Object.keys(params), options.train ?? ['diffusion_head_*']);
+  const headOnly = trainable.every(isHead);
+  const computedIn = new Map(trainable.map((name) => [name, storageOf(params[name]!)]));
+  const merged = (trained: Params): Params => ({
+    ...params,
+    ...Object.fromEntries(
+      Object.entries(trained).map(([name, value]) => [
+        name,
+        held(value, computedIn.get(name) ?? storageOf(value)),
+      ]),
+    ),
+  });
+  const conditionalUpdates = guidanceScale > 0 && options.guidanceInTraining === false;
+  const guidance = (purpose: Purpose) => ({
+    guidanceScale: purpose === 'training' && conditionalUpdates ? 0 : guidanceScale,
+    detachUnconditional: true,
+  });
+  const rows = (state: TextState, index: tf.Tensor1D) =>
+    Object.fromEntries(
+      Object.entries(state).map(([name, value]) => [name, gatherRows(value as tf.Tensor, index)]),
+    ) as unknown as TextState;
+  const conditionAt = (prepared: PreparedText, index: tf.Tensor1D): Condition => ({
+    prompt: rows(prepared.prompt, index),
+    unconditional: prepared.unconditional,
+  });
+  const withHead = (weights: Params, state: TextState): TextState => {
+    const { keys, values } = encodeHeadText(weights, config, state.hidden);
+    return { ...state, headKeys: keys, headValues: values };
+  };
+  const constant = (make: () => TextState): TextState => {
+    const names: string[] = [];
+    const made: tf.Tensor[] = [];
+    // stopGradient takes one tensor at a time; compiled, the shared work is merged again.
+    for (const name of ['headKeys', 'headValues'] as const) {
+      names.push(name);
+      made.push(stopGradient(() => make()[name]!));
+    }
+    return Object.fromEntries(names.map((name, i) => [name, made[i]!])) as unknown as TextState;
+  };
+  const encodeFrozen = jit(
+    (tokens: tf.Tensor, lengths: tf.Tensor) => encodeText(params, config, tokens, lengths),
+    { name: 'encodeText' },
+  );
+  const encode = (prompts: readonly string[]): Condition =>
+    tf.tidy(() => {
+      const ids = prompts.map(tokenize);
+      const condition = encodePrompts(params, config, ids, { padTo }, (_, tokens, lengths) =>
+        encodeFrozen(tokens, lengths),
+      );
+      const first = Object.fromEntries(
+        Object.entries(condition.unconditional).map(([name, value]) => [
+          name,
+          tf.slice(value as tf.Tensor, 0, 1),
+        ]),
+      ) as unknown as TextState;
+      return { prompt: condition.prompt, unconditional: first } as unknown as tf.TensorContainer;
+    }) as unknown as Condition;
+
+  const policy: Showo2Policy = {
+    params,
+    trainable,
+    latentShape,
+    encodePrompts: encode,
+    prepare({ trained, condition, purpose }) {
+      const weights = merged(trained);
+      const text = (state: TextState) =>
+        headOnly ? state : { ...state, ...encodeText(weights, config, state.tokens, state.lengths) };
+      const { unconditional } = condition;
+      return {
+        prompt: withHead(weights, text(condition.prompt)),
+        unconditional:
+          guidance(purpose).guidanceScale > 0
+            ? { ...unconditional, ...constant(() => withHead(weights, text(unconditional))) }
+            : unconditional,
+      };
+    },
+    velocity: ({ trained, x, t, rows: index, prepared, purpose }) => {
+      const result = velocity(merged(trained), config, x, t, conditionAt(prepared, index), guidance(purpose));
+      const { conditional, features } = result;
+      return {
+        velocity: held(result.velocity, 'float32'),
+        ...(conditionalUpdates && purpose === 'sampling' && { training: held(conditional, 'float32') }),
+        ...(headOnly && {
+          features: featureRecord(conditionalUpdates ? { conditional: features.conditional } : features),
+        }),
+      };
+    },
+    decode,
+  };
+  if (!headOnly) return policy;
+  return {
+    ...policy,
+    velocityFromFeatures: ({ trained, features, t, rows: index, prepared }) =>
+      held(
+        velocityFromFeatures(
+          merged(trained),
+          config,
+          features as unknown as Features,
+          t,
+          conditionAt(prepared, index),
+          [t.shape[0]!, ...latentShape],
+          guidance('training'),
+        ),
+        'float32',
+      ),
+  };
+}
+
+/** Without the absent branch: a pytree of tensors holds tensors only. */
+const featureRecord = ({ conditional, unconditional }: Features): Record<string, tf.Tensor> =>
+  unconditional ? { conditional, unconditional } : { conditional };

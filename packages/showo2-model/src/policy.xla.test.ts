@@ -1,0 +1,50 @@
+/** What Show-o2 computes in, on XLA. */
+
+import type { Params } from '@flow-grpo/nn';
+import { cast, jit, random, storageOf } from '@flow-grpo/tfjs-backend-xla';
+import * as tf from '@tensorflow/tfjs-core';
+import { expect, it } from 'vitest';
+import { showo2Policy } from './policy';
+import { tinyShowo2 } from './testing/tiny-policy';
+
+/** Types of the operands of every matrix product in a program. */
+const productTypes = (text: string) =>
+  [...text.matchAll(/stablehlo\.dot_general.*: \((.*)\) ->/g)].map((match) =>
+    [...match[1]!.matchAll(/x((?:b?f|i)\d+)>/g)].map(([, type]) => type!).join(' '),
+  );
+
+it('a model held in bfloat16 computes in it, though the weights that train are float32', async () => {
+  expect(await tf.setBackend('xla')).toBe(true);
+  const { params, ...options } = tinyShowo2();
+  const narrow = Object.fromEntries(
+    Object.entries(params).map(([name, value]) => [name, cast(value, 'bfloat16')]),
+  );
+  const policy = showo2Policy({ ...options, params: narrow, guidanceScale: 3 });
+  const trained = Object.fromEntries(policy.trainable.map((name) => [name, cast(narrow[name]!, 'float32')]));
+  const condition = policy.encodePrompts(['red', 'blue']);
+  const rows = tf.tensor1d([0, 1, 1], 'int32');
+  const x = random.normal(random.key(9), [3, 4, 4, 4]);
+  const t = tf.tensor1d([0.2, 0.5, 0.8]);
+  const sampled = jit((weights: Params) => {
+    const prepared = policy.prepare!(weights, condition);
+    return policy.velocity(weights, x, t, condition, rows, prepared);
+  });
+  const { velocity, features } = sampled(trained);
+  expect(storageOf(velocity)).toBe('float32');
+  const gradients = jit((weights: Params) => {
+    const f = (...values: tf.Tensor[]) => {
+      const now = Object.fromEntries(policy.trainable.map((name, i) => [name, values[i]!]));
+      const prepared = policy.prepare!(now, condition, 'training');
+      const again = policy.velocityFromFeatures!(now, features!, t, condition, rows, prepared);
+      return tf.sum(tf.square(again)) as tf.Scalar;
+    };
+    return tf.grads(f)(policy.trainable.map((name) => weights[name]!));
+  });
+  for (const program of [sampled, gradients]) {
+    const types = productTypes(program.lower(trained).text);
+    expect(types.length).toBeGreaterThan(20);
+    expect([...new Set(types)]).toEqual(['bf16 bf16']);
+  }
+  const made = gradients(trained);
+  expect(made.map(storageOf)).toEqual(policy.trainable.map(() => 'float32'));
+});
