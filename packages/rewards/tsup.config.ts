@@ -1,7 +1,10 @@
 import { library } from '../../tsup.base.ts';
 
+const entries = {
+  index: 'src/index.ts',
+  registry: 'src/registry/index.ts',
+  pickle: 'src/remote/pickle/index.ts',
+};
+
 /** The command is an entry of its own. */
-export default library(
-  { index: 'src/index.ts', bin: 'src/cli/bin.ts' },
-  { dts: { entry: { index: 'src/index.ts' } } },
-);
+export default library({ ...entries, bin: 'src/cli/bin.ts' }, { dts: { entry: entries } });

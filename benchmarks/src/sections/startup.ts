@@ -7,7 +7,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { peakMemory, startDevice } from '../device';
 import { runInner } from '../inner';
 import { writeShowo2 } from '../model/checkpoints';
-import { rollOut, stepTable } from '../model/denoising';
+import { rollOut, stackedSteps } from '../model/denoising';
 import { policyOf, prompts, stackFrozen } from '../model/policy';
 import { report } from '../reporting';
 import { inTemporaryFolder } from '../temporary';
@@ -60,10 +60,10 @@ export async function firstRollout(workload: Workload, folder: string): Promise<
   const encodedAt = seconds();
   const trained = Object.fromEntries(policy.trainable.map((name) => [name, params[name]!]));
   const rows = tf.range(0, workload.batch, 1, 'int32') as tf.Tensor1D;
-  const table = stepTable(workload);
+  const steps = stackedSteps(workload);
   const whole = jit(
     (weights: typeof trained, given: typeof condition, key: tf.Tensor) =>
-      rollOut(policy, weights, given, rows, table, key).latents,
+      rollOut(policy, weights, given, rows, steps, key).latents,
     { name: 'rollout' },
   );
   await finished(whole(trained, condition, random.key(1)));

@@ -1,5 +1,5 @@
 /** The quickstart's command line. */
-import { NAMED_REWARDS } from '@flow-grpo/rewards';
+import { REWARDS } from '@flow-grpo/rewards/registry';
 import { Command, InvalidArgumentError } from 'commander';
 import { ASSETS } from './small-model';
 
@@ -53,7 +53,7 @@ export function readOptions(args: readonly string[]): QuickstartOptions {
 }
 
 function rewardName(value: string): string {
-  const names = [...new Set([...OWN_REWARDS, ...Object.keys(NAMED_REWARDS)])];
+  const names = [...new Set([...OWN_REWARDS, ...Object.keys(REWARDS)])];
   return oneOf(names)(value);
 }
 

@@ -1,4 +1,5 @@
 /** Model checkpoints on disk and on the hub, read tensor by tensor and written whole or not at all. */
+export { writeFileAtomic } from './atomic-file';
 export { DTYPE_BYTES, type Dtype } from './bytes/dtypes';
 export { type ByteSource, fileSource, memorySource } from './bytes/source';
 export type { Values } from './bytes/widen';
@@ -10,7 +11,6 @@ export {
   HubError,
   type HubOptions,
   type RepoType,
-  resolveModel,
   type SnapshotFile,
   type SnapshotOptions,
   snapshotDownload,
@@ -21,3 +21,25 @@ export { type LoadOptions, type LoadProgress, loadParams } from './load';
 export { checkpointFiles, type OpenOptions, openCheckpoint, openSource } from './open';
 export type { FloatDtype, RawTensor, Savable } from './safetensors/write';
 export { type SaveOptions, saveSafetensors } from './save';
+export {
+  allMatching,
+  checkpointChoice,
+  type FetchedFiles,
+  type FetchFilesOptions,
+  type FileChoice,
+  type FileChoices,
+  type FindFilesOptions,
+  type FoundFiles,
+  fetchFiles,
+  findFiles,
+  firstOf,
+  inFolder,
+  MissingFilesError,
+  mainFile,
+  oneOf,
+  optional,
+  parseSource,
+  type RequiredFiles,
+  resolveModel,
+  type Source,
+} from './sources';

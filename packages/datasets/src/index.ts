@@ -13,7 +13,6 @@ export type { ColumnOptions } from './prompts/formats';
 export { type OpenPromptsOptions, openPrompts } from './prompts/open';
 export { type PromptSet, promptList } from './prompts/prompt-set';
 export { splitPrompts } from './prompts/split';
-export { type EpochPlan, type EpochSize, planEpoch } from './sampling/epoch-plan';
 export { type KRepeatOptions, KRepeatSampler, type KRepeatState } from './sampling/k-repeat-sampler';
 export { COLORS, type ColorName, PALETTE } from './shapes/colors';
 export { FAULTS, type Fault } from './shapes/faults';

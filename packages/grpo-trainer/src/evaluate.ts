@@ -1,5 +1,5 @@
 /** Evaluation: a fixed list of prompts with fixed noise, at noise level 0. */
-import { shiftedSchedule } from '@flow-grpo/sde-sampler';
+import { planSteps, type StepTensors, shiftedSchedule, stackSteps } from '@flow-grpo/sde-sampler';
 import { jit, random } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GrpoConfig } from './config/schema';
@@ -8,7 +8,6 @@ import { finiteMean } from './epoch-metrics';
 import type { Params, Policy } from './policy';
 import type { Progress } from './progress';
 import { samplerFunction } from './rollout/rollout';
-import { planSteps, type StepTensors, stackSteps } from './rollout/steps';
 import { asScorer, type PromptSource, type RewardFunction, type Scorer, type Scores } from './scorer';
 import { joinDetails, MAX_SCORING, scoreBatch } from './scoring';
 import { disposeTree } from './tree';
@@ -52,11 +51,11 @@ export function createEvaluator<C, P>(
   const batches = Math.ceil(examples.length / batchSize);
   const sample = samplerFunction(policy, examples.length);
   const decode = jit((latents: tf.Tensor) => policy.decode(latents), { name: 'decode' });
-  const { times } = shiftedSchedule(
+  const schedule = shiftedSchedule(
     config.sampling.evalNumSteps ?? config.sampling.numSteps,
     config.sampling.shift,
   );
-  const plan = planSteps(times, 'ode', 0, []);
+  const plan = planSteps(schedule, { rule: 'ode' });
 
   const distinct = distinctPrompts(examples.map(({ prompt }) => prompt));
 

@@ -1,11 +1,10 @@
-import { shiftedSchedule } from '@flow-grpo/sde-sampler';
+import { planSteps, shiftedSchedule } from '@flow-grpo/sde-sampler';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { resolveConfig } from './config/resolve';
 import type { GrpoConfigInput } from './config/schema';
 import { createEvaluator } from './evaluate';
 import { gaussianFlow } from './policies/gaussian-flow';
-import { planSteps } from './rollout/steps';
 import type { Scorer } from './scorer';
 import type { EpochMetrics } from './epoch-metrics';
 import { train } from './train';
@@ -31,9 +30,8 @@ const scorer: Scorer = {
 
 /** With the mean on the target, samples are N(target, a²): E = w² / (w² + a²), a the Euler map's slope. */
 function bestReward(numSteps: number, shift: number): number {
-  const { times } = shiftedSchedule(numSteps, shift);
   let slope = 1;
-  for (const { t, dt } of planSteps(times, 'ode', 0, [])) {
+  for (const { t, dt } of planSteps(shiftedSchedule(numSteps, shift), { rule: 'ode' })) {
     slope *= 1 + (dt * (t * STD ** 2 - (1 - t))) / ((1 - t) ** 2 + t ** 2 * STD ** 2);
   }
   return WIDTH ** 2 / (WIDTH ** 2 + slope ** 2);

@@ -3,6 +3,7 @@ import { codeName, PjrtError } from './errors';
 import { FUNCTION_ORDER, type FunctionName } from './ffi/function-table';
 import { loadNative, type Native, type NativeFunction } from './ffi/native';
 import { Words } from './ffi/words';
+import { checkLibraryFile } from './plugins/library-file';
 
 const MAJOR_VERSION = 0;
 const OLDEST_MINOR = 81;
@@ -193,6 +194,7 @@ export async function loadPlugin(path: string): Promise<PjrtApi> {
   const native = await loadNative();
   let api = loaded.get(real);
   if (api === undefined) {
+    checkLibraryFile(real);
     silenceLogs();
     let address: number;
     try {

@@ -1,3 +1,4 @@
+import { isMainThread } from 'node:worker_threads';
 import type { PjrtClient } from './client';
 import type { PjrtDevice } from './device';
 import { type ElementType, elementBytes, elementCount, formatShape } from './element-types';
@@ -8,6 +9,13 @@ import { invalid } from './errors';
  * asynchronous), and whatever uses it waits by itself.
  */
 export class PjrtBuffer {
+  readonly #own = true;
+
+  /** @internal Whether `value` is a buffer and not a look-alike, whose handle the plugin would follow anywhere. */
+  static isBuffer(value: unknown): value is PjrtBuffer {
+    return typeof value === 'object' && value !== null && #own in value;
+  }
+
   /** @internal 0 once disposed. */
   handle: number;
 
@@ -71,15 +79,24 @@ export class PjrtBuffer {
    */
   async toHost(target?: ArrayBufferView<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
     const operation = 'PjrtBuffer.toHost';
-    const { bytes, event } = this.startRead(operation, target);
-    await this.client.guard(this.client.events.wait(event, operation, [bytes, this]), this.device, true);
+    const bytes = this.readTarget(operation, target);
+    // `Worker.terminate()` frees a worker's memory while the plugin may still write: there it writes into memory that stays.
+    const staging = isMainThread ? undefined : this.client.api.native.allocate(bytes.byteLength);
+    try {
+      const event = this.startRead(operation, bytes, staging);
+      await this.client.guard(this.client.events.wait(event, operation, [bytes, this]), this.device, true);
+      if (staging !== undefined) bytes.set(this.client.api.native.copy(staging, bytes.byteLength));
+    } finally {
+      if (staging !== undefined) this.client.api.native.free(staging);
+    }
     return bytes;
   }
 
   /** The same, blocking. */
   toHostSync(target?: ArrayBufferView<ArrayBuffer>): Uint8Array<ArrayBuffer> {
     const operation = 'PjrtBuffer.toHostSync';
-    const { bytes, event } = this.startRead(operation, target);
+    const bytes = this.readTarget(operation, target);
+    const event = this.startRead(operation, bytes);
     this.client.guardSync(this.device, () => this.client.events.waitSync(event, operation), true);
     return bytes;
   }
@@ -129,23 +146,33 @@ export class PjrtBuffer {
     return this.handle;
   }
 
-  private startRead(operation: string, target: ArrayBufferView<ArrayBuffer> | undefined) {
-    const handle = this.use(operation);
+  /** The memory that a read fills: `target`, or fresh. */
+  private readTarget(
+    operation: string,
+    target: ArrayBufferView<ArrayBuffer> | undefined,
+  ): Uint8Array<ArrayBuffer> {
+    this.use(operation);
     const size = this.byteSize;
-    if (target !== undefined && target.byteLength !== size) {
+    if (target === undefined) return new Uint8Array(new ArrayBuffer(size));
+    if (!ArrayBuffer.isView(target))
+      throw invalid(operation, 'the target must be a typed array or a DataView.');
+    if (target.byteLength !== size) {
       throw invalid(operation, `${formatShape(this)} has ${size} bytes, the target ${target.byteLength}.`);
     }
-    const bytes =
-      target === undefined
-        ? new Uint8Array(new ArrayBuffer(size))
-        : new Uint8Array(target.buffer, target.byteOffset, size);
-    const address = size === 0 ? 0 : this.client.api.native.addressOf(bytes);
-    if (size === 0) return { bytes, event: 0 };
-    const words = this.client.guardSync(
-      this.device,
-      () => this.client.api.call('Buffer_ToHostBuffer', 7, [handle, 0, address, size], operation),
-      true,
-    );
-    return { bytes, event: words.get(6) };
+    return new Uint8Array(target.buffer, target.byteOffset, size);
+  }
+
+  /** Starts a read into `bytes`, or to the native address `staging`; returns its event. */
+  private startRead(operation: string, bytes: Uint8Array, staging?: number): number {
+    const { native } = this.client.api;
+    const size = bytes.byteLength;
+    if (size === 0) return 0;
+    const args = [this.use(operation), 0, staging ?? native.addressOf(bytes), size];
+    return this.client
+      .guardSync(this.device, () => this.client.api.call('Buffer_ToHostBuffer', 7, args, operation), true)
+      .get(6);
   }
 }
+
+/** @internal */
+export const { isBuffer } = PjrtBuffer;

@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs';
 import { freemem, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
+import { types } from 'node:util';
+import { isMainThread } from 'node:worker_threads';
 import { loadPlugin, type PjrtApi } from './api';
 import { PjrtBuffer } from './buffer';
 import { type CompileOptions, encodeCompileOptions } from './compile-options';
@@ -17,6 +19,7 @@ import { formatBytes, invalid, PjrtError, PjrtOutOfMemoryError, requestedBytes }
 import { EventWatcher } from './events';
 import { PjrtExecutable } from './executable';
 import { closeAtExit, closed } from './exit';
+import { nativeText } from './ffi/text';
 import { Finalizers } from './finalizers';
 import { encodeNamedValues, type NamedValue } from './named-values';
 import { Runs } from './runs';
@@ -124,7 +127,7 @@ export class PjrtClient {
   deserialize(bytes: Uint8Array): PjrtExecutable {
     const operation = 'PjrtClient.deserialize';
     this.checkOpen(operation);
-    if (bytes.byteLength === 0) throw invalid(operation, 'no bytes.');
+    checkBytes(operation, bytes);
     const args = [this.handle, this.api.native.addressOf(bytes), bytes.byteLength];
     const words = this.guardSync(undefined, () =>
       this.api.call('Executable_DeserializeAndLoad', 8, args, operation, bytes),
@@ -136,7 +139,7 @@ export class PjrtClient {
   async deserializeAsync(bytes: Uint8Array): Promise<PjrtExecutable> {
     const operation = 'PjrtClient.deserializeAsync';
     this.checkOpen(operation);
-    if (bytes.byteLength === 0) throw invalid(operation, 'no bytes.');
+    checkBytes(operation, bytes);
     const args = [this.handle, this.api.native.addressOf(bytes), bytes.byteLength];
     const call = this.api.callAsync('Executable_DeserializeAndLoad', 8, args, bytes, operation);
     return this.adoptExecutable((await this.guard(this.track(call))).get(5));
@@ -165,7 +168,10 @@ export class PjrtClient {
     return buffer;
   }
 
-  /** The same without a staging copy where the plugin can: `data` must not change until the promise resolves. */
+  /**
+   * The same without a staging copy where the plugin can: `data` must not change until the promise resolves. In a worker
+   * it is copied: `Worker.terminate()` frees the memory of `data` while the plugin may still read it.
+   */
   async bufferFromHostAsync(
     data: HostData,
     elementType: ElementType,
@@ -173,7 +179,7 @@ export class PjrtClient {
     device: PjrtDevice = this.devices[0]!,
   ): Promise<PjrtBuffer> {
     const operation = 'PjrtClient.bufferFromHostAsync';
-    const semantics = IMMUTABLE_UNTIL_TRANSFER_COMPLETES;
+    const semantics = isMainThread ? IMMUTABLE_UNTIL_TRANSFER_COMPLETES : IMMUTABLE_ONLY_DURING_CALL;
     const { buffer, event } = this.send(operation, data, elementType, dims, device, semantics);
     try {
       await this.guard(this.events.wait(event, operation, data), device);
@@ -214,8 +220,11 @@ export class PjrtClient {
     this.api.call('Client_Destroy', 3, [this.handle], 'PjrtClient.dispose');
   }
 
-  /** @internal The process ends: waits for what runs, then frees all; while a worker thread compiles, only waits. */
-  close(): void {
+  /**
+   * @internal The process ends: waits for what runs, then frees all. While a worker thread compiles nothing can be freed;
+   * returns whether it does.
+   */
+  close(): boolean {
     for (const buffer of this.buffers) {
       try {
         const event = this.api.call('Buffer_ReadyEvent', 4, [buffer]).get(3);
@@ -225,6 +234,12 @@ export class PjrtClient {
       }
     }
     if (this.pending === 0 && this.events.count === 0) this.dispose();
+    return this.pending > 0;
+  }
+
+  /** @internal */
+  exitNow(code: number): void {
+    this.api.native.exitNow(code);
   }
 
   /** @internal Wraps a PJRT_Buffer that now belongs to this client. */
@@ -331,12 +346,15 @@ export class PjrtClient {
     this.checkOpen(operation);
     checkCompileOptions(operation, options);
     const { native } = this.api;
-    const code = Buffer.from(program as string);
+    if (typeof program !== 'string' && !(program instanceof Uint8Array)) {
+      throw invalid(operation, 'the program must be text or the bytes of MLIR bytecode.');
+    }
+    const code = nativeText(native, program);
     if (code.length === 0) throw invalid(operation, 'the program is empty.');
-    const format = Buffer.from('mlir');
+    const format = nativeText(native, 'mlir');
     const encoded = Buffer.from(encodeCompileOptions(withCudaFolder(options, this.cudaFolder)));
     const description = this.api.words(6);
-    const values = [48, 0, native.addressOf(code), code.length, native.addressOf(format), format.length];
+    const values = [48, 0, code.address, code.length, format.address, format.length];
     values.forEach((value, index) => {
       description.set(index, value);
     });
@@ -354,6 +372,9 @@ export class PjrtClient {
   ): { buffer: PjrtBuffer; event: number } {
     this.checkOpen(operation);
     this.checkDevice(device, operation);
+    if (!ArrayBuffer.isView(data) && !types.isAnyArrayBuffer(data)) {
+      throw invalid(operation, 'the data must be a typed array, a DataView or an ArrayBuffer.');
+    }
     if (!isElementType(elementType)) throw invalid(operation, `unknown element type ${elementType}.`);
     if (!dims.every((extent) => Number.isSafeInteger(extent) && extent >= 0)) {
       throw invalid(operation, `dims [${dims}] must be whole numbers of at least 0.`);
@@ -383,6 +404,11 @@ export class PjrtClient {
     const event = words.get(13);
     return { buffer: this.adopt(words.get(14), device, elementType, Object.freeze([...dims])), event };
   }
+}
+
+function checkBytes(operation: string, bytes: Uint8Array): void {
+  if (!(bytes instanceof Uint8Array)) throw invalid(operation, 'the bytes must be a Uint8Array.');
+  if (bytes.byteLength === 0) throw invalid(operation, 'no bytes.');
 }
 
 /** Where the wheels beside a CUDA plugin keep ptxas and libdevice; XLA looks in /usr/local/cuda of its own accord. */

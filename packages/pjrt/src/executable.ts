@@ -1,4 +1,4 @@
-import type { PjrtBuffer } from './buffer';
+import { isBuffer, type PjrtBuffer } from './buffer';
 import type { PjrtClient } from './client';
 import type { PjrtDevice } from './device';
 import { type ArrayShape, formatShape } from './element-types';
@@ -123,6 +123,9 @@ export class PjrtExecutable {
       }
       for (let j = 0; j < count; j++) {
         const buffer = list[j]!;
+        if (!isBuffer(buffer)) {
+          throw invalid(operation, `argument ${j} is no PjrtBuffer of this copy of the package.`);
+        }
         if (buffer.handle === 0 || buffer.device !== devices[i] || !sameShape(buffer, parameters[j])) {
           throw this.badArgument(operation, buffer, devices[i]!, j);
         }

@@ -1,7 +1,11 @@
+import { isMainThread } from 'node:worker_threads';
+
 /** What must be shut down before the process ends. */
 interface Closing {
+  /** @internal Returns whether a thread is at work that cannot be stopped. */
+  close(): boolean;
   /** @internal */
-  close(): void;
+  exitNow(code: number): void;
 }
 
 const open = new Set<Closing>();
@@ -11,8 +15,23 @@ const open = new Set<Closing>();
  * merely called process.exit(), or threw, with a segmentation fault.
  */
 function closeAll(): void {
-  for (const each of open) each.close();
+  const closing = [...open];
   open.clear();
+  const busy = closing.filter((each) => each.close());
+  if (busy.length > 0 && isMainThread) leaveAtOnce(busy[0]!);
+}
+
+/**
+ * A compilation cannot be stopped, and Node waits for its thread: up to minutes after process.exit(). By the time that
+ * Node calls `reallyExit` all exit listeners have run and output is written.
+ */
+function leaveAtOnce(by: Closing): void {
+  const exiting = process as unknown as { reallyExit(code?: number): never };
+  const { reallyExit } = exiting;
+  exiting.reallyExit = (code?: number): never => {
+    by.exitNow(code ?? 0);
+    return reallyExit.call(process, code);
+  };
 }
 
 export function closeAtExit(each: Closing): void {
@@ -21,6 +40,6 @@ export function closeAtExit(each: Closing): void {
 }
 
 export function closed(each: Closing): void {
-  open.delete(each);
+  if (!open.delete(each)) return;
   if (open.size === 0) process.off('exit', closeAll);
 }

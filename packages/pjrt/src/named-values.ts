@@ -1,4 +1,5 @@
 import type { Native } from './ffi/native';
+import { nativeText } from './ffi/text';
 import { Words } from './ffi/words';
 
 /** Values of client options, device attributes and cost properties. */
@@ -20,9 +21,9 @@ export function encodeNamedValues(
   const words = new Words(Math.max(1, entries.length * STRIDE), native.addressOf);
   const keep: unknown[] = [words];
   const text = (value: string): [address: number, length: number] => {
-    const bytes = new Uint8Array(Buffer.from(`${value}\0`));
+    const { address, length, bytes } = nativeText(native, value);
     keep.push(bytes);
-    return [native.addressOf(bytes), bytes.length - 1];
+    return [address, length];
   };
   entries.forEach(([name, value], index) => {
     const at = index * STRIDE;

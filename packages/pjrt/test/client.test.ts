@@ -6,7 +6,7 @@ import {
   PjrtError,
   PjrtOutOfMemoryError,
 } from '../src/index';
-import { addProgram, cpuClient, f32, numbers, program, slowProgram } from './plugin';
+import { addProgram, cpuClient, f32, longProgram, numbers, program, slowProgram } from './plugin';
 
 let client: PjrtClient;
 beforeAll(async () => {
@@ -35,15 +35,7 @@ describe('a client', () => {
   });
 
   it('compiles without blocking the event loop', async () => {
-    const lines = Array.from({ length: 400 }, (_, i) => {
-      const type = 'tensor<64x64xf32>';
-      const x = i === 0 ? '%a' : `%${i}`;
-      return `%${i + 1} = stablehlo.${['tanh', 'sine', 'exponential'][i % 3]} ${x} : ${type}`;
-    });
-    const text = program(
-      '(%a: tensor<64x64xf32>) -> tensor<64x64xf32>',
-      `${lines.join('\n')}\nreturn %400 : tensor<64x64xf32>`,
-    );
+    const text = longProgram(400);
     const { value, beats, ms } = await heartbeat(() => client.compile(text));
     value.dispose();
     expect(ms).toBeGreaterThan(20);

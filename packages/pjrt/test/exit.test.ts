@@ -11,7 +11,7 @@ beforeAll(() => {
     stdin: {
       contents: `
         import { createClient } from './src/index';
-        import { slowProgram } from './test/plugin';
+        import { longProgram, slowProgram } from './test/plugin';
         const client = await createClient({ platform: 'cpu' });
         const text = slowProgram(512, 20);
         const executable = client.compileSync(text);
@@ -22,6 +22,11 @@ beforeAll(() => {
           'exits while the result is read': () => { run().toHost(); setTimeout(() => process.exit(7), 5); },
           'exits when the result is not wanted': () => { run().dispose(); process.exit(7); },
           'exits while XLA compiles': () => { client.compile(text); setTimeout(() => process.exit(7), 5); },
+          'exits while XLA compiles for minutes': () => {
+            client.compile(longProgram(60_000));
+            process.on('exit', () => console.log('listeners ran'));
+            setTimeout(() => process.exit(7), 200);
+          },
           'throws while a program runs': () => { run(); throw new Error('the user’s own'); },
           'just ends': () => { run(); process.exitCode = 7; },
         };
@@ -50,3 +55,12 @@ it.each([
   const { status, signal } = spawnSync(process.execPath, [bundle, way], { encoding: 'utf8' });
   expect({ status, signal }).toEqual({ status: way.startsWith('throws') ? 1 : 7, signal: null });
 });
+
+it('a process that exits while XLA compiles for minutes does not wait for it', () => {
+  const way = 'exits while XLA compiles for minutes';
+  const { status, signal, stdout } = spawnSync(process.execPath, [bundle, way], {
+    encoding: 'utf8',
+    timeout: 120_000,
+  });
+  expect({ status, signal, stdout }).toEqual({ status: 7, signal: null, stdout: 'listeners ran\n' });
+}, 150_000);

@@ -35,3 +35,13 @@ export const slowProgram = (size: number, products: number): string => {
   );
   return program(`(%a: ${type}) -> ${type}`, `${lines.join('\n')}\nreturn %${products} : ${type}`);
 };
+
+/** A chain of element-wise operations: XLA takes milliseconds to compile each. */
+export const longProgram = (operations: number): string => {
+  const type = 'tensor<64x64xf32>';
+  const lines = Array.from({ length: operations }, (_, i) => {
+    const operation = ['tanh', 'sine', 'exponential'][i % 3];
+    return `%${i + 1} = stablehlo.${operation} ${i === 0 ? '%a' : `%${i}`} : ${type}`;
+  });
+  return program(`(%a: ${type}) -> ${type}`, `${lines.join('\n')}\nreturn %${operations} : ${type}`);
+};

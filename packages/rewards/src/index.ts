@@ -1,14 +1,90 @@
-/** Scorers: images with their prompts in, one number an image out, with the parts of it by name. */
-
-export * from './by-name';
-export * from './compose';
+/** Scorers: images with their prompts in, one number per image out, with the parts of it by name. */
+export {
+  affine,
+  type FailureRule,
+  type GroupReward,
+  groupwise,
+  type ImageGroup,
+  multiScore,
+  type Normalise,
+  rank,
+  type ScorePart,
+  standardise,
+  unitRange,
+  withFailureRule,
+} from './compose';
+export { type RgbImage, rgbImages } from './images';
 export { jpegCompressibility, jpegIncompressibility } from './jpeg/jpeg-size';
-export * from './judge';
-export * from './models';
-export * from './ocr';
-export * from './remote';
+export {
+  finalScore,
+  type JudgeTemplate,
+  type OpenaiVisionOptions,
+  openaiVision,
+  type ScoreTemplateOptions,
+  scoreTemplate,
+  taggedScore,
+  type UnifiedRewardOpenaiOptions,
+  unifiedRewardOpenai,
+} from './judge';
+export {
+  type AestheticOptions,
+  aesthetic,
+  type BatchOptions,
+  type BlipConfig,
+  type ClipModelOptions,
+  type ClipScoreOptions,
+  clipScore,
+  type HpsOptions,
+  hpsv2,
+  type ImageRewardOptions,
+  imageReward,
+  type ModelDtype,
+  type ModelScorer,
+  type OpenClipConfig,
+  pickScore,
+  type SourceOptions,
+  type TensorResize,
+} from './models';
+export {
+  type OcrEngine,
+  type OcrOptions,
+  ocr,
+  paddleOcr,
+  type ScorerVideos,
+  type TextLine,
+  type VideoOcrOptions,
+  type VideoScorer,
+  videoOcr,
+} from './ocr';
+export {
+  defineReward,
+  makeReward,
+  type RewardContext,
+  type RewardDefinition,
+  type RewardName,
+} from './registry';
+export {
+  deqa,
+  type GenevalOptions,
+  geneval,
+  RemoteError,
+  type RemoteOptions,
+  type UnifiedRewardServerOptions,
+  unifiedReward,
+} from './remote';
+export { functionScorer, type RewardFunction } from './reward-function';
 export type { EncodedImage, ScoreOptions, Scorer, ScorerImages, Scores } from './scorer';
 export { type RewardServerClientOptions, rewardServer } from './server/client';
 export { type RewardProcessOptions, rewardProcess } from './server/reward-process';
 export { type RewardServer, type ServeOptions, serve } from './server/serve';
-export * from './shapes';
+export {
+  describeScene,
+  describeScenes,
+  type FindOptions,
+  type FoundShape,
+  findShapes,
+  freeColors,
+  type ShapeEvalOptions,
+  sceneDiversity,
+  shapeEval,
+} from './shapes';

@@ -50,7 +50,7 @@ describe('in Chromium', () => {
     expect(errors).toEqual([]);
   });
 
-  it('the demo page goes from ODE to SDE: other ways, the same distribution', async () => {
+  it('the demo page goes from ODE to SDE: different paths, the same distribution', async () => {
     await page.goto(pathToFileURL(await buildDemo(folder)).href);
     await page.waitForSelector('body[data-ready]');
     const runs = async () => Number(await page.getAttribute('body', 'data-ready'));

@@ -148,8 +148,3 @@ export function textLogits(
 ): tf.Tensor {
   return tokenLogits(params, config, runTrunk(params, config, embedTokens(params, tokens), mask));
 }
-
-/** u + scale · (c − u); with a scale of 0 or less the conditional velocity alone (upstream's reading). */
-export function guide(conditional: tf.Tensor, unconditional: tf.Tensor, scale: number): tf.Tensor {
-  return tf.add(unconditional, tf.mul(tf.sub(conditional, unconditional), scale));
-}

@@ -39,7 +39,8 @@ export {
   velocityFromFeatures,
 } from './denoise/velocity';
 export type { ParameterSpec } from './draw-params';
-export { forwardSequence, guide, type SequenceInputs, sequenceLogits, textLogits } from './forward';
+export { forwardSequence, type SequenceInputs, sequenceLogits, textLogits } from './forward';
+export { guide } from './guidance';
 export { initParams, parameterSpecs } from './init';
 export { LAYER_BASES, stackFrozen, stackLayers, unstackLayers } from './layers';
 export * from './lora/index';
@@ -55,9 +56,9 @@ export {
   readShowo2Config,
   type Showo2Parts,
 } from './pipeline/load';
+export { type Showo2Places, type SourceOptions, showo2RequiredFiles } from './pipeline/required-files';
 export { saveShowo2 } from './pipeline/save';
 export { Showo2 } from './pipeline/showo2';
-export type { SourceOptions } from './pipeline/sources';
 export { type Foundations, type StartOptions, startFrom } from './pipeline/start';
 export { fitLatentPreview, type LatentPreview, previewLatents } from './preview';
 export { generationLayout, type Layout, mixedModalLayout } from './sequence/layout';

@@ -2,9 +2,10 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { findFiles } from '@flow-grpo/checkpoint-io';
 import { maxAbsDiff, StandInHub } from '@flow-grpo/test-support';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { loadShowo2, Showo2 } from '../src/index';
+import { loadShowo2, Showo2, showo2RequiredFiles } from '../src/index';
 import { writeTinyModel } from './tiny-model';
 
 const TOKEN = 'hf_test';
@@ -85,6 +86,40 @@ describe('a model by hub id', () => {
     expect(Object.keys(again.params)).toEqual(Object.keys(parts.params));
   });
 
+  it.each([
+    ['with all its parts', 'org/whole', {}],
+    ['with a tokenizer by its configuration and a VAE by id', 'org/bare', { vae: 'org/vae' }],
+    ['with a tokenizer and a VAE by id', 'org/bare', { tokenizer: 'org/words', vae: 'org/whole' }],
+    ['of which some parts lie here', 'org/bare', { tokenizer: folder, vae: join(folder, 'model/vae') }],
+  ])('checked %s, is loaded without asking for another file', async (_, id, given) => {
+    const places =
+      'tokenizer' in given && given.tokenizer === folder
+        ? { ...given, tokenizer: join(folder, 'model') }
+        : given;
+    const check = async (offline: boolean) => {
+      const at = { hub: { ...hubOf(), offline } };
+      const required = await showo2RequiredFiles(id, places, at);
+      return Promise.all(
+        required.map(async (each) => ({ source: each.source, ...(await findFiles(each, at)) })),
+      );
+    };
+    const announced = (await check(false)).flatMap(({ kind, source, files }) =>
+      kind === 'hub' ? files.map(({ file }) => `${source}/${file}`) : [],
+    );
+    await loadShowo2(id, { ...places, hub: hubOf() });
+    const asked = hub.requests
+      .filter(({ method }) => method === 'GET')
+      .flatMap(
+        ({ url }) =>
+          /^\/(?:storage\/)?(org\/\w+)\/(?:resolve\/\w+\/)?(.+)$/.exec(url)?.slice(1, 3).join('/') ?? [],
+      );
+    expect([...new Set(asked)].sort()).toEqual([...new Set(announced)].sort());
+    expect((await check(true)).every(({ downloadBytes }) => downloadBytes === 0)).toBe(true);
+    hub.requests.length = 0;
+    await loadShowo2(id, { ...places, hub: { ...hubOf(), offline: true } });
+    expect(hub.requests).toEqual([]);
+  });
+
   it('asks Wan’s repository for the VAE where there is none', async () => {
     await expect(loadShowo2('org/bare', { hub: hubOf() })).rejects.toThrow(/Wan-AI\/Wan2\.1.*404/);
   });
@@ -104,7 +139,9 @@ describe('a model by hub id', () => {
     const bare = mkdtempSync(join(folder, 'bare-'));
     for (const name of Object.keys(whole).filter((each) => !each.startsWith('vae/')))
       writeFileSync(join(bare, name), whole[name]!);
-    await expect(loadShowo2(bare, { hub: hubOf() })).rejects.toThrow(/No VAE at .*Wan2\.1_VAE\.pth.*hub id/);
+    await expect(loadShowo2(bare, { hub: hubOf() })).rejects.toThrow(
+      /has no Wan2\.1_VAE\.pth or vae\/.*Hugging Face hub: give its id/,
+    );
     expect(hub.requests).toEqual([]);
   });
 });

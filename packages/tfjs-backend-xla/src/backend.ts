@@ -62,7 +62,7 @@ export class XlaBackend extends tf.KernelBackend {
   tracer(value: Value, dtype: tf.DataType, layout?: Sharding): tf.TensorInfo {
     const data = new DeviceData(value.shape, dtype, value.dtype);
     data.value = value;
-    data.frame = currentFrame();
+    data.block = currentFrame()?.block;
     data.constraint = layout;
     return { dataId: this.adopt(data), shape: [...value.shape], dtype };
   }

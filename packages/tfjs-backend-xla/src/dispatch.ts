@@ -16,7 +16,7 @@ import { client } from './runtime/client';
 import { DeviceData, dtypeOf } from './runtime/data';
 import { executable, named } from './runtime/executables';
 import { observed } from './runtime/observe';
-import { type Builder, type ElementType, sameShape, type Value } from './stablehlo';
+import { type Block, type ElementType, hlo, sameShape, type Value } from './stablehlo';
 import { currentFrame, Trace } from './trace/frame';
 import { tracedValue } from './trace/values';
 
@@ -48,7 +48,7 @@ export function runLowering(
   const present = Object.entries(inputs).filter(([, tensor]) => tensor != null);
   if (!currentFrame()) return runEager(lowering, present, attrs, backend);
   const values = Object.fromEntries(present.map(([key, tensor]) => [key, tracedValue(tensor, backend)]));
-  const results = lowered(lowering, currentFrame()!.builder, values, attrs);
+  const results = lowered(lowering, currentFrame()!.block, values, attrs);
   const layout = (i: number) =>
     lowering.keepsLayout ? backend.find(present[i]![1].dataId).layout : undefined;
   if (Array.isArray(results))
@@ -60,12 +60,12 @@ export function runLowering(
 /** A kernel's results in a program. Where StableHLO refuses what it makes, the error names the kernel as well. */
 function lowered(
   lowering: Lowering,
-  builder: Builder,
+  block: Block,
   inputs: Inputs,
   attrs: Attrs,
 ): ReturnType<Lowering['lower']> {
   try {
-    return lowering.lower(builder, inputs, attrs);
+    return lowering.lower(block, inputs, attrs);
   } catch (error) {
     // The lowerings' own messages, and tfjs-core's, say what they are about.
     const refused = error instanceof Error && error.message.startsWith('stablehlo.');
@@ -148,16 +148,16 @@ function compileEager(
   attrs: Attrs,
 ): EagerProgram {
   const trace = new Trace(lowering.kernelName);
-  const { builder } = trace.root;
+  const { block } = trace.root;
   const args = data.map((each) => trace.argument(each.shape, each.element));
   const values = Object.fromEntries(
     inputs.map(([name, { shape }], i) => {
       const value = args[i]!;
       const same = shape.length === value.shape.length && shape.every((d, j) => d === value.shape[j]);
-      return [name, same ? value : builder.reshape(value, shape)];
+      return [name, same ? value : hlo.reshape(block, value, shape)];
     }),
   );
-  const made = lowered(lowering, builder, values, attrs);
+  const made = lowered(lowering, block, values, attrs);
   const single = !Array.isArray(made);
   const results = (single ? [made] : made) as readonly Value[];
   programSharding(trace, args, data);
@@ -209,7 +209,7 @@ function attributeKey(value: unknown): string {
  */
 export function conform(data: DeviceData, shape: readonly number[], backend: XlaBackend): DeviceData {
   if (sameShape(data.shape, shape)) return data;
-  const lowering: Lowering = { kernelName: 'Reshape', lower: (b, { x }) => b.reshape(x!, shape) };
+  const lowering: Lowering = { kernelName: 'Reshape', lower: (b, { x }) => hlo.reshape(b, x!, shape) };
   const x = { dataId: data, shape: [...data.shape], dtype: data.dtype };
   const { dataId } = runEager(lowering, [['x', x]], { shape }, backend) as tf.TensorInfo;
   return backend.find(dataId);

@@ -5,6 +5,7 @@ import { runLowering } from './dispatch';
 import { kernelInPlace } from './kernels/kernel';
 import { castTo } from './kernels/values';
 import { elementOf } from './runtime/data';
+import { hlo } from './stablehlo';
 import { currentFrame } from './trace/frame';
 import { tracedValue } from './trace/values';
 
@@ -17,11 +18,11 @@ interface StorageKernel {
 function identity(x: tf.TensorInfo, shape: number[], backend: XlaBackend): tf.TensorInfo {
   const frame = currentFrame();
   if (frame && x instanceof tf.Variable) {
-    return backend.tracer(frame.builder.reshape(tracedValue(x, backend), shape), x.dtype);
+    return backend.tracer(hlo.reshape(frame.block, tracedValue(x, backend), shape), x.dtype);
   }
   const data = backend.find(x.dataId);
   // Read by the block even if only passed on: gradients of a loop body look for what it uses.
-  if (frame && data.frame !== frame) tracedValue(x, backend);
+  if (frame && data.block !== frame.block) tracedValue(x, backend);
   data.refs++;
   return { dataId: x.dataId, shape, dtype: x.dtype };
 }
@@ -36,7 +37,7 @@ function reshape(x: tf.TensorInfo, shape: readonly number[], backend: XlaBackend
   }
   const data = backend.find(x.dataId);
   if (currentFrame() || data.sharding) {
-    const lowering = { kernelName: 'Reshape', lower: (b, { x }) => b.reshape(x!, full) } as Parameters<
+    const lowering = { kernelName: 'Reshape', lower: (b, { x }) => hlo.reshape(b, x!, full) } as Parameters<
       typeof runLowering
     >[0];
     return runLowering(lowering, { x }, { shape: full }, backend) as tf.TensorInfo;

@@ -12,8 +12,9 @@ import { join } from 'node:path';
 import { StandInHub, sha256 } from '@flow-grpo/test-support';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { checkpointFiles } from '../open';
+import { resolveModel } from '../sources';
 import { hubSettings } from './environment';
-import { HubError, resolveModel, snapshotDownload, snapshotFiles } from './index';
+import { HubError, snapshotDownload, snapshotFiles } from './index';
 
 const TOKEN = 'hf_test';
 const config = Buffer.from('{"hidden_size": 4}\n');

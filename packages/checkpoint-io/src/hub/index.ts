@@ -5,7 +5,6 @@ export { HubError } from './hub-error';
 export {
   type DownloadProgress,
   type FilesOptions,
-  resolveModel,
   type SnapshotFile,
   type SnapshotOptions,
   snapshotDownload,

@@ -79,21 +79,6 @@ export async function snapshotFiles(repo: string, options: FilesOptions = {}): P
   );
 }
 
-/** A path that exists as it is; anything else as a hub id. What `fromPretrained` functions take. */
-export async function resolveModel(pathOrId: string, options: SnapshotOptions = {}): Promise<string> {
-  const exists = await stat(pathOrId).then(
-    () => true,
-    () => false,
-  );
-  if (exists) return pathOrId;
-  return snapshotDownload(pathOrId, options).catch((error: unknown) => {
-    if (!(error instanceof HubError)) throw error;
-    throw new HubError(`${pathOrId} does not exist here, and ${error.message}`, error.status, {
-      cause: error,
-    });
-  });
-}
-
 interface Located {
   readonly cache: RepoCache;
   readonly commit: string;
@@ -153,7 +138,10 @@ const isFile = async (path: string): Promise<boolean> => (await sizeOf(path)) !=
 
 async function filesIn(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
-  return entries
+  const paths = entries
     .filter((entry) => !entry.isDirectory())
-    .map((entry) => relative(folder, join(entry.parentPath, entry.name)).split(sep).join('/'));
+    .map((entry) => join(entry.parentPath, entry.name));
+  // A link whose blob is gone is no file.
+  const there = await Promise.all(paths.map(isFile));
+  return paths.filter((_, i) => there[i]).map((path) => relative(folder, path).split(sep).join('/'));
 }

@@ -51,10 +51,10 @@ export async function checkShowo2(
 }
 
 async function needsOf(reward: RewardChoice): Promise<Need[]> {
-  const { NAMED_REWARDS } = await import('@flow-grpo/rewards').catch(() =>
+  const { REWARDS } = await import('@flow-grpo/rewards/registry').catch(() =>
     optionalPackage('@flow-grpo/rewards', 'setup.reward'),
   );
-  return rewardNeeds(reward, (name) => NAMED_REWARDS[name as keyof typeof NAMED_REWARDS]?.checkpoint);
+  return rewardNeeds(reward, (name) => REWARDS[name as keyof typeof REWARDS]?.published);
 }
 
 async function checkNeeds(needs: readonly Need[], context: SetupContext): Promise<FoundSource[]> {

@@ -14,6 +14,18 @@ describe('parseGenevalMetadata', () => {
     expect(parseGenevalMetadata(value)).toBe(value);
   });
 
+  it('takes null for absent, wherever a table writes it', () => {
+    const nulls = { color: null, position: null };
+    const value = { ...base, include: [{ ...cow, ...nulls }, base.include[1]], exclude: null, note: null };
+    expect(parseGenevalMetadata(value)).toEqual(base);
+    const exclude = [{ class: 'cow', count: 3, color: null }];
+    expect(parseGenevalMetadata({ ...base, exclude }).exclude).toEqual([{ class: 'cow', count: 3 }]);
+    expect(() => parseGenevalMetadata({ ...base, tag: null })).toThrow('"tag" must be a string');
+    expect(() => parseGenevalMetadata({ ...base, include: [{ class: 'cow', count: null }] })).toThrow(
+      '"count"',
+    );
+  });
+
   it.each([
     [null, 'expected an object'],
     [{ ...base, tag: 1 }, '"tag" must be a string'],

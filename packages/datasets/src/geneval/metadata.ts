@@ -31,8 +31,9 @@ export interface GenevalMetadata {
 }
 
 /**
- * Checks that a value has GenEval's schema and returns it with its type. Unknown extra keys are left alone;
- * a tag outside the six is allowed (other suites extend the list) but must be a string.
+ * Checks that a value has GenEval's schema and returns it with its type. Keys that are null count as absent and are
+ * left out of the result; unknown extra keys are left alone; a tag outside the six is allowed (other suites extend the
+ * list) but must be a string.
  *
  * @param where names the record in the error, such as `test_metadata.jsonl line 3`
  * @throws when a field is missing or of the wrong type; the message names the field.
@@ -47,19 +48,33 @@ export function parseGenevalMetadata(value: unknown, where = 'GenEval metadata')
   if (!Array.isArray(value.include) || value.include.length === 0) {
     return fail('"include" must be a list with at least one object');
   }
-  value.include.forEach((object: unknown, i: number) => {
+  const metadata = withoutNulls(value);
+  const include = metadata.include as unknown[];
+  include.forEach((object: unknown, i: number) => {
     checkObject(object, `"include[${i}]"`, fail);
     const { color, position } = object as Record<string, unknown>;
     if (color !== undefined && typeof color !== 'string') fail(`"include[${i}].color" must be a string`);
-    if (position !== undefined) checkPosition(position, i, (value.include as unknown[]).length, fail);
+    if (position !== undefined) checkPosition(position, i, include.length, fail);
   });
-  if (value.exclude !== undefined) {
-    if (!Array.isArray(value.exclude)) return fail('"exclude" must be a list');
-    value.exclude.forEach((object: unknown, i: number) => {
+  if (metadata.exclude !== undefined) {
+    if (!Array.isArray(metadata.exclude)) return fail('"exclude" must be a list');
+    metadata.exclude.forEach((object: unknown, i: number) => {
       checkObject(object, `"exclude[${i}]"`, fail);
     });
   }
-  return value as unknown as GenevalMetadata;
+  return metadata as unknown as GenevalMetadata;
+}
+
+/** Tables (Parquet, Hugging Face datasets) write null where a key is absent. Returns the same value where there is none. */
+function withoutNulls<T>(value: T): T {
+  if (Array.isArray(value)) {
+    const items = value.map(withoutNulls);
+    return items.some((item, i) => item !== value[i]) ? (items as T) : value;
+  }
+  if (!isRecord(value)) return value;
+  const entries = Object.entries(value).map(([key, item]) => [key, withoutNulls(item)] as const);
+  const isSame = entries.every(([key, item]) => item !== null && item === value[key]);
+  return isSame ? value : (Object.fromEntries(entries.filter(([, item]) => item !== null)) as T);
 }
 
 type Fail = (what: string) => never;

@@ -1,32 +1,20 @@
+import Papa from 'papaparse';
+
 /**
- * The fields of one CSV record (RFC 4180): double quotes around fields with commas, quotes or line ends, a
- * quote written twice inside.
+ * The fields of one CSV record (RFC 4180): double quotes around fields with delimiters, quotes or line ends, a quote
+ * written twice inside. In a field that does not start with a quote, quotes stand for themselves (12" ruler), as
+ * Python's csv module and pandas read them.
+ *
+ * @throws when a quoted field is not closed, or goes on behind its closing quote
  */
-export function parseCsvRecord(record: string): string[] {
-  const fields: string[] = [];
-  let at = 0;
-  for (;;) {
-    let field = '';
-    if (record[at] === '"') {
-      at++;
-      for (;;) {
-        const end = record.indexOf('"', at);
-        if (end < 0) throw new Error('a double quote is never closed');
-        field += record.slice(at, end);
-        at = end + 1;
-        if (record[at] !== '"') break;
-        field += '"';
-        at++;
-      }
-      if (at < record.length && record[at] !== ',') throw new Error('text follows a closing double quote');
-    } else {
-      const end = record.indexOf(',', at);
-      field = end < 0 ? record.slice(at) : record.slice(at, end);
-      at = end < 0 ? record.length : end;
-    }
-    fields.push(field);
-    if (at >= record.length) return fields;
-    at++; // the comma
-    if (at === record.length) return [...fields, ''];
+export function parseCsvRecord(record: string, delimiter = ','): string[] {
+  const { data, errors } = Papa.parse<string[]>(record, { delimiter, newline: '\n' });
+  const codes = errors.map(({ code }) => code);
+  if (codes.includes('InvalidQuotes')) {
+    throw new Error('text follows a closing double quote; write a quote within a quoted field twice ("")');
   }
+  if (codes.includes('MissingQuotes')) throw new Error('a double quote is never closed');
+  if (errors.length > 0) throw new Error(errors[0]!.message);
+  if (data.length > 1) throw new Error('a line end stands outside of quotes');
+  return data[0] ?? [''];
 }

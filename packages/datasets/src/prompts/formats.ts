@@ -1,4 +1,5 @@
 import type { PromptExample } from '../examples';
+import { isBlank, strip } from './blank';
 import { parseCsvRecord } from './csv';
 import { type PromptSet, promptSet } from './prompt-set';
 import { indexRecords } from './records';
@@ -8,15 +9,18 @@ export interface ColumnOptions {
   promptColumn?: string;
 }
 
-/** One prompt a line, white space around it removed, blank lines skipped. */
+/** One prompt per line, white space around it removed, lines without a visible character skipped. */
 export async function openText(path: string): Promise<PromptSet> {
   const file = await indexRecords(path);
   const read = async (start: number, end: number) =>
-    (await file.read(start, end)).map((line): PromptExample => ({ prompt: line.trim(), metadata: {} }));
+    (await file.read(start, end)).map((line, i): PromptExample => {
+      const prompt = checkPrompt(strip(line), `${path}: record ${start + i + 1}`);
+      return { prompt, metadata: {} };
+    });
   return promptSet(path, file.length, read, file.close);
 }
 
-/** One JSON object a line; the whole object is the metadata, as flow_grpo hands it to its rewards. */
+/** One JSON object per line; the whole object is the metadata, as flow_grpo hands it to its rewards. */
 export async function openJsonLines(path: string, { promptColumn = 'prompt' }: ColumnOptions = {}) {
   const file = await indexRecords(path);
   const parse = (line: string, index: number): PromptExample => {
@@ -37,20 +41,28 @@ export async function openJsonLines(path: string, { promptColumn = 'prompt' }: C
   return promptSet(path, file.length, read, file.close);
 }
 
-/** CSV with a header line; the whole row, as strings, is the metadata. */
-export async function openCsv(
+/** Comma-separated values with a header line; the whole row, as strings, is the metadata. */
+export const openCsv = (path: string, options: ColumnOptions = {}) => openSeparated(path, ',', options);
+
+/** The same with tabs between fields. */
+export const openTsv = (path: string, options: ColumnOptions = {}) => openSeparated(path, '\t', options);
+
+async function openSeparated(
   path: string,
-  { promptColumn = 'prompt' }: ColumnOptions = {},
+  delimiter: string,
+  { promptColumn = 'prompt' }: ColumnOptions,
 ): Promise<PromptSet> {
-  const file = await indexRecords(path, true);
+  const file = await indexRecords(path, delimiter);
   try {
     const [first] = file.length > 0 ? await file.read(0, 1) : [];
     if (first === undefined) throw new Error(`${path}: no header line`);
-    const header = fields(first, `${path}: header`);
+    const header = fields(first, delimiter, `${path}: header`);
     requireColumn(path, header, promptColumn);
+    const twice = header.find((name, i) => header.indexOf(name) < i);
+    if (twice !== undefined) throw new Error(`${path}: the header names the column "${twice}" twice`);
     const parse = (record: string, index: number): PromptExample => {
       const where = `${path}: record ${index + 1}`;
-      const row = fields(record, where);
+      const row = fields(record, delimiter, where);
       if (row.length !== header.length) {
         throw new Error(`${where} has ${row.length} fields, the header names ${header.length}`);
       }
@@ -65,9 +77,9 @@ export async function openCsv(
   }
 }
 
-function fields(record: string, where: string): string[] {
+function fields(record: string, delimiter: string, where: string): string[] {
   try {
-    return parseCsvRecord(record);
+    return parseCsvRecord(record, delimiter);
   } catch (error) {
     throw new Error(`${where}: ${(error as Error).message}`);
   }
@@ -85,5 +97,14 @@ export function fromRow(row: Record<string, unknown>, promptColumn: string, wher
   if (typeof prompt !== 'string') {
     throw new Error(`${where}: "${promptColumn}" is ${JSON.stringify(prompt) ?? 'missing'}, not a string`);
   }
-  return { prompt, metadata: row };
+  return { prompt: checkPrompt(prompt, where), metadata: row };
+}
+
+/** A prompt that says nothing, or that no encoding can hold, is a mistake in the file. */
+function checkPrompt(prompt: string, where: string): string {
+  if (isBlank(prompt)) throw new Error(`${where}: the prompt is empty`);
+  if (/\p{Surrogate}/u.test(prompt)) {
+    throw new Error(`${where}: the prompt holds half of a surrogate pair, which is no character`);
+  }
+  return prompt;
 }

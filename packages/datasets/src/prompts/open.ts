@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type ColumnOptions, openCsv, openJsonLines, openText } from './formats';
+import { type ColumnOptions, openCsv, openJsonLines, openText, openTsv } from './formats';
 import { openParquet } from './parquet';
 import type { PromptSet } from './prompt-set';
 
@@ -13,15 +13,17 @@ const READERS: Record<string, (path: string, options: ColumnOptions) => Promise<
   '.txt': openText,
   '.jsonl': openJsonLines,
   '.csv': openCsv,
+  '.tsv': openTsv,
   '.parquet': openParquet,
 };
 
 /**
- * Opens a prompt file by its extension (.txt, .jsonl, .csv, .parquet), or a folder laid out as flow_grpo's
- * `dataset/*`: `<split>_metadata.jsonl` (with metadata) or `<split>.txt`, also `<split>.jsonl`, `.csv` and
- * `.parquet`. Files larger than memory are fine: only the positions of the records are kept.
+ * Opens a prompt file by its extension (.txt, .jsonl, .csv, .tsv, .parquet), or a folder laid out as flow_grpo's
+ * `dataset/*`: `<split>_metadata.jsonl` (with metadata) or `<split>.txt`, also `<split>.jsonl`, `.csv`,
+ * `.tsv` and `.parquet`. Files larger than memory are fine: only the positions of the records are kept.
+ * Text is UTF-8, or UTF-16 with a byte order mark (which is converted in memory); lines end with LF, CR LF or CR.
  *
- * @throws when there is no such file, the extension is unknown, or the file has no prompt in it.
+ * @throws when there is no such file, the extension is unknown, the file has no prompt in it, or its bytes are not text.
  */
 export async function openPrompts(path: string, options: OpenPromptsOptions = {}): Promise<PromptSet> {
   const { split = 'train' } = options;

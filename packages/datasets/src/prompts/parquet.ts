@@ -1,6 +1,7 @@
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, parquetSchema } from 'hyparquet';
 import type { PromptExample } from '../examples';
 import { type ColumnOptions, fromRow, requireColumn } from './formats';
+import { plainValues } from './plain-values';
 import { type PromptSet, promptSet } from './prompt-set';
 
 /** Without a page index the whole row group is gone through for each block, so blocks must not be small. */
@@ -24,7 +25,8 @@ export async function openParquet(
   const load = (rowStart: number) => {
     if (cached?.rowStart !== rowStart) {
       const rowEnd = Math.min(rowStart + block, length);
-      cached = { rowStart, rows: parquetReadObjects({ file, metadata, rowStart, rowEnd }) };
+      const rows = parquetReadObjects({ file, metadata, rowStart, rowEnd });
+      cached = { rowStart, rows: rows.then((all) => all.map((row) => plainValues(row) as typeof row)) };
     }
     return cached.rows;
   };

@@ -94,7 +94,9 @@ describe('openPrompts', () => {
     await ragged.close();
     await expect(openPrompts(write('d.csv', 'prompt\n"a'))).rejects.toThrow('never closed');
     await expect(openPrompts(write('e.txt', '\n \n'))).rejects.toThrow('has no prompts');
-    await expect(openPrompts(write('f.md', 'a'))).rejects.toThrow('none of .txt, .jsonl, .csv, .parquet');
+    await expect(openPrompts(write('f.md', 'a'))).rejects.toThrow(
+      'none of .txt, .jsonl, .csv, .tsv, .parquet',
+    );
     await expect(openPrompts(join(folder, 'gone.txt'))).rejects.toThrow('does not exist');
   });
 });

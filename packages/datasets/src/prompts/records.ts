@@ -1,6 +1,8 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import { isBlank } from './blank';
+import { openTextBytes, type TextBytes } from './text-bytes';
+import { decodeError, type Place, strictDecoder } from './utf8';
 
-/** Where the records of a text file lie: record i is bytes starts[i] up to starts[i + 1], line end included. */
+/** Where the records of a text file lie: record i is bytes spans[2i] up to spans[2i + 1], line end excluded. */
 export interface RecordFile {
   readonly length: number;
   /** Records [start, end) as text, without their line ends. */
@@ -8,21 +10,25 @@ export interface RecordFile {
   close(): Promise<void>;
 }
 
-const CHUNK = 1 << 20;
+const CHUNK = 1 << 17;
 const LF = 10;
+const CR = 13;
 const QUOTE = 34;
 
 /**
- * Indexes a file by one pass over its bytes, a megabyte at a time; memory holds 16 bytes a record, not the
- * records. Blank lines are left out. With `quoted`, line ends within double quotes do not end a record (CSV).
+ * Indexes a file by one pass over it, 128 KiB at a time; memory holds 16 bytes per record, not the records.
+ * Lines end with LF, CR LF or CR. Lines without a visible character are left out. With `delimiter`, line ends
+ * within quoted fields do not end a record (CSV); a field is quoted when it starts with a double quote.
+ *
+ * @throws with the byte offset and the line of what is not UTF-8, and for NUL characters and open quotes
  */
-export async function indexRecords(path: string, quoted = false): Promise<RecordFile> {
-  const file = await open(path, 'r');
+export async function indexRecords(path: string, delimiter?: string): Promise<RecordFile> {
+  const file = await openTextBytes(path);
   try {
-    const spans = await scan(file, quoted, path);
+    const spans = await scan(file, path, delimiter?.charCodeAt(0));
     return {
       length: spans.length / 2,
-      read: (start, end) => readSpans(file, spans, start, end),
+      read: (start, end) => readSpans(file, path, spans, start, end),
       close: () => file.close(),
     };
   } catch (error) {
@@ -31,53 +37,88 @@ export async function indexRecords(path: string, quoted = false): Promise<Record
   }
 }
 
+/** Bytes of a UTF-16 code unit in UTF-8; the halves of a pair count two each. */
+const utf8Length = (code: number): number =>
+  code < 0x80 ? 1 : code < 0x800 || (code & 0xf800) === 0xd800 ? 2 : 3;
+
+/** How a CSV field is being read: before its first character, as it stands, within quotes, behind a quote there. */
+type Field = 'start' | 'plain' | 'quoted' | 'quote';
+
 /** Start and end (line end excluded) of every record that is not blank, one after the other. */
-async function scan(file: FileHandle, quoted: boolean, path: string): Promise<Float64Array> {
-  let spans = new Float64Array(1024);
-  let count = 0;
+async function scan(file: TextBytes, path: string, delimiter: number | undefined): Promise<Float64Array> {
+  const spans = growingArray();
+  let line = 1;
+  let position = 0;
   let start = 0;
   let blank = true;
-  let inside = false;
-  let position = 0;
-  const finish = (end: number) => {
-    if (!blank) {
-      if (count + 2 > spans.length) {
-        const grown = new Float64Array(2 * spans.length);
-        grown.set(spans);
-        spans = grown;
-      }
-      spans[count++] = start;
-      spans[count++] = end;
-    }
+  let afterCr = false;
+  let field: Field = 'start';
+  let quoteLine = 0;
+  const finish = () => {
+    if (!blank) spans.push(start, position);
     blank = true;
-    start = end + 1;
+    field = 'start';
   };
-  const chunk = Buffer.alloc(CHUNK);
-  for (;;) {
-    const { bytesRead } = await file.read(chunk, 0, CHUNK, position);
-    if (bytesRead === 0) break;
-    let from = 0;
-    if (position === 0 && chunk[0] === 0xef && chunk[1] === 0xbb && chunk[2] === 0xbf) {
-      from = 3; // byte order mark
-      start = 3;
-    }
-    for (let i = from; i < bytesRead; i++) {
-      const byte = chunk[i]!;
-      if (byte === LF && !inside) finish(position + i);
-      else {
-        if (byte > 32) blank = false;
-        if (quoted && byte === QUOTE) inside = !inside;
+  for await (const text of strictText(file, path, () => ({ position, line, afterCr }))) {
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i);
+      const isEnd = code === LF || code === CR;
+      if (code === 0) {
+        throw new Error(
+          `${path}: line ${line} holds a NUL character at byte ${position}; the file is binary, or UTF-16 or UTF-32 without a byte order mark: save it as UTF-8`,
+        );
       }
+      if (isEnd && field !== 'quoted') {
+        finish();
+        start = position + 1;
+      } else if (position === 0 && code === 0xfeff) {
+        start = 3; // byte order mark
+      } else {
+        if (blank && !isBlank(text[i]!)) blank = false;
+        if (delimiter !== undefined) {
+          if (code === delimiter && field !== 'quoted') field = 'start';
+          else if (code === QUOTE && field === 'start') {
+            field = 'quoted';
+            quoteLine = line;
+          } else if (code === QUOTE && field !== 'plain') field = field === 'quote' ? 'quoted' : 'quote';
+          else if (field !== 'quoted') field = 'plain';
+        }
+      }
+      if (code === CR || (code === LF && !afterCr)) line++;
+      afterCr = code === CR;
+      position += utf8Length(code);
     }
-    position += bytesRead;
   }
-  if (inside) throw new Error(`${path}: a double quote is never closed`);
-  finish(position);
-  return spans.subarray(0, count);
+  if (field === 'quoted') throw new Error(`${path}: the double quote of line ${quoteLine} is never closed`);
+  finish();
+  return spans.values();
+}
+
+/** The file's text in pieces. `at` gives the place behind the pieces so far, for errors. */
+async function* strictText(file: TextBytes, path: string, at: () => Place): AsyncGenerator<string> {
+  const chunk = Buffer.alloc(CHUNK);
+  const decoder = strictDecoder();
+  for (let position = 0; ; ) {
+    const length = await file.read(chunk, position);
+    const bytes = chunk.subarray(0, length);
+    position += length;
+    let text: string;
+    try {
+      text = decoder.decode(bytes, { stream: length > 0 });
+    } catch {
+      const from = at();
+      const undecoded = Buffer.alloc(position - from.position);
+      await file.read(undecoded, from.position);
+      throw decodeError(path, undecoded, from);
+    }
+    yield text;
+    if (length === 0) return;
+  }
 }
 
 async function readSpans(
-  file: FileHandle,
+  file: TextBytes,
+  path: string,
   spans: Float64Array,
   start: number,
   end: number,
@@ -85,14 +126,31 @@ async function readSpans(
   if (start >= end) return [];
   const first = spans[2 * start]!;
   const bytes = Buffer.alloc(spans[2 * end - 1]! - first);
-  let filled = 0;
-  while (filled < bytes.length) {
-    const { bytesRead } = await file.read(bytes, filled, bytes.length - filled, first + filled);
-    if (bytesRead === 0) throw new Error('A prompt file became shorter while in use');
-    filled += bytesRead;
-  }
+  if ((await file.read(bytes, first)) < bytes.length) throw new Error(`${path} became shorter while in use`);
+  const decoder = strictDecoder();
   return Array.from({ length: end - start }, (_, i) => {
     const at = 2 * (start + i);
-    return bytes.toString('utf8', spans[at]! - first, spans[at + 1]! - first).replace(/\r$/, '');
+    const record = bytes.subarray(spans[at]! - first, spans[at + 1]! - first);
+    try {
+      return decoder.decode(record);
+    } catch {
+      throw new Error(`${path} changed while in use: record ${start + i + 1} is no longer UTF-8`);
+    }
   });
+}
+
+function growingArray() {
+  let numbers = new Float64Array(1024);
+  let length = 0;
+  return {
+    push(...values: number[]) {
+      if (length + values.length > numbers.length) {
+        const grown = new Float64Array(2 * numbers.length);
+        grown.set(numbers);
+        numbers = grown;
+      }
+      for (const value of values) numbers[length++] = value;
+    },
+    values: () => numbers.subarray(0, length),
+  };
 }

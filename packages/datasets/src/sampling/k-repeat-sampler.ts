@@ -1,5 +1,4 @@
 import { below, randomAt, shuffle } from '../random';
-import { groupBatchSizes, requirePositive } from './epoch-plan';
 
 export interface KRepeatOptions {
   /** Number of prompts to choose from. */
@@ -45,7 +44,7 @@ export class KRepeatSampler {
   /** @throws RangeError when the sizes do not make whole groups; the message names sizes that do. */
   constructor(options: KRepeatOptions) {
     const { datasetSize, batchSize, k, numReplicas = 1, rank = 0, seed = 0 } = options;
-    requirePositive('KRepeatSampler', { datasetSize, batchSize, k, numReplicas });
+    requirePositive({ datasetSize, batchSize, k, numReplicas });
     if (!Number.isInteger(rank) || rank < 0 || rank >= numReplicas) {
       throw new RangeError(`KRepeatSampler: rank must lie in 0 … ${numReplicas - 1}, not ${rank}`);
     }
@@ -124,6 +123,23 @@ function chooseDistinct(random: () => number, size: number, count: number): numb
     moved.set(j, moved.get(i) ?? i);
     return taken;
   });
+}
+
+/** Batch sizes that make whole groups: `numReplicas · batch` a multiple of k. */
+function groupBatchSizes(numReplicas: number, k: number, near: number): number[] {
+  const step = k / gcd(numReplicas, k);
+  const around = Math.max(1, Math.round(near / step));
+  return [around - 1, around, around + 1].filter((n) => n > 0).map((n) => n * step);
+}
+
+const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
+
+function requirePositive(values: Record<string, number>): void {
+  for (const [name, value] of Object.entries(values)) {
+    if (!Number.isSafeInteger(value) || value < 1) {
+      throw new RangeError(`KRepeatSampler: ${name} must be a whole number from 1, not ${value}`);
+    }
+  }
 }
 
 function requireFromZero(name: string, value: number): void {

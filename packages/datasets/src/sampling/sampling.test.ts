@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { planEpoch } from './epoch-plan';
 import { KRepeatSampler } from './k-repeat-sampler';
 
 const sizes = fc
@@ -87,57 +86,5 @@ describe('KRepeatSampler', () => {
     expect(make({ batchSize: 24, k: 1, datasetSize: 10 })).toThrow('use k of at least 3');
     expect(make({ rank: 1 })).toThrow('rank must lie in 0 … 0');
     expect(make({ k: 0 })).toThrow('k must be a whole number from 1, not 0');
-  });
-});
-
-describe('planEpoch', () => {
-  it('is the arithmetic of the recipe', () => {
-    expect(planEpoch({ numReplicas: 4, batchSize: 8, k: 16 })).toEqual({
-      promptsPerBatch: 2,
-      batchesPerEpoch: 8,
-      gradientAccumulationSteps: 4,
-      imagesPerEpoch: 256,
-    });
-    expect(planEpoch({ numReplicas: 8, batchSize: 9, k: 24, promptsPerEpoch: 48 }).batchesPerEpoch).toBe(16);
-  });
-
-  it('names the numbers that would work, and they do', () => {
-    fc.assert(
-      fc.property(
-        fc.record({
-          numReplicas: fc.integer({ min: 1, max: 8 }),
-          batchSize: fc.integer({ min: 1, max: 20 }),
-          k: fc.integer({ min: 1, max: 24 }),
-          promptsPerEpoch: fc.integer({ min: 1, max: 64 }),
-        }),
-        (size) => {
-          let message = '';
-          try {
-            expect(planEpoch(size).batchesPerEpoch % 2).toBe(0);
-            return;
-          } catch (error) {
-            message = (error as Error).message;
-          }
-          const choices = message.split('These would work: ')[1]!.split('; or ');
-          for (const choice of choices) {
-            const [, batches, counts] =
-              /^(?:batchSize ([\d, ]+?))?(?: with )?(?:promptsPerEpoch ([\d, ]+))?$/.exec(choice)!;
-            const numbers = (list: string | undefined, given: number) =>
-              list?.split(', ').map(Number) ?? [given];
-            for (const batchSize of numbers(batches, size.batchSize)) {
-              for (const promptsPerEpoch of numbers(counts, size.promptsPerEpoch)) {
-                expect(() => planEpoch({ ...size, batchSize, promptsPerEpoch }), choice).not.toThrow();
-              }
-            }
-          }
-        },
-      ),
-    );
-    expect(() => planEpoch({ numReplicas: 4, batchSize: 12, k: 16 })).toThrow(
-      /16 prompts \/ \(4 replicas × batch 12 \/ k 16\) = 5.333 batches.*batchSize 4, 8, 16, 32; or promptsPerEpoch 12, 18/,
-    );
-    expect(() => planEpoch({ numReplicas: 3, batchSize: 10, k: 16 })).toThrow(
-      'batchSize 16 with promptsPerEpoch 12, 18; or batchSize 32 with promptsPerEpoch 12, 24',
-    );
   });
 });

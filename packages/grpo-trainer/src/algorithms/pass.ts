@@ -1,12 +1,12 @@
 /** What the loss of a gradient pass is computed from, and the points (x, t) that it may look at. */
 import { stopGradient } from '@flow-grpo/nn';
+import { gatherSteps, type StepTensors } from '@flow-grpo/sde-sampler';
 import { random } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Placement } from '../devices';
 import { indices } from '../indices';
 import type { Tensors } from '../policy';
 import type { EpochSamples } from '../rollout/samples';
-import { gatherSteps, type StepTensors } from '../rollout/steps';
 import { mapTensors } from '../tree';
 
 /** The images of one gradient pass. */

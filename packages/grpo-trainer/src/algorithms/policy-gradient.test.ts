@@ -1,4 +1,4 @@
-import { logProbOfStep } from '@flow-grpo/sde-sampler';
+import { logProbOfStep, type StepTensors } from '@flow-grpo/sde-sampler';
 import { expectClose, maxAbs } from '@flow-grpo/test-support';
 import { random } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
@@ -9,7 +9,6 @@ import { perPromptAdvantages } from '../maths/advantages';
 import { gaussianFlow } from '../policies/gaussian-flow';
 import { createRollout, type EpochBatch } from '../rollout/create-rollout';
 import { epochPlan } from '../rollout/epoch-plan';
-import type { StepTensors } from '../rollout/steps';
 import { flopCounter } from '../utilisation';
 import { passOf } from '../update/gradient-pass';
 import type { PassRows } from './pass';
@@ -77,7 +76,7 @@ const plain = (clamp: number) =>
       const step = Object.fromEntries(
         Object.entries(batch.steps!).map(([name, value]) => [
           name,
-          tf.fill([6], value.arraySync()[s] as number),
+          tf.fill([6], (value.arraySync() as number[])[s]!),
         ]),
       ) as unknown as StepTensors;
       const x = at(batch.records!.x);

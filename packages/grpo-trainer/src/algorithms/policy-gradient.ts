@@ -1,5 +1,5 @@
 /** The clipped policy gradient that Flow-GRPO and GRPO-Guard share: options, checks and loss over recorded steps. */
-import { guardedRatio, logProbOfStep, stepMean } from '@flow-grpo/sde-sampler';
+import { guardedRatio, logProbOfStep, stepMean, stepSigma } from '@flow-grpo/sde-sampler';
 import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import type { BaseConfig } from '../config/base';
@@ -10,7 +10,6 @@ import {
   stepMeanKl,
   velocityKl,
 } from '../maths/loss';
-import { sigmaOf } from '../rollout/steps';
 import { advantageOptions, advClipMax, comparedWithin, comparesImages, groupedBy } from './advantage-options';
 import type { ConfiguredAlgorithm, Loss, RunFacts } from './algorithm';
 import { detach, type Pass, recordedPoints } from './pass';
@@ -115,7 +114,7 @@ function policyGradientLoss(
     const distance =
       klTarget === 'velocity'
         ? velocityKl(velocity, referenceVelocity)
-        : stepMeanKl(mean, stepMean(step, { x, velocity: referenceVelocity }), sigmaOf(step));
+        : stepMeanKl(mean, stepMean(step, { x, velocity: referenceVelocity }), stepSigma(step));
     kl = tf.sum(tf.mul(weights, distance));
   }
   const used = tf.cast(tf.greater(weights, 0), 'float32');

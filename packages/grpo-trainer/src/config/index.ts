@@ -1,6 +1,5 @@
 /** The options of a run as data: their schema, what in them contradicts itself, and the epoch that follows from them. */
 export { type EpochPlan, epochPlan } from '../rollout/epoch-plan';
-export { windowBounds } from '../rollout/window';
 export { type Leaf, leavesOf } from './leaves';
 export {
   ConfigError,

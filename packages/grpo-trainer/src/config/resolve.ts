@@ -1,8 +1,8 @@
 /** From what was written to a complete configuration, or an error that says what to change. */
+import { windowProblems, windowRange } from '@flow-grpo/sde-sampler';
 import { z } from 'zod';
 import type { AnyAlgorithm, ConfiguredAlgorithm } from '../algorithms/algorithm';
 import { algorithms } from '../algorithms/registry';
-import { windowBounds, windowProblems } from '../rollout/window';
 import { ConfigError } from './config-error';
 import { epochProblems } from './epoch-arithmetic';
 import { type GrpoConfig, type GrpoConfigInput, grpoConfigSchema, schemaWith } from './schema';
@@ -60,7 +60,7 @@ export function configureAlgorithm(
 ): ConfiguredAlgorithm {
   return algorithm.configure(optionsOf(config, algorithm), {
     config,
-    windowSize: windowBounds(config).size,
+    windowSize: windowRange(config.sampling.window, config.sampling.numSteps).size,
     epochSize: config.sampling.promptsPerEpoch * config.sampling.samplesPerPrompt,
   });
 }
@@ -75,7 +75,7 @@ export function contradictions(
   const epochSize = sampling.promptsPerEpoch * sampling.samplesPerPrompt;
   const { stepsPerPass = 1 } = training;
   const problems = [
-    ...(rollout.sampler === 'sde' ? windowProblems(sampling) : []),
+    ...(rollout.sampler === 'sde' ? samplingProblems(sampling) : []),
     ...(algorithm.check?.(optionsOf(config, algorithm), config) ?? []),
     ...epochProblems(config),
   ];
@@ -95,6 +95,13 @@ export function contradictions(
     `training.stepsPerPass (${stepsPerPass}) must divide the ${pointsPerImage} steps that train`,
   );
   return problems;
+}
+
+/** The sampler's own words, with the options' places here. */
+function samplingProblems({ window, numSteps, rule, noiseLevel }: GrpoConfig['sampling']): string[] {
+  return windowProblems(window, { steps: numSteps, rule, noiseLevel }).map(
+    (problem) => `sampling.${problem}`,
+  );
 }
 
 const optionsOf = (config: GrpoConfig, { name }: AnyAlgorithm) =>

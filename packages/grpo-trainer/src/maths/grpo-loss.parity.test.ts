@@ -1,8 +1,14 @@
-import { logProbOfStep, stepMean } from '@flow-grpo/sde-sampler';
+import {
+  customSchedule,
+  logProbOfStep,
+  planSteps,
+  stackSteps,
+  stepMean,
+  stepSigma,
+} from '@flow-grpo/sde-sampler';
 import { expectClose, fixtureCases, maxAbs, numbers, readJson, readTensors } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { hostStep, sigmaOf, stackSteps } from '../rollout/steps';
 import {
   bestAgainstWorst,
   bestOfGroup,
@@ -120,7 +126,8 @@ describe.each(fixtureCases('grpo-loss'))('$name', ({ dir }) => {
     it.each(settings.map((s) => [s.key, s] as const))('%s', (key, s) => {
       // SD3's convention: time 1 − σ, velocity −output.
       const x = tensor('sample');
-      const host = hostStep('sde', 1 - s.sigma, 1 - s.sigma_prev, s.noise_level);
+      const schedule = customSchedule([1 - s.sigma, 1 - s.sigma_prev]);
+      const [host] = planSteps(schedule, { noiseLevel: s.noise_level, ends: 'floor' });
       const step = stackSteps(new Array(x.shape[0]!).fill(host));
       const next = tensor(`${key}.next_sample`);
       const advantages = tensor('advantages');
@@ -134,7 +141,7 @@ describe.each(fixtureCases('grpo-loss'))('$name', ({ dir }) => {
         const policyLoss = tf.mean(
           clippedPolicyLoss(ratio, advantages, { clipRange: s.clip_range, advClipMax: s.adv_clip_max }),
         );
-        const kl = tf.mean(stepMeanKl(mean, referenceMean, sigmaOf(step)));
+        const kl = tf.mean(stepMeanKl(mean, referenceMean, stepSigma(step)));
         return { mean, logProb, ratio, policyLoss, kl, loss: tf.add(policyLoss, tf.mul(s.beta, kl)) };
       };
       const output = tensor(`${key}.model_output`);

@@ -1,5 +1,5 @@
 /** Guidance in rollouts, and none in updates. */
-import { stepMean } from '@flow-grpo/sde-sampler';
+import { gatherSteps, stepMean, stepSigma } from '@flow-grpo/sde-sampler';
 import { encodeText, velocity as velocityOf } from '@flow-grpo/showo2-model';
 import { type Showo2PolicyOptions, showo2Policy } from '@flow-grpo/showo2-model/policy';
 import { expectClose, maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
@@ -14,7 +14,6 @@ import type { PassRows } from '../algorithms/pass';
 import type { Params } from '../policy';
 import { createRollout } from '../rollout/create-rollout';
 import { epochPlan } from '../rollout/epoch-plan';
-import { gatherSteps, sigmaOf } from '../rollout/steps';
 import type { EpochMetrics } from '../epoch-metrics';
 import { train } from '../train';
 import { gradientPass, passOf, zeroGradients } from '../update/gradient-pass';
@@ -120,7 +119,7 @@ describe.each([
         const density = (of: tf.Tensor) => tf.exp(tf.mul(-0.5, scaledSquare(tf.sub(next, of), step.std)));
         const ratio = tf.div(density(mean), density(first));
         ratios.push(...ratio.dataSync());
-        const kl = tf.mul(0.5, scaledSquare(tf.sub(mean, first), sigmaOf(step)));
+        const kl = tf.mul(0.5, scaledSquare(tf.sub(mean, first), stepSigma(step)));
         const each = tf.sub(tf.mul(beta, kl), tf.mul(rows.advantages, ratio));
         return tf.sum(tf.mul(rows.weights, each));
       });

@@ -1,4 +1,5 @@
 /** The sampling half of an epoch: rollouts dispatched one after the other, each scored while the next one runs. */
+import { gatherSteps, stackSteps } from '@flow-grpo/sde-sampler';
 import { jit } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ScoredImages } from '../algorithms/algorithm';
@@ -14,7 +15,6 @@ import type { FlopCounter } from '../utilisation';
 import type { EpochPlan } from './epoch-plan';
 import { type Rollout, rolloutFunction } from './rollout';
 import type { EpochSamples } from './samples';
-import { gatherSteps, stackSteps } from './steps';
 
 /** An epoch's samples with their rewards. */
 export interface EpochBatch<C> extends EpochSamples, ScoredImages {

@@ -1,10 +1,14 @@
 /** The arithmetic of an epoch: sizes, steps and passes, from a configuration and its algorithm. */
-import { type StepCoefficients, shiftedSchedule } from '@flow-grpo/sde-sampler';
+import {
+  planSteps,
+  type StepCoefficients,
+  shiftedSchedule,
+  windowRange,
+  windowSteps,
+} from '@flow-grpo/sde-sampler';
 import type { AnyAlgorithm, ConfiguredAlgorithm } from '../algorithms/algorithm';
 import { configureAlgorithm } from '../config/resolve';
 import type { GrpoConfig } from '../config/schema';
-import { planSteps } from './steps';
-import { windowOf } from './window';
 
 export interface EpochPlan {
   /** The algorithm with its options. */
@@ -16,6 +20,8 @@ export interface EpochPlan {
   readonly batches: number;
   /** The stochastic steps of an epoch, consecutive, as many in each; none where rollouts are ODEs. */
   window(epoch: number): number[];
+  /** The range [start, end) of the stochastic steps. */
+  readonly range: { readonly start: number; readonly end: number };
   /** All steps of a rollout whose stochastic steps are `window`. */
   steps(window: readonly number[]): StepCoefficients<number>[];
   /** Samples per gradient pass. */
@@ -35,7 +41,8 @@ export function epochPlan(config: GrpoConfig, chosen?: AnyAlgorithm): EpochPlan 
   const { sampling, training } = config;
   const epochSize = sampling.promptsPerEpoch * sampling.samplesPerPrompt;
   const batchSize = sampling.batchSize ?? epochSize;
-  const { times } = shiftedSchedule(sampling.numSteps, sampling.shift);
+  const schedule = shiftedSchedule(sampling.numSteps, sampling.shift);
+  const { rule, noiseLevel, numSteps } = sampling;
   const algorithm = configureAlgorithm(config, chosen);
   const { units } = algorithm;
   const share = config.devices * units.size;
@@ -45,8 +52,12 @@ export function epochPlan(config: GrpoConfig, chosen?: AnyAlgorithm): EpochPlan 
     epochSize,
     batchSize,
     batches: epochSize / batchSize,
-    window: (epoch) => (algorithm.rollout.sampler === 'ode' ? [] : windowOf(config, epoch)),
-    steps: (stochastic) => planSteps(times, sampling.rule, sampling.noiseLevel, stochastic),
+    window: (epoch) =>
+      algorithm.rollout.sampler === 'ode'
+        ? []
+        : windowSteps(sampling.window, numSteps, { iteration: epoch, seed: config.seed }),
+    range: windowRange(sampling.window, numSteps),
+    steps: (stochasticSteps) => planSteps(schedule, { rule, noiseLevel, stochasticSteps, ends: 'floor' }),
     // Rounded up to what the devices can share; the rest is padding without weight.
     rowsPerPass: Math.ceil(Math.min(training.batchSize ?? perUpdate, perUpdate) / share) * share,
     stepsPerPass: training.stepsPerPass ?? algorithm.pointsPerImage,

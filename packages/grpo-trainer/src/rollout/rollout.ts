@@ -1,5 +1,5 @@
 /** Denoising as one executable: stochastic steps within a window, Euler elsewhere, what training needs kept. */
-import { applyStep, logProbOfStep, stepMean } from '@flow-grpo/sde-sampler';
+import { applyStep, logProbOfStep, type StepTensors, stepMean } from '@flow-grpo/sde-sampler';
 import { jit, random, scan } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Placement } from '../devices';
@@ -8,7 +8,6 @@ import type { RolloutNeeds } from '../algorithms/algorithm';
 import type { Params, Policy } from '../policy';
 import { mapTensors } from '../tree';
 import type { StepRecords } from './samples';
-import type { StepTensors } from './steps';
 
 /** Which samples of an epoch a call makes. */
 export interface RolloutBatch {

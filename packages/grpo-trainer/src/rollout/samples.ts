@@ -1,7 +1,7 @@
 /** What a rollout leaves behind for the update. */
+import type { StepTensors } from '@flow-grpo/sde-sampler';
 import type * as tf from '@tensorflow/tfjs-core';
 import type { Tensors } from '../policy';
-import type { StepTensors } from './steps';
 
 /** What is kept of the stochastic steps, sample by sample: N samples of W steps. */
 export interface StepRecords {

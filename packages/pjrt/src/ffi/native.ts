@@ -18,6 +18,11 @@ export interface Native {
   copy(address: number, length: number): Uint8Array<ArrayBuffer>;
   /** A live view of native memory, for reading right now. */
   view(address: number, length: number): ArrayBuffer;
+  /** Native memory, which stays when the JavaScript environment ends, until `free`. */
+  allocate(length: number): number;
+  free(address: number): void;
+  /** Ends the process without its exit handlers; returns where the system has no `_exit`. */
+  exitNow(code: number): void;
 }
 
 /**
@@ -72,5 +77,10 @@ function wrap(koffi: Koffi): Native {
     copy: (address, length) =>
       new Uint8Array(length === 0 ? new ArrayBuffer(0) : koffi.view(BigInt(address), length).slice(0)),
     view: (address, length) => koffi.view(BigInt(address), length),
+    allocate: (length) => Number(koffi.alloc('uint8_t', Math.max(1, length))),
+    free: (address) => koffi.free(BigInt(address)),
+    exitNow: (code) => {
+      if (process.platform !== 'win32') koffi.load(null).func('_exit', 'void', ['int'])(code);
+    },
   };
 }

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
@@ -125,6 +126,18 @@ describe('installPlugin', () => {
       new RegExp(`sha256 ${sha256}, expected ${wrong}`),
     );
     expect(cached()).toEqual([]);
+  });
+
+  it('removes what killed installations left, and nothing of those that run', async () => {
+    fakePip();
+    const cache = join(root, 'cache', 'flow-grpo', 'pjrt');
+    const { pid: ended } = spawnSync('true');
+    for (const name of [`.install-${ended}-aaaaaa`, '.install-bbbbbb', `.install-${process.pid}-cccccc`]) {
+      mkdirSync(join(cache, name), { recursive: true });
+      writeFileSync(join(cache, name, 'half'), 'of a wheel');
+    }
+    await installPlugin('cpu', { environment, machine, catalogue: catalogue(sha256) });
+    expect(cached().sort()).toEqual([`.install-${process.pid}-cccccc`, 'tiny-1.0']);
   });
 
   it('says so without pip and uv', async () => {

@@ -52,7 +52,8 @@ export async function installPlugin(
   const cache = cacheFolder(environment);
   await mkdir(cache, { recursive: true });
   await checkSpace(cache, entry.diskBytes);
-  const work = await mkdtemp(join(cache, '.install-'));
+  await removeLeftovers(cache);
+  const work = await mkdtemp(join(cache, `${WORK_PREFIX}${process.pid}-`));
   try {
     const unpacked = join(work, 'unpacked');
     for (const [index, wheel] of entry.wheels.entries()) {
@@ -76,6 +77,28 @@ export async function installPlugin(
   if (!existsSync(path))
     throw new Error(`${entry.folder} has no ${entry.library}: the wheel's layout is not known.`);
   return { path, installed: true };
+}
+
+/** Folders of installations under way are called .install-PID-RANDOM. */
+const WORK_PREFIX = '.install-';
+
+/** Removes what installations left that were killed: a gigabyte each for CUDA. */
+async function removeLeftovers(cache: string): Promise<void> {
+  for (const name of await readdir(cache)) {
+    if (!name.startsWith(WORK_PREFIX)) continue;
+    const pid = Number(name.slice(WORK_PREFIX.length).split('-')[0]);
+    if (!(Number.isInteger(pid) && isRunning(pid)))
+      await rm(join(cache, name), { recursive: true, force: true });
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'; // there, and somebody else's
+  }
 }
 
 /** The wheel that pip left in `folder`, when its bytes are the pinned ones. */

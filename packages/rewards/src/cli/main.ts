@@ -1,6 +1,6 @@
 /** The flow-grpo-score command. */
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import { NAMED_REWARDS } from '../by-name';
+import { REWARDS, shapeOf } from '../registry';
 import { scoreCommand } from './score-command';
 import { serveCommand } from './serve-command';
 import { UsageError } from './usage-error';
@@ -16,7 +16,12 @@ const whole = (least: number, most: number) => (text: string) => {
 /** Options of what scores: the same for a folder and for a server. */
 function addRewardOptions(command: Command): Command {
   return command
-    .requiredOption('-r, --reward <name[=weight]>', 'a reward; several are added up', collect, [])
+    .requiredOption(
+      '-r, --reward <name[=weight]>',
+      'a reward, or the path of a module; several are added up',
+      collect,
+      [],
+    )
     .option('-s, --set <reward.option=value>', 'an option, e.g. pickscore.model=./PickScore', collect, [])
     .option('--backend <name>', 'xla, or cpu for plain JavaScript (slow)', 'xla')
     .option('--device <cpu|cuda|cuda:N>', 'device of the XLA backend; a GPU where there is one by default');
@@ -27,11 +32,16 @@ function program(): Command {
     .description('Scores a folder of images, or serves a reward to trainers.')
     .showHelpAfterError('(--help lists the options)')
     .exitOverride();
-  const rewards = Object.entries(NAMED_REWARDS).map(([name, { summary, options }]) => {
-    const keys = Object.keys(options.shape).map((key) => `${name}.${key}`);
-    return `  ${name}: ${summary}${keys.length > 0 ? `\n    options: ${keys.join(', ')}` : ''}`;
+  const rewards = Object.entries(REWARDS).map(([name, definition]) => {
+    const keys = Object.keys(shapeOf(definition)).map((key) => `${name}.${key}`);
+    return `  ${name}: ${definition.summary}${
+      keys.length > 0
+        ? `
+    options: ${keys.join(', ')}`
+        : ''
+    }`;
   });
-  const help = `\nRewards:\n${rewards.join('\n')}`;
+  const help = `\nRewards:\n${rewards.join('\n')}\n  ./my-reward.mjs: a module of your own; its default export scores images`;
   const folder = addRewardOptions(
     root.command('folder', { isDefault: true }).description('score a folder (the default)'),
   )
@@ -41,7 +51,7 @@ function program(): Command {
     )
     .option(
       '-p, --prompts <file>',
-      '.txt, .jsonl, .csv or .parquet; one prompt an image, or matched by --match',
+      '.txt, .jsonl, .csv, .tsv or .parquet; one prompt an image, or matched by --match',
     )
     .option('--prompt-column <name>', 'column or key of the prompt', 'prompt')
     .option('--match <column>', 'column or key with the image’s file name; file_name where there is one')

@@ -1,7 +1,7 @@
 import { configure } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
-import { makeReward, namedReward } from '../by-name';
 import { multiScore } from '../compose';
+import { type FoundReward, findReward, makeFoundReward } from '../registry';
 import type { Scorer } from '../scorer';
 import { reported, UsageError } from './usage-error';
 
@@ -16,47 +16,53 @@ export interface RewardFlags {
 
 /** What the flags ask for, checked as far as it can be without loading anything. */
 export interface RewardPlan {
-  readonly parts: readonly { name: string; weight: number; options: Record<string, unknown> }[];
   readonly needsPrompts: boolean;
   make(): Promise<Scorer>;
+}
+
+interface Part extends FoundReward {
+  readonly weight: number;
+  readonly options: Record<string, unknown>;
 }
 
 /** @throws {UsageError} naming the reward, weight, option or device that is wrong. */
 export async function planRewards(flags: RewardFlags): Promise<RewardPlan> {
   if (flags.reward.length === 0) throw new UsageError('--reward names no reward');
-  const parts = await reported(async () =>
-    flags.reward.map((given) => {
-      const [name = '', weight = '1'] = given.split('=');
-      namedReward(name);
-      if (weight.trim() === '' || !Number.isFinite(Number(weight))) {
-        throw new UsageError(`--reward ${given}: the weight must be a number`);
-      }
-      return { name, weight: Number(weight), options: {} as Record<string, unknown> };
-    }),
-  );
-  for (const setting of flags.set) {
-    const [, name, option, value] = /^([^.=]+)\.([^.=]+)=(.*)$/s.exec(setting) ?? [];
-    const part = parts.find((one) => one.name === name);
-    if (!part || option === undefined || value === undefined) {
-      const there = parts.map((one) => one.name).join(', ');
-      throw new UsageError(`--set ${setting}: not of the form reward.option=value with a reward of ${there}`);
-    }
-    part.options[option] = parsedValue(value);
-  }
-  const kinds = parts.map(({ name }) => namedReward(name));
+  const parts = await reported(() => Promise.all(flags.reward.map(partOf)));
+  for (const setting of flags.set) applySetting(setting, parts);
   return {
-    parts,
-    needsPrompts: kinds.some((kind) => kind.needsPrompts),
+    needsPrompts: parts.some(({ definition }) => definition.needsPrompts ?? true),
     make: () =>
       reported(async () => {
-        if (kinds.some((kind) => kind.needsBackend)) await startBackend(flags);
+        if (parts.some(({ definition }) => definition.needsBackend)) await startBackend(flags);
         const made: { scorer: Scorer; weight: number; name: string }[] = [];
-        for (const { name, weight, options } of parts) {
-          made.push({ scorer: await makeReward(name, options), weight, name });
+        for (const part of parts) {
+          const { weight, name, options } = part;
+          made.push({ scorer: await makeFoundReward(part, options), weight, name });
         }
         return made.length === 1 && made[0]!.weight === 1 ? made[0]!.scorer : multiScore(made);
       }),
   };
+}
+
+/** `name`, `name=weight`, or the path of a module in place of the name. */
+async function partOf(given: string): Promise<Part> {
+  const [, name = '', weight = '1'] = /^(.*?)(?:=([^=\\/]*))?$/s.exec(given) ?? [];
+  const found = await findReward(name);
+  if (weight.trim() === '' || !Number.isFinite(Number(weight))) {
+    throw new UsageError(`--reward ${given}: the weight must be a number`);
+  }
+  return { ...found, weight: Number(weight), options: {} };
+}
+
+function applySetting(setting: string, parts: readonly Part[]): void {
+  const [, name, option, value] = /^([^.=]+)\.([^.=]+)=(.*)$/s.exec(setting) ?? [];
+  const part = parts.find((one) => one.name === name);
+  if (!part || option === undefined || value === undefined) {
+    const there = parts.map((one) => one.name).join(', ');
+    throw new UsageError(`--set ${setting}: not of the form reward.option=value with a reward of ${there}`);
+  }
+  part.options[option] = parsedValue(value);
 }
 
 /** JSON where it is a number, true or false; else the text itself. */

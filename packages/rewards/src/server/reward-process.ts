@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { RewardName } from '../by-name';
 import type { ModelScorer } from '../models';
+import type { RewardName } from '../registry';
 import type { RemoteOptions } from '../remote/post';
 import { rewardServer } from './client';
 
@@ -26,10 +26,11 @@ export interface RewardProcessOptions
  * in the way of this process' event loop. Images go there as PNG over a local connection. `dispose` ends the
  * process; it also ends with this one.
  *
+ * @param reward a reward of this package by name, or the path of a module with one
  * @throws with the process' own message when the reward cannot be made
  */
 export async function rewardProcess(
-  reward: RewardName,
+  reward: RewardName | `${string}.${'mjs' | 'js' | 'cjs'}`,
   processOptions: RewardProcessOptions = {},
 ): Promise<ModelScorer> {
   const { options = {}, device, backend, command, signal, ...remote } = processOptions;

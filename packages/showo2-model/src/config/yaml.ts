@@ -29,7 +29,7 @@ const fileSchema = z.looseObject({
     .optional(),
   transport: z
     .looseObject({
-      guidance_scale: z.number().default(5),
+      guidance_scale: z.number().min(0).default(5),
       num_inference_steps: z.number().int().positive().default(50),
       time_shifting_factor: z.number().positive().default(3),
     })

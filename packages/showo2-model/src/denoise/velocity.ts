@@ -2,7 +2,7 @@ import { type Params, stopGradient } from '@flow-grpo/nn';
 import { scaledDotProductAttention } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
-import { guide } from '../forward';
+import { guide, isGuided } from '../guidance';
 import { blockModulation, headBlock, splitModulation } from '../head/block';
 import { finalLayer, finalModulation, headInput, headRotary, tokensToLatents } from '../head/head';
 import { timeEmbedding, timeToken } from '../head/time';
@@ -30,7 +30,7 @@ export interface Denoised {
 }
 
 export interface VelocityOptions {
-  /** v = u + scale (c - u); the conditional velocity alone at 0 or less. */
+  /** v = u + scale (c - u), 0 or more; 0 means no guidance: the conditional velocity alone. */
   guidanceScale: number;
   /** Treats the unconditional branch as a constant: no gradient, forward pass only (as flow_grpo trains). */
   detachUnconditional?: boolean;
@@ -170,7 +170,7 @@ export function velocity(
   const { prompt, unconditional } = condition;
   const lengths = repeatRows(prompt.lengths, rows);
   let features: Features;
-  if (options.guidanceScale <= 0) {
+  if (!isGuided(options.guidanceScale)) {
     features = { conditional: trunkFeatures(params, config, block, trunkText(prompt, rows), lengths) };
   } else {
     const nullLengths = repeatRows(unconditional.lengths, rows);
@@ -229,7 +229,7 @@ function fromFeatures(
   const text = headText(params, config, prompt, rows, false);
   const conditional = () => headPixels(params, config, features.conditional, time, text, lengths);
   const finished = (pixels: tf.Tensor) => finish(config, pixels, shape, options);
-  if (options.guidanceScale <= 0) {
+  if (!isGuided(options.guidanceScale)) {
     const velocity = finished(conditional());
     return { velocity, conditional: velocity };
   }

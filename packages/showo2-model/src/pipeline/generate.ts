@@ -17,7 +17,7 @@ export interface DenoiseEvent {
 }
 
 export interface GenerateOptions {
-  /** 5 by default; 0 turns guidance off. */
+  /** 5 by default; 0 means no guidance. Negative scales are errors. */
   guidanceScale?: number;
   /** Model evaluations, 49 by default (upstream's 50 grid points). */
   steps?: number;

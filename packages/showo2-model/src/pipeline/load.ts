@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { access, readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { checkKeys, loadParams, openCheckpoint } from '@flow-grpo/checkpoint-io';
 import { defaultStorage, holdParams, type Params, uploadAs, type WeightStorage } from '@flow-grpo/nn';
 import type { FloatStorage } from '@flow-grpo/tfjs-backend-xla';
@@ -13,7 +13,7 @@ import type { TextTokenizer } from '../tokenizer/tokenizer';
 import { parseWordVocabulary, wordTokenizer } from '../tokenizer/word';
 import { EMBEDDING, LM_HEAD } from '../trunk/trunk';
 import { parseVaeConfig, vaeParamShapes, WAN21_VAE, type WanVaeConfig } from '../wan-vae';
-import { exists, modelFolder, readJson, type SourceOptions, tokenizerFolder, vaePath } from './sources';
+import { fetchPart, readJson, type SourceOptions, showo2Files } from './required-files';
 
 /** What a model consists of. */
 export interface Showo2Parts {
@@ -75,17 +75,28 @@ export async function loadTokenizer(folder: string): Promise<TextTokenizer> {
 export async function loadShowo2(pathOrId: string, options: LoadShowo2Options = {}): Promise<Showo2Parts> {
   const { storage = defaultStorage() } = options;
   const vaeStorage = options.vaeStorage ?? (typeof storage === 'string' ? storage : defaultStorage());
-  const model = await modelFolder(pathOrId, options);
-  const { folder } = model;
+  const files = await showo2Files(
+    pathOrId,
+    {
+      // What is given as a value is read from nowhere.
+      config: typeof options.config === 'object' ? pathOrId : options.config,
+      tokenizer: typeof options.tokenizer === 'object' ? pathOrId : options.tokenizer,
+      vae: options.vae,
+    },
+    options,
+  );
+  const { place: folder, paths } = await fetchPart(files.model, options);
   const read =
     typeof options.config === 'object'
       ? options.config
-      : await readShowo2Config(options.config ?? join(folder, 'config.json'));
+      : await readShowo2Config(
+          files.config ? (await fetchPart(files.config, options)).paths.config : paths.config,
+        );
   const tokenizer =
     typeof options.tokenizer === 'object'
       ? options.tokenizer
-      : await loadTokenizer(await tokenizerFolder(model, options.tokenizer, options));
-  const stored = await storedShapes(folder, isWeight);
+      : await loadTokenizer(dirname((await fetchPart(files.tokenizer, options)).paths.tokenizer));
+  const stored = await storedShapes(paths.weights, isWeight);
   const config = { ...read, ...sizesOf(stored, read), tokens: tokenizer.tokens };
   const specs = Object.entries(parameterSpecs(config)).map(([name, { shape }]) => [name, shape] as const);
   const tied = (name: string) => config.trunk.tieWordEmbeddings && name === LM_HEAD;
@@ -95,11 +106,11 @@ export async function loadShowo2(pathOrId: string, options: LoadShowo2Options = 
       `The tokenizer has ${tokenizer.vocabSize} tokens, the model of ${folder} ${config.vocabSize}.`,
     );
   }
-  const vae = await vaePath(model, options.vae, options);
+  const vae = (await fetchPart(files.vae, options)).paths;
   const vaeConfig = await readVaeConfig(vae);
   const params = await loadWeights(
     'model',
-    folder,
+    paths.weights,
     (name) => isWeight(name) && !tied(name),
     storage,
     options,
@@ -107,7 +118,7 @@ export async function loadShowo2(pathOrId: string, options: LoadShowo2Options = 
   try {
     // Both names are kept, so that what is saved is what was loaded; the table is one.
     if (LM_HEAD in stored && !(LM_HEAD in params)) params[LM_HEAD] = tf.clone(params[EMBEDDING]!);
-    const vaeParams = await loadWeights('vae', vae, () => true, vaeStorage, options);
+    const vaeParams = await loadWeights('vae', vae.weights, () => true, vaeStorage, options);
     return { config, params, tokenizer, vae: { config: vaeConfig, params: vaeParams } };
   } catch (error) {
     tf.dispose(params);
@@ -161,10 +172,16 @@ function sizesOf(
   };
 }
 
-/** How the VAE at `path` is built; its keys and shapes are checked. */
-async function readVaeConfig(path: string): Promise<WanVaeConfig> {
-  const file = join(path, 'config.json');
-  const config = (await exists(file)) ? parseVaeConfig(await readJson(file), file) : WAN21_VAE;
-  checkKeys(vaeParamShapes(config), await storedShapes(path, () => true), { what: path });
+/** How the VAE is built; its keys and shapes are checked. */
+async function readVaeConfig(vae: { weights: string; config: string | undefined }): Promise<WanVaeConfig> {
+  const config =
+    vae.config === undefined ? WAN21_VAE : parseVaeConfig(await readJson(vae.config), vae.config);
+  checkKeys(vaeParamShapes(config), await storedShapes(vae.weights, () => true), { what: vae.weights });
   return config;
 }
+
+const exists = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );

@@ -1,4 +1,4 @@
-import { checkKeys, loadParams, openCheckpoint } from '@flow-grpo/checkpoint-io';
+import { checkKeys, checkpointChoice, loadParams, openCheckpoint } from '@flow-grpo/checkpoint-io';
 import { defaultStorage, holdParams, type Params, uploadAs, type WeightStorage } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
@@ -6,7 +6,7 @@ import { drawParams } from '../draw-params';
 import { parameterSpecs } from '../init';
 import { LAYER_BASES } from '../layers';
 import { EMBEDDING, LM_HEAD, TRUNK } from '../trunk/trunk';
-import { checkpointFolder, type SourceOptions } from './sources';
+import { fetchPart, type SourceOptions } from './required-files';
 
 /** The published models that a new Show-o2 starts from: paths or hub ids. */
 export interface Foundations {
@@ -43,11 +43,13 @@ export async function startFrom(
   const isTrunk = (name: string) => name.startsWith(TRUNK) || name === LM_HEAD;
   const isSemantic = (name: string) => name.startsWith(LAYER_BASES.vision) || name === POSITIONS;
   const take = async (
-    pathOrId: string,
+    option: keyof Foundations,
+    source: string,
     rename: (name: string) => string,
     mine: (name: string) => boolean,
   ): Promise<Params> => {
-    const path = await checkpointFolder(pathOrId, options);
+    const required = { option, source, files: { weights: checkpointChoice() } };
+    const path = (await fetchPart(required, options)).paths.weights;
     const wanted = Object.entries(specs).filter(([name]) => mine(name));
     const found = await shapesIn(path, rename);
     const expected = wanted.map(([name, { shape }]) => [name, shapeOf(name, shape, found[name])] as const);
@@ -62,8 +64,8 @@ export async function startFrom(
   };
   const loaded: Params = {};
   try {
-    Object.assign(loaded, await take(languageModel, (name) => `showo.${name}`, isTrunk));
-    Object.assign(loaded, await take(siglip, semanticName, isSemantic));
+    Object.assign(loaded, await take('languageModel', languageModel, (name) => `showo.${name}`, isTrunk));
+    Object.assign(loaded, await take('siglip', siglip, semanticName, isSemantic));
     const rest = Object.entries(specs).filter(([name]) => !(name in loaded));
     const drawn = holdParams(drawParams(Object.fromEntries(rest), seed), storage);
     return { ...cutVocabulary(loaded, config), ...drawn };

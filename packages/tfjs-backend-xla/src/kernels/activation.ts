@@ -1,4 +1,4 @@
-import type { Builder, Value } from '../stablehlo';
+import { type Block, hlo, type Value } from '../stablehlo';
 import { elu, leakyRelu, relu, relu6 } from './unary';
 import { like, matched } from './values';
 
@@ -10,11 +10,11 @@ export interface Fused {
 }
 
 /** Bias and activation of the fused kernels; XLA fuses them into what made y. */
-export function finish(b: Builder, y: Value, f: Fused): Value {
+export function finish(b: Block, y: Value, f: Fused): Value {
   let x = y;
   if (f.bias) {
     const [l, r] = matched(b, x, f.bias);
-    x = b.add(l, r);
+    x = hlo.add(b, l, r);
   }
   switch (f.activation) {
     case undefined:
@@ -28,13 +28,13 @@ export function finish(b: Builder, y: Value, f: Fused): Value {
     case 'elu':
       return elu(b, x);
     case 'sigmoid':
-      return b.unary('logistic', x);
+      return hlo.unary(b, 'logistic', x);
     case 'leakyrelu':
       return leakyRelu(b, x, f.leakyreluAlpha ?? 0.2);
     case 'prelu': {
       if (!f.preluActivationWeights) throw new Error('activation prelu needs preluActivationWeights');
       const [value, alpha] = matched(b, x, f.preluActivationWeights);
-      return b.select(b.compare('LT', value, like(b, value, 0)), b.mul(alpha, value), value);
+      return hlo.select(b, hlo.compare(b, 'LT', value, like(b, value, 0)), hlo.mul(b, alpha, value), value);
     }
     default:
       throw new Error(`unknown fused activation "${f.activation}"`);

@@ -1,5 +1,5 @@
 import { backend_util } from '@tensorflow/tfjs-core';
-import type { Builder, ConvolutionOptions, Value } from '../stablehlo';
+import { type Block, type ConvolutionOptions, hlo, type Value } from '../stablehlo';
 import { type Fused, finish } from './activation';
 import { attrsOf, type Inputs, kernel, type Lowering, need } from './kernel';
 import { promote } from './values';
@@ -101,16 +101,16 @@ const dataLayout = (n: number, channelsFirst: boolean) =>
     ? { batch: 0, feature: 1, space: range(n, 2) }
     : { batch: 0, feature: n + 1, space: range(n, 1) };
 
-function convolve(b: Builder, x: Value, k: Value, o: ConvolutionOptions): Value {
+function convolve(b: Block, x: Value, k: Value, o: ConvolutionOptions): Value {
   const dtype = promote(x.dtype, k.dtype);
   const narrow = dtype === 'bf16' || dtype === 'f16';
-  return b.convolution(b.convert(x, dtype), b.convert(k, dtype), {
+  return hlo.convolution(b, hlo.convert(b, x, dtype), hlo.convert(b, k, dtype), {
     ...o,
     precision: narrow ? 'DEFAULT' : 'HIGHEST',
   });
 }
 
-function forward(b: Builder, x: Value, filter: Value, g: Geometry, featureGroups = 1): Value {
+function forward(b: Block, x: Value, filter: Value, g: Geometry, featureGroups = 1): Value {
   const n = g.window.length;
   const layout = dataLayout(n, g.channelsFirst);
   return convolve(b, x, filter, {
@@ -129,7 +129,7 @@ function forward(b: Builder, x: Value, filter: Value, g: Geometry, featureGroups
  * dy spread, in ops of their own behind a barrier: XLA's fast CPU convolution takes neither a reversed window nor
  * other kernel layouts, and its simplifier would fold them back in.
  */
-function backInput(b: Builder, whole: Value, filter: Value, g: Geometry): Value {
+function backInput(b: Block, whole: Value, filter: Value, g: Geometry): Value {
   const n = g.window.length;
   const layout = dataLayout(n, g.channelsFirst);
   // tfjs lets dy be larger than the output of the forward pass, and ignores the rest.
@@ -137,20 +137,24 @@ function backInput(b: Builder, whole: Value, filter: Value, g: Geometry): Value 
   layout.space.forEach((axis, i) => {
     limits[axis] = Math.min(limits[axis]!, g.outSize[i]!);
   });
-  const dy = b.slice(
+  const dy = hlo.slice(
+    b,
     whole,
     whole.shape.map(() => 0),
     limits,
   );
   const axes = range(n, 0);
-  const turned = b.transpose(b.reverse(filter, axes), [...axes, n + 1, n]);
+  const turned = hlo.transpose(b, hlo.reverse(b, filter, axes), [...axes, n + 1, n]);
   const padding = g.padding.map(([before], i): [number, number] => {
     const span = (g.window[i]! - 1) * g.dilations[i]!;
     const low = span - before;
     const spread = (g.outSize[i]! - 1) * g.strides[i]! + 1;
     return [low, g.inSize[i]! + span - spread - low];
   });
-  const [x, k] = b.optimizationBarrier([spreadOut(b, dy, layout.space, g.strides), turned]) as [Value, Value];
+  const [x, k] = hlo.optimizationBarrier(b, [spreadOut(b, dy, layout.space, g.strides), turned]) as [
+    Value,
+    Value,
+  ];
   return convolve(b, x, k, {
     input: layout,
     kernel: { space: axes, input: n, output: n + 1 },
@@ -161,18 +165,18 @@ function backInput(b: Builder, whole: Value, filter: Value, g: Geometry): Value 
 }
 
 /** Zeros between neighbours along the given axes, so that they come to lie a stride apart. */
-function spreadOut(b: Builder, x: Value, axes: readonly number[], strides: readonly number[]): Value {
+function spreadOut(b: Block, x: Value, axes: readonly number[], strides: readonly number[]): Value {
   if (strides.every((stride) => stride === 1)) return x;
   const none = x.shape.map(() => 0);
   const interior = x.shape.map((_, axis) => {
     const i = axes.indexOf(axis);
     return i < 0 ? 0 : strides[i]! - 1;
   });
-  return b.pad(x, b.scalar(0, x.dtype), none, none, interior);
+  return hlo.pad(b, x, hlo.scalar(b, 0, x.dtype), none, none, interior);
 }
 
 /** The gradient of the filter: x correlated with dy, batch and features changing places. */
-function backFilter(b: Builder, x: Value, dy: Value, g: Geometry, batchGroups = 1): Value {
+function backFilter(b: Block, x: Value, dy: Value, g: Geometry, batchGroups = 1): Value {
   const n = g.window.length;
   const layout = dataLayout(n, g.channelsFirst);
   const padding = g.padding.map(([before], i): [number, number] => {
@@ -192,29 +196,29 @@ function backFilter(b: Builder, x: Value, dy: Value, g: Geometry, batchGroups = 
 }
 
 /** Depthwise filters [h, w, c, m] as grouped ones [h, w, 1, c·m]. */
-const grouped = (b: Builder, filter: Value): Value => {
+const grouped = (b: Block, filter: Value): Value => {
   const [h, w, c, m] = filter.shape as [number, number, number, number];
-  return b.reshape(filter, [h, w, 1, c * m]);
+  return hlo.reshape(b, filter, [h, w, 1, c * m]);
 };
 
-function conv2d(b: Builder, inputs: Inputs, a: ConvAttrs): Value {
+function conv2d(b: Block, inputs: Inputs, a: ConvAttrs): Value {
   const [x, filter] = [need(inputs, 'x'), need(inputs, 'filter')];
   const g = geometry2d(x.shape, filter.shape, a);
   const channels = x.shape[g.channelsFirst ? 1 : 3]!;
   return forward(b, x, filter, g, channels / filter.shape[2]!);
 }
 
-function depthwise(b: Builder, inputs: Inputs, a: ConvAttrs): Value {
+function depthwise(b: Block, inputs: Inputs, a: ConvAttrs): Value {
   const [x, filter] = [need(inputs, 'x'), need(inputs, 'filter')];
   const g = geometry2d(x.shape, filter.shape, a, true);
   return forward(b, x, grouped(b, filter), g, filter.shape[2]!);
 }
 
 /** dy [.., c·m] and filter [h, w, c, m]: one group a channel, each from m features to one. */
-function depthwiseBackInput(b: Builder, dy: Value, filter: Value, a: ConvAttrs): Value {
+function depthwiseBackInput(b: Block, dy: Value, filter: Value, a: ConvAttrs): Value {
   const g = geometry2d(a.inputShape!, filter.shape, a, true);
   const [h, w, c, m] = filter.shape as [number, number, number, number];
-  const turned = b.reshape(b.transpose(filter, [0, 1, 3, 2]), [h, w, m, c]);
+  const turned = hlo.reshape(b, hlo.transpose(b, filter, [0, 1, 3, 2]), [h, w, m, c]);
   const layout = dataLayout(2, g.channelsFirst);
   const padding = g.padding.map(([before], i): [number, number] => {
     const span = (g.window[i]! - 1) * g.dilations[i]!;
@@ -240,10 +244,10 @@ const fusedOf = (inputs: Inputs, attrs: unknown): Fused => ({
 });
 
 /** Per-channel parameters of a channels-first output get their axis in front of the space. */
-function channelBias(b: Builder, f: Fused, attrs: ConvAttrs): Fused {
+function channelBias(b: Block, f: Fused, attrs: ConvAttrs): Fused {
   if (attrs.dataFormat !== 'NCHW') return f;
   const lift = (v?: Value) =>
-    v && v.shape.length === 1 && v.shape[0]! > 1 ? b.reshape(v, [v.shape[0]!, 1, 1]) : v;
+    v && v.shape.length === 1 && v.shape[0]! > 1 ? hlo.reshape(b, v, [v.shape[0]!, 1, 1]) : v;
   return { ...f, bias: lift(f.bias), preluActivationWeights: lift(f.preluActivationWeights) };
 }
 
@@ -289,6 +293,6 @@ export const convKernels: Lowering[] = [
     const x = need(inputs, 'x');
     const g = geometry2d(x.shape, a.filterShape!, a, true);
     // The features of x are the convolution's batch: one batch group a channel gives [h, w, 1, c·m].
-    return b.reshape(backFilter(b, x, need(inputs, 'dy'), g, a.filterShape![2]!), a.filterShape!);
+    return hlo.reshape(b, backFilter(b, x, need(inputs, 'dy'), g, a.filterShape![2]!), a.filterShape!);
   }),
 ];

@@ -1,12 +1,12 @@
 import { backend_util } from '@tensorflow/tfjs-core';
-import { type Builder, numElements, type Value } from '../stablehlo';
+import { type Block, hlo, numElements, type Value } from '../stablehlo';
 import { attrsOf, kernel, type Lowering, need } from './kernel';
 import { axesOf, castTo, elementTypeOf, inFloat32 } from './values';
 
 const range = (n: number, from = 0) => Array.from({ length: n }, (_, i) => i + from);
 
 /** Rows of x along `axis` at run-time indices, the first `batchDims` axes going together. */
-export function take(b: Builder, x: Value, indices: Value, axis: number, batchDims = 0): Value {
+export function take(b: Block, x: Value, indices: Value, axis: number, batchDims = 0): Value {
   const index = castTo(b, indices, 'i32');
   const inner = index.shape.length - batchDims;
   const lead = range(axis);
@@ -14,10 +14,10 @@ export function take(b: Builder, x: Value, indices: Value, axis: number, batchDi
   const batch = range(batchDims);
   if (numElements(x.shape) === 0 || numElements(index.shape) === 0) {
     const shape = [...x.shape.slice(0, axis), ...index.shape.slice(batchDims), ...x.shape.slice(axis + 1)];
-    return b.full(shape, 0, x.dtype);
+    return hlo.full(b, shape, 0, x.dtype);
   }
   if (batchDims === 0)
-    return b.gather(x, index, {
+    return hlo.gather(b, x, index, {
       offset: [...lead, ...trail],
       collapsed: [axis],
       indexMap: [axis],
@@ -26,7 +26,7 @@ export function take(b: Builder, x: Value, indices: Value, axis: number, batchDi
     });
   // The result comes as [batch, indices, lead, trail]: bring the axes between batch and axis forward.
   const between = axis - batchDims;
-  const y = b.gather(x, index, {
+  const y = hlo.gather(b, x, index, {
     offset: range(x.shape.length - batchDims - 1, index.shape.length),
     collapsed: [axis],
     operandBatching: batch,
@@ -41,16 +41,16 @@ export function take(b: Builder, x: Value, indices: Value, axis: number, batchDi
     ...range(inner, batchDims),
     ...range(x.shape.length - axis - 1, index.shape.length + between),
   ];
-  return b.transpose(y, order);
+  return hlo.transpose(b, y, order);
 }
 
-function gatherNd(b: Builder, x: Value, indices: Value): Value {
+function gatherNd(b: Block, x: Value, indices: Value): Value {
   const depth = indices.shape.at(-1)!;
   const batch = indices.shape.slice(0, -1);
   const slice = x.shape.slice(depth);
   if (numElements(x.shape) === 0 || numElements(indices.shape) === 0)
-    return b.full([...batch, ...slice], 0, x.dtype);
-  return b.gather(x, castTo(b, indices, 'i32'), {
+    return hlo.full(b, [...batch, ...slice], 0, x.dtype);
+  return hlo.gather(b, x, castTo(b, indices, 'i32'), {
     offset: range(slice.length, batch.length),
     collapsed: range(depth),
     indexMap: range(depth),
@@ -59,11 +59,11 @@ function gatherNd(b: Builder, x: Value, indices: Value): Value {
   });
 }
 
-function scatterNd(b: Builder, into: Value, indices: Value, updates: Value, mode: 'add' | 'set'): Value {
+function scatterNd(b: Block, into: Value, indices: Value, updates: Value, mode: 'add' | 'set'): Value {
   if (indices.shape.length === 0 || numElements(updates.shape) === 0) return into;
   const index = castTo(
     b,
-    indices.shape.length === 1 ? b.reshape(indices, [indices.shape[0]!, 1]) : indices,
+    indices.shape.length === 1 ? hlo.reshape(b, indices, [indices.shape[0]!, 1]) : indices,
     'i32',
   );
   const depth = index.shape.at(-1)!;
@@ -71,9 +71,9 @@ function scatterNd(b: Builder, into: Value, indices: Value, updates: Value, mode
   const slice = into.shape.slice(depth);
   const shaped =
     updates.shape.length === 0
-      ? b.broadcastTo(updates, [...batch, ...slice])
-      : b.reshape(updates, [...batch, ...slice]);
-  return b.scatter(into, index, b.convert(shaped, into.dtype), mode, {
+      ? hlo.broadcastTo(b, updates, [...batch, ...slice])
+      : hlo.reshape(b, updates, [...batch, ...slice]);
+  return hlo.scatter(b, into, index, hlo.convert(b, shaped, into.dtype), mode, {
     window: range(slice.length, batch.length),
     inserted: range(depth),
     indexMap: range(depth),
@@ -82,71 +82,71 @@ function scatterNd(b: Builder, into: Value, indices: Value, updates: Value, mode
 }
 
 /** Adds rows of x [n, …] to segments; rows with an id outside are dropped. */
-function segmentSum(b: Builder, x: Value, ids: Value, count: number): Value {
-  const flat = b.reshape(castTo(b, ids, 'i32'), [numElements(ids.shape)]);
-  const rows = b.reshape(x, [numElements(ids.shape), ...x.shape.slice(ids.shape.length)]);
+function segmentSum(b: Block, x: Value, ids: Value, count: number): Value {
+  const flat = hlo.reshape(b, castTo(b, ids, 'i32'), [numElements(ids.shape)]);
+  const rows = hlo.reshape(b, x, [numElements(ids.shape), ...x.shape.slice(ids.shape.length)]);
   return inFloat32(b, rows, (r) =>
     scatterNd(
       b,
-      b.full([count, ...r.shape.slice(1)], 0, r.dtype),
-      b.reshape(flat, [flat.shape[0]!, 1]),
+      hlo.full(b, [count, ...r.shape.slice(1)], 0, r.dtype),
+      hlo.reshape(b, flat, [flat.shape[0]!, 1]),
       r,
       'add',
     ),
   );
 }
 
-function oneHot(b: Builder, indices: Value, depth: number, on: number, off: number, dtype: string): Value {
+function oneHot(b: Block, indices: Value, depth: number, on: number, off: number, dtype: string): Value {
   const rank = indices.shape.length;
   const shape = [...indices.shape, depth];
-  const index = b.broadcastInDim(castTo(b, indices, 'i32'), shape, range(rank));
-  const hit = b.compare('EQ', index, b.iota(shape, rank, 'i32'));
+  const index = hlo.broadcastInDim(b, castTo(b, indices, 'i32'), shape, range(rank));
+  const hit = hlo.compare(b, 'EQ', index, hlo.iota(b, shape, rank, 'i32'));
   const type = elementTypeOf(dtype);
-  return b.select(hit, b.full(shape, on, type), b.full(shape, off, type));
+  return hlo.select(b, hit, hlo.full(b, shape, on, type), hlo.full(b, shape, off, type));
 }
 
 /** [values, indices] of the k largest along the last axis, in descending order, the first of equals first. */
-function topK(b: Builder, x: Value, k: number): [Value, Value] {
+function topK(b: Block, x: Value, k: number): [Value, Value] {
   const last = x.shape.length - 1;
   const limit = x.shape.map((d, i) => (i === last ? k : d));
   const zeros = x.shape.map(() => 0);
-  if (numElements(limit) === 0) return [b.full(limit, 0, x.dtype), b.full(limit, 0, 'i32')];
-  const y = x.dtype === 'i1' ? b.convert(x, 'i32') : x;
-  const [values, indices] = b.sort([y, b.iota(y.shape, last, 'i32')], last, (inner, [p, q]) =>
-    inner.compare('GT', p!, q!),
+  if (numElements(limit) === 0) return [hlo.full(b, limit, 0, x.dtype), hlo.full(b, limit, 0, 'i32')];
+  const y = x.dtype === 'i1' ? hlo.convert(b, x, 'i32') : x;
+  const [values, indices] = hlo.sort(b, [y, hlo.iota(b, y.shape, last, 'i32')], last, (inner, [p, q]) =>
+    hlo.compare(inner, 'GT', p!, q!),
   );
-  return [castTo(b, b.slice(values!, zeros, limit), x.dtype), b.slice(indices!, zeros, limit)];
+  return [castTo(b, hlo.slice(b, values!, zeros, limit), x.dtype), hlo.slice(b, indices!, zeros, limit)];
 }
 
 /** How many entries of each sorted row lie before each value: all of them are counted, in parallel. */
-function searchSorted(b: Builder, sorted: Value, values: Value, side: 'left' | 'right'): Value {
+function searchSorted(b: Block, sorted: Value, values: Value, side: 'left' | 'right'): Value {
   const [rows, n] = sorted.shape as [number, number];
   const m = values.shape[1]!;
-  if (n === 0 || rows * m === 0) return b.full([rows, m], 0, 'i32');
+  if (n === 0 || rows * m === 0) return hlo.full(b, [rows, m], 0, 'i32');
   const shape = [rows, m, n];
-  const s = b.broadcastInDim(sorted, shape, [0, 2]);
-  const v = b.broadcastInDim(b.convert(values, sorted.dtype), shape, [0, 1]);
-  const before = b.compare(side === 'left' ? 'LT' : 'LE', s, v);
-  return b.reduce(b.convert(before, 'i32'), 'add', [2]);
+  const s = hlo.broadcastInDim(b, sorted, shape, [0, 2]);
+  const v = hlo.broadcastInDim(b, hlo.convert(b, values, sorted.dtype), shape, [0, 1]);
+  const before = hlo.compare(b, side === 'left' ? 'LT' : 'LE', s, v);
+  return hlo.reduce(b, hlo.convert(b, before, 'i32'), 'add', [2]);
 }
 
-const flat = (b: Builder, x: Value): Value => b.reshape(x, [numElements(x.shape)]);
+const flat = (b: Block, x: Value): Value => hlo.reshape(b, x, [numElements(x.shape)]);
 
-function bincount(b: Builder, x: Value, weights: Value, size: number, binary: boolean): Value {
+function bincount(b: Block, x: Value, weights: Value, size: number, binary: boolean): Value {
   const weighted = numElements(weights.shape) > 0;
   const dtype = weights.dtype;
-  const ones = b.full(x.shape, 1, dtype);
+  const ones = hlo.full(b, x.shape, 1, dtype);
   const w = weighted && !binary ? weights : ones;
   const index = castTo(b, x, 'i32');
   if (x.shape.length === 1) {
-    const zero = b.full([size], 0, dtype);
+    const zero = hlo.full(b, [size], 0, dtype);
     if (x.shape[0] === 0) return zero;
-    return scatterNd(b, zero, b.reshape(index, [x.shape[0]!, 1]), w, binary ? 'set' : 'add');
+    return scatterNd(b, zero, hlo.reshape(b, index, [x.shape[0]!, 1]), w, binary ? 'set' : 'add');
   }
   const [rows, n] = x.shape as [number, number];
-  const row = b.iota([rows, n, 1], 0, 'i32');
-  const pairs = b.concatenate([row, b.reshape(index, [rows, n, 1])], 2);
-  return scatterNd(b, b.full([rows, size], 0, dtype), pairs, w, binary ? 'set' : 'add');
+  const row = hlo.iota(b, [rows, n, 1], 0, 'i32');
+  const pairs = hlo.concatenate(b, [row, hlo.reshape(b, index, [rows, n, 1])], 2);
+  return scatterNd(b, hlo.full(b, [rows, size], 0, dtype), pairs, w, binary ? 'set' : 'add');
 }
 
 /** Kernels that read or write at run-time indices. */
@@ -166,7 +166,7 @@ export const indexingKernels: Lowering[] = [
   kernel('ScatterNd', (b, inputs, attrs) => {
     const updates = need(inputs, 'updates');
     const { shape } = attrsOf<{ shape: number[] }>(attrs);
-    return scatterNd(b, b.full(shape, 0, updates.dtype), need(inputs, 'indices'), updates, 'add');
+    return scatterNd(b, hlo.full(b, shape, 0, updates.dtype), need(inputs, 'indices'), updates, 'add');
   }),
   kernel('TensorScatterUpdate', (b, inputs) =>
     scatterNd(b, need(inputs, 'tensor'), need(inputs, 'indices'), need(inputs, 'updates'), 'set'),
@@ -174,15 +174,16 @@ export const indexingKernels: Lowering[] = [
   kernel('SparseToDense', (b, inputs, attrs) => {
     const values = need(inputs, 'sparseValues');
     const { outputShape } = attrsOf<{ outputShape: number[] }>(attrs);
-    const fill = b.broadcastTo(
-      b.convert(b.reshape(need(inputs, 'defaultValue'), []), values.dtype),
+    const fill = hlo.broadcastTo(
+      b,
+      hlo.convert(b, hlo.reshape(b, need(inputs, 'defaultValue'), []), values.dtype),
       outputShape,
     );
     const indices = need(inputs, 'sparseIndices');
     return scatterNd(
       b,
       fill,
-      indices.shape.length === 0 ? b.reshape(indices, [1, 1]) : indices,
+      indices.shape.length === 0 ? hlo.reshape(b, indices, [1, 1]) : indices,
       values,
       'set',
     );

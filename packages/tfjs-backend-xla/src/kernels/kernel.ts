@@ -1,5 +1,5 @@
 import type { DataType, TypedArray } from '@tensorflow/tfjs-core';
-import type { Builder, Value } from '../stablehlo';
+import type { Block, Value } from '../stablehlo';
 
 export type Inputs = Readonly<Record<string, Value>>;
 /** A kernel's attributes as tfjs-core passes them; each lowering knows its own. */
@@ -10,7 +10,7 @@ export interface Lowering {
   readonly kernelName: string;
   /** Result i lies over devices as input i does. */
   readonly keepsLayout?: boolean;
-  lower(b: Builder, inputs: Inputs, attrs: Attrs): Value | Value[];
+  lower(b: Block, inputs: Inputs, attrs: Attrs): Value | Value[];
 }
 
 /** An array on the host. Strings are UTF-8 bytes, as tfjs-core keeps them. */

@@ -1,5 +1,5 @@
 import { backend_util } from '@tensorflow/tfjs-core';
-import type { Builder, DotDimensions, Value } from '../stablehlo';
+import { type Block, type DotDimensions, hlo, type Value } from '../stablehlo';
 import { type Fused, finish } from './activation';
 import { attrsOf, kernel, type Lowering, listed, need } from './kernel';
 import { broadcastShape, promote } from './values';
@@ -8,21 +8,21 @@ import { broadcastShape, promote } from './values';
  * A product in the operands' common type. Narrow floats accumulate in f32 and are rounded once; f32
  * keeps full precision where a GPU would take TF32.
  */
-export function dot(b: Builder, x: Value, y: Value, d: DotDimensions): Value {
+export function dot(b: Block, x: Value, y: Value, d: DotDimensions): Value {
   const dtype = promote(x.dtype, y.dtype);
-  const [l, r] = [b.convert(x, dtype), b.convert(y, dtype)];
+  const [l, r] = [hlo.convert(b, x, dtype), hlo.convert(b, y, dtype)];
   const narrow = dtype === 'bf16' || dtype === 'f16';
-  return b.dot(l, r, { ...d, precision: narrow ? 'DEFAULT' : 'HIGHEST' });
+  return hlo.dot(b, l, r, { ...d, precision: narrow ? 'DEFAULT' : 'HIGHEST' });
 }
 
-function batchMatMul(b: Builder, x: Value, y: Value, transposeA: boolean, transposeB: boolean): Value {
+function batchMatMul(b: Block, x: Value, y: Value, transposeA: boolean, transposeB: boolean): Value {
   if (x.shape.length < 2 || y.shape.length < 2)
     throw new Error(
       `matMul needs operands of rank 2 or more, got [${x.shape.join(',')}] and [${y.shape.join(',')}]`,
     );
   const rank = Math.max(x.shape.length, y.shape.length);
   const batch = broadcastShape(x.shape.slice(0, -2), y.shape.slice(0, -2));
-  const grown = (v: Value) => b.broadcastTo(v, [...batch, ...v.shape.slice(-2)]);
+  const grown = (v: Value) => hlo.broadcastTo(b, v, [...batch, ...v.shape.slice(-2)]);
   const axes = batch.map((_, i) => i);
   const [inner, outer] = [rank - 2 + (transposeA ? 0 : 1), rank - 2 + (transposeB ? 1 : 0)];
   return dot(b, grown(x), grown(y), {
@@ -34,7 +34,7 @@ function batchMatMul(b: Builder, x: Value, y: Value, transposeA: boolean, transp
 }
 
 /** Einsum as a chain of products, each summing the labels that nothing later needs. */
-function einsum(b: Builder, xs: readonly Value[], equation: string): Value {
+function einsum(b: Block, xs: readonly Value[], equation: string): Value {
   const { allDims, summedDims, idDims } = backend_util.decodeEinsumEquation(equation, xs.length);
   backend_util.checkEinsumDimSizes(allDims.length, idDims, xs.map((x) => ({ shape: [...x.shape] })) as never);
   const outRank = allDims.length - summedDims.length;
@@ -64,10 +64,10 @@ function einsum(b: Builder, xs: readonly Value[], equation: string): Value {
     result = multiply(result, parts[i]!, later);
   }
   const extra = result.labels.map((_, i) => i).filter((i) => result.labels[i]! >= outRank);
-  const summed = b.reduce(result.value, 'add', extra);
+  const summed = hlo.reduce(b, result.value, 'add', extra);
   const labels = result.labels.filter((l) => l < outRank);
   const order = Array.from({ length: outRank }, (_, l) => labels.indexOf(l));
-  return b.transpose(summed, order);
+  return hlo.transpose(b, summed, order);
 }
 
 /** Kernels that are matrix products. */

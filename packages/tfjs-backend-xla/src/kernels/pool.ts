@@ -1,5 +1,5 @@
 import { backend_util } from '@tensorflow/tfjs-core';
-import type { Builder, Value, WindowOptions } from '../stablehlo';
+import { type Block, hlo, type Value, type WindowOptions } from '../stablehlo';
 import { attrsOf, kernel, type Lowering, need } from './kernel';
 import { inFloat32, like } from './values';
 
@@ -58,9 +58,10 @@ const around = <T>(space: readonly T[], edge: T): T[] => [edge, ...space, edge];
 const excess = (w: Window): number[] => w.padding.map(([, after]) => Math.max(-after, 0));
 
 /** x without the elements that no window sees. */
-function crop(b: Builder, x: Value, w: Window): Value {
+function crop(b: Block, x: Value, w: Window): Value {
   const cut = around(excess(w), 0);
-  return b.slice(
+  return hlo.slice(
+    b,
     x,
     x.shape.map(() => 0),
     x.shape.map((d, i) => d - cut[i]!),
@@ -68,10 +69,11 @@ function crop(b: Builder, x: Value, w: Window): Value {
 }
 
 /** Zeros where `crop` had cut. */
-const uncrop = (b: Builder, x: Value, w: Window): Value =>
-  b.pad(
+const uncrop = (b: Block, x: Value, w: Window): Value =>
+  hlo.pad(
+    b,
     x,
-    b.scalar(0, x.dtype),
+    hlo.scalar(b, 0, x.dtype),
     x.shape.map(() => 0),
     around(excess(w), 0),
   );
@@ -86,7 +88,7 @@ const options = (w: Window): WindowOptions => ({
 });
 
 /** How many real elements each window holds, broadcast to the shape of the output. */
-function counts(b: Builder, shape: readonly number[], w: Window): Value {
+function counts(b: Block, shape: readonly number[], w: Window): Value {
   const axes = w.size.map((size, axis) =>
     Array.from({ length: w.outSize[axis]! }, (_, i) => {
       const start = i * w.strides[axis]! - w.padding[axis]![0];
@@ -95,19 +97,19 @@ function counts(b: Builder, shape: readonly number[], w: Window): Value {
     }),
   );
   const grown = axes.map((values, i) =>
-    b.broadcastInDim(b.constant(values, [values.length], 'f32'), shape, [i + 1]),
+    hlo.broadcastInDim(b, hlo.constant(b, values, [values.length], 'f32'), shape, [i + 1]),
   );
-  return grown.reduce((p, q) => b.mul(p, q));
+  return grown.reduce((p, q) => hlo.mul(b, p, q));
 }
 
-function averagePool(b: Builder, x: Value, w: Window): Value {
-  const sum = b.reduceWindow(crop(b, x, w), 'add', options(w));
-  return b.div(sum, counts(b, sum.shape, w));
+function averagePool(b: Block, x: Value, w: Window): Value {
+  const sum = hlo.reduceWindow(b, crop(b, x, w), 'add', options(w));
+  return hlo.div(b, sum, counts(b, sum.shape, w));
 }
 
 /** Each input cell gets the mean's share of every window that it was in. */
-function averagePoolGrad(b: Builder, dy: Value, w: Window): Value {
-  const share = b.div(dy, counts(b, dy.shape, w));
+function averagePoolGrad(b: Block, dy: Value, w: Window): Value {
+  const share = hlo.div(b, dy, counts(b, dy.shape, w));
   const padding = w.padding.map(([before], i): [number, number] => {
     const low = w.size[i]! - 1 - before;
     const spread = (w.outSize[i]! - 1) * w.strides[i]! + 1;
@@ -116,8 +118,9 @@ function averagePoolGrad(b: Builder, dy: Value, w: Window): Value {
   // Cut in front, where a window begins before the image by more than its own size.
   const low = padding.map(([p]) => p);
   const high = padding.map(([, p]) => p);
-  const zero = b.scalar(0, dy.dtype);
-  const spread = b.pad(
+  const zero = hlo.scalar(b, 0, dy.dtype);
+  const spread = hlo.pad(
+    b,
     share,
     zero,
     around(low, 0),
@@ -127,18 +130,18 @@ function averagePoolGrad(b: Builder, dy: Value, w: Window): Value {
       0,
     ),
   );
-  return b.reduceWindow(spread, 'add', { window: around(w.size, 1) });
+  return hlo.reduceWindow(b, spread, 'add', { window: around(w.size, 1) });
 }
 
 /** Below every number where x is NaN: in tfjs NaN never wins, in XLA that depends on the platform. */
-const withoutNaN = (b: Builder, x: Value): Value =>
-  x.dtype === 'i32' ? x : b.select(b.compare('NE', x, x), like(b, x, Number.NEGATIVE_INFINITY), x);
+const withoutNaN = (b: Block, x: Value): Value =>
+  x.dtype === 'i32' ? x : hlo.select(b, hlo.compare(b, 'NE', x, x), like(b, x, Number.NEGATIVE_INFINITY), x);
 
-const maxPool = (b: Builder, x: Value, w: Window): Value =>
-  b.reduceWindow(withoutNaN(b, crop(b, x, w)), 'maximum', options(w));
+const maxPool = (b: Block, x: Value, w: Window): Value =>
+  hlo.reduceWindow(b, withoutNaN(b, crop(b, x, w)), 'maximum', options(w));
 
-const maxPoolGrad = (b: Builder, dy: Value, x: Value, w: Window): Value =>
-  uncrop(b, b.selectAndScatter(withoutNaN(b, crop(b, x, w)), dy, 'GE', options(w)), w);
+const maxPoolGrad = (b: Block, dy: Value, x: Value, w: Window): Value =>
+  uncrop(b, hlo.selectAndScatter(b, withoutNaN(b, crop(b, x, w)), dy, 'GE', options(w)), w);
 
 /** Every offset inside a window, in row-major order. */
 export function offsets(size: readonly number[]): number[][] {
@@ -149,10 +152,11 @@ export function offsets(size: readonly number[]): number[][] {
 }
 
 /** x padded so that all windows lie inside it. */
-export function padForWindows(b: Builder, x: Value, w: Window, value: number): Value {
-  return b.pad(
+export function padForWindows(b: Block, x: Value, w: Window, value: number): Value {
+  return hlo.pad(
+    b,
     x,
-    b.scalar(value, x.dtype),
+    hlo.scalar(b, value, x.dtype),
     around(
       w.padding.map((p) => p[0]),
       0,
@@ -165,7 +169,7 @@ export function padForWindows(b: Builder, x: Value, w: Window, value: number): V
 }
 
 /** The element at one offset of every window. */
-export function atOffset(b: Builder, padded: Value, w: Window, offset: readonly number[]): Value {
+export function atOffset(b: Block, padded: Value, w: Window, offset: readonly number[]): Value {
   const starts = around(
     offset.map((o, i) => o * w.dilations[i]!),
     0,
@@ -174,17 +178,17 @@ export function atOffset(b: Builder, padded: Value, w: Window, offset: readonly 
     if (i === 0 || i === padded.shape.length - 1) return d;
     return starts[i]! + (w.outSize[i - 1]! - 1) * w.strides[i - 1]! + 1;
   });
-  return b.slice(padded, starts, limits, around(w.strides, 1));
+  return hlo.slice(b, padded, starts, limits, around(w.strides, 1));
 }
 
 /** [maxima, flat position of each in the image], the first of equals. */
-function maxPoolWithArgmax(b: Builder, x: Value, w: Window, withBatch: boolean): Value[] {
+function maxPoolWithArgmax(b: Block, x: Value, w: Window, withBatch: boolean): Value[] {
   const [, height, width, channels] = x.shape as [number, number, number, number];
-  const axis = (i: number) => b.iota(x.shape, i, 'i32');
-  const scaled = (v: Value, by: number) => b.mul(v, like(b, v, by));
-  const rows = b.add(scaled(axis(1), width * channels), scaled(axis(2), channels));
-  const inImage = b.add(rows, axis(3));
-  const position = withBatch ? b.add(inImage, scaled(axis(0), height * width * channels)) : inImage;
+  const axis = (i: number) => hlo.iota(b, x.shape, i, 'i32');
+  const scaled = (v: Value, by: number) => hlo.mul(b, v, like(b, v, by));
+  const rows = hlo.add(b, scaled(axis(1), width * channels), scaled(axis(2), channels));
+  const inImage = hlo.add(b, rows, axis(3));
+  const position = withBatch ? hlo.add(b, inImage, scaled(axis(0), height * width * channels)) : inImage;
   const values = padForWindows(b, x, w, Number.NEGATIVE_INFINITY);
   const places = padForWindows(b, position, w, 0);
   let best: [Value, Value] | undefined;
@@ -193,8 +197,8 @@ function maxPoolWithArgmax(b: Builder, x: Value, w: Window, withBatch: boolean):
     if (!best) best = [value, place];
     else {
       // NaN never wins, as in tfjs.
-      const better = b.or(b.compare('GT', value, best[0]), b.compare('NE', best[0], best[0]));
-      best = [b.select(better, value, best[0]), b.select(better, place, best[1])];
+      const better = hlo.or(b, hlo.compare(b, 'GT', value, best[0]), hlo.compare(b, 'NE', best[0], best[0]));
+      best = [hlo.select(b, better, value, best[0]), hlo.select(b, better, place, best[1])];
     }
   }
   return best!;
@@ -207,7 +211,7 @@ interface DilationAttrs {
 }
 
 /** Morphological dilation's window, and for each of its places the index of the offset that wins. */
-function dilation(b: Builder, x: Value, filter: Value, a: DilationAttrs) {
+function dilation(b: Block, x: Value, filter: Value, a: DilationAttrs) {
   const i = backend_util.computeDilation2DInfo(
     x.shape as [number, number, number, number],
     filter.shape as [number, number, number],
@@ -232,34 +236,36 @@ function dilation(b: Builder, x: Value, filter: Value, a: DilationAttrs) {
   let winner: Value | undefined;
   all.forEach((offset, index) => {
     const cell = atOffset(b, padded, w, offset);
-    const weight = b.reshape(
-      b.slice(filter, [...offset, 0], [...offset.map((o) => o + 1), filter.shape[2]!]),
+    const weight = hlo.reshape(
+      b,
+      hlo.slice(b, filter, [...offset, 0], [...offset.map((o) => o + 1), filter.shape[2]!]),
       [filter.shape[2]!],
     );
-    const value = b.add(cell, b.broadcastTo(weight, cell.shape));
+    const value = hlo.add(b, cell, hlo.broadcastTo(b, weight, cell.shape));
     if (!best || !winner) {
       best = value;
-      winner = b.full(cell.shape, 0, 'i32');
+      winner = hlo.full(b, cell.shape, 0, 'i32');
       return;
     }
-    const better = b.compare('GT', value, best);
-    best = b.select(better, value, best);
-    winner = b.select(better, b.full(cell.shape, index, 'i32'), winner);
+    const better = hlo.compare(b, 'GT', value, best);
+    best = hlo.select(b, better, value, best);
+    winner = hlo.select(b, better, hlo.full(b, cell.shape, index, 'i32'), winner);
   });
   const share = (dy: Value, index: number) =>
-    b.select(b.compare('EQ', winner!, like(b, winner!, index)), dy, like(b, dy, 0));
+    hlo.select(b, hlo.compare(b, 'EQ', winner!, like(b, winner!, index)), dy, like(b, dy, 0));
   return { w, best: best!, all, share };
 }
 
-function dilationInputGrad(b: Builder, x: Value, filter: Value, dy: Value, a: DilationAttrs): Value {
+function dilationInputGrad(b: Block, x: Value, filter: Value, dy: Value, a: DilationAttrs): Value {
   const { w, all, share } = dilation(b, x, filter, a);
   const total = w.inSize.map((d, i) => d + w.padding[i]![0] + w.padding[i]![1]);
-  const zero = b.scalar(0, dy.dtype);
+  const zero = hlo.scalar(b, 0, dy.dtype);
   const sum = all
     .map((offset, index) => {
       const low = offset.map((o, i) => o * w.dilations[i]!);
       const high = total.map((d, i) => d - low[i]! - ((w.outSize[i]! - 1) * w.strides[i]! + 1));
-      return b.pad(
+      return hlo.pad(
+        b,
         share(dy, index),
         zero,
         around(low, 0),
@@ -270,8 +276,9 @@ function dilationInputGrad(b: Builder, x: Value, filter: Value, dy: Value, a: Di
         ),
       );
     })
-    .reduce((p, q) => b.add(p, q));
-  return b.pad(
+    .reduce((p, q) => hlo.add(b, p, q));
+  return hlo.pad(
+    b,
     sum,
     zero,
     around(
@@ -285,37 +292,37 @@ function dilationInputGrad(b: Builder, x: Value, filter: Value, dy: Value, a: Di
   );
 }
 
-function dilationFilterGrad(b: Builder, x: Value, filter: Value, dy: Value, a: DilationAttrs): Value {
+function dilationFilterGrad(b: Block, x: Value, filter: Value, dy: Value, a: DilationAttrs): Value {
   const { all, share } = dilation(b, x, filter, a);
   const rows = all.map((_, index) =>
-    b.reshape(b.reduce(share(dy, index), 'add', [0, 1, 2]), [1, filter.shape[2]!]),
+    hlo.reshape(b, hlo.reduce(b, share(dy, index), 'add', [0, 1, 2]), [1, filter.shape[2]!]),
   );
-  return b.reshape(b.concatenate(rows, 0), filter.shape);
+  return hlo.reshape(b, hlo.concatenate(b, rows, 0), filter.shape);
 }
 
 /** tfjs passes x through a window of one cell whenever the size stays, whatever the stride and padding. */
 const isIdentity = (w: Window): boolean => w.size.every((n, i) => n === 1 && w.inSize[i] === w.outSize[i]);
 
-const forward = (name: string, fn: (b: Builder, x: Value, w: Window) => Value): Lowering =>
+const forward = (name: string, fn: (b: Block, x: Value, w: Window) => Value): Lowering =>
   kernel(name, (b, inputs, attrs) => {
     const x = need(inputs, 'x');
     const w = windowOf(x.shape, attrsOf(attrs));
     if (isIdentity(w)) return x;
-    return inFloat32(b, x.dtype === 'i1' ? b.convert(x, 'i32') : x, (y) => fn(b, y, w));
+    return inFloat32(b, x.dtype === 'i1' ? hlo.convert(b, x, 'i32') : x, (y) => fn(b, y, w));
   });
 
-const backward = (name: string, fn: (b: Builder, dy: Value, x: Value, w: Window) => Value): Lowering =>
+const backward = (name: string, fn: (b: Block, dy: Value, x: Value, w: Window) => Value): Lowering =>
   kernel(name, (b, inputs, attrs) => {
     const x = need(inputs, 'input');
     return inFloat32(b, need(inputs, 'dy'), (dy) =>
-      fn(b, dy, b.convert(x, dy.dtype), windowOf(x.shape, attrsOf(attrs))),
+      fn(b, dy, hlo.convert(b, x, dy.dtype), windowOf(x.shape, attrsOf(attrs))),
     );
   });
 
 /** Pooling, its gradients, and grey-scale dilation. */
 export const poolKernels: Lowering[] = [
   ...['AvgPool', 'AvgPool3D'].map((name) =>
-    forward(name, (b, x, w) => averagePool(b, b.convert(x, 'f32'), w)),
+    forward(name, (b, x, w) => averagePool(b, hlo.convert(b, x, 'f32'), w)),
   ),
   ...['MaxPool', 'MaxPool3D'].map((name) => forward(name, maxPool)),
   ...['AvgPoolGrad', 'AvgPool3DGrad'].map((name) =>

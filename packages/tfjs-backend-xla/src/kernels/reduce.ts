@@ -1,4 +1,4 @@
-import { type Builder, extreme, isFloat, numElements, type Reducer, type Value } from '../stablehlo';
+import { type Block, extreme, hlo, isFloat, numElements, type Reducer, type Value } from '../stablehlo';
 import { attrsOf, kernel, type Lowering, need } from './kernel';
 import { axesOf, castTo, floating, inFloat32, keptShape, like, spread } from './values';
 
@@ -8,7 +8,7 @@ interface ReduceAttrs {
   keepDims?: boolean;
 }
 
-type Fn = (b: Builder, x: Value, axes: number[]) => Value;
+type Fn = (b: Block, x: Value, axes: number[]) => Value;
 
 const reduction = (name: string, fn: Fn): Lowering =>
   kernel(name, (b, inputs, attrs) => {
@@ -16,52 +16,52 @@ const reduction = (name: string, fn: Fn): Lowering =>
     const a = attrsOf<ReduceAttrs>(attrs);
     const axes = axesOf(a.axis ?? a.reductionIndices, x.shape.length);
     const y = fn(b, x, axes);
-    return a.keepDims ? b.reshape(y, keptShape(x.shape, axes)) : y;
+    return a.keepDims ? hlo.reshape(b, y, keptShape(x.shape, axes)) : y;
   });
 
 /** Combines in f32 for narrow floats; booleans are counted. */
 const plain =
   (reducer: Reducer): Fn =>
   (b, x, axes) =>
-    inFloat32(b, x.dtype === 'i1' ? b.convert(x, 'i32') : x, (y) => b.reduce(y, reducer, axes));
+    inFloat32(b, x.dtype === 'i1' ? hlo.convert(b, x, 'i32') : x, (y) => hlo.reduce(b, y, reducer, axes));
 
 /** XLA's CPU maximum may drop NaN; a comparison that NaN wins does not. */
 const ordered =
   (reducer: 'maximum' | 'minimum'): Fn =>
   (b, x, axes) => {
-    if (!isFloat(x.dtype) || axes.length === 0) return b.reduce(x, reducer, axes);
-    const start = b.scalar(extreme(x.dtype, reducer === 'maximum' ? -1 : 1), x.dtype);
-    return b.reduceMany([x], [start], axes, (inner, [v], [w]) => {
-      const wins = inner.compare(reducer === 'maximum' ? 'GT' : 'LT', v!, w!);
-      return [inner.select(inner.or(wins, inner.compare('NE', v!, v!)), v!, w!)];
+    if (!isFloat(x.dtype) || axes.length === 0) return hlo.reduce(b, x, reducer, axes);
+    const start = hlo.scalar(b, extreme(x.dtype, reducer === 'maximum' ? -1 : 1), x.dtype);
+    return hlo.reduceMany(b, [x], [start], axes, (inner, [v], [w]) => {
+      const wins = hlo.compare(inner, reducer === 'maximum' ? 'GT' : 'LT', v!, w!);
+      return [hlo.select(inner, hlo.or(inner, wins, hlo.compare(inner, 'NE', v!, v!)), v!, w!)];
     })[0]!;
   };
 
-export function mean(b: Builder, x: Value, axes: readonly number[]): Value {
+export function mean(b: Block, x: Value, axes: readonly number[]): Value {
   const count = axes.reduce((n, a) => n * x.shape[a]!, 1);
   return inFloat32(b, floating(b, x), (y) => {
-    const sum = b.reduce(y, 'add', axes);
-    return b.div(sum, like(b, sum, count));
+    const sum = hlo.reduce(b, y, 'add', axes);
+    return hlo.div(b, sum, like(b, sum, count));
   });
 }
 
 /** Index of the first extreme element along an axis, i32. */
-export function argExtreme(b: Builder, x: Value, axis: number, direction: 'GT' | 'LT'): Value {
-  const y = x.dtype === 'i1' ? b.convert(x, 'i32') : x;
-  const index = b.iota(y.shape, axis, 'i32');
-  const worst = b.scalar(extreme(y.dtype, direction === 'GT' ? -1 : 1), y.dtype);
+export function argExtreme(b: Block, x: Value, axis: number, direction: 'GT' | 'LT'): Value {
+  const y = x.dtype === 'i1' ? hlo.convert(b, x, 'i32') : x;
+  const index = hlo.iota(b, y.shape, axis, 'i32');
+  const worst = hlo.scalar(b, extreme(y.dtype, direction === 'GT' ? -1 : 1), y.dtype);
   // The neutral index is past the end, so that a real element always wins over the start value.
-  const past = b.scalar(2147483647, 'i32');
-  const [, found] = b.reduceMany([y, index], [worst, past], [axis], (inner, [v, i], [w, j]) => {
+  const past = hlo.scalar(b, 2147483647, 'i32');
+  const [, found] = hlo.reduceMany(b, [y, index], [worst, past], [axis], (inner, [v, i], [w, j]) => {
     // NaN never wins.
     const better = isFloat(y.dtype)
-      ? inner.or(inner.compare(direction, v!, w!), inner.compare('NE', w!, w!))
-      : inner.compare(direction, v!, w!);
-    const first = inner.and(inner.compare('EQ', v!, w!), inner.compare('LT', i!, j!));
-    const keep = inner.or(better, first);
-    return [inner.select(keep, v!, w!), inner.select(keep, i!, j!)];
+      ? hlo.or(inner, hlo.compare(inner, direction, v!, w!), hlo.compare(inner, 'NE', w!, w!))
+      : hlo.compare(inner, direction, v!, w!);
+    const first = hlo.and(inner, hlo.compare(inner, 'EQ', v!, w!), hlo.compare(inner, 'LT', i!, j!));
+    const keep = hlo.or(inner, better, first);
+    return [hlo.select(inner, keep, v!, w!), hlo.select(inner, keep, i!, j!)];
   });
-  return b.min(found!, like(b, found!, y.shape[axis]! - 1));
+  return hlo.min(b, found!, like(b, found!, y.shape[axis]! - 1));
 }
 
 const arg = (name: string, direction: 'GT' | 'LT'): Lowering =>
@@ -71,17 +71,21 @@ const arg = (name: string, direction: 'GT' | 'LT'): Lowering =>
   });
 
 /** Softmax along one axis, in f32 inside. */
-export function softmax(b: Builder, x: Value, axis: number): Value {
+export function softmax(b: Block, x: Value, axis: number): Value {
   return inFloat32(b, floating(b, x), (y) => {
-    const e = b.exp(b.sub(y, spread(b, b.reduce(y, 'maximum', [axis]), y.shape, [axis])));
-    return b.div(e, spread(b, b.reduce(e, 'add', [axis]), y.shape, [axis]));
+    const e = hlo.exp(b, hlo.sub(b, y, spread(b, hlo.reduce(b, y, 'maximum', [axis]), y.shape, [axis])));
+    return hlo.div(b, e, spread(b, hlo.reduce(b, e, 'add', [axis]), y.shape, [axis]));
   });
 }
 
-function logSoftmax(b: Builder, x: Value, axis: number): Value {
+function logSoftmax(b: Block, x: Value, axis: number): Value {
   return inFloat32(b, floating(b, x), (y) => {
-    const shifted = b.sub(y, spread(b, b.reduce(y, 'maximum', [axis]), y.shape, [axis]));
-    return b.sub(shifted, spread(b, b.log(b.reduce(b.exp(shifted), 'add', [axis])), y.shape, [axis]));
+    const shifted = hlo.sub(b, y, spread(b, hlo.reduce(b, y, 'maximum', [axis]), y.shape, [axis]));
+    return hlo.sub(
+      b,
+      shifted,
+      spread(b, hlo.log(b, hlo.reduce(b, hlo.exp(b, shifted), 'add', [axis])), y.shape, [axis]),
+    );
   });
 }
 
@@ -90,7 +94,7 @@ function logSoftmax(b: Builder, x: Value, axis: number): Value {
  * combinations, which cost n log n instead of n².
  */
 function cumulative(
-  b: Builder,
+  b: Block,
   x: Value,
   axis: number,
   exclusive: boolean,
@@ -99,19 +103,20 @@ function cumulative(
 ): Value {
   const n = x.shape[axis]!;
   if (numElements(x.shape) === 0) return x;
-  const identity = b.scalar(reducer === 'add' ? 0 : 1, x.dtype);
+  const identity = hlo.scalar(b, reducer === 'add' ? 0 : 1, x.dtype);
   const at = (value: number) => x.shape.map((_, i) => (i === axis ? value : 0));
   const shift = (y: Value, by: number) => {
     const [start, limit] = reverse ? [by, n] : [0, n - by];
-    const kept = b.slice(
+    const kept = hlo.slice(
+      b,
       y,
       at(start),
       y.shape.map((d, i) => (i === axis ? limit : d)),
     );
-    return reverse ? b.pad(kept, identity, at(0), at(by)) : b.pad(kept, identity, at(by), at(0));
+    return reverse ? hlo.pad(b, kept, identity, at(0), at(by)) : hlo.pad(b, kept, identity, at(by), at(0));
   };
   let y = exclusive ? shift(x, Math.min(1, n)) : x;
-  for (let by = 1; by < n; by *= 2) y = b.binary(reducer, y, shift(y, by));
+  for (let by = 1; by < n; by *= 2) y = hlo.binary(b, reducer, y, shift(y, by));
   return y;
 }
 
@@ -120,7 +125,7 @@ const scanKernel = (name: string, reducer: 'add' | 'multiply'): Lowering =>
     const x = need(inputs, 'x');
     const a = attrsOf<{ axis: number; exclusive: boolean; reverse: boolean }>(attrs);
     const axis = axesOf(a.axis, x.shape.length)[0]!;
-    const y = x.dtype === 'i1' ? b.convert(x, 'i32') : x;
+    const y = x.dtype === 'i1' ? hlo.convert(b, x, 'i32') : x;
     return inFloat32(b, y, (z) => cumulative(b, z, axis, a.exclusive, a.reverse, reducer));
   });
 
@@ -131,8 +136,8 @@ export const reduceKernels: Lowering[] = [
   reduction('Mean', mean),
   reduction('Max', ordered('maximum')),
   reduction('Min', ordered('minimum')),
-  reduction('All', (b, x, axes) => b.reduce(castTo(b, x, 'i1'), 'and', axes)),
-  reduction('Any', (b, x, axes) => b.reduce(castTo(b, x, 'i1'), 'or', axes)),
+  reduction('All', (b, x, axes) => hlo.reduce(b, castTo(b, x, 'i1'), 'and', axes)),
+  reduction('Any', (b, x, axes) => hlo.reduce(b, castTo(b, x, 'i1'), 'or', axes)),
   arg('ArgMax', 'GT'),
   arg('ArgMin', 'LT'),
   kernel('Softmax', (b, inputs, attrs) => {

@@ -1,4 +1,4 @@
-import type { Builder, Value } from '../stablehlo';
+import { type Block, hlo, type Value } from '../stablehlo';
 import { take } from './indexing';
 import { attrsOf, kernel, type Lowering, need } from './kernel';
 import { dot } from './matmul';
@@ -57,7 +57,7 @@ const MAX_MATRIX = 1 << 18;
  * beats the dense product for long axes; both read the same table.
  */
 function along(
-  b: Builder,
+  b: Block,
   x: Value,
   axis: 1 | 2,
   matrix: Float32Array,
@@ -65,14 +65,14 @@ function along(
   from: number,
   transpose: boolean,
 ): Value {
-  const table = b.constant(matrix, [to, from], 'f32');
+  const table = hlo.constant(b, matrix, [to, from], 'f32');
   const y = dot(b, x, table, { lhsContract: [axis], rhsContract: [transpose ? 0 : 1] });
   const order = axis === 1 ? [0, 3, 1, 2] : [0, 1, 3, 2];
-  return b.transpose(y, order);
+  return hlo.transpose(b, y, order);
 }
 
 function resizeBy(
-  b: Builder,
+  b: Block,
   x: Value,
   a: ResizeAttrs,
   inSize: readonly [number, number],
@@ -90,7 +90,7 @@ function resizeBy(
 }
 
 /** Two rows of the image for each output row, blended: for axes too long for a table. */
-function blend(b: Builder, x: Value, axis: 1 | 2, outSize: number, a: ResizeAttrs): Value {
+function blend(b: Block, x: Value, axis: 1 | 2, outSize: number, a: ResizeAttrs): Value {
   const inSize = x.shape[axis]!;
   const scale = scaleOf(inSize, outSize, a.alignCorners);
   const at = Array.from({ length: outSize }, (_, i) =>
@@ -98,14 +98,15 @@ function blend(b: Builder, x: Value, axis: 1 | 2, outSize: number, a: ResizeAttr
   );
   const low = at.map((p) => Math.min(Math.max(0, Math.floor(p)), inSize - 1));
   const high = at.map((p) => Math.max(0, Math.min(inSize - 1, Math.ceil(p))));
-  const weight = b.constant(
+  const weight = hlo.constant(
+    b,
     Float32Array.from(at, (p, i) => p - low[i]!),
     [outSize],
     'f32',
   );
-  const rows = (cells: number[]) => take(b, x, b.constant(cells, [outSize], 'i32'), axis);
+  const rows = (cells: number[]) => take(b, x, hlo.constant(b, cells, [outSize], 'i32'), axis);
   const [l, h] = [rows(low), rows(high)];
-  return b.add(l, b.mul(b.sub(h, l), b.broadcastInDim(weight, l.shape, [axis])));
+  return hlo.add(b, l, hlo.mul(b, hlo.sub(b, h, l), hlo.broadcastInDim(b, weight, l.shape, [axis])));
 }
 
 const images = (x: Value): [number, number] => [x.shape[1]!, x.shape[2]!];
@@ -113,15 +114,22 @@ const fits = (x: Value, size: readonly number[]) =>
   x.shape[1]! * size[0]! <= MAX_MATRIX / 4 && x.shape[2]! * size[1]! <= MAX_MATRIX / 4;
 
 /** The transpose of a gather along an axis: rows added back where they came from. */
-function scatterRows(b: Builder, dy: Value, axis: 1 | 2, cells: readonly number[], inSize: number): Value {
+function scatterRows(b: Block, dy: Value, axis: 1 | 2, cells: readonly number[], inSize: number): Value {
   const shape = dy.shape.map((d, i) => (i === axis ? inSize : d));
-  return b.scatter(b.full(shape, 0, dy.dtype), b.constant(cells, [cells.length], 'i32'), dy, 'add', {
-    window: [0, 1, 2, 3].filter((i) => i !== axis),
-    inserted: [axis],
-    indexMap: [axis],
-    indexVectorAxis: 1,
-    sorted: true,
-  });
+  return hlo.scatter(
+    b,
+    hlo.full(b, shape, 0, dy.dtype),
+    hlo.constant(b, cells, [cells.length], 'i32'),
+    dy,
+    'add',
+    {
+      window: [0, 1, 2, 3].filter((i) => i !== axis),
+      inserted: [axis],
+      indexMap: [axis],
+      indexVectorAxis: 1,
+      sorted: true,
+    },
+  );
 }
 
 /** Resizing of NHWC images and its gradients. */
@@ -147,7 +155,7 @@ export const resizeKernels: Lowering[] = [
     const a = attrsOf<ResizeAttrs>(attrs);
     const x = need(inputs, 'images');
     const rows = (y: Value, axis: 1 | 2, size: number) =>
-      take(b, y, b.constant(nearestIndices(y.shape[axis]!, size, a), [size], 'i32'), axis);
+      take(b, y, hlo.constant(b, nearestIndices(y.shape[axis]!, size, a), [size], 'i32'), axis);
     return rows(rows(x, 1, a.size[0]), 2, a.size[1]);
   }),
   kernel('ResizeNearestNeighborGrad', (b, inputs, attrs) => {

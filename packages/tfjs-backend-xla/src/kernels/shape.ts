@@ -1,12 +1,12 @@
 import { backend_util, slice_util } from '@tensorflow/tfjs-core';
-import { type Builder, isFloat, numElements, type Value } from '../stablehlo';
+import { type Block, hlo, isFloat, numElements, type Value } from '../stablehlo';
 import { type Attrs, attrsOf, kernel, type Lowering, listed, need } from './kernel';
 import { axesOf, promote } from './values';
 
 const one = (
   name: string,
   input: string,
-  fn: (b: Builder, x: Value, attrs: Attrs) => Value | Value[],
+  fn: (b: Block, x: Value, attrs: Attrs) => Value | Value[],
 ): Lowering => kernel(name, (b, inputs, attrs) => fn(b, need(inputs, input), attrs));
 
 /** Resolves one -1 in a shape. */
@@ -15,7 +15,7 @@ function resolveShape(shape: readonly number[], size: number): number[] {
   return shape.map((d) => (d === -1 ? size / known : d));
 }
 
-function concat(b: Builder, xs: readonly Value[], axis: number): Value {
+function concat(b: Block, xs: readonly Value[], axis: number): Value {
   backend_util.assertParamsConsistent(
     xs.map((x) => [...x.shape]),
     axis,
@@ -27,17 +27,18 @@ function concat(b: Builder, xs: readonly Value[], axis: number): Value {
   if (used.length === 0) {
     const shape = [...xs[0]!.shape];
     shape[axis] = xs.reduce((n, x) => n + (x.shape[axis] ?? 0), 0);
-    return b.full(shape, 0, dtype);
+    return hlo.full(b, shape, 0, dtype);
   }
-  return b.concatenate(
-    parts.map((x) => b.convert(x, dtype)),
+  return hlo.concatenate(
+    b,
+    parts.map((x) => hlo.convert(b, x, dtype)),
     axis,
   );
 }
 
 const zerosOf = (x: Value): number[] => x.shape.map(() => 0);
 
-function split(b: Builder, x: Value, axis: number, sizes: readonly number[]): Value[] {
+function split(b: Block, x: Value, axis: number, sizes: readonly number[]): Value[] {
   let at = 0;
   return sizes.map((size) => {
     const starts = zerosOf(x);
@@ -45,19 +46,21 @@ function split(b: Builder, x: Value, axis: number, sizes: readonly number[]): Va
     starts[axis] = at;
     at += size;
     limits[axis] = at;
-    return b.slice(x, starts, limits);
+    return hlo.slice(b, x, starts, limits);
   });
 }
 
 /** Repeats x `reps[i]` times along axis i. */
-export function tile(b: Builder, x: Value, reps: readonly number[]): Value {
+export function tile(b: Block, x: Value, reps: readonly number[]): Value {
   const shape = x.shape.flatMap((d, i) => [reps[i]!, d]);
-  const spread = b.broadcastInDim(
+  const spread = hlo.broadcastInDim(
+    b,
     x,
     shape,
     x.shape.map((_, i) => 2 * i + 1),
   );
-  return b.reshape(
+  return hlo.reshape(
+    b,
     spread,
     x.shape.map((d, i) => d * reps[i]!),
   );
@@ -65,7 +68,7 @@ export function tile(b: Builder, x: Value, reps: readonly number[]): Value {
 
 /** Mirror padding as slices turned around and joined; `edge` 0 repeats the border, 1 does not. */
 function mirrorPad(
-  b: Builder,
+  b: Block,
   x: Value,
   paddings: readonly (readonly [number, number])[],
   edge: number,
@@ -77,18 +80,18 @@ function mirrorPad(
       const limits = [...y.shape];
       starts[axis] = from;
       limits[axis] = to;
-      return b.reverse(b.slice(y, starts, limits), [axis]);
+      return hlo.reverse(b, hlo.slice(b, y, starts, limits), [axis]);
     };
     const parts = [
       ...(before ? [range(edge, edge + before)] : []),
       y,
       ...(after ? [range(size - edge - after, size - edge)] : []),
     ];
-    return b.concatenate(parts, axis);
+    return hlo.concatenate(b, parts, axis);
   }, x);
 }
 
-function stridedSlice(b: Builder, x: Value, attrs: Attrs): Value {
+function stridedSlice(b: Block, x: Value, attrs: Attrs): Value {
   const a = attrsOf<{
     begin: number[];
     end: number[];
@@ -110,8 +113,8 @@ function stridedSlice(b: Builder, x: Value, attrs: Attrs): Value {
     a.newAxisMask,
     a.shrinkAxisMask,
   );
-  if (info.isIdentity) return b.reshape(x, info.finalShape);
-  if (info.finalShape.some((d) => d === 0)) return b.full(info.finalShape, 0, x.dtype);
+  if (info.isIdentity) return hlo.reshape(b, x, info.finalShape);
+  if (info.finalShape.some((d) => d === 0)) return hlo.full(b, info.finalShape, 0, x.dtype);
   const [starts, limits, steps, reversed]: [number[], number[], number[], number[]] = [[], [], [], []];
   x.shape.forEach((_, i) => {
     const [begin, end, step] = [info.begin[i]!, info.end[i]!, info.strides[i]!];
@@ -127,11 +130,11 @@ function stridedSlice(b: Builder, x: Value, attrs: Attrs): Value {
       steps.push(-step);
     }
   });
-  return b.reshape(b.reverse(b.slice(x, starts, limits, steps), reversed), info.finalShape);
+  return hlo.reshape(b, hlo.reverse(b, hlo.slice(b, x, starts, limits, steps), reversed), info.finalShape);
 }
 
 function spaceToBatch(
-  b: Builder,
+  b: Block,
   x: Value,
   block: readonly number[],
   paddings: readonly (readonly number[])[],
@@ -139,18 +142,22 @@ function spaceToBatch(
   const n = block.length;
   const low = x.shape.map((_, i) => (i >= 1 && i <= n ? paddings[i - 1]![0]! : 0));
   const high = x.shape.map((_, i) => (i >= 1 && i <= n ? paddings[i - 1]![1]! : 0));
-  const padded = b.pad(x, b.scalar(0, x.dtype), low, high);
+  const padded = hlo.pad(b, x, hlo.scalar(b, 0, x.dtype), low, high);
   const [batch, ...rest] = padded.shape;
   const space = rest.slice(0, n);
   const depth = rest.slice(n);
-  const cut = b.reshape(padded, [batch!, ...space.flatMap((d, i) => [d / block[i]!, block[i]!]), ...depth]);
+  const cut = hlo.reshape(b, padded, [
+    batch!,
+    ...space.flatMap((d, i) => [d / block[i]!, block[i]!]),
+    ...depth,
+  ]);
   const order = [
     ...space.map((_, i) => 2 * i + 2),
     0,
     ...space.map((_, i) => 2 * i + 1),
     ...depth.map((_, i) => 2 * n + 1 + i),
   ];
-  return b.reshape(b.transpose(cut, order), [
+  return hlo.reshape(b, hlo.transpose(b, cut, order), [
     batch! * block.reduce((p, q) => p * q, 1),
     ...space.map((d, i) => d / block[i]!),
     ...depth,
@@ -158,7 +165,7 @@ function spaceToBatch(
 }
 
 function batchToSpace(
-  b: Builder,
+  b: Block,
   x: Value,
   block: readonly number[],
   crops: readonly (readonly number[])[],
@@ -167,26 +174,30 @@ function batchToSpace(
   const batch = x.shape[0]! / block.reduce((p, q) => p * q, 1);
   const space = x.shape.slice(1, n + 1);
   const depth = x.shape.slice(n + 1);
-  const cut = b.reshape(x, [...block, batch, ...space, ...depth]);
+  const cut = hlo.reshape(b, x, [...block, batch, ...space, ...depth]);
   const order = [n, ...space.flatMap((_, i) => [n + 1 + i, i]), ...depth.map((_, i) => 2 * n + 1 + i)];
-  const joined = b.reshape(b.transpose(cut, order), [batch, ...space.map((d, i) => d * block[i]!), ...depth]);
+  const joined = hlo.reshape(b, hlo.transpose(b, cut, order), [
+    batch,
+    ...space.map((d, i) => d * block[i]!),
+    ...depth,
+  ]);
   const starts = joined.shape.map((_, i) => (i >= 1 && i <= n ? crops[i - 1]![0]! : 0));
   const limits = joined.shape.map((d, i) => (i >= 1 && i <= n ? d - crops[i - 1]![1]! : d));
-  return b.slice(joined, starts, limits);
+  return hlo.slice(b, joined, starts, limits);
 }
 
 /** Kernels that rearrange elements. */
 export const shapeKernels: Lowering[] = [
   one('Reshape', 'x', (b, x, attrs) =>
-    b.reshape(x, resolveShape(attrsOf<{ shape: number[] }>(attrs).shape, numElements(x.shape))),
+    hlo.reshape(b, x, resolveShape(attrsOf<{ shape: number[] }>(attrs).shape, numElements(x.shape))),
   ),
   one('ExpandDims', 'input', (b, x, attrs) => {
     const { dim } = attrsOf<{ dim: number }>(attrs);
     const at = axesOf(dim, x.shape.length + 1)[0]!;
-    return b.reshape(x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)]);
+    return hlo.reshape(b, x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)]);
   }),
-  one('Transpose', 'x', (b, x, attrs) => b.transpose(x, attrsOf<{ perm: number[] }>(attrs).perm)),
-  one('BroadcastTo', 'x', (b, x, attrs) => b.broadcastTo(x, attrsOf<{ shape: number[] }>(attrs).shape)),
+  one('Transpose', 'x', (b, x, attrs) => hlo.transpose(b, x, attrsOf<{ perm: number[] }>(attrs).perm)),
+  one('BroadcastTo', 'x', (b, x, attrs) => hlo.broadcastTo(b, x, attrsOf<{ shape: number[] }>(attrs).shape)),
   one('Tile', 'x', (b, x, attrs) => tile(b, x, attrsOf<{ reps: number[] }>(attrs).reps)),
   kernel('Concat', (b, inputs, attrs) => {
     const xs = listed(inputs);
@@ -197,12 +208,13 @@ export const shapeKernels: Lowering[] = [
     const xs = listed(inputs);
     const { axis } = attrsOf<{ axis: number }>(attrs);
     const at = axesOf(axis, xs[0]!.shape.length + 1)[0]!;
-    const rows = xs.map((x) => b.reshape(x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)]));
+    const rows = xs.map((x) => hlo.reshape(b, x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)]));
     const dtype = xs.map((x) => x.dtype).reduce(promote);
     if (xs.some((x) => isFloat(x.dtype) !== isFloat(dtype) || (!isFloat(dtype) && x.dtype !== dtype)))
       throw new Error(`stack needs tensors of one dtype, got ${xs.map((x) => x.dtype).join(', ')}`);
-    return b.concatenate(
-      rows.map((x) => b.convert(x, dtype)),
+    return hlo.concatenate(
+      b,
+      rows.map((x) => hlo.convert(b, x, dtype)),
       at,
     );
   }),
@@ -210,7 +222,8 @@ export const shapeKernels: Lowering[] = [
     const axis = axesOf(attrsOf<{ axis: number }>(attrs).axis, x.shape.length)[0]!;
     const parts = split(b, x, axis, Array<number>(x.shape[axis]!).fill(1));
     return parts.map((p) =>
-      b.reshape(
+      hlo.reshape(
+        b,
         p,
         x.shape.filter((_, i) => i !== axis),
       ),
@@ -232,7 +245,8 @@ export const shapeKernels: Lowering[] = [
     const a = attrsOf<{ begin: number | number[]; size: number | number[] }>(attrs);
     const [begin, size] = slice_util.parseSliceParams({ shape: [...x.shape] } as never, a.begin, a.size);
     slice_util.assertParamsValid({ shape: [...x.shape] } as never, begin!, size!);
-    return b.slice(
+    return hlo.slice(
+      b,
       x,
       begin!,
       begin!.map((s, i) => s + size![i]!),
@@ -241,9 +255,10 @@ export const shapeKernels: Lowering[] = [
   one('StridedSlice', 'x', stridedSlice),
   one('PadV2', 'x', (b, x, attrs) => {
     const a = attrsOf<{ paddings: [number, number][]; constantValue: number }>(attrs);
-    return b.pad(
+    return hlo.pad(
+      b,
       x,
-      b.scalar(a.constantValue, x.dtype),
+      hlo.scalar(b, a.constantValue, x.dtype),
       a.paddings.map((p) => p[0]),
       a.paddings.map((p) => p[1]),
     );
@@ -253,9 +268,9 @@ export const shapeKernels: Lowering[] = [
     return mirrorPad(b, x, a.paddings, a.mode === 'reflect' ? 1 : 0);
   }),
   one('Reverse', 'x', (b, x, attrs) =>
-    b.reverse(x, axesOf(attrsOf<{ dims: number[] }>(attrs).dims, x.shape.length)),
+    hlo.reverse(b, x, axesOf(attrsOf<{ dims: number[] }>(attrs).dims, x.shape.length)),
   ),
-  one('FlipLeftRight', 'image', (b, x) => b.reverse(x, [2])),
+  one('FlipLeftRight', 'image', (b, x) => hlo.reverse(b, x, [2])),
   one('SpaceToBatchND', 'x', (b, x, attrs) => {
     const a = attrsOf<{ blockShape: number[]; paddings: number[][] }>(attrs);
     return spaceToBatch(b, x, a.blockShape, a.paddings);
@@ -268,13 +283,13 @@ export const shapeKernels: Lowering[] = [
     const { blockSize: s, dataFormat } = attrsOf<{ blockSize: number; dataFormat: string }>(attrs);
     if (dataFormat !== 'NHWC') throw new Error(`DepthToSpace takes dataFormat NHWC, got ${dataFormat}`);
     const [n, h, w, c] = x.shape as [number, number, number, number];
-    const cut = b.reshape(x, [n, h, w, s, s, c / (s * s)]);
-    return b.reshape(b.transpose(cut, [0, 1, 3, 2, 4, 5]), [n, h * s, w * s, c / (s * s)]);
+    const cut = hlo.reshape(b, x, [n, h, w, s, s, c / (s * s)]);
+    return hlo.reshape(b, hlo.transpose(b, cut, [0, 1, 3, 2, 4, 5]), [n, h * s, w * s, c / (s * s)]);
   }),
   one('Diag', 'x', (b, x) => {
     const n = numElements(x.shape);
-    const flat = b.broadcastInDim(b.reshape(x, [n]), [n, n], [0]);
-    const on = b.compare('EQ', b.iota([n, n], 0, 'i32'), b.iota([n, n], 1, 'i32'));
-    return b.reshape(b.select(on, flat, b.full([n, n], 0, x.dtype)), [...x.shape, ...x.shape]);
+    const flat = hlo.broadcastInDim(b, hlo.reshape(b, x, [n]), [n, n], [0]);
+    const on = hlo.compare(b, 'EQ', hlo.iota(b, [n, n], 0, 'i32'), hlo.iota(b, [n, n], 1, 'i32'));
+    return hlo.reshape(b, hlo.select(b, on, flat, hlo.full(b, [n, n], 0, x.dtype)), [...x.shape, ...x.shape]);
   }),
 ];

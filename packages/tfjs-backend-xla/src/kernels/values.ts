@@ -1,7 +1,8 @@
 import {
-  type Builder,
+  type Block,
   describe,
   type ElementType,
+  hlo,
   isFloat,
   type Shape,
   sameShape,
@@ -46,25 +47,28 @@ export function broadcastShape(a: Shape, b: Shape): number[] {
 }
 
 /** Both operands in one type and one shape. */
-export function matched(b: Builder, x: Value, y: Value): [Value, Value] {
+export function matched(b: Block, x: Value, y: Value): [Value, Value] {
   const dtype = promote(x.dtype, y.dtype);
   const shape = broadcastShape(x.shape, y.shape);
-  return [b.broadcastTo(b.convert(x, dtype), shape), b.broadcastTo(b.convert(y, dtype), shape)];
+  return [
+    hlo.broadcastTo(b, hlo.convert(b, x, dtype), shape),
+    hlo.broadcastTo(b, hlo.convert(b, y, dtype), shape),
+  ];
 }
 
 /** A constant with the shape and type of x. */
-export const like = (b: Builder, x: Value, value: number): Value => b.full(x.shape, value, x.dtype);
+export const like = (b: Block, x: Value, value: number): Value => hlo.full(b, x.shape, value, x.dtype);
 
 /** Runs `body` in f32 where x is a narrower float, and gives the result x's type. */
-export function inFloat32(b: Builder, x: Value, body: (x: Value) => Value): Value {
+export function inFloat32(b: Block, x: Value, body: (x: Value) => Value): Value {
   if (x.dtype !== 'bf16' && x.dtype !== 'f16') return body(x);
-  const y = body(b.convert(x, 'f32'));
-  return y.dtype === 'f32' ? b.convert(y, x.dtype) : y;
+  const y = body(hlo.convert(b, x, 'f32'));
+  return y.dtype === 'f32' ? hlo.convert(b, y, x.dtype) : y;
 }
 
 /** x as a float: integers and booleans become f32. */
-export const floating = (b: Builder, x: Value): Value =>
-  isFloat(x.dtype) || x.dtype === 'c64' ? x : b.convert(x, 'f32');
+export const floating = (b: Block, x: Value): Value =>
+  isFloat(x.dtype) || x.dtype === 'c64' ? x : hlo.convert(b, x, 'f32');
 
 /** As tfjs counts axes: one number or several, negative from the end, sorted, none meaning all. */
 export function axesOf(axis: number | readonly number[] | null | undefined, rank: number): number[] {
@@ -84,21 +88,21 @@ export const keptShape = (shape: Shape, axes: readonly number[]): number[] =>
   shape.map((d, i) => (axes.includes(i) ? 1 : d));
 
 /** Broadcasts a reduced x back over the axes that a reduction of `shape` removed. */
-export function spread(b: Builder, x: Value, shape: Shape, axes: readonly number[]): Value {
+export function spread(b: Block, x: Value, shape: Shape, axes: readonly number[]): Value {
   const kept = shape.map((_, i) => i).filter((i) => !axes.includes(i));
-  return b.broadcastInDim(x, shape, kept);
+  return hlo.broadcastInDim(b, x, shape, kept);
 }
 
 /** Converts numbers as JavaScript's typed arrays do: to int32 by truncation, to bool by being non-zero. */
-export function castTo(b: Builder, x: Value, dtype: ElementType): Value {
+export function castTo(b: Block, x: Value, dtype: ElementType): Value {
   if (x.dtype === dtype) return x;
-  if (x.dtype === 'c64') return castTo(b, b.real(x), dtype);
-  if (dtype === 'i1') return b.compare('NE', x, like(b, x, 0));
+  if (x.dtype === 'c64') return castTo(b, hlo.real(b, x), dtype);
+  if (dtype === 'i1') return hlo.compare(b, 'NE', x, like(b, x, 0));
   if (dtype === 'c64') {
-    const real = b.convert(x, 'f32');
-    return b.complex(real, like(b, real, 0));
+    const real = hlo.convert(b, x, 'f32');
+    return hlo.complex(b, real, like(b, real, 0));
   }
-  return b.convert(x, dtype);
+  return hlo.convert(b, x, dtype);
 }
 
 export function expectShape(x: Value, shape: Shape, what: string): void {

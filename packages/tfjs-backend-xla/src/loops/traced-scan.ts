@@ -4,7 +4,7 @@ import type { XlaBackend } from '../backend';
 import { customVjp, isFloat, isRecording, vjp } from '../grad/vjp';
 import { type Sharding, shardingText } from '../parallel/sharding';
 import { flatten, type TreeDef, unflatten } from '../pytree';
-import type { Builder, ElementType, TensorType, Value } from '../stablehlo';
+import { type Block, type ElementType, hlo, type TensorType, type Value } from '../stablehlo';
 import { currentFrame, perDeviceMesh } from '../trace/frame';
 import { inBlock, tensorOf, tracedValue, withFreeTensors } from '../trace/values';
 import { checkSameTensors, checkSameTypes } from './check';
@@ -93,8 +93,8 @@ class ScanLoop {
     private readonly backend: XlaBackend,
   ) {}
 
-  private get builder(): Builder {
-    return currentFrame()!.builder;
+  private get block(): Block {
+    return currentFrame()!.block;
   }
 
   private tensor = ({ value, dtype }: Pick<Typed, 'value' | 'dtype'>): tf.Tensor =>
@@ -108,16 +108,16 @@ class ScanLoop {
 
   /** Room for a gradient, laid out like what it is the gradient of: left to itself XLA may put all of it everywhere. */
   private zeros({ shape }: Value, dtype: ElementType, layout: Sharding | undefined): Value {
-    const { builder } = this;
-    const room = builder.full(shape, 0, dtype);
-    return layout ? builder.shardingConstraint(room, shardingText(layout)) : room;
+    const { block } = this;
+    const room = hlo.full(block, shape, 0, dtype);
+    return layout ? hlo.shardingConstraint(block, room, shardingText(layout)) : room;
   }
 
   /** Traces a step into a block that is thrown away, for the types of `y`. */
   probe(): TensorType[] {
     const slices = this.xs.map(({ value }) => ({ shape: value.shape.slice(1), dtype: value.dtype }));
     const carries = this.carry.map(({ value }) => value);
-    const { results } = this.builder.region([...carries, ...slices], (b, args) =>
+    const { results } = hlo.region(this.block, [...carries, ...slices], (b, args) =>
       inBlock(b, this.backend, () => {
         const { carry, y } = this.run(args.slice(0, carries.length), args.slice(carries.length));
         return [...carry, ...y];
@@ -135,14 +135,15 @@ class ScanLoop {
   }
 
   forward(yTypes: readonly TensorType[], save: boolean): { outputs: tf.Tensor[]; saved: readonly Value[] } {
-    const { builder, length } = this;
+    const { block, length } = this;
     const carries = this.carry.map(({ value }) => value);
     const n = carries.length;
-    const room = (type: TensorType) => builder.full([length, ...type.shape], zero(type.dtype), type.dtype);
+    const room = (type: TensorType) => hlo.full(block, [length, ...type.shape], zero(type.dtype), type.dtype);
     const stacks = [...yTypes.map(room), ...(save ? carries.map(room) : [])];
-    const state = builder.while(
-      [builder.scalar(0, 'i32'), ...carries, ...stacks],
-      (b, [i]) => b.compare('LT', i!, b.scalar(length, 'i32')),
+    const state = hlo.while(
+      block,
+      [hlo.scalar(block, 0, 'i32'), ...carries, ...stacks],
+      (b, [i]) => hlo.compare(b, 'LT', i!, hlo.scalar(b, length, 'i32')),
       (b, [i, ...rest]) => {
         const before = rest.slice(0, n);
         const x = this.xs.map(({ value }) => at(b, value, i!));
@@ -152,7 +153,7 @@ class ScanLoop {
         });
         const rows = [...values.slice(n), ...(save ? before : [])];
         const filled = rest.slice(n).map((stack, k) => put(b, stack, rows[k]!, i!));
-        return [b.add(i!, b.scalar(1, 'i32')), ...values.slice(0, n), ...filled];
+        return [hlo.add(b, i!, hlo.scalar(b, 1, 'i32')), ...values.slice(0, n), ...filled];
       },
       length,
     );
@@ -166,22 +167,23 @@ class ScanLoop {
 
   /** Gradients of the float carries, the float xs and the free tensors, from those of all outputs. */
   backward(saved: readonly Value[], dys: readonly tf.Tensor[], free: readonly tf.Tensor[]): tf.Tensor[] {
-    const { builder, length, backend } = this;
+    const { block, length, backend } = this;
     const isFloatType = ({ dtype }: { dtype: tf.DataType }) => dtype === 'float32';
     const n = this.carry.length;
     const floatCarry = this.carry.map((each, i) => ({ ...each, i })).filter(isFloatType);
     const floatXs = this.xs.map((each, i) => ({ ...each, i })).filter(isFloatType);
     const freeValues = free.map((tensor) => tracedValue(tensor, backend));
     const dyValues = dys.map((tensor) => tracedValue(tensor, backend));
-    const dCarry = floatCarry.map(({ value, i }) => builder.convert(dyValues[i]!, value.dtype));
+    const dCarry = floatCarry.map(({ value, i }) => hlo.convert(block, dyValues[i]!, value.dtype));
     const dXs = floatXs.map(({ value, layout }) => this.zeros(value, value.dtype, layout));
     const dFree = freeValues.map((value, k) =>
       this.zeros(value, 'f32', perDeviceMesh() ? undefined : backend.find(free[k]!.dataId).layout),
     );
     const [c, x] = [dCarry.length, dXs.length];
-    const state = builder.while(
-      [builder.scalar(length - 1, 'i32'), ...dCarry, ...dXs, ...dFree],
-      (b, [i]) => b.compare('GE', i!, b.scalar(0, 'i32')),
+    const state = hlo.while(
+      block,
+      [hlo.scalar(block, length - 1, 'i32'), ...dCarry, ...dXs, ...dFree],
+      (b, [i]) => hlo.compare(b, 'GE', i!, hlo.scalar(b, 0, 'i32')),
       (b, [i, ...rest]) => {
         const carries = saved.map((stack) => at(b, stack, i!));
         const slices = this.xs.map(({ value }) => at(b, value, i!));
@@ -209,19 +211,21 @@ class ScanLoop {
             weights,
           );
         });
-        const nextCarry = grads.slice(0, c).map((grad, k) => b.convert(grad, rest[k]!.dtype));
+        const nextCarry = grads.slice(0, c).map((grad, k) => hlo.convert(b, grad, rest[k]!.dtype));
         const nextXs = grads.slice(c, c + x).map((grad, k) => {
           const stack = rest[c + k]!;
-          return put(b, stack, b.convert(grad, stack.dtype), i!);
+          return put(b, stack, hlo.convert(b, grad, stack.dtype), i!);
         });
-        const nextFree = grads.slice(c + x).map((grad, k) => b.add(rest[c + x + k]!, b.convert(grad, 'f32')));
-        return [b.sub(i!, b.scalar(1, 'i32')), ...nextCarry, ...nextXs, ...nextFree];
+        const nextFree = grads
+          .slice(c + x)
+          .map((grad, k) => hlo.add(b, rest[c + x + k]!, hlo.convert(b, grad, 'f32')));
+        return [hlo.sub(b, i!, hlo.scalar(b, 1, 'i32')), ...nextCarry, ...nextXs, ...nextFree];
       },
       length,
     );
     const after = state.slice(1).map((value, i) => {
       const source = freeValues[i - c - x];
-      return source ? builder.convert(value, source.dtype) : value;
+      return source ? hlo.convert(block, value, source.dtype) : value;
     });
     return after.map((value) => this.tensor({ value, dtype: 'float32' }));
   }
@@ -229,17 +233,17 @@ class ScanLoop {
 
 const zero = (dtype: ElementType): number | boolean => (dtype === 'i1' ? false : 0);
 
-function start(b: Builder, stack: Value, i: Value): Value[] {
-  return stack.shape.map((_, axis) => (axis === 0 ? i : b.scalar(0, 'i32')));
+function start(b: Block, stack: Value, i: Value): Value[] {
+  return stack.shape.map((_, axis) => (axis === 0 ? i : hlo.scalar(b, 0, 'i32')));
 }
 
 /** stack[i] */
-function at(b: Builder, stack: Value, i: Value): Value {
+function at(b: Block, stack: Value, i: Value): Value {
   const shape = stack.shape.slice(1);
-  return b.reshape(b.dynamicSlice(stack, start(b, stack, i), [1, ...shape]), shape);
+  return hlo.reshape(b, hlo.dynamicSlice(b, stack, start(b, stack, i), [1, ...shape]), shape);
 }
 
 /** stack with stack[i] = row */
-function put(b: Builder, stack: Value, row: Value, i: Value): Value {
-  return b.dynamicUpdateSlice(stack, b.reshape(row, [1, ...row.shape]), start(b, stack, i));
+function put(b: Block, stack: Value, row: Value, i: Value): Value {
+  return hlo.dynamicUpdateSlice(b, stack, hlo.reshape(b, row, [1, ...row.shape]), start(b, stack, i));
 }

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { XlaBackend } from '../backend';
 import { customVjp, isFloat, isRecording } from '../grad/vjp';
 import { flatten, unflatten } from '../pytree';
+import { hlo } from '../stablehlo';
 import { currentFrame } from '../trace/frame';
 import { inBlock, tensorOf, tracedValue, withFreeTensors } from '../trace/values';
 import { checkCondition, checkSameTensors, checkSameTypes } from './check';
@@ -11,14 +12,15 @@ export function tracedWhile<S>(cond: (state: S) => tf.Tensor, body: (state: S) =
   const backend = tf.backend() as XlaBackend;
   const { tensors, def } = flatten(state, 'whileLoop: state');
   const init = tensors.map((tensor) => tracedValue(tensor, backend));
-  const { builder } = currentFrame()!;
+  const { block } = currentFrame()!;
   const { result: values, free } = withFreeTensors(() => {
     const enter = (args: readonly (typeof init)[number][]): S =>
       unflatten(
         def,
         args.map((value, i) => tensorOf(value, tensors[i]!.dtype, backend)),
       ) as S;
-    return builder.while(
+    return hlo.while(
+      block,
       init,
       (b, args) => {
         const [condition] = inBlock(b, backend, () => {
@@ -26,7 +28,7 @@ export function tracedWhile<S>(cond: (state: S) => tf.Tensor, body: (state: S) =
           checkCondition(result);
           return [result];
         });
-        return b.reshape(condition!, []);
+        return hlo.reshape(b, condition!, []);
       },
       (b, args) => {
         const next = inBlock(b, backend, () => {

@@ -6,7 +6,7 @@ import { customVjp, isRecording } from '../grad/vjp';
 import { attrsOf, kernelInPlace, type Lowering, need } from '../kernels/kernel';
 import { DeviceData } from '../runtime/data';
 import { float16Value, widenBfloat16 } from '../runtime/host-values';
-import type { ElementType } from '../stablehlo';
+import { type ElementType, hlo } from '../stablehlo';
 
 /** How the elements of a float32 tensor are held on the device. */
 export type FloatStorage = 'float32' | 'bfloat16' | 'float16';
@@ -119,6 +119,6 @@ function checkStorage(storage: FloatStorage, operation: string): void {
 
 export const precisionLowerings: readonly Lowering[] = [
   kernelInPlace('XlaConvert', (b, inputs, attrs) =>
-    b.convert(need(inputs, 'x'), attrsOf<{ element: ElementType }>(attrs).element),
+    hlo.convert(b, need(inputs, 'x'), attrsOf<{ element: ElementType }>(attrs).element),
   ),
 ];

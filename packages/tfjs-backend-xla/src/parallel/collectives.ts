@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { XlaBackend } from '../backend';
 import { customVjp, isFloat, isRecording } from '../grad/vjp';
-import type { Builder, CollectiveOptions, Value } from '../stablehlo';
+import { type Block, type CollectiveOptions, hlo, type Value } from '../stablehlo';
 import { currentFrame, perDeviceMesh } from '../trace/frame';
 import { tensorOf, tracedValue } from '../trace/values';
 import type { Mesh } from './sharding';
@@ -17,7 +17,7 @@ export function allReduce(x: tf.Tensor, axes: MeshAxes, operation: 'sum' | 'max'
     'allReduce',
     x,
     axes,
-    (b, value, options) => b.allReduce(value, reducer, options),
+    (b, value, options) => hlo.allReduce(b, value, reducer, options),
     (dy) => {
       if (operation !== 'sum') throw new Error(`allReduce: ${operation} has no gradient`);
       return allReduce(dy, axes);
@@ -31,7 +31,7 @@ export function allGather(x: tf.Tensor, axes: MeshAxes, axis = 0): tf.Tensor {
     'allGather',
     x,
     axes,
-    (b, value, options) => b.allGather(value, axis, options),
+    (b, value, options) => hlo.allGather(b, value, axis, options),
     (dy) => reduceScatter(dy, axes, axis),
   );
 }
@@ -42,7 +42,7 @@ export function reduceScatter(x: tf.Tensor, axes: MeshAxes, axis = 0): tf.Tensor
     'reduceScatter',
     x,
     axes,
-    (b, value, options) => b.reduceScatter(value, 'add', axis, options),
+    (b, value, options) => hlo.reduceScatter(b, value, 'add', axis, options),
     (dy) => allGather(dy, axes, axis),
   );
 }
@@ -50,12 +50,12 @@ export function reduceScatter(x: tf.Tensor, axes: MeshAxes, axis = 0): tf.Tensor
 /** Position of this device along a mesh axis: an int32 scalar. */
 export function axisIndex(axis: string): tf.Scalar {
   const mesh = requireMesh('axisIndex', [axis]);
-  const { builder } = currentFrame()!;
+  const { block } = currentFrame()!;
   const names = Object.keys(mesh.axes);
   const stride = names.slice(names.indexOf(axis) + 1).reduce((n, name) => n * mesh.axes[name]!, 1);
-  const id = builder.convert(builder.partitionId(), 'i32');
-  const along = builder.binary('divide', id, builder.scalar(stride, 'i32'));
-  const index = builder.binary('remainder', along, builder.scalar(mesh.axes[axis]!, 'i32'));
+  const id = hlo.convert(block, hlo.partitionId(block), 'i32');
+  const along = hlo.binary(block, 'divide', id, hlo.scalar(block, stride, 'i32'));
+  const index = hlo.binary(block, 'remainder', along, hlo.scalar(block, mesh.axes[axis]!, 'i32'));
   return tensorOf(index, 'int32', tf.backend() as XlaBackend) as tf.Scalar;
 }
 
@@ -63,16 +63,16 @@ function exchange(
   operation: string,
   x: tf.Tensor,
   axes: MeshAxes,
-  lower: (b: Builder, value: Value, options: CollectiveOptions) => Value,
+  lower: (b: Block, value: Value, options: CollectiveOptions) => Value,
   gradient: (dy: tf.Tensor) => tf.Tensor,
 ): tf.Tensor {
   const names = typeof axes === 'string' ? [axes] : [...axes];
   const mesh = requireMesh(operation, names);
   const run = () => {
-    const { trace, builder } = currentFrame()!;
+    const { trace, block } = currentFrame()!;
     const backend = tf.backend() as XlaBackend;
     const options = { groups: groups(mesh, names), channel: trace.nextChannel() };
-    return tensorOf(lower(builder, tracedValue(x, backend), options), x.dtype, backend);
+    return tensorOf(lower(block, tracedValue(x, backend), options), x.dtype, backend);
   };
   if (!isRecording() || !isFloat(x)) return run();
   return customVjp(

@@ -5,7 +5,7 @@ import type { XlaBackend } from '../backend';
 import { customVjp, isFloat, isRecording, vjp } from '../grad/vjp';
 import { jit } from '../jit';
 import { flatten, type TreeDef, unflatten } from '../pytree';
-import type { TensorType, Value } from '../stablehlo';
+import { hlo, type TensorType, type Value } from '../stablehlo';
 import { currentFrame, isTracing } from '../trace/frame';
 import { inBlock, tensorOf, tracedValue } from '../trace/values';
 import { allReduce } from './collectives';
@@ -119,13 +119,13 @@ function manual(
   local: (shards: readonly tf.Tensor[]) => readonly tf.Tensor[],
 ): tf.Tensor[] {
   const backend = tf.backend() as XlaBackend;
-  const { builder } = currentFrame()!;
+  const { block } = currentFrame()!;
   const values = tensors.map((tensor) => tracedValue(tensor, backend));
   const locals = values.map(
     (value, i): TensorType => ({ shape: localShape(ins[i]!, value.shape), dtype: value.dtype }),
   );
   let dtypes: tf.DataType[] = [];
-  const body = (b: typeof builder, shards: Value[]): Value[] =>
+  const body = (b: typeof block, shards: Value[]): Value[] =>
     inBlock(
       b,
       backend,
@@ -137,9 +137,10 @@ function manual(
       mesh,
     );
   // Traced once for the types of the results, which the operation states before its body.
-  const probed = builder.region(locals, body).results;
+  const probed = hlo.region(block, locals, body).results;
   const outs = probed.map((value, i) => wholeType(mesh, specs()[i]!, value));
-  const results = builder.manualComputation(
+  const results = hlo.manualComputation(
+    block,
     values,
     locals,
     outs.map(({ type }) => type),

@@ -8,6 +8,7 @@ import { jit } from '../jit';
 import { client } from '../runtime/client';
 import { DeviceData } from '../runtime/data';
 import { bytesOf } from '../runtime/host-values';
+import { hlo } from '../stablehlo';
 import { currentFrame } from '../trace/frame';
 import { tracedValue } from '../trace/values';
 import { distinctParts } from './parts';
@@ -94,7 +95,7 @@ export function place(x: tf.Tensor, layout: Sharding): tf.Tensor {
   const frame = currentFrame();
   if (frame) {
     frame.trace.useMesh(layout.mesh);
-    const value = frame.builder.shardingConstraint(tracedValue(x, backend), shardingText(layout));
+    const value = hlo.shardingConstraint(frame.block, tracedValue(x, backend), shardingText(layout));
     const info = backend.tracer(value, dtype);
     backend.find(info.dataId).constraint = layout;
     return tf.engine().makeTensorFromTensorInfo(info);

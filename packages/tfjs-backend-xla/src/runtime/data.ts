@@ -2,8 +2,7 @@
 import type { PjrtBuffer } from '@flow-grpo/pjrt';
 import type * as tf from '@tensorflow/tfjs-core';
 import type { Sharding } from '../parallel/sharding';
-import { byteSize, type ElementType, numElements, type Value } from '../stablehlo';
-import type { Frame } from '../trace/frame';
+import { type Block, byteSize, type ElementType, numElements, type Value } from '../stablehlo';
 
 /** The values of a tensor: on the host, on one device, over several, or a value of a program being traced. */
 export class DeviceData {
@@ -21,7 +20,7 @@ export class DeviceData {
   constraint: Sharding | undefined;
   /** Set while traced: the value and the block that it belongs to. */
   value: Value | undefined;
-  frame: Frame | undefined;
+  block: Block | undefined;
   /** Not counted by tfjs' leak check. */
   hidden = false;
   /** Programs that take this tensor as a captured parameter. */
@@ -55,7 +54,7 @@ export class DeviceData {
     this.host = undefined;
     this.bytes = undefined;
     this.value = undefined;
-    this.frame = undefined;
+    this.block = undefined;
   }
 }
 

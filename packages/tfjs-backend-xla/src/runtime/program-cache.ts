@@ -63,7 +63,7 @@ const pruned = new Set<string>();
 
 /**
  * Keeps a serialized program; gives whether it could. Written beside and renamed, so that another process never reads
- * half a file. A full disk costs the cache only.
+ * half a file. Where that fails (a full disk, a path that is a file) it costs the cache only, and a warning once.
  */
 export function writeProgram(key: string, serialize: () => Uint8Array): boolean {
   const folder = cacheFolder();
@@ -80,10 +80,31 @@ export function writeProgram(key: string, serialize: () => Uint8Array): boolean 
     writeFileSync(unfinished, Buffer.concat([Buffer.from(`${MAGIC}${digest}\n`, 'latin1'), body]));
     renameSync(unfinished, join(folder, key));
     return true;
-  } catch {
-    rmSync(unfinished, { force: true });
+  } catch (error) {
+    removeQuietly(unfinished);
+    warnOnce(folder, error as NodeJS.ErrnoException);
     return false;
   }
+}
+
+function removeQuietly(file: string): void {
+  try {
+    rmSync(file, { force: true });
+  } catch {
+    // What lies below a file is not there.
+  }
+}
+
+const warned = new Set<string>();
+
+/** Without its cache a program compiles everything at every start, which nobody would guess the reason of. */
+function warnOnce(folder: string, { message }: Error): void {
+  if (warned.has(folder)) return;
+  warned.add(folder);
+  process.emitWarning(
+    `Compiled programs cannot be kept in ${folder} (${message}), so every start compiles them again. Choose a folder that can be written with FLOW_GRPO_XLA_CACHE, or 'off'.`,
+    { type: 'XlaCacheWarning' },
+  );
 }
 
 /** Deletes the programs used least recently where there are too many; once a process and folder. */

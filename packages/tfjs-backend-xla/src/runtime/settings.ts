@@ -19,6 +19,11 @@ export interface XlaOptions {
    */
   compilationCache?: string | false;
   /**
+   * Folder to which the StableHLO text of every program that `jit` traces is written, one file per program, whether it
+   * has to be compiled or not. Default: `FLOW_GRPO_XLA_DUMP`, else none.
+   */
+  dumpPrograms?: string;
+  /**
    * XLA debug options for every compilation, without dashes. On CUDA `{ xla_gpu_enable_triton_gemm: false }` is there
    * unless named again.
    */

@@ -1,4 +1,5 @@
-import { BlockBuilder, describe, fail } from './core';
+import { type Block, short } from './block';
+import { describe, fail, requireSame } from './errors';
 import { floatElements } from './flops';
 import {
   byteSize,
@@ -76,156 +77,110 @@ const FLOAT_ONLY = new Set([
   'atan2',
 ]);
 
-/** Ops that act on each element by itself. */
-export class ElementwiseBuilder extends BlockBuilder {
-  unary(op: UnaryOp, x: Value): Value {
-    if (FLOAT_ONLY.has(op) && !isFloat(x.dtype) && !isComplex(x.dtype))
-      fail(op, `needs a floating-point operand, got ${describe(x)}`);
-    if (BITWISE.has(op) && x.dtype !== 'i1' && !isInteger(x.dtype))
-      fail(op, `needs a boolean or integer operand, got ${describe(x)}`);
-    if (op === 'abs' && isComplex(x.dtype)) {
-      const type = { shape: x.shape, dtype: x.dtype === 'c64' ? 'f32' : 'f64' } as const;
-      return this.short(`abs ${x.id} : (${typeText(x)}) -> ${typeText(type)}`, type, floatElements(x));
-    }
-    return this.short(`${op} ${x.id} : ${typeText(x)}`, x, floatElements(x));
-  }
+/** An op of one operand that acts on each element by itself. */
+export function unary(b: Block, op: UnaryOp, x: Value): Value {
+  if (FLOAT_ONLY.has(op) && !isFloat(x.dtype) && !isComplex(x.dtype))
+    fail(op, `needs a floating-point operand, got ${describe(x)}`);
+  if (BITWISE.has(op) && x.dtype !== 'i1' && !isInteger(x.dtype))
+    fail(op, `needs a boolean or integer operand, got ${describe(x)}`);
+  if (op === 'abs' && isComplex(x.dtype)) return converted(b, op, x, partOf(x.dtype), floatElements(x));
+  return short(b, op, [x], ` : ${typeText(x)}`, x, floatElements(x));
+}
 
-  binary(op: BinaryOp, a: Value, b: Value): Value {
-    this.requireSame(op, a, b);
-    if (FLOAT_ONLY.has(op) && !isFloat(a.dtype) && !isComplex(a.dtype))
-      fail(op, `needs floating-point operands, got ${describe(a)}`);
-    if (BITWISE.has(op) && a.dtype !== 'i1' && !isInteger(a.dtype))
-      fail(op, `needs boolean or integer operands, got ${describe(a)}`);
-    return this.short(`${op} ${a.id}, ${b.id} : ${typeText(a)}`, a, floatElements(a));
-  }
+/** An op of two operands of one shape and type. */
+export function binary(b: Block, op: BinaryOp, x: Value, y: Value): Value {
+  requireSame(op, x, y);
+  if (FLOAT_ONLY.has(op) && !isFloat(x.dtype) && !isComplex(x.dtype))
+    fail(op, `needs floating-point operands, got ${describe(x)}`);
+  if (BITWISE.has(op) && x.dtype !== 'i1' && !isInteger(x.dtype))
+    fail(op, `needs boolean or integer operands, got ${describe(x)}`);
+  return short(b, op, [x, y], ` : ${typeText(x)}`, x, floatElements(x));
+}
 
-  add(a: Value, b: Value): Value {
-    return this.binary('add', a, b);
-  }
-  sub(a: Value, b: Value): Value {
-    return this.binary('subtract', a, b);
-  }
-  mul(a: Value, b: Value): Value {
-    return this.binary('multiply', a, b);
-  }
-  div(a: Value, b: Value): Value {
-    return this.binary('divide', a, b);
-  }
-  max(a: Value, b: Value): Value {
-    return this.binary('maximum', a, b);
-  }
-  min(a: Value, b: Value): Value {
-    return this.binary('minimum', a, b);
-  }
-  and(a: Value, b: Value): Value {
-    return this.binary('and', a, b);
-  }
-  or(a: Value, b: Value): Value {
-    return this.binary('or', a, b);
-  }
-  xor(a: Value, b: Value): Value {
-    return this.binary('xor', a, b);
-  }
-  not(x: Value): Value {
-    return this.unary('not', x);
-  }
-  neg(x: Value): Value {
-    return this.unary('negate', x);
-  }
-  exp(x: Value): Value {
-    return this.unary('exponential', x);
-  }
-  log(x: Value): Value {
-    return this.unary('log', x);
-  }
+export const add = (b: Block, x: Value, y: Value): Value => binary(b, 'add', x, y);
+export const sub = (b: Block, x: Value, y: Value): Value => binary(b, 'subtract', x, y);
+export const mul = (b: Block, x: Value, y: Value): Value => binary(b, 'multiply', x, y);
+export const div = (b: Block, x: Value, y: Value): Value => binary(b, 'divide', x, y);
+export const max = (b: Block, x: Value, y: Value): Value => binary(b, 'maximum', x, y);
+export const min = (b: Block, x: Value, y: Value): Value => binary(b, 'minimum', x, y);
+export const and = (b: Block, x: Value, y: Value): Value => binary(b, 'and', x, y);
+export const or = (b: Block, x: Value, y: Value): Value => binary(b, 'or', x, y);
+export const xor = (b: Block, x: Value, y: Value): Value => binary(b, 'xor', x, y);
+export const not = (b: Block, x: Value): Value => unary(b, 'not', x);
+export const neg = (b: Block, x: Value): Value => unary(b, 'negate', x);
+export const exp = (b: Block, x: Value): Value => unary(b, 'exponential', x);
+export const log = (b: Block, x: Value): Value => unary(b, 'log', x);
 
-  /** Elementwise comparison; the result is i1. Floats compare as IEEE does: NaN only satisfies NE. */
-  compare(direction: Direction, a: Value, b: Value): Value {
-    this.requireSame('compare', a, b);
-    const kind =
-      isFloat(a.dtype) || isComplex(a.dtype)
-        ? 'FLOAT'
-        : a.dtype === 'i1' || isUnsigned(a.dtype)
-          ? 'UNSIGNED'
-          : 'SIGNED';
-    const type = { shape: a.shape, dtype: 'i1' } as const;
-    return this.short(
-      `compare ${direction}, ${a.id}, ${b.id}, ${kind} : (${typeText(a)}, ${typeText(b)}) -> ${typeText(type)}`,
-      type,
-    );
-  }
+/** Elementwise comparison; the result is i1. Floats compare as IEEE does: NaN only satisfies NE. */
+export function compare(b: Block, direction: Direction, x: Value, y: Value): Value {
+  requireSame('compare', x, y);
+  const type = { shape: x.shape, dtype: 'i1' } as const;
+  const rest = `, ${comparison(x.dtype)} : (${typeText(x)}, ${typeText(y)}) -> ${typeText(type)}`;
+  return short(b, `compare ${direction},`, [x, y], rest, type);
+}
 
-  /** `condition ? onTrue : onFalse`; the condition is an i1 of the same shape or a scalar. */
-  select(condition: Value, onTrue: Value, onFalse: Value): Value {
-    this.requireSame('select', onTrue, onFalse);
-    if (condition.dtype !== 'i1') fail('select', `the condition must be i1, got ${describe(condition)}`);
-    if (condition.shape.length > 0 && !sameShape(condition.shape, onTrue.shape))
-      fail('select', `condition ${describe(condition)} does not fit ${describe(onTrue)}`);
-    return this.short(
-      `select ${condition.id}, ${onTrue.id}, ${onFalse.id} : ${typeText(condition)}, ${typeText(onTrue)}`,
-      onTrue,
-    );
-  }
+function comparison(dtype: ElementType): 'FLOAT' | 'UNSIGNED' | 'SIGNED' {
+  if (isFloat(dtype) || isComplex(dtype)) return 'FLOAT';
+  return dtype === 'i1' || isUnsigned(dtype) ? 'UNSIGNED' : 'SIGNED';
+}
 
-  /** Limits x to [low, high]; the limits are scalars or of x's shape. */
-  clamp(low: Value, x: Value, high: Value): Value {
-    for (const limit of [low, high])
-      if (limit.dtype !== x.dtype || (limit.shape.length > 0 && !sameShape(limit.shape, x.shape)))
-        fail('clamp', `limit ${describe(limit)} does not fit ${describe(x)}`);
-    return this.short(
-      `clamp ${low.id}, ${x.id}, ${high.id} : (${typeText(low)}, ${typeText(x)}, ${typeText(high)}) -> ${typeText(x)}`,
-      x,
-    );
-  }
+/** `condition ? onTrue : onFalse`; the condition is an i1 of the same shape or a scalar. */
+export function select(b: Block, condition: Value, onTrue: Value, onFalse: Value): Value {
+  requireSame('select', onTrue, onFalse);
+  if (condition.dtype !== 'i1') fail('select', `the condition must be i1, got ${describe(condition)}`);
+  if (condition.shape.length > 0 && !sameShape(condition.shape, onTrue.shape))
+    fail('select', `condition ${describe(condition)} does not fit ${describe(onTrue)}`);
+  const rest = ` : ${typeText(condition)}, ${typeText(onTrue)}`;
+  return short(b, 'select', [condition, onTrue, onFalse], rest, onTrue);
+}
 
-  isFinite(x: Value): Value {
-    if (!isFloat(x.dtype)) fail('is_finite', `needs a floating-point operand, got ${describe(x)}`);
-    const type = { shape: x.shape, dtype: 'i1' } as const;
-    return this.short(`is_finite ${x.id} : (${typeText(x)}) -> ${typeText(type)}`, type);
-  }
+/** Limits x to [low, high]; the limits are scalars or of x's shape. */
+export function clamp(b: Block, low: Value, x: Value, high: Value): Value {
+  for (const limit of [low, high])
+    if (limit.dtype !== x.dtype || (limit.shape.length > 0 && !sameShape(limit.shape, x.shape)))
+      fail('clamp', `limit ${describe(limit)} does not fit ${describe(x)}`);
+  const rest = ` : (${typeText(low)}, ${typeText(x)}, ${typeText(high)}) -> ${typeText(x)}`;
+  return short(b, 'clamp', [low, x, high], rest, x);
+}
 
-  /** Converts values; the same type gives x back. To i1: whether it is not zero. */
-  convert(x: Value, dtype: ElementType): Value {
-    if (x.dtype === dtype) return x;
-    const type = { shape: x.shape, dtype };
-    return this.short(`convert ${x.id} : (${typeText(x)}) -> ${typeText(type)}`, type);
-  }
+export function finite(b: Block, x: Value): Value {
+  if (!isFloat(x.dtype)) fail('is_finite', `needs a floating-point operand, got ${describe(x)}`);
+  return converted(b, 'is_finite', x, 'i1');
+}
 
-  /** The same bits as another type of the same width. */
-  bitcast(x: Value, dtype: ElementType): Value {
-    if (x.dtype === dtype) return x;
-    if (byteSize(x.dtype) !== byteSize(dtype))
-      fail('bitcast_convert', `${x.dtype} and ${dtype} differ in width`);
-    const type = { shape: x.shape, dtype };
-    return this.short(`bitcast_convert ${x.id} : (${typeText(x)}) -> ${typeText(type)}`, type);
-  }
+/** Converts values; the same type gives x back. To i1: whether it is not zero. */
+export function convert(b: Block, x: Value, dtype: ElementType): Value {
+  return x.dtype === dtype ? x : converted(b, 'convert', x, dtype);
+}
 
-  /** Rounds a float to fewer bits without changing its type. */
-  reducePrecision(x: Value, exponentBits: number, mantissaBits: number): Value {
-    return this.short(
-      `reduce_precision ${x.id}, format = e${exponentBits}m${mantissaBits} : ${typeText(x)}`,
-      x,
-    );
-  }
+/** The same bits as another type of the same width. */
+export function bitcast(b: Block, x: Value, dtype: ElementType): Value {
+  if (x.dtype === dtype) return x;
+  if (byteSize(x.dtype) !== byteSize(dtype))
+    fail('bitcast_convert', `${x.dtype} and ${dtype} differ in width`);
+  return converted(b, 'bitcast_convert', x, dtype);
+}
 
-  complex(real: Value, imaginary: Value): Value {
-    this.requireSame('complex', real, imaginary);
-    const type = { shape: real.shape, dtype: real.dtype === 'f64' ? 'c128' : 'c64' } as const;
-    return this.short(
-      `complex ${real.id}, ${imaginary.id} : (${typeText(real)}, ${typeText(imaginary)}) -> ${typeText(type)}`,
-      type,
-    );
-  }
+export function complex(b: Block, real: Value, imaginary: Value): Value {
+  requireSame('complex', real, imaginary);
+  const type = { shape: real.shape, dtype: real.dtype === 'f64' ? 'c128' : 'c64' } as const;
+  const rest = ` : (${typeText(real)}, ${typeText(imaginary)}) -> ${typeText(type)}`;
+  return short(b, 'complex', [real, imaginary], rest, type);
+}
 
-  private part(op: 'real' | 'imag', x: Value): Value {
-    if (!isComplex(x.dtype)) fail(op, `needs a complex operand, got ${describe(x)}`);
-    const type = { shape: x.shape, dtype: x.dtype === 'c64' ? 'f32' : 'f64' } as const;
-    return this.short(`${op} ${x.id} : (${typeText(x)}) -> ${typeText(type)}`, type);
-  }
-  real(x: Value): Value {
-    return this.part('real', x);
-  }
-  imag(x: Value): Value {
-    return this.part('imag', x);
-  }
+export const real = (b: Block, x: Value): Value => part(b, 'real', x);
+export const imag = (b: Block, x: Value): Value => part(b, 'imag', x);
+
+function part(b: Block, op: 'real' | 'imag', x: Value): Value {
+  if (!isComplex(x.dtype)) fail(op, `needs a complex operand, got ${describe(x)}`);
+  return converted(b, op, x, partOf(x.dtype));
+}
+
+/** The type of a complex number's parts. */
+const partOf = (dtype: ElementType): ElementType => (dtype === 'c64' ? 'f32' : 'f64');
+
+/** An op of one operand whose result has another type. */
+function converted(b: Block, op: string, x: Value, dtype: ElementType, flops = 0): Value {
+  const type = { shape: x.shape, dtype };
+  return short(b, op, [x], ` : (${typeText(x)}) -> ${typeText(type)}`, type, flops);
 }

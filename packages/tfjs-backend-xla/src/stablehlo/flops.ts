@@ -36,24 +36,23 @@ export function meetingPositions(axis: ConvolutionAxis): number {
   return count;
 }
 
-/** One line of a block: its text and its own operations. */
-export interface CountedLine {
-  readonly text: string;
+/** What an op reads and makes, by the values' ids, and its own operations. */
+export interface CountedOp {
+  readonly operands: readonly string[];
+  readonly results: readonly string[];
   readonly flops: number;
 }
 
-/** Operations of those lines of a block that `results` depend on: XLA drops the others. */
-export function neededFlops(lines: readonly CountedLine[], results: readonly string[]): number {
-  if (lines.every(({ flops }) => flops === 0)) return 0;
-  const needed = new Set(results.map((id) => id.split('#')[0]!));
+/** Operations of those ops of a block that `results` depend on: XLA drops the others. Ops without results stay. */
+export function neededFlops(ops: readonly CountedOp[], results: readonly string[]): number {
+  if (ops.every(({ flops }) => flops === 0)) return 0;
+  const needed = new Set(results);
   let total = 0;
-  for (let i = lines.length - 1; i >= 0; i--) {
-    const { text, flops } = lines[i]!;
-    const end = text.indexOf(' = ');
-    const defined = text[0] === '%' ? text.slice(0, end).split(':')[0]! : undefined;
-    if (defined !== undefined && !needed.has(defined)) continue;
-    total += flops;
-    for (const [id] of text.matchAll(/%\w+/g)) needed.add(id);
+  for (let i = ops.length - 1; i >= 0; i--) {
+    const op = ops[i]!;
+    if (op.results.length > 0 && !op.results.some((id) => needed.has(id))) continue;
+    total += op.flops;
+    for (const id of op.operands) needed.add(id);
   }
   return total;
 }

@@ -1,5 +1,9 @@
-/** Writes StableHLO modules: every op is checked for shape and type before it becomes text. */
-export { Builder } from './builder';
+/**
+ * Writes StableHLO modules. `hlo` holds the ops, functions of the block that they are appended to
+ * (`hlo.add(block, x, y)`): what they accept, a plugin's parser accepts, and what does not fit is refused with both
+ * shapes. Floating-point operations are counted as ops are appended.
+ */
+export type { Block, Region } from './block';
 export type { CollectiveOptions } from './collective';
 export type {
   ConvolutionLayout,
@@ -9,11 +13,12 @@ export type {
   Precision,
 } from './contraction';
 export { type CustomCallOptions, quote } from './control';
-export { describe, type Region } from './core';
 export type { BinaryOp, Direction, UnaryOp } from './elementwise';
+export { describe } from './errors';
 export type { GatherDimensions, ScatterDimensions } from './indexing';
 export { bfloat16Bits, float16Bits } from './literals';
 export { type ArgumentSpec, type Attributes, Module } from './module';
+export * as hlo from './ops';
 export { extreme, neutral, type Reducer, type WindowOptions } from './reduction';
 export {
   byteSize,

@@ -1,5 +1,7 @@
-import { describe, fail, i64Array } from './core';
-import { type Reducer, ReductionBuilder } from './reduction';
+import { type Block, op, region } from './block';
+import { describe, fail } from './errors';
+import { i64Array } from './literals';
+import { combiner, type Reducer } from './reduction';
 import { numElements, sameShape, type Value } from './types';
 
 export interface GatherDimensions {
@@ -32,66 +34,70 @@ export interface ScatterDimensions {
 
 const list = (values: readonly number[] | undefined) => `[${(values ?? []).join(', ')}]`;
 
-/** Reading and writing at run-time indices. */
-export class IndexingBuilder extends ReductionBuilder {
-  /** Slices of x at index vectors; indices outside are moved inside. */
-  gather(x: Value, indices: Value, d: GatherDimensions): Value {
-    if (d.sliceSizes.length !== x.shape.length || d.sliceSizes.some((s, i) => s < 0 || s > x.shape[i]!))
-      fail('gather', `slice sizes [${d.sliceSizes.join(',')}] do not fit ${describe(x)}`);
-    const batch = indices.shape.filter((_, i) => i !== d.indexVectorAxis);
-    const dropped = [...d.collapsed, ...(d.operandBatching ?? [])];
-    const inside = d.sliceSizes.filter((_, i) => !dropped.includes(i));
-    if (inside.length !== d.offset.length)
-      fail('gather', `${d.offset.length} offset axes for slices of ${inside.length} axes`);
-    const shape: number[] = [];
-    let [at, into] = [0, 0];
-    for (let i = 0; i < batch.length + inside.length; i++)
-      shape.push(d.offset.includes(i) ? inside[into++]! : batch[at++]!);
-    const parts = [
-      `offset_dims = ${list(d.offset)}`,
-      `collapsed_slice_dims = ${list(d.collapsed)}`,
-      `operand_batching_dims = ${list(d.operandBatching)}`,
-      `start_indices_batching_dims = ${list(d.indicesBatching)}`,
-      `start_index_map = ${list(d.indexMap)}`,
-      `index_vector_dim = ${d.indexVectorAxis}`,
-    ];
-    return this.op('stablehlo.gather', [x, indices], [{ shape, dtype: x.dtype }], {
-      dimension_numbers: `#stablehlo.gather<${parts.join(', ')}>`,
-      slice_sizes: i64Array(d.sliceSizes),
-      indices_are_sorted: `${d.sorted ?? false}`,
-    })[0]!;
-  }
+/** Slices of x at index vectors; indices outside are moved inside. */
+export function gather(b: Block, x: Value, indices: Value, d: GatherDimensions): Value {
+  if (d.sliceSizes.length !== x.shape.length || d.sliceSizes.some((s, i) => s < 0 || s > x.shape[i]!))
+    fail('gather', `slice sizes [${d.sliceSizes.join(',')}] do not fit ${describe(x)}`);
+  const batch = indices.shape.filter((_, i) => i !== d.indexVectorAxis);
+  const dropped = [...d.collapsed, ...(d.operandBatching ?? [])];
+  const inside = d.sliceSizes.filter((_, i) => !dropped.includes(i));
+  if (inside.length !== d.offset.length)
+    fail('gather', `${d.offset.length} offset axes for slices of ${inside.length} axes`);
+  const shape: number[] = [];
+  let [at, into] = [0, 0];
+  for (let i = 0; i < batch.length + inside.length; i++)
+    shape.push(d.offset.includes(i) ? inside[into++]! : batch[at++]!);
+  const parts = [
+    `offset_dims = ${list(d.offset)}`,
+    `collapsed_slice_dims = ${list(d.collapsed)}`,
+    `operand_batching_dims = ${list(d.operandBatching)}`,
+    `start_indices_batching_dims = ${list(d.indicesBatching)}`,
+    `start_index_map = ${list(d.indexMap)}`,
+    `index_vector_dim = ${d.indexVectorAxis}`,
+  ];
+  return op(b, 'stablehlo.gather', [x, indices], [{ shape, dtype: x.dtype }], {
+    dimension_numbers: `#stablehlo.gather<${parts.join(', ')}>`,
+    slice_sizes: i64Array(d.sliceSizes),
+    indices_are_sorted: `${d.sorted ?? false}`,
+  })[0]!;
+}
 
-  /** x with updates combined in at index vectors; updates outside are dropped. `set` overwrites. */
-  scatter(x: Value, indices: Value, updates: Value, mode: Reducer | 'set', d: ScatterDimensions): Value {
-    if (updates.dtype !== x.dtype)
-      fail('scatter', `updates ${describe(updates)} do not match ${describe(x)}`);
-    const batch = indices.shape.filter((_, i) => i !== d.indexVectorAxis);
-    const outside = updates.shape.filter((_, i) => !d.window.includes(i));
-    if (!sameShape(batch, outside))
-      fail('scatter', `updates ${describe(updates)} do not match indices ${describe(indices)}`);
-    const parts = [
-      `update_window_dims = ${list(d.window)}`,
-      `inserted_window_dims = ${list(d.inserted)}`,
-      `input_batching_dims = ${list(d.operandBatching)}`,
-      `scatter_indices_batching_dims = ${list(d.indicesBatching)}`,
-      `scatter_dims_to_operand_dims = ${list(d.indexMap)}`,
-      `index_vector_dim = ${d.indexVectorAxis}`,
-    ];
-    const scalar = { shape: [], dtype: x.dtype };
-    const region =
-      mode === 'set' ? this.region([scalar, scalar], (_, [, next]) => [next!]) : this.combiner(mode, x.dtype);
-    return this.op(
-      'stablehlo.scatter',
-      [x, indices, updates],
-      [x],
-      {
-        scatter_dimension_numbers: `#stablehlo.scatter<${parts.join(', ')}>`,
-        indices_are_sorted: `${d.sorted ?? false}`,
-        unique_indices: `${d.unique ?? false}`,
-      },
-      [region],
-      numElements(updates.shape) * region.flops,
-    )[0]!;
-  }
+/** x with updates combined in at index vectors; updates outside are dropped. `set` overwrites. */
+export function scatter(
+  b: Block,
+  x: Value,
+  indices: Value,
+  updates: Value,
+  mode: Reducer | 'set',
+  d: ScatterDimensions,
+): Value {
+  if (updates.dtype !== x.dtype) fail('scatter', `updates ${describe(updates)} do not match ${describe(x)}`);
+  const batch = indices.shape.filter((_, i) => i !== d.indexVectorAxis);
+  const outside = updates.shape.filter((_, i) => !d.window.includes(i));
+  if (!sameShape(batch, outside))
+    fail('scatter', `updates ${describe(updates)} do not match indices ${describe(indices)}`);
+  const parts = [
+    `update_window_dims = ${list(d.window)}`,
+    `inserted_window_dims = ${list(d.inserted)}`,
+    `input_batching_dims = ${list(d.operandBatching)}`,
+    `scatter_indices_batching_dims = ${list(d.indicesBatching)}`,
+    `scatter_dims_to_operand_dims = ${list(d.indexMap)}`,
+    `index_vector_dim = ${d.indexVectorAxis}`,
+  ];
+  const type = { shape: [], dtype: x.dtype };
+  const combine =
+    mode === 'set' ? region(b, [type, type], (_, [, next]) => [next!]) : combiner(b, mode, x.dtype);
+  return op(
+    b,
+    'stablehlo.scatter',
+    [x, indices, updates],
+    [x],
+    {
+      scatter_dimension_numbers: `#stablehlo.scatter<${parts.join(', ')}>`,
+      indices_are_sorted: `${d.sorted ?? false}`,
+      unique_indices: `${d.unique ?? false}`,
+    },
+    [combine],
+    numElements(updates.shape) * combine.flops,
+  )[0]!;
 }

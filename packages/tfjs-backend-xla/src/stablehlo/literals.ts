@@ -79,3 +79,15 @@ export function denseText(
   };
   return nest(0);
 }
+
+/** Integers and booleans of an attribute. */
+export const i64Array = (values: readonly number[]): string =>
+  values.length ? `array<i64: ${values.join(', ')}>` : 'array<i64>';
+
+export const i64Matrix = (rows: readonly (readonly number[])[]): string =>
+  rows.length
+    ? `dense<[${rows.map((r) => `[${r.join(', ')}]`).join(', ')}]> : tensor<${rows.length}x${rows[0]!.length}xi64>`
+    : 'dense<> : tensor<0x2xi64>';
+
+export const boolArray = (values: readonly boolean[]): string =>
+  values.length ? `array<i1: ${values.join(', ')}>` : 'array<i1>';

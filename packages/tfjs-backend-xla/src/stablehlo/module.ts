@@ -1,4 +1,4 @@
-import { Builder } from './builder';
+import { type Block, blockFlops, blockText, newBlock } from './block';
 import { type TensorType, typeText, type Value } from './types';
 
 /** Attributes of an argument or a result, already as MLIR text: `{ 'tf.aliasing_output': '0 : i32' }`. */
@@ -16,7 +16,7 @@ const attributeText = (attributes?: Attributes): string => {
 
 interface FunctionText {
   readonly name: string;
-  readonly builder: Builder;
+  readonly block: Block;
   readonly arguments: readonly (Value & ArgumentSpec)[];
   results?: readonly Value[];
   resultAttributes?: readonly (Attributes | undefined)[];
@@ -47,13 +47,13 @@ export class Module {
   }
 
   /** Starts a function; finish it with `finish`. The one named `main` is the entry. */
-  func(name: string, args: readonly ArgumentSpec[]): { builder: Builder; args: Value[] } {
+  func(name: string, args: readonly ArgumentSpec[]): { block: Block; args: Value[] } {
     if (this.functions.some((f) => f.name === name))
       throw new Error(`function @${name} is already in the module`);
     const values = args.map((spec, i) => ({ ...spec, id: `%arg${i}` }));
-    const builder = new Builder(this);
-    this.functions.push({ name, builder, arguments: values });
-    return { builder, args: values };
+    const block = newBlock();
+    this.functions.push({ name, block, arguments: values });
+    return { block, args: values };
   }
 
   /** Sets what the function returns. */
@@ -65,18 +65,11 @@ export class Module {
     found.resultAttributes = attributes;
   }
 
-  /** Types of a finished function, for calling it. */
-  signature(name: string): { arguments: readonly TensorType[]; results: readonly TensorType[] } {
-    const found = this.functions.find((f) => f.name === name);
-    if (!found?.results) throw new Error(`function @${name} is not in the module or not finished`);
-    return { arguments: found.arguments, results: found.results };
-  }
-
   /** Floating-point operations of one run of a finished function, by XLA's rules; loops by the number of their steps. */
   flops(name: string): number {
     const found = this.functions.find((f) => f.name === name);
     if (!found?.results) throw new Error(`function @${name} is not in the module or not finished`);
-    return found.builder.flops(found.results);
+    return blockFlops(found.block, found.results);
   }
 
   toString(): string {
@@ -92,7 +85,7 @@ export class Module {
   }
 }
 
-function functionText({ name, builder, arguments: args, results, resultAttributes }: FunctionText): string {
+function functionText({ name, block, arguments: args, results, resultAttributes }: FunctionText): string {
   if (!results) throw new Error(`function @${name} has no results: call finish('${name}', …)`);
   const params = args.map((a) => `${a.id}: ${typeText(a)}${attributeText(a.attributes)}`).join(', ');
   const types = results.map((r, i) => `${typeText(r)}${attributeText(resultAttributes?.[i])}`).join(', ');
@@ -101,7 +94,7 @@ function functionText({ name, builder, arguments: args, results, resultAttribute
     : '    return';
   return [
     `  func.func ${name === 'main' ? 'public' : 'private'} @${name}(${params}) -> (${types}) {`,
-    builder.text('    '),
+    blockText(block, '    '),
     ret,
     '  }',
   ]

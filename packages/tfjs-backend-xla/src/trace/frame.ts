@@ -2,12 +2,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Mesh } from '../parallel/sharding';
 import type { DeviceData } from '../runtime/data';
-import { type Attributes, type Builder, type ElementType, Module, type Value } from '../stablehlo';
+import { type Attributes, type Block, type ElementType, Module, type Value } from '../stablehlo';
 
 /** One block: the function itself, or the body of a loop. */
 export interface Frame {
   readonly trace: Trace;
-  readonly builder: Builder;
+  readonly block: Block;
   readonly parent: Frame | undefined;
   /** Constants made in this block, by their text. */
   readonly literals: Map<string, Value>;
@@ -50,9 +50,9 @@ export class Trace {
 
   constructor(readonly name: string) {
     this.module = new Module(name.replace(/^[^A-Za-z_]|[^\w]/g, '_') || 'program');
-    const { builder, args } = this.module.func('main', []);
+    const { block, args } = this.module.func('main', []);
     this.args = args;
-    this.root = { trace: this, builder, parent: undefined, literals: new Map() };
+    this.root = { trace: this, block, parent: undefined, literals: new Map() };
   }
 
   /** Adds an argument to the function. */
@@ -139,9 +139,9 @@ export function withFrame<T>(inner: Frame | undefined, f: () => T): T {
   }
 }
 
-/** Whether a value made in `from` may be used now. */
-export function isVisible(from: Frame): boolean {
-  for (let at = frame; at; at = at.perDevice ? undefined : at.parent) if (at === from) return true;
+/** Whether a value of this block may be used now. */
+export function isVisible(block: Block): boolean {
+  for (let at = frame; at; at = at.perDevice ? undefined : at.parent) if (at.block === block) return true;
   return false;
 }
 

@@ -4,6 +4,7 @@ import type { XlaBackend } from '../backend';
 import { chosenSharding, programSharding, shardingAttribute } from '../parallel/placement';
 import type { Mesh, Sharding } from '../parallel/sharding';
 import { flatten, type TreeDef, unflatten } from '../pytree';
+import { dumpProgram } from '../runtime/program-dump';
 import { type Attributes, type ElementType, sameShape } from '../stablehlo';
 import { type Capture, Trace, withFrame, withFreshTape, withoutHostRandomness } from './frame';
 import { tracedValue } from './values';
@@ -114,8 +115,10 @@ export function traceFunction(
     traced.values.map(({ value }) => value),
     attributes,
   );
+  const text = trace.module.toString();
+  dumpProgram(name, text);
   return {
-    text: trace.module.toString(),
+    text,
     flops: trace.module.flops('main'),
     output: traced.output,
     parameters: all.map(({ shape }) => shape),

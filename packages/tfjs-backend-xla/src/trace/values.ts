@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { XlaBackend } from '../backend';
 import type { Mesh, Sharding } from '../parallel/sharding';
 import type { DeviceData } from '../runtime/data';
-import { type Builder, numElements, type Value } from '../stablehlo';
+import { type Block, hlo, numElements, type Value } from '../stablehlo';
 import {
   currentFrame,
   type Frame,
@@ -29,7 +29,7 @@ export function tracedValue(tensor: tf.TensorInfo, backend: XlaBackend): Value {
 
 function valueOfData(data: DeviceData, tensor: tf.TensorInfo, frame: Frame): Value {
   if (data.value) {
-    if (!isVisible(data.frame!)) {
+    if (!isVisible(data.block!)) {
       throw new Error(
         perDeviceMesh()
           ? 'a function of shardMap reads a tensor from around it: pass it as an argument, with its spec'
@@ -56,7 +56,7 @@ function valueOfData(data: DeviceData, tensor: tf.TensorInfo, frame: Frame): Val
 function reshaped(value: Value, tensor: tf.TensorInfo, frame: Frame): Value {
   const { shape } = tensor;
   if (shape.length === value.shape.length && shape.every((d, i) => d === value.shape[i])) return value;
-  return frame.builder.reshape(value, shape);
+  return hlo.reshape(frame.block, value, shape);
 }
 
 function literal(data: DeviceData, frame: Frame): Value | undefined {
@@ -72,8 +72,8 @@ function literal(data: DeviceData, frame: Frame): Value | undefined {
   const key = `${element}[${shape}] ${uniform ? text(first) : Array.from(values, text).join()}`;
   let value = frame.literals.get(key);
   if (!value) {
-    const { builder } = frame;
-    value = uniform ? builder.full(shape, first, element) : builder.constant(values, shape, element);
+    const { block } = frame;
+    value = uniform ? hlo.full(block, shape, first, element) : hlo.constant(block, values, shape, element);
     frame.literals.set(key, value);
   }
   return value;
@@ -102,13 +102,13 @@ export function withFreeTensors<T>(f: () => T): { result: T; free: tf.Tensor[]; 
 
 /** Runs `f` with the operations appended to a block; gives the values of the tensors it returns. */
 export function inBlock(
-  builder: Builder,
+  block: Block,
   backend: XlaBackend,
   f: () => readonly tf.Tensor[],
   perDevice?: Mesh,
 ): Value[] {
   const outer = currentFrame()!;
-  const frame: Frame = { trace: outer.trace, builder, parent: outer, literals: new Map(), perDevice };
+  const frame: Frame = { trace: outer.trace, block, parent: outer, literals: new Map(), perDevice };
   return withFreshTape(() =>
     withFrame(frame, () => {
       let values: Value[] = [];

@@ -3,14 +3,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import { type ClipConfig, clipConfig } from '../clip/config';
 import { type TextInput, textInput } from '../clip/towers';
 import { CLIP_MEAN, CLIP_STD, type PixelOptions, type TowerPixels, towerPixels } from '../preprocess';
-import {
-  jsonFolder,
-  loadWeights,
-  type ModelDtype,
-  optionalJson,
-  type SourceOptions,
-  weightsPath,
-} from './source';
+import type { aestheticFiles, ClipFiles } from '../required-files';
+import { loadWeights, type ModelDtype, optionalJson, pathsOf, type SourceOptions } from './source';
 import { loadTokenizer, type Tokenize } from './tokenizer';
 
 export interface ClipModelOptions extends SourceOptions {
@@ -67,17 +61,18 @@ export function clipModel(
   };
 }
 
-/** Loads a transformers CLIPModel; `text: false` leaves the text tower and the tokenizer out. */
-export async function loadClip(options: ClipModelOptions & { text?: boolean }): Promise<ClipModel> {
-  const { model, processor = model, text = true, dtype, signal } = options;
-  const json = await optionalJson(await jsonFolder(model, options), 'config.json');
-  if (!json)
-    throw new Error(`${model} has no config.json: a folder or hub id of a transformers CLIPModel is needed.`);
-  const config = clipConfig(json);
-  const preprocessor = await optionalJson(await jsonFolder(processor, options), 'preprocessor_config.json');
-  const pixels = pixelOptions(preprocessor, config.vision.imageSize);
-  const path = await weightsPath(model, options);
-  const params = await loadWeights(path, {
+/** Loads a transformers CLIPModel from its files: without its text tower where those have no tokenizer. */
+export async function loadClip(
+  files: ClipFiles | Pick<ReturnType<typeof aestheticFiles>, 'model' | 'processor'>,
+  options: Omit<ClipModelOptions, 'model' | 'processor'>,
+): Promise<ClipModel> {
+  const { dtype, signal } = options;
+  const text = 'tokenizer' in files.processor.files;
+  const model = await pathsOf(files.model, options);
+  const processor = await pathsOf((files as ClipFiles).processor, options);
+  const config = clipConfig((await optionalJson(model.config)) as object);
+  const pixels = pixelOptions(await optionalJson(processor.preprocessor), config.vision.imageSize);
+  const params = await loadWeights(model.weights, {
     filter: (name) => text || name.startsWith('vision_model.') || name.startsWith('visual_projection.'),
     ...(dtype && { dtype }),
     ...(signal && { signal }),
@@ -85,7 +80,7 @@ export async function loadClip(options: ClipModelOptions & { text?: boolean }): 
   try {
     const positions = params['text_model.embeddings.position_embedding.weight'];
     const length = positions?.shape[0] ?? 0;
-    const tokenize = text ? await loadTokenizer(processor, { length }, options) : undefined;
+    const tokenize = text ? await loadTokenizer(processor, { length }) : undefined;
     return clipModel(params, config, towerPixels(pixels), tokenize);
   } catch (error) {
     tf.dispose(params);

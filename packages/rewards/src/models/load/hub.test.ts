@@ -1,9 +1,11 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { findFiles } from '@flow-grpo/checkpoint-io';
 import { StandInHub } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { makeReward, REWARDS } from '../../registry';
 import { aesthetic } from '../scorers/aesthetic';
 import type { ModelScorer } from '../scorers/batches';
 import { clipScore, pickScore } from '../scorers/clip-score';
@@ -16,6 +18,7 @@ const folder = (name: string) => {
   mkdirSync(join(root, name));
   return join(root, name);
 };
+const HEAD = 'head.pth';
 const [clip, hps, blip] = [folder('clip'), folder('hps'), folder('blip')];
 const unwanted = { 'open_clip_pytorch_model.bin': new Uint8Array(64), 'README.md': new Uint8Array(8) };
 const filesOf = (from: string, names = readdirSync(from)) =>
@@ -44,6 +47,7 @@ beforeAll(async () => {
     'THUDM/ImageReward': { 'ImageReward.pt': weightsOf(blip), ...unwanted },
     'google-bert/bert-base-uncased': { ...filesOf(blip, ['tokenizer.json']), ...unwanted },
     'hps/tokenizer': filesOf(hps, ['tokenizer.json']),
+    'org/heads': { [HEAD]: new Uint8Array(readFileSync(join(root, 'head.safetensors'))), ...unwanted },
   });
   await hub.start();
   options = { hub: { endpoint: hub.endpoint, cacheDir: join(root, 'cache') } };
@@ -88,5 +92,44 @@ describe('the published checkpoints by their ids', () => {
       await scoresOf(hpsv2({ config: openClip, model: hps, processor: hps })),
     );
     expect(hub.requests.some(({ url }) => url.includes('HPS_v2_compressed'))).toBe(false);
+  });
+});
+
+/** Every reward that reads files, with the options it cannot do without: at its defaults, and with one source for all. */
+const READING = Object.entries(REWARDS).flatMap(([name, { requiredFiles }]) => {
+  const needed = name === 'aesthetic' ? { head: `org/heads/${HEAD}` } : {};
+  const model =
+    { hpsv2: 'xswu/HPSv2', imagereward: 'THUDM/ImageReward' }[name] ?? 'openai/clip-vit-large-patch14';
+  const processor = 'openai/clip-vit-large-patch14';
+  return requiredFiles ? [[name, needed] as const, [name, { ...needed, model, processor }] as const] : [];
+});
+
+describe('a check of what a reward reads', () => {
+  it.each(READING)('is followed by a load of %s that asks for nothing else: %j', async (name, given) => {
+    const definition = REWARDS[name as keyof typeof REWARDS];
+    const required = definition.requiredFiles!(given);
+    const cacheDir = mkdtempSync(join(root, 'empty-'));
+    const at = { endpoint: hub.endpoint, cacheDir };
+    const check = async (offline: boolean) =>
+      Promise.all(required.map((each) => findFiles(each, { hub: { ...at, offline } })));
+
+    await expect(check(true)).rejects.toThrow('offline');
+    await expect(makeReward(name, given, { hub: { ...at, offline: true } })).rejects.toThrow('offline');
+    const announced = (await check(false)).flatMap(({ files }) => files.map(({ file }) => file));
+    const downloaded = new Set<string>();
+    const onDownload = ({ file }: { file: string }) => void downloaded.add(file);
+    const load = async (offline: boolean) =>
+      ((await makeReward(name, given, { hub: { ...at, offline }, onDownload })) as ModelScorer).dispose();
+    await load(false);
+    expect([...downloaded].sort()).toEqual([...new Set(announced)].sort());
+
+    expect((await check(true)).every(({ downloadBytes }) => downloadBytes === 0)).toBe(true);
+    hub.requests.length = 0;
+    await load(true);
+    expect(hub.requests).toEqual([]);
+  });
+
+  it('covers the five models', () => {
+    expect(new Set(READING.map(([name]) => name)).size).toBe(5);
   });
 });

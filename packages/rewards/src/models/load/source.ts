@@ -1,75 +1,44 @@
-import { readFile, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { HubError, type HubOptions, loadParams, snapshotDownload } from '@flow-grpo/checkpoint-io';
+import { readFile } from 'node:fs/promises';
+import {
+  type FetchFilesOptions,
+  type FileChoices,
+  fetchFiles,
+  type HubOptions,
+  loadParams,
+  type RequiredFiles,
+} from '@flow-grpo/checkpoint-io';
 import { defaultStorage, holdParams, type Params, uploadAs } from '@flow-grpo/nn';
 import type { FloatStorage } from '@flow-grpo/tfjs-backend-xla';
 
 export interface SourceOptions {
-  /** Settings of the Hugging Face hub, for models given by id. */
+  /** Settings of the Hugging Face hub, for models given by id; the revision is the model's. */
   hub?: HubOptions & { revision?: string };
+  /** Told how far the download of a file is. */
+  onDownload?: FetchFilesOptions['onDownload'];
   /** Aborts the loading. */
   signal?: AbortSignal;
 }
 
-const exists = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );
-
-/** Configurations and tokenizers: small, and all there is of some repositories that is wanted. */
-const SMALL_FILES = /^(config|preprocessor_config|tokenizer|tokenizer_config|special_tokens_map)\.json$/;
-
-/** The file names transformers gives weights, in the order of preference. */
-const WEIGHT_FILES = [
-  /^model(-\d+-of-\d+)?\.safetensors(\.index\.json)?$/,
-  /^pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?$/,
-];
-
-/** The folder with the JSON files of a model: a path as it is (a file stands for its folder), or a hub id. */
-export async function jsonFolder(pathOrId: string, options: SourceOptions = {}): Promise<string> {
-  const found = await stat(pathOrId).catch(() => undefined);
-  if (found) return found.isDirectory() ? pathOrId : dirname(pathOrId);
-  const { hub, signal } = options;
-  return snapshotDownload(pathOrId, {
-    ...hub,
-    filter: (file) => SMALL_FILES.test(file),
+/** The paths of the required files, downloaded where they must be. */
+export async function pathsOf<Files extends FileChoices>(
+  required: RequiredFiles<Files>,
+  { hub: { revision: _, ...hub } = {}, onDownload, signal }: SourceOptions,
+) {
+  const { paths } = await fetchFiles(required, {
+    hub,
+    ...(onDownload && { onDownload }),
     ...(signal && { signal }),
   });
+  return paths;
 }
 
-/**
- * Where the weights of a model are: a path as it is, or a hub id whose safetensors (else PyTorch) files are
- * downloaded. `file` names one file of the repository for those that do not follow transformers' layout.
- */
-export async function weightsPath(
-  pathOrId: string,
-  options: SourceOptions & { file?: string } = {},
-): Promise<string> {
-  const { hub, signal, file } = options;
-  if (await exists(pathOrId)) {
-    const inside = file && join(pathOrId, file);
-    return inside && (await exists(inside)) ? inside : pathOrId;
-  }
-  const download = (filter: (name: string) => boolean) =>
-    snapshotDownload(pathOrId, { ...hub, filter, ...(signal && { signal }) });
-  if (file) return join(await download((name) => name === file), file);
-  const [safe, torch] = WEIGHT_FILES as [RegExp, RegExp];
-  return download((name) => safe.test(name)).catch((error: unknown) => {
-    // A repository without safetensors says so without an HTTP status.
-    if (error instanceof HubError && error.status === undefined) return download((name) => torch.test(name));
-    throw error;
-  });
-}
-
-/** A JSON file of `folder`, undefined where there is none. Throws on broken JSON, naming the file. */
-export async function optionalJson(folder: string, name: string): Promise<unknown> {
-  const path = join(folder, name);
-  if (!(await exists(path))) return undefined;
+/** A parsed JSON file; undefined without a path. Throws on broken JSON, naming the file. */
+export async function optionalJson(path: string | undefined): Promise<unknown> {
+  if (path === undefined) return undefined;
   try {
     return JSON.parse(await readFile(path, 'utf8'));
   } catch (error) {
-    throw new Error(`${path} is not JSON: ${(error as Error).message}`);
+    throw new Error(`${path} is not JSON: ${(error as Error).message}`, { cause: error });
   }
 }
 

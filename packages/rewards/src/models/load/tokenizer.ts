@@ -1,5 +1,5 @@
 import { Tokenizer } from '@huggingface/tokenizers';
-import { jsonFolder, optionalJson, type SourceOptions } from './source';
+import { optionalJson } from './source';
 
 /** Prompts to rows of token ids of one length. */
 export type Tokenize = (prompts: readonly string[]) => number[][];
@@ -19,25 +19,12 @@ export function fitRow(ids: readonly number[], { length, pad }: TokenizeOptions)
   return [...cut, ...new Array<number>(length - cut.length).fill(pad ?? end)];
 }
 
-/**
- * The tokenizer.json of a folder or hub id. Throws where there is none, saying how to make one: vocab.json and
- * merges.txt alone are not read.
- */
+/** The tokenizer in the files of a model. */
 export async function loadTokenizer(
-  pathOrId: string,
+  files: { tokenizer: string; tokenizerConfig: string | undefined },
   tokenize: TokenizeOptions,
-  options: SourceOptions = {},
 ): Promise<Tokenize> {
-  const folder = await jsonFolder(pathOrId, options);
-  const json = await optionalJson(folder, 'tokenizer.json');
-  if (!json) {
-    throw new Error(
-      `${pathOrId} has no tokenizer.json. Name a model that has one in the option 'processor' (for CLIP ` +
-        `'openai/clip-vit-large-patch14', for ImageReward 'google-bert/bert-base-uncased'), or write one in Python with ` +
-        `AutoTokenizer.from_pretrained(...).save_pretrained(folder).`,
-    );
-  }
-  const config = (await optionalJson(folder, 'tokenizer_config.json')) ?? {};
-  const tokenizer = new Tokenizer(json, config);
+  const json = (await optionalJson(files.tokenizer)) as object;
+  const tokenizer = new Tokenizer(json, ((await optionalJson(files.tokenizerConfig)) ?? {}) as object);
   return (prompts) => prompts.map((prompt) => fitRow(tokenizer.encode(prompt).ids, tokenize));
 }

@@ -3,13 +3,14 @@ import * as tf from '@tensorflow/tfjs-core';
 import { normalized } from '../clip/similarity';
 import { clipVision } from '../clip/towers';
 import { type ClipModelOptions, loadClip } from '../load/clip-model';
-import { loadWeights } from '../load/source';
+import { loadWeights, pathsOf } from '../load/source';
+import { aestheticFiles } from '../required-files';
 import { type BatchOptions, batchedScorer, type ModelScorer } from './batches';
 import { linearStack } from './linear-stack';
 import { pictureProgram } from './picture-program';
 
 export interface AestheticOptions extends Partial<ClipModelOptions>, BatchOptions {
-  /** File of the head: `sac+logos+ava1-l14-linearMSE.pth` of the improved aesthetic predictor. */
+  /** The head, `sac+logos+ava1-l14-linearMSE.pth` of the improved aesthetic predictor: a path or `org/name/file`. */
   head: string;
 }
 
@@ -26,17 +27,17 @@ export function aestheticHead(params: Params, features: tf.Tensor): tf.Tensor {
  */
 export async function aesthetic(options: AestheticOptions): Promise<ModelScorer> {
   // The reference widens the head, and its sums over hundreds of features need it.
-  const head = await loadWeights(options.head, {
+  const files = aestheticFiles(options);
+  const { weights } = await pathsOf(files.head, options);
+  const head = await loadWeights(weights, {
     filter: (name) => name.startsWith('layers.'),
     dtype: 'float32',
     ...(options.signal && { signal: options.signal }),
   });
-  const clip = await loadClip({ model: 'openai/clip-vit-large-patch14', ...options, text: false }).catch(
-    (error) => {
-      tf.dispose(head);
-      throw error;
-    },
-  );
+  const clip = await loadClip(files, options).catch((error) => {
+    tf.dispose(head);
+    throw error;
+  });
   const dispose = () => {
     clip.dispose();
     tf.dispose(head);

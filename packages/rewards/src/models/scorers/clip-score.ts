@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { clipCosine } from '../clip/similarity';
 import type { TextInput } from '../clip/towers';
 import { type ClipModel, type ClipModelOptions, loadClip } from '../load/clip-model';
+import { clipScoreFiles, pickScoreFiles } from '../required-files';
 import { type BatchOptions, batchedScorer, type ModelScorer, type ScoreBatch } from './batches';
 import { pictureProgram } from './picture-program';
 
@@ -26,7 +27,7 @@ function scorer(name: string, clip: ClipModel, divisor: number, options: BatchOp
  * @throws when files are missing or the checkpoint is not a CLIPModel.
  */
 export async function clipScore(options: ClipScoreOptions = {}): Promise<ModelScorer> {
-  const clip = await loadClip({ model: 'openai/clip-vit-large-patch14', ...options });
+  const clip = await loadClip(clipScoreFiles(options), options);
   return scorer('clipScore', clip, 30, options);
 }
 
@@ -38,10 +39,6 @@ export async function clipScore(options: ClipScoreOptions = {}): Promise<ModelSc
  * @throws when files are missing or the checkpoint is not a CLIPModel.
  */
 export async function pickScore(options: ClipScoreOptions = {}): Promise<ModelScorer> {
-  const clip = await loadClip({
-    model: 'yuvalkirstain/PickScore_v1',
-    ...(options.model === undefined && { processor: 'laion/CLIP-ViT-H-14-laion2B-s32B-b79K' }),
-    ...options,
-  });
+  const clip = await loadClip(pickScoreFiles(options), options);
   return scorer('pickScore', clip, 26, options);
 }

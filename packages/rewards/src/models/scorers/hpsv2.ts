@@ -10,9 +10,10 @@ import { clipCosine } from '../clip/similarity';
 import type { TextInput } from '../clip/towers';
 import { clipModel } from '../load/clip-model';
 import { openClipText } from '../load/open-clip-text';
-import { loadWeights, type ModelDtype, type SourceOptions, weightsPath } from '../load/source';
+import { loadWeights, type ModelDtype, pathsOf, type SourceOptions } from '../load/source';
 import { loadTokenizer } from '../load/tokenizer';
 import { CLIP_MEAN, CLIP_STD, type TensorResize, towerPixels } from '../preprocess';
+import { hpsFiles } from '../required-files';
 import { type BatchOptions, batchedScorer, type ModelScorer, type ScoreBatch } from './batches';
 import { pictureProgram } from './picture-program';
 
@@ -41,15 +42,12 @@ export interface HpsOptions extends SourceOptions, BatchOptions {
  * @throws when files are missing or the checkpoint is not open_clip's.
  */
 export async function hpsv2(options: HpsOptions = {}): Promise<ModelScorer> {
-  const {
-    model = 'xswu/HPSv2',
-    file = 'HPS_v2.1_compressed.pt',
-    processor = 'openai/clip-vit-large-patch14',
-  } = options;
   const { config: described = VIT_H_14, dtype, resize = 'antialias', signal } = options;
   const config = openClipConfig(described);
-  const path = await weightsPath(model, { ...options, file });
-  const stored = await loadWeights(path, {
+  const files = hpsFiles(options);
+  const { weights } = await pathsOf(files.model, options);
+  const tokenizer = await pathsOf(files.processor, options);
+  const stored = await loadWeights(weights, {
     filter: isOpenClipName,
     ...(dtype && { dtype }),
     ...(signal && { signal }),
@@ -58,7 +56,7 @@ export async function hpsv2(options: HpsOptions = {}): Promise<ModelScorer> {
   tf.dispose(stored);
   try {
     const length = params['text_model.embeddings.position_embedding.weight']?.shape[0] ?? 0;
-    const tokenize = await loadTokenizer(processor, { length, pad: 0 }, options);
+    const tokenize = await loadTokenizer(tokenizer, { length, pad: 0 });
     const size = config.vision.imageSize;
     const pixels = { edge: size, crop: size, mean: CLIP_MEAN, std: CLIP_STD, rounding: 'even' as const };
     const clip = clipModel(params, config, towerPixels(pixels, resize), (prompts) =>

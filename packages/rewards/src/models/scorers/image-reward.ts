@@ -1,9 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { type BlipConfig, IMAGE_REWARD } from '../blip/config';
 import { type BlipPrompts, blipReward } from '../blip/reward';
-import { loadWeights, type ModelDtype, type SourceOptions, weightsPath } from '../load/source';
+import { loadWeights, type ModelDtype, pathsOf, type SourceOptions } from '../load/source';
 import { loadTokenizer } from '../load/tokenizer';
 import { CLIP_MEAN, CLIP_STD, towerPixels } from '../preprocess';
+import { imageRewardFiles } from '../required-files';
 import { type BatchOptions, batchedScorer, type ModelScorer, type ScoreBatch } from './batches';
 import { pictureProgram } from './picture-program';
 
@@ -34,14 +35,12 @@ const USED = /^(blip\.visual_encoder|blip\.text_encoder|mlp)\./;
  * @throws when files are missing or the checkpoint is not ImageReward's.
  */
 export async function imageReward(options: ImageRewardOptions = {}): Promise<ModelScorer> {
-  const {
-    model = 'THUDM/ImageReward',
-    file = 'ImageReward.pt',
-    processor = 'google-bert/bert-base-uncased',
-  } = options;
   const { config = IMAGE_REWARD, dtype, signal } = options;
-  const tokenize = await loadTokenizer(processor, { length: LENGTH, pad: PAD }, options);
-  const params = await loadWeights(await weightsPath(model, { ...options, file }), {
+  const files = imageRewardFiles(options);
+  const tokenizer = await pathsOf(files.processor, options);
+  const { weights } = await pathsOf(files.model, options);
+  const tokenize = await loadTokenizer(tokenizer, { length: LENGTH, pad: PAD });
+  const params = await loadWeights(weights, {
     filter: (name) => USED.test(name),
     ...(dtype && { dtype }),
     ...(signal && { signal }),

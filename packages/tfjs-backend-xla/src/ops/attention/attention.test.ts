@@ -93,13 +93,13 @@ describe('the cuDNN custom calls', () => {
       const dtype = name.endsWith('Lengths') ? 'i32' : name === 'saved' ? 'f32' : 'bf16';
       return [name, { shape, dtype }] as const;
     });
-    const { builder, args } = module.func(
+    const { block, args } = module.func(
       'main',
       types.map(([, type]) => type),
     );
     const inputs = Object.fromEntries(types.map(([name], i) => [name, args[i]!]));
     const { lower } = attentionLowerings.find(({ kernelName }) => kernelName === kernel)!;
-    const out = lower(builder, inputs, { scale: 0.125, causal, fused: true });
+    const out = lower(block, inputs, { scale: 0.125, causal, fused: true });
     module.finish('main', (Array.isArray(out) ? out : [out]) as Value[]);
     return { text: module.toString(), flops: module.flops('main') };
   };

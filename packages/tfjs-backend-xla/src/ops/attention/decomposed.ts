@@ -1,5 +1,5 @@
 /** Attention as matrix products and a softmax in float32, for every platform, storage and mask. */
-import type { Builder, Value } from '../../stablehlo';
+import { type Block, hlo, type Value } from '../../stablehlo';
 
 export interface AttentionValues {
   /** [B, T, N, D] */
@@ -41,20 +41,20 @@ const sizes = ({ q, k }: AttentionValues): Sizes => ({
 });
 
 /** [B, T, N, D] → [B, K, N/K·T, D]: the queries of one key/value head side by side. */
-function grouped(b: Builder, x: Value, { batch, queries, heads, kvHeads, size }: Sizes): Value {
+function grouped(b: Block, x: Value, { batch, queries, heads, kvHeads, size }: Sizes): Value {
   const rows = (heads / kvHeads) * queries;
-  return b.reshape(b.transpose(x, [0, 2, 1, 3]), [batch, kvHeads, rows, size]);
+  return hlo.reshape(b, hlo.transpose(b, x, [0, 2, 1, 3]), [batch, kvHeads, rows, size]);
 }
 
-function ungrouped(b: Builder, x: Value, { batch, queries, heads, size }: Sizes): Value {
-  return b.transpose(b.reshape(x, [batch, heads, queries, size]), [0, 2, 1, 3]);
+function ungrouped(b: Block, x: Value, { batch, queries, heads, size }: Sizes): Value {
+  return hlo.transpose(b, hlo.reshape(b, x, [batch, heads, queries, size]), [0, 2, 1, 3]);
 }
 
-const byHead = (b: Builder, x: Value): Value => b.transpose(x, [0, 2, 1, 3]);
+const byHead = (b: Block, x: Value): Value => hlo.transpose(b, x, [0, 2, 1, 3]);
 
 /** Products over the last two axes, batched over the first two. */
-const product = (b: Builder, x: Value, y: Value, lhs: number, rhs: number, result = x.dtype): Value =>
-  b.dot(x, y, {
+const product = (b: Block, x: Value, y: Value, lhs: number, rhs: number, result = x.dtype): Value =>
+  hlo.dot(b, x, y, {
     lhsBatch: [0, 1],
     rhsBatch: [0, 1],
     lhsContract: [lhs],
@@ -64,57 +64,58 @@ const product = (b: Builder, x: Value, y: Value, lhs: number, rhs: number, resul
   });
 
 /** i1 [B, N, T, S]: which keys a query sees; undefined when all. */
-function visible(b: Builder, values: AttentionValues, causal: boolean): Value | undefined {
+function visible(b: Block, values: AttentionValues, causal: boolean): Value | undefined {
   const { batch, heads, queries, keys } = sizes(values);
   const shape = [batch, heads, queries, keys];
   let seen: Value | undefined;
-  if (causal) seen = b.compare('LE', b.iota(shape, 3, 'i32'), b.iota(shape, 2, 'i32'));
+  if (causal) seen = hlo.compare(b, 'LE', hlo.iota(b, shape, 3, 'i32'), hlo.iota(b, shape, 2, 'i32'));
   if (values.kvLengths) {
-    const limit = b.broadcastInDim(values.kvLengths, shape, [0]);
-    const real = b.compare('LT', b.iota(shape, 3, 'i32'), limit);
-    seen = seen ? b.and(seen, real) : real;
+    const limit = hlo.broadcastInDim(b, values.kvLengths, shape, [0]);
+    const real = hlo.compare(b, 'LT', hlo.iota(b, shape, 3, 'i32'), limit);
+    seen = seen ? hlo.and(b, seen, real) : real;
   }
   return seen;
 }
 
 /** Softmax weights, f32 [B, N, T, S]. */
-function weights(b: Builder, values: AttentionValues, { scale, causal }: AttentionAttrs): Value {
+function weights(b: Block, values: AttentionValues, { scale, causal }: AttentionAttrs): Value {
   const all = sizes(values);
   const shape = [all.batch, all.heads, all.queries, all.keys];
   const dots = product(b, grouped(b, values.q, all), byHead(b, values.k), 3, 3, 'f32');
-  let scores = b.mul(b.reshape(dots, shape), b.full(shape, scale, 'f32'));
-  if (values.mask) scores = b.add(scores, b.broadcastTo(b.convert(values.mask, 'f32'), shape));
+  let scores = hlo.mul(b, hlo.reshape(b, dots, shape), hlo.full(b, shape, scale, 'f32'));
+  if (values.mask) scores = hlo.add(b, scores, hlo.broadcastTo(b, hlo.convert(b, values.mask, 'f32'), shape));
   const seen = visible(b, values, causal);
-  if (seen) scores = b.select(seen, scores, b.full(shape, MASKED, 'f32'));
-  const wide = (x: Value) => b.broadcastInDim(x, shape, [0, 1, 2]);
-  const exponentials = b.exp(b.sub(scores, wide(b.reduce(scores, 'maximum', [3]))));
-  return b.div(exponentials, wide(b.reduce(exponentials, 'add', [3])));
+  if (seen) scores = hlo.select(b, seen, scores, hlo.full(b, shape, MASKED, 'f32'));
+  const wide = (x: Value) => hlo.broadcastInDim(b, x, shape, [0, 1, 2]);
+  const exponentials = hlo.exp(b, hlo.sub(b, scores, wide(hlo.reduce(b, scores, 'maximum', [3]))));
+  return hlo.div(b, exponentials, wide(hlo.reduce(b, exponentials, 'add', [3])));
 }
 
 /** x with zeros at queries beyond their row's length; x is [B, T, N, D]. */
-export function realQueries(b: Builder, x: Value, qLengths: Value | undefined): Value {
+export function realQueries(b: Block, x: Value, qLengths: Value | undefined): Value {
   if (!qLengths) return x;
-  const real = b.compare('LT', b.iota(x.shape, 1, 'i32'), b.broadcastInDim(qLengths, x.shape, [0]));
-  return b.select(real, x, b.full(x.shape, 0, x.dtype));
+  const real = hlo.compare(
+    b,
+    'LT',
+    hlo.iota(b, x.shape, 1, 'i32'),
+    hlo.broadcastInDim(b, qLengths, x.shape, [0]),
+  );
+  return hlo.select(b, real, x, hlo.full(b, x.shape, 0, x.dtype));
 }
 
 /** The output [B, T, N, D] and the weights f32 [B, N, T, S], which the backward pass takes. */
-export function decomposedForward(
-  b: Builder,
-  values: AttentionValues,
-  attrs: AttentionAttrs,
-): [Value, Value] {
+export function decomposedForward(b: Block, values: AttentionValues, attrs: AttentionAttrs): [Value, Value] {
   const all = sizes(values);
   const p = weights(b, values, attrs);
   const rows = (all.heads / all.kvHeads) * all.queries;
-  const flat = b.reshape(b.convert(p, values.v.dtype), [all.batch, all.kvHeads, rows, all.keys]);
+  const flat = hlo.reshape(b, hlo.convert(b, p, values.v.dtype), [all.batch, all.kvHeads, rows, all.keys]);
   const out = product(b, flat, byHead(b, values.v), 3, 2);
   return [realQueries(b, ungrouped(b, out, all), values.qLengths), p];
 }
 
 /** Gradients of q, k, v and, where there is one, the mask. */
 export function decomposedBackward(
-  b: Builder,
+  b: Block,
   values: AttentionValues,
   { scale }: AttentionAttrs,
   saved: { weights: Value; dOutput: Value },
@@ -126,21 +127,21 @@ export function decomposedBackward(
   const shape = [batch, heads, queries, keys];
   const flatShape = [batch, kvHeads, rows, keys];
   const p = saved.weights;
-  const dOut = grouped(b, realQueries(b, b.convert(saved.dOutput, v.dtype), values.qLengths), all);
-  const dv = product(b, b.reshape(b.convert(p, v.dtype), flatShape), dOut, 2, 2);
-  const dp = b.reshape(product(b, dOut, byHead(b, v), 3, 3, 'f32'), shape);
-  const inner = b.reduce(b.mul(p, dp), 'add', [3]);
+  const dOut = grouped(b, realQueries(b, hlo.convert(b, saved.dOutput, v.dtype), values.qLengths), all);
+  const dv = product(b, hlo.reshape(b, hlo.convert(b, p, v.dtype), flatShape), dOut, 2, 2);
+  const dp = hlo.reshape(b, product(b, dOut, byHead(b, v), 3, 3, 'f32'), shape);
+  const inner = hlo.reduce(b, hlo.mul(b, p, dp), 'add', [3]);
   // Masked positions have weight zero, so nothing flows through them.
-  const ds = b.mul(p, b.sub(dp, b.broadcastInDim(inner, shape, [0, 1, 2])));
-  const dsScaled = b.mul(ds, b.full(shape, scale, 'f32'));
-  const flat = b.reshape(b.convert(dsScaled, q.dtype), flatShape);
+  const ds = hlo.mul(b, p, hlo.sub(b, dp, hlo.broadcastInDim(b, inner, shape, [0, 1, 2])));
+  const dsScaled = hlo.mul(b, ds, hlo.full(b, shape, scale, 'f32'));
+  const flat = hlo.reshape(b, hlo.convert(b, dsScaled, q.dtype), flatShape);
   const dq = product(b, flat, byHead(b, k), 3, 2);
   const dk = product(b, flat, grouped(b, q, all), 2, 2);
   const results = [ungrouped(b, dq, all), byHead(b, dk), byHead(b, dv)];
   if (mask) {
     const offset = shape.length - mask.shape.length;
     const axes = shape.map((_, i) => i).filter((i) => i < offset || mask.shape[i - offset] !== shape[i]);
-    results.push(b.convert(b.reshape(b.reduce(ds, 'add', axes), mask.shape), mask.dtype));
+    results.push(hlo.convert(b, hlo.reshape(b, hlo.reduce(b, ds, 'add', axes), mask.shape), mask.dtype));
   }
   return results;
 }

@@ -1,5 +1,5 @@
 /** Attention as cuDNN's flash-attention custom calls, which XLA's CUDA plugin knows. */
-import { type Builder, type ElementType, numElements, type TensorType, type Value } from '../../stablehlo';
+import { type Block, type ElementType, hlo, numElements, type TensorType, type Value } from '../../stablehlo';
 import type { AttentionAttrs, AttentionValues } from './decomposed';
 
 /** Head sizes that cuDNN takes. */
@@ -99,9 +99,9 @@ function config(values: AttentionValues, { scale, causal }: AttentionAttrs, prod
 }
 
 /** cuDNN wants lengths of queries and keys, or of neither. */
-function lengths(b: Builder, { q, kvLengths, qLengths }: AttentionValues): Value[] {
+function lengths(b: Block, { q, kvLengths, qLengths }: AttentionValues): Value[] {
   if (!kvLengths) return [];
-  return [qLengths ?? b.full([q.shape[0]!], q.shape[1]!, 'i32'), kvLengths];
+  return [qLengths ?? hlo.full(b, [q.shape[0]!], q.shape[1]!, 'i32'), kvLengths];
 }
 
 /** Of `products` matrix products of scores' size; what a mask hides is counted, as where attention is decomposed. */
@@ -115,11 +115,11 @@ const transposed = ({ shape, dtype }: Value): TensorType => ({
   dtype,
 });
 
-const back = (b: Builder, x: Value): Value => b.transpose(x, [0, 2, 1, 3]);
+const back = (b: Block, x: Value): Value => hlo.transpose(b, x, [0, 2, 1, 3]);
 
 /** The output [B, T, N, D] and, for a backward pass, the softmax statistics f32 [B, N, T]. */
 export function fusedForward(
-  b: Builder,
+  b: Block,
   values: AttentionValues,
   attrs: AttentionAttrs,
   withStatistics: boolean,
@@ -128,7 +128,7 @@ export function fusedForward(
   const operands = [q, k, v, ...lengths(b, values)];
   const statistics: TensorType = { shape: [q.shape[0]!, q.shape[2]!, q.shape[1]!], dtype: 'f32' };
   const results = [transposed(q), ...(withStatistics ? [statistics] : []), SCRATCH];
-  const [output, second] = b.customCall(FORWARD, operands, results, {
+  const [output, second] = hlo.customCall(b, FORWARD, operands, results, {
     backendConfig: config(values, attrs, FORWARD_PRODUCTS),
     flops: flopsOf(values, 2),
     operandLayouts: operands.map(minorToMajor),
@@ -139,7 +139,7 @@ export function fusedForward(
 
 /** Gradients of q, k and v. */
 export function fusedBackward(
-  b: Builder,
+  b: Block,
   values: AttentionValues,
   attrs: AttentionAttrs,
   saved: { statistics: Value; output: Value; dOutput: Value },
@@ -147,7 +147,7 @@ export function fusedBackward(
   const { q, k, v } = values;
   const operands = [q, k, v, saved.statistics, saved.dOutput, saved.output, ...lengths(b, values)];
   const results = [transposed(q), transposed(k), transposed(v), SCRATCH];
-  const [dq, dk, dv] = b.customCall(BACKWARD, operands, results, {
+  const [dq, dk, dv] = hlo.customCall(b, BACKWARD, operands, results, {
     backendConfig: config(values, attrs, BACKWARD_PRODUCTS),
     flops: flopsOf(values, 5),
     operandLayouts: operands.map(minorToMajor),

@@ -1,6 +1,6 @@
 /** Attention's kernels: fused on CUDA where cuDNN can, decomposed elsewhere. */
 import { attrsOf, type Inputs, kernel, type Lowering, need } from '../../kernels/kernel';
-import type { Builder, Value } from '../../stablehlo';
+import { type Block, hlo, type Value } from '../../stablehlo';
 import {
   type AttentionAttrs,
   type AttentionValues,
@@ -26,7 +26,7 @@ const valuesOf = (inputs: Inputs): AttentionValues => ({
   qLengths: inputs.qLengths,
 });
 
-type Pass = (b: Builder, values: AttentionValues, inputs: Inputs, options: AttentionKernelAttrs) => Value[];
+type Pass = (b: Block, values: AttentionValues, inputs: Inputs, options: AttentionKernelAttrs) => Value[];
 
 const pass =
   (run: Pass): Lowering['lower'] =>
@@ -62,7 +62,7 @@ export const attentionLowerings: readonly Lowering[] = [
       const dOutput = need(inputs, 'dy');
       if (!options.fused) return decomposedBackward(b, values, options, { weights: saved, dOutput });
       const output = need(inputs, 'output');
-      const narrow = realQueries(b, b.convert(dOutput, values.q.dtype), values.qLengths);
+      const narrow = realQueries(b, hlo.convert(b, dOutput, values.q.dtype), values.qLengths);
       return fusedBackward(b, values, options, { statistics: saved, output, dOutput: narrow });
     }),
   ),

@@ -69,11 +69,11 @@ describe('attention that XLA cannot partition', () => {
     const m = mesh({ data: 4 });
     const module = new Module('attention');
     const bf16 = (shape: number[]) => ({ shape, dtype: 'bf16' as const });
-    const { builder, args } = module.func('main', [bf16([16, 730, 32, 64]), bf16([16, 858, 8, 64])]);
+    const { block, args } = module.func('main', [bf16([16, 730, 32, 64]), bf16([16, 858, 8, 64])]);
     const [q, k] = args as [Value, Value];
     const { lower } = attentionLowerings.find(({ kernelName }) => kernelName === 'XlaAttention')!;
     const options = { scale: 0.125, causal: true, fused: true, split: batchSplit(m, 16) };
-    module.finish('main', lower(builder, { q, k, v: k }, options) as Value[]);
+    module.finish('main', lower(block, { q, k, v: k }, options) as Value[]);
     const text = module.toString();
     expect(text).toContain('sdy.manual_computation');
     expect(text).toContain('manual_axes{"data"}');

@@ -1,6 +1,6 @@
 /** Attention on several devices, where XLA cannot partition the custom calls: each takes its part of the batch. */
 import { localShape, type Mesh, sharding, shardingText } from '../../parallel/sharding';
-import type { Builder, TensorType, Value } from '../../stablehlo';
+import { type Block, hlo, type TensorType, type Value } from '../../stablehlo';
 
 /** The mesh that a program is partitioned over, and the axis of it that splits the batch. */
 export interface BatchSplit {
@@ -17,10 +17,10 @@ export function batchSplit(mesh: Mesh | undefined, batch: number): BatchSplit | 
 
 /** Runs `body` on each device's part of the batch, the leading axis of every input and result. */
 export function perDevice<Name extends string>(
-  b: Builder,
+  b: Block,
   inputs: Readonly<Partial<Record<Name, Value>>>,
   split: BatchSplit | undefined,
-  body: (inner: Builder, parts: Partial<Record<Name, Value>>) => Value[],
+  body: (inner: Block, parts: Partial<Record<Name, Value>>) => Value[],
 ): Value[] {
   if (!split) return body(b, inputs);
   const { mesh, axis } = split;
@@ -28,13 +28,14 @@ export function perDevice<Name extends string>(
   const values = entries.map(([, value]) => value);
   const layout = ({ shape }: TensorType) => sharding(mesh, [axis], shape);
   const locals = values.map((x): TensorType => ({ shape: localShape(layout(x), x.shape), dtype: x.dtype }));
-  const run = (inner: Builder, parts: readonly Value[]) =>
+  const run = (inner: Block, parts: readonly Value[]) =>
     body(inner, Object.fromEntries(entries.map(([name], i) => [name, parts[i]!])) as typeof inputs);
   // Built once for the types of the results, which the operation states before its body.
-  const results = b.region(locals, run).results.map(({ shape: [rows, ...rest], dtype }): TensorType => {
+  const results = hlo.region(b, locals, run).results.map(({ shape: [rows, ...rest], dtype }): TensorType => {
     return { shape: [rows! * mesh.axes[axis]!, ...rest], dtype };
   });
-  return b.manualComputation(
+  return hlo.manualComputation(
+    b,
     values,
     locals,
     results,

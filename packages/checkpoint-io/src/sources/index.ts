@@ -1,0 +1,22 @@
+/** Where models come from, described once: what is read of a path or a hub repository, what is missing, and loading it. */
+export {
+  allMatching,
+  checkpointChoice,
+  type FileChoice,
+  firstOf,
+  inFolder,
+  mainFile,
+  oneOf,
+  optional,
+} from './choices';
+export {
+  type FetchedFiles,
+  type FetchFilesOptions,
+  type FindFilesOptions,
+  type FoundFiles,
+  fetchFiles,
+  findFiles,
+} from './find';
+export { type FileChoices, MissingFilesError, type RequiredFiles } from './required';
+export { resolveModel } from './resolve-model';
+export { parseSource, type Source } from './source';
