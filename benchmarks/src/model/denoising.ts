@@ -1,7 +1,7 @@
 /** One step of the SDE on a policy's velocity, and the rollout made of such steps. */
 import type { Params, Policy, Tensors } from '@flow-grpo/grpo-trainer';
 import { applyStep, planSteps, type StepTensors, shiftedSchedule, stackSteps } from '@flow-grpo/sde-sampler';
-import { random, scan } from '@flow-grpo/tfjs-backend-xla';
+import { random, scan } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Workload } from '../workload';
 

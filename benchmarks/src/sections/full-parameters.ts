@@ -12,7 +12,7 @@ import {
   random,
   replicate,
   shard,
-} from '@flow-grpo/tfjs-backend-xla';
+} from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { compile } from '../compiling';
 import { peakMemory } from '../device';

@@ -2,7 +2,7 @@
 
 import { gatherSteps } from '@flow-grpo/sde-sampler';
 import { velocity } from '@flow-grpo/showo2-model';
-import { cast, jit, random } from '@flow-grpo/tfjs-backend-xla';
+import { cast, jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { compile } from '../compiling';
 import { peakMemory } from '../device';

@@ -2,7 +2,8 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadShowo2, type TextTokenizer } from '@flow-grpo/showo2-model';
-import { compilationStats, jit, random } from '@flow-grpo/tfjs-backend-xla';
+import { compilationStats } from '@flow-grpo/tfjs-backend-xla';
+import { jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { peakMemory, startDevice } from '../device';
 import { runInner } from '../inner';

@@ -3,7 +3,7 @@
 import type { Params } from '@flow-grpo/grpo-trainer';
 import { clipByGlobalNorm, clippedPolicyLoss, importanceRatio } from '@flow-grpo/grpo-trainer/maths';
 import { gatherSteps, logProbOfStep } from '@flow-grpo/sde-sampler';
-import { cast, jit, random } from '@flow-grpo/tfjs-backend-xla';
+import { cast, jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { compile } from '../compiling';
 import { peakMemory } from '../device';

@@ -98,7 +98,7 @@ describe('--tiny', () => {
     expect(changed.stderr).toMatch(/another configuration \(grpo\.beta: 0\.01 → 0\.02\)/);
     expect(changed.code).toBe(2);
     for (const file of ['trace.json', 'profile.json']) expect(existsSync(join(out, file)), file).toBe(true);
-  }, 600_000);
+  });
 });
 
 describe('geneval.yaml and ocr.yaml', () => {
@@ -136,7 +136,7 @@ describe('geneval.yaml and ocr.yaml', () => {
     const metrics = JSON.parse(line!);
     expect(metrics['reward.geneval']).toBeGreaterThan(0);
     expect(metrics['reward.ocr']).toBeGreaterThanOrEqual(0);
-  }, 600_000);
+  });
 });
 
 describe('--dry-run', () => {

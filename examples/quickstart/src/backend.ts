@@ -1,5 +1,6 @@
 /** Starts the chosen TensorFlow.js backend; those besides XLA are the user's own packages. */
-import { configure, deviceInfo } from '@flow-grpo/tfjs-backend-xla';
+import { configure } from '@flow-grpo/tfjs-backend-xla';
+import { deviceInfo } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { QuickstartOptions } from './options';
 

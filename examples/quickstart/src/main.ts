@@ -6,7 +6,13 @@
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { createEvaluator, type EpochMetrics, type Params, resolveConfig, train } from '@flow-grpo/grpo-trainer';
+import {
+  createEvaluator,
+  type EpochMetrics,
+  type Params,
+  resolveConfig,
+  train,
+} from '@flow-grpo/grpo-trainer';
 import { abortOnSignals, checkpointFolder } from '@flow-grpo/grpo-trainer/node';
 import { progressLine } from 'flow-grpo';
 import { minutesByDefault, startBackend } from './backend';

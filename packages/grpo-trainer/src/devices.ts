@@ -3,24 +3,25 @@ import { stopGradient } from '@flow-grpo/nn';
 import {
   axisIndex,
   evenSpec,
+  hasCompiler,
   type Mesh,
   mesh,
   reduceScatter,
   replicate,
   shard,
   shardMap,
-} from '@flow-grpo/tfjs-backend-xla';
+  tree,
+} from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Params } from './policy';
-import { flattenTensors, mapTensors } from './tree';
 
 /** Where tensors go. On one device what places them returns what it gets; elsewhere it disposes of nothing. */
 export interface Placement {
   readonly devices: number;
   /** Splits every tensor of a pytree over the devices along `axis` (0 by default). */
-  shardBatch<T>(tree: T, axis?: number): T;
+  shardBatch<T>(values: T, axis?: number): T;
   /** Puts every tensor of a pytree on all devices. Inside jit it makes XLA reduce over devices. */
-  replicate<T>(tree: T): T;
+  replicate<T>(values: T): T;
   /** Puts trained weights, or what belongs to each of them, on all devices, or a part of each on every device. */
   parameters(params: Params): Params;
   /** Joins batches of equally many rows, each split over the devices, without moving any; disposes of the batches. */
@@ -28,17 +29,17 @@ export interface Placement {
   /** Where row `i` of all batches of `batchSize` rows lies among the `total` that `join` makes. */
   rowOf(i: number, batchSize: number, total: number): number;
   /** The given rows, int32 [b], of joined batches, split over the devices again; a constant for gradients. */
-  take<T>(tree: T, rows: tf.Tensor1D): T;
+  take<T>(values: T, rows: tf.Tensor1D): T;
 }
 
 export const oneDevice: Placement = {
   devices: 1,
-  shardBatch: (tree) => tree,
-  replicate: (tree) => tree,
+  shardBatch: (values) => values,
+  replicate: (values) => values,
   parameters: (params) => params,
   join: (batches) => joined(batches, (parts) => tf.concat([...parts])),
   rowOf: (i) => i,
-  take: (tree, rows) => mapTensors(tree, (value) => stopGradient(() => tf.gather(value, rows))),
+  take: (values, rows) => tree.map(values, (value) => stopGradient(() => tf.gather(value, rows))),
 };
 
 /**
@@ -50,16 +51,16 @@ export const oneDevice: Placement = {
  */
 export function placementOn(devices: number, shardParameters = false): Placement {
   if (devices === 1) return oneDevice;
-  if (tf.getBackend() !== 'xla') {
+  if (!hasCompiler()) {
     throw new Error(`devices: ${devices} needs the XLA backend, not ${tf.getBackend()}`);
   }
   const over: Mesh = mesh({ data: devices });
-  const onAll = <T>(tree: T): T => mapTensors(tree, (value) => replicate(value, over));
+  const onAll = <T>(values: T): T => tree.map(values, (value) => replicate(value, over));
   return {
     devices,
-    shardBatch: (tree, axis = 0) => {
+    shardBatch: (values, axis = 0) => {
       const spec = [...new Array<null>(axis).fill(null), 'data'];
-      return mapTensors(tree, (value) => shard(value, over, spec));
+      return tree.map(values, (value) => shard(value, over, spec));
     },
     replicate: onAll,
     parameters: shardParameters
@@ -88,7 +89,7 @@ export function placementOn(devices: number, shardParameters = false): Placement
       const each = batchSize / devices;
       return Math.floor(within / each) * (total / devices) + batch * each + (within % each);
     },
-    take: (tree, rows) => mapTensors(tree, (value) => stopGradient(() => takeRows(over, value, rows))),
+    take: (values, rows) => tree.map(values, (value) => stopGradient(() => takeRows(over, value, rows))),
   };
 }
 
@@ -109,15 +110,11 @@ function takeRows(over: Mesh, value: tf.Tensor, rows: tf.Tensor1D): tf.Tensor {
 }
 
 /** Pytrees of one structure joined leaf by leaf; the parts are disposed of, one leaf at a time. */
-function joined<T>(trees: readonly T[], join: (parts: readonly tf.Tensor[]) => tf.Tensor): T {
-  if (trees.length === 1) return trees[0]!;
-  const leaves = trees.map((tree) => flattenTensors(tree));
-  let next = 0;
-  return mapTensors(trees[0]!, () => {
-    const parts = leaves.map((list) => list[next]!);
-    next++;
+function joined<T>(batches: readonly T[], join: (parts: readonly tf.Tensor[]) => tf.Tensor): T {
+  if (batches.length === 1) return batches[0]!;
+  return tree.zip(batches, (parts) => {
     const whole = join(parts);
-    tf.dispose(parts);
+    tf.dispose([...parts]);
     return whole;
   });
 }

@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { listRuns } from './node/checkpoint-names';
 import { checkDivergence, initialDivergenceState } from './divergence';
+import type { EpochMetrics } from './epoch-metrics';
 import { checkpointFolder } from './node/checkpoint-folder';
+import { listRuns } from './node/checkpoint-names';
 import { gaussianFlow } from './policies/gaussian-flow';
 import type { PrepareCall } from './policy';
-import type { EpochMetrics } from './epoch-metrics';
 import { train } from './train';
 
 const options = { maxApproxKl: 0.5, gradNormFactor: 100, rewardDrop: 2 };
@@ -42,13 +42,16 @@ describe('checkDivergence', () => {
   it('names a gradient norm far above its median', () => {
     let state = initialDivergenceState;
     for (let i = 0; i < 12; i++) state = checkDivergence(state, calm, options).state;
-    expect(checkDivergence(state, { ...calm, gradNorm: [150] }, options).problem).toMatch(/gradient norm is 150/);
+    expect(checkDivergence(state, { ...calm, gradNorm: [150] }, options).problem).toMatch(
+      /gradient norm is 150/,
+    );
     expect(checkDivergence(state, { ...calm, gradNorm: [90] }, options).problem).toBeUndefined();
   });
 
   it('names a collapse of the reward, and when it was best', () => {
     let state = initialDivergenceState;
-    for (let epoch = 0; epoch < 10; epoch++) state = checkDivergence(state, { ...calm, epoch }, options).state;
+    for (let epoch = 0; epoch < 10; epoch++)
+      state = checkDivergence(state, { ...calm, epoch }, options).state;
     let problem: string | undefined;
     for (let epoch = 10; epoch < 20 && !problem; epoch++) {
       const seen = checkDivergence(state, { ...calm, epoch, reward: 0.1 }, options);
@@ -60,7 +63,8 @@ describe('checkDivergence', () => {
 
   it('tells how far back a collapse began', () => {
     let state = initialDivergenceState;
-    for (let epoch = 0; epoch < 10; epoch++) state = checkDivergence(state, { ...calm, epoch }, options).state;
+    for (let epoch = 0; epoch < 10; epoch++)
+      state = checkDivergence(state, { ...calm, epoch }, options).state;
     let goodEpochs: number | undefined;
     for (let epoch = 10; goodEpochs === undefined; epoch++) {
       const seen = checkDivergence(state, { ...calm, epoch, reward: 0.1 }, options);

@@ -55,7 +55,11 @@ export interface Verdict {
  * a policy that moved too far in one epoch (½·mean (log ratio)²); a 5-epoch reward that fell from its best by
  * more than `rewardDrop` standard deviations of the rewards then.
  */
-export function checkDivergence(state: DivergenceState, input: DivergenceInput, options: DivergenceOptions): Verdict {
+export function checkDivergence(
+  state: DivergenceState,
+  input: DivergenceInput,
+  options: DivergenceOptions,
+): Verdict {
   const now = input.learningRate?.toPrecision(2);
   const rate = now === undefined ? 'without an update' : `at learning rate ${now}`;
   const advice = `lower training.learningRate${now === undefined ? '' : ` (now ${now})`}, or raise the weight of the KL`;

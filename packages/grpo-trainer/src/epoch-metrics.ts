@@ -1,6 +1,7 @@
 /** The numbers of an epoch. */
-import type { Advantages } from './maths/advantages';
+
 import type { ScoredImages } from './algorithms/algorithm';
+import type { Advantages } from './maths/advantages';
 import type { PhaseSeconds } from './phase-times';
 import type { UpdateResult } from './update/create-update';
 

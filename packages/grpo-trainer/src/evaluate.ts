@@ -1,6 +1,6 @@
 /** Evaluation: a fixed list of prompts with fixed noise, at noise level 0. */
 import { planSteps, type StepTensors, shiftedSchedule, stackSteps } from '@flow-grpo/sde-sampler';
-import { jit, random } from '@flow-grpo/tfjs-backend-xla';
+import { jit, random, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GrpoConfig } from './config/schema';
 import { oneDevice, type Placement } from './devices';
@@ -10,7 +10,6 @@ import type { Progress } from './progress';
 import { samplerFunction } from './rollout/rollout';
 import { asScorer, type PromptSource, type RewardFunction, type Scorer, type Scores } from './scorer';
 import { joinDetails, MAX_SCORING, scoreBatch } from './scoring';
-import { disposeTree } from './tree';
 
 export interface Evaluation {
   /** Epochs trained before it. */
@@ -71,7 +70,7 @@ export function createEvaluator<C, P>(
       latents.dispose();
       return images;
     } finally {
-      disposeTree([encoded, condition, host, batch]);
+      tree.dispose([encoded, condition, host, batch]);
     }
   };
 
@@ -138,7 +137,7 @@ export function createEvaluator<C, P>(
       };
     } finally {
       await Promise.allSettled(scoring);
-      disposeTree([steps, root, key]);
+      tree.dispose([steps, root, key]);
     }
   };
 }

@@ -28,5 +28,4 @@ export type { Progress } from './progress';
 export type { Example, PromptSource, RewardFunction, Scorer, Scores } from './scorer';
 export { train } from './train';
 export type { TrainOptions, TrainResult } from './train-options';
-export { flattenTensors, mapTensors } from './tree';
 export { currentPeakTflops, peakTflopsOf } from './utilisation';

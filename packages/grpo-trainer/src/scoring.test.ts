@@ -5,13 +5,13 @@ import { join } from 'node:path';
 import { withFailureRule } from '@flow-grpo/rewards';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { listRuns } from './node/checkpoint-names';
+import type { EpochDetails, EpochMetrics } from './epoch-metrics';
 import type { Evaluation } from './evaluate';
-import { checkpointFolder } from './node/checkpoint-folder';
 import { perPromptAdvantages } from './maths/advantages';
+import { checkpointFolder } from './node/checkpoint-folder';
+import { listRuns } from './node/checkpoint-names';
 import { gaussianFlow } from './policies/gaussian-flow';
 import type { Scorer } from './scorer';
-import type { EpochDetails, EpochMetrics } from './epoch-metrics';
 import { train } from './train';
 import type { TrainOptions } from './train-options';
 

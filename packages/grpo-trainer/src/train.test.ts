@@ -3,10 +3,10 @@ import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { resolveConfig } from './config/resolve';
 import type { GrpoConfigInput } from './config/schema';
+import type { EpochMetrics } from './epoch-metrics';
 import { createEvaluator } from './evaluate';
 import { gaussianFlow } from './policies/gaussian-flow';
 import type { Scorer } from './scorer';
-import type { EpochMetrics } from './epoch-metrics';
 import { train } from './train';
 
 const WIDTH = 0.6;
@@ -198,9 +198,12 @@ it('evaluates the average where there is one, and the weights where not', async 
 
 describe('the first update', () => {
   it.each([false, true])('has ratio 1 and KL 0 (features %s)', async (withFeatures) => {
-    const { epochs } = await run(merge({ epochs: 1, training: { updatesPerEpoch: 1 }, grpo: { beta: 0.04 } }), {
-      withFeatures,
-    });
+    const { epochs } = await run(
+      merge({ epochs: 1, training: { updatesPerEpoch: 1 }, grpo: { beta: 0.04 } }),
+      {
+        withFeatures,
+      },
+    );
     expect(epochs[0]!.maxRatioDeviation).toBe(0);
     expect(epochs[0]!.maxLogProbMismatch).toBe(0);
     expect(epochs[0]!.kl).toBe(0);

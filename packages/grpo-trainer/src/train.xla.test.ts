@@ -1,8 +1,9 @@
-import { cast, storageOf } from '@flow-grpo/tfjs-backend-xla';
+import '@flow-grpo/tfjs-backend-xla';
+import { cast, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { gaussianFlow } from './policies/gaussian-flow';
 import type { EpochMetrics } from './epoch-metrics';
+import { gaussianFlow } from './policies/gaussian-flow';
 import { train } from './train';
 
 const scorer = {

@@ -1,5 +1,5 @@
 /** A run under way: its state, and the steps of the loop as functions with names. */
-import { jit, random } from '@flow-grpo/tfjs-backend-xla';
+import { jit, random, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { AnyAlgorithm } from './algorithms/algorithm';
 import { partsOf, restoreState } from './checkpoint/restore';
@@ -23,9 +23,15 @@ import { createRollout, type EpochBatch } from './rollout/create-rollout';
 import { epochPlan } from './rollout/epoch-plan';
 import { asScorer, type Example } from './scorer';
 import type { TrainOptions, TrainResult } from './train-options';
-import { disposeTree } from './tree';
 import { createUpdate, type UpdateResult } from './update/create-update';
-import { initialCopies, initialState, isWhole, movingCopies, placedWeights, type TrainState } from './update/state';
+import {
+  initialCopies,
+  initialState,
+  isWhole,
+  movingCopies,
+  placedWeights,
+  type TrainState,
+} from './update/state';
 import { currentPeakTflops, flopCounter, utilisation } from './utilisation';
 
 /** What an epoch works on. */
@@ -52,9 +58,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
   const config = resolveConfig(options.config ?? {}, options.algorithm);
   const { promptsPerEpoch } = config.sampling;
   if (prompts.length < promptsPerEpoch) {
-    throw new Error(
-      `${prompts.length} prompts are fewer than sampling.promptsPerEpoch (${promptsPerEpoch})`,
-    );
+    throw new Error(`${prompts.length} prompts are fewer than sampling.promptsPerEpoch (${promptsPerEpoch})`);
   }
   const plan = epochPlan(config, options.algorithm);
   const { algorithm } = plan;
@@ -72,7 +76,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
     const start = complete ? {} : placedWeights(policy, placement);
     const state = saved?.state ?? { ...initialState(start), copies: {} };
     const all = { ...state, copies: initialCopies(copies, start, state.copies) };
-    disposeTree(start);
+    tree.dispose(start);
     return { state: all, run: saved?.run ?? freshRun };
   };
 
@@ -111,9 +115,16 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
   };
 
   const finish = (reason: TrainResult['reason'], problem?: string): TrainResult => {
-    disposeTree([rootKey, state.optimizer, state.copies]);
+    tree.dispose([rootKey, state.optimizer, state.copies]);
     const { trained, ema } = state;
-    return { reason, ...(problem !== undefined && { problem }), epochs: run.epoch, updates: run.updates, trained, ema };
+    return {
+      reason,
+      ...(problem !== undefined && { problem }),
+      epochs: run.epoch,
+      updates: run.updates,
+      trained,
+      ema,
+    };
   };
 
   return {
@@ -132,7 +143,11 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
     beginEpoch(): Epoch<C> {
       const timer = phaseTimer();
       const number = run.epoch;
-      const chosen = drawWithoutReplacement(randomAt(config.seed, 1, number), prompts.length, promptsPerEpoch);
+      const chosen = drawWithoutReplacement(
+        randomAt(config.seed, 1, number),
+        prompts.length,
+        promptsPerEpoch,
+      );
       const counter = tf.scalar(number, 'int32');
       const key = epochKey(rootKey, counter);
       counter.dispose();
@@ -230,7 +245,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
       onMessage?.(
         `Diverged in ${verdict.problem}. Rolling back to ${target.name} with half the learning rate.`,
       );
-      disposeTree(state);
+      tree.dispose(state);
       const rollbacks = run.rollbacks + 1;
       const back = await stateOf(target.name);
       state = back.state;
@@ -281,7 +296,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
       if (interrupted && thrown === error && isWhole(state)) {
         return finish(run.epoch < config.epochs ? 'interrupted' : 'finished');
       }
-      disposeTree([rootKey, state]);
+      tree.dispose([rootKey, state]);
       throw thrown;
     },
   };

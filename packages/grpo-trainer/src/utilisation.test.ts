@@ -1,8 +1,9 @@
-import { deviceInfo } from '@flow-grpo/tfjs-backend-xla';
+import '@flow-grpo/tfjs-backend-xla';
+import { deviceInfo } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Policy } from './policy';
 import type { EpochMetrics } from './epoch-metrics';
+import type { Policy } from './policy';
 import { train } from './train';
 import { peakTflopsOf } from './utilisation';
 

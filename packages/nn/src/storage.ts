@@ -1,4 +1,4 @@
-import { cast, type FloatStorage, storageOf } from '@flow-grpo/tfjs-backend-xla';
+import { cast, type FloatStorage, storageOf } from '@flow-grpo/tfjs-jit';
 import type * as tf from '@tensorflow/tfjs-core';
 
 /** `x` held as `storage`; `x` itself where it already is. */

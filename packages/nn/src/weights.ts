@@ -1,4 +1,4 @@
-import { deviceInfo, type FloatStorage, fromBytes, upload } from '@flow-grpo/tfjs-backend-xla';
+import { deviceInfo, type FloatStorage, fromBytes, upload } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Params } from './params';
 import { held } from './storage';

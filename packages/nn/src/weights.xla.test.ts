@@ -1,5 +1,5 @@
 import '@flow-grpo/tfjs-backend-xla';
-import { cast, deviceInfo, fromBytes, storageOf, toBytes } from '@flow-grpo/tfjs-backend-xla';
+import { cast, deviceInfo, fromBytes, storageOf, toBytes } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { defaultStorage, holdParams, uploadAs } from './index';

@@ -19,7 +19,7 @@ beforeAll(async () => {
   browser = await launchChromium();
   page = await browser.context.newPage();
   page.on('pageerror', (error) => errors.push(error.message));
-}, 120_000);
+});
 
 afterAll(async () => {
   await browser?.close();
@@ -114,7 +114,7 @@ describe('in Chromium', () => {
     await page.click('#play');
     expect(await page.textContent('#play')).toBe('Pause');
     expect(errors).toEqual([]);
-  }, 180_000);
+  });
 
   it('the demo page is worked by the keyboard alone', async () => {
     await page.goto(pathToFileURL(await buildDemo(folder)).href);
@@ -139,7 +139,7 @@ describe('in Chromium', () => {
     await page.keyboard.press('Space');
     expect(await page.textContent('#play')).toBe('Play');
     expect(errors).toEqual([]);
-  }, 120_000);
+  });
 
   it.each(['light', 'dark'] as const)(
     'the demo page fits a phone, in %s',
@@ -159,6 +159,5 @@ describe('in Chromium', () => {
       else expect(brightness).toBeGreaterThan(200);
       await phone.close();
     },
-    120_000,
   );
 });

@@ -1,6 +1,6 @@
 /** Show-o2 as a policy: text once a prompt, the head alone in the update when the head alone trains. */
 import { gatherRows, held, type Params, selectNames, stopGradient } from '@flow-grpo/nn';
-import { jit, storageOf } from '@flow-grpo/tfjs-backend-xla';
+import { jit, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from './config/config';
 import {

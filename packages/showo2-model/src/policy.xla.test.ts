@@ -1,7 +1,8 @@
 /** What Show-o2 computes in, on XLA. */
+import '@flow-grpo/tfjs-backend-xla';
 
 import type { Params } from '@flow-grpo/nn';
-import { cast, jit, random, storageOf } from '@flow-grpo/tfjs-backend-xla';
+import { cast, jit, random, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import { showo2Policy } from './policy';

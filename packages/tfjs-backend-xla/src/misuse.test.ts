@@ -1,7 +1,8 @@
+import './index';
 import { PjrtClient, PjrtExecutable } from '@flow-grpo/pjrt';
+import { cast, fromBytes, jit, scan, shard, storageOf, toBytes, whileLoop } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest';
-import { cast, fromBytes, jit, scan, shard, storageOf, toBytes, whileLoop } from './index';
 
 beforeAll(async () => {
   expect(await tf.setBackend('xla')).toBe(true);

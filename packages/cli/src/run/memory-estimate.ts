@@ -1,9 +1,8 @@
 /** What a run will hold on each device, as far as it follows from the configuration and the policy. */
 
 import type { GrpoConfig, Policy } from '@flow-grpo/grpo-trainer';
-import { flattenTensors } from '@flow-grpo/grpo-trainer';
 import { epochPlan } from '@flow-grpo/grpo-trainer/config';
-import { jit, storageOf } from '@flow-grpo/tfjs-backend-xla';
+import { hasCompiler, jit, storageOf, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 
 /** Bytes on one device, without what executables need while they run. */
@@ -70,7 +69,7 @@ export function memoryOf(model: ModelSizes, config: GrpoConfig): MemoryEstimate 
 
 /** Bytes of one sample's features at one step: the velocity is traced, nothing runs. */
 function featureBytes(policy: Policy, prompt: string): number | undefined {
-  if (tf.getBackend() !== 'xla') return undefined;
+  if (!hasCompiler()) return undefined;
   let bytes = 0;
   const traced = jit(
     (x: tf.Tensor, t: tf.Tensor, rows: tf.Tensor1D) => {
@@ -78,7 +77,7 @@ function featureBytes(policy: Policy, prompt: string): number | undefined {
       const call = { trained: policy.params, condition, purpose: 'sampling' } as const;
       const prepared = policy.prepare?.(call);
       const { velocity, features } = policy.velocity({ ...call, x, t, rows, prepared });
-      bytes = sum(flattenTensors(features ?? []).map(bytesOf));
+      bytes = sum(tree.leaves(features ?? []).map(bytesOf));
       return velocity;
     },
     { name: 'features' },

@@ -1,10 +1,10 @@
 /** The least time an epoch can take, from what a policy computes and how fast the device is. */
 
 import type { GrpoConfig, Params, Policy, Purpose, Tensors } from '@flow-grpo/grpo-trainer';
-import { currentPeakTflops, flattenTensors, mapTensors } from '@flow-grpo/grpo-trainer';
+import { currentPeakTflops } from '@flow-grpo/grpo-trainer';
 import { epochPlan } from '@flow-grpo/grpo-trainer/config';
 import { stopGradient } from '@flow-grpo/nn';
-import { cast, deviceInfo, type FloatStorage, jit, storageOf } from '@flow-grpo/tfjs-backend-xla';
+import { cast, deviceInfo, type FloatStorage, hasCompiler, jit, storageOf, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 
 /**
@@ -32,7 +32,7 @@ export function leastSeconds(
  * prompt and the optimizer. Functions are traced for one and two samples; nothing is compiled.
  */
 export function epochFlops(policy: Policy, prompt: string, config: GrpoConfig): number | undefined {
-  if (tf.getBackend() !== 'xla') return undefined;
+  if (!hasCompiler()) return undefined;
   const plan = epochPlan(config);
   const { sampling, training } = config;
   const { algorithm } = plan;
@@ -80,7 +80,7 @@ function sampleFlops(
     jit((given: Batch) => {
       const result = velocityOf(policy.params, given, 'sampling');
       features = fromFeatures && policy.velocityFromFeatures ? result.features : undefined;
-      kept = flattenTensors(features ?? []).map((value) => ({
+      kept = tree.leaves(features ?? []).map((value) => ({
         shape: value.shape.slice(1),
         storage: storageOf(value),
       }));
@@ -91,7 +91,7 @@ function sampleFlops(
   const weights = names.map((name) => policy.params[name]!);
   const gradient = slope((batch, count) => {
     let next = 0;
-    const given = features && mapTensors(features, () => zerosOf(count, kept[next++]!));
+    const given = features && tree.map(features, () => zerosOf(count, kept[next++]!));
     const lowered = jit((at: Batch, from: Tensors | undefined, ...own: tf.Tensor[]) => {
       const trains = (trained: Params) => {
         if (!from) return velocityOf(trained, at, 'training').velocity;
@@ -107,7 +107,7 @@ function sampleFlops(
         return tf.sum(tf.square(tf.sub(velocity, target))) as tf.Scalar;
       })(own);
     }).lower(batch, given, ...weights);
-    tf.dispose(flattenTensors(given ?? []));
+    tf.dispose(tree.leaves(given ?? []));
     return lowered;
   });
   const decode = slope(({ x }) => jit((latents: tf.Tensor) => policy.decode(latents)).lower(x));
@@ -121,7 +121,7 @@ function sampleFlops(
         rows: tf.zeros([count], 'int32'),
       };
       const { flops } = lower(batch, count);
-      tf.dispose(flattenTensors(batch));
+      tf.dispose(tree.leaves(batch));
       return flops;
     });
     return two! - one!;

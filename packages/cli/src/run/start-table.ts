@@ -28,7 +28,8 @@ export function startTable(run: RunFile, memory: MemoryEstimate | undefined, tim
   const updates = training.updatesPerEpoch * training.innerEpochs;
   const perDevice = devices > 1 ? `, ${plan.batchSize / devices} a device` : '';
   const { pointsPerImage } = plan.algorithm;
-  const stepsAtOnce = plan.stepsPerPass < pointsPerImage ? `, ${plan.stepsPerPass} of their steps at once` : '';
+  const stepsAtOnce =
+    plan.stepsPerPass < pointsPerImage ? `, ${plan.stepsPerPass} of their steps at once` : '';
   const rows: [string, string][] = [
     ['setup', `${run.setup.kind}, into ${run.output}`],
     [
@@ -39,10 +40,7 @@ export function startTable(run: RunFile, memory: MemoryEstimate | undefined, tim
       'rollouts',
       `${plan.batches} an epoch of ${plan.batchSize} images${perDevice}, on ${devices} device${devices > 1 ? 's' : ''}`,
     ],
-    [
-      'steps',
-      `${sampling.numSteps} a rollout; ${noiseText(run, plan)}`,
-    ],
+    ['steps', `${sampling.numSteps} a rollout; ${noiseText(run, plan)}`],
     [
       'updates',
       `${updates} an epoch, ${plan.totalUpdates} in all; ${plan.rowsPerPass} images a gradient pass${stepsAtOnce}, ${config.algorithm}, learning rate ${training.learningRate}`,

@@ -53,7 +53,7 @@ export async function trainRun(
   line.note(startTable(run, memory, { measured, atLeast }));
   const followers = await followRun(run, scorer, fromEpoch, { ...FOLLOWERS, ...options }, line);
   await writeFile(join(output, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
-  let lastWords = 'ended by an error';
+  let finalMessage = 'ended by an error';
   let exitCode = 1;
   try {
     const result = await train({
@@ -71,12 +71,13 @@ export async function trainRun(
     const weights = config.ema.enabled ? result.ema : result.trained;
     if (result.reason === 'finished') await saveSafetensors(join(output, 'model.safetensors'), weights);
     if (result.updates > 0) line.note(`report: ${await writeRunReport(output)}`);
-    lastWords = result.problem ?? `${result.reason} after ${result.epochs} epochs, ${result.updates} updates`;
-    line.note(lastWords);
+    finalMessage =
+      result.problem ?? `${result.reason} after ${result.epochs} epochs, ${result.updates} updates`;
+    line.note(finalMessage);
     exitCode = result.reason === 'diverged' ? 1 : 0;
     return result.reason;
   } finally {
-    await followers.close(lastWords, exitCode);
+    await followers.close(finalMessage, exitCode);
   }
 }
 

@@ -1,7 +1,8 @@
+import '@flow-grpo/tfjs-backend-xla';
 import { type EpochMetrics, train } from '@flow-grpo/grpo-trainer';
 import { type Showo2PolicyOptions, showo2Policy } from '@flow-grpo/showo2-model/policy';
 import { maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { brightness, tinyShowo2 } from '../../../showo2-model/src/testing/tiny-policy';
@@ -29,7 +30,12 @@ describe.each([0, 3])('guidance %d', (guidanceScale) => {
     };
     const fast = (...list: tf.Tensor[]) => {
       const now = Object.fromEntries(head.trainable.map((name, i) => [name, list[i]!]));
-      return head.velocityFromFeatures!({ ...at, trained: now, features: features!, prepared: preparedFor(now) });
+      return head.velocityFromFeatures!({
+        ...at,
+        trained: now,
+        features: features!,
+        prepared: preparedFor(now),
+      });
     };
     expect(fast(...values).dataSync()).toEqual(velocity.dataSync());
     const sum =

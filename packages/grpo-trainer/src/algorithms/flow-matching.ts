@@ -1,7 +1,7 @@
 /** Flow matching on the policy's own images, weighted by their advantages: what SFT and RWR share. */
 import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
-import { type Comparison } from '../maths/advantages';
+import type { Comparison } from '../maths/advantages';
 import { meanOverSample } from '../maths/loss';
 import { advClipMax, comparedWithin, groupedBy, perPrompt } from './advantage-options';
 import type { ConfiguredAlgorithm, Loss, RunFacts } from './algorithm';

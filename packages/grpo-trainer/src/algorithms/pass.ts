@@ -1,13 +1,12 @@
 /** What the loss of a gradient pass is computed from, and the points (x, t) that it may look at. */
 import { stopGradient } from '@flow-grpo/nn';
 import { gatherSteps, type StepTensors } from '@flow-grpo/sde-sampler';
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Placement } from '../devices';
 import { indices } from '../indices';
 import type { Tensors } from '../policy';
 import type { EpochSamples } from '../rollout/samples';
-import { mapTensors } from '../tree';
 
 /** The images of one gradient pass. */
 export interface PassRows {
@@ -81,9 +80,8 @@ export function recordedPoints(pass: Pass, count: number): RecordedPoints {
   const chosen = steps ?? indices(0, count);
   const stepOf = tf.tile(chosen, [pass.rows.shape[0]!]);
   const perStep = (value: tf.Tensor1D) => repeatRows(value, chosen.shape[0]);
-  const { x, next, logProb, features, mean } = mapTensors(
-    placement.take(records, pass.rows),
-    (value) => placement.shardBatch(steps ? rowsOfSteps(value, steps) : firstSteps(value, count)),
+  const { x, next, logProb, features, mean } = tree.map(placement.take(records, pass.rows), (value) =>
+    placement.shardBatch(steps ? rowsOfSteps(value, steps) : firstSteps(value, count)),
   );
   const step = gatherSteps(coefficients, stepOf);
   return {

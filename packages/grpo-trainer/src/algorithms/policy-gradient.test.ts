@@ -1,6 +1,7 @@
+import '@flow-grpo/tfjs-backend-xla';
 import { logProbOfStep, type StepTensors } from '@flow-grpo/sde-sampler';
 import { expectClose, maxAbs } from '@flow-grpo/test-support';
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { resolveConfig } from '../config/resolve';
@@ -9,8 +10,8 @@ import { perPromptAdvantages } from '../maths/advantages';
 import { gaussianFlow } from '../policies/gaussian-flow';
 import { createRollout, type EpochBatch } from '../rollout/create-rollout';
 import { epochPlan } from '../rollout/epoch-plan';
-import { flopCounter } from '../utilisation';
 import { passOf } from '../update/gradient-pass';
+import { flopCounter } from '../utilisation';
 import type { PassRows } from './pass';
 import type { PolicyGradientOptions } from './policy-gradient';
 
@@ -68,7 +69,11 @@ const gradient = (more: Partial<PolicyGradientOptions> = {}, given: Partial<Pass
 /** −Σ weight · advantage · log p, averaged over steps: the policy gradient as one writes it down. */
 const plain = (clamp: number) =>
   gradientOf((w) => {
-    const prepared = policy.prepare!({ trained: { 'mean.weight': w }, condition: batch.condition, purpose: 'training' });
+    const prepared = policy.prepare!({
+      trained: { 'mean.weight': w },
+      condition: batch.condition,
+      purpose: 'training',
+    });
     const prompts = tf.gather(batch.promptOf, rows.rows);
     const gain = tf.mul(rows.weights, tf.clipByValue(rows.advantages, -clamp, clamp));
     const perStep = Array.from({ length: plan.algorithm.pointsPerImage }, (_, s) => {
@@ -129,9 +134,7 @@ describe.each(['step-mean', 'velocity'] as const)('the KL on the %s', (klTarget)
   it('pulls towards the reference', () => {
     const away = tf.add(start, 0.1);
     const none = { ...rows, advantages: tf.zerosLike(rows.advantages) };
-    const [pull] = tf.grads(
-      (w: tf.Tensor) => lossAt(w, { beta: 1, klTarget }, none),
-    )([away]);
+    const [pull] = tf.grads((w: tf.Tensor) => lossAt(w, { beta: 1, klTarget }, none))([away]);
     for (const value of pull!.dataSync()) expect(value).toBeGreaterThan(0);
   });
 });

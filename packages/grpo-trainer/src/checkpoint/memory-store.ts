@@ -1,11 +1,6 @@
 /** Checkpoints in memory: for rollbacks where there is no disk, such as a page in a browser. */
 import * as tf from '@tensorflow/tfjs-core';
-import {
-  type Checkpoint,
-  type CheckpointEntry,
-  CheckpointStateError,
-  type CheckpointStore,
-} from './store';
+import { type Checkpoint, type CheckpointEntry, CheckpointStateError, type CheckpointStore } from './store';
 
 interface HostTensor {
   readonly shape: readonly number[];

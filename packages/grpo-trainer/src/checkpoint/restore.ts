@@ -107,8 +107,8 @@ function unprefixed(params: Params): Record<string, Params> {
   const records: Record<string, Params> = {};
   for (const [name, value] of Object.entries(params)) {
     const dot = name.indexOf('.');
-    const record = (records[name.slice(0, dot)] ??= {});
-    record[name.slice(dot + 1)] = value;
+    const prefix = name.slice(0, dot);
+    records[prefix] = { ...records[prefix], [name.slice(dot + 1)]: value };
   }
   return records;
 }

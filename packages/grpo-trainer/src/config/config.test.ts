@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { leavesOf } from './leaves';
 import { ConfigError, resolveConfig } from './resolve';
+import { grpoConfigSchema } from './schema';
+import { flowGrpoNames } from './suggest';
 
 describe('resolveConfig', () => {
   it('fills in defaults', () => {
@@ -60,5 +63,41 @@ describe('resolveConfig', () => {
     expect(() => resolveConfig({ devices: 4, sampling: { ...recipe, batchSize: 128 } })).toThrow(
       /makes 3 batches .*\(2\) does not divide. These would work: 24, 32, 48, 64, 96, 192/,
     );
+  });
+});
+
+describe("flow_grpo's names", () => {
+  const told = leavesOf(grpoConfigSchema).filter(({ flowGrpo }) => flowGrpo);
+
+  it.each([
+    ['train.beta', ['train.beta']],
+    ['save_dir, logdir', ['save_dir', 'logdir']],
+    ['sample.sde_window_range[0]', ['sample.sde_window_range']],
+    ['num_batches / gradient_accumulation_steps', ['num_batches', 'gradient_accumulation_steps']],
+    ['MixGRPO: iters_per_group', ['iters_per_group']],
+    ["use_lora, upstream's filter", ['use_lora']],
+    ['GPUs of accelerate launch', []],
+    ['wandb.init project', []],
+    ['the number in flow_grpo’s reward_fn', []],
+  ])('in %j', (flowGrpo, names) => expect(flowGrpoNames({ flowGrpo })).toEqual(names));
+
+  it.each(told)('of $path lead to it; the other words in $flowGrpo do not', (leaf) => {
+    const names = flowGrpoNames(leaf);
+    const answer = (key: string) => {
+      const input = key.split('.').reduceRight<unknown>((value, part) => ({ [part]: value }), 1);
+      try {
+        resolveConfig(input);
+      } catch (error) {
+        return (error as Error).message;
+      }
+      return '';
+    };
+    for (const name of names)
+      if (name !== leaf.path) expect(answer(name), name).toMatch(/; did you mean [\w.]+\?$/);
+    for (const word of leaf.flowGrpo!.match(/[\w.]+/g)!) {
+      // A word that is our own name of the option finds it as a known name in the wrong place.
+      const leads = leaf.path.endsWith(`.${word}`) || names.includes(word);
+      if (!leads) expect(answer(word), word).not.toContain(`${leaf.path}?`);
+    }
   });
 });

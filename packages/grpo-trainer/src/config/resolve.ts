@@ -66,10 +66,7 @@ export function configureAlgorithm(
 }
 
 /** What in a configuration contradicts itself, one line each. */
-export function contradictions(
-  config: GrpoConfig,
-  algorithm: AnyAlgorithm = algorithmOf(config),
-): string[] {
+export function contradictions(config: GrpoConfig, algorithm: AnyAlgorithm = algorithmOf(config)): string[] {
   const { sampling, training } = config;
   const { rollout, pointsPerImage } = configureAlgorithm(config, algorithm);
   const epochSize = sampling.promptsPerEpoch * sampling.samplesPerPrompt;

@@ -19,10 +19,7 @@ const names = Object.keys(algorithms) as [AlgorithmName, ...AlgorithmName[]];
 /** The schema of {@link GrpoConfig}; unknown keys are errors. */
 export const grpoConfigSchema = z
   .strictObject({
-    algorithm: z
-      .enum(names)
-      .default('grpo')
-      .describe('What trains; its options stand under its own name'),
+    algorithm: z.enum(names).default('grpo').describe('What trains; its options stand under its own name'),
     ...baseOptions,
     ...sections,
   })
@@ -30,7 +27,8 @@ export const grpoConfigSchema = z
 
 /** The same with an algorithm of one's own in place of the choice. */
 export function schemaWith(algorithm: AnyAlgorithm): typeof grpoConfigSchema {
-  if ((algorithms as Readonly<Record<string, unknown>>)[algorithm.name] === algorithm) return grpoConfigSchema;
+  if ((algorithms as Readonly<Record<string, unknown>>)[algorithm.name] === algorithm)
+    return grpoConfigSchema;
   return grpoConfigSchema.extend({
     algorithm: z.literal(algorithm.name).default(algorithm.name),
     [algorithm.name]: sectionOf(algorithm),
@@ -38,7 +36,9 @@ export function schemaWith(algorithm: AnyAlgorithm): typeof grpoConfigSchema {
 }
 
 /** A complete configuration: every field is there. `algorithm` names the algorithm, its options lie under that name. */
-export type GrpoConfig = Omit<z.output<typeof grpoConfigSchema>, 'algorithm'> & { readonly algorithm: string };
+export type GrpoConfig = Omit<z.output<typeof grpoConfigSchema>, 'algorithm'> & {
+  readonly algorithm: string;
+};
 
 /** What one writes: everything is optional. */
 export type GrpoConfigInput = z.input<typeof grpoConfigSchema>;

@@ -38,9 +38,15 @@ export function unknownOption(schema: z.ZodType, path: readonly string[], input:
   return [said(name, leaves.find((leaf) => leaf.path.endsWith(`.${path.at(-1)}`))?.path)];
 }
 
-/** The names in a description's brackets: `a.b, c` holds a.b and c. */
-function flowGrpoNames({ flowGrpo }: Leaf): string[] {
-  return flowGrpo?.match(/[\w.]+/g) ?? [];
+/**
+ * The names among what a description's brackets say: `a.b, c` holds a.b and c, a formula such as `a · b / c` its factors.
+ * Words of a phrase, such as `GPUs of accelerate launch`, are no names.
+ */
+export function flowGrpoNames({ flowGrpo = '' }: Pick<Leaf, 'flowGrpo'>): string[] {
+  return flowGrpo
+    .split(/[,·/:]/)
+    .map((part) => part.trim().replace(/\[\d+\]$/, ''))
+    .filter((part) => /^[a-z]\w*(\.\w+)*$/.test(part));
 }
 
 /** Keys of the object at `path` in a schema; empty where there is none. */

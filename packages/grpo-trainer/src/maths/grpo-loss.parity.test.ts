@@ -39,10 +39,12 @@ interface AdvantageCase {
 }
 
 /** By the names of the cases. */
-const COMPARISONS = { grpo: standardScore, rwr: rewardItself, sft: bestOfGroup, dpo: bestAgainstWorst } as Record<
-  string,
-  Comparison
->;
+const COMPARISONS = {
+  grpo: standardScore,
+  rwr: rewardItself,
+  sft: bestOfGroup,
+  dpo: bestAgainstWorst,
+} as Record<string, Comparison>;
 
 describe.each(fixtureCases('grpo-loss'))('$name', ({ dir }) => {
   describe('advantages', () => {

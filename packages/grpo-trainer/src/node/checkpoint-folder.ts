@@ -18,7 +18,8 @@ export function checkpointFolder(folder: string): CheckpointStore {
     list: async () =>
       (await listRuns(folder)).map((name) => ({ name, epoch: epochOf(name), place: join(folder, name) })),
     save: (checkpoint, keep) => save(folder, checkpoint, keep),
-    open: async (name) => openCheckpoint((await listRuns(folder)).includes(name) ? join(folder, name) : resolve(name)),
+    open: async (name) =>
+      openCheckpoint((await listRuns(folder)).includes(name) ? join(folder, name) : resolve(name)),
     archiveLaterCheckpoints: (epoch) => archiveLaterCheckpoints(folder, epoch),
   };
 }

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadParams } from '@flow-grpo/checkpoint-io';
-import { fromBytes } from '@flow-grpo/tfjs-backend-xla';
+import { fromBytes } from '@flow-grpo/tfjs-jit';
 import { type RestoreOptions, restoreState, restoreWeights } from '../checkpoint/restore';
 import { CheckpointStateError, type RunState, type SavedCheckpoint } from '../checkpoint/store';
 import type { GrpoConfig } from '../config/schema';

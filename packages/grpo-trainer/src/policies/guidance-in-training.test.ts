@@ -1,20 +1,21 @@
 /** Guidance in rollouts, and none in updates. */
+import '@flow-grpo/tfjs-backend-xla';
 import { gatherSteps, stepMean, stepSigma } from '@flow-grpo/sde-sampler';
 import { encodeText, velocity as velocityOf } from '@flow-grpo/showo2-model';
 import { type Showo2PolicyOptions, showo2Policy } from '@flow-grpo/showo2-model/policy';
 import { expectClose, maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { brightness, tinyShowo2 } from '../../../showo2-model/src/testing/tiny-policy';
+import type { PassRows } from '../algorithms/pass';
 import { resolveConfig } from '../config/resolve';
 import type { GrpoConfigInput } from '../config/schema';
 import { oneDevice } from '../devices';
-import type { PassRows } from '../algorithms/pass';
+import type { EpochMetrics } from '../epoch-metrics';
 import type { Params } from '../policy';
 import { createRollout } from '../rollout/create-rollout';
 import { epochPlan } from '../rollout/epoch-plan';
-import type { EpochMetrics } from '../epoch-metrics';
 import { train } from '../train';
 import { gradientPass, passOf, zeroGradients } from '../update/gradient-pass';
 import { flopCounter } from '../utilisation';

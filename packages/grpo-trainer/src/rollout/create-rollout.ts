@@ -1,6 +1,6 @@
 /** The sampling half of an epoch: rollouts dispatched one after the other, each scored while the next one runs. */
 import { gatherSteps, stackSteps } from '@flow-grpo/sde-sampler';
-import { jit } from '@flow-grpo/tfjs-backend-xla';
+import { jit, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ScoredImages } from '../algorithms/algorithm';
 import type { GrpoConfig } from '../config/schema';
@@ -10,7 +10,6 @@ import { type PhaseTimer, phaseTimer } from '../phase-times';
 import type { Params, Policy } from '../policy';
 import type { Example, Scorer, Scores } from '../scorer';
 import { joinDetails, MAX_SCORING, scoreBatch } from '../scoring';
-import { disposeTree } from '../tree';
 import type { FlopCounter } from '../utilisation';
 import type { EpochPlan } from './epoch-plan';
 import { type Rollout, rolloutFunction } from './rollout';
@@ -65,7 +64,7 @@ export function createRollout<C, P>(
   ): Promise<EpochBatch<C>> => {
     const encoded = policy.encodePrompts(examples.map(({ prompt }) => prompt));
     const condition = placement.replicate(encoded);
-    if (condition !== encoded) disposeTree(encoded);
+    if (condition !== encoded) tree.dispose(encoded);
     const steps = stackSteps(plan.steps(window));
     const kept = needs.keep === 'latents' ? undefined : tf.tensor1d([...window], 'int32');
     const results: Rollout[] = [];
@@ -82,7 +81,7 @@ export function createRollout<C, P>(
       try {
         results.push(rollout(weights, condition, batch, steps, kept, key));
       } finally {
-        disposeTree([samples, rows, batch]);
+        tree.dispose([samples, rows, batch]);
       }
       const images = decode(results.at(-1)!.latents);
       const ready = whenComputed(images).finally(imagesReady);
@@ -119,7 +118,7 @@ export function createRollout<C, P>(
         promptOf: tf.tensor1d(promptOfRow, 'int32'),
         ...(kept && { steps: gatherSteps(steps, kept) }),
       };
-      disposeTree([steps, kept]);
+      tree.dispose([steps, kept]);
       return {
         ...samples,
         condition,
@@ -129,11 +128,11 @@ export function createRollout<C, P>(
         rewards,
         dropped: rewards.map(Number.isNaN),
         details: joinDetails(scored),
-        dispose: () => disposeTree([samples, condition]),
+        dispose: () => tree.dispose([samples, condition]),
       };
     } catch (error) {
       await Promise.allSettled(scoring);
-      disposeTree([condition, steps, kept, results]);
+      tree.dispose([condition, steps, kept, results]);
       throw error;
     }
   };
@@ -141,7 +140,13 @@ export function createRollout<C, P>(
 
 /** Settles when a tensor's values are there, of which one is read. */
 async function whenComputed(tensor: tf.Tensor): Promise<void> {
-  const one = tf.tidy(() => tf.slice(tensor, tensor.shape.map(() => 0), tensor.shape.map(() => 1)));
+  const one = tf.tidy(() =>
+    tf.slice(
+      tensor,
+      tensor.shape.map(() => 0),
+      tensor.shape.map(() => 1),
+    ),
+  );
   await one.data().catch(() => {}); // the scorer's own read says what is wrong
   one.dispose();
 }

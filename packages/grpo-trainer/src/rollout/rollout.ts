@@ -1,12 +1,11 @@
 /** Denoising as one executable: stochastic steps within a window, Euler elsewhere, what training needs kept. */
 import { applyStep, logProbOfStep, type StepTensors, stepMean } from '@flow-grpo/sde-sampler';
-import { jit, random, scan } from '@flow-grpo/tfjs-backend-xla';
+import { jit, random, scan, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
+import type { RolloutNeeds } from '../algorithms/algorithm';
 import type { Placement } from '../devices';
 import { indices } from '../indices';
-import type { RolloutNeeds } from '../algorithms/algorithm';
 import type { Params, Policy } from '../policy';
-import { mapTensors } from '../tree';
 import type { StepRecords } from './samples';
 
 /** Which samples of an epoch a call makes. */
@@ -81,7 +80,7 @@ export function rolloutFunction<C, P>(
         { ...steps, index: indices(1, steps.t.shape[0]! + 1) },
       );
       if (!window) return { latents: placement.shardBatch(latents) };
-      const records = mapTensors(all as StepRecords, (value) => swapFirstAxes(tf.gather(value, window)));
+      const records = tree.map(all as StepRecords, (value) => swapFirstAxes(tf.gather(value, window)));
       return { latents: placement.shardBatch(latents), records: placement.shardBatch(records) };
     },
     { name: 'rollout' },

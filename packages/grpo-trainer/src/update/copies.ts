@@ -1,5 +1,5 @@
 /** How the copies of the trained weights move. */
-import { jit, shardLike } from '@flow-grpo/tfjs-backend-xla';
+import { jit, shardLike } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { WeightCopy } from '../algorithms/algorithm';
 import { mapParams } from '../maths/adamw';

@@ -1,5 +1,5 @@
 /** The learning half of an epoch: shuffled passes over its images, gradients summed, AdamW, averages. */
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { PassRows } from '../algorithms/pass';
 import type { GrpoConfig } from '../config/schema';
@@ -11,7 +11,6 @@ import type { Params, Policy } from '../policy';
 import { randomAt } from '../random';
 import type { EpochBatch } from '../rollout/create-rollout';
 import type { EpochPlan } from '../rollout/epoch-plan';
-import { disposeExcept, disposeTree } from '../tree';
 import type { FlopCounter } from '../utilisation';
 import { copyRates, createCopyMover } from './copies';
 import { gradientSum } from './gradient-sum';
@@ -90,13 +89,13 @@ export function createUpdate<C, P>(
     const given = { ...state, copies: moving };
     try {
       const stepped = step(given, gradients, scalars, emaRate, rates);
-      disposeTree(given);
+      tree.dispose(given);
       return {
         state: { ...stepped.state, copies: { ...state.copies, ...stepped.state.copies } },
         norm: stepped.norm,
       };
     } finally {
-      disposeTree([gradients, scalars, emaRate, rates]);
+      tree.dispose([gradients, scalars, emaRate, rates]);
     }
   };
 
@@ -126,7 +125,7 @@ export function createUpdate<C, P>(
         onPolicy: tf.scalar(norms.length === 0 ? 1 : 0),
         key: random.foldIn(call.key, PASS_STREAM + passes++),
       };
-      disposeExcept(rows, host);
+      tree.dispose(host, rows);
       return rows;
     };
     try {
@@ -155,7 +154,9 @@ export function createUpdate<C, P>(
         copies: moveAfterEpoch(state.copies, state.trained, call.updates + updates),
       };
       const gradNorm = (await Promise.all(norms.map((norm) => norm.data()))).map((row) => row[0]!);
-      const rows = await Promise.all(values.map(async ({ update, row }) => ({ update, row: await row.data() })));
+      const rows = await Promise.all(
+        values.map(async ({ update, row }) => ({ update, row: await row.data() })),
+      );
       const perUpdate = Object.fromEntries(
         names.map((name, column) => [
           name,
@@ -178,10 +179,10 @@ export function createUpdate<C, P>(
           updates === 0 ? {} : { ...Object.fromEntries(metrics), gradNorm: overUpdates('mean', gradNorm) },
       };
     } catch (error) {
-      if (norms.length > 0) disposeTree(state);
+      if (norms.length > 0) tree.dispose(state);
       throw error;
     } finally {
-      disposeTree([values.map(({ row }) => row), norms]);
+      tree.dispose([values.map(({ row }) => row), norms]);
     }
   };
 }

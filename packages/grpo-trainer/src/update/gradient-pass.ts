@@ -1,6 +1,6 @@
 /** The executable of a gradient pass. */
 import { held, stopGradient } from '@flow-grpo/nn';
-import { jit, shardLike } from '@flow-grpo/tfjs-backend-xla';
+import { jit, shardLike } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ConfiguredAlgorithm } from '../algorithms/algorithm';
 import type { Pass, PassRows } from '../algorithms/pass';

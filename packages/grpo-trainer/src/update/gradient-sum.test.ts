@@ -1,18 +1,18 @@
+import '@flow-grpo/tfjs-backend-xla';
 import { type Showo2PolicyOptions, showo2Policy } from '@flow-grpo/showo2-model/policy';
 import { expectClose, maxAbs } from '@flow-grpo/test-support';
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { brightness, tinyShowo2 } from '../../../showo2-model/src/testing/tiny-policy';
-import { resolveConfig } from '../config/resolve';
 import type { PassRows } from '../algorithms/pass';
+import { resolveConfig } from '../config/resolve';
 import { oneDevice } from '../devices';
 import type { Policy } from '../policy';
 import { createRollout } from '../rollout/create-rollout';
 import { epochPlan } from '../rollout/epoch-plan';
 import { flopCounter } from '../utilisation';
 import { gradientSum } from './gradient-sum';
-
 
 const EMBEDDING = 'showo.model.embed_tokens.weight';
 

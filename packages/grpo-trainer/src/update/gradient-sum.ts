@@ -1,11 +1,11 @@
 /** The gradients of an update: passes over its images and points, what they share computed once. */
+import { tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { PassRows } from '../algorithms/pass';
 import type { Placement } from '../devices';
 import type { Params, Policy } from '../policy';
 import type { EpochPlan } from '../rollout/epoch-plan';
 import type { EpochSamples } from '../rollout/samples';
-import { disposeExcept, disposeTree } from '../tree';
 import type { FlopCounter } from '../utilisation';
 import { gradientPass, type PassWeights, zeroGradients } from './gradient-pass';
 import { type Prepared, prepareGradients, preparePass, zeroPrepared } from './preparation';
@@ -88,18 +88,18 @@ export function gradientSum<C, P>(
             if (steps) tf.dispose([steps, some.steps!]);
           }
         }
-        disposeTree(rows);
+        tree.dispose(rows);
       }
       if (prepared) {
         const whole = shared!.gradients(gradients, trained, condition, upstream!);
         tf.dispose([gradients, upstream!]);
-        disposeExcept(condition, prepared);
+        tree.dispose(prepared, condition);
         gradients = whole;
       }
       return { gradients, values };
     } catch (error) {
-      disposeTree([gradients, upstream, rows, values]);
-      disposeExcept(condition, prepared);
+      tree.dispose([gradients, upstream, rows, values]);
+      tree.dispose(prepared, condition);
       throw error;
     }
   };

@@ -1,5 +1,5 @@
 /** The executable that ends an update: clipping, AdamW, the average, and the copies that move with every update. */
-import { jit, shardLike } from '@flow-grpo/tfjs-backend-xla';
+import { jit, shardLike } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Placement } from '../devices';
 import { type AdamWOptions, adamWUpdate, clipByGlobalNorm, mapParams } from '../maths/adamw';

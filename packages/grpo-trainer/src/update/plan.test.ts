@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { randomAt } from '../random';
 import { bestAndWorst, imagesWithAdvantage } from '../algorithms/units';
+import { randomAt } from '../random';
 import { planUpdates } from './plan';
 
 const cases = fc.record({

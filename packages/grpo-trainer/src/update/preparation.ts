@@ -1,18 +1,17 @@
 /** What depends on the prompts and the weights alone, computed once per update instead of once per gradient pass. */
 import { held } from '@flow-grpo/nn';
-import { jit, shardLike } from '@flow-grpo/tfjs-backend-xla';
+import { jit, shardLike, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Placement } from '../devices';
 import { mapParams } from '../maths/adamw';
 import type { Params, Policy, Purpose, Tensors } from '../policy';
-import { flattenTensors } from '../tree';
 
 /** What a policy prepared, of the trained weights and of each copy that the loss looks at. */
 export type Prepared = { readonly trained: Tensors } & Readonly<Record<string, Tensors>>;
 
 /** The tensors of it that gradients flow to. */
 export const differentiable = (prepared: Tensors): tf.Tensor[] =>
-  flattenTensors(prepared).filter(({ dtype }) => dtype === 'float32');
+  tree.leaves(prepared).filter(({ dtype }) => dtype === 'float32');
 
 /** Runs `prepare` of a policy for the passes to come; its tensors are on all devices. */
 export function preparePass<C, P>(prepare: NonNullable<Policy<C, P>['prepare']>, placement: Placement) {

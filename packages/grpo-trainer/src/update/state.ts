@@ -1,11 +1,10 @@
 /** Everything that training changes, and how it begins. Float32, whatever the policy computes in. */
-import { shardLike } from '@flow-grpo/tfjs-backend-xla';
+import { shardLike, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { WeightCopy } from '../algorithms/algorithm';
 import type { Placement } from '../devices';
 import { type AdamWState, mapParams } from '../maths/adamw';
 import { type Params, type Policy, trainableParams } from '../policy';
-import { flattenTensors } from '../tree';
 
 /** Weights, moments and average: what an optimizer step changes whatever trains. */
 export interface OptimizerState {
@@ -64,7 +63,7 @@ export function movingCopies<T>(
 
 /** Whether the weights are still there: an update that fails takes them along once it has changed them. */
 export const isWhole = (state: TrainState): boolean =>
-  flattenTensors(state).every((tensor) => !tensor.isDisposed);
+  tree.leaves(state).every((tensor) => !tensor.isDisposed);
 
 /** A tensor of its own with the same bits, so that donating one leaves the other alone. */
 export function copyTensor(value: tf.Tensor): tf.Tensor {

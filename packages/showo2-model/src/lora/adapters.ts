@@ -1,5 +1,5 @@
 import { heldAs, type NamePattern, type Params, param, selectNames } from '@flow-grpo/nn';
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { LAYER_BASES, stackedPlace } from '../layers';
 

@@ -2,7 +2,7 @@ import { access, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { checkKeys, loadParams, openCheckpoint } from '@flow-grpo/checkpoint-io';
 import { defaultStorage, holdParams, type Params, uploadAs, type WeightStorage } from '@flow-grpo/nn';
-import type { FloatStorage } from '@flow-grpo/tfjs-backend-xla';
+import type { FloatStorage } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
 import { parseShowo2Config } from '../config/schema';

@@ -1,5 +1,5 @@
 import { held, type Params, param, silu } from '@flow-grpo/nn';
-import { scaledDotProductAttention } from '@flow-grpo/tfjs-backend-xla';
+import { scaledDotProductAttention } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { causalConv, conv2d, type History, perFrame } from './convolution';
 

@@ -1,15 +1,16 @@
+import '../index';
 import { expectClose } from '@flow-grpo/test-support';
+import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { jit } from '../index';
 
 beforeAll(async () => {
   expect(await tf.setBackend('xla')).toBe(true);
 });
 
 /** The same draws at every run; `FC_SEED=7 npx vitest run src/kernels/agreement.test.ts` looks elsewhere. */
-const PROPERTY = { numRuns: 3, seed: Number(process.env.FC_SEED ?? 1) };
+const PROPERTY = { numRuns: 3, seed: Number(process.env.FC_SEED || 1) };
 
 /** One draw of an operation: its inputs' shapes, and what it does with them. */
 interface Draw {

@@ -1,7 +1,8 @@
+import '../index';
+import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { jit } from '../index';
 import { cases, uncovered } from './gradient-cases.testing';
 
 beforeAll(async () => {

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { gaussianFlow } from '../../policies/gaussian-flow';
-import { abortOnSignals } from '../signals';
 import { train } from '../../train';
 import type { TrainOptions, TrainResult } from '../../train-options';
 import { checkpointFolder } from '../checkpoint-folder';
+import { abortOnSignals } from '../signals';
 import { runnerConfig } from './config';
 
 const scorer = {
@@ -25,7 +25,10 @@ function inTwoParts(policy: ReturnType<typeof gaussianFlow>): ReturnType<typeof 
     params,
     trainable: Object.keys(params),
     prepare: ({ trained, ...call }) =>
-      policy.prepare!({ ...call, trained: { 'mean.weight': tf.add(trained['mean.weight']!, trained.shift!) } }),
+      policy.prepare!({
+        ...call,
+        trained: { 'mean.weight': tf.add(trained['mean.weight']!, trained.shift!) },
+      }),
   };
 }
 

@@ -8,7 +8,7 @@ import {
   type RequiredFiles,
 } from '@flow-grpo/checkpoint-io';
 import { defaultStorage, holdParams, type Params, uploadAs } from '@flow-grpo/nn';
-import type { FloatStorage } from '@flow-grpo/tfjs-backend-xla';
+import type { FloatStorage } from '@flow-grpo/tfjs-jit';
 
 export interface SourceOptions {
   /** Settings of the Hugging Face hub, for models given by id; the revision is the model's. */

@@ -1,11 +1,8 @@
-/** Pytrees: nested arrays and records whose leaves are tensors or plain (static) values. */
+/** Pytrees: nested arrays and plain records whose leaves are tensors or static values (numbers, strings, booleans, null). */
 import * as tf from '@tensorflow/tfjs-core';
 
 /** A leaf that is no tensor: part of a traced function's signature. */
-export type Static = number | string | boolean | null | undefined;
-
-/** Nested arrays and records of tensors and static values. */
-export type Pytree = tf.Tensor | Static | readonly Pytree[] | { readonly [key: string]: Pytree };
+type Static = number | string | boolean | null | undefined;
 
 /** The shape of a pytree without its tensors. */
 export type TreeDef =
@@ -92,26 +89,42 @@ export function matchTree(def: TreeDef, tree: unknown, tensors: tf.Tensor[]): bo
   }
 }
 
-/** A string equal for equal structures and static values, and only for those. */
-export function treeKey(def: TreeDef): string {
-  switch (def.kind) {
-    case 'tensor':
-      return '*';
-    case 'static':
-      if (def.value === undefined) return 'u';
-      if (typeof def.value === 'number') return Object.is(def.value, -0) ? '-0' : String(def.value);
-      return JSON.stringify(def.value);
-    case 'array':
-      return `[${def.items.map(treeKey).join(',')}]`;
-    case 'record':
-      return `{${def.keys.map((key, i) => `${JSON.stringify(key)}:${treeKey(def.items[i]!)}`).join(',')}}`;
-  }
-}
+/** The tensors of a pytree, in order. */
+export const leaves = (tree: unknown): tf.Tensor[] => flatten(tree).tensors;
 
 /** The same structure with every tensor replaced by `f(tensor)`. */
-export function mapTensors<T>(tree: T, f: (tensor: tf.Tensor, index: number) => tf.Tensor): T {
+export function map<T>(tree: T, f: (tensor: tf.Tensor, index: number) => tf.Tensor): T {
   const { tensors, def } = flatten(tree);
   return unflatten(def, tensors.map(f)) as T;
+}
+
+/**
+ * Pytrees of one structure joined tensor by tensor: tensor i of the result is `f` of the tensors i of all trees. What is
+ * no tensor is taken from the first.
+ *
+ * @throws when there is no tree, or when one has another structure or other static values than the first.
+ */
+export function zip<T>(
+  trees: readonly T[],
+  f: (tensors: readonly tf.Tensor[], index: number) => tf.Tensor,
+): T {
+  const [first, ...others] = trees;
+  if (first === undefined) throw new Error('tree.zip: there is no tree');
+  const { tensors, def } = flatten(first);
+  const columns = tensors.map((tensor) => [tensor]);
+  others.forEach((other, i) => {
+    const found: tf.Tensor[] = [];
+    if (!matchTree(def, other, found))
+      throw new Error(`tree.zip: tree ${i + 1} differs in structure from the first`);
+    for (const [leaf, tensor] of found.entries()) columns[leaf]!.push(tensor);
+  });
+  return unflatten(def, columns.map(f)) as T;
+}
+
+/** Disposes of every tensor in a pytree; `except` names pytrees whose tensors stay. */
+export function dispose(tree: unknown, except?: unknown): void {
+  const stay = new Set(leaves(except));
+  for (const tensor of leaves(tree)) if (!stay.has(tensor)) tensor.dispose();
 }
 
 function isStatic(value: unknown): value is Static {

@@ -1,9 +1,15 @@
 /** Vector-Jacobian products of functions with several inputs and outputs, on tfjs-core's tape. */
 import * as tf from '@tensorflow/tfjs-core';
-import { withFreshTape } from '../trace/frame';
+
+interface EngineState {
+  activeTape: unknown;
+  gradientDepth: number;
+  kernelDepth: number;
+}
 
 interface EngineInternals {
-  state: { gradientDepth: number };
+  state: EngineState;
+  isTapeOn(): boolean;
   runKernelFunc(params: {
     forwardFunc: (backend: unknown, save: (tensors: tf.Tensor[]) => void) => tf.Tensor[];
     backwardsFunc: (dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[]) => Record<string, () => tf.Tensor>;
@@ -17,7 +23,20 @@ const engine = () => tf.engine() as unknown as EngineInternals;
 export const isFloat = (tensor: tf.Tensor): boolean => tensor.dtype === 'float32';
 
 /** Whether operations are recorded for a gradient now. */
-export const isRecording = (): boolean => (tf.engine() as unknown as { isTapeOn(): boolean }).isTapeOn();
+export const isRecording = (): boolean => engine().isTapeOn();
+
+/** Runs `f` as if no gradient were being recorded around it, so that it may take its own. */
+export function withFreshTape<T>(f: () => T): T {
+  const { state } = engine();
+  const { activeTape, gradientDepth, kernelDepth } = state;
+  state.gradientDepth = 0;
+  state.kernelDepth = 0;
+  try {
+    return f();
+  } finally {
+    Object.assign(state, { activeTape, gradientDepth, kernelDepth });
+  }
+}
 
 /**
  * Gradients of Σ ⟨f()ᵢ, dysᵢ⟩ with respect to `xs`, zero where there is no dependence. Outputs that are not float

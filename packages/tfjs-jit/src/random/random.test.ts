@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { random } from '../index';
+import * as random from './random';
 import { threefry2x32 } from './threefry';
 
 describe('Threefry-2x32', () => {

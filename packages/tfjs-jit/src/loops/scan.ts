@@ -1,10 +1,8 @@
 /** A loop over the leading axis of its inputs, compiled once however many steps it has. */
 import * as tf from '@tensorflow/tfjs-core';
-import { isXla } from '../active';
-import { flatten, unflatten } from '../pytree';
-import { isTracing } from '../trace/frame';
+import { activeCompiler } from '../compiler';
+import { flatten, unflatten } from '../tree';
 import { checkSameTensors } from './check';
-import { tracedScan } from './traced-scan';
 
 export interface ScanOptions {
   /** Number of steps; needed when `xs` holds no tensor, checked against the leading axis otherwise. */
@@ -15,7 +13,7 @@ export interface ScanOptions {
  * Runs `[carry, y] = f(carry, x)` over the leading axis of every tensor in `xs` and stacks the `y`s.
  *
  * `f` must keep the carry's structure, shapes and dtypes. Differentiable, once: the backward pass keeps
- * the carry of each step and computes the step anew. Inside jit on XLA it is one loop in the program however many
+ * the carry of each step and computes the step anew. Inside a compiled function it is one loop in the program however many
  * steps it has; elsewhere it is a loop in JavaScript.
  *
  * @param xs Pytree of tensors `[length, ...]`; static leaves reach `f` unchanged. May be null with `length`.
@@ -29,12 +27,13 @@ export function scan<C, X, Y>(
   options: ScanOptions = {},
 ): [C, Y] {
   const length = scanLength(flatten(xs, 'xs').tensors, options.length);
-  if (isXla() && isTracing()) return tracedScan(f, carry, xs, length);
+  const compiler = activeCompiler();
+  if (compiler?.isTracing()) return compiler.scan(f, carry, xs, length);
   return unrolledScan(f, carry, xs, length);
 }
 
 /** The number of steps that `xs` and the option agree on. */
-export function scanLength(xs: readonly tf.Tensor[], length: number | undefined): number {
+function scanLength(xs: readonly tf.Tensor[], length: number | undefined): number {
   for (const [i, x] of xs.entries()) {
     if (x.rank === 0) throw new Error(`scan: tensor ${i} of xs is a scalar, it needs a leading axis`);
     length ??= x.shape[0]!;

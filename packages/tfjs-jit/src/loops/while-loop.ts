@@ -1,19 +1,18 @@
 /** A loop whose number of steps is known only while it runs. */
 import * as tf from '@tensorflow/tfjs-core';
-import { isXla } from '../active';
-import { flatten } from '../pytree';
-import { isTracing } from '../trace/frame';
+import { activeCompiler } from '../compiler';
+import { flatten } from '../tree';
 import { checkCondition, checkSameTensors } from './check';
-import { tracedWhile } from './traced-while';
 
 /**
  * Repeats `state = body(state)` while `cond(state)`, a boolean scalar, is true.
  *
  * `body` must keep the state's structure, shapes and dtypes. Not differentiable inside jit: use `scan` where
- * gradients are wanted. Outside jit and on other backends the condition is read at every step.
+ * gradients are wanted. Outside of a compiled function the condition is read at every step.
  */
 export function whileLoop<S>(cond: (state: S) => tf.Tensor, body: (state: S) => S, state: S): S {
-  if (isXla() && isTracing()) return tracedWhile(cond, body, state);
+  const compiler = activeCompiler();
+  if (compiler?.isTracing()) return compiler.whileLoop(cond, body, state);
   return tf.tidy(() => {
     let current = state;
     while (readCondition(cond(current))) {

@@ -1,59 +1,23 @@
-/** Whole functions as one executable. */
+/** Compiled functions: one XLA executable per signature. */
 import type { PjrtBuffer, PjrtExecutable } from '@flow-grpo/pjrt';
+import {
+  type CompiledFunction,
+  type Cost,
+  flatten,
+  type Lowered,
+  matchTree,
+  type Sharding,
+  type TreeDef,
+  unflatten,
+} from '@flow-grpo/tfjs-jit/backend';
 import * as tf from '@tensorflow/tfjs-core';
-import { isXla } from './active';
 import { activeBackend, conform, run } from './dispatch';
-import { customVjp, isFloat, isRecording, vjp } from './grad/vjp';
 import { outputSharding, placeInputs } from './parallel/placement';
-import { type Sharding, shardingKey } from './parallel/sharding';
-import { flatten, matchTree, type TreeDef, unflatten } from './pytree';
+import { shardingKey } from './parallel/sharding';
 import { DeviceData } from './runtime/data';
 import { executable, executableAsync } from './runtime/executables';
-import { isTracing, releaseCaptures } from './trace/frame';
+import { releaseCaptures } from './trace/frame';
 import { type TracedProgram, traceFunction } from './trace/program';
-
-export interface JitOptions {
-  /** Positions of arguments whose buffers the result may overwrite; they cannot be used afterwards. */
-  donate?: readonly number[];
-  /** Name in error messages, lowered text and profiles. */
-  name?: string;
-}
-
-/** What a compiled function needs. Bytes are those of one device, by XLA's account. */
-export interface Cost {
-  /**
-   * Floating-point operations of one call, all devices together, counted in the program that XLA is given, by XLA's
-   * rules: one an element, two a multiply-add. Unlike XLA's own count it multiplies the steps of `scan`, knows fused
-   * attention, and is there with every plugin. What `scan` and `checkpoint` compute again counts again; the body of
-   * `whileLoop` counts once; what a mask hides counts.
-   */
-  flops: number;
-  /** XLA's count after its optimizations, on one device, loops once; undefined where the plugin does not count. */
-  xlaFlops: number | undefined;
-  /** Bytes read and written by one call, likewise. */
-  bytesAccessed: number | undefined;
-  argumentBytes: number;
-  outputBytes: number;
-  /** Outputs that lie in donated arguments. */
-  aliasedBytes: number;
-  temporaryBytes: number;
-}
-
-/** A traced function: its StableHLO text, the operations in it, and its cost, for which it is compiled. */
-export interface Lowered {
-  readonly text: string;
-  /** As in {@link Cost}, without compiling. */
-  readonly flops: number;
-  cost(): Cost;
-}
-
-export interface Jitted<A extends unknown[], R> {
-  (...args: A): R;
-  /** Traces and compiles for arguments like these without blocking the event loop and without running. */
-  compile(...args: A): Promise<void>;
-  /** Traces for arguments like these. Only on XLA. */
-  lower(...args: A): Lowered;
-}
 
 interface LeafKind {
   readonly shape: readonly number[];
@@ -62,7 +26,7 @@ interface LeafKind {
   readonly sharding: string | undefined;
 }
 
-/** One signature of a jitted function. */
+/** One signature of a compiled function. */
 interface Specialization {
   readonly args: TreeDef;
   readonly leaves: readonly LeafKind[];
@@ -72,30 +36,14 @@ interface Specialization {
   shardings: readonly (Sharding | undefined)[] | undefined;
 }
 
-/**
- * Makes `fn`, a function of pytrees of tensors, one XLA executable per signature: shapes, dtypes, storage types and
- * shardings of the tensors, and the values of all other leaves.
- *
- * `fn` runs once a signature, with tensors that have no values; what else it does (logging, counters) happens then
- * only. Tensors it reads from outside become parameters and stay alive with the function; `tf.variable`s are read
- * anew at every call, but cannot be assigned inside. Gradients may be taken inside, or of the jitted function from
- * outside. A jitted function called in another one becomes part of it. On other backends the result is `fn` in a
- * `tf.tidy`.
- *
- * @throws at tracing: when `fn` reads values, draws random numbers on the host, or returns something else than a
- * pytree; at a call: when an argument was disposed or donated before.
- */
-export function jit<A extends unknown[], R>(fn: (...args: A) => R, options: JitOptions = {}): Jitted<A, R> {
-  const name = options.name || fn.name || 'jit';
-  const donate = new Set(options.donate ?? []);
-  for (const position of donate) {
-    if (!Number.isInteger(position) || position < 0)
-      throw new Error(`${name}: cannot donate argument ${position}`);
-  }
+/** `fn` as executables: traced once per signature, with tensors that have no values. */
+export function compileFunction(
+  fn: (...args: unknown[]) => unknown,
+  { name, donate }: { readonly name: string; readonly donate: ReadonlySet<number> },
+): CompiledFunction {
   const known: Specialization[] = [];
-  const inline = (...args: A): R => tf.tidy(() => fn(...args) as tf.TensorContainer) as R;
 
-  const specialize = (args: A): { found: Specialization; tensors: tf.Tensor[] } => {
+  const specialize = (args: readonly unknown[]): { found: Specialization; tensors: tf.Tensor[] } => {
     for (let i = 0; i < known.length; i++) {
       const found = known[i]!;
       const tensors: tf.Tensor[] = [];
@@ -108,63 +56,31 @@ export function jit<A extends unknown[], R>(fn: (...args: A) => R, options: JitO
     }
     const { tensors, def } = flatten(args, `${name}: arguments`);
     const donated = tensorsOf(args, donate);
-    const program = traceFunction(name, fn as (...args: unknown[]) => unknown, def, tensors, donated);
+    const program = traceFunction(name, fn, def, tensors, donated);
     const leaves = tensors.map(leafKind);
     const found = { args: def, leaves, program, name, executable: undefined, shardings: undefined };
     known.unshift(found);
     return { found, tensors };
   };
 
-  const call = (...args: A): R => {
-    if (!isXla() || isTracing()) return inline(...args);
-    if (isRecording()) return throughTape(args);
-    const { found, tensors } = specialize(args);
-    return execute(found, tensors) as R;
-  };
-  collected.register(call, known);
-
-  // Under tf.grads the forward and the backward pass are programs of their own; the latter computes forward anew.
-  let forward: ((...args: A) => R) | undefined;
-  let backward: Jitted<[args: unknown, dys: tf.Tensor[]], tf.Tensor[]> | undefined;
-  const throughTape = (args: A): R => {
-    forward ??= donate.size === 0 ? call : jit(fn, { name });
-    backward ??= jit(
-      (again: unknown, dys: tf.Tensor[]) => {
-        const xs = flatten(again).tensors.filter(isFloat);
-        return vjp(() => flatten(fn(...(again as A))).tensors, xs, dys);
-      },
-      { name: `${name}_backward` },
-    );
-    const { tensors, def } = flatten(args, `${name}: arguments`);
-    let structure: TreeDef | undefined;
-    const outputs = customVjp(
-      tensors.filter(isFloat),
-      (save) => {
-        save(tensors);
-        const flat = flatten(forward!(...args));
-        structure = flat.def;
-        return flat.tensors;
-      },
-      (dys, saved) => backward!(unflatten(def, saved), dys),
-    );
-    return unflatten(structure!, outputs) as R;
-  };
-
-  return Object.assign(call, {
-    compile: async (...args: A): Promise<void> => {
-      if (!isXla()) return;
+  const compiled: CompiledFunction = {
+    call(args) {
+      const { found, tensors } = specialize(args);
+      return execute(found, tensors);
+    },
+    async prepare(args) {
       const { found } = specialize(args);
       const { text, mesh } = found.program;
       found.executable ??= await executableAsync(text, name, mesh?.size);
     },
-    lower: (...args: A): Lowered => {
-      if (!isXla())
-        throw new Error(`${name}.lower() needs the XLA backend: await tf.setBackend('xla') first`);
+    lower(args): Lowered {
       const { found } = specialize(args);
       const { text, flops } = found.program;
       return { text, flops, cost: () => costOf(load(found), flops) };
     },
-  });
+  };
+  collected.register(compiled, known);
+  return compiled;
 }
 
 function load(found: Specialization): PjrtExecutable {

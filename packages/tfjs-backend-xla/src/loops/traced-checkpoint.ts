@@ -1,21 +1,20 @@
-/** Rematerialisation: keep a function's inputs for the backward pass, not what it computed on the way. */
+/** `checkpoint` in the program being traced. */
+import {
+  customVjp,
+  flatten,
+  isFloat,
+  isRecording,
+  type TreeDef,
+  unflatten,
+  vjp,
+  withFreshTape,
+} from '@flow-grpo/tfjs-jit/backend';
 import * as tf from '@tensorflow/tfjs-core';
-import { isXla } from '../active';
-import { customVjp, isFloat, isRecording, vjp } from '../grad/vjp';
-import { flatten, type TreeDef, unflatten } from '../pytree';
-import { currentFrame, isTracing, withFreshTape } from '../trace/frame';
+import { currentFrame } from '../trace/frame';
 import { withFreeTensors } from '../trace/values';
 
-/**
- * The same function, whose intermediate values are computed again in the backward pass instead of kept: less memory
- * for more arithmetic. Values and gradients do not change; gradients of gradients are not supported. It has an effect
- * inside jit on XLA; elsewhere it is `fn`.
- */
-export function checkpoint<A extends unknown[], R>(fn: (...args: A) => R): (...args: A) => R {
-  return (...args) => (isXla() && isTracing() && isRecording() ? rematerialized(fn, args) : fn(...args));
-}
-
-function rematerialized<A extends unknown[], R>(fn: (...args: A) => R, args: A): R {
+/** `fn(...args)` while gradients are recorded: the backward pass computes it again. */
+export function tracedCheckpoint<A extends unknown[], R>(fn: (...args: A) => R, args: A): R {
   const { tensors, def } = flatten(args, 'checkpoint: arguments');
   const { trace } = currentFrame()!;
   let structure: TreeDef | undefined;
