@@ -8,6 +8,7 @@ import type { Placement } from '../devices';
 import { mapParams } from '../maths/adamw';
 import type { Params, Policy } from '../policy';
 import type { EpochSamples } from '../rollout/samples';
+import { gradientsWhereReached } from './gradients';
 import { differentiable, type Prepared, refuseUnreached } from './preparation';
 
 /** Weights that velocities can be asked of. */
@@ -90,10 +91,11 @@ export function gradientPass<C, P>(
       // Only the loss is differentiated: the metrics ride along with a zero upstream gradient.
       const upstream = tf.oneHot(tf.scalar(0, 'int32'), metricNames.length + 1, 1, 0, 'float32');
       const leaves = prepared ? differentiable(prepared.trained) : [];
-      // The engine's own call, which tells what no gradient reaches; tf.valueAndGrads only says that there is such a thing.
-      const { value, grads } = tf
-        .engine()
-        .gradients(f, [...Object.values(trained), ...leaves], tf.reshape(upstream, [-1]), true);
+      const { value, grads } = gradientsWhereReached(
+        f,
+        [...Object.values(trained), ...leaves],
+        tf.reshape(upstream, [-1]),
+      );
       const reached = names.filter((_, i) => grads[i]);
       for (const name of reached) reachedWeights.add(name);
       if (!prepared) refuseUnreached(names.filter((name) => !reached.includes(name)));
