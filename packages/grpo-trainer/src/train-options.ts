@@ -1,7 +1,7 @@
 /** What `train` is given, and what it gives back. */
 import type { z } from 'zod';
 import type { AnyAlgorithm } from './algorithms/algorithm';
-import type { CheckpointStore } from './checkpoint/store';
+import type { CheckpointStore, SetupFingerprint } from './checkpoint/store';
 import type { GrpoConfig, GrpoConfigInput } from './config/schema';
 import type { EpochDetails, EpochMetrics } from './epoch-metrics';
 import type { Evaluation } from './evaluate';
@@ -29,6 +29,13 @@ export interface TrainOptions<C, P, A extends AnyAlgorithm = AnyAlgorithm> {
   readonly store?: CheckpointStore;
   /** 'auto' continues from the newest checkpoint in the store, if any; a name from that one. */
   readonly resume?: 'auto' | (string & {}) | false;
+  /**
+   * What the run is made of beside `config`, as text that changes when it does: the model's files, the prompts, the reward.
+   * It is kept in checkpoints, and a resumed run must have the same.
+   */
+  readonly setup?: SetupFingerprint;
+  /** What may have changed since the checkpoint that a run resumes from: `grpo.clipRange`, `setup.reward`, … */
+  readonly allowChanged?: readonly string[];
   /** Score a rollout batch while the next one runs; true by default. */
   readonly overlapRewards?: boolean;
   /** One device's peak TFLOP/s, for the metric `mfu`; known for NVIDIA's data-centre GPUs. */

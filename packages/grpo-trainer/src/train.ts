@@ -9,13 +9,22 @@ import { startRun } from './training-run';
  *
  * An error ends the run after a checkpoint of what was reached; nothing but the policy's own tensors is left then.
  *
- * @throws {ConfigError} when options do not fit together, or memory does not suffice; CheckpointStateError when a
- *   checkpoint cannot be used or written; what the scorer throws; an Error when it dropped all images of an epoch, and
+ * @throws {ConfigError} when options do not fit together, or memory does not suffice; CheckpointStateError when another
+ *   run has the store, and when a checkpoint cannot be used or written; what the scorer throws; an Error when it dropped all images of an epoch, and
  *   when the gradient is 0 although images have advantages.
  */
 export async function train<C, P, A extends AnyAlgorithm = AnyAlgorithm>(
   options: TrainOptions<C, P, A>,
 ): Promise<TrainResult> {
+  const release = await options.store?.acquire(); // no other run writes there meanwhile
+  try {
+    return await loop(options);
+  } finally {
+    await release?.();
+  }
+}
+
+async function loop<C, P, A extends AnyAlgorithm>(options: TrainOptions<C, P, A>): Promise<TrainResult> {
   const run = await startRun(options);
   const { config, algorithm } = run;
   try {

@@ -18,6 +18,7 @@ import { isAbort } from './interruption';
 import type { Advantages } from './maths/advantages';
 import { withOutOfMemoryHint } from './out-of-memory';
 import { type PhaseTimer, phaseTimer } from './phase-times';
+import type { Params } from './policy';
 import { drawWithoutReplacement, randomAt } from './random';
 import { createRollout, type EpochBatch } from './rollout/create-rollout';
 import { epochPlan } from './rollout/epoch-plan';
@@ -65,13 +66,20 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
   const copies = algorithm.copies ?? {};
   const placement = placementOn(config.devices, config.shardParameters);
   const scorer = asScorer(options.scorer);
+  const setup = options.setup ?? {};
 
   /** The state of a checkpoint, or a new one. */
   const stateOf = async (name?: string): Promise<{ state: TrainState; run: RunState }> => {
     const saved =
       name === undefined
         ? undefined
-        : await restoreState(await store!.open(name), config, { placement, trainable: policy.trainable });
+        : await restoreState(await store!.open(name), config, {
+            placement,
+            trainable: policy.trainable,
+            shapes: shapesOf(policy.params),
+            setup,
+            allowChanged: options.allowChanged ?? [],
+          });
     const complete = saved && Object.keys(copies).every((copy) => saved.state.copies[copy]);
     const start = complete ? {} : placedWeights(policy, placement);
     const state = saved?.state ?? { ...initialState(start), copies: {} };
@@ -101,7 +109,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
     if (!store || savedEpoch === run.epoch) return;
     onProgress?.({ phase: 'checkpoint', epoch: run.epoch, done: 0, total: 1 });
     const kept = { ...state, copies: movingCopies(copies, state.copies) };
-    await store.save({ run, config, parts: partsOf(kept) }, config.keepCheckpoints);
+    await store.save({ run, config, setup, parts: partsOf(kept) }, config.keepCheckpoints);
     savedEpoch = run.epoch;
   };
 
@@ -301,6 +309,9 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
     },
   };
 }
+
+const shapesOf = (params: Params) =>
+  Object.fromEntries(Object.entries(params).map(([name, { shape }]) => [name, shape]));
 
 const freshRun: RunState = { epoch: 0, updates: 0, divergence: initialDivergenceState, rollbacks: 0 };
 

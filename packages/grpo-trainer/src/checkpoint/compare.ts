@@ -1,6 +1,7 @@
-/** What of a configuration must stay the same between the parts of one run. */
+/** What must stay the same between the parts of one run. */
 import { algorithms } from '../algorithms/registry';
 import type { GrpoConfig } from '../config/schema';
+import type { SetupFingerprint } from './store';
 
 /** The configuration without what may change, and without the options of algorithms that do not run. */
 export function comparable(config: GrpoConfig): unknown {
@@ -26,14 +27,43 @@ export function comparable(config: GrpoConfig): unknown {
   };
 }
 
-/** The leaves in which two values differ: `path: a → b`. */
-export function differences(a: unknown, b: unknown, path = ''): string[] {
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) {
-    return Object.is(a, b) ? [] : [`${path}: ${JSON.stringify(a)} → ${JSON.stringify(b)}`];
+/** A place where two values differ. */
+export interface Difference {
+  /** `grpo.clipRange`, `setup.model` */
+  readonly path: string;
+  readonly before: unknown;
+  readonly now: unknown;
+}
+
+/** The leaves in which two values differ. */
+export function differences(before: unknown, now: unknown, path = ''): Difference[] {
+  if (typeof before !== 'object' || typeof now !== 'object' || before === null || now === null) {
+    return Object.is(before, now) ? [] : [{ path, before, now }];
   }
-  const left = a as Record<string, unknown>;
-  const right = b as Record<string, unknown>;
+  const left = before as Record<string, unknown>;
+  const right = now as Record<string, unknown>;
   return [...new Set([...Object.keys(left), ...Object.keys(right)])].flatMap((key) =>
     differences(left[key], right[key], path ? `${path}.${key}` : key),
   );
+}
+
+/** What a run is, as far as it must stay the same. */
+export interface RunIdentity {
+  readonly config: GrpoConfig;
+  readonly setup: SetupFingerprint;
+}
+
+/**
+ * What differs between a checkpoint and the run that resumes from it.
+ *
+ * @param allowed paths that may differ, with all below them
+ */
+export function changesOf(
+  saved: RunIdentity,
+  now: RunIdentity,
+  allowed: readonly string[] = [],
+): Difference[] {
+  const whole = ({ config, setup }: RunIdentity) => ({ ...(comparable(config) as object), setup });
+  const isAllowed = (path: string) => allowed.some((key) => path === key || path.startsWith(`${key}.`));
+  return differences(whole(saved), whole(now)).filter(({ path }) => !isAllowed(path));
 }

@@ -14,14 +14,23 @@ interface Kept extends Omit<Checkpoint, 'parts'> {
 /** A store that lasts as long as the process. Values are kept on the host. */
 export function memoryStore(): CheckpointStore {
   let kept: Kept[] = [];
+  let taken = false;
   const archives: Kept[][] = [];
   const nameOf = (epoch: number) => `epoch ${epoch}`;
   const place = (epoch: number) => `memory, ${nameOf(epoch)}`;
   return {
+    async acquire() {
+      if (taken)
+        throw new CheckpointStateError('another run keeps its checkpoints in this store: give each its own');
+      taken = true;
+      return async () => {
+        taken = false;
+      };
+    },
     recover: async () => {},
     list: async (): Promise<CheckpointEntry[]> =>
       kept.map(({ run: { epoch } }) => ({ name: nameOf(epoch), epoch, place: place(epoch) })),
-    async save({ run, config, parts }, keep) {
+    async save({ parts, ...rest }, keep) {
       const copied = await Promise.all(
         Object.entries(parts).map(async ([part, params]) => {
           const values = await Promise.all(
@@ -33,18 +42,19 @@ export function memoryStore(): CheckpointStore {
           return [part, Object.fromEntries(values)] as const;
         }),
       );
-      const others = kept.filter((each) => each.run.epoch !== run.epoch);
-      const all = [...others, { run, config, parts: Object.fromEntries(copied) }];
+      const others = kept.filter((each) => each.run.epoch !== rest.run.epoch);
+      const all = [...others, { ...rest, parts: Object.fromEntries(copied) }];
       kept = all.sort((a, b) => a.run.epoch - b.run.epoch).slice(-keep);
     },
     async open(name) {
       const found = kept.find(({ run }) => nameOf(run.epoch) === name);
       if (!found) throw new CheckpointStateError(`memory holds no checkpoint called ${name}`);
-      const { run, config, parts } = found;
+      const { run, config, setup, parts } = found;
       return {
         place: place(run.epoch),
         run,
         config,
+        setup,
         parts: Object.keys(parts),
         read: async (part, upload = (value) => value) =>
           Object.fromEntries(

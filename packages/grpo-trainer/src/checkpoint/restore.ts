@@ -3,8 +3,8 @@ import type { GrpoConfig } from '../config/schema';
 import { oneDevice, type Placement } from '../devices';
 import type { Params } from '../policy';
 import type { TrainState } from '../update/state';
-import { comparable, differences } from './compare';
-import { CheckpointStateError, type RunState, type SavedCheckpoint } from './store';
+import { changesOf, type Difference } from './compare';
+import { CheckpointStateError, type RunState, type SavedCheckpoint, type SetupFingerprint } from './store';
 
 export interface RestoreOptions {
   /** Where the state goes; one device by default. */
@@ -14,6 +14,12 @@ export interface RestoreOptions {
    * By default those of the checkpoint in its order.
    */
   readonly trainable?: readonly string[];
+  /** The shapes that these weights have now; not looked at without it. */
+  readonly shapes?: Readonly<Record<string, readonly number[]>>;
+  /** What the run is made of now; not compared without it. */
+  readonly setup?: SetupFingerprint;
+  /** Paths of the configuration and names of the setup (`setup.NAME`) that may differ, with all below them. */
+  readonly allowChanged?: readonly string[];
 }
 
 /** The parts of a checkpoint: `trained`, `optimizer` (mean.NAME, variance.NAME), `ema`, and `copies` (COPY.NAME) where there are any. */
@@ -25,19 +31,19 @@ export function partsOf({ trained, optimizer, ema, copies }: TrainState): Record
 /**
  * The state that a checkpoint holds, placed on the devices; its copies are those that were saved.
  *
- * @throws {CheckpointStateError} when the configuration differs in anything but epochs, intervals and limits, when other
- *   weights train, and when a part cannot be read.
+ * @throws {CheckpointStateError} when the configuration differs in anything but epochs, intervals and limits, when the
+ *   setup does, when other weights train or have other shapes, and when a part cannot be read.
  */
 export async function restoreState(
   saved: SavedCheckpoint,
   config: GrpoConfig,
   options: RestoreOptions = {},
 ): Promise<{ state: TrainState; run: RunState }> {
-  refuseOtherConfig(saved, config);
+  refuseOtherRun(saved, config, options);
   const read = reader(saved, options.placement);
   const trained = await read('trained');
   const names = options.trainable ?? Object.keys(trained);
-  const order = (params: Params) => inOrder(saved.place, params, names);
+  const order = (params: Params) => inOrder(saved.place, params, names, options.shapes);
   const { mean = {}, variance = {} } = unprefixed(await read('optimizer'));
   const ema = await read('ema');
   const copies = saved.parts.includes('copies') ? unprefixed(await read('copies')) : {};
@@ -58,11 +64,12 @@ export async function restoreState(
 export async function restoreWeights(
   saved: SavedCheckpoint,
   config: GrpoConfig,
-  { placement, trainable }: RestoreOptions = {},
+  options: RestoreOptions = {},
 ): Promise<{ weights: Params; run: RunState }> {
-  refuseOtherConfig(saved, config);
-  const weights = await reader(saved, placement)(config.ema.enabled ? 'ema' : 'trained');
-  return { weights: inOrder(saved.place, weights, trainable ?? Object.keys(weights)), run: saved.run };
+  refuseOtherRun(saved, config, options);
+  const weights = await reader(saved, options.placement)(config.ema.enabled ? 'ema' : 'trained');
+  const names = options.trainable ?? Object.keys(weights);
+  return { weights: inOrder(saved.place, weights, names, options.shapes), run: saved.run };
 }
 
 const reader =
@@ -74,21 +81,43 @@ const reader =
       return placed;
     });
 
-function refuseOtherConfig(saved: SavedCheckpoint, config: GrpoConfig): void {
-  const changed = differences(comparable(saved.config), comparable(config));
+function refuseOtherRun(
+  saved: SavedCheckpoint,
+  config: GrpoConfig,
+  { setup = saved.setup, allowChanged }: RestoreOptions,
+): void {
+  const changed = changesOf(saved, { config, setup }, allowChanged);
   if (changed.length === 0) return;
+  const list = changed.map(({ path, before, now }) => `${path}: ${inWords(before)} → ${inWords(now)}`);
   throw new CheckpointStateError(
-    `${saved.place} was made with another configuration (${changed.join(', ')}): set it back, or start in another folder`,
+    `${saved.place} was made with another configuration (${list.join(', ')}): set it back, start in another folder, or go on with what changed by naming it: ${changed.map(allowing).join(' ')}`,
   );
 }
 
-function inOrder(place: string, params: Params, names: readonly string[]): Params {
+const inWords = (value: unknown) => (value === undefined ? 'nothing' : JSON.stringify(value));
+
+/** The command's flag; scripts have `allowChanged`. */
+const allowing = ({ path }: Difference) => `--allow-changed ${path}`;
+
+function inOrder(
+  place: string,
+  params: Params,
+  names: readonly string[],
+  shapes: RestoreOptions['shapes'] = {},
+): Params {
   const known = new Set(names);
   const missing = names.filter((name) => !(name in params));
   const unknown = Object.keys(params).filter((name) => !known.has(name));
   if (missing.length > 0 || unknown.length > 0) {
     throw new CheckpointStateError(
       `${place} holds other weights than train now (${[...missing.map((name) => `no ${name}`), ...unknown].slice(0, 6).join(', ')}): train the same ones, or start in another folder`,
+    );
+  }
+  const reshaped = names.filter((name) => shapes[name] && `${shapes[name]}` !== `${params[name]!.shape}`);
+  if (reshaped.length > 0) {
+    const list = reshaped.map((name) => `${name} is [${params[name]!.shape}], now [${shapes[name]}]`);
+    throw new CheckpointStateError(
+      `${place} holds weights of other shapes than train now (${list.slice(0, 6).join('; ')}): resume with the same model, or start in another folder`,
     );
   }
   return Object.fromEntries(names.map((name) => [name, params[name]!]));

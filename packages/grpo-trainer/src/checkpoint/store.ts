@@ -13,10 +13,17 @@ export interface RunState {
   readonly rollbacks: number;
 }
 
+/**
+ * What a run is made of beside its configuration, each under a name as text that changes when it does: a file's size and
+ * hash, a reward's name and options.
+ */
+export type SetupFingerprint = Readonly<Record<string, string>>;
+
 /** What is saved. */
 export interface Checkpoint {
   readonly run: RunState;
   readonly config: GrpoConfig;
+  readonly setup: SetupFingerprint;
   /** Float32 tensors by part and name; they stay the caller's. */
   readonly parts: Readonly<Record<string, Params>>;
 }
@@ -37,6 +44,7 @@ export interface SavedCheckpoint {
   readonly place: string;
   readonly run: RunState;
   readonly config: GrpoConfig;
+  readonly setup: SetupFingerprint;
   readonly parts: readonly string[];
   /**
    * The tensors of a part by name, the caller's own.
@@ -50,7 +58,13 @@ export interface SavedCheckpoint {
 
 /** Keeps the checkpoints of one run. */
 export interface CheckpointStore {
-  /** Puts in order what a killed process left half done. Called before anything else. */
+  /**
+   * Takes the store for a run. Called before anything else; what it returns gives the store back.
+   *
+   * @throws {CheckpointStateError} when another run has it
+   */
+  acquire(): Promise<() => Promise<void>>;
+  /** Puts in order what a killed process left half done. */
   recover(): Promise<void>;
   /** All complete checkpoints, oldest first. */
   list(): Promise<readonly CheckpointEntry[]>;

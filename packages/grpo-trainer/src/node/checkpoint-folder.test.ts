@@ -7,6 +7,7 @@ import { bundleProgram } from '@flow-grpo/test-support/bundle';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { resolveConfig } from '../config/resolve';
+import { gaussianFlow } from '../policies/gaussian-flow';
 import { listRuns } from './checkpoint-names';
 import { loadRun, loadWeights } from './open-checkpoint';
 import { runnerConfig } from './testing/config';
@@ -68,9 +69,25 @@ describe('a checkpoint', () => {
     await expect(loadRun(path, smaller)).resolves.toBeDefined();
     const stateFile = join(path, 'state.json');
     const state = await readFile(stateFile, 'utf8');
-    await writeFile(stateFile, state.replace('"formatVersion": 1', '"formatVersion": 9'));
+    await writeFile(stateFile, state.replace('"formatVersion": 2', '"formatVersion": 9'));
     await expect(loadRun(path, config)).rejects.toThrow(/format version 9/);
     await writeFile(stateFile, state);
+    for (const [what, by] of [
+      ['"updates": 8', '"updates": 7'],
+      ['"clipRange": 0.2', '"clipRange": 0.3'],
+      ['"setup": {}', '"setup": { "reward": "other" }'],
+    ] as const) {
+      expect(state).toContain(what);
+      await writeFile(stateFile, state.replace(what, by));
+      await expect(loadRun(path, config)).rejects.toThrow(/state.json is damaged \(its checksum differs\)/);
+    }
+    await writeFile(stateFile, state);
+    const renamed = join(folder, 'checkpoints', 'epoch-000007');
+    await rename(renamed, join(folder, 'seven'));
+    await rename(path, renamed);
+    await expect(loadRun(renamed, config)).rejects.toThrow(/after 8 epochs, which its name does not say/);
+    await expect(loadRun(join(folder, 'seven'), config)).resolves.toBeDefined();
+    await rename(renamed, path);
     await appendFile(join(path, 'ema.safetensors'), 'x');
     await expect(loadRun(path, config)).rejects.toThrow(/ema.safetensors is damaged/);
     await rm(join(path, 'ema.safetensors'));
@@ -119,6 +136,43 @@ describe('a folder of checkpoints', () => {
     expect(values(state.ema)).not.toEqual(values(state.trained));
     await rm(join(path, 'optimizer.safetensors')); // not looked at
     await expect(loadWeights(path, config)).resolves.toBeDefined();
+  });
+
+  it('refuses another setup by the name of what changed, unless that is allowed', async () => {
+    const setup = { model: '5.9 GB, sha256 1f', 'reward.ocr': '1', prompts: '200, sha256 aa' };
+    await runOnce(folder, { setup, config: { ...runnerConfig, epochs: 2 } });
+    const later = { ...runnerConfig, epochs: 3 };
+    for (const [name, value] of Object.entries({ model: 'b', 'reward.ocr': '2', prompts: 'c' })) {
+      const changed = { setup: { ...setup, [name]: value }, config: later };
+      await expect(runOnce(folder, changed)).rejects.toThrow(
+        new RegExp(`setup\\.${name}: .* → "${value}".*--allow-changed setup\\.${name}$`),
+      );
+    }
+    const { model, ...less } = setup;
+    await expect(runOnce(folder, { setup: less, config: later })).rejects.toThrow(
+      /setup.model: .* → nothing/,
+    );
+    const other = { ...setup, model: 'b', 'reward.ocr': '2' };
+    await expect(
+      runOnce(folder, { setup: other, config: later, allowChanged: ['setup.model'] }),
+    ).rejects.toThrow(/setup.reward.ocr/);
+    const allowed = { setup: other, config: later, allowChanged: ['setup.model', 'setup.reward'] };
+    expect((await runOnce(folder, allowed)).epochs).toBe(3);
+    // From here on the new setup is the run's own.
+    expect((await runOnce(folder, { setup: other, config: { ...later, epochs: 4 } })).epochs).toBe(4);
+    const grpo = { ...runnerConfig.grpo, clipRange: 0.3 };
+    const otherConfig = { setup: other, config: { ...later, epochs: 5, grpo } };
+    await expect(runOnce(folder, otherConfig)).rejects.toThrow(/--allow-changed grpo.clipRange/);
+    expect((await runOnce(folder, { ...otherConfig, allowChanged: ['grpo'] })).epochs).toBe(5);
+  });
+
+  it('refuses weights of another shape under the same name', async () => {
+    const policy = (prompts: string[]) => gaussianFlow({ prompts, mean: [0.5, 0.5], std: 0.1 });
+    await runOnce(folder, { policy: policy(['a', 'b']) as never });
+    const more = { ...runnerConfig, epochs: runnerConfig.epochs + 1 };
+    await expect(runOnce(folder, { policy: policy(['a', 'b', 'c']) as never, config: more })).rejects.toThrow(
+      /other shapes than train now \(mean.weight is \[2,2\], now \[3,2\]\)/,
+    );
   });
 
   it('refuses a checkpoint of other weights', async () => {

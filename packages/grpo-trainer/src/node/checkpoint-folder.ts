@@ -5,19 +5,32 @@ import { join, resolve } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
 import { type Checkpoint, CheckpointStateError, type CheckpointStore } from '../checkpoint/store';
 import { epochOf, listRuns, nameOf, REPLACED, WRITING } from './checkpoint-names';
-import { FORMAT_VERSION, hashFile, openCheckpoint, type StateFile } from './open-checkpoint';
+import { acquireLease, type HeldLease, type LeaseOptions } from './lease';
+import { FORMAT_VERSION, formatState, hashFile, openCheckpoint } from './open-checkpoint';
 
 /**
  * The checkpoints `<folder>/epoch-<n>`: weights, AdamW's moments, the average and the algorithm's copies as safetensors;
- * counters, configuration and checksums in state.json. `open` takes the path of a checkpoint elsewhere, too. No other
- * process may write there.
+ * counters, configuration, setup and checksums in state.json. `open` takes the path of a checkpoint elsewhere, too. A lease
+ * in the folder keeps other runs out while one writes there.
  */
-export function checkpointFolder(folder: string): CheckpointStore {
+export function checkpointFolder(folder: string, lease: LeaseOptions = {}): CheckpointStore {
+  let held: HeldLease | undefined;
   return {
+    async acquire() {
+      const mine = await acquireLease(folder, lease);
+      held = mine;
+      return async () => {
+        held = undefined;
+        await mine.release();
+      };
+    },
     recover: () => recover(folder),
     list: async () =>
       (await listRuns(folder)).map((name) => ({ name, epoch: epochOf(name), place: join(folder, name) })),
-    save: (checkpoint, keep) => save(folder, checkpoint, keep),
+    async save(checkpoint, keep) {
+      await held?.check();
+      await save(folder, checkpoint, keep);
+    },
     open: async (name) =>
       openCheckpoint((await listRuns(folder)).includes(name) ? join(folder, name) : resolve(name)),
     archiveLaterCheckpoints: (epoch) => archiveLaterCheckpoints(folder, epoch),
@@ -41,7 +54,7 @@ async function recover(folder: string): Promise<void> {
  * The folder is filled under a temporary name and renamed when every file is on the disk, so a kill at any moment leaves
  * the older checkpoints good.
  */
-async function save(folder: string, { run, config, parts }: Checkpoint, keep: number): Promise<void> {
+async function save(folder: string, { run, config, setup, parts }: Checkpoint, keep: number): Promise<void> {
   await mkdir(folder, { recursive: true });
   const name = nameOf(run.epoch);
   const target = join(folder, name);
@@ -54,8 +67,8 @@ async function save(folder: string, { run, config, parts }: Checkpoint, keep: nu
       await saveSafetensors(file, params, { metadata: { epoch: String(run.epoch) } });
       sha256[part] = await hashFile(file);
     }
-    const stateFile: StateFile = { formatVersion: FORMAT_VERSION, run, config, sha256 };
-    await writeDurably(join(temporary, 'state.json'), `${JSON.stringify(stateFile, null, 2)}\n`);
+    const state = formatState({ formatVersion: FORMAT_VERSION, run, config, setup, sha256 });
+    await writeDurably(join(temporary, 'state.json'), state);
     const replaced = join(folder, `${REPLACED}${name}`);
     await rename(target, replaced).catch(ignoreMissing);
     await rename(temporary, target);

@@ -6,10 +6,13 @@ const COMPLETE = /^epoch-\d{6,}$/;
 export const WRITING = '.tmp-';
 export const REPLACED = '.replaced-';
 
+/** Whether a folder of this name is a complete checkpoint. */
+export const isCheckpointName = (name: string): boolean => COMPLETE.test(name);
+
 /** Names of complete checkpoints, oldest first. */
 export async function listRuns(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch(() => [] as string[]);
-  return names.filter((name) => COMPLETE.test(name)).sort((a, b) => epochOf(a) - epochOf(b));
+  return names.filter(isCheckpointName).sort((a, b) => epochOf(a) - epochOf(b));
 }
 
 /** The name of the checkpoint after `epoch` epochs. */

@@ -1,22 +1,29 @@
 /** Reads a checkpoint's folder. */
 import { createHash } from 'node:crypto';
 import { open, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { loadParams } from '@flow-grpo/checkpoint-io';
 import { fromBytes } from '@flow-grpo/tfjs-jit';
 import { type RestoreOptions, restoreState, restoreWeights } from '../checkpoint/restore';
-import { CheckpointStateError, type RunState, type SavedCheckpoint } from '../checkpoint/store';
+import {
+  CheckpointStateError,
+  type RunState,
+  type SavedCheckpoint,
+  type SetupFingerprint,
+} from '../checkpoint/store';
 import type { GrpoConfig } from '../config/schema';
 import type { Params } from '../policy';
 import type { TrainState } from '../update/state';
+import { epochOf, isCheckpointName } from './checkpoint-names';
 
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
 
 /** state.json */
 export interface StateFile {
   readonly formatVersion: number;
   readonly run: RunState;
   readonly config: GrpoConfig;
+  readonly setup: SetupFingerprint;
   /** Checksums of the parts. */
   readonly sha256: Readonly<Record<string, string>>;
 }
@@ -24,17 +31,19 @@ export interface StateFile {
 /**
  * Opens a checkpoint's folder; tensors are read when they are asked for.
  *
- * @throws {CheckpointStateError} for another format version, and where there is no checkpoint.
+ * @throws {CheckpointStateError} for another format version, for a state.json that was changed, and where there is no
+ *   checkpoint.
  */
 export async function openCheckpoint(path: string): Promise<SavedCheckpoint> {
   const text = await readFile(join(path, 'state.json'), 'utf8').catch(() => {
     throw new CheckpointStateError(`${path} is not a checkpoint of a run: it has no state.json`);
   });
-  const { run, config, sha256 } = parseState(path, text);
+  const { run, config, setup, sha256 } = parseState(path, text);
   return {
     place: path,
     run,
     config,
+    setup,
     parts: Object.keys(sha256),
     async read(part, upload = (value) => value) {
       const file = join(path, `${part}.safetensors`);
@@ -86,17 +95,36 @@ export async function hashFile(file: string): Promise<string> {
   return hash.digest('hex');
 }
 
+/** The text of state.json, which ends with a checksum of what stands before it. */
+export function formatState(state: StateFile): string {
+  return `${JSON.stringify({ ...state, checksum: checksumOf(state) }, null, 2)}\n`;
+}
+
+const checksumOf = (state: StateFile) => createHash('sha256').update(JSON.stringify(state)).digest('hex');
+
 function parseState(path: string, text: string): StateFile {
-  let saved: StateFile;
+  let saved: StateFile & { checksum?: string };
   try {
     saved = JSON.parse(text) as StateFile;
   } catch {
     throw new CheckpointStateError(`${path}/state.json is damaged: it is not JSON`);
   }
-  if (saved.formatVersion !== FORMAT_VERSION) {
+  const { checksum, ...state } = saved;
+  if (state.formatVersion !== FORMAT_VERSION) {
     throw new CheckpointStateError(
-      `${path} has format version ${saved.formatVersion}, this release reads ${FORMAT_VERSION}`,
+      `${path} has format version ${state.formatVersion}, this release reads ${FORMAT_VERSION}`,
     );
   }
-  return saved;
+  if (checksum !== checksumOf(state)) {
+    throw new CheckpointStateError(
+      `${path}/state.json is damaged (its checksum differs); resume from an older checkpoint by its path`,
+    );
+  }
+  const name = basename(path);
+  if (isCheckpointName(name) && epochOf(name) !== state.run.epoch) {
+    throw new CheckpointStateError(
+      `${path} holds the checkpoint after ${state.run.epoch} epochs, which its name does not say: give the folder its own name back`,
+    );
+  }
+  return state;
 }
