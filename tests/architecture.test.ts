@@ -15,7 +15,7 @@ const BELOW: Record<string, string[]> = {
   'tfjs-backend-xla': ['tfjs-jit', 'pjrt'],
   nn: ['tfjs-jit'],
   'showo2-model': ['tfjs-jit', 'nn', 'checkpoint-io', 'sde-sampler'],
-  rewards: ['tfjs-jit', 'nn', 'checkpoint-io', 'datasets'],
+  rewards: ['tfjs-jit', 'tfjs-backend-xla', 'nn', 'checkpoint-io', 'datasets'], // the backend for its command, optional
   'grpo-trainer': ['tfjs-jit', 'nn', 'checkpoint-io', 'sde-sampler'],
   cli: [
     'tfjs-jit',
