@@ -150,7 +150,7 @@ describe('in Chromium', () => {
       if (!request.url().startsWith(server.url) && !request.url().startsWith('data:'))
         errors.push(request.url());
     });
-  }, 120_000);
+  });
   afterAll(() => browser?.close());
 
   it('follows a run from before its first epoch to its end', async () => {

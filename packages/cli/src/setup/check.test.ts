@@ -123,8 +123,8 @@ describe('checkShowo2', () => {
     const lines = await problems({ model: bare, dataset: bare });
     expect(lines.map((line) => line.replace(/\. .*/, ''))).toEqual([
       `setup.model: ${bare} has no config.json`,
-      `setup.tokenizer: ${bare} has no tokenizer.json; setup.tokenizer is not given`,
-      `setup.vae: ${bare} has no Wan2.1_VAE.pth or vae/; setup.vae is not given`,
+      `setup.tokenizer: ${bare} has no tokenizer.json with tokenizer_config.json, or vocabulary.json`,
+      `setup.vae: ${bare} has no Wan2.1_VAE.pth or vae/`,
       `setup.dataset: ${bare} has no train.txt or train_metadata.jsonl`,
     ]);
   });

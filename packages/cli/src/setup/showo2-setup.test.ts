@@ -78,7 +78,7 @@ describe('showo2Setup', () => {
     process.env.HF_HUB_OFFLINE = '1';
     try {
       await expect(showo2Setup({ ...setup(), model: 'no-org/no-model' })).rejects.toThrow(
-        /setup.model: no-org\/no-model is no file here, and .*offline/,
+        /setup.model: no-org\/no-model does not exist here, and .*offline/,
       );
     } finally {
       delete process.env.HF_HUB_OFFLINE;

@@ -34,6 +34,8 @@ const open = (resume = false, retries?: number) =>
 const metrics = (epoch: number) => ({ epoch, updates: epoch, samples: 8, reward: epoch / 10 });
 const details = { rewards: [0, 1], advantages: Float64Array.of(-1, 0, 1) };
 const theRun = () => [...server.runs.values()][0]!;
+/** Waits for as long as the test may take. */
+const eventually = (assertion: () => void) => vi.waitFor(assertion, { timeout: 600_000, interval: 5 });
 const steps = () => theRun().history.map(({ _step }) => _step);
 
 describe('wandbLog', () => {
@@ -78,7 +80,7 @@ describe('wandbLog', () => {
     const log = await open(false, 0);
     server.failures = 3;
     for (const epoch of [0, 1, 2]) log.onEpoch(metrics(epoch), details);
-    await vi.waitFor(() => expect(messages).not.toEqual([]));
+    await eventually(() => expect(messages).not.toEqual([]));
     server.failures = 0;
     log.onEpoch(metrics(3), details);
     await log.close(0);
@@ -94,9 +96,9 @@ describe('wandbLog', () => {
       await local.onEpoch(metrics(epoch), details);
       if (epoch === 3) server.failures = 1000;
       first.onEpoch(metrics(epoch), details);
-      if (epoch < 3) await vi.waitFor(() => expect(steps()).toHaveLength(epoch + 1));
+      if (epoch < 3) await eventually(() => expect(steps()).toHaveLength(epoch + 1));
     }
-    await vi.waitFor(() => expect(messages).toHaveLength(1));
+    await eventually(() => expect(messages).toHaveLength(1));
     expect(steps()).toEqual([0, 1, 2]);
     server.failures = 0;
     // The newest checkpoint is that of epoch 2: epochs 2 and 3 are computed again.
