@@ -1,5 +1,5 @@
 /** The executable of a gradient pass. */
-import { held, stopGradient } from '@flow-grpo/nn';
+import { castToStorage, stopGradient } from '@flow-grpo/nn';
 import { jit, shardLike } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ConfiguredAlgorithm } from '../algorithms/algorithm';
@@ -101,7 +101,7 @@ export function gradientPass<C, P>(
       if (!prepared) refuseUnreached(names.filter((name) => !reached.includes(name)));
       const sum = (before: tf.Tensor, gradient: tf.Tensor | undefined) =>
         gradient
-          ? shardLike(tf.add(before, shardLike(held(gradient, 'float32'), before)), before)
+          ? shardLike(tf.add(before, shardLike(castToStorage(gradient, 'float32'), before)), before)
           : tf.clone(before);
       return {
         gradients: Object.fromEntries(names.map((name, i) => [name, sum(accumulated[name]!, grads[i])])),

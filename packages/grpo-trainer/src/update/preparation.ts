@@ -1,5 +1,5 @@
 /** What depends on the prompts and the weights alone, computed once per update instead of once per gradient pass. */
-import { held } from '@flow-grpo/nn';
+import { castToStorage } from '@flow-grpo/nn';
 import { jit, shardLike, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Placement } from '../devices';
@@ -52,7 +52,7 @@ export function prepareGradients<C, P>(
       const names = Object.keys(trained);
       const f = () => {
         const made = differentiable(prepare({ trained, condition, purpose: 'training' }) as Tensors);
-        return tf.addN(made.map((value, i) => tf.sum(tf.mul(held(value, 'float32'), upstream[i]!))));
+        return tf.addN(made.map((value, i) => tf.sum(tf.mul(castToStorage(value, 'float32'), upstream[i]!))));
       };
       const { grads } = gradientsWhereReached(f, Object.values(trained));
       refuseUnreached(names.filter((name, i) => !grads[i] && !reachedWeights.has(name)));
