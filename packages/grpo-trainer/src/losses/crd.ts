@@ -77,7 +77,7 @@ export function crdLoss(inputs: CrdInputs, options: CrdOptions) {
   const klLoss = klRows
     ? tf.mul(klWeight, weighted(weights, klFactor ? tf.mul(klFactor, klRows) : klRows))
     : tf.scalar(0);
-  const total = klRows ? tf.add(policy, klLoss) : policy;
+  const total = (klRows ? tf.add(policy, klLoss) : policy) as tf.Scalar;
   return { reward, centred, weight, oldWeight, klRows, klFactor, policyUnscaled, policy, klLoss, total };
 }
 
