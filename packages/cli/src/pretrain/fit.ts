@@ -3,7 +3,6 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadParams, saveSafetensors } from '@flow-grpo/checkpoint-io';
 import type { Params } from '@flow-grpo/grpo-trainer';
-import { flattenTensors } from '@flow-grpo/grpo-trainer';
 import type { TrainState } from '@flow-grpo/grpo-trainer/maths';
 import {
   type AdamWOptions,
@@ -16,7 +15,7 @@ import {
   type LearningRateSchedule,
   learningRateAt,
 } from '@flow-grpo/grpo-trainer/maths';
-import { jit, random } from '@flow-grpo/tfjs-jit';
+import { jit, random, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 
 export interface FitOptions {
@@ -156,7 +155,7 @@ export async function fit<B>(
     const scalars = adamWScalars(learningRateAt(learningRate, step, schedule), step + 1, adamW);
     const rate = tf.scalar(1 - emaDecay(step, options.emaDecay ?? 0.999));
     const result = trainStep(state, batch, key, scalars, rate);
-    tf.dispose([...flattenTensors(batch), ...flattenTensors(state), key, scalars, rate]);
+    tf.dispose([...tree.leaves(batch), ...tree.leaves(state), key, scalars, rate]);
     state = result.state;
     pending.push(result.report);
     step++;
@@ -164,7 +163,7 @@ export async function fit<B>(
     if (step % saveEvery === 0 && step < steps) await save();
   }
   await save();
-  tf.dispose([rootKey, ...flattenTensors(state.optimizer)]);
+  tf.dispose([rootKey, ...tree.leaves(state.optimizer)]);
   return {
     trained: state.trained,
     ema: state.ema,

@@ -1,13 +1,13 @@
-/** Watches a run for the ways in which reinforcement learning of flow models is known to fail. */
+/** Checks a run for the ways in which reinforcement learning of flow models is known to fail. */
 
-export interface GuardOptions {
+export interface DivergenceOptions {
   readonly maxApproxKl: number;
   readonly gradNormFactor: number;
   readonly rewardDrop: number;
 }
 
-/** What the guard remembers; part of a checkpoint. */
-export interface GuardState {
+/** What the check remembers from epoch to epoch; part of a checkpoint. */
+export interface DivergenceState {
   readonly gradNorms: readonly number[];
   readonly rewards: readonly number[];
   readonly bestReward: number | null;
@@ -15,9 +15,11 @@ export interface GuardState {
   readonly spread: number;
 }
 
-export interface GuardInput {
+export interface DivergenceInput {
   readonly epoch: number;
-  readonly learningRate: number;
+  /** Of the last update; undefined without any. */
+  readonly learningRate: number | undefined;
+  /** One number per update, like what follows; empty in an epoch without updates. */
   readonly loss: readonly number[];
   readonly gradNorm: readonly number[];
   readonly approxKl: readonly number[];
@@ -26,7 +28,7 @@ export interface GuardInput {
   readonly rewardStd: number;
 }
 
-export const initialGuardState: GuardState = {
+export const initialDivergenceState: DivergenceState = {
   gradNorms: [],
   rewards: [],
   bestReward: null,
@@ -38,8 +40,8 @@ const NORM_MEMORY = 50;
 const NORM_MINIMUM = 10;
 const REWARD_WINDOW = 5;
 
-export interface Watched {
-  readonly state: GuardState;
+export interface Verdict {
+  readonly state: DivergenceState;
   /** What is wrong, in words. */
   readonly problem?: string;
   /** Epochs after which all was well, where that is earlier than before this one. */
@@ -49,23 +51,28 @@ export interface Watched {
 /**
  * The state after an epoch, and what is wrong, if something is.
  *
- * Watched: losses and gradient norms that are not finite; a gradient norm far above the median of the last 50;
+ * Checked: losses and gradient norms that are not finite; a gradient norm far above the median of the last 50;
  * a policy that moved too far in one epoch (½·mean (log ratio)²); a 5-epoch reward that fell from its best by
  * more than `rewardDrop` standard deviations of the rewards then.
  */
-export function watch(state: GuardState, input: GuardInput, options: GuardOptions): Watched {
-  const rate = `learning rate ${input.learningRate.toPrecision(2)}`;
-  const advice = `lower training.learningRate (now ${input.learningRate.toPrecision(2)}), or raise training.beta`;
+export function checkDivergence(
+  state: DivergenceState,
+  input: DivergenceInput,
+  options: DivergenceOptions,
+): Verdict {
+  const now = input.learningRate?.toPrecision(2);
+  const rate = now === undefined ? 'without an update' : `at learning rate ${now}`;
+  const advice = `lower training.learningRate${now === undefined ? '' : ` (now ${now})`}, or raise the weight of the KL`;
   const at = `epoch ${input.epoch}`;
   const bad = [...input.loss, ...input.gradNorm].find((value) => !Number.isFinite(value));
   if (bad !== undefined) {
-    return { state, problem: `${at}: the loss or its gradient is ${bad} at ${rate}; ${advice}` };
+    return { state, problem: `${at}: the loss or its gradient is ${bad} ${rate}; ${advice}` };
   }
   const kl = Math.max(0, ...input.approxKl);
   if (!(kl <= options.maxApproxKl)) {
     return {
       state,
-      problem: `${at}: one epoch moved the policy by an approximate KL of ${kl.toPrecision(3)} (limit ${options.maxApproxKl}), ratios no longer mean anything at ${rate}; ${advice}`,
+      problem: `${at}: one epoch moved the policy by an approximate KL of ${kl.toPrecision(3)} (limit ${options.maxApproxKl}), ratios no longer mean anything ${rate}; ${advice}`,
     };
   }
   const known = [...state.gradNorms].sort((a, b) => a - b);
@@ -74,14 +81,14 @@ export function watch(state: GuardState, input: GuardInput, options: GuardOption
   if (known.length >= NORM_MINIMUM && median > 0 && norm > options.gradNormFactor * median) {
     return {
       state,
-      problem: `${at}: the gradient norm is ${norm.toPrecision(3)}, ${Math.round(norm / median)} times its median ${median.toPrecision(3)} at ${rate}; ${advice}`,
+      problem: `${at}: the gradient norm is ${norm.toPrecision(3)}, ${Math.round(norm / median)} times its median ${median.toPrecision(3)} ${rate}; ${advice}`,
     };
   }
   const rewards = [...state.rewards, input.reward].slice(-REWARD_WINDOW);
   const smoothed = rewards.reduce((sum, value) => sum + value, 0) / rewards.length;
   const full = rewards.length === REWARD_WINDOW;
   const improved = full && (state.bestReward === null || smoothed > state.bestReward);
-  const next: GuardState = {
+  const next: DivergenceState = {
     gradNorms: [...state.gradNorms, ...input.gradNorm].slice(-NORM_MEMORY),
     rewards,
     bestReward: improved ? smoothed : state.bestReward,
@@ -94,7 +101,7 @@ export function watch(state: GuardState, input: GuardInput, options: GuardOption
       state: next,
       // Where the best five began: within them the fall may have begun already.
       goodEpochs: Math.max(0, next.bestEpoch + 1 - REWARD_WINDOW),
-      problem: `${at}: the reward collapsed from ${next.bestReward.toPrecision(4)} (epoch ${next.bestEpoch}) to ${smoothed.toPrecision(4)} at ${rate}; ${advice}`,
+      problem: `${at}: the reward collapsed from ${next.bestReward.toPrecision(4)} (epoch ${next.bestEpoch}) to ${smoothed.toPrecision(4)} ${rate}; ${advice}`,
     };
   }
   return { state: next };

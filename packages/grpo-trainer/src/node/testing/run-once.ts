@@ -1,9 +1,12 @@
 /** For tests: a short run on the smallest policy, in this process or as a program (`node run-once.mjs FOLDER`). */
+import { join } from 'node:path';
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { gaussianFlow } from '../../policies/gaussian-flow';
-import { abortOnSignals } from '../../signals';
-import { type TrainOptions, type TrainResult, train } from '../../train';
+import { train } from '../../train';
+import type { TrainOptions, TrainResult } from '../../train-options';
+import { checkpointFolder } from '../checkpoint-folder';
+import { abortOnSignals } from '../signals';
 import { runnerConfig } from './config';
 
 const scorer = {
@@ -21,8 +24,11 @@ function inTwoParts(policy: ReturnType<typeof gaussianFlow>): ReturnType<typeof 
     ...policy,
     params,
     trainable: Object.keys(params),
-    prepare: (trained, condition) =>
-      policy.prepare!({ 'mean.weight': tf.add(trained['mean.weight']!, trained.shift!) }, condition),
+    prepare: ({ trained, ...call }) =>
+      policy.prepare!({
+        ...call,
+        trained: { 'mean.weight': tf.add(trained['mean.weight']!, trained.shift!) },
+      }),
   };
 }
 
@@ -32,7 +38,8 @@ export function runOnce(
 ): Promise<TrainResult> {
   const policy = inTwoParts(gaussianFlow({ prompts: ['a', 'b'], mean: [0.2, 0.2], std: 0.2 }));
   const prompts = [{ prompt: 'a' }, { prompt: 'b' }];
-  const options = { policy, prompts, scorer, config: runnerConfig, outputDir, resume: 'auto' as const };
+  const store = checkpointFolder(join(outputDir, 'checkpoints'));
+  const options = { policy, prompts, scorer, config: runnerConfig, store, resume: 'auto' as const };
   return train({ ...options, ...more } as TrainOptions<unknown, unknown>);
 }
 

@@ -7,8 +7,8 @@ import { bundleProgram } from '@flow-grpo/test-support/bundle';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { resolveConfig } from '../config/resolve';
-import { listRuns } from './folder';
-import { loadRun, loadWeights } from './load-run';
+import { listRuns } from './checkpoint-names';
+import { loadRun, loadWeights } from './open-checkpoint';
 import { runnerConfig } from './testing/config';
 import { runOnce } from './testing/run-once';
 
@@ -54,10 +54,10 @@ describe('a checkpoint', () => {
     const config = resolveConfig(runnerConfig);
     const changed = resolveConfig({
       ...runnerConfig,
-      training: { ...runnerConfig.training, clipRange: 0.3 },
+      grpo: { ...runnerConfig.grpo, clipRange: 0.3 },
     });
     await expect(loadRun(path, changed)).rejects.toThrow(
-      /another configuration \(training.clipRange: 0.2 → 0.3\)/,
+      /another configuration \(grpo.clipRange: 0.2 → 0.3\)/,
     );
     await expect(loadRun(path, { ...config, epochs: 99 })).resolves.toBeDefined();
     const smaller = {
@@ -98,11 +98,11 @@ describe('a folder of checkpoints', () => {
     const checkpoints = join(folder, 'checkpoints');
     const earlier = join(checkpoints, 'epoch-000006');
     await runOnce(folder, { ...more, resume: earlier, config: { ...runnerConfig, epochs: 7 } });
-    expect(messages.at(-1)).toBe(`Checkpoints of later epochs are now in ${checkpoints}-set-aside-1`);
-    expect(await readdir(`${checkpoints}-set-aside-1`)).toEqual(['epoch-000007', 'epoch-000008']);
+    expect(messages.at(-1)).toBe(`Checkpoints of later epochs are now in ${checkpoints}-archive-1`);
+    expect(await readdir(`${checkpoints}-archive-1`)).toEqual(['epoch-000007', 'epoch-000008']);
     expect(await listRuns(checkpoints)).toEqual(['epoch-000006', 'epoch-000007']);
     await runOnce(folder, { ...more, resume: false, config: { ...runnerConfig, epochs: 2 } });
-    expect(await readdir(`${checkpoints}-set-aside-2`)).toEqual(['epoch-000006', 'epoch-000007']);
+    expect(await readdir(`${checkpoints}-archive-2`)).toEqual(['epoch-000006', 'epoch-000007']);
     expect(await listRuns(checkpoints)).toEqual(['epoch-000001', 'epoch-000002']);
   });
 

@@ -1,5 +1,5 @@
 import '@flow-grpo/tfjs-backend-xla';
-import { logProbOfStep } from '@flow-grpo/sde-sampler';
+import { logProbOfStep, type StepTensors } from '@flow-grpo/sde-sampler';
 import { expectClose, maxAbs } from '@flow-grpo/test-support';
 import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
@@ -8,11 +8,12 @@ import { resolveConfig } from '../config/resolve';
 import { oneDevice } from '../devices';
 import { perPromptAdvantages } from '../maths/advantages';
 import { gaussianFlow } from '../policies/gaussian-flow';
-import { collect, type EpochBatch } from '../rollout/collect';
+import { createRollout, type EpochBatch } from '../rollout/create-rollout';
 import { epochPlan } from '../rollout/epoch-plan';
-import type { StepTensors } from '../rollout/steps';
+import { passOf } from '../update/gradient-pass';
 import { flopCounter } from '../utilisation';
-import { type PassRows, type PolicyGradientOptions, policyGradient } from './objectives';
+import type { PassRows } from './pass';
+import type { PolicyGradientOptions } from './policy-gradient';
 
 const PROMPTS = ['east', 'north'];
 const policy = gaussianFlow({ prompts: PROMPTS, mean: [0.2, 0.3], std: 0.2 });
@@ -32,14 +33,14 @@ const scorer = {
 let batch: EpochBatch<{ index: tf.Tensor1D }>;
 let rows: PassRows;
 beforeAll(async () => {
-  const rollOut = collect(policy, scorer, plan, config, oneDevice, flopCounter());
+  const rollout = createRollout(policy, scorer, plan, config, oneDevice, flopCounter());
   const examples = PROMPTS.map((prompt) => ({ prompt }));
   const key = random.key(3);
-  batch = (await rollOut(policy.params, examples, plan.window(0), key, { overlap: true }))!;
+  batch = await rollout(policy.params, examples, plan.window(0), key);
   const { advantages } = perPromptAdvantages(batch.prompts, batch.rewards);
   const order = [7, 0, 3, 11, 5, 2]; // of both prompts
   rows = {
-    places: tf.tensor1d(order.map(batch.placeOf), 'int32'),
+    rows: tf.tensor1d(order.map(batch.rowOf), 'int32'),
     weights: tf.tensor1d([0.1, 0.3, 0.2, 0.15, 0.25, 0]),
     advantages: tf.tensor1d(order.map((i) => advantages[i]!)),
     onPolicy: tf.scalar(1),
@@ -51,13 +52,11 @@ afterAll(() => {
   tf.dispose(rows as never);
 });
 
-const objective = (more: Partial<PolicyGradientOptions> = {}) =>
-  policyGradient(policy, oneDevice, {
-    ...config.training,
-    trainedSteps: plan.trainedSteps,
-    guard: false,
-    ...more,
-  });
+const lossAt = (w: tf.Tensor, more: Partial<PolicyGradientOptions>, given: PassRows) => {
+  const { algorithm } = epochPlan({ ...config, grpo: { ...config.grpo, ...more } });
+  const weights = { trained: { 'mean.weight': w }, copies: { reference: policy.params } };
+  return algorithm.loss(passOf(policy, algorithm, oneDevice, weights, batch.condition, batch, given)).loss;
+};
 const gradientOf = (loss: (weights: tf.Tensor) => tf.Tensor) =>
   tf.tidy(() =>
     tf
@@ -65,31 +64,39 @@ const gradientOf = (loss: (weights: tf.Tensor) => tf.Tensor) =>
       .dataSync(),
   );
 const gradient = (more: Partial<PolicyGradientOptions> = {}, given: Partial<PassRows> = {}) =>
-  gradientOf(
-    (w) =>
-      objective(more).loss({ 'mean.weight': w }, policy.params, batch.condition, batch, { ...rows, ...given })
-        .loss,
-  );
+  gradientOf((w) => lossAt(w, more, { ...rows, ...given }));
 
 /** −Σ weight · advantage · log p, averaged over steps: the policy gradient as one writes it down. */
 const plain = (clamp: number) =>
   gradientOf((w) => {
-    const prepared = policy.prepare!({ 'mean.weight': w }, batch.condition);
-    const prompts = tf.gather(batch.promptOf, rows.places);
+    const prepared = policy.prepare!({
+      trained: { 'mean.weight': w },
+      condition: batch.condition,
+      purpose: 'training',
+    });
+    const prompts = tf.gather(batch.promptOf, rows.rows);
     const gain = tf.mul(rows.weights, tf.clipByValue(rows.advantages, -clamp, clamp));
-    const perStep = Array.from({ length: plan.trainedSteps }, (_, s) => {
-      const at = (value: tf.Tensor) => tf.gather(tf.gather(value, rows.places), s, 1);
+    const perStep = Array.from({ length: plan.algorithm.pointsPerImage }, (_, s) => {
+      const at = (value: tf.Tensor) => tf.gather(tf.gather(value, rows.rows), s, 1);
       const step = Object.fromEntries(
-        Object.entries(batch.steps).map(([name, value]) => [
+        Object.entries(batch.steps!).map(([name, value]) => [
           name,
           tf.fill([6], (value.arraySync() as number[])[s]!),
         ]),
       ) as unknown as StepTensors;
-      const x = at(batch.records.x);
-      const { velocity } = policy.velocity({}, x, step.t, batch.condition, prompts as tf.Tensor1D, prepared);
-      return tf.sum(tf.mul(gain, logProbOfStep(step, { x, velocity, next: at(batch.records.next) })));
+      const x = at(batch.records!.x);
+      const { velocity } = policy.velocity({
+        trained: {},
+        x,
+        t: step.t,
+        condition: batch.condition,
+        rows: prompts as tf.Tensor1D,
+        prepared,
+        purpose: 'training',
+      });
+      return tf.sum(tf.mul(gain, logProbOfStep(step, { x, velocity, next: at(batch.records!.next) })));
     });
-    return tf.neg(tf.div(tf.addN(perStep), plan.trainedSteps));
+    return tf.neg(tf.div(tf.addN(perStep), plan.algorithm.pointsPerImage));
   });
 
 describe('the first update', () => {
@@ -103,7 +110,7 @@ describe('the first update', () => {
 
   it('is the sum of those of some steps each', () => {
     const groups = [[0, 2], [1]];
-    expect(groups.flat()).toHaveLength(plan.trainedSteps);
+    expect(groups.flat()).toHaveLength(plan.algorithm.pointsPerImage);
     const parts = groups.map((group) => gradient({ beta: 1 }, { steps: tf.tensor1d(group, 'int32') }));
     const sum = parts[0]!.map((value, i) => value + parts[1]![i]!);
     expectClose(sum, gradient({ beta: 1 }), 1e-5 * maxAbs(sum));
@@ -117,21 +124,17 @@ describe('the first update', () => {
 
   it.each(['step-mean', 'velocity'] as const)(
     'has no gradient of the KL on the %s at the reference',
-    (klOn) => {
-      expect(gradient({ beta: 10, klOn })).toEqual(gradient());
+    (klTarget) => {
+      expect(gradient({ beta: 10, klTarget })).toEqual(gradient());
     },
   );
 });
 
-describe.each(['step-mean', 'velocity'] as const)('the KL on the %s', (klOn) => {
+describe.each(['step-mean', 'velocity'] as const)('the KL on the %s', (klTarget) => {
   it('pulls towards the reference', () => {
     const away = tf.add(start, 0.1);
     const none = { ...rows, advantages: tf.zerosLike(rows.advantages) };
-    const [pull] = tf.grads(
-      (w: tf.Tensor) =>
-        objective({ beta: 1, klOn }).loss({ 'mean.weight': w }, policy.params, batch.condition, batch, none)
-          .loss,
-    )([away]);
+    const [pull] = tf.grads((w: tf.Tensor) => lossAt(w, { beta: 1, klTarget }, none))([away]);
     for (const value of pull!.dataSync()) expect(value).toBeGreaterThan(0);
   });
 });

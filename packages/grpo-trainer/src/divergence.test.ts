@@ -3,10 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { listRuns } from './checkpoint/folder';
-import { initialGuardState, watch } from './guard';
+import { checkDivergence, initialDivergenceState } from './divergence';
+import type { EpochMetrics } from './epoch-metrics';
+import { checkpointFolder } from './node/checkpoint-folder';
+import { listRuns } from './node/checkpoint-names';
 import { gaussianFlow } from './policies/gaussian-flow';
-import { type EpochMetrics, train } from './train';
+import type { PrepareCall } from './policy';
+import { train } from './train';
 
 const options = { maxApproxKl: 0.5, gradNormFactor: 100, rewardDrop: 2 };
 const calm = {
@@ -19,11 +22,11 @@ const calm = {
   rewardStd: 0.1,
 };
 
-describe('watch', () => {
+describe('checkDivergence', () => {
   it('is silent on a calm run', () => {
-    let state = initialGuardState;
+    let state = initialDivergenceState;
     for (let epoch = 0; epoch < 100; epoch++) {
-      const seen = watch(state, { ...calm, epoch, reward: 0.5 + 0.05 * Math.sin(epoch) }, options);
+      const seen = checkDivergence(state, { ...calm, epoch, reward: 0.5 + 0.05 * Math.sin(epoch) }, options);
       expect(seen.problem).toBeUndefined();
       state = seen.state;
     }
@@ -31,24 +34,27 @@ describe('watch', () => {
   });
 
   it('names a loss that is not finite', () => {
-    expect(watch(initialGuardState, { ...calm, loss: [Number.NaN] }, options).problem).toMatch(
+    expect(checkDivergence(initialDivergenceState, { ...calm, loss: [Number.NaN] }, options).problem).toMatch(
       /epoch 3: the loss or its gradient is NaN at learning rate 0.0001/,
     );
   });
 
   it('names a gradient norm far above its median', () => {
-    let state = initialGuardState;
-    for (let i = 0; i < 12; i++) state = watch(state, calm, options).state;
-    expect(watch(state, { ...calm, gradNorm: [150] }, options).problem).toMatch(/gradient norm is 150/);
-    expect(watch(state, { ...calm, gradNorm: [90] }, options).problem).toBeUndefined();
+    let state = initialDivergenceState;
+    for (let i = 0; i < 12; i++) state = checkDivergence(state, calm, options).state;
+    expect(checkDivergence(state, { ...calm, gradNorm: [150] }, options).problem).toMatch(
+      /gradient norm is 150/,
+    );
+    expect(checkDivergence(state, { ...calm, gradNorm: [90] }, options).problem).toBeUndefined();
   });
 
   it('names a collapse of the reward, and when it was best', () => {
-    let state = initialGuardState;
-    for (let epoch = 0; epoch < 10; epoch++) state = watch(state, { ...calm, epoch }, options).state;
+    let state = initialDivergenceState;
+    for (let epoch = 0; epoch < 10; epoch++)
+      state = checkDivergence(state, { ...calm, epoch }, options).state;
     let problem: string | undefined;
     for (let epoch = 10; epoch < 20 && !problem; epoch++) {
-      const seen = watch(state, { ...calm, epoch, reward: 0.1 }, options);
+      const seen = checkDivergence(state, { ...calm, epoch, reward: 0.1 }, options);
       state = seen.state;
       problem = seen.problem;
     }
@@ -56,11 +62,12 @@ describe('watch', () => {
   });
 
   it('tells how far back a collapse began', () => {
-    let state = initialGuardState;
-    for (let epoch = 0; epoch < 10; epoch++) state = watch(state, { ...calm, epoch }, options).state;
+    let state = initialDivergenceState;
+    for (let epoch = 0; epoch < 10; epoch++)
+      state = checkDivergence(state, { ...calm, epoch }, options).state;
     let goodEpochs: number | undefined;
     for (let epoch = 10; goodEpochs === undefined; epoch++) {
-      const seen = watch(state, { ...calm, epoch, reward: 0.1 }, options);
+      const seen = checkDivergence(state, { ...calm, epoch, reward: 0.1 }, options);
       state = seen.state;
       goodEpochs = seen.goodEpochs;
     }
@@ -76,8 +83,8 @@ function fragile() {
   const policy = gaussianFlow({ prompts: ['a'], mean: [0, 0], std: 0.02 });
   const scaled = {
     ...policy,
-    prepare: (trained: Record<string, tf.Tensor>, condition: { index: tf.Tensor1D }) =>
-      policy.prepare!({ 'mean.weight': tf.mul(100, trained['mean.weight']!) }, condition),
+    prepare: ({ trained, ...call }: PrepareCall<{ index: tf.Tensor1D }>) =>
+      policy.prepare!({ ...call, trained: { 'mean.weight': tf.mul(100, trained['mean.weight']!) } }),
   };
   const scorer = {
     name: 'near the point',
@@ -96,7 +103,8 @@ describe('a run', () => {
   const config = (learningRate: number) => ({
     epochs: 30,
     sampling: { numSteps: 6, shift: 1, promptsPerEpoch: 1, samplesPerPrompt: 16 },
-    training: { learningRate, clipRange: 0.2 },
+    training: { learningRate },
+    grpo: { clipRange: 0.2 },
     ema: { enabled: false },
   });
 
@@ -116,14 +124,14 @@ describe('a run', () => {
   it('rolls back with half the learning rate until it can take it, and forgets nothing when killed', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'rollback-'));
     try {
-      const guard = { action: 'rollback', maxRollbacks: 10 } as const;
-      const given = { ...config(5e-3), guard, saveEvery: 5, keepCheckpoints: 3 };
+      const divergence = { action: 'rollback', maxRollbacks: 10 } as const;
+      const given = { ...config(5e-3), divergence, saveEvery: 5, keepCheckpoints: 3 };
       const messages: string[] = [];
       const rates: number[] = [];
       const options = {
         ...fragile(),
         config: given,
-        outputDir: folder,
+        store: checkpointFolder(join(folder, 'checkpoints')),
         onMessage: (message: string) => void messages.push(message),
         onEpoch: ({ learningRate }: EpochMetrics) => void rates.push(learningRate!),
       };
@@ -148,8 +156,9 @@ describe('a run', () => {
   it('stops when it has rolled back as often as it may', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'rollback-'));
     try {
-      const guard = { action: 'rollback', maxRollbacks: 1 } as const;
-      const result = await train({ ...fragile(), config: { ...config(0.5), guard }, outputDir: folder });
+      const divergence = { action: 'rollback', maxRollbacks: 1 } as const;
+      const store = checkpointFolder(folder);
+      const result = await train({ ...fragile(), config: { ...config(0.5), divergence }, store });
       expect(result.reason).toBe('diverged');
       expect(result.problem).toMatch(/learning rate 0.25; .* The last good checkpoint is .*epoch-000000/);
     } finally {
