@@ -3,10 +3,11 @@ import { guardedRatio, logProbOfStep, stepMean, stepSigma } from '@flow-grpo/sde
 import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import type { BaseConfig } from '../config/base';
+import { detach } from '../losses/rows';
 import { clippedPolicyLoss, importanceRatio, ratioStatistics, stepMeanKl, velocityKl } from '../maths/loss';
 import { advantageOptions, advClipMax, comparedWithin, comparesImages, groupedBy } from './advantage-options';
 import type { ConfiguredAlgorithm, Loss, RunFacts } from './algorithm';
-import { detach, type Pass, recordedPoints } from './pass';
+import { type Pass, recordedPoints } from './pass';
 import { imagesWithAdvantage } from './units';
 
 export const policyGradientOptions = z.strictObject({

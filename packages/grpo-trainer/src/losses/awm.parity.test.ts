@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { type AwmWeighting, awmLoss } from './awm';
 import { constantDecay, decayAt, linearDecay } from './decay';
-import { noisedPoints } from './rows';
+import { pointsOnLines } from './rows';
 import {
   at,
   close,
@@ -58,7 +58,7 @@ describe.each(fixtureCases('objective-awm'))('$name', ({ dir }) => {
   const [T, B] = times.shape as [number, number];
 
   it.each(settings)('$key', (setting) => {
-    const points = Array.from({ length: T }, (_, i) => noisedPoints(data, at(noise, i), at(times, i)));
+    const points = Array.from({ length: T }, (_, i) => pointsOnLines(data, at(noise, i), at(times, i)));
     const velocities = (set: Weights) => points.map(({ x }, i) => velocityOf(set, x, at(times, i), prompt));
     const rows = (parts: readonly tf.Tensor[]) => tf.concat([...parts], 0);
     const [referenceVelocities, slowVelocities] = [velocities(weights('ref')), velocities(weights('slow'))];
@@ -138,11 +138,13 @@ describe.each(fixtureCases('objective-awm'))('$name', ({ dir }) => {
     for (const { kind, num_steps, fraction, times: count, uniform, lower, upper, index } of discrete) {
       const strata = timeStrata(kind, num_steps, fraction, count);
       expect(strata).toEqual(lower.map((low, i) => ({ lower: low, upper: upper[i]! })));
-      expect(stratifiedIndices(kind, num_steps, fraction, uniform)).toEqual(index);
+      const drawn = [...stratifiedIndices(strata, tf.tensor1d(uniform)).dataSync()];
+      expect(kind === 'discrete_with_init' ? [0, ...drawn] : drawn).toEqual(index);
     }
     for (const { shift, uniform, permutation, t } of continuous) {
-      for (const [i, time] of logitNormalTimes(uniform, permutation, shift).entries()) {
-        expect(Math.abs(time - t[i]!)).toBeLessThan(1e-6);
+      const drawn = logitNormalTimes(tf.tensor1d(uniform), shift).dataSync();
+      for (const [i, time] of t.entries()) {
+        expect(Math.abs(drawn[permutation[i]!]! - time)).toBeLessThan(1e-6);
       }
     }
   });

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { crdLoss } from './crd';
 import { decayAt, decaySchedule } from './decay';
 import { optimality } from './nft';
-import { noisedPoints } from './rows';
+import { pointsOnLines } from './rows';
 import {
   at,
   evenly,
@@ -49,7 +49,7 @@ describe.each(fixtureCases('objective-crd'))('$name', ({ dir }) => {
     const byGroup = setting.centring.startsWith('over each prompt group');
     const lossAt = (w: Weights, i: number) => {
       const t = at(times, i);
-      const { x, target } = noisedPoints(data, at(noise, i), t);
+      const { x, target } = pointsOnLines(data, at(noise, i), t);
       const [velocity, oldVelocity] = [velocityOf(w, x, t, prompt), velocityOf(weights('old'), x, t, prompt)];
       const referenceVelocity = guided(x, t);
       const loss = crdLoss(

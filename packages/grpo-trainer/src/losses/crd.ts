@@ -60,7 +60,8 @@ export function crdLoss(inputs: CrdInputs, options: CrdOptions) {
   const old = meanSquare(oldVelocity, target);
   const reward = tf.sub(oldWeight ? tf.div(old, oldWeight) : old, weight ? tf.div(own, weight) : own);
 
-  const together = sameGroup(group);
+  // Padding and dropped images centre nothing.
+  const together = tf.mul(sameGroup(group), tf.cast(tf.greater(weights, 0), 'float32'));
   const centred = centringWeights(rho, together, weightTemp).map((share) => {
     const mean = (rows: tf.Tensor) => tf.reshape(tf.matMul(share, tf.expandDims(rows, 1)), [-1]);
     return { reward: tf.sub(reward, mean(detach(reward))), rho: tf.sub(rho, mean(rho)) };
@@ -100,4 +101,5 @@ function centringWeights(rho: tf.Tensor, together: tf.Tensor, weightTemp: number
   });
 }
 
-const normalised = (rows: tf.Tensor): tf.Tensor => tf.div(rows, tf.sum(rows, 1, true));
+/** Rows that sum to 1; one without any entry stays 0. */
+const normalised = (rows: tf.Tensor): tf.Tensor => tf.div(rows, tf.maximum(tf.sum(rows, 1, true), 1e-30));

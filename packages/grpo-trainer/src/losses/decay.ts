@@ -1,7 +1,4 @@
 /** How the copies of the trained weights that an algorithm keeps (old, slow, fast, sampling) follow them. */
-import * as tf from '@tensorflow/tfjs-core';
-import { mapParams } from '../maths/adamw';
-import type { Params } from '../policy';
 
 /**
  * The share of itself that a copy keeps when it is blended: `start` before `startStep`, then rising by `slope` with each
@@ -62,13 +59,3 @@ export const constantDecay = (decay: number): DecaySchedule => ({
 export function decayAt(step: number, { startStep, start, slope, end }: DecaySchedule): number {
   return step < startStep ? start : Math.min(start + (step - startStep) * slope, end);
 }
-
-/**
- * decay · copy + (1 − decay) · trained, for every weight: at decay 0 exactly the trained weights.
- *
- * @param decay a scalar tensor, so that one compiled function serves every step
- */
-export const blend = (copy: Params, trained: Params, decay: tf.Tensor): Params =>
-  mapParams(copy, (value, name) =>
-    tf.add(tf.mul(decay, value), tf.mul(tf.sub(1, decay), trained[name] as tf.Tensor)),
-  );

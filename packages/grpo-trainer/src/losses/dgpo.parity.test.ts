@@ -2,9 +2,10 @@ import { fixtureCases, readJson } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { perPromptAdvantages } from '../maths/advantages';
-import { blend, decayAt, linearDecay } from './decay';
+import { moveCopy } from '../update/copies';
+import { decayAt, linearDecay } from './decay';
 import { dgpoLoss } from './dgpo';
-import { noisedPoints } from './rows';
+import { pointsOnLines } from './rows';
 import {
   at,
   close,
@@ -53,7 +54,7 @@ describe.each(fixtureCases('objective-dgpo'))('$name', ({ dir }) => {
     };
     const lossAt = (w: Weights, i: number) => {
       const t = at(times, i);
-      const { x, target } = noisedPoints(data, at(noise, i), t);
+      const { x, target } = pointsOnLines(data, at(noise, i), t);
       const velocity = velocityOf(w, x, t, prompt);
       const fastVelocity = velocityOf(weights('fast'), x, t, prompt);
       const referenceVelocity = guided(x, t);
@@ -161,7 +162,9 @@ describe.each(fixtureCases('objective-dgpo'))('$name', ({ dir }) => {
     }
     let fast: { w: tf.Tensor } = { w: tf.zeros([run[0]!.theta.length]) };
     for (const { step, theta, fast: expected } of run) {
-      fast = blend(fast, { w: tf.tensor1d(theta) }, tf.scalar(decayAt(step, schedule))) as { w: tf.Tensor };
+      fast = moveCopy(fast, { w: tf.tensor1d(theta) }, tf.scalar(1 - decayAt(step, schedule))) as {
+        w: tf.Tensor;
+      };
       close(fast.w, expected, { absolute: 1e-6 }, `fast weights after step ${step}`);
     }
   });

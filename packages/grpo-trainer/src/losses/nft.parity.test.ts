@@ -4,9 +4,10 @@ import { describe, expect, it } from 'vitest';
 import { type AdamWState, adamWInit, adamWScalars, adamWUpdate, clipByGlobalNorm } from '../maths/adamw';
 import { perPromptAdvantages } from '../maths/advantages';
 import { emaDecay, emaUpdate } from '../maths/ema';
-import { blend, decayAt, decaySchedule } from './decay';
+import { moveCopy } from '../update/copies';
+import { decayAt, decaySchedule } from './decay';
 import { type AdvantageMode, nftLoss, optimality } from './nft';
-import { detach, noisedPoints } from './rows';
+import { detach, pointsOnLines } from './rows';
 import {
   at,
   close,
@@ -64,7 +65,7 @@ describe.each(fixtureCases('objective-nft'))('$name', ({ dir }) => {
     const rho = optimality(input('advantages'), setting.adv_clip_max, setting.adv_mode);
     const lossAt = (w: Weights, i: number) => {
       const t = at(times, i);
-      const { x } = noisedPoints(data, at(noise, i), t);
+      const { x } = pointsOnLines(data, at(noise, i), t);
       const [velocity, oldVelocity, referenceVelocity] = [w, old, reference].map((set) =>
         velocityOf(set, x, t, prompt),
       ) as [tf.Tensor, tf.Tensor, tf.Tensor];
@@ -209,7 +210,7 @@ describe.each(fixtureCases('objective-nft'))('$name', ({ dir }) => {
         const rho = optimality(tf.gather(advantages, rows), run.adv_clip_max);
         const part = (w: Weights, i: number) => {
           const t = tf.gather(at(ts, i), rows);
-          const { x } = noisedPoints(images, tf.gather(at(noises, i), rows), t);
+          const { x } = pointsOnLines(images, tf.gather(at(noises, i), rows), t);
           const v = (set: Weights) => velocityOf(set, x, t, tf.gather(prompts, rows));
           return nftLoss(
             {
@@ -255,7 +256,7 @@ describe.each(fixtureCases('objective-nft'))('$name', ({ dir }) => {
       const decay = decayAt(run.global_step_at_start + steps, schedule);
       expect(Math.abs(decay - run.decay_by_epoch[epoch]!)).toBeLessThan(1e-12);
       compare('decay', epoch, tf.scalar(decay));
-      old = blend(old, theta, tf.scalar(decay)) as Weights;
+      old = moveCopy(old, theta, tf.scalar(1 - decay)) as Weights;
       compareAll('old', epoch, old);
     }
     for (const part of ['W', 'b', 'c'] as const) {

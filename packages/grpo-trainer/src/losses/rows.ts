@@ -29,7 +29,7 @@ export const adaptiveWeight = (a: tf.Tensor, b: tf.Tensor): tf.Tensor1D =>
   stopGradient(() => tf.maximum(meanOverSample(tf.abs(tf.sub(a, b))), WEIGHT_FLOOR)) as tf.Tensor1D;
 
 /** Points on straight lines from noise to data, x = (1 − t)·noise + t·data, and the velocity there: data − noise. */
-export function noisedPoints(
+export function pointsOnLines(
   data: tf.Tensor,
   noise: tf.Tensor,
   t: tf.Tensor,
@@ -43,7 +43,8 @@ export function noisedPoints(
 
 /**
  * Whether two rows belong to one group, [n, n] of 0 and 1.
- * @param group int32 [n], or float32 whole numbers
+ *
+ * @param group [n] whole numbers
  */
 export const sameGroup = (group: tf.Tensor): tf.Tensor2D =>
   tf.cast(tf.equal(tf.expandDims(group, 1), tf.expandDims(group, 0)), 'float32') as tf.Tensor2D;
