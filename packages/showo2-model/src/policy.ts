@@ -1,5 +1,5 @@
 /** Show-o2 as a policy: text once a prompt, the head alone in the update when the head alone trains. */
-import { gatherRows, held, type Params, selectNames, stopGradient } from '@flow-grpo/nn';
+import { castToStorage, gatherRows, type Params, selectNames, stopGradient } from '@flow-grpo/nn';
 import { jit, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from './config/config';
@@ -101,7 +101,7 @@ export function showo2Policy(options: Showo2PolicyOptions): Showo2Policy {
     ...Object.fromEntries(
       Object.entries(trained).map(([name, value]) => [
         name,
-        held(value, computedIn.get(name) ?? storageOf(value)),
+        castToStorage(value, computedIn.get(name) ?? storageOf(value)),
       ]),
     ),
   });
@@ -173,8 +173,9 @@ export function showo2Policy(options: Showo2PolicyOptions): Showo2Policy {
       const result = velocity(merged(trained), config, x, t, conditionAt(prepared, index), guidance(purpose));
       const { conditional, features } = result;
       return {
-        velocity: held(result.velocity, 'float32'),
-        ...(conditionalUpdates && purpose === 'sampling' && { training: held(conditional, 'float32') }),
+        velocity: castToStorage(result.velocity, 'float32'),
+        ...(conditionalUpdates &&
+          purpose === 'sampling' && { training: castToStorage(conditional, 'float32') }),
         ...(headOnly && {
           features: featureRecord(conditionalUpdates ? { conditional: features.conditional } : features),
         }),
@@ -186,7 +187,7 @@ export function showo2Policy(options: Showo2PolicyOptions): Showo2Policy {
   return {
     ...policy,
     velocityFromFeatures: ({ trained, features, t, rows: index, prepared }) =>
-      held(
+      castToStorage(
         velocityFromFeatures(
           merged(trained),
           config,

@@ -1,6 +1,5 @@
 /** What Show-o2 computes in, on XLA. */
 import '@flow-grpo/tfjs-backend-xla';
-
 import type { Params } from '@flow-grpo/nn';
 import { cast, jit, random, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';

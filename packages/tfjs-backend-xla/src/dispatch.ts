@@ -46,6 +46,13 @@ export function runLowering(
   backend: XlaBackend,
 ): tf.TensorInfo | tf.TensorInfo[] {
   const present = Object.entries(inputs).filter(([, tensor]) => tensor != null);
+  if (lowering.check) {
+    const known = present.map(([name, { dataId, shape }]) => {
+      const values = backend.find(dataId).host as ArrayLike<number> | undefined;
+      return [name, { shape, values }] as const;
+    });
+    lowering.check(Object.fromEntries(known), attrs);
+  }
   if (!currentFrame()) return runEager(lowering, present, attrs, backend);
   const values = Object.fromEntries(present.map(([key, tensor]) => [key, tracedValue(tensor, backend)]));
   const results = lowered(lowering, currentFrame()!.block, values, attrs);

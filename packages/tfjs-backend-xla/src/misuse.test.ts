@@ -50,6 +50,26 @@ describe('misuse never reaches XLA', () => {
     expect(refused(() => jit((x: tf.Tensor) => tf.matMul(x, x))(a))).toMatch(/^BatchMatMul: .*f32\[2,3\]/);
   });
 
+  it('of empty axes and of indices that are known', () => {
+    const empty = tf.zeros([2, 0]);
+    for (const [name, f] of Object.entries({ argMax: tf.argMax, argMin: tf.argMin })) {
+      const message = new RegExp(`^${name}: axis 1 of \\[2,0\\] is empty`);
+      expect(refused(() => f(empty, 1))).toMatch(message);
+      expect(refused(() => jit((x: tf.Tensor) => f(x, 1))(empty))).toMatch(message);
+    }
+    const x = tf.zeros([3, 2]);
+    for (const index of [3, -1, 100]) {
+      const at = tf.tensor1d([0, index], 'int32');
+      const message = new RegExp(`^gather: index ${index} is outside axis 0 of \\[3,2\\]: it must be 0 to 2`);
+      expect(refused(() => tf.gather(x, at))).toMatch(message);
+      expect(refused(() => jit((y: tf.Tensor) => tf.gather(y, at))(x))).toMatch(message);
+    }
+    const points = tf.tensor2d([0, 0, 1, 2], [2, 2], 'int32');
+    expect(refused(() => tf.gatherND(x, points))).toMatch(
+      /^gatherND: index 2 is outside axis 1 of \[3,2\]: it must be 0 to 1/,
+    );
+  });
+
   it('of dtypes and storage', () => {
     const words = tf.tensor1d(['a', 'b']);
     expect(refused(() => tf.exp(words as unknown as tf.Tensor))).toMatch(/string/);

@@ -3,7 +3,7 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadParams, saveSafetensors } from '@flow-grpo/checkpoint-io';
 import type { Params } from '@flow-grpo/grpo-trainer';
-import type { TrainState } from '@flow-grpo/grpo-trainer/maths';
+import type { OptimizerState } from '@flow-grpo/grpo-trainer/maths';
 import {
   type AdamWOptions,
   adamWScalars,
@@ -97,7 +97,13 @@ export async function fit<B>(
     floor: options.scheduleFloor ?? 0.02,
   };
   const trainStep = jit(
-    function trainStep(state: TrainState, batch: B, key: tf.Tensor, scalars: tf.Tensor1D, rate: tf.Tensor) {
+    function trainStep(
+      state: OptimizerState,
+      batch: B,
+      key: tf.Tensor,
+      scalars: tf.Tensor1D,
+      rate: tf.Tensor,
+    ) {
       const names = Object.keys(state.trained);
       const f = (...weights: tf.Tensor[]) =>
         loss(Object.fromEntries(names.map((name, i) => [name, weights[i]!])), batch, key) as tf.Scalar;
@@ -173,7 +179,7 @@ export async function fit<B>(
 }
 
 /** One safetensors file holds all tensors, and its name the step: a rename of the pointer file makes it current. */
-async function saveFit(folder: string, state: TrainState, step: number): Promise<void> {
+async function saveFit(folder: string, state: OptimizerState, step: number): Promise<void> {
   await mkdir(folder, { recursive: true });
   const parts: Record<string, Params> = { trained: state.trained, ema: state.ema, ...state.optimizer };
   const tensors = Object.fromEntries(
@@ -199,7 +205,7 @@ async function currentFit(folder: string): Promise<{ step: number; file: string 
 async function loadFit(
   folder: string,
   names: readonly string[],
-): Promise<{ state: TrainState; step: number } | undefined> {
+): Promise<{ state: OptimizerState; step: number } | undefined> {
   const current = await currentFit(folder);
   if (!current) return undefined;
   const all = await loadParams(join(folder, current.file));

@@ -187,6 +187,9 @@ export function createUpdate<C, P>(
   };
 }
 
+/** Advantages below it may vanish in float32, as where all rewards of a group underflow. */
+const NEGLIGIBLE = 1e-6;
+
 /**
  * A gradient of exactly 0 in an epoch's first update, though images have advantages, is no gradient: with the weights that
  * made the images no ratio is clipped yet. A backend without some operation's gradient gives such zeros.
@@ -198,7 +201,7 @@ function refuseZeroGradient(
   { trained }: TrainState,
   epoch: number,
 ): void {
-  const images = units.flat().filter((i) => advantages[i] !== 0).length;
+  const images = units.flat().filter((i) => Math.abs(advantages[i]!) > NEGLIGIBLE).length;
   if (first !== 0 || images === 0) return;
   throw new Error(
     `The gradient of all ${Object.keys(trained).length} weights that train is exactly 0 in epoch ${epoch}, though ${images} images have an advantage other than 0: nothing would be learned. Look at what the policy's velocity does with its trained weights (a constant in their place, an operation without a gradient on backend ${tf.getBackend()}), and try another backend.`,

@@ -1,5 +1,5 @@
 /** The executable of a gradient pass. */
-import { held, stopGradient } from '@flow-grpo/nn';
+import { castToStorage, stopGradient } from '@flow-grpo/nn';
 import { jit, shardLike } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ConfiguredAlgorithm } from '../algorithms/algorithm';
@@ -8,6 +8,7 @@ import type { Placement } from '../devices';
 import { mapParams } from '../maths/adamw';
 import type { Params, Policy } from '../policy';
 import type { EpochSamples } from '../rollout/samples';
+import { gradientsWhereReached } from './gradients';
 import { differentiable, type Prepared, refuseUnreached } from './preparation';
 
 /** Weights that velocities can be asked of. */
@@ -90,16 +91,17 @@ export function gradientPass<C, P>(
       // Only the loss is differentiated: the metrics ride along with a zero upstream gradient.
       const upstream = tf.oneHot(tf.scalar(0, 'int32'), metricNames.length + 1, 1, 0, 'float32');
       const leaves = prepared ? differentiable(prepared.trained) : [];
-      // The engine's own call, which tells what no gradient reaches; tf.valueAndGrads only says that there is such a thing.
-      const { value, grads } = tf
-        .engine()
-        .gradients(f, [...Object.values(trained), ...leaves], tf.reshape(upstream, [-1]), true);
+      const { value, grads } = gradientsWhereReached(
+        f,
+        [...Object.values(trained), ...leaves],
+        tf.reshape(upstream, [-1]),
+      );
       const reached = names.filter((_, i) => grads[i]);
       for (const name of reached) reachedWeights.add(name);
       if (!prepared) refuseUnreached(names.filter((name) => !reached.includes(name)));
       const sum = (before: tf.Tensor, gradient: tf.Tensor | undefined) =>
         gradient
-          ? shardLike(tf.add(before, shardLike(held(gradient, 'float32'), before)), before)
+          ? shardLike(tf.add(before, shardLike(castToStorage(gradient, 'float32'), before)), before)
           : tf.clone(before);
       return {
         gradients: Object.fromEntries(names.map((name, i) => [name, sum(accumulated[name]!, grads[i])])),

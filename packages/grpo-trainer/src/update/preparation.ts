@@ -1,10 +1,11 @@
 /** What depends on the prompts and the weights alone, computed once per update instead of once per gradient pass. */
-import { held } from '@flow-grpo/nn';
+import { castToStorage } from '@flow-grpo/nn';
 import { jit, shardLike, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Placement } from '../devices';
 import { mapParams } from '../maths/adamw';
 import type { Params, Policy, Purpose, Tensors } from '../policy';
+import { gradientsWhereReached } from './gradients';
 
 /** What a policy prepared, of the trained weights and of each copy that the loss looks at. */
 export type Prepared = { readonly trained: Tensors } & Readonly<Record<string, Tensors>>;
@@ -51,9 +52,9 @@ export function prepareGradients<C, P>(
       const names = Object.keys(trained);
       const f = () => {
         const made = differentiable(prepare({ trained, condition, purpose: 'training' }) as Tensors);
-        return tf.addN(made.map((value, i) => tf.sum(tf.mul(held(value, 'float32'), upstream[i]!))));
+        return tf.addN(made.map((value, i) => tf.sum(tf.mul(castToStorage(value, 'float32'), upstream[i]!))));
       };
-      const { grads } = tf.engine().gradients(f, Object.values(trained), undefined, true);
+      const { grads } = gradientsWhereReached(f, Object.values(trained));
       refuseUnreached(names.filter((name, i) => !grads[i] && !reachedWeights.has(name)));
       const flowing = Object.fromEntries(names.map((name, i) => [name, grads[i]]));
       return mapParams(gradients, (before, name) => {

@@ -1,9 +1,8 @@
 import '@flow-grpo/tfjs-backend-xla';
-import { cast, deviceInfo, fromBytes, storageOf, toBytes } from '@flow-grpo/tfjs-jit';
+import { cast, fromBytes, storageOf, toBytes } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { defaultStorage, holdParams, uploadAs } from './index';
-import { storageOn } from './weights';
+import { castParams, uploadAs } from './index';
 
 beforeAll(async () => {
   await tf.setBackend('xla');
@@ -36,20 +35,11 @@ describe('uploadAs', () => {
   });
 });
 
-it('holdParams converts floats only, and disposes of what it converted', () => {
+it('castParams converts floats only, and disposes of what it converted', () => {
   const params = { a: tf.tensor1d(values), b: tf.tensor1d([1], 'int32'), c: tf.scalar(2) };
-  const held = holdParams(params, (name) => (name === 'a' ? 'bfloat16' : 'float32'));
+  const held = castParams(params, (name) => (name === 'a' ? 'bfloat16' : 'float32'));
   expect(storageOf(held.a!)).toBe('bfloat16');
   expect(params.a.isDisposed).toBe(true);
   expect(held.b).toBe(params.b);
   expect(held.c).toBe(params.c);
-});
-
-it('defaultStorage is bfloat16 on accelerators alone', async () => {
-  expect(storageOn('cpu')).toBe('float32');
-  expect(storageOn('cuda')).toBe('bfloat16');
-  expect(defaultStorage()).toBe(storageOn(deviceInfo()[0]!.platform));
-  await tf.setBackend('cpu');
-  expect(defaultStorage()).toBe('float32');
-  await tf.setBackend('xla');
 });
