@@ -57,6 +57,51 @@ describe.each(ALGORITHMS)('%s', (algorithm) => {
     expect(second.values).toEqual(whole.values);
   });
 
+  it('runs the frozen part of a policy once for all weights, with the same result', async () => {
+    const counted = (withFeatures: boolean) => {
+      const plain = gaussianFlow({ prompts: Object.keys(TARGETS), mean: [0.2, 0.2], std: 0.2, withFeatures });
+      const calls = { whole: 0, fromFeatures: 0 };
+      const policy: typeof plain = {
+        ...plain,
+        velocity: (call) => {
+          if (call.purpose === 'training') calls.whole++;
+          return plain.velocity(call);
+        },
+        ...(plain.velocityFromFeatures && {
+          velocityFromFeatures: (call) => {
+            calls.fromFeatures++;
+            return plain.velocityFromFeatures!(call);
+          },
+        }),
+      };
+      return { policy, calls };
+    };
+    const weightsOf = async ({ policy }: ReturnType<typeof counted>) => {
+      const config = {
+        ...base,
+        algorithm,
+        epochs: 1,
+        dgpo: { ...base.dgpo, guidedReference: false },
+        crd: { ...base.crd, guidedReference: false },
+      };
+      const { trained, ema } = await train({ policy, prompts: examples, scorer: reward, config });
+      const values = [...trained['mean.weight']!.dataSync()];
+      tf.dispose([trained, ema, policy.params]);
+      return values;
+    };
+    const [without, withFeatures] = [counted(false), counted(true)];
+    const expected = await weightsOf(without);
+    for (const [i, value] of (await weightsOf(withFeatures)).entries()) {
+      expect(Math.abs(value - expected[i]!)).toBeLessThan(1e-6);
+    }
+    const weights = { nft: 3, awm: 4, dgpo: 3, crd: 3, 'flow-dppo': 1 }[algorithm];
+    const updates = 2;
+    expect(without.calls).toEqual({ whole: updates * weights, fromFeatures: 0 });
+    // Flow-DPPO's points are the rollout's, whose features were kept.
+    const whole = algorithm === 'flow-dppo' ? 0 : updates;
+    expect(withFeatures.calls).toEqual({ whole, fromFeatures: updates * weights - whole });
+  });
+
   it('keeps no tensors beyond its result', async () => {
     await run({ ...base, algorithm, epochs: 1 });
     const before = tf.memory().numTensors;
