@@ -47,6 +47,8 @@ describe.each(fixtureCases('objective-crd'))('$name', ({ dir }) => {
     };
     const rho = optimality(input('advantages'), setting.adv_clip_max);
     const byGroup = setting.centring.startsWith('over each prompt group');
+    // One group at a time upstream, then the mean over the groups.
+    const rowWeights = byGroup ? evenlyByGroup([...group.dataSync()]) : evenly(B);
     const lossAt = (w: Weights, i: number) => {
       const t = at(times, i);
       const { x, target } = pointsOnLines(data, at(noise, i), t);
@@ -54,7 +56,7 @@ describe.each(fixtureCases('objective-crd'))('$name', ({ dir }) => {
       const referenceVelocity = guided(x, t);
       const loss = crdLoss(
         {
-          ...{ target, velocity, oldVelocity, referenceVelocity, rho, weights: evenly(B) },
+          ...{ target, velocity, oldVelocity, referenceVelocity, rho, weights: rowWeights },
           group: byGroup ? group : tf.zeros([B]),
         },
         {
@@ -154,3 +156,9 @@ describe.each(fixtureCases('objective-crd'))('$name', ({ dir }) => {
     }
   });
 });
+
+/** Weights that make a weighted sum the mean over groups of their means. */
+function evenlyByGroup(groups: readonly number[]): tf.Tensor1D {
+  const count = new Set(groups).size;
+  return tf.tensor1d(groups.map((id) => 1 / (count * groups.filter((other) => other === id).length)));
+}
