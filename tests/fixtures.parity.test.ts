@@ -12,6 +12,7 @@ const SUITES: Record<string, string> = {
   checkpoints: 'packages/checkpoint-io',
   'sde-step': 'packages/sde-sampler',
   'grpo-loss': 'packages/grpo-trainer, packages/datasets',
+  'objective-': 'packages/grpo-trainer',
   'rewards-': 'packages/rewards',
 };
 

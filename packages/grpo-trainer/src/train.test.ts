@@ -145,6 +145,28 @@ describe('a flow whose optimum is known', () => {
     },
     SFT: { algorithm: 'sft' },
     RWR: { algorithm: 'rwr', epochs: 150, sampling: { samplesPerPrompt: 32 } },
+    'Flow-DPPO': { algorithm: 'flow-dppo' },
+    'Flow-DPPO with a KL': { algorithm: 'flow-dppo', 'flow-dppo': { beta: 1e-3, klMaskThreshold: 1e-3 } },
+    DiffusionNFT: { algorithm: 'nft' },
+    'DiffusionNFT, a slow old policy, a time a pass': {
+      algorithm: 'nft',
+      epochs: 90,
+      nft: { decayType: '0-0.5-0-0.5', timesPerImage: 2 },
+      training: { stepsPerPass: 1 },
+    },
+    AWM: { algorithm: 'awm' },
+    'AWM, one update, logit-normal times': {
+      algorithm: 'awm',
+      awm: { weighting: 'Uniform', timeType: 'logit_normal', lossType: 'sum_first' },
+      training: { updatesPerEpoch: 1, learningRate: 0.06 },
+    },
+    DGPO: { algorithm: 'dgpo', dgpo: { truncSteps: 5, betaDpo: 4, klWeight: 1e-3 } },
+    'DGPO against fast weights, which draw': {
+      algorithm: 'dgpo',
+      dgpo: { truncSteps: 5, betaDpo: 4, klWeight: 0, groupReference: 'fast', sampling: 'fast' },
+    },
+    CRD: { algorithm: 'crd' },
+    'CRD, weighted means, logistic loss': { algorithm: 'crd', crd: { weightTemp: 0.5, lossType: 'bce' } },
   };
   const best = bestReward(6, 1);
   it.each(Object.keys(variants).flatMap((name) => [0, 1, 2].map((seed) => [name, seed] as const)))(
