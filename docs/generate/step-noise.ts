@@ -1,4 +1,4 @@
-import { shiftedSchedule, stepCoefficients, trainableSteps } from '@flow-grpo/sde-sampler';
+import { planSteps, shiftedSchedule, trainableSteps } from '@flow-grpo/sde-sampler';
 import { at, axes, COLOURS, type Panel, picture, text } from './svg';
 
 const STEPS = 12;
@@ -20,7 +20,7 @@ export function stepNoisePicture(): string {
       y: [0, 1],
     };
     const trained = new Set(trainableSteps(schedule, plan));
-    const bars = stepCoefficients(schedule, plan).flatMap(({ std }, step) => {
+    const bars = planSteps(schedule, plan).flatMap(({ std }, step) => {
       const [x, y] = at(plot, step, std);
       const bottom = plot.top + plot.height;
       if (!trained.has(step)) return [text(x, bottom - 6, '–', 'text-anchor="middle"')];

@@ -1,4 +1,4 @@
-import type { Velocity } from '@flow-grpo/sde-sampler';
+import type { StepVelocity } from '@flow-grpo/sde-sampler';
 import * as tf from '@tensorflow/tfjs-core';
 
 /** Equal Gaussians in the plane: data whose exact velocity is known, so what the page shows is the sampler alone. */
@@ -42,7 +42,7 @@ const varianceAt = ({ std }: Mixture, t: number) => (1 - t) ** 2 + (t * std) ** 
 
 /** E[data − noise | x_t]: on the host, as on the cpu backend that is where the tensors live anyway. */
 export const exactVelocity =
-  (mixture: Mixture): Velocity =>
+  (mixture: Mixture): StepVelocity =>
   (x, _t, { time: t }) => {
     const { centres, std } = mixture;
     const points = x.dataSync();

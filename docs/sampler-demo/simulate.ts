@@ -19,7 +19,7 @@ export interface Simulation {
   frames: Float32Array[];
   /** Mean log-probability of each step; null where it drew nothing. */
   logProbs: (number | null)[];
-  /** Mean length of a particle's way from noise to data. */
+  /** Mean length of a particle's path from noise to data. */
   pathLength: number;
 }
 
@@ -36,14 +36,15 @@ export function simulate(settings: Settings): Simulation {
     steps: schedule.times.slice(1).map((_, i) => i),
   });
   const frames = [...run.latents, run.final].map((x) => Float32Array.from(x.dataSync()));
-  const logProbs = run.logProbs.map((each) => each && (tf.sum(each).dataSync()[0] as number) / particles);
+  const logProbs = run.logProbs.map((each) =>
+    each ? (tf.sum(each).dataSync()[0] as number) / particles : null,
+  );
   let length = 0;
   for (let f = 1; f < frames.length; f++) {
     const [from, to] = [frames[f - 1]!, frames[f]!];
     for (let i = 0; i < to.length; i += 2) length += Math.hypot(to[i]! - from[i]!, to[i + 1]! - from[i + 1]!);
   }
-  for (const x of new Set([run.final, ...run.latents, ...run.nextLatents, ...run.means, ...run.logProbs]))
-    x?.dispose();
+  tf.dispose(run);
   return { settings, times: schedule.times, frames, logProbs, pathLength: length / particles };
 }
 

@@ -1,3 +1,7 @@
 import { library } from '../../tsup.base.ts';
 
-export default library(['src/index.ts']);
+export default library({
+  index: 'src/index.ts',
+  conventions: 'src/conventions.ts',
+  rules: 'src/rules/index.ts',
+});

@@ -1,10 +1,12 @@
 /** Sampling: text once a prompt, one denoising step, a whole rollout as one program. */
+
+import { gatherSteps } from '@flow-grpo/sde-sampler';
 import { velocity } from '@flow-grpo/showo2-model';
-import { cast, jit, random } from '@flow-grpo/tfjs-backend-xla';
+import { cast, jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { compile } from '../compiling';
 import { peakMemory } from '../device';
-import { denoise, rollOut, sdeStep, stepTable } from '../model/denoising';
+import { denoise, rollOut, sdeStep, stackedSteps } from '../model/denoising';
 import { policyOf, prompts, showo2Params } from '../model/policy';
 import { report } from '../reporting';
 import { timed, timedMany } from '../timing';
@@ -27,9 +29,11 @@ export async function rollout(workload: Workload): Promise<void> {
   const encoding = await timed(() => policy.encodePrompts(texts) as never, { warm: 1, rounds: 3 });
   report('rollout.prefillTrunk', { ...encoding, firstSeconds: (performance.now() - first) / 1000 });
 
-  const prepare = jit((weights: typeof trained, given: typeof condition) => policy.prepare!(weights, given), {
-    name: 'prepare',
-  });
+  const prepare = jit(
+    (weights: typeof trained, given: typeof condition) =>
+      policy.prepare!({ trained: weights, condition: given, purpose: 'sampling' }),
+    { name: 'prepare' },
+  );
   const text = await compile(prepare, trained, condition);
   const prepared = prepare(trained, condition);
   report('rollout.prefillHead', {
@@ -38,10 +42,10 @@ export async function rollout(workload: Workload): Promise<void> {
   });
 
   const rows = tf.range(0, batch, 1, 'int32') as tf.Tensor1D;
-  const table = stepTable(workload);
+  const schedule = stackedSteps(workload);
   const [k1, k2] = random.split(random.key(7)) as [tf.Tensor, tf.Tensor];
   const x = random.normal(k1, [batch, ...policy.latentShape]);
-  const row = tf.tidy(() => tf.reshape(tf.slice(table, [1, 0], [1, -1]), [-1]));
+  const one = tf.tidy(() => gatherSteps(schedule, 1));
 
   const step = jit(
     (
@@ -50,7 +54,7 @@ export async function rollout(workload: Workload): Promise<void> {
       ready: typeof prepared,
       at: tf.Tensor,
       key: tf.Tensor,
-    ) => denoise(policy, weights, given, ready, rows, at, row, key),
+    ) => denoise(policy, weights, given, ready, rows, at, one, key),
     { name: 'rolloutStep' },
   );
   const stepCost = await compile(step, trained, condition, prepared, x, k2);
@@ -65,9 +69,9 @@ export async function rollout(workload: Workload): Promise<void> {
   // The same velocity with the rows of both guidance branches in one batch.
   const joint = jit(
     (weights: typeof params, ready: typeof prepared, at: tf.Tensor, key: tf.Tensor) => {
-      const t = tf.tile(tf.slice(row, [0], [1]), [batch]);
+      const t = tf.tile(tf.reshape(one.t, [1]), [batch]);
       const result = velocity(weights, showo2, at, t, ready, { guidanceScale });
-      return { ...sdeStep(row, at, cast(result.velocity, 'float32'), key), features: result.features };
+      return { ...sdeStep(one, at, cast(result.velocity, 'float32'), key), features: result.features };
     },
     { name: 'jointStep' },
   );
@@ -76,7 +80,7 @@ export async function rollout(workload: Workload): Promise<void> {
   report('rollout.stepJoint', { ...jointTimes, ...jointCost, ...peakMemory() });
 
   const sampler = jit(
-    (at: tf.Tensor, velocity: tf.Tensor, key: tf.Tensor) => sdeStep(row, at, velocity, key),
+    (at: tf.Tensor, velocity: tf.Tensor, key: tf.Tensor) => sdeStep(one, at, velocity, key),
     {
       name: 'sdeStep',
     },
@@ -86,7 +90,7 @@ export async function rollout(workload: Workload): Promise<void> {
 
   const whole = jit(
     (weights: typeof trained, given: typeof condition, key: tf.Tensor) =>
-      rollOut(policy, weights, given, rows, table, key),
+      rollOut(policy, weights, given, rows, schedule, key),
     { name: 'rollout' },
   );
   const wholeCost = await compile(whole, trained, condition, k2);

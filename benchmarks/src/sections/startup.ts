@@ -2,12 +2,13 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadShowo2, type TextTokenizer } from '@flow-grpo/showo2-model';
-import { compilationStats, jit, random } from '@flow-grpo/tfjs-backend-xla';
+import { compilationStats } from '@flow-grpo/tfjs-backend-xla';
+import { jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { peakMemory, startDevice } from '../device';
 import { runInner } from '../inner';
 import { writeShowo2 } from '../model/checkpoints';
-import { rollOut, stepTable } from '../model/denoising';
+import { rollOut, stackedSteps } from '../model/denoising';
 import { policyOf, prompts, stackFrozen } from '../model/policy';
 import { report } from '../reporting';
 import { inTemporaryFolder } from '../temporary';
@@ -51,7 +52,7 @@ export async function firstRollout(workload: Workload, folder: string): Promise<
   const deviceAt = seconds();
   const { tokens, vocabSize } = workload.showo2;
   const tokenizer: TextTokenizer = { tokens, vocabSize, encode: () => [], decode: () => '' }; // prompts come as ids
-  const parts = await loadShowo2(join(folder, 'showo2'), { storage: workload.storage, tokenizer });
+  const parts = await loadShowo2(join(folder, 'showo2'), { dtype: workload.storage, tokenizer });
   const params = stackFrozen(parts.params);
   await finished(params['showo.model.norm.weight']!);
   const loadedAt = seconds();
@@ -60,10 +61,10 @@ export async function firstRollout(workload: Workload, folder: string): Promise<
   const encodedAt = seconds();
   const trained = Object.fromEntries(policy.trainable.map((name) => [name, params[name]!]));
   const rows = tf.range(0, workload.batch, 1, 'int32') as tf.Tensor1D;
-  const table = stepTable(workload);
+  const steps = stackedSteps(workload);
   const whole = jit(
     (weights: typeof trained, given: typeof condition, key: tf.Tensor) =>
-      rollOut(policy, weights, given, rows, table, key).latents,
+      rollOut(policy, weights, given, rows, steps, key).latents,
     { name: 'rollout' },
   );
   await finished(whole(trained, condition, random.key(1)));

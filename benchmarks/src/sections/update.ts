@@ -2,13 +2,13 @@
 
 import type { Params } from '@flow-grpo/grpo-trainer';
 import { clipByGlobalNorm, clippedPolicyLoss, importanceRatio } from '@flow-grpo/grpo-trainer/maths';
-import { coefficientsFromRow, logProbOfStep } from '@flow-grpo/sde-sampler';
-import { cast, jit, random } from '@flow-grpo/tfjs-backend-xla';
+import { gatherSteps, logProbOfStep } from '@flow-grpo/sde-sampler';
+import { cast, jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { compile } from '../compiling';
 import { peakMemory } from '../device';
 import { clippedAdamW, optimizerState, stepScalars } from '../model/clipped-adamw';
-import { stepTable } from '../model/denoising';
+import { stackedSteps } from '../model/denoising';
 import { policyOf, prompts, showo2Params } from '../model/policy';
 import { report } from '../reporting';
 import { timedCarry } from '../timing';
@@ -24,8 +24,8 @@ export async function update(workload: Workload): Promise<void> {
   const trained = Object.fromEntries(
     policy.trainable.map((name) => [name, cast(params[name]!, 'float32')] as const),
   );
-  const row = tf.tidy(() => tf.reshape(tf.slice(stepTable(workload), [2, 0], [1, -1]), [-1]));
-  const t = tf.tidy(() => tf.tile(tf.slice(row, [0], [1]), [batch]));
+  const step = tf.tidy(() => gatherSteps(stackedSteps(workload), 2));
+  const t = tf.tidy(() => tf.tile(tf.reshape(step.t, [1]), [batch]));
   const [k1, k2] = random.split(random.key(11)) as [tf.Tensor, tf.Tensor];
   const x = random.normal(k1, [batch, ...policy.latentShape]);
   const next = tf.tidy(() => tf.add(x, tf.mul(0.05, random.normal(k2, x.shape))));
@@ -49,9 +49,10 @@ export async function update(workload: Workload): Promise<void> {
         const names = Object.keys(weights);
         const loss = (...values: tf.Tensor[]) => {
           const now = Object.fromEntries(names.map((key, i) => [key, values[i]!]));
-          const prepared = policy.prepare!(now, condition);
-          const velocity = policy.velocityFromFeatures!(now, kept, t, condition, rows, prepared);
-          const logProb = logProbOfStep(coefficientsFromRow(row), { x, velocity, next });
+          const call = { trained: now, condition } as const;
+          const prepared = policy.prepare!({ ...call, purpose: 'training' });
+          const velocity = policy.velocityFromFeatures!({ ...call, features: kept, t, rows, prepared });
+          const logProb = logProbOfStep(step, { x, velocity, next });
           const ratio = importanceRatio(
             logProb,
             tf.tidy(() => stop(logProb)),
@@ -103,14 +104,15 @@ const stop = (value: tf.Tensor): tf.Tensor =>
 async function featuresOf(
   policy: ReturnType<typeof policyOf>,
   trained: Params,
-  condition: Parameters<typeof policy.velocity>[3],
+  condition: Parameters<typeof policy.velocity>[0]['condition'],
   x: tf.Tensor,
   t: tf.Tensor,
   rows: tf.Tensor1D,
 ) {
   const run = jit((weights: Params, at: tf.Tensor) => {
-    const prepared = policy.prepare!(weights, condition);
-    return policy.velocity(weights, at, t, condition, rows, prepared).features!;
+    const call = { trained: weights, condition, purpose: 'sampling' } as const;
+    const prepared = policy.prepare!(call);
+    return policy.velocity({ ...call, x: at, t, rows, prepared }).features!;
   });
   return run(trained, x);
 }

@@ -74,8 +74,7 @@ export function tuneByGrpo(weights: Weights, options: GrpoOptions): void {
       );
       t.dispose();
     });
-    tf.dispose([run.final, advantages, ...run.latents, ...run.nextLatents, ...run.means]);
-    tf.dispose(run.logProbs.map((logProb) => logProb!));
+    tf.dispose([run, advantages]);
   }
   tf.dispose(reference);
 }

@@ -4,6 +4,8 @@ import { basename, dirname, join } from 'node:path';
 
 /** A file written beside its place under a temporary name; nobody sees it half written. */
 export interface PendingFile {
+  /** Where the bytes are until the commit: to read them back before it. */
+  readonly temporary: string;
   write(bytes: Uint8Array): Promise<void>;
   /** Flushes to the disk and moves the file to its place. */
   commit(): Promise<void>;
@@ -21,6 +23,7 @@ export async function pendingFile(path: string): Promise<PendingFile> {
     isOpen = false;
   };
   return {
+    temporary,
     async write(bytes) {
       for (let done = 0; done < bytes.byteLength; ) {
         const { bytesWritten } = await handle.write(bytes, done, Math.min(2 ** 30, bytes.byteLength - done));
@@ -38,6 +41,17 @@ export async function pendingFile(path: string): Promise<PendingFile> {
       await rm(temporary, { force: true });
     },
   };
+}
+
+/** Writes a small file whole or not at all. The folder must exist. */
+export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
+  const file = await pendingFile(path);
+  try {
+    await file.write(typeof content === 'string' ? new TextEncoder().encode(content) : content);
+    await file.commit();
+  } finally {
+    await file.discard();
+  }
 }
 
 /** Makes a rename durable; systems that cannot open folders (Windows) do it by themselves. */

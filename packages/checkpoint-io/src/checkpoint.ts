@@ -79,8 +79,8 @@ export function checkpointOf(
   };
 }
 
-const identity = ({ source, offset, dtype, shape, strides }: StoredTensor): string =>
-  [source.name, offset, dtype, shape, strides ?? ''].join('|');
+const identity = ({ source, offset, dtype, shape, strides, negated }: StoredTensor): string =>
+  [source.name, offset, dtype, shape, strides ?? '', negated ?? false].join('|');
 
 function groupBy(names: readonly string[], key: (name: string) => string): Map<string, string[]> {
   const groups = new Map<string, string[]>();

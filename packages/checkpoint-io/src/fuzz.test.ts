@@ -5,9 +5,9 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { CheckpointError, memorySource, openSource } from './index';
 
 /** Number of mutated files; `CHECKPOINT_FUZZ` asks for more. */
-const RUNS = Number(process.env.CHECKPOINT_FUZZ ?? 10_000);
-/** No single mutated file may take longer than this. */
-const MAX_MILLISECONDS = 2000;
+const RUNS = Number(process.env.CHECKPOINT_FUZZ || 10_000);
+/** No single mutated file may take more of the processor than this; whatever else runs on the machine does not count. */
+const MAX_SECONDS = 10;
 /** Fixed-size tables and headers, which a file of a few bytes cannot pay for. */
 const FIXED_BYTES = 4096;
 
@@ -95,7 +95,7 @@ afterEach(() => vi.unstubAllGlobals());
 describe('mutated checkpoints', () => {
   const originals = fixtureCases('checkpoints').flatMap(({ dir }) => originalsOf(dir));
 
-  it(`reads or refuses ${RUNS} of them, within time and memory`, { timeout: 600_000 }, async () => {
+  it(`reads or refuses ${RUNS} of them, within time and memory`, async () => {
     for (const original of originals) await readAll(original); // fills the look-up tables
     const allocations = watchAllocations();
     let refused = 0;
@@ -103,7 +103,7 @@ describe('mutated checkpoints', () => {
       const random = randomFrom(run);
       const bytes = mutate(originals[run % originals.length]!, random);
       allocations.largest = 0;
-      const start = performance.now();
+      const start = process.cpuUsage();
       const error = await readAll(bytes).then(
         () => undefined,
         (reason: unknown) => reason,
@@ -112,7 +112,8 @@ describe('mutated checkpoints', () => {
         refused++;
         if (!(error instanceof CheckpointError)) throw new Error(`run ${run}`, { cause: error });
       }
-      if (performance.now() - start > MAX_MILLISECONDS) throw new Error(`run ${run} took too long`);
+      const { user, system } = process.cpuUsage(start);
+      if ((user + system) / 1e6 > MAX_SECONDS) throw new Error(`run ${run} took too long`);
       if (allocations.largest > 10 * bytes.length + FIXED_BYTES) {
         throw new Error(`run ${run} asked for ${allocations.largest} bytes with a file of ${bytes.length}`);
       }

@@ -1,4 +1,5 @@
 /** Model checkpoints on disk and on the hub, read tensor by tensor and written whole or not at all. */
+export { writeFileAtomic } from './atomic-file';
 export { DTYPE_BYTES, type Dtype } from './bytes/dtypes';
 export { type ByteSource, fileSource, memorySource } from './bytes/source';
 export type { Values } from './bytes/widen';

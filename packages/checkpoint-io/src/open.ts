@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type ByteSource, fileSource, readRange, type StoredTensor } from './bytes';
 import { type Checkpoint, checkpointOf } from './checkpoint';
 import { CheckpointError } from './errors';
+import { foreignFormat, SNIFFED_BYTES } from './foreign-formats';
 import { readSafetensors } from './safetensors/read';
 import { readShardIndex } from './sharded';
 import { readTorch } from './torch/read';
@@ -109,9 +110,13 @@ interface Contents {
 }
 
 async function readSource(source: ByteSource, { root }: OpenOptions): Promise<Contents> {
-  const start = await readRange(source, 0, Math.min(source.size, 8));
+  const start = await readRange(source, 0, Math.min(source.size, SNIFFED_BYTES));
   if (start[0] === 0x50 && start[1] === 0x4b) return readTorch(source, true, root);
-  if (looksLikePickle(start)) return readTorch(source, false, root);
+  if (!looksLikeSafetensors(start)) {
+    if (looksLikePickle(start)) return readTorch(source, false, root);
+    const other = foreignFormat(start);
+    if (other !== undefined) throw new CheckpointError(source.name, other, 0);
+  }
   return readSafetensors(source);
 }
 
@@ -133,10 +138,9 @@ async function resolveFile(path: string): Promise<string> {
   );
 }
 
-/**
- * A pickle's first byte may also begin a safetensors length, whose high bytes are zeros; no pickle has them
- * there.
- */
-function looksLikePickle(start: Uint8Array): boolean {
-  return start[0] === 0x80 && !(start.length === 8 && start.subarray(4).every((byte) => byte === 0));
-}
+/** Eight bytes of length, whose high ones are zeros below the format's limit, then the brace of a JSON object. */
+const looksLikeSafetensors = (start: Uint8Array): boolean =>
+  start[8] === 0x7b && start.subarray(4, 8).every((byte) => byte === 0);
+
+/** The opcode PROTO with a protocol that has binary pickles. */
+const looksLikePickle = (start: Uint8Array): boolean => start[0] === 0x80 && start[1]! >= 2 && start[1]! <= 5;

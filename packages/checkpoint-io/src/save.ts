@@ -1,14 +1,19 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type PendingFile, pendingFile } from './atomic-file';
+import { fileSource } from './bytes';
+import { CheckpointError } from './errors';
 import {
+  checkMetadata,
   encodeHeader,
   type FloatDtype,
   type Planned,
   planTensors,
   type Savable,
   tensorBytes,
+  verifySafetensors,
 } from './safetensors/write';
+import { readShardIndex } from './sharded';
 
 export interface SaveOptions {
   /** Strings for the header's `__metadata__`. */
@@ -24,7 +29,8 @@ export interface SaveOptions {
  * whole or not at all (temporary file, flush, rename). Above `shardSize` bytes `model.safetensors` becomes
  * `model-00001-of-0000N.safetensors` … and `model.safetensors.index.json`; the index goes away first and
  * comes back last, so a crash in between leaves a checkpoint that is refused, never a mixture. What an earlier
- * save of the same name left behind is removed. Throws a TypeError for tensors that cannot be stored.
+ * save of the same name left behind is removed. Throws a TypeError, before anything is written, for tensors, names,
+ * metadata or options that the format cannot hold; what was written is read back before it takes its place.
  */
 export async function saveSafetensors(
   file: string,
@@ -32,8 +38,9 @@ export async function saveSafetensors(
   options: SaveOptions = {},
 ): Promise<string[]> {
   const { metadata = {}, shardSize = Number.POSITIVE_INFINITY, dtype = 'float32' } = options;
-  if (!file.endsWith('.safetensors')) throw new TypeError(`${file}: the name must end with .safetensors`);
+  if (!/[^/\\]\.safetensors$/.test(file)) throw new TypeError(`${file}: the name must be NAME.safetensors`);
   if (!(shardSize > 0)) throw new TypeError(`shardSize must be positive, got ${shardSize}`);
+  checkMetadata(metadata);
   const shards = splitShards(planTensors(params, dtype), shardSize);
   const folder = dirname(file);
   const stem = basename(file, '.safetensors');
@@ -58,8 +65,17 @@ export async function saveSafetensors(
     ),
   };
   const pending = await pendingFile(indexFile);
-  await pending.write(new TextEncoder().encode(`${JSON.stringify(index, null, 2)}\n`));
-  await pending.commit();
+  try {
+    await pending.write(new TextEncoder().encode(`${JSON.stringify(index, null, 2)}\n`));
+    const read = await readShardIndex(pending.temporary);
+    const isSame = files.every(({ path, tensors }) =>
+      tensors.every(({ name }) => read.fileOf.get(name) === path),
+    );
+    if (!isSame) throw new CheckpointError(indexFile, 'reads back otherwise than it was written');
+    await pending.commit();
+  } finally {
+    await pending.discard();
+  }
   const written = [indexFile, ...files.map(({ path }) => path)];
   await removeStale(folder, stem, written);
   return written;
@@ -80,7 +96,7 @@ function splitShards(tensors: readonly Planned[], shardSize: number): Planned[][
   return shards;
 }
 
-/** Writes all files under temporary names, then moves them to their places. */
+/** Writes all files under temporary names, reads them back, then moves them to their places. */
 async function writeFiles(
   files: readonly { path: string; tensors: readonly Planned[] }[],
   metadata: Readonly<Record<string, string>>,
@@ -88,11 +104,14 @@ async function writeFiles(
 ): Promise<void> {
   const pending: PendingFile[] = [];
   try {
-    for (const { path, tensors } of files) {
+    const headers = files.map(({ tensors }) => encodeHeader(tensors, metadata));
+    for (const [i, { path, tensors }] of files.entries()) {
       const file = await pendingFile(path);
       pending.push(file);
-      await file.write(encodeHeader(tensors, metadata));
+      await file.write(headers[i]!);
       for (const tensor of tensors) await file.write(await tensorBytes(tensor));
+      const written = await fileSource(file.temporary);
+      await verifySafetensors(written, tensors, metadata).finally(() => written.close());
     }
     await beforeCommit();
     for (const file of pending) await file.commit();

@@ -3,13 +3,12 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   type Convention,
-  convertNoiseLevel,
   convertTime,
   convertVelocity,
   fromDataTime,
   scoreFromVelocity,
-  sd3,
-  showo2,
+  sd3Convention,
+  showo2Convention,
   sigmaAt,
   toDataTime,
   velocityFromScore,
@@ -17,7 +16,7 @@ import {
 
 /** A model that takes a timestep of 1000·sigma, to show that a convention is only data. */
 const thousand: Convention = { name: 'thousand', noiseTime: 1000, dataTime: 0, velocitySign: -1 };
-const conventions = fc.constantFrom(showo2, sd3, thousand);
+const conventions = fc.constantFrom(showo2Convention, sd3Convention, thousand);
 const inside = fc.double({ min: 0.01, max: 0.99, noNaN: true });
 
 describe('conventions', () => {
@@ -33,20 +32,25 @@ describe('conventions', () => {
 
   it('velocities survive a round trip, and data − noise becomes noise − data', () => {
     const v = tf.tensor2d([[1, -2]]);
-    expect([...convertVelocity(v, showo2, sd3).dataSync()]).toEqual([-1, 2]);
-    expect([...convertVelocity(convertVelocity(v, showo2, sd3), sd3, showo2).dataSync()]).toEqual([1, -2]);
+    expect([...convertVelocity(v, showo2Convention, sd3Convention).dataSync()]).toEqual([-1, 2]);
+    expect([
+      ...convertVelocity(
+        convertVelocity(v, showo2Convention, sd3Convention),
+        sd3Convention,
+        showo2Convention,
+      ).dataSync(),
+    ]).toEqual([1, -2]);
   });
 
   it('sigma at the same instant and noise level is the same number', () => {
     fc.assert(
       fc.property(conventions, inside, fc.double({ min: 0, max: 2, noNaN: true }), (convention, t, level) => {
-        const there = convertNoiseLevel(level, showo2, convention);
-        const sigma = sigmaAt(fromDataTime(t, convention), there, convention);
+        const sigma = sigmaAt(fromDataTime(t, convention), level, convention);
         expect(sigma).toBeCloseTo(level * Math.sqrt((1 - t) / t), 9);
       }),
     );
     expect(() => sigmaAt(0, 0.7)).toThrow(/infinite at pure noise/);
-    expect(() => sigmaAt(1, 0.7, sd3)).toThrow(/infinite at pure noise/);
+    expect(() => sigmaAt(1, 0.7, sd3Convention)).toThrow(/infinite at pure noise/);
     expect(() => sigmaAt(1.5, 0.7)).toThrow(/outside/);
     expect(sigmaAt(1, 0.7)).toBe(0);
   });
@@ -60,7 +64,7 @@ describe('conventions', () => {
         (convention, t, values) => {
           const [x, v] = [tf.tensor2d(values.slice(0, 2), [2, 1]), tf.tensor2d(values.slice(2), [2, 1])];
           const time = fromDataTime(t, convention);
-          const own = convertVelocity(v, showo2, convention);
+          const own = convertVelocity(v, showo2Convention, convention);
           const score = scoreFromVelocity(own, x, time, convention);
           const values0 = x.dataSync();
           const expected = [...v.dataSync()].map((vi, i) => (t * vi - values0[i]!) / (1 - t));

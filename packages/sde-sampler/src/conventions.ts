@@ -17,10 +17,10 @@ export interface Convention {
 }
 
 /** Show-o2 and most papers on flow matching: t runs 0 → 1 from noise to data, dx/dt = v. */
-export const showo2: Convention = { name: 'showo2', noiseTime: 0, dataTime: 1, velocitySign: 1 };
+export const showo2Convention: Convention = { name: 'showo2', noiseTime: 0, dataTime: 1, velocitySign: 1 };
 
 /** SD3, Flux, Wan, Qwen-Image in diffusers: sigma runs 1 → 0, the model predicts noise − data. */
-export const sd3: Convention = { name: 'sd3', noiseTime: 1, dataTime: 0, velocitySign: -1 };
+export const sd3Convention: Convention = { name: 'sd3', noiseTime: 1, dataTime: 0, velocitySign: -1 };
 
 /** The model's time as data time in 0..1; of tensors element by element. */
 export function toDataTime(time: number, convention: Convention): number;
@@ -45,15 +45,8 @@ export const convertTime = (time: number, from: Convention, to: Convention): num
 export const convertVelocity = <T extends tf.Tensor>(velocity: T, from: Convention, to: Convention): T =>
   from.velocitySign === to.velocitySign ? tf.clone(velocity) : tf.neg(velocity);
 
-/**
- * The noise level of one convention as another's. It is the same number: σ_t = α·sqrt((1 − t)/t) and SD3's
- * α·sqrt(sigma/(1 − sigma)) are equal at sigma = 1 − t. Here so that callers need not know.
- */
-export const convertNoiseLevel = (noiseLevel: number, _from: Convention, _to: Convention): number =>
-  noiseLevel;
-
 /** σ_t = noiseLevel·sqrt((1 − t)/t), the diffusion of Flow-GRPO's SDE at a model time. Throws at pure noise. */
-export function sigmaAt(time: number, noiseLevel: number, convention: Convention = showo2): number {
+export function sigmaAt(time: number, noiseLevel: number, convention: Convention = showo2Convention): number {
   const t = toDataTime(time, convention);
   if (!(t >= 0 && t <= 1)) throw new RangeError(`time ${time} is outside the ${convention.name} convention`);
   if (noiseLevel === 0) return 0;
@@ -69,7 +62,7 @@ export function scoreFromVelocity(
   velocity: tf.Tensor,
   x: tf.Tensor,
   time: number | readonly number[],
-  convention: Convention = showo2,
+  convention: Convention = showo2Convention,
 ): tf.Tensor {
   const t = mapTimes(time, (each) => toDataTime(each, convention));
   if ([t].flat().some((s) => !(s < 1))) {
@@ -78,7 +71,7 @@ export function scoreFromVelocity(
     );
   }
   return tf.tidy(() => {
-    const inDataTime = convertVelocity(velocity, convention, showo2);
+    const inDataTime = convertVelocity(velocity, convention, showo2Convention);
     const numerator = tf.sub(tf.mul(inDataTime, along(t, x)), x);
     return tf.div(numerator, along(mapTimes(t, noiseShare), x));
   });
@@ -89,7 +82,7 @@ export function velocityFromScore(
   score: tf.Tensor,
   x: tf.Tensor,
   time: number | readonly number[],
-  convention: Convention = showo2,
+  convention: Convention = showo2Convention,
 ): tf.Tensor {
   const t = mapTimes(time, (each) => toDataTime(each, convention));
   if ([t].flat().some((s) => !(s > 0))) {
@@ -100,7 +93,7 @@ export function velocityFromScore(
   }
   return tf.tidy(() => {
     const sum = tf.add(x, tf.mul(score, along(mapTimes(t, noiseShare), x)));
-    return convertVelocity(tf.div(sum, along(t, x)), showo2, convention);
+    return convertVelocity(tf.div(sum, along(t, x)), showo2Convention, convention);
   });
 }
 

@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { type Convention, sd3, showo2 } from './conventions';
+import { type Convention, sd3Convention, showo2Convention } from './conventions';
 import { withGuidance } from './guidance';
 import { sample } from './loops/sample';
-import type { Velocity } from './loops/velocity';
+import type { StepVelocity, Velocity } from './loops/velocity';
 import { uniformSchedule } from './schedules';
 
 const x = tf.tensor2d([[1, 2]]);
@@ -18,12 +18,12 @@ const values = (v: tf.Tensor) => [...v.dataSync()];
 
 describe('withGuidance', () => {
   it('is u + scale·(c − u)', () => {
-    expect(values(withGuidance(conditional, unconditional, 5)(x, t, info))).toEqual([7, 14]);
+    expect(values(withGuidance(conditional, unconditional, 5)(x, t))).toEqual([7, 14]);
   });
 
   it('calls one velocity where one is enough', () => {
-    expect(values(withGuidance(conditional, never, 1)(x, t, info))).toEqual([3, 6]);
-    expect(values(withGuidance(conditional, never, 0)(x, t, info))).toEqual([3, 6]);
+    expect(values(withGuidance(conditional, never, 1)(x, t))).toEqual([3, 6]);
+    expect(values(withGuidance(conditional, never, 0)(x, t))).toEqual([3, 6]);
     expect(values(withGuidance(conditional, never, 5, { interval: [0.6, 1] })(x, t, info))).toEqual([3, 6]);
     expect(values(withGuidance(conditional, unconditional, 5, { interval: [0.2, 0.5] })(x, t, info))).toEqual(
       [7, 14],
@@ -45,7 +45,7 @@ describe('withGuidance', () => {
   it('guides the steps inside the interval of a run, in the clock of either convention', () => {
     const guidedSteps = (convention: Convention) => {
       const seen: number[] = [];
-      const watched: Velocity = (at, _t, { step }) => {
+      const watched: StepVelocity = (at, _t, { step }) => {
         seen.push(step);
         return tf.zerosLike(at);
       };
@@ -53,8 +53,15 @@ describe('withGuidance', () => {
       sample(guided, { schedule: uniformSchedule(5, convention), rule: 'ode', x });
       return seen;
     };
-    expect(guidedSteps(showo2)).toEqual([1, 2, 3]);
-    expect(guidedSteps(sd3)).toEqual([1, 2, 3]);
+    expect(guidedSteps(showo2Convention)).toEqual([1, 2, 3]);
+    expect(guidedSteps(sd3Convention)).toEqual([1, 2, 3]);
+  });
+
+  it('is a velocity of x and t alone, unless its steps differ', () => {
+    const everywhere: Velocity = withGuidance(conditional, unconditional, 5, { detachUnconditional: true });
+    expect(values(everywhere(x, t))).toEqual([7, 14]);
+    const byStep: StepVelocity = withGuidance(conditional, unconditional, 5, { zeroInitSteps: 1 });
+    expect(() => (byStep as Velocity)(x, t)).toThrow(/needs to know the step/);
   });
 
   it('refuses negative scales and intervals that are none', () => {
@@ -74,7 +81,7 @@ describe('withGuidance', () => {
               (at) => tf.mul(at, w),
               5,
               { detachUnconditional },
-            )(x, t, info),
+            )(x, t),
           ),
         )(tf.scalar(1))
         .dataSync()[0];

@@ -1,6 +1,20 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { type AsyncVelocity, asVelocity, type Velocity, type VelocityInfo } from './loops/velocity';
+import {
+  type AsyncVelocity,
+  asVelocity,
+  type StepVelocity,
+  type Velocity,
+  type VelocityInfo,
+} from './loops/velocity';
 import { stopGradient } from './stop-gradient';
+
+/** Options that hold for all steps alike; what they guide is a `Velocity` again. */
+export interface GuidanceEverywhere {
+  /** No gradient through the unconditional velocity, as flow_grpo trains. Default false. */
+  detachUnconditional?: boolean;
+  interval?: undefined;
+  zeroInitSteps?: undefined;
+}
 
 export interface GuidanceOptions {
   /**
@@ -24,8 +38,14 @@ export function withGuidance(
   conditional: Velocity,
   unconditional: Velocity,
   scale: number,
-  options?: GuidanceOptions,
+  options?: GuidanceEverywhere,
 ): Velocity;
+export function withGuidance(
+  conditional: StepVelocity,
+  unconditional: StepVelocity,
+  scale: number,
+  options?: GuidanceOptions,
+): StepVelocity;
 export function withGuidance(
   conditional: AsyncVelocity,
   unconditional: AsyncVelocity,
@@ -36,7 +56,7 @@ export function withGuidance(
   conditional: AsyncVelocity,
   unconditional: AsyncVelocity,
   scale: number,
-  options: GuidanceOptions = {},
+  options: GuidanceOptions | GuidanceEverywhere = {},
 ): AsyncVelocity {
   const { interval: [from, to] = [0, 1], zeroInitSteps = 0, detachUnconditional = false } = options;
   if (!(scale >= 0 && scale < Number.POSITIVE_INFINITY)) {
@@ -45,10 +65,13 @@ export function withGuidance(
   if (!(from >= 0 && from <= to && to <= 1)) {
     throw new RangeError(`the guidance interval [${from}, ${to}] must lie in 0..1`);
   }
+  const everywhere = options.interval === undefined && zeroInitSteps === 0;
+  const isGuided = ({ progress }: VelocityInfo) => progress > from - ROUNDING && progress < to + ROUNDING;
   return (x: tf.Tensor, t: tf.Tensor1D, info: VelocityInfo) => {
-    if (info.step < zeroInitSteps) return tf.zerosLike(x);
-    const guided = info.progress > from - ROUNDING && info.progress < to + ROUNDING;
-    if (scale === 0 || scale === 1 || !guided) return conditional(x, t, info);
+    if (!everywhere && !info)
+      throw new Error('guidance by steps needs to know the step: give the third argument');
+    if (!everywhere && info.step < zeroInitSteps) return tf.zerosLike(x);
+    if (scale === 0 || scale === 1 || !(everywhere || isGuided(info))) return conditional(x, t, info);
     const [c, u] = [conditional(x, t, info), unconditional(x, t, info)];
     if (!isPromise(c) && !isPromise(u)) return mix(asVelocity(c, x), asVelocity(u, x));
     return Promise.all([c, u]).then((answers) => {

@@ -1,18 +1,19 @@
 import { expectClose } from '@flow-grpo/test-support';
-import { compilationStats, type Jitted, jit, random, scan } from '@flow-grpo/tfjs-backend-xla';
+import { compilationStats } from '@flow-grpo/tfjs-backend-xla';
+import { type Jitted, jit, random, scan } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import {
   applyStep,
-  coefficientsFromRow,
-  coefficientTable,
   initialNoise,
   keyedNoise,
   logProbOfStep,
+  planSteps,
+  type StepTensors,
   sampleTrajectory,
   seededNoise,
   shiftedSchedule,
-  stepCoefficients,
+  stackSteps,
   type Velocity,
   withGuidance,
 } from '../src/index';
@@ -88,25 +89,24 @@ onEveryBackend('the sampler', (backend) => {
     expect([...two.final.dataSync()]).not.toEqual([...one.final.dataSync()]);
   });
 
-  it('runs under a scan over rows of coefficients', () => {
-    const rows = stepCoefficients(schedule);
+  it('runs under a scan over stacked steps', () => {
+    const rows = planSteps(schedule);
     const x = initialNoise(6, shape);
     const noise = tf.stack(Array.from({ length: 12 }, (_, step) => draw(step)));
-    const rollout = (start: tf.Tensor, table: tf.Tensor, draws: tf.Tensor) =>
+    const rollout = (start: tf.Tensor, steps: StepTensors, draws: tf.Tensor) =>
       scan(
-        (at: tf.Tensor, [row, w]: [tf.Tensor, tf.Tensor]) => {
-          const c = coefficientsFromRow(row);
-          const v = velocity(at, tf.fill([3], 1) as tf.Tensor1D, { step: 0, time: 0, progress: 0 });
+        (at: tf.Tensor, [c, w]: [StepTensors, tf.Tensor]) => {
+          const v = velocity(at, tf.fill([3], 1) as tf.Tensor1D);
           const { next, logProb } = applyStep(c, { x: at, velocity: v, noise: w });
           return [next, logProb as tf.Tensor] as [tf.Tensor, tf.Tensor];
         },
         start,
-        [table, draws] as [tf.Tensor, tf.Tensor],
+        [steps, draws] as [StepTensors, tf.Tensor],
       );
-    const [final, logProbs] = jit(rollout)(x, coefficientTable(rows), noise);
+    const [final, logProbs] = jit(rollout)(x, stackSteps(rows), noise);
     let at: tf.Tensor = x;
     const expected = rows.map((c, i) => {
-      const v = velocity(at, tf.fill([3], 1) as tf.Tensor1D, { step: 0, time: 0, progress: 0 });
+      const v = velocity(at, tf.fill([3], 1) as tf.Tensor1D);
       const step = applyStep(c, { x: at, velocity: v, noise: tf.gather(noise, i) });
       at = step.next;
       return step.logProb ? [...step.logProb.dataSync()] : [0, 0, 0];
@@ -116,17 +116,16 @@ onEveryBackend('the sampler', (backend) => {
   });
 
   it('the first ratio is 1 when rollout and update are separate compiled functions', () => {
-    const c = stepCoefficients(schedule)[5]!;
+    const c = planSteps(schedule)[5]!;
     const [x, noise] = [draw(0), draw(2)];
     const t = tf.fill([3], 0.3) as tf.Tensor1D;
-    const info = { step: 5, time: 0.3, progress: 0.3 };
     const rollout = jit((at: tf.Tensor, w: tf.Tensor) => {
-      const { next, logProb } = applyStep(c, { x: at, velocity: velocity(at, t, info), noise: w });
+      const { next, logProb } = applyStep(c, { x: at, velocity: velocity(at, t), noise: w });
       return { next, logProb: logProb as tf.Tensor };
     });
     const { next, logProb } = rollout(x, noise);
     const update = jit((at: tf.Tensor, to: tf.Tensor) =>
-      logProbOfStep(c, { x: at, velocity: velocity(at, t, info), next: to }),
+      logProbOfStep(c, { x: at, velocity: velocity(at, t), next: to }),
     );
     const again = update(x, next).dataSync();
     // XLA may contract products and sums differently in the two programs; the ratio still holds to 1e-5.

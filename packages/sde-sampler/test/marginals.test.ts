@@ -2,13 +2,13 @@ import { describe, expect, it, vi } from 'vitest';
 import {
   customSchedule,
   initialNoise,
+  planSteps,
   type RuleName,
   type StepRule,
   sample,
-  stepCoefficients,
-  stepRules,
   uniformSchedule,
 } from '../src/index';
+import { stepRules } from '../src/rules';
 import { energyTest } from './support/energy-distance';
 import { generator, mixtureAt, mixtureVelocity, threeBlobs } from './support/mixture';
 
@@ -28,18 +28,23 @@ const draw = (rule: RuleName | StepRule, noiseLevel: number, schedule = uniformS
   }).dataSync() as Float32Array;
 
 /** The SDE with its coefficients scaled, each of which must be 1. */
-const scaled =
-  ({ x = 1, velocity = 1, std = 1 }): StepRule =>
-  (a, input) => {
-    const right = stepRules.sde(a, { ...input, sigmaFloor: a.max(input.sigmaFloor, a.constant(0.005)) });
+const scaled = ({ x = 1, velocity = 1, std = 1 }): StepRule => ({
+  name: 'scaled SDE',
+  density: 'gaussian',
+  gaussian: (a, input) => {
+    const right = stepRules.sde.gaussian(a, {
+      ...input,
+      sigmaFloor: a.max(input.sigmaFloor, a.constant(0.005)),
+    });
     const dt = a.sub(input.tNext, input.t);
     return {
-      xDrift: a.mul(a.constant(x), right.xDrift),
+      xCoefficient: a.mul(a.constant(x), right.xCoefficient),
       // The score's share of the velocity's coefficient; dt is the ODE's.
-      velocityDrift: a.add(dt, a.mul(a.constant(velocity), a.sub(right.velocityDrift, dt))),
+      velocityCoefficient: a.add(dt, a.mul(a.constant(velocity), a.sub(right.velocityCoefficient, dt))),
       std: a.mul(a.constant(std), right.std),
     };
-  };
+  },
+});
 
 describe('marginals of a Gaussian mixture with its exact velocity', () => {
   const ode = draw('ode', 0, uniformSchedule(200), 7);
@@ -105,10 +110,10 @@ describe('variance of Gaussian data', () => {
   const [mean, std] = [1.2, 0.35];
   const error = (rule: RuleName, noiseLevel: number, steps: number) => {
     let [m, variance] = [0, 1];
-    for (const c of stepCoefficients(uniformSchedule(steps), { rule, noiseLevel })) {
+    for (const c of planSteps(uniformSchedule(steps), { rule, noiseLevel })) {
       const gain = (c.t * std ** 2 - (1 - c.t)) / ((1 - c.t) ** 2 + (c.t * std) ** 2);
-      const factor = 1 + c.xDrift + c.velocityDrift * gain;
-      m = factor * m + c.velocityDrift * mean * (1 - gain * c.t);
+      const factor = 1 + c.xCoefficient + c.velocityCoefficient * gain;
+      m = factor * m + c.velocityCoefficient * mean * (1 - gain * c.t);
       variance = factor ** 2 * variance + c.std ** 2;
     }
     expect(m).toBeCloseTo(mean, 10);

@@ -164,7 +164,7 @@ describe('adapters in PEFT’s layout', () => {
   const a = Array.from({ length: 2 * into }, (_, i) => ((i * 7) % 11) / 11 - 0.4);
   const b = Array.from({ length: out * 2 }, (_, i) => ((i * 5) % 13) / 13 - 0.5);
   const handMade = (at: string, json: object = peftJson) => {
-    mkdirSync(at);
+    mkdirSync(at, { recursive: true });
     writeFileSync(join(at, 'adapter_config.json'), JSON.stringify(json));
     writeSafetensors(join(at, 'adapter_model.safetensors'), {
       [`base_model.model.${name}.lora_A.weight`]: { shape: [2, into], values: a },
@@ -223,13 +223,59 @@ describe('adapters in PEFT’s layout', () => {
     ['rank_pattern', { q_proj: 4 }],
     ['alpha_pattern', { q_proj: 4 }],
     ['init_lora_weights', 'pissa_niter_16'],
+    ['init_lora_weights', 'a_later_one'],
+    ['lora_dropout', 2],
+    ['lora_alpha', 'high'],
+    ['use_qalora', true],
+    ['target_parameters', ['experts.weight']],
+    ['trainable_token_indices', [1]],
+    ['layer_replication', [[0, 2]]],
+    ['megatron_config', { size: 2 }],
+    ['loftq_config', { bits: 4 }],
+    ['alora_invocation_tokens', [1, 2]],
+    ['an_option_of_tomorrow', 'on'],
+    ['another_of_tomorrow', 0],
+    ['constructor', 'on'],
     ['peft_type', 'LOHA'],
     ['r', 0],
   ])('are refused by file and option with %s: %j, and leave no tensors', async (option, value) => {
-    const at = handMade(join(folder, option), { ...peftJson, [option]: value });
+    const at = handMade(mkdtempSync(join(folder, 'refused-')), { ...peftJson, [option]: value });
     const before = tf.memory().numTensors;
     await expect(loadLora(at)).rejects.toThrow(new RegExp(`adapter_config\\.json.*\\b${option}\\b`, 's'));
     expect(tf.memory().numTensors).toBe(before);
+  });
+
+  it.each([
+    ['lora_dropout', 0],
+    ['init_lora_weights', 'gaussian'],
+    ['init_lora_weights', false],
+    ['megatron_core', 'another.core'],
+    ['qalora_group_size', 16],
+    ['peft_version', '0.18.0'],
+    ['use_a_feature_of_tomorrow', false],
+    ['a_config_of_tomorrow', {}],
+    ['a_list_of_tomorrow', []],
+  ])('are read with %s: %j', async (option, value) => {
+    const at = handMade(mkdtempSync(join(folder, 'read-')), { ...peftJson, [option]: value });
+    const { adapters: read, ...scale } = await loadLora(at);
+    expect(scale).toEqual({ rank: 2, alpha: 8 });
+    tf.dispose(read);
+  });
+
+  it('stay as they were when what would be written could not be read', async () => {
+    const at = mkdtempSync(join(folder, 'kept-'));
+    await saveLora(at, { adapters, rank: 3, alpha: 6 });
+    const before = readdirSync(at).map((file) => readFileSync(join(at, file), 'hex'));
+    for (const [scale, message] of [
+      [{ rank: 3, alpha: Number.NaN }, /lora_alpha/],
+      [{ rank: 4, alpha: 6 }, /not of rank 4/],
+      [{ rank: 1.5, alpha: 6 }, /\br\b/],
+    ] as const) {
+      await expect(saveLora(at, { adapters, ...scale })).rejects.toThrow(message);
+    }
+    const half = Object.fromEntries(Object.entries(adapters).filter(([each]) => each.includes('lora_A')));
+    await expect(saveLora(at, { adapters: half, rank: 3, alpha: 6 })).rejects.toThrow('lora_B.weight');
+    expect(readdirSync(at).map((file) => readFileSync(join(at, file), 'hex'))).toEqual(before);
   });
 
   it('name the file or tensor that is not there or too many', async () => {

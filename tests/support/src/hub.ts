@@ -31,6 +31,8 @@ export class StandInHub {
   token: string | undefined;
   /** What the storage sends in place of a file, by its path `org/name/file`. */
   readonly instead = new Map<string, Uint8Array>();
+  /** Sees every request first; one that it answers itself (by returning true) goes no further. */
+  intercept: (request: IncomingMessage, response: ServerResponse) => boolean = () => false;
   private readonly hub: Server;
   private readonly storage: Server;
 
@@ -68,6 +70,7 @@ export class StandInHub {
 
   private answer(request: IncomingMessage, response: ServerResponse): void {
     this.note(request);
+    if (this.intercept(request, response)) return;
     if (this.token !== undefined && request.headers.authorization !== `Bearer ${this.token}`) {
       return void response.writeHead(401).end();
     }
@@ -97,12 +100,16 @@ export class StandInHub {
 
   private store(request: IncomingMessage, response: ServerResponse): void {
     this.note(request);
+    if (this.intercept(request, response)) return;
     const path = (request.url ?? '').slice('/storage/'.length);
     const [org, name, ...rest] = path.split('/');
     const bytes = this.instead.get(path) ?? this.repos[`${org}/${name}`]![rest.join('/')]!;
     const start = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0);
     const body = bytes.subarray(start);
-    response.writeHead(start > 0 ? 206 : 200, { etag: '"storage"', 'content-length': body.length });
+    if (start > 0 && start >= bytes.length) return void response.writeHead(416).end();
+    const range = start > 0 && { 'content-range': `bytes ${start}-${bytes.length - 1}/${bytes.length}` };
+    const headers = { etag: '"storage"', 'content-length': body.length, ...range };
+    response.writeHead(start > 0 ? 206 : 200, headers);
     if (request.method === 'HEAD') return void response.end();
     const cut = this.cuts.shift();
     if (cut === undefined) response.end(body);

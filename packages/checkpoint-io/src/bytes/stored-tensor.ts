@@ -1,5 +1,6 @@
 import { CheckpointError } from '../errors';
 import { DTYPE_BYTES, type Dtype, elementCount } from './dtypes';
+import { negateBytes } from './negate';
 import { type ByteSource, checkRange, readRange } from './source';
 import { allocateValues, type Values, widenInto } from './widen';
 
@@ -12,6 +13,8 @@ export interface StoredTensor {
   readonly offset: number;
   /** Elements between neighbours along each axis; absent when row-major. All non-negative. */
   readonly strides?: readonly number[];
+  /** Whether the values are the negatives of what is stored (PyTorch's negative bit). */
+  readonly negated?: boolean;
 }
 
 /** Bytes widened at a time: small beside any model, large beside the cost of a read. */
@@ -53,7 +56,7 @@ export function spanBytes(tensor: Pick<StoredTensor, 'dtype' | 'shape' | 'stride
 export async function readValues(name: string, tensor: StoredTensor): Promise<Values> {
   const { source, dtype, offset } = tensor;
   const elements = checked(name, tensor);
-  if (tensor.strides) {
+  if (tensor.strides || tensor.negated) {
     const values = allocateValues(dtype, elements);
     widen(name, tensor, await readBytes(name, tensor), values, 0);
     return values;
@@ -75,6 +78,12 @@ export async function readValues(name: string, tensor: StoredTensor): Promise<Va
 
 /** The tensor's bytes in its stored type, row-major, little-endian. */
 export async function readBytes(name: string, tensor: StoredTensor): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = await readRowMajor(name, tensor);
+  if (tensor.negated) negateBytes(tensor.dtype, bytes);
+  return bytes;
+}
+
+async function readRowMajor(name: string, tensor: StoredTensor): Promise<Uint8Array<ArrayBuffer>> {
   const elements = checked(name, tensor);
   const itemSize = DTYPE_BYTES[tensor.dtype];
   if (!tensor.strides) return readRange(tensor.source, tensor.offset, elements * itemSize);

@@ -1,5 +1,7 @@
-import { copyFile, lstat, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { randomBytes } from 'node:crypto';
+import { copyFile, mkdir, readFile, rename, rm, symlink } from 'node:fs/promises';
+import { basename, dirname, join, relative } from 'node:path';
+import { writeFileAtomic } from '../atomic-file';
 import { HubError } from './hub-error';
 
 /** What kind of repository the hub has; the two have names of their own. */
@@ -31,37 +33,71 @@ export function repoCache(cacheDir: string, repo: string, type: RepoType = 'mode
     rememberCommit: async (revision, commit) => {
       if (isCommit(revision)) return;
       await mkdir(dirname(ref(revision)), { recursive: true });
-      await writeFile(ref(revision), commit);
+      await writeFileAtomic(ref(revision), commit);
     },
   };
 }
 
 export const isCommit = (text: string): boolean => /^[0-9a-f]{40}$/.test(text);
 
-/** Makes `path` show `blob`: a relative link, or a copy where links are not allowed. */
+/**
+ * Makes `path` show `blob`: a relative link, or a copy where links are not allowed. Nobody sees it missing meanwhile.
+ * Throws a {@link HubError} when something else than a file is in the way.
+ */
 export async function linkBlob(blob: string, path: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  const isThere = await lstat(path).then(
-    () => true,
-    () => false,
+  const temporary = join(
+    dirname(path),
+    `.${basename(path).slice(0, 60)}.${randomBytes(6).toString('hex')}.tmp`,
   );
-  if (isThere) await rm(path);
   try {
-    await symlink(relative(dirname(path), blob), path);
+    await mkdir(dirname(path), { recursive: true });
+    try {
+      await symlink(relative(dirname(path), blob), temporary);
+    } catch (error) {
+      if (!['EPERM', 'ENOSYS', 'EINVAL'].includes(codeOf(error))) throw error;
+      await copyFile(blob, temporary);
+    }
+    await rename(temporary, path);
   } catch (error) {
-    if (!['EPERM', 'ENOSYS', 'EINVAL'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
-    await copyFile(blob, `${path}.tmp`);
-    await rename(`${path}.tmp`, path);
+    await rm(temporary, { force: true }).catch(() => {}); // where a folder is a file, nothing was made
+    if (!['EISDIR', 'ENOTDIR', 'EEXIST', 'ENOTEMPTY'].includes(codeOf(error))) throw error;
+    throw new HubError(
+      `${path} cannot be placed: a file or folder of another kind is in the way`,
+      undefined,
+      {
+        cause: error,
+      },
+    );
   }
 }
+
+const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? '';
+
+/** Refuses lists of files in which one is the folder of another: no disk can hold both. */
+export function checkNoClash(what: string, files: readonly string[]): void {
+  const names = new Set(files);
+  for (const file of files) {
+    for (let at = file.indexOf('/'); at >= 0; at = file.indexOf('/', at + 1)) {
+      const folder = file.slice(0, at);
+      if (names.has(folder)) {
+        throw new HubError(
+          `${what} lists ${JSON.stringify(folder)} as a file and as the folder of ${JSON.stringify(file)}`,
+        );
+      }
+    }
+  }
+}
+
+/** Bytes of a name that file systems allow. */
+const MAX_NAME_BYTES = 255;
 
 /** Refuses repository ids, revisions and file names that would leave their folder. */
 export function checkPathPart(what: string, value: string): void {
   const parts = value.split('/');
   if (
-    value.includes('\\') ||
-    value.includes('\0') ||
-    parts.some((part) => part === '' || part === '.' || part === '..')
+    /[\\\p{Cc}]|\p{Surrogate}/u.test(value) ||
+    (process.platform === 'win32' && /[:*?"<>|]/.test(value)) ||
+    parts.some((part) => ['', '.', '..'].includes(part) || Buffer.byteLength(part) > MAX_NAME_BYTES)
   ) {
     throw new HubError(`${what} ${JSON.stringify(value)} is not usable as a path`);
   }

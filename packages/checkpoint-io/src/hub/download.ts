@@ -10,12 +10,19 @@ import { HubError } from './hub-error';
 const MAX_FRUITLESS_ATTEMPTS = 4;
 const RETRY_MILLISECONDS = 200;
 
+/** Of a file whose size the hub does not tell: large files are announced, others are small. */
+const MAX_UNANNOUNCED_BYTES = 2 ** 30;
+
+/** What is on the disk does not fit what the hub has: the download starts again from its first byte. */
+class StartAgain extends Error {}
+
 /**
  * Fetches a file to `blob`. Bytes collect in `blob.incomplete`, which a later call or a broken connection
- * continues by a range request; the checksum is compared before the file gets its name. Throws a
- * {@link HubError}; a file with a wrong checksum is deleted.
+ * continues by a range request; the checksum is compared before the file gets its name. A partial file that the hub
+ * cannot continue is dropped and fetched anew. Throws a {@link HubError}; a file with a wrong checksum is deleted.
  *
  * @param onBytes called with the bytes on disk and the size, where known
+ * @param maxBytes of a file whose size is not announced
  */
 export async function downloadBlob(
   settings: HubSettings,
@@ -23,17 +30,25 @@ export async function downloadBlob(
   blob: string,
   onBytes: (received: number, size: number | undefined) => void,
   signal?: AbortSignal,
+  maxBytes = MAX_UNANNOUNCED_BYTES,
 ): Promise<void> {
   const partial = `${blob}.incomplete`;
   await mkdir(dirname(blob), { recursive: true });
+  if (remote.size !== undefined && (await sizeOf(partial)) > remote.size) await rm(partial);
+  let restarts = 0;
   for (let fruitless = 0; ; ) {
     const before = await sizeOf(partial);
-    if (remote.size !== undefined && before === remote.size) break;
+    if (remote.size !== undefined && before === remote.size && (before > 0 || (await exists(partial)))) break;
     try {
-      await append(settings, remote, partial, before, onBytes, signal);
+      await append(settings, remote, partial, before, onBytes, maxBytes, signal);
       break;
     } catch (error) {
       signal?.throwIfAborted();
+      if (error instanceof StartAgain) {
+        await rm(partial, { force: true });
+        if (++restarts < MAX_FRUITLESS_ATTEMPTS) continue;
+        throw new HubError(`${remote.url}: broken off ${restarts} times, and the hub does not continue`);
+      }
       const refused = error instanceof HubError && error.status !== undefined && error.status < 500;
       fruitless = (await sizeOf(partial)) > before ? 0 : fruitless + 1;
       if (refused || fruitless >= MAX_FRUITLESS_ATTEMPTS) throw error;
@@ -60,15 +75,19 @@ async function append(
   partial: string,
   start: number,
   onBytes: (received: number, size: number | undefined) => void,
+  maxBytes: number,
   signal?: AbortSignal,
 ): Promise<void> {
   const headers: Record<string, string> = { 'accept-encoding': 'identity' };
   if (start > 0) headers.range = `bytes=${start}-`;
   const response = await request(settings, remote.url, signal ? { headers, signal } : { headers });
+  if (start > 0 && cannotContinue(response, start)) {
+    await response.body?.cancel();
+    throw new StartAgain();
+  }
+  if (!response.ok || !response.body) throw refusal(remote.url, response);
   // A server without ranges sends everything: start over.
   const resumed = response.status === 206 && start > 0;
-  if (response.status === 416) await rm(partial, { force: true });
-  if (!response.ok || !response.body) throw refusal(remote.url, response);
   const handle = await open(partial, resumed ? 'a' : 'w');
   try {
     let received = resumed ? start : 0;
@@ -76,13 +95,29 @@ async function append(
       await handle.write(chunk);
       received += chunk.length;
       if (remote.size !== undefined && received > remote.size) break; // refused by its size afterwards
+      if (remote.size === undefined && received > maxBytes) throw tooLarge(remote, maxBytes);
       onBytes(received, remote.size);
     }
     await handle.sync();
+  } catch (error) {
+    if (error instanceof HubError) await rm(partial, { force: true });
+    throw error;
   } finally {
     await handle.close();
   }
 }
+
+/** The range is beyond the file, or what comes is another part of it, or packed. */
+function cannotContinue({ status, headers }: Response, start: number): boolean {
+  if (status === 416) return true;
+  if (status !== 206) return false;
+  const from = /^bytes (\d+)-/.exec(headers.get('content-range') ?? '')?.[1];
+  const packed = (headers.get('content-encoding') ?? 'identity') !== 'identity';
+  return packed || (from !== undefined && Number(from) !== start);
+}
+
+const tooLarge = ({ url }: RemoteFile, maxBytes: number) =>
+  new HubError(`${url}: the hub announces no size and sends more than ${maxBytes} bytes`, 200);
 
 /** Whether a file has the checksum its ETag is; ETags of other kinds prove nothing and pass. */
 async function matches(path: string, size: number, etag: string): Promise<boolean> {
@@ -99,4 +134,10 @@ const sizeOf = (path: string): Promise<number> =>
   stat(path).then(
     ({ size }) => size,
     () => 0,
+  );
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
   );

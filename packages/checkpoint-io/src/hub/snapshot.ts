@@ -1,6 +1,13 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
-import { checkPathPart, linkBlob, type RepoCache, type RepoType, repoCache } from './cache-layout';
+import {
+  checkNoClash,
+  checkPathPart,
+  linkBlob,
+  type RepoCache,
+  type RepoType,
+  repoCache,
+} from './cache-layout';
 import { findFile, listRepo, type RemoteFile } from './client';
 import { downloadBlob } from './download';
 import { type HubOptions, hubSettings } from './environment';
@@ -53,7 +60,8 @@ export async function snapshotDownload(repo: string, options: SnapshotOptions = 
     if (await isFile(join(folder, file))) continue;
     const found = await remote.find(file);
     const blob = cache.blob(found.etag);
-    if (!(await isFile(blob))) {
+    const here = await sizeOf(blob);
+    if (here === undefined || here !== (found.size ?? here)) {
       const report = (received: number, size: number | undefined) => onProgress?.({ file, received, size });
       await downloadBlob(settings, found, blob, report, signal);
     }
@@ -74,7 +82,8 @@ export async function snapshotFiles(repo: string, options: FilesOptions = {}): P
       const here = await sizeOf(join(folder, file));
       if (here !== undefined || !remote) return { file, size: here, cached: here !== undefined };
       const { etag, size } = await remote.find(file);
-      return { file, size, cached: (await sizeOf(cache.blob(etag))) !== undefined };
+      const blob = await sizeOf(cache.blob(etag));
+      return { file, size, cached: blob !== undefined && blob === (size ?? blob) };
     }),
   );
 }
@@ -96,7 +105,7 @@ interface Located {
 /** The commit that a revision stands for and its wanted files, from the hub or else from the cache. */
 async function locate(repo: string, options: FilesOptions): Promise<Located> {
   const { repoType = 'model', revision = 'main', filter = () => true, signal } = options;
-  if (!/^[\w.-]+(\/[\w.-]+)?$/.test(repo))
+  if (!/^[\w.-]+(\/[\w.-]+)?$/.test(repo) || repo.includes('--'))
     throw new HubError(`${JSON.stringify(repo)} is not a hub id like org/name`);
   checkPathPart('the repository', repo);
   checkPathPart('the revision', revision);
@@ -124,6 +133,7 @@ async function locate(repo: string, options: FilesOptions): Promise<Located> {
   const { commit } = listing;
   const files = listing.files.filter((file) => filter(file, listing.files));
   if (files.length === 0) throw new HubError(`${repo}@${revision} has none of the wanted files`);
+  checkNoClash(`${repo}@${revision}`, files);
   const find = (file: string) => findFile(settings, repo, repoType, commit, file, signal);
   return { cache, commit, folder: cache.snapshot(commit), files, remote: { settings, find } };
 }

@@ -2,4 +2,4 @@
 export { CheckpointError } from '../errors';
 export { PickleEndError } from './reader';
 export { type Unpickled, type UnpickleOptions, unpickle } from './unpickle';
-export { type PickleGlobal, type PickleHost, PickleTuple } from './values';
+export { PickleForeign, type PickleGlobal, type PickleHost, PickleTuple } from './values';

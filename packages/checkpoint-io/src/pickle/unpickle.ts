@@ -1,7 +1,7 @@
 import { COST, PickleBudget } from './budget';
 import { PickleReader } from './reader';
 import { PickleStack } from './stack';
-import { type PickleGlobal, type PickleHost, PickleTuple } from './values';
+import { PickleForeign, type PickleGlobal, type PickleHost, PickleTuple } from './values';
 
 export interface UnpickleOptions {
   /** What errors call the bytes. */
@@ -25,8 +25,8 @@ const MAX_LONG_BYTES = 1024;
 
 /**
  * Reads one pickle of protocols 2 to 5. It can build numbers, strings, bytes (Uint8Array), lists (arrays),
- * {@link PickleTuple}, dictionaries (Map) and sets, and whatever the host's allow-listed globals return;
- * nothing is imported, looked up or run. Opcodes outside that are refused. Throws a {@link CheckpointError}
+ * {@link PickleTuple}, dictionaries (Map) and sets, and whatever the host's allow-listed globals return, and
+ * {@link PickleForeign} where the host lets an unknown global stand for itself; nothing is imported, looked up or run. Opcodes outside that are refused. Throws a {@link CheckpointError}
  * with the offset of the opcode's end.
  */
 export function unpickle(bytes: Uint8Array, host: PickleHost, options: UnpickleOptions = {}): Unpickled {
@@ -36,11 +36,22 @@ export function unpickle(bytes: Uint8Array, host: PickleHost, options: UnpickleO
 
   const find = (module: string, name: string): void => {
     const found = host.global(module, name);
-    if (!found) reader.fail(`the pickle names ${clip(module)}.${clip(name)}, which is not allowed`);
-    globals.add(found as PickleGlobal);
+    if (!found) {
+      const full = `${clip(module)}.${clip(name)}`;
+      if (!host.foreign?.(module, name)) reader.fail(`the pickle names ${full}, which is not allowed`);
+      stack.spend(COST.map);
+      stack.push(new PickleForeign(full, reader.offset));
+      return;
+    }
+    globals.add(found);
     stack.push(found);
   };
   const call = (target: unknown, args: unknown): void => {
+    if (target instanceof PickleForeign) {
+      stack.spend(COST.map);
+      stack.push(new PickleForeign(target.name, target.offset, [args]));
+      return;
+    }
     const callee = globals.has(target as PickleGlobal) ? (target as PickleGlobal).call : undefined;
     if (!callee || !(args instanceof PickleTuple)) reader.fail('the pickle calls what cannot be called');
     stack.spend(COST.map);
@@ -49,6 +60,11 @@ export function unpickle(bytes: Uint8Array, host: PickleHost, options: UnpickleO
   const build = (object: unknown, state: unknown): void => {
     // state_dict() hangs its _metadata on the ordered dictionary; it says nothing about tensors.
     if (object instanceof Map && (state instanceof Map || state === null)) return;
+    if (object instanceof PickleForeign) {
+      stack.spend(COST.slot);
+      object.parts.push(state);
+      return;
+    }
     const builder = host.build;
     if (!builder) reader.fail('the pickle sets the state of an object, which is not allowed');
     guarded(reader, () => builder(object, state));
@@ -67,10 +83,15 @@ export function unpickle(bytes: Uint8Array, host: PickleHost, options: UnpickleO
   };
   const list = (): unknown[] => {
     const target = stack.top();
+    if (target instanceof PickleForeign) return target.parts;
     if (!Array.isArray(target)) reader.fail('the pickle appends to what is not a list');
     return target as unknown[];
   };
   const setItems = (target: unknown, items: readonly unknown[]): void => {
+    if (target instanceof PickleForeign) {
+      append(target.parts, items);
+      return;
+    }
     if (!(target instanceof Map) || items.length % 2 !== 0)
       reader.fail('the pickle fills what is no dictionary');
     stack.spend((COST.entry * items.length) / 2);
@@ -221,6 +242,10 @@ export function unpickle(bytes: Uint8Array, host: PickleHost, options: UnpickleO
         // ADDITEMS
         const items = stack.popMark();
         const target = stack.top();
+        if (target instanceof PickleForeign) {
+          append(target.parts, items);
+          break;
+        }
         if (!(target instanceof Set)) reader.fail('the pickle adds to what is not a set');
         stack.spend(COST.entry * items.length);
         for (const item of items) (target as Set<unknown>).add(item);
@@ -263,6 +288,14 @@ export function unpickle(bytes: Uint8Array, host: PickleHost, options: UnpickleO
         // NEWOBJ
         const [target, args] = stack.popMany(2);
         call(target, args);
+        break;
+      }
+      case 0x92: {
+        // NEWOBJ_EX: arguments by name serve no tensor
+        const [target, args, byName] = stack.popMany(3);
+        if (!(target instanceof PickleForeign))
+          reader.fail('the pickle makes an object with named arguments');
+        call(target, new PickleTuple([args, byName]));
         break;
       }
       case 0x62: {

@@ -9,7 +9,7 @@ export interface SafetensorsContents {
 }
 
 /** The reference implementation's limit on the header. */
-const MAX_HEADER_BYTES = 100_000_000;
+export const MAX_HEADER_BYTES = 100_000_000;
 
 /**
  * Reads and checks the header of a safetensors file: 8 bytes of length, JSON, then the data without holes or

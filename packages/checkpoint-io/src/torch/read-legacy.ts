@@ -1,7 +1,8 @@
-import { type ByteSource, checkRange, DTYPE_BYTES, readRange } from '../bytes';
+import { type ByteSource, checkRange, readRange } from '../bytes';
 import { CheckpointError } from '../errors';
 import { PickleEndError, type PickleHost, unpickle } from '../pickle/index';
-import { torchHost } from './globals';
+import { torchHost } from './host';
+import { Storage } from './storage';
 
 /** What torch writes first, and the version behind it. */
 const MAGIC = 0x1950a86a20f9469cfc6cn;
@@ -40,7 +41,7 @@ async function readPickles(source: ByteSource, bytes: Uint8Array): Promise<unkno
   if (machine instanceof Map && machine.get('little_endian') === false) {
     throw new CheckpointError(source.name, 'was written on a big-endian machine', at);
   }
-  const host = torchHost(({ dtype, elements }) => ({ dtype, elements, offset: undefined }));
+  const host = torchHost(({ type, elements }) => new Storage(type, elements));
   const value = next(host);
   const keys = next(nothing);
   if (!Array.isArray(keys)) throw new CheckpointError(source.name, 'has no list of storages', at);
@@ -56,11 +57,10 @@ async function readPickles(source: ByteSource, bytes: Uint8Array): Promise<unkno
         at,
       );
     }
-    const length = storage.elements * DTYPE_BYTES[storage.dtype];
-    checkRange(source.name, source.size, at + 8, length);
+    checkRange(source.name, source.size, at + 8, storage.byteLength);
     if (storage.offset !== undefined) throw new CheckpointError(source.name, 'lists a storage twice', at);
     storage.offset = at + 8;
-    at += 8 + length;
+    at += 8 + storage.byteLength;
   }
   return value;
 }

@@ -1,12 +1,13 @@
 import { type ByteSource, checkRange, readRange } from '../bytes';
 import { CheckpointError } from '../errors';
 
-/** A stored (not compressed) file inside a zip. */
+/** A file inside a zip. */
 export interface ZipEntry {
   readonly name: string;
   /** Byte offset and length of its data. */
   readonly offset: number;
   readonly size: number;
+  readonly isCompressed: boolean;
 }
 
 const END_SIGNATURE = 0x06054b50;
@@ -18,8 +19,8 @@ const LOCAL_SIGNATURE = 0x04034b50;
 const END_SEARCH = 22 + 0xffff;
 
 /**
- * The directory of a zip file, ZIP64 included, by ranged reads. Compressed, encrypted, overlapping and
- * duplicate entries are refused: torch writes none. Throws a {@link CheckpointError} with the offset.
+ * The directory of a zip file, ZIP64 included, by ranged reads. Encrypted, overlapping and duplicate
+ * entries are refused: torch writes none. Throws a {@link CheckpointError} with the offset.
  */
 export async function readZip(source: ByteSource): Promise<Map<string, ZipEntry>> {
   const { start, size, count } = await findDirectory(source);
@@ -52,13 +53,12 @@ export async function readZip(source: ByteSource): Promise<Map<string, ZipEntry>
       fail(`${name}: damaged ZIP64 fields`, at),
     );
     if (flags & 1) fail(`${name} is encrypted`, at);
-    if (method !== 0 || fields.size !== fields.stored)
-      fail(`${name} is compressed, which torch never does`, at);
     if (entries.has(name)) fail(`${name} is there twice`, at);
     const offset = await dataOffset(source, name, fields.local, nameLength);
-    checkRange(source.name, start, offset, fields.size);
-    ranges.push({ start: fields.local, end: offset + fields.size });
-    entries.set(name, { name, offset, size: fields.size });
+    checkRange(source.name, start, offset, fields.stored);
+    ranges.push({ start: fields.local, end: offset + fields.stored });
+    const isCompressed = method !== 0 || fields.size !== fields.stored;
+    entries.set(name, { name, offset, size: fields.stored, isCompressed });
     at = next;
   }
   ranges.sort((a, b) => a.start - b.start);

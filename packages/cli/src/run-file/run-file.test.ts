@@ -17,7 +17,7 @@ describe('resolveRunFile', () => {
       options: {},
     });
     expect(resolveRunFile({ setup: showo2 }).setup).toMatchObject({
-      storage: 'bfloat16',
+      dtype: 'bfloat16',
       guidanceScale: 0,
       guidanceInTraining: true,
     });

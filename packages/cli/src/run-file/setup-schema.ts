@@ -18,10 +18,10 @@ export const showo2SetupSchema = z.strictObject({
   vae: place(
     "Wan 2.1's VAE: a file or folder, or a hub id with its Wan2.1_VAE.pth such as Wan-AI/Wan2.1-T2V-1.3B; vae/ or Wan2.1_VAE.pth in the checkpoint's folder by default",
   ).optional(),
-  storage: z
+  dtype: z
     .enum(['float32', 'bfloat16'])
     .default('bfloat16')
-    .describe('How frozen weights are held; what trains has float32 masters (mixed_precision)'),
+    .describe('How frozen weights are stored; what trains has float32 masters (mixed_precision)'),
   train: z
     .array(text)
     .min(1)

@@ -69,7 +69,7 @@ const options = (change: Partial<Showo2SetupInput> = {}) =>
     kind: 'showo2',
     model,
     dataset,
-    storage: 'float32',
+    dtype: 'float32',
     reward: { jpeg_compressibility: 1 },
     ...change,
   });
@@ -166,7 +166,7 @@ describe('checkShowo2', () => {
 describe('showo2Sizes', () => {
   it.each([
     ['the head', {}],
-    ['the head with guidance, in bfloat16', { guidanceScale: 4.5, storage: 'bfloat16' as const }],
+    ['the head with guidance, in bfloat16', { guidanceScale: 4.5, dtype: 'bfloat16' as const }],
     ['the head with guidance in rollouts alone', { guidanceScale: 4.5, guidanceInTraining: false }],
     ['everything', { train: ['all'] }],
   ])('gives the memory that the loaded policy has: %s', async (_, change) => {

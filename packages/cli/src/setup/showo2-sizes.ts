@@ -31,7 +31,7 @@ export async function showo2Sizes(
   const total = sum(names.map(size));
   const trained = trainedNames(names, options);
   const headOnly = trained.every((name) => name.startsWith('diffusion_head_'));
-  const stored = options.storage === 'bfloat16' ? 2 : 4;
+  const stored = options.dtype === 'bfloat16' ? 2 : 4;
   const branches = options.guidanceScale > 0 && options.guidanceInTraining ? 2 : 1;
   return {
     weightBytes: stored * total,

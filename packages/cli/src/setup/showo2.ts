@@ -47,10 +47,10 @@ async function loadParts(options: Showo2SetupOptions, context: SetupContext): Pr
     told = share;
     onMessage?.(`Loading ${options.model}: ${Math.round(100 * share)} % of ${bytes(totalBytes)}`);
   };
-  const { model, config, tokenizer, vae, storage } = options;
+  const { model, config, tokenizer, vae, dtype } = options;
   try {
     return await loadShowo2(model, {
-      storage,
+      dtype,
       onProgress,
       onDownload: downloadMessages(onMessage),
       ...(config && { config }),

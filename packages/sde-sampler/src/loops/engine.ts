@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { convertVelocity, showo2, toDataTime } from '../conventions';
+import { convertVelocity, showo2Convention, toDataTime } from '../conventions';
 import { type BatchIds, initialNoise, sampleIdsOf } from '../random/initial';
 import { type NoiseSource, noiseFunction, seededNoise } from '../random/noise';
-import { checkIndices, type PlanOptions, stepCoefficients } from '../schedules/plan';
+import { checkIndices, type PlanOptions, planSteps } from '../schedules/plan';
 import { type Schedule, stepsOf } from '../schedules/schedule';
 import { fixedSolvers, type OdeSolver } from '../solvers/fixed';
 import type { StepCoefficients } from '../steps/coefficients';
@@ -48,16 +48,16 @@ export interface VelocityRequest {
 }
 
 /** One step that was taken. */
-export interface Taken {
+export type Taken = {
   step: number;
   x: tf.Tensor;
   velocity: tf.Tensor;
   mean: tf.Tensor;
   next: tf.Tensor;
-  /** Null where the step draws nothing, or is not recorded. */
-  logProb: tf.Tensor1D | null;
+  /** Undefined where the step draws nothing, or is not recorded. */
+  logProb: tf.Tensor1D | undefined;
   coefficients: StepCoefficients<number>;
-}
+};
 
 /**
  * The initial latents and, by steps, how to go on: everything a loop decides before its first velocity.
@@ -66,7 +66,7 @@ export interface Taken {
 export function prepare(options: SampleOptions, recorded: readonly number[]) {
   const { schedule, solver = 'euler' } = options;
   const steps = stepsOf(schedule);
-  const rows = stepCoefficients(schedule, options);
+  const rows = planSteps(schedule, options);
   if (!fixedSolvers[solver]) throw new Error(`no solver "${solver}"; for adaptive steps use solveAdaptive`);
   checkIndices(recorded, steps, 'steps');
   const source = options.noise ?? (options.seed === undefined ? undefined : seededNoise(options.seed));
@@ -89,8 +89,8 @@ function initialLatents(options: SampleOptions, source: NoiseSource | undefined)
 type Prepared = ReturnType<typeof prepare>;
 
 /**
- * One step as a conversation: yields what it wants velocities of, returns what it took. The same code thus
- * serves a model that answers at once, inside a jit too, and one that answers later.
+ * One step as a generator that yields velocity requests and returns what it took. The same code thus serves a model
+ * that answers at once, inside a jit too, and one that answers later.
  */
 export function* takeStep(
   { schedule, rows, draw, sampleIds, solver, recorded }: Prepared,
@@ -110,7 +110,8 @@ export function* takeStep(
     ? { x, velocity, noise: draw!({ step, shape: x.shape, sampleIds }) }
     : { x, velocity: yield* fixedSolvers[solver](x, velocity, time, timeNext, ask) };
   const { mean, next } = drawStep(coefficients, input);
-  const logProb = noisy && recorded.has(step) ? logProbOfStep(coefficients, { x, velocity, next }) : null;
+  const logProb =
+    noisy && recorded.has(step) ? logProbOfStep(coefficients, { x, velocity, next }) : undefined;
   return { step, x, velocity, mean, next, logProb, coefficients };
 }
 
@@ -127,7 +128,7 @@ export const eventOf = (options: SampleOptions, taken: Taken): StepEvent => {
     preview: () =>
       tf.tidy(() => {
         const left = 1 - toDataTime(times[step]!, convention);
-        return tf.add(x, tf.mul(convertVelocity(velocity, convention, showo2), left));
+        return tf.add(x, tf.mul(convertVelocity(velocity, convention, showo2Convention), left));
       }),
   };
 };

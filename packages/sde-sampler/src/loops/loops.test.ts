@@ -1,14 +1,15 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { sd3 } from '../conventions';
+import { sd3Convention } from '../conventions';
 import { withGuidance } from '../guidance';
 import { initialNoise } from '../random/initial';
 import { keyedNoise, seededNoise } from '../random/noise';
 import { shiftedSchedule, uniformSchedule } from '../schedules';
-import { logProbOfStep } from '../steps/step';
+import { solveAdaptive } from '../solvers/adaptive';
+import { logProbOfStep, sdeStep } from '../steps/step';
 import { sample, sampleTrajectory } from './sample';
 import { sampleAsync, sampleTrajectoryAsync } from './sample-async';
-import type { AsyncVelocity, Velocity } from './velocity';
+import type { AsyncVelocity, StepVelocity, Velocity } from './velocity';
 
 const velocity: Velocity = (x, t) =>
   tf.sub(tf.mul(tf.tanh(x), 0.7), tf.mul(x, tf.reshape(t, [-1, ...new Array(x.rank - 1).fill(1)])));
@@ -93,11 +94,7 @@ describe('sampleTrajectory', () => {
     expect(run.timesteps).toEqual(schedule.times.slice(1, 7));
     run.steps.forEach((step, k) => {
       const x = run.latents[k]!;
-      const v = velocity(x, tf.fill([6], schedule.times[step]!) as tf.Tensor1D, {
-        step,
-        time: 0,
-        progress: 0,
-      });
+      const v = velocity(x, tf.fill([6], schedule.times[step]!) as tf.Tensor1D);
       const again = logProbOfStep(run.coefficients[k]!, { x, velocity: v, next: run.nextLatents[k]! });
       expect(values(again)).toEqual(values(run.logProbs[k]!));
       if (k > 0) expect(values(run.nextLatents[k - 1]!)).toEqual(values(x));
@@ -108,16 +105,16 @@ describe('sampleTrajectory', () => {
     const run = sampleTrajectory(velocity, { schedule, shape, seed: 2, steps: [7, 3] });
     expect(run.steps).toEqual([3, 7]);
     expect(run.logProbs[0]!.shape).toEqual([6]);
-    expect(run.logProbs[1]).toBeNull();
+    expect(run.logProbs[1]).toBeUndefined();
     expect(values(run.nextLatents[1]!)).toEqual(values(run.final));
     expect(() => sampleTrajectory(velocity, { schedule, shape, seed: 2, steps: [8] })).toThrow(/no step 8/);
   });
 
   it('is the same in both conventions', () => {
     const x = initialNoise(3, shape);
-    const mirrored: Velocity = (at, t, info) => tf.neg(velocity(at, tf.sub(1, t) as tf.Tensor1D, info));
+    const mirrored: Velocity = (at, t) => tf.neg(velocity(at, tf.sub(1, t) as tf.Tensor1D));
     const one = values(sample(velocity, { schedule, x, seed: 3 }));
-    const other = values(sample(mirrored, { schedule: shiftedSchedule(8, 3, sd3), x, seed: 3 }));
+    const other = values(sample(mirrored, { schedule: shiftedSchedule(8, 3, sd3Convention), x, seed: 3 }));
     other.forEach((value, i) => {
       expect(value).toBeCloseTo(one[i]!, 4);
     });
@@ -152,7 +149,7 @@ describe('the loop', () => {
   it('previews are the data the model sees', () => {
     const x = initialNoise(1, [4, 2]);
     const target = tf.tensor2d([[3, -1]]);
-    const straight: Velocity = (at, _t, { progress }) => tf.div(tf.sub(target, at), 1 - progress);
+    const straight: StepVelocity = (at, _t, { progress }) => tf.div(tf.sub(target, at), 1 - progress);
     sample(straight, {
       schedule: uniformSchedule(5),
       x,
@@ -165,6 +162,17 @@ describe('the loop', () => {
     });
   });
 
+  it('gives what tf.tidy and tf.dispose take', async () => {
+    const x = initialNoise(1, shape);
+    const before = tf.memory().numTensors;
+    tf.dispose(tf.tidy(() => sampleTrajectory(velocity, { schedule, x, seed: 1 })));
+    tf.dispose(await sampleTrajectoryAsync(velocity, { schedule, x, seed: 1, steps: [0, 3] }));
+    const step = { t: 0.2, tNext: 0.4, noiseLevel: 0.7, x, noise: x };
+    tf.dispose(tf.tidy(() => sdeStep({ ...step, velocity: x })));
+    tf.dispose(await solveAdaptive((at, t) => tf.tidy(() => velocity(at, t)), { x }));
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
   it('leaves only its result behind', async () => {
     const x = initialNoise(1, shape);
     const before = tf.memory().numTensors;
@@ -173,7 +181,7 @@ describe('the loop', () => {
     const run = sampleTrajectory(velocity, { schedule, x, seed: 1 });
     // K latents and one more, K means, K log-probabilities, the final latents.
     expect(tf.memory().numTensors).toBeLessThanOrEqual(before + 1 + 4 * run.steps.length + 1);
-    const two = await sampleAsync(async (at, t, info) => tf.tidy(() => velocity(at, t, info)), {
+    const two = await sampleAsync(async (at, t) => tf.tidy(() => velocity(at, t)), {
       schedule,
       x,
       seed: 1,

@@ -28,7 +28,7 @@ export async function sampleTrajectoryAsync(
   return trajectoryOf(options.schedule, taken, final);
 }
 
-/** Tensors die by hand here: a tidy cannot span an await. */
+/** Tensors are disposed explicitly here: a tidy cannot span an await. */
 async function run(velocity: AsyncVelocity, options: SampleOptions, recorded: readonly number[]) {
   const prepared = prepare(options, recorded);
   const taken: Taken[] = [];

@@ -7,24 +7,24 @@ import {
   type TrajectoryOptions,
   trajectoryOf,
 } from './trajectory';
-import { asVelocity, type Velocity } from './velocity';
+import { asVelocity, type StepVelocity } from './velocity';
 
 /**
  * Samples by a model that answers at once. With `noiseLevel: 0` or rule 'ode' it solves the ODE. Nothing is read
  * back: inside a jit the whole loop is one executable.
  * @returns the latents [B, ...] at the schedule's last time
  */
-export const sample = (velocity: Velocity, options: SampleOptions): tf.Tensor =>
+export const sample = (velocity: StepVelocity, options: SampleOptions): tf.Tensor =>
   tf.tidy(() => run(velocity, options, []).final);
 
 /** `sample`, with the latents, log-probabilities and times of chosen steps. */
-export const sampleTrajectory = (velocity: Velocity, options: TrajectoryOptions): Trajectory =>
+export const sampleTrajectory = (velocity: StepVelocity, options: TrajectoryOptions): Trajectory =>
   tf.tidy(() => {
     const { taken, final } = run(velocity, options, recordedSteps(options));
-    return trajectoryOf(options.schedule, taken, final) as Trajectory & tf.TensorContainerObject;
+    return trajectoryOf(options.schedule, taken, final);
   });
 
-function run(velocity: Velocity, options: SampleOptions, recorded: readonly number[]) {
+function run(velocity: StepVelocity, options: SampleOptions, recorded: readonly number[]) {
   const prepared = prepare(options, recorded);
   const taken: RecordedStep[] = [];
   let { x } = prepared;
@@ -33,7 +33,7 @@ function run(velocity: Velocity, options: SampleOptions, recorded: readonly numb
     const rest = tf.tidy(() => {
       const { velocity: v, ...record } = answerAll(takeStep(prepared, step, x), velocity);
       options.onStep?.(eventOf(options, { ...record, velocity: v }));
-      return record as RecordedStep & tf.TensorContainerObject;
+      return record;
     });
     if (prepared.recorded.has(step)) taken.push(rest);
     else rest.mean.dispose();
@@ -43,7 +43,7 @@ function run(velocity: Velocity, options: SampleOptions, recorded: readonly numb
 }
 
 /** Answers a step's requests until it is taken. */
-function answerAll(turn: ReturnType<typeof takeStep>, velocity: Velocity): Taken {
+function answerAll(turn: ReturnType<typeof takeStep>, velocity: StepVelocity): Taken {
   let state = turn.next();
   while (!state.done) {
     const { x, info } = state.value;

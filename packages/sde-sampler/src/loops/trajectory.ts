@@ -10,7 +10,7 @@ export interface TrajectoryOptions extends SampleOptions {
 }
 
 /** A sampled trajectory at K recorded steps: what a policy gradient needs, step by step. */
-export interface Trajectory {
+export type Trajectory = {
   /** The latents at the end, [B, ...]. */
   final: tf.Tensor;
   /** Indices of the recorded steps, [K] host numbers, ascending. */
@@ -21,11 +21,11 @@ export interface Trajectory {
   latents: tf.Tensor[];
   nextLatents: tf.Tensor[];
   means: tf.Tensor[];
-  /** For each recorded step [B]; null where it drew nothing. */
-  logProbs: (tf.Tensor1D | null)[];
+  /** For each recorded step [B]; undefined where it drew nothing. */
+  logProbs: (tf.Tensor1D | undefined)[];
   /** The coefficients of each recorded step, for `logProbOfStep`. */
   coefficients: StepCoefficients<number>[];
-}
+};
 
 /** The steps a run records, ascending. */
 export function recordedSteps(options: TrajectoryOptions): number[] {

@@ -11,7 +11,10 @@ export interface VelocityInfo {
 }
 
 /** A model: its own output at x [B, ...] and t [B], in the schedule's convention; the shape of x. */
-export type Velocity = (x: tf.Tensor, t: tf.Tensor1D, info: VelocityInfo) => tf.Tensor;
+export type Velocity = (x: tf.Tensor, t: tf.Tensor1D) => tf.Tensor;
+
+/** A velocity that depends on where in the loop it is called. Every `Velocity` is one. */
+export type StepVelocity = (x: tf.Tensor, t: tf.Tensor1D, info: VelocityInfo) => tf.Tensor;
 
 /** A velocity that is not a tfjs operation: values in row-major order are enough, and it may take its time. */
 export type AsyncVelocity = (

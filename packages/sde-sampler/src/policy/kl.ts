@@ -13,7 +13,7 @@ export const gaussianKl = (mean: tf.Tensor, reference: tf.Tensor, std: PerSample
   });
 
 /**
- * The same KL [B] from the two velocities at the same x. Means differ by velocityDrift·(v − reference); formed so,
+ * The same KL [B] from the two velocities at the same x. Means differ by velocityCoefficient·(v − reference); formed so,
  * x cancels exactly, where the difference of two means loses digits.
  */
 export const klOfVelocities = (
@@ -23,7 +23,7 @@ export const klOfVelocities = (
 ): tf.Tensor1D => {
   if (c.std === 0) throw new RangeError('a step without noise has no KL divergence');
   return tf.tidy(() => {
-    const shift = tf.mul(tf.sub(velocity, reference), along(c.velocityDrift, velocity));
+    const shift = tf.mul(tf.sub(velocity, reference), along(c.velocityCoefficient, velocity));
     return gaussianKl(shift, tf.zerosLike(shift), c.std);
   });
 };

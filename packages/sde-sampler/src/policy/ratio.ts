@@ -48,7 +48,10 @@ export const guardedRatio = (
   });
 
 /** GRPO-Guard's weight of a step's loss, 1/dt, which evens out the gradients of the steps. */
-export const guardedWeight = (dt: number): number => {
+export function guardedWeight(dt: number): number;
+export function guardedWeight(dt: tf.Tensor): tf.Tensor;
+export function guardedWeight(dt: number | tf.Tensor): number | tf.Tensor {
+  if (typeof dt !== 'number') return tf.reciprocal(dt);
   if (!(dt > 0)) throw new RangeError(`dt must be above 0, not ${dt}`);
   return 1 / dt;
-};
+}

@@ -11,13 +11,19 @@ import type { StepRule } from './rule';
  *
  * Written as a change of the Euler step, which it equals at θ = 0; 1 − cos θ = 2·sin²(θ/2).
  */
-export const cps: StepRule = (a, { t, tNext, noiseLevel }) => {
-  const half = a.sin(a.mul(noiseLevel, a.constant(Math.PI / 4)));
-  const noiseLeft = a.sub(a.constant(1), tNext);
-  const lost = a.mul(noiseLeft, a.mul(a.constant(2), a.mul(half, half)));
-  return {
-    xDrift: a.sub(a.constant(0), lost),
-    velocityDrift: a.add(a.sub(tNext, t), a.mul(t, lost)),
-    std: a.mul(noiseLeft, a.sin(a.mul(noiseLevel, a.constant(Math.PI / 2)))),
-  };
+export const cps: StepRule = {
+  name: 'CPS',
+  density: 'unnormalized',
+  maxNoiseLevel: 1,
+  silentAtData: true,
+  gaussian: (a, { t, tNext, noiseLevel }) => {
+    const half = a.sin(a.mul(noiseLevel, a.constant(Math.PI / 4)));
+    const noiseLeft = a.sub(a.constant(1), tNext);
+    const lost = a.mul(noiseLeft, a.mul(a.constant(2), a.mul(half, half)));
+    return {
+      xCoefficient: a.sub(a.constant(0), lost),
+      velocityCoefficient: a.add(a.sub(tNext, t), a.mul(t, lost)),
+      std: a.mul(noiseLeft, a.sin(a.mul(noiseLevel, a.constant(Math.PI / 2)))),
+    };
+  },
 };

@@ -1,4 +1,4 @@
-/** The step rules: each turns the times and noise level of a step into the Gaussian it draws from. */
+/** The step rules: each turns the times and noise level of a step into the Gaussian it draws from, and states its limits. */
 import { cps } from './cps';
 import { dance } from './dance';
 import { ode } from './ode';
@@ -6,16 +6,16 @@ import type { StepRule } from './rule';
 import { sde } from './sde';
 
 export type { Arithmetic } from './arithmetic';
-export type { RuleInput, RuleOutput, StepRule } from './rule';
+export type { Density, RuleInput, RuleOutput, StepRule } from './rule';
 
 export type RuleName = 'ode' | 'sde' | 'cps' | 'dance';
 
 /** The rules by name. */
 export const stepRules: Readonly<Record<RuleName, StepRule>> = { ode, sde, cps, dance };
 
-/** A rule given by name or as a function of one's own. Throws on an unknown name. */
+/** A rule given by name, or one's own. Throws on an unknown name. */
 export function ruleOf(rule: RuleName | StepRule): StepRule {
-  if (typeof rule === 'function') return rule;
+  if (typeof rule !== 'string') return rule;
   const found = stepRules[rule];
   if (!found) throw new Error(`no step rule "${rule}"; there are ${Object.keys(stepRules).join(', ')}`);
   return found;

@@ -15,8 +15,8 @@ export function reverseSde<N>(
   const dt = a.sub(tNext, t);
   const push = a.mul(rate, dt);
   return {
-    xDrift: a.sub(a.constant(0), push),
-    velocityDrift: a.add(dt, a.mul(push, t)),
+    xCoefficient: a.sub(a.constant(0), push),
+    velocityCoefficient: a.add(dt, a.mul(push, t)),
     std: a.mul(a.sqrt(dt), sigma),
   };
 }

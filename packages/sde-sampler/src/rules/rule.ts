@@ -11,14 +11,37 @@ export interface RuleInput<N> {
 }
 
 /**
- * The Gaussian of one step: next ~ N(x + xDrift·x + velocityDrift·v, std²). The drift is kept apart from x
- * because the residual of a step is accurate only when the small part is formed by itself.
+ * The Gaussian of one step: next ~ N(x + xCoefficient·x + velocityCoefficient·v, std²). The change of x is kept apart
+ * from x because the residual of a step is accurate only when the small part is formed by itself.
  */
 export interface RuleOutput<N> {
-  xDrift: N;
-  velocityDrift: N;
+  xCoefficient: N;
+  velocityCoefficient: N;
   std: N;
 }
 
-/** A step rule: how the coefficients of a step follow from its times and noise level. */
-export type StepRule = <N>(a: Arithmetic<N>, input: RuleInput<N>) => RuleOutput<N>;
+/**
+ * What the log-probability of a step is. 'gaussian' is log N(next; mean, std²); 'unnormalized' is
+ * −(next − mean)², what Flow-CPS publishes: it drops the constants and the 1/(2·std²), so steps weigh equally.
+ * Both are averaged over all but the batch axis.
+ */
+export type Density = 'gaussian' | 'unnormalized';
+
+/** A step rule: how the coefficients of a step follow from its times and noise level, and all that is particular to it. */
+export interface StepRule {
+  /** Shown in messages, e.g. 'SDE'. */
+  readonly name: string;
+  /** The Gaussian of a step; one formula for host numbers and for tensors. */
+  readonly gaussian: <N>(a: Arithmetic<N>, input: RuleInput<N>) => RuleOutput<N>;
+  /** The density that its log-probabilities are of unless asked otherwise; null where it never draws noise. */
+  readonly density: Density | null;
+  /** The largest noise level that means something. Default: no limit. */
+  readonly maxNoiseLevel?: number;
+  /**
+   * Where the first step's noise is infinite (at pure noise, without a floor under σ). A plan then takes the schedule's two
+   * ends without noise unless told otherwise (`ends`), and neither trains. Default false.
+   */
+  readonly singularAtNoise?: boolean;
+  /** Whether the step that ends at data draws nothing. Default false. */
+  readonly silentAtData?: boolean;
+}

@@ -1,4 +1,4 @@
-import { type Convention, convertTime, sd3 } from '../conventions';
+import { type Convention, convertTime, sd3Convention } from '../conventions';
 import { checkSteps, customSchedule, type Schedule, shiftTime } from './schedule';
 
 /** The line through (tokens, mu) that SD3 and Flux use; the defaults are Flux's scheduler config. */
@@ -29,7 +29,7 @@ export function dynamicShift(imageTokens: number, options: DynamicShiftOptions =
 export function diffusersSchedule(
   steps: number,
   shift: number,
-  { trainSteps = 1000, convention = sd3 }: { trainSteps?: number; convention?: Convention } = {},
+  { trainSteps = 1000, convention = sd3Convention }: { trainSteps?: number; convention?: Convention } = {},
 ): Schedule {
   checkSteps(steps);
   const shifted = (sigma: number) => 1 - shiftTime(1 - sigma, shift);
@@ -38,7 +38,7 @@ export function diffusersSchedule(
     shifted(steps === 1 ? 1 : 1 + ((smallest - 1) * i) / (steps - 1)),
   );
   return customSchedule(
-    [...sigmas, 0].map((sigma) => convertTime(sigma, sd3, convention)),
+    [...sigmas, 0].map((sigma) => convertTime(sigma, sd3Convention, convention)),
     convention,
   );
 }

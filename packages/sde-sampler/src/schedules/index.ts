@@ -1,12 +1,6 @@
 /** Grids of times from noise to data, and which of their steps draw noise. */
 export { type DynamicShiftOptions, diffusersSchedule, dynamicShift } from './dynamic-shift';
-export {
-  coefficientsFromRow,
-  coefficientTable,
-  type PlanOptions,
-  stepCoefficients,
-  trainableSteps,
-} from './plan';
+export { type PlanOptions, planSteps, trainableSteps } from './plan';
 export {
   customSchedule,
   type Schedule,
@@ -15,10 +9,4 @@ export {
   stepsOf,
   uniformSchedule,
 } from './schedule';
-export {
-  fixedWindow,
-  type RandomWindowOptions,
-  randomWindow,
-  type SlidingWindowOptions,
-  slidingWindow,
-} from './windows';
+export { type PlanCheck, type StepWindow, windowProblems, windowRange, windowSteps } from './windows';

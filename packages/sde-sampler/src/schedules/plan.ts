@@ -1,12 +1,6 @@
-import * as tf from '@tensorflow/tfjs-core';
 import { toDataTime } from '../conventions';
-import type { RuleName, StepRule } from '../rules';
-import {
-  coefficientNames,
-  type Density,
-  hostCoefficients,
-  type StepCoefficients,
-} from '../steps/coefficients';
+import { type Density, type RuleName, ruleOf, type StepRule } from '../rules';
+import { hostCoefficients, type StepCoefficients } from '../steps/coefficients';
 import { type Schedule, stepsOf } from './schedule';
 
 /** Which steps of a schedule draw noise, and how. */
@@ -16,22 +10,22 @@ export interface PlanOptions {
   /** One for all steps, or one a step. Default 0.7, Flow-GRPO's. */
   noiseLevel?: number | readonly number[];
   /**
-   * The first and the last step of the SDE. 'ode' (default): both without noise, so σ's singularity at noise is
-   * never met and no noise is left in the sample. 'floor': both with noise, the schedule's second point in the
-   * denominator of σ at pure noise, as flow_grpo does. Other rules have no such ends and ignore it.
+   * The first and the last step of a rule whose noise is infinite at the start, the SDE. 'ode' (default): both without
+   * noise, so the singularity is never met and no noise is left in the sample. 'floor': both with noise, the schedule's
+   * second point in the denominator of σ at pure noise, as flow_grpo does. Other rules have no such ends and ignore it.
    */
   ends?: 'ode' | 'floor';
-  /** Only these steps draw noise (a window); default all that can. */
+  /** Only these steps draw noise, as `windowSteps` gives them; default all that can. */
   stochasticSteps?: readonly number[];
   density?: Density;
 }
 
 /**
- * The coefficients of every step of a schedule as host doubles, computed once. A step without noise is the
- * Euler step of the ODE.
+ * All steps of a trajectory: the coefficients of each as host doubles, computed once. A step without noise is the Euler
+ * step of the ODE. `stackSteps` makes tensors of them.
  * @throws RangeError where a step, or noise in it, does not exist
  */
-export function stepCoefficients(schedule: Schedule, options: PlanOptions = {}): StepCoefficients<number>[] {
+export function planSteps(schedule: Schedule, options: PlanOptions = {}): StepCoefficients<number>[] {
   const { times, convention } = schedule;
   const { rule = 'sde', noiseLevel = 0.7, ends = 'ode', stochasticSteps, density } = options;
   const steps = stepsOf(schedule);
@@ -41,7 +35,8 @@ export function stepCoefficients(schedule: Schedule, options: PlanOptions = {}):
   }
   if (ends !== 'ode' && ends !== 'floor')
     throw new Error(`ends must be 'ode' or 'floor', not ${String(ends)}`);
-  const isSilentEnd = (i: number) => rule === 'sde' && ends === 'ode' && (i === 0 || i === steps - 1);
+  const { singularAtNoise } = ruleOf(rule);
+  const isSilentEnd = (i: number) => singularAtNoise && ends === 'ode' && (i === 0 || i === steps - 1);
   const impossible = stochasticSteps?.find(isSilentEnd);
   if (impossible !== undefined) {
     throw new RangeError(
@@ -64,36 +59,12 @@ export function stepCoefficients(schedule: Schedule, options: PlanOptions = {}):
  * or replaced at pure noise, and the last hardly draws anything. Of CPS the last is without noise.
  */
 export function trainableSteps(schedule: Schedule, options: PlanOptions = {}): number[] {
-  const { rule = 'sde' } = options;
+  const { singularAtNoise } = ruleOf(options.rule ?? 'sde');
   const last = stepsOf(schedule) - 1;
-  return stepCoefficients(schedule, options).flatMap(({ std }, i) => {
-    const end = rule === 'sde' && (i === 0 || i === last);
+  return planSteps(schedule, options).flatMap(({ std }, i) => {
+    const end = singularAtNoise && (i === 0 || i === last);
     return std > 0 && !end ? [i] : [];
   });
-}
-
-/**
- * The coefficients as one float32 tensor [steps, 7], columns as `coefficientNames`: the `xs` of a scan, so that
- * one traced step serves the whole schedule.
- */
-export const coefficientTable = (rows: readonly StepCoefficients<number>[]): tf.Tensor2D =>
-  tf.tensor2d(rows.map((row) => coefficientNames.map((name) => row[name])));
-
-/** The scalar coefficients in one row [7] of `coefficientTable`, for `applyStep` and `logProbOfStep`. */
-export function coefficientsFromRow(row: tf.Tensor): StepCoefficients<tf.Tensor> {
-  if (row.rank !== 1 || row.shape[0] !== coefficientNames.length) {
-    throw new Error(`a row of coefficients has shape [${coefficientNames.length}], not [${row.shape}]`);
-  }
-  const [t, xDrift, velocityDrift, std, residualScale, logConstant, dt] = tf.unstack(row) as tf.Scalar[];
-  return {
-    t: t!,
-    xDrift: xDrift!,
-    velocityDrift: velocityDrift!,
-    std: std!,
-    residualScale: residualScale!,
-    logConstant: logConstant!,
-    dt: dt!,
-  };
 }
 
 /** Throws unless every index names a step. */

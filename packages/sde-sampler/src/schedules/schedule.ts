@@ -1,4 +1,4 @@
-import { type Convention, fromDataTime, showo2, toDataTime } from '../conventions';
+import { type Convention, fromDataTime, showo2Convention, toDataTime } from '../conventions';
 
 /** A grid of times from noise to data, in the model's convention; `times.length − 1` steps. */
 export interface Schedule {
@@ -13,7 +13,10 @@ export const stepsOf = (schedule: Schedule): number => schedule.times.length - 1
  * A schedule of one's own times. They may stop short of data or start after noise.
  * @throws RangeError unless there are two or more, inside the convention, running from noise towards data
  */
-export function customSchedule(times: readonly number[], convention: Convention = showo2): Schedule {
+export function customSchedule(
+  times: readonly number[],
+  convention: Convention = showo2Convention,
+): Schedule {
   if (times.length < 2) throw new RangeError(`a schedule needs two times or more, not ${times.length}`);
   const data = times.map((time) => toDataTime(time, convention));
   data.forEach((t, i) => {
@@ -33,14 +36,18 @@ export function customSchedule(times: readonly number[], convention: Convention 
 }
 
 /** Equal steps from pure noise to data. */
-export const uniformSchedule = (steps: number, convention: Convention = showo2): Schedule =>
+export const uniformSchedule = (steps: number, convention: Convention = showo2Convention): Schedule =>
   shiftedSchedule(steps, 1, convention);
 
 /**
  * Equal steps, then the time shift t' = t/(t + s − s·t), which for s > 1 spends more steps near noise; in SD3's
  * clock sigma' = s·sigma/(1 + (s − 1)·sigma). Show-o2 and SD3 use s = 3.
  */
-export function shiftedSchedule(steps: number, shift: number, convention: Convention = showo2): Schedule {
+export function shiftedSchedule(
+  steps: number,
+  shift: number,
+  convention: Convention = showo2Convention,
+): Schedule {
   checkSteps(steps);
   const times = Array.from({ length: steps + 1 }, (_, i) =>
     fromDataTime(shiftTime(i / steps, shift), convention),

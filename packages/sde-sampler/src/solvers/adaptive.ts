@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { meanOfSample } from '../broadcast';
-import { type Convention, showo2, toDataTime } from '../conventions';
+import { type Convention, showo2Convention, toDataTime } from '../conventions';
 import { timesFor } from '../loops/engine';
 import { type AsyncVelocity, asVelocity } from '../loops/velocity';
 import { errorWeights, nodes, stages, weights } from './dormand-prince';
@@ -8,7 +8,7 @@ import { errorWeights, nodes, stages, weights } from './dormand-prince';
 export interface AdaptiveOptions {
   /** The latents [B, ...] at `from`. */
   x: tf.Tensor;
-  /** Default `showo2`. */
+  /** Default `showo2Convention`. */
   convention?: Convention;
   /** Model time to start from; default pure noise. From data to noise inverts a sample. */
   from?: number;
@@ -26,7 +26,7 @@ export interface AdaptiveOptions {
   maxSteps?: number;
 }
 
-export interface AdaptiveResult {
+export type AdaptiveResult = {
   /** The latents [B, ...] at `to`. */
   x: tf.Tensor;
   /** Velocity calls made. */
@@ -35,7 +35,7 @@ export interface AdaptiveResult {
   accepted: number;
   /** Steps tried and found too long. */
   rejected: number;
-}
+};
 
 /**
  * Solves the ODE by Dormand–Prince 5(4) with adaptive steps (order 5; J. Comput. Appl. Math. 6, 1980). The step
@@ -48,7 +48,7 @@ export async function solveAdaptive(
   velocity: AsyncVelocity,
   options: AdaptiveOptions,
 ): Promise<AdaptiveResult> {
-  const { convention = showo2, rtol = 1e-5, atol = 1e-5, maxSteps = 1000 } = options;
+  const { convention = showo2Convention, rtol = 1e-5, atol = 1e-5, maxSteps = 1000 } = options;
   const { from = convention.noiseTime, to = convention.dataTime } = options;
   if (!(rtol >= 0 && atol >= 0 && rtol + atol > 0)) throw new RangeError('rtol or atol must be above 0');
   const ends = [from, to].map((time) => toDataTime(time, convention));

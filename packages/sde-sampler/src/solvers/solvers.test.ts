@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { sd3 } from '../conventions';
+import { sd3Convention } from '../conventions';
 import { sample } from '../loops/sample';
 import type { AsyncVelocity, Velocity } from '../loops/velocity';
 import { uniformSchedule } from '../schedules';
@@ -31,11 +31,11 @@ describe('fixed solvers', () => {
   });
 
   it('agree in both conventions', () => {
-    const mirrored: Velocity = (at, t, info) => tf.neg(velocity(at, tf.sub(1, t) as tf.Tensor1D, info));
+    const mirrored: Velocity = (at, t) => tf.neg(velocity(at, tf.sub(1, t) as tf.Tensor1D));
     for (const solver of ['euler', 'midpoint', 'heun'] as const) {
       const one = sample(velocity, { schedule: uniformSchedule(6), rule: 'ode', solver, x }).dataSync();
       const other = sample(mirrored, {
-        schedule: uniformSchedule(6, sd3),
+        schedule: uniformSchedule(6, sd3Convention),
         rule: 'ode',
         solver,
         x,
@@ -107,10 +107,10 @@ describe('Dormand–Prince', () => {
 
   it('goes back to the noise it came from, leaks nothing, and takes an asynchronous model', async () => {
     const before = tf.memory().numTensors;
-    const there = await solveAdaptive(async (at, t, info) => tf.tidy(() => velocity(at, t, info)), { x });
+    const there = await solveAdaptive(async (at, t) => tf.tidy(() => velocity(at, t)), { x });
     const back = await solveAdaptive(
-      async (at, t, info) => {
-        const v = tf.tidy(() => velocity(at, t, info));
+      async (at, t) => {
+        const v = tf.tidy(() => velocity(at, t));
         const plain = (await v.data()) as Float32Array;
         v.dispose();
         return plain;

@@ -1,15 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { PerSample } from '../broadcast';
-import { type Convention, showo2, toDataTime } from '../conventions';
-import { type RuleName, ruleOf, type StepRule } from '../rules';
+import { type Convention, showo2Convention, toDataTime } from '../conventions';
+import { type Density, type RuleName, ruleOf, type StepRule } from '../rules';
 import { type Arithmetic, doubles, tensors } from '../rules/arithmetic';
-
-/**
- * What the log-probability of a step is. 'gaussian' is log N(next; mean, std²); 'unnormalized' is
- * −(next − mean)², what Flow-CPS publishes: it drops the constants and the 1/(2·std²), so steps weigh equally.
- * Both are averaged over all but the batch axis.
- */
-export type Density = 'gaussian' | 'unnormalized';
 
 /** One step, in the model's own convention. Times and noise level per batch, or per sample as [B]. */
 export interface StepSpec {
@@ -19,39 +12,42 @@ export interface StepSpec {
   tNext: PerSample;
   /** ≥ 0, usually up to 1; 0 is the Euler step of the ODE, bit for bit. CPS takes 0..1. */
   noiseLevel: PerSample;
-  /** Default `showo2`. */
+  /** Default `showo2Convention`. */
   convention?: Convention;
   /**
    * SDE only: a model time that stands in the denominator of σ for samples noisier than it. flow_grpo uses
    * the schedule's second point, for the step from pure noise alone, where σ is infinite without it.
    */
   sigmaFloor?: number;
-  /** Default 'unnormalized' for 'cps', as published, else 'gaussian'. */
+  /** Default the rule's own: 'unnormalized' for 'cps', as published, else 'gaussian'. */
   density?: Density;
 }
 
 /**
- * A step made ready: next = x + (xDrift·x + velocityDrift·velocity) + std·noise on the model's own velocity,
+ * A step made ready: next = x + (xCoefficient·x + velocityCoefficient·velocity) + std·noise on the model's own velocity,
  * log p = logConstant − ½·mean((residualScale·(next − mean))²). Plain numbers, or scalar or [B] tensors. Where
  * std is 0 there is no density: residualScale and logConstant are 0.
  */
-export interface StepCoefficients<N = number | tf.Tensor> {
+export type StepCoefficients<N = number | tf.Tensor> = {
   /** The time to give to the model, in its convention. */
   t: N;
-  xDrift: N;
-  velocityDrift: N;
+  xCoefficient: N;
+  velocityCoefficient: N;
   std: N;
   residualScale: N;
   logConstant: N;
   /** |tNext − t| in data time. */
   dt: N;
-}
+};
 
-/** The coefficients' names in the order of a row of `coefficientTable`. */
+/** The coefficients of several steps: one float32 tensor [steps] each. Of one step, scalars. */
+export type StepTensors = StepCoefficients<tf.Tensor>;
+
+/** The coefficients' names. */
 export const coefficientNames = [
   't',
-  'xDrift',
-  'velocityDrift',
+  'xCoefficient',
+  'velocityCoefficient',
   'std',
   'residualScale',
   'logConstant',
@@ -97,7 +93,8 @@ export function hostCoefficients(
   timeNext: number,
   noiseLevel: number,
 ): StepCoefficients<number> {
-  const { rule = 'sde', convention = showo2 } = spec;
+  const { convention = showo2Convention } = spec;
+  const rule = ruleOf(spec.rule ?? 'sde');
   const t = toDataTime(time, convention);
   const tNext = toDataTime(timeNext, convention);
   const sigmaFloor = floorOf(spec);
@@ -110,10 +107,11 @@ export function hostCoefficients(
   if (!(noiseLevel >= 0 && noiseLevel < Number.POSITIVE_INFINITY)) {
     throw new RangeError(`the noise level must be 0 or more, not ${noiseLevel}`);
   }
-  if (rule === 'cps' && noiseLevel > 1) {
-    throw new RangeError(`the noise level of CPS is between 0 and 1, not ${noiseLevel}`);
+  const { name, maxNoiseLevel = Number.POSITIVE_INFINITY } = rule;
+  if (noiseLevel > maxNoiseLevel) {
+    throw new RangeError(`the noise level of ${name} is between 0 and ${maxNoiseLevel}, not ${noiseLevel}`);
   }
-  if (rule === 'sde' && noiseLevel > 0 && t === 0 && !(sigmaFloor > 0)) {
+  if (rule.singularAtNoise && noiseLevel > 0 && t === 0 && !(sigmaFloor > 0)) {
     throw new RangeError(
       `sigma is infinite at pure noise (time ${time}): take this step without noise, or give sigmaFloor`,
     );
@@ -122,7 +120,7 @@ export function hostCoefficients(
 }
 
 function onDevice(spec: StepSpec): StepCoefficients {
-  const { convention = showo2 } = spec;
+  const { convention = showo2Convention } = spec;
   const tensor = (value: PerSample) =>
     value instanceof tf.Tensor
       ? value
@@ -141,7 +139,10 @@ function onDevice(spec: StepSpec): StepCoefficients {
 }
 
 /** `sigmaFloor` in data time; 0 where there is none. */
-const floorOf = ({ sigmaFloor, convention = showo2 }: Pick<StepSpec, 'sigmaFloor' | 'convention'>) =>
+const floorOf = ({
+  sigmaFloor,
+  convention = showo2Convention,
+}: Pick<StepSpec, 'sigmaFloor' | 'convention'>) =>
   sigmaFloor === undefined ? 0 : toDataTime(sigmaFloor, convention);
 
 function assemble<N extends number | tf.Tensor>(
@@ -150,8 +151,10 @@ function assemble<N extends number | tf.Tensor>(
   input: { t: N; tNext: N; noiseLevel: N; sigmaFloor: N },
   t: N,
 ): StepCoefficients<N> {
-  const { rule = 'sde', convention = showo2, density = rule === 'cps' ? 'unnormalized' : 'gaussian' } = spec;
-  const { xDrift, velocityDrift, std } = ruleOf(rule)(a, input);
+  const { convention = showo2Convention } = spec;
+  const rule = ruleOf(spec.rule ?? 'sde');
+  const density = spec.density ?? rule.density;
+  const { xCoefficient, velocityCoefficient, std } = rule.gaussian(a, input);
   const [zero, one] = [a.constant(0), a.constant(1)];
   const safe = a.ifPositive(std, std, one);
   const gaussian = density === 'gaussian';
@@ -159,8 +162,8 @@ function assemble<N extends number | tf.Tensor>(
   const constant = gaussian ? a.sub(a.constant(-0.5 * Math.log(2 * Math.PI)), a.log(safe)) : zero;
   return {
     t,
-    xDrift,
-    velocityDrift: a.mul(a.constant(convention.velocitySign), velocityDrift),
+    xCoefficient,
+    velocityCoefficient: a.mul(a.constant(convention.velocitySign), velocityCoefficient),
     std,
     residualScale: a.ifPositive(std, scale, zero),
     logConstant: a.ifPositive(std, constant, zero),

@@ -11,15 +11,9 @@ import {
 } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { sd3, showo2 } from '../conventions';
+import { sd3Convention, showo2Convention } from '../conventions';
 import { sampleTrajectory } from '../loops/sample';
-import {
-  diffusersSchedule,
-  dynamicShift,
-  shiftedSchedule,
-  stepCoefficients,
-  trainableSteps,
-} from '../schedules';
+import { diffusersSchedule, dynamicShift, planSteps, shiftedSchedule, trainableSteps } from '../schedules';
 import { logProbOf, sdeStep } from './step';
 
 interface StepCase {
@@ -52,8 +46,8 @@ for (const { name, dir } of fixtureCases('sde-step')) {
       it(`${key}: one step from ${t} to ${t_next} at noise level ${alpha}`, () => {
         const [x, velocity, noise] = ['x', 'v', 'noise'].map((part) => tensor(values[`${key}.${part}`]!));
         const spec = { x: x!, velocity: velocity!, t, tNext: t_next, noiseLevel: alpha };
-        for (const convention of [showo2, sd3]) {
-          const mirrored = convention === sd3;
+        for (const convention of [showo2Convention, sd3Convention]) {
+          const mirrored = convention === sd3Convention;
           const step = mirrored
             ? { ...spec, convention, velocity: tf.neg(velocity!), t: 1 - t, tNext: 1 - t_next }
             : spec;
@@ -63,7 +57,7 @@ for (const { name, dir } of fixtureCases('sde-step')) {
           expect(std).toBeCloseTo(step_std, 12);
           const expected = values[`${key}.log_prob`];
           if (!expected) {
-            expect(logProb).toBeNull();
+            expect(logProb).toBeUndefined();
             continue;
           }
           expectClose(logProb!.dataSync(), numbers(expected), 5e-6, 'log_prob');
@@ -84,7 +78,7 @@ for (const { name, dir } of fixtureCases('sde-step')) {
           t: sigma,
           tNext: sigma_prev,
           noiseLevel: sd3Case.noise_level,
-          convention: sd3,
+          convention: sd3Convention,
           sigmaFloor: sigma === 1 ? sigma_prev : undefined,
         };
         const { mean, next, logProb } = sdeStep({ ...step, noise: get('noise') });
@@ -101,7 +95,7 @@ for (const { name, dir } of fixtureCases('sde-step')) {
       expectClose(diffusersSchedule(fixed.length - 1, sd3Case.shift_of_sd3).times, fixed, 2e-7, 'sd3');
       const dynamic = numbers(sd3Values['flux.sigmas']!);
       const shift = Math.exp(sd3Case.mu_of_flux);
-      expectClose(shiftedSchedule(dynamic.length - 1, shift, sd3).times, dynamic, 2e-7, 'flux');
+      expectClose(shiftedSchedule(dynamic.length - 1, shift, sd3Convention).times, dynamic, 2e-7, 'flux');
       expect(Math.log(dynamicShift(4096))).toBeCloseTo(1.15, 12);
       expect(Math.log(dynamicShift(256))).toBeCloseTo(0.5, 12);
     });
@@ -124,7 +118,7 @@ for (const { name, dir } of fixtureCases('sde-step')) {
         };
         expect(trainableSteps(schedule, options)).toEqual(trained_steps);
         expectClose(
-          stepCoefficients(schedule, options).map(({ std }) => std),
+          planSteps(schedule, options).map(({ std }) => std),
           numbers(runs[`${key}.step_std`]!),
           1e-12,
           'step_std',

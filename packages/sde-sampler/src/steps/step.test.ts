@@ -1,11 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { sd3 } from '../conventions';
+import { sd3Convention } from '../conventions';
 import { seededNoise } from '../random/noise';
 import { type RuleName, stepRules } from '../rules';
-import { coefficientsFromRow, coefficientTable, shiftedSchedule, stepCoefficients } from '../schedules';
+import { planSteps, shiftedSchedule } from '../schedules';
 import { hostCoefficients, type StepSpec } from './coefficients';
+import { gatherSteps, stackSteps } from './stack';
 import { applyStep, logProbOf, logProbOfStep, sdeStep, stepMean } from './step';
 
 const draws = seededNoise(5);
@@ -26,7 +27,7 @@ describe('noise level 0', () => {
     ] as const) {
       const step = sdeStep({ rule, t, tNext, noiseLevel: 0, x, velocity, noise });
       expect(bits(step.next)).toEqual(bits(tf.add(x, tf.mul(velocity, tNext - t))));
-      expect(step.logProb).toBeNull();
+      expect(step.logProb).toBeUndefined();
     }
   });
 
@@ -73,7 +74,7 @@ describe('per-sample times and noise levels', () => {
     for (const wrap of [(v: number[]) => v, (v: number[]) => tf.tensor1d(v)]) {
       const step = { rule, t: wrap(t), tNext: wrap(tNext), noiseLevel: 0, x, velocity };
       const { next, std, logProb } = sdeStep(step);
-      expect([std, logProb]).toEqual([0, null]);
+      expect([std, logProb]).toEqual([0, undefined]);
       [0, 1, 2].forEach((i) => {
         const row = (all: tf.Tensor) => tf.gather(all, [i]);
         const euler = tf.add(row(x), tf.mul(row(velocity), tNext[i]! - t[i]!));
@@ -99,7 +100,7 @@ describe('the published formulas, in the clock of their papers (sigma 1 → 0, o
       t: sigma,
       tNext: sigmaNext,
       noiseLevel: level,
-      convention: sd3,
+      convention: sd3Convention,
       x,
       velocity: output,
       noise,
@@ -143,7 +144,7 @@ describe('log-probability', () => {
           const tNext = t + (1 - t) * share;
           const spec: StepSpec = { rule, t, tNext, noiseLevel, density: 'gaussian' };
           const c = hostCoefficients(spec, t, tNext, noiseLevel);
-          const mean = 0.4 + c.xDrift * 0.4 - c.velocityDrift * 0.8;
+          const mean = 0.4 + c.xCoefficient * 0.4 - c.velocityCoefficient * 0.8;
           const points = 401;
           const width = (16 * c.std) / (points - 1);
           const grid = Array.from({ length: points }, (_, i) => mean + (i - (points - 1) / 2) * width);
@@ -187,7 +188,8 @@ describe('log-probability', () => {
     const exact = [0, 1, 2].map((row) => {
       let sum = 0;
       for (let i = row * 8; i < row * 8 + 8; i++) {
-        const residual = (ns[i]! - xs[i]! - c.xDrift * xs[i]! - c.velocityDrift * vs[i]!) / (std as number);
+        const residual =
+          (ns[i]! - xs[i]! - c.xCoefficient * xs[i]! - c.velocityCoefficient * vs[i]!) / (std as number);
         sum += -0.5 * residual ** 2 - Math.log(std as number) - 0.5 * Math.log(2 * Math.PI);
       }
       return sum / 8;
@@ -225,12 +227,12 @@ describe('log-probability', () => {
   });
 });
 
-describe('rows of a table', () => {
+describe('stacked steps', () => {
   it('give the same steps as host coefficients', () => {
-    const rows = stepCoefficients(shiftedSchedule(6, 3, sd3), { noiseLevel: 0.7 });
-    const table = coefficientTable(rows);
+    const rows = planSteps(shiftedSchedule(6, 3, sd3Convention), { noiseLevel: 0.7 });
+    const stacked = stackSteps(rows);
     rows.forEach((row, i) => {
-      const scanned = coefficientsFromRow(tf.gather(table, i));
+      const scanned = gatherSteps(stacked, i);
       const host = applyStep(row, { x, velocity, noise });
       const device = applyStep(scanned, { x, velocity, noise });
       expect(tf.max(tf.abs(tf.sub(host.next, device.next))).dataSync()[0]!).toBeLessThan(1e-6);
@@ -259,7 +261,7 @@ describe('what does not exist', () => {
     [{ noise: tf.zeros([3, 4]) }, /noise has shape/],
     [{ velocity: tf.zeros([3, 4]) }, /velocity has shape/],
     [{ noise: undefined }, /needs `noise`/],
-    [{ t: 1, tNext: 0.9, convention: sd3 }, /infinite at pure noise/],
+    [{ t: 1, tNext: 0.9, convention: sd3Convention }, /infinite at pure noise/],
   ])('%o is refused', (change, message) => {
     expect(() => sdeStep({ ...step, ...change })).toThrow(message);
   });

@@ -1,20 +1,20 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { along, meanOfSample } from '../broadcast';
 import { stopGradient } from '../stop-gradient';
-import { coefficientsOf, type StepCoefficients, type StepSpec } from './coefficients';
+import { coefficientsOf, type StepCoefficients, type StepSpec, type StepTensors } from './coefficients';
 
 /** What a step gives. Shapes as x [B, ...] unless said. */
-export interface StepResult {
+export type StepResult = {
   mean: tf.Tensor;
   /** The standard deviation of `next` about `mean`: a number, a scalar or [B]. */
   std: number | tf.Tensor;
   next: tf.Tensor;
   /**
-   * [B]; null where the step is known to draw nothing (host coefficients with std 0). Rows of tensor
+   * [B]; undefined where the step is known to draw nothing (host coefficients with std 0). Rows of tensor
    * coefficients with std 0 hold 0, which is not a probability.
    */
-  logProb: tf.Tensor1D | null;
-}
+  logProb: tf.Tensor1D | undefined;
+};
 
 export interface StepInput {
   /** [B, ...], any rank from 1. */
@@ -31,18 +31,26 @@ export interface DrawInput extends StepInput {
 
 /** The change of the mean over the step, mean − x, from coefficients made ready. */
 function driftOf(c: StepCoefficients, { x, velocity }: StepInput): tf.Tensor {
-  const push = tf.mul(velocity, along(c.velocityDrift, x));
-  return c.xDrift === 0 ? push : tf.add(tf.mul(x, along(c.xDrift, x)), push);
+  const push = tf.mul(velocity, along(c.velocityCoefficient, x));
+  return c.xCoefficient === 0 ? push : tf.add(tf.mul(x, along(c.xCoefficient, x)), push);
 }
 
 /** The mean of the step. With std 0 it is x + velocity·dt: the Euler step of the ODE, bit for bit. */
 export const stepMean = (c: StepCoefficients, input: StepInput): tf.Tensor =>
   tf.tidy(() => tf.add(input.x, driftOf(c, input)));
 
-/** Takes a step. Nothing is read back: it runs inside a jit, and under a scan with rows of `coefficientTable`. */
+/** σ_t = std/√dt, which flow_grpo calls std_dev_t: 0 where the step draws nothing. */
+export function stepSigma({ std, dt }: StepCoefficients<number>): number;
+export function stepSigma({ std, dt }: StepTensors): tf.Tensor;
+export function stepSigma({ std, dt }: StepCoefficients): number | tf.Tensor {
+  if (typeof std === 'number' && typeof dt === 'number') return std / Math.sqrt(dt);
+  return tf.tidy(() => tf.div(std, tf.sqrt(dt)));
+}
+
+/** Takes a step. Nothing is read back: it runs inside a jit, and under a scan over `stackSteps`. */
 export function applyStep(c: StepCoefficients, input: DrawInput): StepResult {
   const { mean, next } = drawStep(c, input);
-  const logProb = c.std === 0 ? null : logProbOfStep(c, { ...input, next });
+  const logProb = c.std === 0 ? undefined : logProbOfStep(c, { ...input, next });
   return { mean, std: c.std, next, logProb };
 }
 
@@ -88,7 +96,7 @@ export function logProbOfStep(c: StepCoefficients, input: StepInput & { next: tf
 
 /** One step by a rule, from times and a noise level: see `StepSpec`, `applyStep`. */
 export const sdeStep = (step: StepSpec & DrawInput): StepResult =>
-  tf.tidy(() => applyStep(coefficientsOf(step), step) as StepResult & tf.TensorContainerObject);
+  tf.tidy(() => applyStep(coefficientsOf(step), step));
 
 /** The log-probability [B] of a next sample that was drawn before: the update's path. See `logProbOfStep`. */
 export const logProbOf = (next: tf.Tensor, step: StepSpec & StepInput): tf.Tensor1D =>

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import type { Velocity } from '../../src/index';
+import type { StepVelocity } from '../../src/index';
 
 /** A Gaussian mixture in the plane with equal weights and one standard deviation, and its exact velocity. */
 export interface Mixture {
@@ -25,7 +25,7 @@ export const threeBlobs: Mixture = {
  * and noise are linear in x_t − t·m.
  */
 export const mixtureVelocity =
-  ({ means, std }: Mixture): Velocity =>
+  ({ means, std }: Mixture): StepVelocity =>
   (x, _t, { time: t }) =>
     tf.tidy(() => {
       const variance = (1 - t) ** 2 + t ** 2 * std ** 2;

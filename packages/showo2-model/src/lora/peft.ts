@@ -1,6 +1,6 @@
-import { access, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { access, mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { loadParams, saveSafetensors } from '@flow-grpo/checkpoint-io';
+import { loadParams, saveSafetensors, writeFileAtomic } from '@flow-grpo/checkpoint-io';
 import { type Params, param } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
@@ -31,26 +31,48 @@ const peftSchema = z.looseObject({
   lora_alpha: z.number(),
 });
 
-/** Options under which the tensors mean something else than W + (alpha / r) B A, and the values that are harmless. */
-const FOREIGN: Readonly<Record<string, (value: unknown) => boolean>> = {
+const anything = () => true;
+const isText = (value: unknown) => typeof value === 'string';
+
+/**
+ * PEFT's options under which adapters stay W + (alpha / r) B A, with the values for which they do. Every other option
+ * must be off: null, false or empty, as PEFT writes the options that were not used.
+ */
+const SUPPORTED: Readonly<Record<string, (value: unknown) => boolean>> = {
+  // Where the adapters come from and which layers have one: the tensors' names say it again.
+  auto_mapping: anything,
+  base_model_name_or_path: anything,
+  exclude_modules: anything,
+  layers_pattern: anything,
+  layers_to_transform: anything,
+  peft_version: isText,
+  revision: anything,
+  target_modules: anything,
+  task_type: anything,
+  // How adapters are trained.
+  inference_mode: (value) => typeof value === 'boolean',
+  lora_dropout: (value) => typeof value === 'number' && value >= 0 && value < 1,
+  // Read with options that are refused when they are on.
+  megatron_core: isText,
+  qalora_group_size: Number.isInteger,
+  // Others, such as PiSSA, OLoRA, CorDA and LoftQ, change the weights that adapters are added to.
+  init_lora_weights: (value) => [true, 'gaussian', 'eva', 'orthogonal'].includes(value as string),
   bias: (value) => value === 'none',
-  use_dora: isOff,
-  use_rslora: isOff,
-  use_qalora: isOff,
-  lora_bias: isOff,
-  fan_in_fan_out: isOff,
-  modules_to_save: isOff,
-  trainable_token_indices: isOff,
-  target_parameters: isOff,
-  layer_replication: isOff,
-  rank_pattern: isOff,
-  alpha_pattern: isOff,
-  // These change the base weights when they start: PiSSA, OLoRA, CorDA, LoftQ.
-  init_lora_weights: (value) => !/^(pissa|olora|corda|loftq)/.test(String(value)),
 };
 
+/** Options that are on and not supported, as `name: value`. */
+function foreignOptions(options: Readonly<Record<string, unknown>>): string[] {
+  return Object.entries(options)
+    .filter(([name, value]) => {
+      if (isOff(value)) return false;
+      return !(Object.hasOwn(SUPPORTED, name) && SUPPORTED[name]!(value));
+    })
+    .map(([name, value]) => `${name}: ${JSON.stringify(value)}`);
+}
+
 function isOff(value: unknown): boolean {
-  return !value || (typeof value === 'object' && Object.keys(value).length === 0);
+  if (value === null || value === undefined || value === false) return true;
+  return typeof value === 'object' && Object.keys(value).length === 0;
 }
 
 /** Adapters as PEFT stores them: tensors for adapter_model.safetensors, and adapter_config.json. */
@@ -78,15 +100,14 @@ export function toPeft(
 /**
  * Reads adapters in PEFT's layout; `source` names the file in errors.
  *
- * @throws naming every option and tensor that is no plain LoRA: DoRA, rank-stabilised scale, biases, whole modules, …
+ * @throws naming every option that is on and not known to leave plain LoRA (DoRA, rank-stabilised scale, biases, whole
+ *   modules, …) and tensors that are not its factors
  */
 export function fromPeft(tensors: Params, config: unknown, source = CONFIG): LoadedLora {
   const parsed = peftSchema.safeParse(config);
   if (!parsed.success) throw new Error(`${source} is not valid: ${z.prettifyError(parsed.error)}`);
-  const { r, lora_alpha: alpha, ...rest } = parsed.data;
-  const foreign = Object.entries(FOREIGN)
-    .filter(([option, harmless]) => option in rest && rest[option] !== null && !harmless(rest[option]))
-    .map(([option]) => `${option}: ${JSON.stringify(rest[option])}`);
+  const { r, lora_alpha: alpha, peft_type: _, ...rest } = parsed.data;
+  const foreign = foreignOptions(rest);
   if (foreign.length > 0) {
     throw new Error(
       `${source}: only plain LoRA, W + (alpha / r) B A, is read; not with ${foreign.join(', ')}.`,
@@ -111,17 +132,24 @@ export function fromPeft(tensors: Params, config: unknown, source = CONFIG): Loa
   return { adapters, rank: r, alpha };
 }
 
-/** Writes adapters as a folder that PEFT's `PeftModel.from_pretrained` and `loadLora` read. */
+/**
+ * Writes adapters as a folder that PEFT's `PeftModel.from_pretrained` and `loadLora` read. The configuration is removed
+ * first and written last, so a crash in between leaves a folder that is refused.
+ *
+ * @throws before anything is written when `loadLora` could not read it: factors of another rank, a scale that is no number
+ */
 export async function saveLora(
   folder: string,
   { adapters, ...scale }: LoadedLora,
   options: { baseModel?: string } = {},
 ): Promise<void> {
   const { tensors, config } = toPeft(adapters, scale);
+  const text = `${JSON.stringify({ ...config, base_model_name_or_path: options.baseModel ?? null }, null, 2)}\n`;
+  fromPeft(tensors, JSON.parse(text), `what would be ${join(folder, CONFIG)}`);
   await mkdir(folder, { recursive: true });
+  await rm(join(folder, CONFIG), { force: true });
   await saveSafetensors(join(folder, WEIGHTS[0]), tensors, { metadata: { format: 'pt' } });
-  const json = { ...config, base_model_name_or_path: options.baseModel ?? null };
-  await writeFile(join(folder, CONFIG), `${JSON.stringify(json, null, 2)}\n`);
+  await writeFileAtomic(join(folder, CONFIG), text);
 }
 
 /**

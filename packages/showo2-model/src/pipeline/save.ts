@@ -1,6 +1,6 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type SaveOptions, saveSafetensors } from '@flow-grpo/checkpoint-io';
+import { type SaveOptions, saveSafetensors, writeFileAtomic } from '@flow-grpo/checkpoint-io';
 import type { Params } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import { showo2ConfigJson } from '../config/schema';
@@ -30,9 +30,9 @@ export async function saveShowo2(
     for (const [name, x] of Object.entries(params)) if (parts.params[name] !== x) x.dispose();
   }
   await saveSafetensors(join(folder, 'vae', 'model.safetensors'), parts.vae.params, save);
-  await writeFile(join(folder, 'config.json'), json(showo2ConfigJson(parts.config)));
-  await writeFile(join(folder, 'vae', 'config.json'), json(vaeConfigJson(parts.vae.config)));
-  if (vocabulary) await writeFile(join(folder, 'vocabulary.json'), json(vocabulary));
+  await writeFileAtomic(join(folder, 'config.json'), json(showo2ConfigJson(parts.config)));
+  await writeFileAtomic(join(folder, 'vae', 'config.json'), json(vaeConfigJson(parts.vae.config)));
+  if (vocabulary) await writeFileAtomic(join(folder, 'vocabulary.json'), json(vocabulary));
 }
 
 /** The parameters under upstream's names; those that are not the given tensors are new. */
