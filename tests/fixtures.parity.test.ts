@@ -18,12 +18,12 @@ const SUITES: Record<string, readonly string[]> = {
   checkpoints: ['checkpoint-io'],
   'sde-step': ['sde-sampler'],
   'grpo-loss': ['grpo-trainer', 'datasets'],
+  'objective-': ['grpo-trainer'],
   'rewards-': ['rewards'],
 };
 
 /** Kinds of case that nothing here compares with yet, and why. This list may only shrink: a kind with a suite must leave it. */
 const NOT_YET: Record<string, string> = {
-  'objective-': 'the losses of these algorithms are not in packages/grpo-trainer yet',
   'z-image-': 'the model is not in packages/ yet',
 };
 

@@ -96,8 +96,8 @@ describe('--tiny', () => {
     expect(second.stderr).toContain('live report: http://127.0.0.1:');
     expect(second.stderr).toContain('finished after 6 epochs, 12 updates');
     expect(second.code).toBe(0);
-    const changed = await run('--tiny', '-s', 'training.beta=0.02');
-    expect(changed.stderr).toMatch(/another configuration \(training\.beta: 0\.01 → 0\.02\)/);
+    const changed = await run('--tiny', '-s', 'grpo.beta=0.02');
+    expect(changed.stderr).toMatch(/another configuration \(grpo\.beta: 0\.01 → 0\.02\)/);
     expect(changed.code).toBe(2);
     for (const file of ['trace.json', 'profile.json']) expect(existsSync(join(out, file)), file).toBe(true);
   });

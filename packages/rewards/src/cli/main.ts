@@ -1,5 +1,6 @@
 /** The flow-grpo-score command. */
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { plainText } from '../plain-text';
 import { REWARDS, shapeOf } from '../registry';
 import { scoreCommand } from './score-command';
 import { serveCommand } from './serve-command';
@@ -63,6 +64,7 @@ function program(): Command {
     .option('--port <n>', 'port; 0 is any free one', whole(0, 65535), 18085)
     .option('--host <address>', 'address to listen at; there is no authentication', '127.0.0.1')
     .option('--max-queue <n>', 'requests that may wait', whole(0, 1_000_000), 64)
+    .option('--allow-host <name>', 'a name by which clients reach the server', collect, [])
     .option('--exit-with-parent', 'end when standard input closes')
     .addHelpText('after', help)
     .action(serveCommand);
@@ -80,7 +82,7 @@ export async function main(argv: readonly string[] = process.argv): Promise<void
       return;
     }
     if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`flow-grpo-score: ${error.message}\n`);
+    process.stderr.write(`flow-grpo-score: ${plainText(error.message)}\n`);
     process.exitCode = 2;
   }
 }
