@@ -1,4 +1,5 @@
 import { planSteps, shiftedSchedule } from '@flow-grpo/sde-sampler';
+import { series } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { resolveConfig } from './config/resolve';
@@ -9,6 +10,7 @@ import { gaussianFlow } from './policies/gaussian-flow';
 import type { Scorer } from './scorer';
 import { train } from './train';
 
+const SEEDS = series([0, 1, 2]);
 const WIDTH = 0.6;
 const STD = 0.2;
 const TARGETS: Record<string, [number, number]> = { east: [1, 0], north: [0, 1] };
@@ -169,7 +171,7 @@ describe('a flow whose optimum is known', () => {
     'CRD, weighted means, logistic loss': { algorithm: 'crd', crd: { weightTemp: 0.5, lossType: 'bce' } },
   };
   const best = bestReward(6, 1);
-  it.each(Object.keys(variants).flatMap((name) => [0, 1, 2].map((seed) => [name, seed] as const)))(
+  it.each(Object.keys(variants).flatMap((name) => SEEDS.map((seed) => [name, seed] as const)))(
     '%s reaches it, seed %d',
     async (name, seed) => {
       const { rewards, result } = await run({ ...merge(variants[name]!), seed });
@@ -183,7 +185,7 @@ describe('a flow whose optimum is known', () => {
 describe('guidance', () => {
   const places = { 'in rollout and update': guided, 'in the rollout alone': guidedSampling };
   const cases = Object.entries(places).flatMap(([name, of]) =>
-    [0, 1, 2].map((seed) => [name, seed, of] as const),
+    SEEDS.map((seed) => [name, seed, of] as const),
   );
   it.each(cases)('%s reaches it too, seed %d', async (_, seed, of) => {
     const { rewards, result, epochs } = await run(

@@ -96,13 +96,10 @@ export function gradientPass<C, P>(
         return tf.stack(values.map((value) => tf.reshape(value, [])));
       };
       // Only the loss is differentiated: the metrics ride along with a zero upstream gradient.
-      const upstream = tf.oneHot(tf.scalar(0, 'int32'), metricNames.length + 1, 1, 0, 'float32');
+      // Not by tf.oneHot, whose float32 is a denormal number on WebAssembly.
+      const upstream = tf.tensor1d([1, ...metricNames.map(() => 0)]);
       const leaves = prepared ? differentiable(prepared.trained) : [];
-      const { value, grads } = gradientsWhereReached(
-        f,
-        [...Object.values(trained), ...leaves],
-        tf.reshape(upstream, [-1]),
-      );
+      const { value, grads } = gradientsWhereReached(f, [...Object.values(trained), ...leaves], upstream);
       const reached = names.filter((_, i) => grads[i]);
       for (const name of reached) reachedWeights.add(name);
       if (!prepared) refuseUnreached(names.filter((name) => !reached.includes(name)));
