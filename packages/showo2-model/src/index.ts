@@ -42,7 +42,14 @@ export type { ParameterSpec } from './draw-params';
 export { forwardSequence, type SequenceInputs, sequenceLogits, textLogits } from './forward';
 export { guide } from './guidance';
 export { initParams, parameterSpecs } from './init';
-export { LAYER_BASES, stackFrozen, stackLayers, unstackLayers } from './layers';
+export {
+  LAYER_BASES,
+  stackForTraining,
+  stackFrozen,
+  stackLayers,
+  unstackLayers,
+  upstreamNames,
+} from './layers';
 export * from './lora/index';
 export type { Observe } from './observe';
 export type { DenoiseEvent, GenerateOptions } from './pipeline/generate';

@@ -2,8 +2,10 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
-import { type EpochMetrics, type TrainResult, train } from '@flow-grpo/grpo-trainer';
+
+import { type EpochMetrics, type Params, type TrainResult, train } from '@flow-grpo/grpo-trainer';
 import { checkpointFolder, epochOf, listRuns } from '@flow-grpo/grpo-trainer/node';
+
 import { need } from '../commands/shared';
 import { type ProgressLine, progressLine } from '../logging/progress-line';
 import { readLines } from '../logging/run-log';
@@ -69,7 +71,7 @@ export async function trainRun(
       ...followers,
     });
     const weights = config.ema.enabled ? result.ema : result.trained;
-    if (result.reason === 'finished') await saveSafetensors(join(output, 'model.safetensors'), weights);
+    if (result.reason === 'finished') await saveModel(join(output, 'model.safetensors'), weights, made);
     if (result.updates > 0) line.note(`report: ${await writeRunReport(output)}`);
     finalMessage =
       result.problem ?? `${result.reason} after ${result.epochs} epochs, ${result.updates} updates`;
@@ -78,6 +80,15 @@ export async function trainRun(
     return result.reason;
   } finally {
     await followers.close(finalMessage, exitCode);
+  }
+}
+
+async function saveModel(file: string, weights: Params, { savedWeights }: RunSetup): Promise<void> {
+  const saved = savedWeights?.(weights) ?? weights;
+  try {
+    await saveSafetensors(file, saved);
+  } finally {
+    for (const [name, value] of Object.entries(saved)) if (weights[name] !== value) value.dispose();
   }
 }
 

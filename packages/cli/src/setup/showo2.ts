@@ -8,8 +8,9 @@ import {
   latentShape,
   loadShowo2,
   type Showo2Parts,
+  upstreamNames,
 } from '@flow-grpo/showo2-model';
-import { showo2Policy } from '@flow-grpo/showo2-model/policy';
+import { type Showo2Policy, showo2Policy } from '@flow-grpo/showo2-model/policy';
 import * as tf from '@tensorflow/tfjs-core';
 import { bytes } from '../run/start-table';
 import { type Showo2SetupInput, type Showo2SetupOptions, setupSchemaOf } from '../run-file/setup-schema';
@@ -33,7 +34,8 @@ export async function showo2Setup(input: Showo2SetupInput, context: SetupContext
   context.onMessage?.(`Loading rewards: ${Object.keys(options.reward).join(', ')}`);
   return {
     ...sets,
-    policy: policyOf(parts, options),
+    policy: showo2PolicyOf(parts, options),
+    savedWeights: upstreamNames,
     scorer: await makeRewards(options.reward, options.rewardFailure, context),
   };
 }
@@ -64,7 +66,15 @@ async function loadParts(options: Showo2SetupOptions, context: SetupContext): Pr
   }
 }
 
-function policyOf({ params, config, tokenizer, vae }: Showo2Parts, options: Showo2SetupOptions) {
+/**
+ * The policy of a Show-o2's parts, whose parameters it uses up.
+ *
+ * @throws {ConfigError} when no weight has a name that `train` asks for.
+ */
+export function showo2PolicyOf(
+  { params, config, tokenizer, vae }: Pick<Showo2Parts, 'params' | 'config' | 'tokenizer' | 'vae'>,
+  options: Pick<Showo2SetupOptions, 'guidanceScale' | 'guidanceInTraining' | 'maxPromptTokens' | 'train'>,
+): Showo2Policy {
   const padTo = Math.min(options.maxPromptTokens ?? config.maxTextLength, config.maxTextLength);
   try {
     return showo2Policy({
@@ -78,6 +88,7 @@ function policyOf({ params, config, tokenizer, vae }: Showo2Parts, options: Show
       latentShape: latentShape(config),
       guidanceScale: options.guidanceScale,
       guidanceInTraining: options.guidanceInTraining,
+      stackLayers: true,
       padTo,
       ...(options.train && { train: options.train }),
     });

@@ -1,12 +1,20 @@
 /** The clipped policy gradient that Flow-GRPO and GRPO-Guard share: options, checks and loss over recorded steps. */
-import { guardedRatio, logProbOfStep, stepMean, stepSigma } from '@flow-grpo/sde-sampler';
+import {
+  guardedRatio,
+  guardedWeight,
+  importanceRatio,
+  logProbOfStep,
+  stepMean,
+  stepSigma,
+} from '@flow-grpo/sde-sampler';
 import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import type { BaseConfig } from '../config/base';
-import { clippedPolicyLoss, importanceRatio, ratioStatistics, stepMeanKl, velocityKl } from '../maths/loss';
+import { detach } from '../losses/rows';
+import { clippedPolicyLoss, ratioStatistics, stepMeanKl, velocityKl } from '../maths/loss';
 import { advantageOptions, advClipMax, comparedWithin, comparesImages, groupedBy } from './advantage-options';
 import type { ConfiguredAlgorithm, Loss, RunFacts } from './algorithm';
-import { detach, type Pass, type RecordedPoints, recordedPoints } from './pass';
+import { type Pass, type RecordedPoints, recordedPoints } from './pass';
 import { imagesWithAdvantage } from './units';
 
 export const policyGradientOptions = z.strictObject({
@@ -108,7 +116,7 @@ function policyGradientLoss(
   if (guarded) {
     const oldMean = pass.before('mean', mean);
     ratio = guardedRatio(logProb, oldLogProb, { mean, oldMean, std: step.std as tf.Tensor1D });
-    stepWeight = tf.reciprocal(step.dt);
+    stepWeight = guardedWeight(step.dt);
   } else {
     ratio = importanceRatio(logProb, oldLogProb);
   }

@@ -68,6 +68,17 @@ describe.each(['cpu', 'xla'])('at learning rate 0 on %s', (backend) => {
   });
 });
 
+it.each(['cpu', 'xla'])('Flow-DPPO has ratio 1 and divergence 0 in all updates on %s', async (backend) => {
+  expect(await tf.setBackend(backend)).toBe(true);
+  for (const { gradNorm, ...metrics } of await run(
+    {},
+    { algorithm: 'flow-dppo', training: { stepsPerPass: 1 } },
+  )) {
+    expect(gradNorm).toBeGreaterThan(0);
+    expect(metrics).toMatchObject({ maxRatioDeviation: 0, maxDivergence: 0, approxKl: 0, maskedFraction: 0 });
+  }
+});
+
 describe('on two devices', () => {
   afterEach(() => tf.setBackend('cpu'));
 

@@ -3,10 +3,11 @@ import { castToStorage, stopGradient } from '@flow-grpo/nn';
 import { jit, shardLike } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ConfiguredAlgorithm } from '../algorithms/algorithm';
-import { detach, type Pass, type PassRows } from '../algorithms/pass';
+import type { Pass, PassRows } from '../algorithms/pass';
 import type { Placement } from '../devices';
+import { detach } from '../losses/rows';
 import { mapParams } from '../maths/adamw';
-import type { Params, Policy } from '../policy';
+import type { Params, Policy, Tensors } from '../policy';
 import type { EpochSamples } from '../rollout/samples';
 import { gradientsWhereReached } from './gradients';
 import { differentiable, type Prepared, refuseUnreached } from './preparation';
@@ -36,18 +37,25 @@ export function passOf<C, P>(
   rows: PassRows,
   ready?: Prepared,
 ): Pass {
+  // What a frozen trunk makes of points is the same whatever the weights behind it: it runs once for all of them.
+  const kept = new Map<tf.Tensor, Tensors>();
   const velocity: Pass['velocity'] = (name, points) => {
     const isTrained = name === 'trained';
     const weights = isTrained ? trained : copies[name];
     if (!weights) throw new Error(`the algorithm has no copy of the weights called ${name}`);
     const purpose = (isTrained ? undefined : algorithm.copies?.[name]?.purpose) ?? 'training';
-    const { x, t, features, prompts } = points;
+    const { x, t, prompts } = points;
+    const features = points.features ?? kept.get(x);
     const compute = () => {
       const prepared = (ready?.[name] ?? policy.prepare?.({ trained: weights, condition, purpose })) as P;
       const call = { trained: weights, t, condition, rows: prompts, prepared };
-      return policy.velocityFromFeatures && features && purpose === 'training'
-        ? policy.velocityFromFeatures({ ...call, features })
-        : policy.velocity({ ...call, x, purpose }).velocity;
+      if (policy.velocityFromFeatures && features && purpose === 'training') {
+        return policy.velocityFromFeatures({ ...call, features });
+      }
+      const result = policy.velocity({ ...call, x, purpose });
+      // A copy's are made where gradients stop, and gone after it.
+      if (isTrained && result.features) kept.set(x, result.features);
+      return result.velocity;
     };
     return isTrained ? compute() : stopGradient(compute);
   };
