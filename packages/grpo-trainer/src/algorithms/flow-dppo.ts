@@ -6,7 +6,7 @@ import { flowDppoLoss, halfSquaredDistance } from '../losses/flow-dppo';
 import { detach, weighted } from '../losses/rows';
 import { advantageOptions, advClipMax, comparedWithin, groupedBy } from './advantage-options';
 import { defineAlgorithm, type Loss } from './algorithm';
-import { type Pass, recordedPoints } from './pass';
+import { type Pass, type RecordedPoints, recordedPoints } from './pass';
 import { policyGradientProblems } from './policy-gradient';
 import { allImages } from './units';
 
@@ -48,7 +48,7 @@ export const flowDppo = defineAlgorithm({
   configure: (own, { windowSize, epochSize }) => {
     const trainedSteps = Math.max(1, Math.floor(windowSize * own.timestepFraction));
     return {
-      rollout: { sampler: 'sde', keep: 'means' },
+      rollout: { sampler: 'sde', keep: 'steps' },
       copies: { ...(own.beta > 0 ? { reference: { moves: 'never' } } : {}) },
       pointsPerImage: trainedSteps,
       units: allImages(epochSize),
@@ -61,21 +61,26 @@ export const flowDppo = defineAlgorithm({
         maxDivergence: 'max',
         maxRatioDeviation: 'max',
       },
+      measure: (pass) => ({ mean: meanOf(pass, recordedPoints(pass, trainedSteps)) }),
       loss: (pass) => loss(pass, own, trainedSteps),
     };
   },
 });
 
+/** The mean of each recorded step under the trained weights. */
+const meanOf = (pass: Pass, points: RecordedPoints) =>
+  stepMean(points.step, { x: points.x, velocity: pass.velocity('trained', points) });
+
 /**
- * In the first update of an epoch the policy is the one that made the samples, so its own means stand in for the recorded
- * ones: ratio 1 and divergence 0, whatever the rounding of two differently compiled functions.
+ * Old means are those of the policy that made the samples, by the program that gives the current ones: a policy that has
+ * not changed has ratio 1 and divergence 0 in every update, whatever the rounding of the rollout's other program.
  */
 function loss(pass: Pass, own: Options, trainedSteps: number): Loss {
   const points = recordedPoints(pass, trainedSteps);
   const { x, next, step, weights } = points;
   const std = step.std as tf.Tensor1D;
-  const mean = stepMean(step, { x, velocity: pass.velocity('trained', points) });
-  const oldMean = tf.where(tf.greater(pass.onPolicy, 0), detach(mean), points.mean!);
+  const mean = meanOf(pass, points);
+  const oldMean = pass.before('mean', mean);
   const divergence = (from: tf.Tensor) =>
     own.addKlCoefficient ? gaussianKl(mean, from, std) : halfSquaredDistance(mean, from);
   const {

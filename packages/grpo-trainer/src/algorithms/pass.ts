@@ -25,6 +25,8 @@ export interface PassRows {
   readonly onPolicy: tf.Tensor;
   /** Random key of the pass. */
   readonly key: tf.Tensor;
+  /** How far what the algorithm measures has moved since the epoch's first update, by name; 0 without it. */
+  readonly changes?: Readonly<Record<string, tf.Tensor>>;
 }
 
 /** A gradient pass: its images, their samples, and the velocities at points of theirs. */
@@ -36,6 +38,13 @@ export interface Pass extends PassRows {
    * Where the points carry features, the part of the model behind them runs alone.
    */
   velocity(weights: 'trained' | (string & {}), points: Points): tf.Tensor;
+  /**
+   * What `value`, of the trained weights, was before the epoch's first update: a constant. While the weights have not
+   * changed it equals `value` bit for bit.
+   *
+   * @param name of what the algorithm's `measure` gives
+   */
+  before(name: string, value: tf.Tensor): tf.Tensor;
 }
 
 /** Points on the way from noise to data, n of them. */
