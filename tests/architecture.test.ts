@@ -15,7 +15,8 @@ const BELOW: Record<string, string[]> = {
   'tfjs-backend-xla': ['tfjs-jit', 'pjrt'],
   nn: ['tfjs-jit'],
   'showo2-model': ['tfjs-jit', 'nn', 'checkpoint-io', 'sde-sampler'],
-  rewards: ['tfjs-jit', 'nn', 'checkpoint-io', 'datasets'],
+  // flow-grpo-score starts XLA where it is installed.
+  rewards: ['tfjs-jit', 'tfjs-backend-xla', 'nn', 'checkpoint-io', 'datasets'],
   'grpo-trainer': ['tfjs-jit', 'nn', 'checkpoint-io', 'sde-sampler'],
   cli: [
     'tfjs-jit',

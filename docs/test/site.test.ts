@@ -42,7 +42,16 @@ afterAll(() => rmSync(dist, { recursive: true, force: true }));
 
 describe('the site', () => {
   it('has its guide, a page and a reference for every package, and the demo', () => {
-    const guide = ['/', '/getting-started', '/maths', '/recipe', '/porting', '/architecture', '/features'];
+    const guide = [
+      '/',
+      '/getting-started',
+      '/maths',
+      '/recipe',
+      '/algorithms',
+      '/porting',
+      '/architecture',
+      '/features',
+    ];
     const references = packageNames.map((name) => [`/packages/${name}`, `/api/${npmName(name)}`]);
     for (const page of [...guide, ...references.flat()])
       expect(pages.has(page) || pages.has(`${page}/`), page).toBe(true);

@@ -52,7 +52,7 @@ export async function firstRollout(workload: Workload, folder: string): Promise<
   const deviceAt = seconds();
   const { tokens, vocabSize } = workload.showo2;
   const tokenizer: TextTokenizer = { tokens, vocabSize, encode: () => [], decode: () => '' }; // prompts come as ids
-  const parts = await loadShowo2(join(folder, 'showo2'), { storage: workload.storage, tokenizer });
+  const parts = await loadShowo2(join(folder, 'showo2'), { dtype: workload.storage, tokenizer });
   const params = stackFrozen(parts.params);
   await finished(params['showo.model.norm.weight']!);
   const loadedAt = seconds();

@@ -62,7 +62,7 @@ async function measure(name, { devices = 1, images = 128, batchSize = images, wa
         batchSize,
         window: { start: 1, end: 1 + TRAINED },
       },
-      training: { clipRange: 1e-3 },
+      grpo: { clipRange: 1e-3 },
     },
     onProgress: ({ phase }) => watcher.onPhase(phase),
     onEpoch: () => {

@@ -2,6 +2,7 @@
 export { gelu, geluTanh, quickGelu, silu } from './activations';
 export { affine } from './affine';
 export { bicubicMatrix, interpolatePositions } from './bicubic';
+export { castLike, castParams, castToStorage, uploadAs, type WeightDtype } from './cast';
 export { gatherRows } from './gather-rows';
 export { stopGradient } from './gradients';
 export { linear } from './linear';
@@ -24,6 +25,5 @@ export {
   rotaryFrequencies,
   rotaryTables,
 } from './rotary';
-export { held, heldAs } from './storage';
 export { timestepFeatures } from './timestep';
-export { defaultStorage, holdParams, uploadAs, type WeightStorage } from './weights';
+export { warnIfUncompiled } from './warn-uncompiled';

@@ -141,23 +141,20 @@ describe('in Chromium', () => {
     expect(errors).toEqual([]);
   });
 
-  it.each(['light', 'dark'] as const)(
-    'the demo page fits a phone, in %s',
-    async (colorScheme) => {
-      const phone = await browser.context.newPage();
-      await phone.setViewportSize({ width: 360, height: 780 });
-      await phone.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
-      await phone.goto(pathToFileURL(await buildDemo(folder)).href);
-      await phone.waitForSelector('body[data-ready]');
-      expect(await phone.evaluate(() => document.documentElement.scrollWidth)).toBe(360);
-      // Who asked for less motion gets the result, and starts the rest by hand.
-      expect(await phone.textContent('#play')).toBe('Play');
-      expect(await phone.textContent('#time')).toBe('1.00');
-      const paper = await phone.evaluate(() => getComputedStyle(document.body).backgroundColor);
-      const brightness = Number(/\d+/.exec(paper)![0]);
-      if (colorScheme === 'dark') expect(brightness).toBeLessThan(60);
-      else expect(brightness).toBeGreaterThan(200);
-      await phone.close();
-    },
-  );
+  it.each(['light', 'dark'] as const)('the demo page fits a phone, in %s', async (colorScheme) => {
+    const phone = await browser.context.newPage();
+    await phone.setViewportSize({ width: 360, height: 780 });
+    await phone.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+    await phone.goto(pathToFileURL(await buildDemo(folder)).href);
+    await phone.waitForSelector('body[data-ready]');
+    expect(await phone.evaluate(() => document.documentElement.scrollWidth)).toBe(360);
+    // Who asked for less motion gets the result, and starts the rest by hand.
+    expect(await phone.textContent('#play')).toBe('Play');
+    expect(await phone.textContent('#time')).toBe('1.00');
+    const paper = await phone.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const brightness = Number(/\d+/.exec(paper)![0]);
+    if (colorScheme === 'dark') expect(brightness).toBeLessThan(60);
+    else expect(brightness).toBeGreaterThan(200);
+    await phone.close();
+  });
 });

@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
 import { type EpochMetrics, type TrainResult, train } from '@flow-grpo/grpo-trainer';
-import { epochOf, listRuns } from '@flow-grpo/grpo-trainer/node';
+import { checkpointFolder, epochOf, listRuns } from '@flow-grpo/grpo-trainer/node';
 import { need } from '../commands/shared';
 import { type ProgressLine, progressLine } from '../logging/progress-line';
 import { readLines } from '../logging/run-log';
@@ -61,7 +61,7 @@ export async function trainRun(
       prompts,
       evalPrompts: made.evalPrompts,
       config,
-      outputDir: output,
+      store: checkpointFolder(join(output, 'checkpoints')),
       resume,
       peakTflops: run.peakTflops,
       ...(options.signal && { signal: options.signal }),

@@ -7,7 +7,7 @@ import { flowGrpoNames } from './suggest';
 describe('resolveConfig', () => {
   it('fills in defaults', () => {
     const config = resolveConfig({});
-    expect(config.training.clipRange).toBe(1e-4);
+    expect(config.grpo.clipRange).toBe(1e-4);
     expect(config.sampling.window).toMatchObject({ kind: 'fixed', start: 1 });
   });
 
@@ -27,7 +27,12 @@ describe('resolveConfig', () => {
       { sample: { num_steps: 10, guidance: 1 } },
       /sample.num_steps is not .* mean sampling.numSteps\?\nsample.guidance is not an option$/,
     ],
-    [{ training: { clip_range: 1 } }, /did you mean training.clipRange\?/],
+    [{ grpo: { clip_range: 1 } }, /did you mean grpo.clipRange\?/],
+    [{ training: { clipRange: 1 } }, /training.clipRange is not an option; did you mean grpo.clipRange\?/],
+    [{ training: { objective: 'dpo' } }, /training.objective is not an option; did you mean algorithm\?/],
+    [{ training: { klOn: 'velocity' } }, /did you mean grpo.klTarget\?/],
+    [{ guard: { action: 'off' } }, /guard.action is not an option; did you mean divergence.action\?/],
+    [{ algorithm: 'ppo' }, /algorithm: .*"grpo"/],
     [{ num_epochs: 3 }, /did you mean epochs\?/],
     [{ learningRate: 1 }, /did you mean training.learningRate\?/],
     [{ sampling: { window: { start: 0 } } }, /window.start is 0/],
@@ -38,8 +43,8 @@ describe('resolveConfig', () => {
     [{ sampling: { rule: 'cps', window: { end: 12 } } }, /last CPS step/],
     [{ sampling: { rule: 'cps', noiseLevel: 2 } }, /at most 1/],
     [{ sampling: { noiseLevel: 0 } }, /no log-probability/],
-    [{ sampling: { rule: 'cps' }, training: { objective: 'guard' } }, /needs sampling.rule sde/],
-    [{ training: { objective: 'dpo' } }, /training.beta must be positive/],
+    [{ sampling: { rule: 'cps' }, algorithm: 'guard' }, /needs sampling.rule sde/],
+    [{ algorithm: 'dpo', dpo: { beta: 0 } }, /dpo.beta: /],
     [{ shardParameters: true }, /shardParameters splits weights over devices, and devices is 1/],
     [{ training: { stepsPerPass: 3 } }, /training.stepsPerPass \(3\) must divide the 10 steps that train/],
     [{ training: { updatesPerEpoch: 1000 } }, /larger than the 128 images/],

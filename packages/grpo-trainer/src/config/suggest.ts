@@ -2,6 +2,13 @@
 import type { z } from 'zod';
 import { type Leaf, leavesOf } from './leaves';
 
+/** Options that one may remember under another name, and that no spelling leads to. */
+const RENAMED: Readonly<Record<string, string>> = {
+  'training.objective': 'algorithm',
+  'training.klOn': 'grpo.klTarget',
+  'training.timestepsPerSample': 'dpo.timesPerImage',
+};
+
 /**
  * What to say of a key that a schema does not have: one line, or one an option where it is a group of flow_grpo's.
  *
@@ -14,7 +21,7 @@ export function unknownOption(schema: z.ZodType, path: readonly string[], input:
     `${name} is not an option${guess ? `; did you mean ${guess}?` : ''}`;
   const ours = (name: string) => leaves.find((leaf) => flowGrpoNames(leaf).includes(name))?.path;
   const name = path.join('.');
-  const direct = ours(name);
+  const direct = RENAMED[name] ?? ours(name);
   if (direct) return [said(name, direct)];
   const value = path.reduce<unknown>(
     (node, key) => (node as Record<string, unknown> | undefined)?.[key],

@@ -1,4 +1,4 @@
-import { affine, heldAs, type Params, param } from '@flow-grpo/nn';
+import { affine, castLike, type Params, param } from '@flow-grpo/nn';
 import { storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -24,7 +24,7 @@ export function convolve(
   pad: 'same' | 'valid',
 ): tf.Tensor4D {
   const [outputs, inputs, height, width] = weight.shape;
-  const x = heldAs(input, weight);
+  const x = castLike(input, weight);
   // In a narrow storage a bias is added before the sum is rounded, and with it.
   const inside = bias !== null && roundsSums(weight) ? bias : undefined;
   let y: tf.Tensor4D;
@@ -38,7 +38,7 @@ export function convolve(
       ? tf.fused.conv2d({ x, filter, strides, pad, bias: inside })
       : tf.conv2d(x, filter, strides, pad);
   }
-  return heldAs(bias && !inside ? tf.add(y, bias) : y, weight);
+  return castLike(bias && !inside ? tf.add(y, bias) : y, weight);
 }
 
 /** Whether sums in this weight's storage are rounded: a bias is then added within the first of them. */
