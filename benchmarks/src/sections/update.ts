@@ -1,8 +1,8 @@
 /** Learning: one timestep of a batch through the head and back, and the optimizer's step. */
 
 import type { Params } from '@flow-grpo/grpo-trainer';
-import { clipByGlobalNorm, clippedPolicyLoss, importanceRatio } from '@flow-grpo/grpo-trainer/maths';
-import { gatherSteps, logProbOfStep } from '@flow-grpo/sde-sampler';
+import { clipByGlobalNorm, clippedPolicyLoss } from '@flow-grpo/grpo-trainer/maths';
+import { gatherSteps, importanceRatio, logProbOfStep } from '@flow-grpo/sde-sampler';
 import { cast, jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { compile } from '../compiling';

@@ -17,7 +17,7 @@ let output: string;
 const children = new Set<ChildProcess>();
 beforeAll(async () => {
   command = await bundleProgram(fileURLToPath(new URL('../bin.ts', import.meta.url)));
-}, 240_000);
+});
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'command-'));
   output = join(folder, 'run');

@@ -1,6 +1,7 @@
 /** The flow-grpo-score command. */
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { BACKEND_HELP } from '../backend';
+import { plainText } from '../plain-text';
 import { REWARDS, shapeOf } from '../registry';
 import { scoreCommand } from './score-command';
 import { serveCommand } from './serve-command';
@@ -82,7 +83,7 @@ export async function main(argv: readonly string[] = process.argv): Promise<void
       return;
     }
     if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`flow-grpo-score: ${error.message}\n`);
+    process.stderr.write(`flow-grpo-score: ${plainText(error.message)}\n`);
     process.exitCode = 2;
   }
 }

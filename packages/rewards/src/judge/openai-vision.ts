@@ -3,6 +3,7 @@ import pLimit from 'p-limit';
 import { checkedScorer } from '../checked-scorer';
 import { encodePng, type RgbImage, rgbImages } from '../images';
 import { pillowResize } from '../models/preprocess';
+import { plainText } from '../plain-text';
 import type { Scorer } from '../scorer';
 import { sideBySide } from '../side-by-side';
 
@@ -83,7 +84,10 @@ export function openaiVision(options: OpenaiVisionOptions): Scorer {
           { type: 'text', text },
         ],
         either,
-      );
+      ).catch((error: Error) => {
+        error.message = plainText(error.message); // the server's own words are part of it
+        throw error;
+      });
       const said = answer.choices?.[0]?.message?.content;
       if (typeof said !== 'string') throw new Error(`${name}: ${model} answered without text for image ${i}`);
       return parse(said);

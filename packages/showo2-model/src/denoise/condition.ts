@@ -1,11 +1,10 @@
 import type { Params } from '@flow-grpo/nn';
-import { scaledDotProductAttention } from '@flow-grpo/tfjs-jit';
+import { scaledDotProductAttention, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
 import { headBlock } from '../head/block';
 import { headInput, headRotary } from '../head/head';
 import { LAYER_BASES, type LayerKv, runLayers } from '../layers';
-import { tidyTree } from '../tidy';
 import { trunkLayer } from '../trunk/layer';
 import { embedTokens, trunkNorm, trunkRotary } from '../trunk/trunk';
 
@@ -147,7 +146,7 @@ export function encodePrompts(
   if (prompts.length === 0) throw new Error('encodePrompts needs at least one prompt.');
   const run = ({ tokens, lengths }: ReturnType<typeof promptTokens>) =>
     encode(params, tokens, lengths, options.head ?? false);
-  return tidyTree(() => ({
+  return tree.tidy(() => ({
     prompt: run(promptTokens(config, prompts, options.padTo)),
     unconditional: repeatState(run(promptTokens(config, [options.negative ?? []])), prompts.length),
   }));

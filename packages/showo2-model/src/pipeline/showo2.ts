@@ -1,9 +1,9 @@
+import { tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
 import { type Condition, encodePrompts } from '../denoise/condition';
 import { type LatentPreview, previewLatents } from '../preview';
 import { type GenerateTextOptions, generateText, type TextPrefix } from '../text/generate';
-import { tidyTree } from '../tidy';
 import type { TextTokenizer } from '../tokenizer/tokenizer';
 import { decodeImageTiled, spatialFactor, type TilingOptions, temporalFactor } from '../wan-vae';
 import { denoiseLatents, disposeCondition, type GenerateOptions } from './generate';
@@ -141,7 +141,7 @@ export class Showo2 {
     ];
     const after = [...encode(question), ...encode('\n<|im_start|>assistant\n')];
     const row = (ids: number[]) => tf.tensor2d([ids], [1, ids.length], 'int32');
-    const prefix = tidyTree(() =>
+    const prefix = tree.tidy(() =>
       this.programs.understand(this.parts.params, row(before), this.encodeImages(image), row(after)),
     );
     try {
