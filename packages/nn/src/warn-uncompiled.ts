@@ -1,5 +1,4 @@
 /** A large model on a backend that compiles nothing is possible, and hardly ever meant. */
-import '@flow-grpo/tfjs-backend-xla';
 import { hasCompiler } from '@flow-grpo/tfjs-jit';
 import { countParams, type Params } from './params';
 
