@@ -67,6 +67,7 @@ export { chooseToken, type TokenSampling, uniformStream } from './text/choose';
 export { decodeStep, prefill, type TextCache } from './text/decode';
 export { type GenerateTextOptions, generateText, type TextPrefix, textDecoder } from './text/generate';
 export { understandingPrefix } from './text/understand';
+export { chooseTextLength, cutMessage, type TextLength } from './text-length';
 export {
   loadQwenTokenizer,
   qwenTokenizer,

@@ -1,6 +1,6 @@
 /** Prompts to train and evaluate on, from files or a data set of the hub. */
 import { stat } from 'node:fs/promises';
-import type { PromptSource } from '@flow-grpo/grpo-trainer';
+import type { PromptExample } from '@flow-grpo/datasets';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import type { Showo2SetupOptions } from '../run-file/setup-schema';
 import { PROMPT_FILES } from './needs';
@@ -18,7 +18,7 @@ type Choice = Pick<Showo2SetupOptions, 'dataset' | 'evalDataset' | 'evalPrompts'
 export async function openPromptSets(
   choice: Choice,
   context: SetupContext = {},
-): Promise<{ prompts: PromptSource; evalPrompts?: PromptSource }> {
+): Promise<{ prompts: readonly PromptExample[]; evalPrompts?: readonly PromptExample[] }> {
   const { openPrompts } = await import('@flow-grpo/datasets').catch(() =>
     optionalPackage('@flow-grpo/datasets', 'setup.dataset'),
   );

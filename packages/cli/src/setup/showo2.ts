@@ -3,6 +3,8 @@
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { parseConfig } from '@flow-grpo/grpo-trainer/config';
 import {
+  chooseTextLength,
+  cutMessage,
   decodeImage,
   type LoadingProgress,
   latentShape,
@@ -33,7 +35,7 @@ export async function showo2Setup(input: Showo2SetupInput, context: SetupContext
   context.onMessage?.(`Loading rewards: ${Object.keys(options.reward).join(', ')}`);
   return {
     ...sets,
-    policy: policyOf(parts, options),
+    policy: policyOf(parts, options, textLengthOf(parts, options, sets, context)),
     scorer: await makeRewards(options.reward, options.rewardFailure),
   };
 }
@@ -64,13 +66,31 @@ async function loadParts(options: Showo2SetupOptions, context: SetupContext): Pr
   }
 }
 
-function policyOf({ params, config, tokenizer, vae }: Showo2Parts, options: Showo2SetupOptions) {
-  const padTo = Math.min(options.maxPromptTokens ?? config.maxTextLength, config.maxTextLength);
+/** The one length of the run's prompts, evaluations included. */
+function textLengthOf(
+  { config, tokenizer }: Showo2Parts,
+  { maxPromptTokens = config.maxTextLength }: Showo2SetupOptions,
+  { prompts, evalPrompts = [] }: Awaited<ReturnType<typeof openPromptSets>>,
+  { onMessage }: SetupContext,
+): number {
+  const texts = new Set([...prompts, ...evalPrompts].map(({ prompt }) => prompt));
+  const counts = Array.from(texts, (prompt) => tokenizer.encode(prompt).length);
+  const chosen = chooseTextLength(config, counts, Math.min(maxPromptTokens, config.maxTextLength));
+  const message = cutMessage(chosen);
+  if (message !== undefined) onMessage?.(message);
+  return chosen.length;
+}
+
+function policyOf(
+  { params, config, tokenizer, vae }: Showo2Parts,
+  options: Showo2SetupOptions,
+  textLength: number,
+) {
   try {
     return showo2Policy({
       params,
       config,
-      tokenize: (prompt) => tokenizer.encode(prompt).slice(0, padTo),
+      tokenize: (prompt) => tokenizer.encode(prompt),
       decode: (latents) => {
         const pixels = decodeImage(vae.params, vae.config, latents as tf.Tensor4D); // in [-1, 1]
         return tf.clipByValue(tf.add(tf.mul(pixels, 0.5), 0.5), 0, 1) as tf.Tensor4D;
@@ -78,7 +98,7 @@ function policyOf({ params, config, tokenizer, vae }: Showo2Parts, options: Show
       latentShape: latentShape(config),
       guidanceScale: options.guidanceScale,
       guidanceInTraining: options.guidanceInTraining,
-      padTo,
+      textLength,
       ...(options.train && { train: options.train }),
     });
   } catch (error) {
