@@ -43,7 +43,19 @@ export { forwardSequence, type SequenceInputs, sequenceLogits, textLogits } from
 export { guide } from './guidance';
 export { initParams, parameterSpecs } from './init';
 export { LAYER_BASES, stackFrozen, stackLayers, unstackLayers } from './layers';
-export * from './lora/index';
+export {
+  fromPeft,
+  initLora,
+  type LoadedLora,
+  type LoraConfig,
+  type LoraScale,
+  loadLora,
+  mergeLora,
+  type PeftConfig,
+  saveLora,
+  toPeft,
+  withLora,
+} from './lora/index';
 export type { Observe } from './observe';
 export type { DenoiseEvent, GenerateOptions } from './pipeline/generate';
 export { coverCrop } from './pipeline/images';
