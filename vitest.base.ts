@@ -35,8 +35,9 @@ export const project = (name: string, more: Record<string, unknown> = {}) =>
     test: {
       name,
       include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
-      testTimeout: 60_000,
-      hookTimeout: 60_000,
+      // A limit ends what hangs, and says nothing of speed: machines are busy, and some are slow.
+      testTimeout: 600_000,
+      hookTimeout: 600_000,
       setupFiles: [path('./tests/support/src/setup.ts')],
       ...more,
     },

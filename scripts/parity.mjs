@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { root, vitest } from './vitest.mjs';
 
-const fixtures = resolve(process.env.FLOW_GRPO_FIXTURES ?? `${root}fixtures`);
+const fixtures = resolve(process.env.FLOW_GRPO_FIXTURES || `${root}fixtures`);
 const packages = process.argv.slice(2).map((name) => name.replace('@flow-grpo/', ''));
 for (const name of packages) {
   if (!existsSync(`${root}packages/${name}`)) {

@@ -3,15 +3,16 @@
  * PJRT CPU plugin. Uses Node alone, since it runs before the first install.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { missingPackages } from './missing-packages.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 const [major] = process.versions.node.split('.').map(Number);
 if (major < 20) fail(`Node 20 or later is needed; this is ${process.version}.`);
 
-if (!installed()) {
+if (missingPackages(root).length > 0) {
   // `npm ci` takes the lock file to the letter, but removes what is there; an existing folder is brought up to date.
   const fresh = !existsSync(`${root}node_modules`);
   run('Installing npm packages', 'npm', fresh ? ['ci'] : ['install', '--no-save']);
@@ -23,28 +24,6 @@ run(
   { quiet: true },
 );
 run('Looking for an XLA plugin', process.execPath, ['packages/pjrt/dist/cli.js', 'install', 'cpu']);
-
-/** npm leaves a copy of the lock file in node_modules; an older one means that dependencies have changed. */
-function installed() {
-  const marker = `${root}node_modules/.package-lock.json`;
-  const lock = `${root}package-lock.json`;
-  if (!existsSync(marker)) return false;
-  return statSync(marker).mtimeMs >= statSync(lock).mtimeMs || sameVersions(lock, marker);
-}
-
-/** Whether every package of the lock file is installed in its version (a checkout touches the file's time). */
-function sameVersions(lock, marker) {
-  const wanted = JSON.parse(readFileSync(lock, 'utf8')).packages;
-  const have = JSON.parse(readFileSync(marker, 'utf8')).packages;
-  return Object.entries(wanted).every(
-    ([path, entry]) =>
-      path === '' ||
-      entry.optional ||
-      entry.link ||
-      !path.startsWith('node_modules/') ||
-      have[path]?.version === entry.version,
-  );
-}
 
 function run(title, command, args, { quiet = false } = {}) {
   process.stdout.write(`${title} …\n`);

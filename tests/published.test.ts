@@ -66,7 +66,7 @@ beforeAll(async () => {
   writeFileSync(join(project, 'package.json'), '{ "private": true, "type": "module" }');
   const packed = tarballs.map((file) => join(workplace, file));
   await run('npm', ['install', '--prefer-offline', '--ignore-scripts', '--no-audit', ...packed, ...peers]);
-}, 300_000);
+});
 
 afterAll(() => rmSync(workplace, { recursive: true, force: true }));
 
@@ -93,7 +93,7 @@ describe.each(names)('%s', (name) => {
       `${transformSync(code, { loader: language as 'js' | 'ts' }).code}\n${more}\n`,
     );
     expect(await run(process.execPath, [file])).toMatch(shows);
-  }, 120_000);
+  });
 });
 
 it('publishes declarations that the TypeScript examples compile against', async () => {
@@ -108,19 +108,15 @@ it('publishes declarations that the TypeScript examples compile against', async 
   const types = ['--typeRoots', join(root, 'node_modules/@types'), '--types', 'node'];
   const options = ['--noEmit', '--strict', '--skipLibCheck', '--module', 'nodenext', '--target', 'es2022'];
   await run(process.execPath, [tsc, ...options, ...types, ...files]);
-}, 120_000);
+});
 
 it.each([
   ['pjrt', ['doctor'], /plugin/i],
   ['flow-grpo', ['schema'], /"learningRate"/],
   ['flow-grpo-score', ['--help'], /pickscore\.model/],
-])(
-  'installs the command %s',
-  async (command, args, shows) => {
-    expect(await run(join(project, 'node_modules/.bin', command), args)).toMatch(shows);
-  },
-  120_000,
-);
+])('installs the command %s', async (command, args, shows) => {
+  expect(await run(join(project, 'node_modules/.bin', command), args)).toMatch(shows);
+});
 
 /** Standard output of a command in the project; its whole output in the error when it fails. */
 async function run(command: string, args: string[], cwd = project): Promise<string> {

@@ -1,5 +1,5 @@
 /** Compiling apart from running. */
-import type { Jitted } from '@flow-grpo/tfjs-backend-xla';
+import type { Jitted } from '@flow-grpo/tfjs-jit';
 
 export interface Compiled {
   /** Tracing, and XLA's compilation (or reading it from the cache). */

@@ -1,6 +1,7 @@
 /** Starting the backend as a benchmark needs it. */
 import { findPlugin } from '@flow-grpo/pjrt';
-import { configure, deviceInfo } from '@flow-grpo/tfjs-backend-xla';
+import { configure } from '@flow-grpo/tfjs-backend-xla';
+import { deviceInfo } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 
 /** Of the GPU's memory, taken at the start: a pool that grows as needed is soon in pieces too small for an update. */

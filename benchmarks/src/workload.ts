@@ -7,7 +7,7 @@ import {
   type WanVaeConfig,
   wordTokenizer,
 } from '@flow-grpo/showo2-model';
-import type { FloatStorage } from '@flow-grpo/tfjs-backend-xla';
+import type { FloatStorage } from '@flow-grpo/tfjs-jit';
 
 export interface ClipSizes {
   readonly vision: TowerSizes & { readonly imageSize: number; readonly patchSize: number };

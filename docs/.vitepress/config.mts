@@ -58,6 +58,7 @@ export default defineConfig({
           { text: 'Getting started', link: '/getting-started' },
           { text: 'The mathematics', link: '/maths' },
           { text: 'The recipe', link: '/recipe' },
+          { text: 'Your own algorithm', link: '/algorithms' },
           { text: 'Coming from Python', link: '/porting' },
           { text: 'Architecture', link: '/architecture' },
           { text: 'What is supported', link: '/features' },

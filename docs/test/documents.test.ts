@@ -60,9 +60,9 @@ describe('options', () => {
   );
   it.each(documents)('of a run that %s names exist', (file) => {
     const text = readFileSync(join(root, file), 'utf8');
-    const mentioned = [...text.matchAll(/`((?:setup|sampling|training|ema|guard)\.[\w.]+)/g)].map(
-      ([, path]) => path!,
-    );
+    const mentioned = [
+      ...text.matchAll(/`((?:setup|sampling|training|ema|divergence|grpo|guard|dpo|sft|rwr)\.[\w.]+)/g),
+    ].map(([, path]) => path!);
     const exists = (path: string) => known.some((each) => each === path || each.startsWith(`${path}.`));
     expect(mentioned.filter((path) => !exists(path))).toEqual([]);
   });

@@ -36,13 +36,22 @@ beforeAll(async () => {
       ids: new Set(values('id')),
     });
   }
-}, 600_000);
+});
 
 afterAll(() => rmSync(dist, { recursive: true, force: true }));
 
 describe('the site', () => {
   it('has its guide, a page and a reference for every package, and the demo', () => {
-    const guide = ['/', '/getting-started', '/maths', '/recipe', '/porting', '/architecture', '/features'];
+    const guide = [
+      '/',
+      '/getting-started',
+      '/maths',
+      '/recipe',
+      '/algorithms',
+      '/porting',
+      '/architecture',
+      '/features',
+    ];
     const references = packageNames.map((name) => [`/packages/${name}`, `/api/${npmName(name)}`]);
     for (const page of [...guide, ...references.flat()])
       expect(pages.has(page) || pages.has(`${page}/`), page).toBe(true);
@@ -72,7 +81,7 @@ describe('in Chromium', () => {
   beforeAll(async () => {
     site = await serveSite(dist, base);
     browser = await launchChromium();
-  }, 120_000);
+  });
 
   afterAll(async () => {
     await browser?.close();
@@ -105,7 +114,7 @@ describe('in Chromium', () => {
     expect(page.url()).toBe(`${site.url}maths`);
     expect(errors).toEqual([]);
     await page.close();
-  }, 120_000);
+  });
 
   it("keeps the reader's choice of dark or light in the demo", async () => {
     const page = await browser.context.newPage();
@@ -117,7 +126,7 @@ describe('in Chromium', () => {
     await page.waitForSelector('body[data-ready]');
     expect(await page.getAttribute('html', 'data-theme')).toBe('dark');
     await page.close();
-  }, 120_000);
+  });
 
   it('fits a phone on every page', async () => {
     const page = await browser.context.newPage();
@@ -130,7 +139,7 @@ describe('in Chromium', () => {
     }
     expect(wide).toEqual([]);
     await page.close();
-  }, 600_000);
+  });
 });
 
 function resolves(page: string, link: string): boolean {

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type RawTensor, saveSafetensors } from '@flow-grpo/checkpoint-io';
 import { parameterSpecs, showo2ConfigJson, vaeConfigJson, vaeParamShapes } from '@flow-grpo/showo2-model';
-import { toBytes } from '@flow-grpo/tfjs-backend-xla';
+import { toBytes } from '@flow-grpo/tfjs-jit';
 import type { ClipSizes, Workload } from '../workload';
 import { randomParams } from './random-params';
 

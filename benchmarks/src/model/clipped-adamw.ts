@@ -8,7 +8,7 @@ import {
   adamWUpdate,
   clipByGlobalNorm,
 } from '@flow-grpo/grpo-trainer/maths';
-import { jit, shardLike } from '@flow-grpo/tfjs-backend-xla';
+import { jit, shardLike } from '@flow-grpo/tfjs-jit';
 import type * as tf from '@tensorflow/tfjs-core';
 
 const ADAMW = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 1e-4 };

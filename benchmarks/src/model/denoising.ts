@@ -1,7 +1,7 @@
 /** One step of the SDE on a policy's velocity, and the rollout made of such steps. */
 import type { Params, Policy, Tensors } from '@flow-grpo/grpo-trainer';
 import { applyStep, planSteps, type StepTensors, shiftedSchedule, stackSteps } from '@flow-grpo/sde-sampler';
-import { random, scan } from '@flow-grpo/tfjs-backend-xla';
+import { random, scan } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Workload } from '../workload';
 
@@ -35,7 +35,8 @@ export function denoise<C, P>(
   key: tf.Tensor,
 ): StepRecord {
   const t = tf.tile(tf.reshape(step.t, [1]), [x.shape[0]!]);
-  const { velocity, features } = policy.velocity(trained, x, t, condition, rows, prepared);
+  const call = { trained, x, t, condition, rows, prepared, purpose: 'sampling' } as const;
+  const { velocity, features } = policy.velocity(call);
   if (!features) throw new Error('the policy keeps no features: more than its head trains');
   return { ...sdeStep(step, x, velocity, key), features };
 }
@@ -49,7 +50,7 @@ export function rollOut<C, P>(
   steps: StepTensors,
   key: tf.Tensor,
 ): { latents: tf.Tensor; records: StepRecord } {
-  const prepared = policy.prepare?.(trained, condition) as P;
+  const prepared = policy.prepare?.({ trained, condition, purpose: 'sampling' }) as P;
   const start = random.normal(random.foldIn(key, 0), [rows.shape[0], ...policy.latentShape]);
   const [latents, records] = scan(
     (x: tf.Tensor, { index, ...step }: StepTensors & { index: tf.Tensor }): [tf.Tensor, StepRecord] => {

@@ -10,7 +10,7 @@ import {
   vaeParamShapes,
 } from '@flow-grpo/showo2-model';
 import { showo2Policy } from '@flow-grpo/showo2-model/policy';
-import { cast } from '@flow-grpo/tfjs-backend-xla';
+import { cast } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { paddedText, type Workload } from '../workload';
 import { randomParams } from './random-params';

@@ -1,6 +1,6 @@
 /** Random weights of any size, made on the device and held as they will be used: nothing crosses the bus. */
 import type { Params } from '@flow-grpo/nn';
-import { cast, type FloatStorage, jit, random } from '@flow-grpo/tfjs-backend-xla';
+import { cast, type FloatStorage, jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 
 /** Normal weights: mean and standard deviation. */

@@ -25,10 +25,10 @@ const configuration = (workload: Workload, epochs: number, devices: number): Grp
     updatesPerEpoch: 2,
     batchSize: workload.rowsPerPass * devices,
     learningRate: 5e-6,
-    clipRange: 1e-4,
   },
+  grpo: { clipRange: 1e-4 },
   ema: { enabled: true, interval: 8 },
-  guard: { action: 'off' },
+  divergence: { action: 'off' },
 });
 
 /** Images of an epoch. */

@@ -9,7 +9,7 @@ import {
   jit,
   random,
   scaledDotProductAttention,
-} from '@flow-grpo/tfjs-backend-xla';
+} from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { report } from '../reporting';
 

@@ -7,7 +7,7 @@ import {
   random,
   shard,
   shardMap,
-} from '@flow-grpo/tfjs-backend-xla';
+} from '@flow-grpo/tfjs-jit';
 import type * as tf from '@tensorflow/tfjs-core';
 import { report } from '../reporting';
 import { timedCarry } from '../timing';

@@ -1,5 +1,5 @@
 /** Attention with grouped heads: cuDNN's on a GPU. */
-import { cast, jit, random, scaledDotProductAttention } from '@flow-grpo/tfjs-backend-xla';
+import { cast, jit, random, scaledDotProductAttention } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { report } from '../reporting';
 import { timedMany } from '../timing';

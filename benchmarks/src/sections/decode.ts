@@ -1,7 +1,7 @@
 /** Latents to images. */
 
 import { latentShape } from '@flow-grpo/showo2-model';
-import { jit, random } from '@flow-grpo/tfjs-backend-xla';
+import { jit, random } from '@flow-grpo/tfjs-jit';
 import type * as tf from '@tensorflow/tfjs-core';
 import { compile } from '../compiling';
 import { peakMemory } from '../device';

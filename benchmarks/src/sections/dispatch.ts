@@ -1,5 +1,5 @@
 /** What a call costs the host, whatever the device does. */
-import { jit } from '@flow-grpo/tfjs-backend-xla';
+import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { report } from '../reporting';
 import { timedDispatch, timedMany } from '../timing';

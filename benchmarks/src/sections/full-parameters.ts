@@ -12,7 +12,7 @@ import {
   random,
   replicate,
   shard,
-} from '@flow-grpo/tfjs-backend-xla';
+} from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { compile } from '../compiling';
 import { peakMemory } from '../device';
@@ -72,8 +72,9 @@ async function trainAll(name: string, workload: Workload, over?: Mesh): Promise<
       const names = Object.keys(state.weights);
       const loss = (...values: tf.Tensor[]) => {
         const now = Object.fromEntries(names.map((name, i) => [name, values[i]!]));
-        const prepared = policy.prepare!(now, given);
-        const { velocity } = policy.velocity(now, x, t, given, rows, prepared);
+        const call = { trained: now, condition: given, purpose: 'training' } as const;
+        const prepared = policy.prepare!(call);
+        const { velocity } = policy.velocity({ ...call, x, t, rows, prepared });
         return tf.mean(tf.square(tf.sub(velocity, target))) as tf.Scalar;
       };
       const { value, grads } = tf.valueAndGrads(loss)(Object.values(state.weights));

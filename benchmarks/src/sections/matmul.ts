@@ -1,5 +1,5 @@
 /** A large square matrix product: how near the backend comes to what the device can do. */
-import { cast, jit, random } from '@flow-grpo/tfjs-backend-xla';
+import { cast, jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { report } from '../reporting';
 import { timedMany } from '../timing';

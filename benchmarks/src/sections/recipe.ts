@@ -94,7 +94,7 @@ export async function recipeRun(workload: Workload, folder: string, variant: str
     `sampling.samplesPerPrompt=${2 * batch}`,
     `sampling.batchSize=${batch * devices}`,
     `training.batchSize=${share * batch * devices}`,
-    'guard.action=off',
+    'divergence.action=off',
     ...overrides,
   ]);
   await useBackend('xla', devices);

@@ -2,7 +2,7 @@
 
 import { gatherSteps } from '@flow-grpo/sde-sampler';
 import { velocity } from '@flow-grpo/showo2-model';
-import { cast, jit, random } from '@flow-grpo/tfjs-backend-xla';
+import { cast, jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { compile } from '../compiling';
 import { peakMemory } from '../device';
@@ -29,9 +29,11 @@ export async function rollout(workload: Workload): Promise<void> {
   const encoding = await timed(() => policy.encodePrompts(texts) as never, { warm: 1, rounds: 3 });
   report('rollout.prefillTrunk', { ...encoding, firstSeconds: (performance.now() - first) / 1000 });
 
-  const prepare = jit((weights: typeof trained, given: typeof condition) => policy.prepare!(weights, given), {
-    name: 'prepare',
-  });
+  const prepare = jit(
+    (weights: typeof trained, given: typeof condition) =>
+      policy.prepare!({ trained: weights, condition: given, purpose: 'sampling' }),
+    { name: 'prepare' },
+  );
   const text = await compile(prepare, trained, condition);
   const prepared = prepare(trained, condition);
   report('rollout.prefillHead', {

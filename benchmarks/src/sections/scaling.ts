@@ -1,5 +1,5 @@
 /** Weak scaling: the recipe's epoch on one device and, with twice the images, on two. */
-import { deviceInfo } from '@flow-grpo/tfjs-backend-xla';
+import { deviceInfo } from '@flow-grpo/tfjs-jit';
 import { imagesOf, withRecipe } from '../model/recipe';
 import { report } from '../reporting';
 import { summary } from '../timing';

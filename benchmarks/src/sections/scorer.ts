@@ -1,7 +1,7 @@
 /** PickScore on decoded images: from pixels on the device to numbers on the host. */
 import { join } from 'node:path';
 import { pickScore } from '@flow-grpo/rewards';
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import type * as tf from '@tensorflow/tfjs-core';
 import { peakMemory } from '../device';
 import { writeClip } from '../model/checkpoints';

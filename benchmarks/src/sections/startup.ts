@@ -2,7 +2,8 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadShowo2, type TextTokenizer } from '@flow-grpo/showo2-model';
-import { compilationStats, jit, random } from '@flow-grpo/tfjs-backend-xla';
+import { compilationStats } from '@flow-grpo/tfjs-backend-xla';
+import { jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { peakMemory, startDevice } from '../device';
 import { runInner } from '../inner';
@@ -51,7 +52,7 @@ export async function firstRollout(workload: Workload, folder: string): Promise<
   const deviceAt = seconds();
   const { tokens, vocabSize } = workload.showo2;
   const tokenizer: TextTokenizer = { tokens, vocabSize, encode: () => [], decode: () => '' }; // prompts come as ids
-  const parts = await loadShowo2(join(folder, 'showo2'), { storage: workload.storage, tokenizer });
+  const parts = await loadShowo2(join(folder, 'showo2'), { dtype: workload.storage, tokenizer });
   const params = stackFrozen(parts.params);
   await finished(params['showo.model.norm.weight']!);
   const loadedAt = seconds();

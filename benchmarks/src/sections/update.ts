@@ -3,7 +3,7 @@
 import type { Params } from '@flow-grpo/grpo-trainer';
 import { clipByGlobalNorm, clippedPolicyLoss, importanceRatio } from '@flow-grpo/grpo-trainer/maths';
 import { gatherSteps, logProbOfStep } from '@flow-grpo/sde-sampler';
-import { cast, jit, random } from '@flow-grpo/tfjs-backend-xla';
+import { cast, jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { compile } from '../compiling';
 import { peakMemory } from '../device';
@@ -49,8 +49,9 @@ export async function update(workload: Workload): Promise<void> {
         const names = Object.keys(weights);
         const loss = (...values: tf.Tensor[]) => {
           const now = Object.fromEntries(names.map((key, i) => [key, values[i]!]));
-          const prepared = policy.prepare!(now, condition);
-          const velocity = policy.velocityFromFeatures!(now, kept, t, condition, rows, prepared);
+          const call = { trained: now, condition } as const;
+          const prepared = policy.prepare!({ ...call, purpose: 'training' });
+          const velocity = policy.velocityFromFeatures!({ ...call, features: kept, t, rows, prepared });
           const logProb = logProbOfStep(step, { x, velocity, next });
           const ratio = importanceRatio(
             logProb,
@@ -103,14 +104,15 @@ const stop = (value: tf.Tensor): tf.Tensor =>
 async function featuresOf(
   policy: ReturnType<typeof policyOf>,
   trained: Params,
-  condition: Parameters<typeof policy.velocity>[3],
+  condition: Parameters<typeof policy.velocity>[0]['condition'],
   x: tf.Tensor,
   t: tf.Tensor,
   rows: tf.Tensor1D,
 ) {
   const run = jit((weights: Params, at: tf.Tensor) => {
-    const prepared = policy.prepare!(weights, condition);
-    return policy.velocity(weights, at, t, condition, rows, prepared).features!;
+    const call = { trained: weights, condition, purpose: 'sampling' } as const;
+    const prepared = policy.prepare!(call);
+    return policy.velocity({ ...call, x: at, t, rows, prepared }).features!;
   });
   return run(trained, x);
 }

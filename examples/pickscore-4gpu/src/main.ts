@@ -6,20 +6,26 @@
  *     node examples/pickscore-4gpu/dist/main.js geneval.yaml  # another reward
  *     node examples/pickscore-4gpu/dist/main.js --tiny        # all of it on a CPU, with small random weights
  */
-import { existsSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { CheckpointStateError, ConfigError } from '@flow-grpo/grpo-trainer';
 import { abortOnSignals } from '@flow-grpo/grpo-trainer/node';
-import { configure, deviceInfo } from '@flow-grpo/tfjs-backend-xla';
+import { configure } from '@flow-grpo/tfjs-backend-xla';
+import { deviceInfo } from '@flow-grpo/tfjs-jit';
 import { Command } from 'commander';
 import { makeSetup, planRun, progressLine, readRunFile, trainRun, useBackend } from 'flow-grpo';
 import { tinyOverrides } from './tiny';
 
+const RECIPES = ['pickscore.yaml', 'geneval.yaml', 'ocr.yaml'];
 const recipe = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const list = (value: string, before: string[]) => [...before, value];
 
 const command = new Command('pickscore-4gpu')
-  .argument('[file]', 'run file: pickscore.yaml, geneval.yaml, ocr.yaml or your own', 'pickscore.yaml')
+  .argument(
+    '[file]',
+    'a recipe (pickscore.yaml, geneval.yaml, ocr.yaml) or the path of your run file',
+    'pickscore.yaml',
+  )
   .option('-s, --set <key=value>', 'override an option, e.g. setup.model=./show-o2-1.5B', list, [])
   .option('-o, --output <folder>', "the run's folder")
   .option('--dry-run', 'print what would run, and check that everything is there')
@@ -35,8 +41,11 @@ const context = { signal, onMessage: line.note };
 
 try {
   const [file = ''] = command.processedArgs as string[];
-  const read = (...overrides: string[]) =>
-    readRunFile(existsSync(file) ? file : recipe(file), [...overrides, ...options.set]);
+  const path = RECIPES.includes(file) ? recipe(file) : file;
+  if (path !== file && existsSync(file) && realpathSync(file) !== realpathSync(path)) {
+    line.note(`${file} is the recipe of that name; for the file in this folder give ./${file}`);
+  }
+  const read = (...overrides: string[]) => readRunFile(path, [...overrides, ...options.set]);
   const given = await read();
   const output: string = options.output ?? (options.tiny ? `${given.output}-tiny` : given.output);
   const tiny = options.tiny ? await tinyOverrides(given, `${output}/stand-ins`, recipe('prompts')) : [];

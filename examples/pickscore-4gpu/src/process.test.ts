@@ -26,9 +26,11 @@ interface Ended {
 }
 
 /** Runs the script in the test's folder, without the hub: what is not on this disk is missing. */
-function run(...args: string[]): Promise<Ended> {
+const run = (...args: string[]) => runIn(folder, ...args);
+
+function runIn(cwd: string, ...args: string[]): Promise<Ended> {
   const env = { ...process.env, HF_HUB_OFFLINE: '1', HF_HUB_CACHE: join(folder, 'hub') };
-  const child = spawn(process.execPath, [script, ...args], { cwd: folder, env });
+  const child = spawn(process.execPath, [script, ...args], { cwd, env });
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (data) => {
     stdout += data;
@@ -94,11 +96,11 @@ describe('--tiny', () => {
     expect(second.stderr).toContain('live report: http://127.0.0.1:');
     expect(second.stderr).toContain('finished after 6 epochs, 12 updates');
     expect(second.code).toBe(0);
-    const changed = await run('--tiny', '-s', 'training.beta=0.02');
-    expect(changed.stderr).toMatch(/another configuration \(training\.beta: 0\.01 → 0\.02\)/);
+    const changed = await run('--tiny', '-s', 'grpo.beta=0.02');
+    expect(changed.stderr).toMatch(/another configuration \(grpo\.beta: 0\.01 → 0\.02\)/);
     expect(changed.code).toBe(2);
     for (const file of ['trace.json', 'profile.json']) expect(existsSync(join(out, file)), file).toBe(true);
-  }, 600_000);
+  });
 });
 
 describe('geneval.yaml and ocr.yaml', () => {
@@ -136,7 +138,7 @@ describe('geneval.yaml and ocr.yaml', () => {
     const metrics = JSON.parse(line!);
     expect(metrics['reward.geneval']).toBeGreaterThan(0);
     expect(metrics['reward.ocr']).toBeGreaterThanOrEqual(0);
-  }, 600_000);
+  });
 });
 
 describe('--dry-run', () => {
@@ -184,6 +186,20 @@ describe('--dry-run', () => {
     const all = await run('--dry-run', ...places, ...everything);
     expect(all.stdout).toContain('2.83 B, of which 2.83 B train');
     expect(all.stdout).toMatch(/22\.9 GB a device before activations/);
+  });
+
+  it("takes a recipe's name for the recipe, and a path for a file of one's own", async () => {
+    const own = join(folder, 'own');
+    await mkdir(own);
+    await writeFile(join(own, 'pickscore.yaml'), 'output: mine\nepochs: 7\n');
+    for (const args of [[], ['pickscore.yaml']]) {
+      const { stdout, stderr } = await runIn(own, ...args, '--dry-run');
+      expect(stdout).toContain('1000 epochs × 256 images');
+      expect(stderr).toContain('for the file in this folder give ./pickscore.yaml');
+    }
+    const { stdout, stderr } = await runIn(own, './pickscore.yaml', '--dry-run');
+    expect(stdout).toContain('7 epochs × 128 images');
+    expect(stderr).not.toContain('for the file in this folder');
   });
 
   it('plans what it can, and says of all that is missing where to get it', async () => {

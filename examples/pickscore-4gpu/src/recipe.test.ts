@@ -31,17 +31,20 @@ it("is flow_grpo's pickscore_showo2, field by field", async () => {
   expect(sampling.noiseLevel).toBeLessThanOrEqual(0.5);
   expect(training).toMatchObject({
     learningRate: 5e-6,
-    beta: 0.01,
-    clipRange: 1e-3,
-    advClipMax: 5,
     innerEpochs: 1,
     maxGradNorm: 1,
-    globalStd: true,
-    perPrompt: true, // per_prompt_stat_tracking
     beta1: 0.9,
     beta2: 0.999,
     epsilon: 1e-8,
     weightDecay: 1e-4,
+  });
+  expect(config.algorithm).toBe('grpo');
+  expect(config.grpo).toMatchObject({
+    beta: 0.01,
+    clipRange: 1e-3,
+    advClipMax: 5,
+    globalStd: true,
+    perPrompt: true, // per_prompt_stat_tracking
   });
   expect(ema).toMatchObject({ enabled: true, decay: 0.9, interval: 8 });
   expect(config).toMatchObject({ seed: 42, saveEvery: 60, evalEvery: 60, keepCheckpoints: 5 });
@@ -57,7 +60,7 @@ it.each([
     ...pickscore,
     output: `runs/${name}`,
     setup: { ...pickscore.setup, dataset: `dataset/${name}`, reward },
-    config: { ...pickscore.config, training: { ...pickscore.config.training, beta: 0.04 } },
+    config: { ...pickscore.config, grpo: { ...pickscore.config.grpo, beta: 0.04 } },
   });
 });
 
@@ -69,5 +72,5 @@ it('says in its README what each line of the recipe is', async () => {
   expect(names.length).toBeGreaterThan(40);
   for (const name of names) expect(readme, name).toMatch(new RegExp(`\\b${name}\\b`));
   expect(readme).toContain(`\`${setup.kind}\``);
-  expect(readme).toContain(String(config.training.beta));
+  expect(readme).toContain(String(config.grpo.beta));
 });

@@ -1,5 +1,6 @@
 /** Starts the chosen TensorFlow.js backend; those besides XLA are the user's own packages. */
-import { configure, deviceInfo } from '@flow-grpo/tfjs-backend-xla';
+import { configure } from '@flow-grpo/tfjs-backend-xla';
+import { deviceInfo, hasCompiler } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { QuickstartOptions } from './options';
 
@@ -14,7 +15,7 @@ const MINUTES = { cpu: 8, gpu: 1 } as const;
 
 /** How long to train on what the backend runs on. */
 export function minutesByDefault(): number {
-  return tf.getBackend() === 'xla' && deviceInfo()[0]!.platform !== 'cpu' ? MINUTES.gpu : MINUTES.cpu;
+  return hasCompiler() && deviceInfo()[0]!.platform !== 'cpu' ? MINUTES.gpu : MINUTES.cpu;
 }
 
 /**

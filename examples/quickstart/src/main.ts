@@ -6,8 +6,14 @@
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { type EpochMetrics, evaluator, type Params, resolveConfig, train } from '@flow-grpo/grpo-trainer';
-import { abortOnSignals } from '@flow-grpo/grpo-trainer/node';
+import {
+  createEvaluator,
+  type EpochMetrics,
+  type Params,
+  resolveConfig,
+  train,
+} from '@flow-grpo/grpo-trainer';
+import { abortOnSignals, checkpointFolder } from '@flow-grpo/grpo-trainer/node';
 import { progressLine } from 'flow-grpo';
 import { minutesByDefault, startBackend } from './backend';
 import { accuracies, habits, heldOutPrompts, trainingPrompts, witness } from './evaluation';
@@ -44,7 +50,7 @@ async function run() {
   const config = resolveConfig(recipe(options));
   const prompts = heldOutPrompts(options.evalPrompts, model.kinds);
   const watched = witness(scorer);
-  const evaluate = evaluator(policy, watched, prompts, config);
+  const evaluate = createEvaluator(policy, watched, prompts, config);
   const evaluateNow = async (when: 'Before' | 'After', weights: Params, epoch: number) => {
     const evaluation = await evaluate(weights, epoch, ({ done, total }) =>
       line.show(`Evaluation: ${done} of ${total} batches`),
@@ -70,7 +76,7 @@ async function run() {
     prompts: trainingPrompts(options.seed, PROMPTS, model.kinds),
     scorer,
     config,
-    outputDir: out,
+    store: checkpointFolder(join(out, 'checkpoints')),
     signal: AbortSignal.any([signal, clock.signal]),
     onEpoch: (metrics) => {
       history.push(metrics);

@@ -94,7 +94,7 @@ export async function saveTuned(
     setup: {
       kind: 'showo2',
       model: target,
-      storage: 'float32',
+      dtype: 'float32',
       dataset: heldOut,
       evalDataset: heldOut,
       reward: { shapes: 1 },

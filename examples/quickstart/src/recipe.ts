@@ -44,12 +44,10 @@ export function recipe({ seed, learningRate, devices, backend }: Recipe): GrpoCo
       warmupSteps: 6,
       updatesPerEpoch: 2,
       ...(compiled ? {} : { batchSize: UNCOMPILED.pass }),
-      clipRange: 1e-3,
-      beta: KL_TO_REFERENCE,
       beta2: 0.99,
       weightDecay: 0,
-      globalStd: false,
     },
+    grpo: { clipRange: 1e-3, beta: KL_TO_REFERENCE, globalStd: false },
     // The average of the last hundred updates; better by points than the last weights.
     ema: { enabled: true, decay: 0.99, interval: 1 },
   };

@@ -90,7 +90,7 @@ export interface SmallModel extends Showo2Parts {
 export async function loadSmallModel(folder = ASSETS): Promise<SmallModel> {
   try {
     const record = JSON.parse(await readFile(join(folder, RECORD), 'utf8')) as { kinds: string[] };
-    const parts = await loadShowo2(folder, { storage: 'float32' });
+    const parts = await loadShowo2(folder, { dtype: 'float32' });
     return { ...parts, kinds: GENEVAL_TAGS.filter((tag) => record.kinds.includes(tag)) };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);

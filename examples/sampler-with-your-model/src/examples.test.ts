@@ -13,7 +13,7 @@ describe('the checkerboard', () => {
     // All four squares of the right half, not one point of them.
     expect(before.squares).toBe(8);
     expect(after.squares).toBe(4);
-  }, 600_000);
+  });
 
   it('draws its data on the squares', () => {
     const points = boardData(200, 1, 0).dataSync();

@@ -9,7 +9,8 @@ import { writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { train } from '@flow-grpo/grpo-trainer';
-import { configure, deviceInfo } from '@flow-grpo/tfjs-backend-xla';
+import { configure } from '@flow-grpo/tfjs-backend-xla';
+import { deviceInfo } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { profiler } from 'flow-grpo/profile';
 import { smallShowo2 } from './model.mjs';
@@ -61,7 +62,7 @@ async function measure(name, { devices = 1, images = 128, batchSize = images, wa
         batchSize,
         window: { start: 1, end: 1 + TRAINED },
       },
-      training: { clipRange: 1e-3 },
+      grpo: { clipRange: 1e-3 },
     },
     onProgress: ({ phase }) => watcher.onPhase(phase),
     onEpoch: () => {

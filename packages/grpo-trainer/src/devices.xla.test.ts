@@ -2,15 +2,18 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { showo2Policy } from '@flow-grpo/showo2-model/policy';
-import { cast, configure, jit, shardingOf, storageOf } from '@flow-grpo/tfjs-backend-xla';
+import { configure } from '@flow-grpo/tfjs-backend-xla';
+import { cast, jit, shardingOf, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { brightness, tinyShowo2 } from '../../showo2-model/src/testing/tiny-policy';
 import type { GrpoConfigInput } from './config/schema';
 import { placementOn } from './devices';
+import { checkpointFolder } from './node/checkpoint-folder';
 import { gaussianFlow } from './policies/gaussian-flow';
 import type { Policy } from './policy';
-import { type TrainOptions, train } from './train';
+import { train } from './train';
+import type { TrainOptions } from './train-options';
 
 let available = true;
 beforeAll(async () => {
@@ -26,10 +29,9 @@ const config = (devices: number, more: GrpoConfigInput = {}): GrpoConfigInput =>
   evalBatchSize: 6, // on four devices filled up to eight
   ...more,
   sampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 8, batchSize: 8, ...more.sampling },
+  grpo: { clipRange: 0.2, beta: 0.01 },
   training: {
     learningRate: 0.02,
-    clipRange: 0.2,
-    beta: 0.01,
     updatesPerEpoch: 1,
     batchSize: 8,
     epsilon: 1e-3, // Adam divides by it where gradients are tiny, and magnifies rounding
@@ -99,7 +101,7 @@ describe.each([2, 4])('rows on %d devices', (devices) => {
     const parts = Array.from({ length: batches }, (_, b) => {
       const first = tf.range(b * batchSize, (b + 1) * batchSize);
       const row = tf.tile(tf.reshape(first, [-1, 1]), [1, WIDTH]);
-      return placement.rows({ wide: row, narrow: cast(row, 'bfloat16') });
+      return placement.shardBatch({ wide: row, narrow: cast(row, 'bfloat16') });
     });
     return { placement, tree: placement.join(parts) };
   };
@@ -108,7 +110,7 @@ describe.each([2, 4])('rows on %d devices', (devices) => {
     const { placement, tree } = joined(3, 8);
     const wanted = [23, 0, 7, 8, 15, 16, 3, 3];
     const places = tf.tensor1d(
-      wanted.map((i) => placement.placeOf(i, 8, 24)),
+      wanted.map((i) => placement.rowOf(i, 8, 24)),
       'int32',
     );
     const taken = jit((from: typeof tree, at: tf.Tensor1D) => placement.take(from, at))(tree, places);
@@ -160,10 +162,10 @@ describe('parameters split over devices', () => {
     const folder = await mkdtemp(join(tmpdir(), 'split-'));
     try {
       const given = config(2, { training, shardParameters: true, saveEvery: 2 });
-      const whole = await fiveSteps(policy(), given, { outputDir: join(folder, 'whole') });
-      const outputDir = join(folder, 'parts');
-      await fiveSteps(policy(), { ...given, epochs: 2 }, { outputDir });
-      const resumed = await fiveSteps(policy(), given, { outputDir, resume: 'auto' });
+      const whole = await fiveSteps(policy(), given, { store: checkpointFolder(join(folder, 'whole')) });
+      const store = checkpointFolder(join(folder, 'parts'));
+      await fiveSteps(policy(), { ...given, epochs: 2 }, { store });
+      const resumed = await fiveSteps(policy(), given, { store, resume: 'auto' });
       const differing = whole.weights.filter((value, i) => !Object.is(value, resumed.weights[i]));
       expect(differing).toHaveLength(0);
       for (const value of Object.values(resumed.trained)) {

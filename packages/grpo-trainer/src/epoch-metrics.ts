@@ -1,7 +1,9 @@
 /** The numbers of an epoch. */
+
+import type { ScoredImages } from './algorithms/algorithm';
 import type { Advantages } from './maths/advantages';
-import type { EpochBatch } from './rollout/collect';
-import type { UpdateResult } from './update/update';
+import type { PhaseSeconds } from './phase-times';
+import type { UpdateResult } from './update/create-update';
 
 /** What an epoch did: plain numbers, one line of metrics.jsonl. */
 export interface EpochMetrics {
@@ -21,17 +23,16 @@ export interface EpochDetails {
 }
 
 /** What the numbers are made of. */
-export interface EpochWork<C> {
+export interface EpochWork {
   readonly epoch: number;
-  /** First stochastic step. */
-  readonly windowStart: number;
-  readonly batch: EpochBatch<C>;
-  readonly judged: Advantages;
+  /** First stochastic step; undefined where rollouts have none. */
+  readonly windowStart: number | undefined;
+  readonly scored: ScoredImages;
+  readonly advantages: Advantages;
   readonly result: UpdateResult;
   /** Optimizer steps before. */
   readonly updatesBefore: number;
-  readonly seconds: number;
-  readonly secondsUpdate: number;
+  readonly times: PhaseSeconds & { readonly seconds: number };
   /** How busy the devices were, where that is known. */
   readonly utilisation: { readonly tflops?: number; readonly mfu?: number };
 }
@@ -42,28 +43,27 @@ export function rewardStatistics(rewards: readonly number[]): { reward: number; 
   return { reward, rewardStd: Math.sqrt(finiteMean(rewards.map((value) => (value - reward) ** 2))) };
 }
 
-export function epochMetrics<C>(work: EpochWork<C>): EpochMetrics {
-  const { epoch, batch, judged, result, seconds } = work;
-  const count = batch.rewards.length;
+/** The line of an epoch. What was not measured, such as the loss of an epoch without updates, is left out. */
+export function epochMetrics(work: EpochWork): EpochMetrics {
+  const { epoch, scored, advantages, result, times } = work;
+  const count = scored.rewards.length;
   return {
     epoch,
     updates: work.updatesBefore + result.updates,
     samples: (epoch + 1) * count,
-    ...rewardStatistics(batch.rewards),
-    groupRewardStd: judged.rewardStd,
-    zeroVarianceShare: judged.zeroVarianceGroups / judged.groups,
-    advantageMean: finiteMean(Array.from(judged.advantages, Math.abs)),
-    dropped: batch.rewards.filter(Number.isNaN).length,
-    learningRate: result.learningRate,
-    windowStart: work.windowStart,
+    ...rewardStatistics(scored.rewards),
+    groupRewardStd: advantages.rewardStd,
+    zeroVarianceShare: advantages.zeroVarianceGroups / advantages.groups,
+    advantageAbsMean: finiteMean(Array.from(advantages.advantages, Math.abs)),
+    dropped: scored.dropped.filter(Boolean).length,
+    ...(result.learningRate !== undefined && { learningRate: result.learningRate }),
+    ...(work.windowStart !== undefined && { windowStart: work.windowStart }),
     ...Object.fromEntries(
-      Object.entries(batch.details).map(([name, values]) => [`reward.${name}`, finiteMean(values)]),
+      Object.entries(scored.details).map(([name, values]) => [`reward.${name}`, finiteMean(values)]),
     ),
     ...result.metrics,
-    ...batch.seconds,
-    secondsUpdate: work.secondsUpdate,
-    seconds,
-    samplesPerSecond: count / seconds,
+    ...times,
+    samplesPerSecond: count / times.seconds,
     ...work.utilisation,
   };
 }

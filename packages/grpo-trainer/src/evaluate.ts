@@ -1,17 +1,16 @@
 /** Evaluation: a fixed list of prompts with fixed noise, at noise level 0. */
-import { shiftedSchedule } from '@flow-grpo/sde-sampler';
-import { jit, random } from '@flow-grpo/tfjs-backend-xla';
+import { planSteps, type StepTensors, shiftedSchedule, stackSteps } from '@flow-grpo/sde-sampler';
+import { jit, random, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GrpoConfig } from './config/schema';
 import { oneDevice, type Placement } from './devices';
 import { finiteMean } from './epoch-metrics';
 import { indices } from './indices';
 import type { Params, Policy } from './policy';
-import { joinDetails, MAX_SCORING, scoreBatch } from './rollout/collect';
-import { flattenTensors, samplerFunction } from './rollout/rollout';
-import { planSteps, type StepTensors, stackSteps } from './rollout/steps';
-import type { PromptSource, Scorer, Scores } from './scorer';
-import type { Progress } from './train';
+import type { Progress } from './progress';
+import { samplerFunction } from './rollout/rollout';
+import { asScorer, type PromptSource, type RewardFunction, type Scorer, type Scores } from './scorer';
+import { joinDetails, MAX_SCORING, scoreBatch } from './scoring';
 
 export interface Evaluation {
   /** Epochs trained before it. */
@@ -35,15 +34,16 @@ const EVALUATION_STREAM = 0x65766c;
 const SHOWN_IMAGES = 16;
 
 /** The compiled evaluation of a policy on a fixed list of prompts; batches are scored while the next one runs. */
-export function evaluator<C, P>(
+export function createEvaluator<C, P>(
   policy: Policy<C, P>,
-  scorer: Scorer,
+  reward: Scorer | RewardFunction,
   prompts: PromptSource,
   config: GrpoConfig,
   placement: Placement = oneDevice,
 ) {
   if (prompts.length === 0)
     throw new Error('evalPrompts is empty; leave it out to train without evaluations');
+  const scorer = asScorer(reward);
   const examples = Array.from({ length: prompts.length }, (_, i) => prompts.at(i)!);
   // The devices share each batch evenly; the last one is filled up with its last prompt.
   const share = Math.ceil(Math.min(config.evalBatchSize, examples.length) / placement.devices);
@@ -51,21 +51,25 @@ export function evaluator<C, P>(
   const batches = Math.ceil(examples.length / batchSize);
   const sample = samplerFunction(policy, examples.length);
   const decode = jit((latents: tf.Tensor) => policy.decode(latents), { name: 'decode' });
-  const { times } = shiftedSchedule(
+  const schedule = shiftedSchedule(
     config.sampling.evalNumSteps ?? config.sampling.numSteps,
     config.sampling.shift,
   );
-  const plan = planSteps(times, 'ode', 0, []);
+  const plan = planSteps(schedule, { rule: 'ode' });
 
   const imagesOf = (weights: Params, places: readonly number[], steps: StepTensors, key: tf.Tensor) => {
     const encoded = policy.encodePrompts(places.map((i) => examples[i]!.prompt));
-    const condition = placement.everywhere(encoded);
+    const condition = placement.replicate(encoded);
     const host = { samples: tf.tensor1d([...places], 'int32'), rows: indices(0, places.length) };
-    const batch = placement.rows(host);
-    const latents = sample(weights, condition, batch, steps, key);
-    const images = decode(latents);
-    tf.dispose(flattenTensors([encoded, condition, host, batch, latents]));
-    return images;
+    const batch = placement.shardBatch(host);
+    try {
+      const latents = sample(weights, condition, batch, steps, key);
+      const images = decode(latents);
+      latents.dispose();
+      return images;
+    } finally {
+      tree.dispose([encoded, condition, host, batch]);
+    }
   };
 
   /** @throws what the scorer throws, and the signal's reason when it is aborted. */
@@ -131,7 +135,7 @@ export function evaluator<C, P>(
       };
     } finally {
       await Promise.allSettled(scoring);
-      tf.dispose(flattenTensors([steps, root, key]));
+      tree.dispose([steps, root, key]);
     }
   };
 }

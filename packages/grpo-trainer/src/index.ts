@@ -1,30 +1,31 @@
 /**
- * Flow-GRPO for any flow-matching model: a trainer against a small `Policy` interface, resumable to the bit. Its parts as
- * pure functions are in `/maths`, a run's options in `/config`, and the folder of checkpoints in `/node`.
+ * Flow-GRPO for any flow-matching model: a trainer against a small `Policy` interface, resumable to the bit, and its
+ * algorithms as values. What an algorithm of one's own is made of is in `/algorithms`, the mathematics as pure functions in
+ * `/maths`, a run's options in `/config`, and the folder of checkpoints in `/node`.
  */
-export { CheckpointStateError } from './checkpoint/checkpoint';
+export { algorithms } from './algorithms/registry';
+export { memoryStore } from './checkpoint/memory-store';
+export { CheckpointStateError, type CheckpointStore, type RunState } from './checkpoint/store';
 export { ConfigError, configJsonSchema, defineConfig, resolveConfig } from './config/resolve';
 export { type GrpoConfig, type GrpoConfigInput, grpoConfigSchema } from './config/schema';
 export { type Placement, placementOn } from './devices';
-export { type Evaluation, evaluator } from './evaluate';
-export { type GuardState, initialGuardState, watch } from './guard';
+export { checkDivergence, type DivergenceState, initialDivergenceState, type Verdict } from './divergence';
+export type { EpochDetails, EpochMetrics } from './epoch-metrics';
+export { createEvaluator, type Evaluation } from './evaluate';
 export { type GaussianFlowOptions, gaussianFlow } from './policies/gaussian-flow';
 export {
+  type FeaturesCall,
   type Params,
   type Policy,
+  type PrepareCall,
   type Purpose,
   type Tensors,
   trainableParams,
   type Velocity,
+  type VelocityCall,
 } from './policy';
-export { flattenTensors, mapTensors } from './rollout/rollout';
-export type { PromptSource, Scorer, Scores } from './scorer';
-export {
-  type EpochDetails,
-  type EpochMetrics,
-  type Progress,
-  type TrainOptions,
-  type TrainResult,
-  train,
-} from './train';
+export type { Progress } from './progress';
+export type { Example, PromptSource, RewardFunction, Scorer, Scores } from './scorer';
+export { train } from './train';
+export type { TrainOptions, TrainResult } from './train-options';
 export { currentPeakTflops, peakTflopsOf } from './utilisation';

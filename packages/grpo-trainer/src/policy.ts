@@ -27,18 +27,45 @@ export interface Velocity<Features extends Tensors = Tensors> {
   readonly features?: Features;
 }
 
+/** What {@link Policy.prepare} is called with. */
+export interface PrepareCall<Condition> {
+  /** The weights to use in place of their namesakes in `params`. */
+  readonly trained: Params;
+  readonly condition: Condition;
+  /** Of the velocity calls that follow. */
+  readonly purpose: Purpose;
+}
+
+/** What {@link Policy.velocity} is called with. */
+export interface VelocityCall<Condition, Prepared> extends PrepareCall<Condition> {
+  /** [B, ...latentShape] */
+  readonly x: tf.Tensor;
+  /** [B] */
+  readonly t: tf.Tensor;
+  /** int32 [B], indices into the prompts of `condition`. */
+  readonly rows: tf.Tensor1D;
+  /** What `prepare` returned for the same weights and purpose; undefined for policies without it. */
+  readonly prepared: Prepared;
+}
+
+/** What {@link Policy.velocityFromFeatures} is called with. */
+export interface FeaturesCall<Condition, Prepared>
+  extends Omit<VelocityCall<Condition, Prepared>, 'x' | 'purpose'> {
+  /** As `velocity` returned them, rows gathered, [B, …] each. */
+  readonly features: Tensors;
+}
+
 /**
  * A flow-matching model as the trainer sees it. Time runs from 0 (noise) to 1 (data), dx/dt = velocity.
  *
  * `Condition` is a pytree of tensors made once for a list of distinct prompts. Velocity calls get it with
- * `rows`, int32 [B]: the prompt of every sample. What depends on the prompt alone is thus computed once a
- * prompt, not once a sample, and it is the policy that gathers.
+ * `rows`, int32 [B]: the prompt of every sample. What depends on the prompt alone is thus computed once per
+ * prompt, not once per sample, and it is the policy that gathers.
  *
  * `velocity`, `prepare`, `velocityFromFeatures` and `decode` are traced by `jit`: they must not read tensor
  * data or make random numbers, and they must use the tensors in `trained` instead of their namesakes in
  * `params`. Those are float32: a policy whose `params` are narrower casts them to compute as it does without training.
- * Classifier-free guidance is the policy's own affair; as in flow_grpo, its unconditional branch
- * should carry no gradient.
+ * Classifier-free guidance is up to the policy; as in flow_grpo, its unconditional branch should carry no gradient.
  *
  * A policy may train another velocity than it samples with: its sampling calls then return that one too, as
  * `training`, and its training calls compute nothing else.
@@ -50,46 +77,26 @@ export interface Policy<Condition = unknown, Prepared = unknown> {
   readonly trainable: readonly string[];
   /** Shape of one sample's latents, e.g. [8, 8, 16]. */
   readonly latentShape: readonly number[];
-  /** Host and device work done once a prompt: tokens, the frozen trunk's keys and values. */
+  /**
+   * Host and device work done once per prompt: tokens, the frozen trunk's keys and values.
+   *
+   * @param prompts distinct ones
+   */
   encodePrompts(prompts: readonly string[]): Condition;
   /**
-   * What depends on the prompt and on trained weights, but neither on x nor on t: a pytree. Runs once a rollout, for the
-   * distinct prompts. An update of one gradient pass runs it there, with gradients; one of several passes runs it before them,
-   * sums the gradients of its float32 tensors over the passes, and runs it again to carry these to the weights.
-   *
-   * @param purpose of the velocity calls that follow; sampling by default
+   * What depends on the prompt and on trained weights, but neither on x nor on t: a pytree. Runs once per rollout, for the
+   * distinct prompts. If an update has one gradient pass, `prepare` runs inside it, with gradients; if it has several,
+   * `prepare` runs before them, the gradients of its float32 tensors are summed over the passes and then back-propagated
+   * to the weights once.
    */
-  prepare?(trained: Params, condition: Condition, purpose?: Purpose): Prepared;
+  prepare?(call: PrepareCall<Condition>): Prepared;
+  /** The velocity at (x, t), and what a cheaper second call may start from. */
+  velocity(call: VelocityCall<Condition, Prepared>): Velocity;
   /**
-   * @param x [B, ...latentShape]
-   * @param t [B]
-   * @param rows int32 [B], indices into the prompts of `condition`
-   * @param prepared what `prepare` returned; undefined without it
-   * @param purpose sampling by default
+   * The velocity of a training call from the features that a call of `velocity` kept, for policies whose trainable part
+   * comes after a frozen trunk: the trunk runs once, in the rollout.
    */
-  velocity(
-    trained: Params,
-    x: tf.Tensor,
-    t: tf.Tensor,
-    condition: Condition,
-    rows: tf.Tensor1D,
-    prepared: Prepared,
-    purpose?: Purpose,
-  ): Velocity;
-  /**
-   * The velocity of a training call from the features the rollout kept, for policies whose trainable part comes after a
-   * frozen trunk: the trunk runs once, in the rollout.
-   *
-   * @param features as `velocity` returned them, rows gathered, [B, …]
-   */
-  velocityFromFeatures?(
-    trained: Params,
-    features: Tensors,
-    t: tf.Tensor,
-    condition: Condition,
-    rows: tf.Tensor1D,
-    prepared: Prepared,
-  ): tf.Tensor;
+  velocityFromFeatures?(call: FeaturesCall<Condition, Prepared>): tf.Tensor;
   /** Latents [B, ...latentShape] → images [B, H, W, 3] in [0, 1]. */
   decode(latents: tf.Tensor): tf.Tensor4D;
 }

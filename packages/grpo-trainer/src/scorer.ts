@@ -2,10 +2,10 @@
 import type * as tf from '@tensorflow/tfjs-core';
 
 export interface Scores {
-  /** One reward an image, finite; NaN for an image that is dropped. */
+  /** One reward per image, finite; NaN for an image that is dropped. */
   readonly scores: readonly number[];
   /**
-   * Further numbers an image by name, such as the parts of a weighted sum; NaN where one does not apply. `dropped` is 1
+   * Further numbers per image by name, such as the parts of a weighted sum; NaN where one does not apply. `dropped` is 1
    * for images that no reward could be had for: training leaves them out and counts them.
    */
   readonly details: Readonly<Record<string, readonly number[]>>;
@@ -22,8 +22,37 @@ export interface Scorer {
   ): Promise<Scores>;
 }
 
+/**
+ * The least a reward can be: one number per image.
+ *
+ * @param images [B, H, W, 3] in [0, 1]; the trainer disposes of it afterwards.
+ */
+export type RewardFunction = (
+  images: tf.Tensor4D,
+  prompts: string[],
+  metadata: Record<string, unknown>[],
+) => ArrayLike<number> | Promise<ArrayLike<number>>;
+
+/** A plain function as a scorer of its name. */
+export function asScorer(reward: Scorer | RewardFunction): Scorer {
+  if (typeof reward !== 'function') return reward;
+  return {
+    name: reward.name || 'reward',
+    score: async (images, prompts, metadata) => ({
+      scores: Array.from(await reward(images, prompts, metadata)),
+      details: {},
+    }),
+  };
+}
+
 /** Prompts by index: an array, or anything addressed like one. */
 export interface PromptSource {
   readonly length: number;
-  at(index: number): { readonly prompt: string; readonly metadata?: Record<string, unknown> } | undefined;
+  at(index: number): Example | undefined;
+}
+
+/** A prompt, and what a scorer may need to know of it. */
+export interface Example {
+  readonly prompt: string;
+  readonly metadata?: Record<string, unknown>;
 }

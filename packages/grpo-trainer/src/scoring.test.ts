@@ -5,12 +5,15 @@ import { join } from 'node:path';
 import { withFailureRule } from '@flow-grpo/rewards';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { listRuns } from './checkpoint/folder';
+import type { EpochDetails, EpochMetrics } from './epoch-metrics';
 import type { Evaluation } from './evaluate';
 import { perPromptAdvantages } from './maths/advantages';
+import { checkpointFolder } from './node/checkpoint-folder';
+import { listRuns } from './node/checkpoint-names';
 import { gaussianFlow } from './policies/gaussian-flow';
 import type { Scorer } from './scorer';
-import { type EpochDetails, type EpochMetrics, type TrainOptions, train } from './train';
+import { train } from './train';
+import type { TrainOptions } from './train-options';
 
 let folder: string;
 beforeEach(async () => {
@@ -32,7 +35,7 @@ async function run(score: Scorer['score'], more: Partial<TrainOptions<unknown, u
     policy: gaussianFlow({ prompts: PROMPTS, mean: [0.2, 0.2], std: 0.2 }) as never,
     prompts: PROMPTS.map((prompt) => ({ prompt })),
     scorer: { name: 'flaky', score },
-    outputDir: folder,
+    store: checkpointFolder(join(folder, 'checkpoints')),
     onEpoch: (one, two) => {
       metrics.push(one);
       details.push(two);
@@ -126,10 +129,10 @@ describe('images without a reward', () => {
     expect(await listRuns(join(folder, 'checkpoints'))).toEqual(['epoch-000002']);
   });
 
-  it.each(['dpo', 'sft', 'rwr'] as const)('leave %s going', async (objective) => {
+  it.each(['dpo', 'sft', 'rwr'] as const)('leave %s going', async (algorithm) => {
     const { metrics } = await run(
       dropping((prompt, i) => prompt === 'b' && i < 3),
-      { config: { training: { objective, beta: objective === 'dpo' ? 4 : 0, learningRate: 0.01 } } },
+      { config: { algorithm, dpo: { beta: 4 }, training: { learningRate: 0.01 } } },
     );
     expect(metrics).toHaveLength(3);
     for (const { loss, updates } of metrics) {

@@ -1,13 +1,13 @@
-import { shiftedSchedule } from '@flow-grpo/sde-sampler';
+import { planSteps, shiftedSchedule } from '@flow-grpo/sde-sampler';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { resolveConfig } from './config/resolve';
 import type { GrpoConfigInput } from './config/schema';
-import { evaluator } from './evaluate';
+import type { EpochMetrics } from './epoch-metrics';
+import { createEvaluator } from './evaluate';
 import { gaussianFlow } from './policies/gaussian-flow';
-import { planSteps } from './rollout/steps';
 import type { Scorer } from './scorer';
-import { type EpochMetrics, train } from './train';
+import { train } from './train';
 
 const WIDTH = 0.6;
 const STD = 0.2;
@@ -30,9 +30,8 @@ const scorer: Scorer = {
 
 /** With the mean on the target, samples are N(target, a²): E = w² / (w² + a²), a the Euler map's slope. */
 function bestReward(numSteps: number, shift: number): number {
-  const { times } = shiftedSchedule(numSteps, shift);
   let slope = 1;
-  for (const { t, dt } of planSteps(times, 'ode', 0, [])) {
+  for (const { t, dt } of planSteps(shiftedSchedule(numSteps, shift), { rule: 'ode' })) {
     slope *= 1 + (dt * (t * STD ** 2 - (1 - t))) / ((1 - t) ** 2 + t ** 2 * STD ** 2);
   }
   return WIDTH ** 2 / (WIDTH ** 2 + slope ** 2);
@@ -47,13 +46,13 @@ const base: GrpoConfigInput = {
   training: {
     learningRate: 0.04,
     schedule: 'linear',
-    clipRange: 0.2,
-    globalStd: false,
     beta2: 0.99,
     weightDecay: 0,
   },
   ema: { decay: 0.5, interval: 1 },
-  guard: { action: 'off' },
+  grpo: { clipRange: 0.2, globalStd: false },
+  guard: { clipRange: 0.2, globalStd: false },
+  divergence: { action: 'off' },
 };
 
 const merge = (more: GrpoConfigInput): GrpoConfigInput => ({
@@ -61,6 +60,7 @@ const merge = (more: GrpoConfigInput): GrpoConfigInput => ({
   ...more,
   sampling: { ...base.sampling, ...more.sampling },
   training: { ...base.training, ...more.training },
+  grpo: { ...base.grpo, ...more.grpo },
 });
 
 /**
@@ -71,8 +71,8 @@ function guided(policy: ReturnType<typeof gaussianFlow>, scale: number): typeof 
   const unconditional = tf.tensor1d([0.3, 0.1]);
   return {
     ...policy,
-    prepare: (trained, condition) => {
-      const { means } = policy.prepare!(trained, condition);
+    prepare: (call) => {
+      const { means } = policy.prepare!(call);
       return { means: tf.add(unconditional, tf.mul(scale, tf.sub(means, unconditional))) };
     },
   };
@@ -83,13 +83,12 @@ function guidedSampling(plain: ReturnType<typeof gaussianFlow>, scale: number): 
   const { prepare } = guided(plain, scale);
   return {
     ...plain,
-    prepare: (trained, condition, purpose) =>
-      (purpose === 'training' ? plain : { prepare }).prepare!(trained, condition),
-    velocity: (trained, x, t, condition, rows, prepared, purpose) => {
-      const result = plain.velocity(trained, x, t, condition, rows, prepared);
-      if (purpose === 'training') return result;
-      const own = plain.prepare!(trained, condition);
-      return { ...result, training: plain.velocity(trained, x, t, condition, rows, own).velocity };
+    prepare: (call) => (call.purpose === 'training' ? plain : { prepare }).prepare!(call),
+    velocity: (call) => {
+      const result = plain.velocity(call);
+      if (call.purpose === 'training') return result;
+      const prepared = plain.prepare!(call);
+      return { ...result, training: plain.velocity({ ...call, prepared }).velocity };
     },
   };
 }
@@ -124,25 +123,28 @@ describe('a flow whose optimum is known', () => {
     'Flow-GRPO-Fast window': { sampling: { window: { kind: 'random', start: 1, end: 5, size: 2 } } },
     'MixGRPO window': { sampling: { window: { kind: 'sliding', start: 1, end: 5, size: 2, interval: 4 } } },
     CPS: { sampling: { rule: 'cps', noiseLevel: 0.8 } },
-    'GRPO-Guard': { training: { objective: 'guard' } },
+    'GRPO-Guard': { algorithm: 'guard' },
     'same latent': { sampling: { sameLatent: true } },
-    'global deviation': { training: { globalStd: true } },
-    'KL on the step mean': { training: { beta: 1e-4 } },
-    'KL on the velocity': { training: { beta: 1e-4, klOn: 'velocity' } },
+    'global deviation': { grpo: { globalStd: true } },
+    'KL on the step mean': { grpo: { beta: 1e-4 } },
+    'KL on the velocity': { grpo: { beta: 1e-4, klTarget: 'velocity' } },
     'two inner epochs, cosine with warm-up': {
       training: { innerEpochs: 2, schedule: 'cosine', warmupSteps: 10, learningRate: 0.03 },
     },
     'several passes an update, a part of the steps': {
       sampling: { batchSize: 8 },
-      training: { batchSize: 4, timestepFraction: 0.5 },
+      training: { batchSize: 4 },
+      grpo: { timestepFraction: 0.5 },
     },
     DPO: {
       epochs: 120,
       sampling: { samplesPerPrompt: 32 },
-      training: { objective: 'dpo', beta: 4, updatesPerEpoch: 1, timestepsPerSample: 8 },
+      algorithm: 'dpo',
+      dpo: { beta: 4, timesPerImage: 8 },
+      training: { updatesPerEpoch: 1 },
     },
-    SFT: { training: { objective: 'sft' } },
-    RWR: { epochs: 150, sampling: { samplesPerPrompt: 32 }, training: { objective: 'rwr' } },
+    SFT: { algorithm: 'sft' },
+    RWR: { algorithm: 'rwr', epochs: 150, sampling: { samplesPerPrompt: 32 } },
   };
   const best = bestReward(6, 1);
   it.each(Object.keys(variants).flatMap((name) => [0, 1, 2].map((seed) => [name, seed] as const)))(
@@ -177,7 +179,7 @@ it('evaluates the average where there is one, and the weights where not', async 
     const config = { ...merge({ epochs: 6 }), ema };
     const { rewards, result } = await run(config);
     const policy = gaussianFlow({ prompts: Object.keys(TARGETS), mean: [0, 0], std: STD });
-    const evaluate = evaluator(
+    const evaluate = createEvaluator(
       policy,
       scorer,
       Array.from({ length: 512 }, (_, i) => examples[i % 2]!),
@@ -196,9 +198,12 @@ it('evaluates the average where there is one, and the weights where not', async 
 
 describe('the first update', () => {
   it.each([false, true])('has ratio 1 and KL 0 (features %s)', async (withFeatures) => {
-    const { epochs } = await run(merge({ epochs: 1, training: { updatesPerEpoch: 1, beta: 0.04 } }), {
-      withFeatures,
-    });
+    const { epochs } = await run(
+      merge({ epochs: 1, training: { updatesPerEpoch: 1 }, grpo: { beta: 0.04 } }),
+      {
+        withFeatures,
+      },
+    );
     expect(epochs[0]!.maxRatioDeviation).toBe(0);
     expect(epochs[0]!.maxLogProbMismatch).toBe(0);
     expect(epochs[0]!.kl).toBe(0);
@@ -218,7 +223,7 @@ it('names weights that train for nothing', async () => {
 
 it('keeps no tensors beyond the result', async () => {
   const before = tf.memory().numTensors;
-  const { result } = await run(merge({ epochs: 2, training: { beta: 0.01 } }));
+  const { result } = await run(merge({ epochs: 2, grpo: { beta: 0.01 } }));
   tf.dispose([result.trained, result.ema]);
   expect(tf.memory().numTensors - before).toBe(1); // the policy's own weights
 });

@@ -1,8 +1,10 @@
-import { cast, storageOf } from '@flow-grpo/tfjs-backend-xla';
+import '@flow-grpo/tfjs-backend-xla';
+import { cast, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { EpochMetrics } from './epoch-metrics';
 import { gaussianFlow } from './policies/gaussian-flow';
-import { type EpochMetrics, train } from './train';
+import { train } from './train';
 
 const scorer = {
   name: 'first coordinate',
@@ -23,7 +25,8 @@ async function run(backend: string): Promise<EpochMetrics[]> {
     config: {
       epochs: 4,
       sampling: { numSteps: 6, promptsPerEpoch: 2, samplesPerPrompt: 8, batchSize: 8 },
-      training: { learningRate: 0.02, beta: 0.01, batchSize: 4 },
+      training: { learningRate: 0.02, batchSize: 4 },
+      grpo: { beta: 0.01 },
     },
     onEpoch: (metrics) => void epochs.push(metrics),
   });
@@ -63,7 +66,8 @@ it('trains weights that are stored in bfloat16 through float32 masters', async (
     config: {
       epochs: 3,
       sampling: { numSteps: 4, promptsPerEpoch: 1, samplesPerPrompt: 8 },
-      training: { learningRate: step, updatesPerEpoch: 1, beta: 0.01 },
+      training: { learningRate: step, updatesPerEpoch: 1 },
+      grpo: { beta: 0.01 },
     },
   });
   expect(storageOf(stored)).toBe('bfloat16');
@@ -91,9 +95,9 @@ it('says which options need less memory when a device has too little', async () 
   await expect(train({ policy: { ...flow, decode }, prompts, scorer, config: small })).rejects.toThrow(
     /decode[\s\S]*asked for .* TiB[\s\S]*It takes less with a lower sampling\.batchSize$/,
   );
-  const velocity: typeof flow.velocity = (trained, x, t, condition, rows, prepared, purpose) => {
-    const made = flow.velocity(trained, x, t, condition, rows, prepared, purpose);
-    return purpose === 'training' ? { ...made, velocity: tf.add(made.velocity, huge(x)) } : made;
+  const velocity: typeof flow.velocity = (call) => {
+    const made = flow.velocity(call);
+    return call.purpose === 'training' ? { ...made, velocity: tf.add(made.velocity, huge(call.x)) } : made;
   };
   await expect(train({ policy: { ...flow, velocity }, prompts, scorer, config })).rejects.toThrow(
     /gradientPass[\s\S]*a lower training\.batchSize or training\.stepsPerPass$/,

@@ -1,8 +1,10 @@
-import { deviceInfo } from '@flow-grpo/tfjs-backend-xla';
+import '@flow-grpo/tfjs-backend-xla';
+import { deviceInfo } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { EpochMetrics } from './epoch-metrics';
 import type { Policy } from './policy';
-import { type EpochMetrics, train } from './train';
+import { train } from './train';
 import { peakTflopsOf } from './utilisation';
 
 describe('peakTflopsOf', () => {
@@ -30,7 +32,9 @@ const product: Policy = {
   trainable: ['weight'],
   latentShape: [WIDTH],
   encodePrompts: () => ({}),
-  velocity: ({ weight }, x) => ({ velocity: tf.matMul(x as tf.Tensor2D, weight as tf.Tensor2D) }),
+  velocity: ({ trained: { weight }, x }) => ({
+    velocity: tf.matMul(x as tf.Tensor2D, weight as tf.Tensor2D),
+  }),
   decode: (latents) => tf.reshape(tf.slice(latents, [0, 0], [-1, 3]), [-1, 1, 1, 3]) as tf.Tensor4D,
 };
 

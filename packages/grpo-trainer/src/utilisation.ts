@@ -1,6 +1,5 @@
 /** How busy the devices are: floating-point operations of the compiled programs, and what a device could do. */
-import { deviceInfo, type Jitted } from '@flow-grpo/tfjs-backend-xla';
-import * as tf from '@tensorflow/tfjs-core';
+import { deviceInfo, hasCompiler, type Jitted } from '@flow-grpo/tfjs-jit';
 
 /** Adds up floating-point operations. */
 export interface FlopCounter {
@@ -10,14 +9,14 @@ export interface FlopCounter {
   take(): number | undefined;
 }
 
-/** Counts on XLA, where programs are compiled; elsewhere `take` gives undefined. */
+/** Counts where programs are compiled; elsewhere `take` gives undefined. */
 export function flopCounter(): FlopCounter {
   let total = 0;
   return {
     count(f) {
       let flops: number | undefined;
       return (...args) => {
-        if (isCompiled()) {
+        if (hasCompiler()) {
           flops ??= f.lower(...args).flops;
           total += flops;
         }
@@ -25,14 +24,12 @@ export function flopCounter(): FlopCounter {
       };
     },
     take() {
-      const taken = isCompiled() ? total : undefined;
+      const taken = hasCompiler() ? total : undefined;
       total = 0;
       return taken;
     },
   };
 }
-
-const isCompiled = () => tf.getBackend() === 'xla';
 
 /**
  * Peak TFLOP/s of dense bfloat16 products with float32 sums, by a part of the device's name; the first that fits.
@@ -60,7 +57,7 @@ export function peakTflopsOf(kind: string): number | undefined {
 
 /** The peak of the device that the current backend runs on. */
 export function currentPeakTflops(): number | undefined {
-  return isCompiled() ? peakTflopsOf(deviceInfo()[0]?.kind ?? '') : undefined;
+  return hasCompiler() ? peakTflopsOf(deviceInfo()[0]?.kind ?? '') : undefined;
 }
 
 /**

@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { held, heldAs } from './storage';
+import { castLike, castToStorage } from './cast';
 
 /**
- * x · sigmoid(x), computed in float32 and held as `x` is; so is its gradient, which keeps `x` alone for the backward
+ * x · sigmoid(x), computed in float32 and castToStorage as `x` is; so is its gradient, which keeps `x` alone for the backward
  * pass. Otherwise the products behind it would run in float32.
  */
 export function silu<T extends tf.Tensor>(x: T): T {
@@ -12,14 +12,14 @@ export function silu<T extends tf.Tensor>(x: T): T {
 const siluWithGradient = tf.customGrad((input, save) => {
   const x = input as tf.Tensor;
   (save as tf.GradSaveFunc)([x]);
-  const wide = held(x, 'float32');
+  const wide = castToStorage(x, 'float32');
   return {
-    value: heldAs(tf.mul(wide, tf.sigmoid(wide)), x),
+    value: castLike(tf.mul(wide, tf.sigmoid(wide)), x),
     gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
-      const kept = held(saved[0]!, 'float32');
+      const kept = castToStorage(saved[0]!, 'float32');
       const gate = tf.sigmoid(kept);
       const slope = tf.mul(gate, tf.add(tf.mul(kept, tf.sub(1, gate)), 1));
-      return heldAs(tf.mul(held(dy, 'float32'), slope), saved[0]!);
+      return castLike(tf.mul(castToStorage(dy, 'float32'), slope), saved[0]!);
     },
   };
 });

@@ -1,4 +1,5 @@
-import { cast, storageOf } from '@flow-grpo/tfjs-backend-xla';
+import '@flow-grpo/tfjs-backend-xla';
+import { cast, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, expect, it } from 'vitest';
 import { silu } from './activations';

@@ -1,6 +1,7 @@
 /** Layers and parameter records for transformer models; same numbers as the PyTorch layers they are named after. */
 export { gelu, geluTanh, quickGelu, silu } from './activations';
 export { bicubicMatrix, interpolatePositions } from './bicubic';
+export { castLike, castParams, castToStorage, uploadAs, type WeightDtype } from './cast';
 export { gatherRows } from './gather-rows';
 export { stopGradient } from './gradients';
 export { linear } from './linear';
@@ -23,6 +24,5 @@ export {
   rotaryFrequencies,
   rotaryTables,
 } from './rotary';
-export { held, heldAs } from './storage';
 export { timestepFeatures } from './timestep';
-export { defaultStorage, holdParams, uploadAs, type WeightStorage } from './weights';
+export { warnIfUncompiled } from './warn-uncompiled';

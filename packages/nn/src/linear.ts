@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { castLike } from './cast';
 import { optionalParam, type Params, param } from './params';
-import { heldAs } from './storage';
 
 /**
  * x Wᵀ + b over the last axis with W = `name.weight` [out, in] and, when present, b = `name.bias` [out].
- * Computes in the precision the weight is held in. Adds the low-rank path of LoRA where `name.lora_A.weight`
+ * Computes in the precision the weight is stored in. Adds the low-rank path of LoRA where `name.lora_A.weight`
  * [rank, in], `name.lora_B.weight` [out, rank] and the scalar `name.lora_scale` are present.
  */
 export function linear(params: Params, name: string, x: tf.Tensor): tf.Tensor {
@@ -13,11 +13,11 @@ export function linear(params: Params, name: string, x: tf.Tensor): tf.Tensor {
   if (weight.shape[1] !== inputs) {
     throw new Error(`'${name}.weight' is [${weight.shape}], but its input ends in ${inputs}.`);
   }
-  const rows = tf.reshape(heldAs(x, weight), [-1, inputs]) as tf.Tensor2D;
+  const rows = tf.reshape(castLike(x, weight), [-1, inputs]) as tf.Tensor2D;
   let y: tf.Tensor = tf.matMul(rows, weight as tf.Tensor2D, false, true);
   const down = optionalParam(params, `${name}.lora_A.weight`);
   if (down) {
-    const narrow = tf.matMul(heldAs(rows, down), down as tf.Tensor2D, false, true);
+    const narrow = tf.matMul(castLike(rows, down), down as tf.Tensor2D, false, true);
     const wide = tf.matMul(narrow, param(params, `${name}.lora_B.weight`) as tf.Tensor2D, false, true);
     y = tf.add(y, tf.mul(wide, param(params, `${name}.lora_scale`)));
   }

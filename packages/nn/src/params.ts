@@ -1,4 +1,4 @@
-import { gatherShards } from '@flow-grpo/tfjs-backend-xla';
+import { gatherShards } from '@flow-grpo/tfjs-jit';
 import type * as tf from '@tensorflow/tfjs-core';
 
 /** Weights by name, in the layout of the checkpoint they came from (Linear [out, in], convolutions OIHW). */

@@ -1,5 +1,6 @@
 import { expectClose } from '@flow-grpo/test-support';
-import { configure, evenSpec, jit, mesh, random, shard, shardingOf } from '@flow-grpo/tfjs-backend-xla';
+import { configure } from '@flow-grpo/tfjs-backend-xla';
+import { evenSpec, jit, mesh, random, shard, shardingOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, expect, it } from 'vitest';
 import { linear, type Params } from './index';

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { castLike } from './cast';
 import { optionalParam, type Params, param } from './params';
-import { heldAs } from './storage';
 
 /**
  * A strided convolution with kernel = stride = p written as a matrix product: images [B, H, W, C] and
@@ -17,7 +17,7 @@ export function patchEmbed(params: Params, name: string, images: tf.Tensor): tf.
   }
   const rows = height / patch;
   const columns = width / patch;
-  const split = tf.reshape(heldAs(images, weight), [batch * rows, patch, columns, patch * channels]);
+  const split = tf.reshape(castLike(images, weight), [batch * rows, patch, columns, patch * channels]);
   const patches = tf.reshape(tf.transpose(split, [0, 2, 1, 3]), [-1, patch * patch * channels]);
   const kernel = tf.reshape(tf.transpose(weight, [0, 2, 3, 1]), [depth, patch * patch * channels]);
   const tokens = tf.matMul(patches as tf.Tensor2D, kernel as tf.Tensor2D, false, true);

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { heldAs } from './storage';
+import { castLike } from './cast';
 
 /** Llama 3's frequency scaling: waves longer than the original context are slowed down by `factor`. */
 export interface Llama3Scaling {
@@ -50,5 +50,5 @@ export function applyRotary(x: tf.Tensor, { cos, sin }: RotaryTables): tf.Tensor
     [tf.sub(tf.mul(first, cos), tf.mul(second, sin)), tf.add(tf.mul(second, cos), tf.mul(first, sin))],
     3,
   );
-  return heldAs(turned, x);
+  return castLike(turned, x);
 }

@@ -159,11 +159,15 @@ describe('lifetimes', () => {
       for (let i = 0; i < count; i++) executable.execute([[a, a]])[0]![0]!.dispose();
     };
     dispatch(20_000);
-    const before = process.memoryUsage().rss;
-    dispatch(100_000);
-    const grown = process.memoryUsage().rss - before;
-    // Leaking only the results would be 100 MB.
-    expect(grown).toBeLessThan(20e6);
+    // Leaking only the results would be 100 MB, every time; what V8 or the allocator takes once is no leak.
+    const limit = 20e6;
+    let grown = Number.POSITIVE_INFINITY;
+    for (let attempt = 0; attempt < 3 && grown >= limit; attempt++) {
+      const before = process.memoryUsage().rss;
+      dispatch(100_000);
+      grown = process.memoryUsage().rss - before;
+    }
+    expect(grown).toBeLessThan(limit);
     a.dispose();
     executable.dispose();
   });

@@ -10,6 +10,7 @@
  * otherwise. The processor time of an image says something on a busy machine too: run all on one core to compare
  * it (`OMP_NUM_THREADS=1 taskset -c 0 node bench/scorers.mjs`), since threads that wait by spinning count as busy.
  */
+import '@flow-grpo/tfjs-backend-xla';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
@@ -18,7 +19,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { sceneBatch, shapeScenes } from '@flow-grpo/datasets';
 import * as rewards from '@flow-grpo/rewards';
-import { deviceInfo } from '@flow-grpo/tfjs-backend-xla';
+import { deviceInfo } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import sharp from 'sharp';
 import { TOWERS, writeAestheticHead, writeBlip, writeClip, writeOpenClip } from './random-models.mjs';

@@ -1,5 +1,6 @@
 import { expectClose } from '@flow-grpo/test-support';
-import { compilationStats, type Jitted, jit, random, scan } from '@flow-grpo/tfjs-backend-xla';
+import { compilationStats } from '@flow-grpo/tfjs-backend-xla';
+import { type Jitted, jit, random, scan } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import {

@@ -19,7 +19,7 @@ beforeAll(async () => {
   browser = await launchChromium();
   page = await browser.context.newPage();
   page.on('pageerror', (error) => errors.push(error.message));
-}, 120_000);
+});
 
 afterAll(async () => {
   await browser?.close();
@@ -114,7 +114,7 @@ describe('in Chromium', () => {
     await page.click('#play');
     expect(await page.textContent('#play')).toBe('Pause');
     expect(errors).toEqual([]);
-  }, 180_000);
+  });
 
   it('the demo page is worked by the keyboard alone', async () => {
     await page.goto(pathToFileURL(await buildDemo(folder)).href);
@@ -139,26 +139,22 @@ describe('in Chromium', () => {
     await page.keyboard.press('Space');
     expect(await page.textContent('#play')).toBe('Play');
     expect(errors).toEqual([]);
-  }, 120_000);
+  });
 
-  it.each(['light', 'dark'] as const)(
-    'the demo page fits a phone, in %s',
-    async (colorScheme) => {
-      const phone = await browser.context.newPage();
-      await phone.setViewportSize({ width: 360, height: 780 });
-      await phone.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
-      await phone.goto(pathToFileURL(await buildDemo(folder)).href);
-      await phone.waitForSelector('body[data-ready]');
-      expect(await phone.evaluate(() => document.documentElement.scrollWidth)).toBe(360);
-      // Who asked for less motion gets the result, and starts the rest by hand.
-      expect(await phone.textContent('#play')).toBe('Play');
-      expect(await phone.textContent('#time')).toBe('1.00');
-      const paper = await phone.evaluate(() => getComputedStyle(document.body).backgroundColor);
-      const brightness = Number(/\d+/.exec(paper)![0]);
-      if (colorScheme === 'dark') expect(brightness).toBeLessThan(60);
-      else expect(brightness).toBeGreaterThan(200);
-      await phone.close();
-    },
-    120_000,
-  );
+  it.each(['light', 'dark'] as const)('the demo page fits a phone, in %s', async (colorScheme) => {
+    const phone = await browser.context.newPage();
+    await phone.setViewportSize({ width: 360, height: 780 });
+    await phone.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+    await phone.goto(pathToFileURL(await buildDemo(folder)).href);
+    await phone.waitForSelector('body[data-ready]');
+    expect(await phone.evaluate(() => document.documentElement.scrollWidth)).toBe(360);
+    // Who asked for less motion gets the result, and starts the rest by hand.
+    expect(await phone.textContent('#play')).toBe('Play');
+    expect(await phone.textContent('#time')).toBe('1.00');
+    const paper = await phone.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const brightness = Number(/\d+/.exec(paper)![0]);
+    if (colorScheme === 'dark') expect(brightness).toBeLessThan(60);
+    else expect(brightness).toBeGreaterThan(200);
+    await phone.close();
+  });
 });

@@ -2,6 +2,7 @@
  * One denoising step and one head update of a small Show-o2 on this machine's CPU: the fast path, the plain forward, and,
  * where `PYTHON` (python3 by default) has torch, the plain forward in PyTorch. Medians in milliseconds, one JSON line each.
  */
+import '@flow-grpo/tfjs-backend-xla';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -17,7 +18,7 @@ import {
   velocity,
   velocityFromFeatures,
 } from '@flow-grpo/showo2-model';
-import { jit } from '@flow-grpo/tfjs-backend-xla';
+import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 
 const file = new URL('./size.json', import.meta.url);

@@ -1,5 +1,5 @@
 import type { Params } from '@flow-grpo/nn';
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 
 /** How a parameter starts: a constant, a normal of that deviation, or uniform within ± the bound. */

@@ -1,5 +1,5 @@
-import { heldAs, type Params } from '@flow-grpo/nn';
-import { scaledDotProductAttention } from '@flow-grpo/tfjs-backend-xla';
+import { castLike, type Params } from '@flow-grpo/nn';
+import { scaledDotProductAttention } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from './config/config';
 import { blockModulation, headBlock, splitModulation } from './head/block';
@@ -79,7 +79,7 @@ export function runTrunk(
 /** Rows [N, D] of modulation spread to the tokens of [B, L]; text gets `neutral`. */
 export function spread(rows: tf.Tensor, neutral: tf.Tensor, index: tf.Tensor1D, batch: number): tf.Tensor {
   const width = rows.shape[1]!;
-  const table = tf.concat([rows, heldAs(tf.reshape(neutral, [1, width]), rows)], 0);
+  const table = tf.concat([rows, castLike(tf.reshape(neutral, [1, width]), rows)], 0);
   return tf.reshape(tf.gather(table, index), [batch, -1, width]);
 }
 

@@ -1,5 +1,5 @@
 import type { Params } from '@flow-grpo/nn';
-import { scan } from '@flow-grpo/tfjs-backend-xla';
+import { scan } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 
 /** Where repeated layers start in the parameters' names. */

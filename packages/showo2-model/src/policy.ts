@@ -1,6 +1,6 @@
 /** Show-o2 as a policy: text once a prompt, the head alone in the update when the head alone trains. */
-import { gatherRows, held, type Params, selectNames, stopGradient } from '@flow-grpo/nn';
-import { jit, storageOf } from '@flow-grpo/tfjs-backend-xla';
+import { castToStorage, gatherRows, type Params, selectNames, stopGradient } from '@flow-grpo/nn';
+import { jit, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from './config/config';
 import {
@@ -52,33 +52,33 @@ export interface PreparedText {
 /** What a call is for: `sampling` draws images, `training` is the loss of an update. */
 export type Purpose = 'sampling' | 'training';
 
+interface PrepareCall {
+  readonly trained: Params;
+  readonly condition: Condition;
+  readonly purpose: Purpose;
+}
+
+interface VelocityCall extends PrepareCall {
+  readonly x: tf.Tensor;
+  readonly t: tf.Tensor;
+  readonly rows: tf.Tensor1D;
+  readonly prepared: PreparedText;
+}
+
 /** A trainer's policy: `Policy` of @flow-grpo/grpo-trainer, whose comments say what each call must do. */
 export interface Showo2Policy {
   readonly params: Params;
   readonly trainable: readonly string[];
   readonly latentShape: readonly number[];
   encodePrompts(prompts: readonly string[]): Condition;
-  prepare(trained: Params, condition: Condition, purpose?: Purpose): PreparedText;
-  velocity(
-    trained: Params,
-    x: tf.Tensor,
-    t: tf.Tensor,
-    condition: Condition,
-    rows: tf.Tensor1D,
-    prepared: PreparedText,
-    purpose?: Purpose,
-  ): {
+  prepare(call: PrepareCall): PreparedText;
+  velocity(call: VelocityCall): {
     readonly velocity: tf.Tensor;
     readonly training?: tf.Tensor;
     readonly features?: Readonly<Record<string, tf.Tensor>>;
   };
   velocityFromFeatures?(
-    trained: Params,
-    features: Readonly<Record<string, tf.Tensor>>,
-    t: tf.Tensor,
-    condition: Condition,
-    rows: tf.Tensor1D,
-    prepared: PreparedText,
+    call: Omit<VelocityCall, 'x' | 'purpose'> & { readonly features: Readonly<Record<string, tf.Tensor>> },
   ): tf.Tensor;
   decode(latents: tf.Tensor): tf.Tensor4D;
 }
@@ -104,7 +104,7 @@ export function showo2Policy(options: Showo2PolicyOptions): Showo2Policy {
     ...Object.fromEntries(
       Object.entries(trained).map(([name, value]) => [
         name,
-        held(value, computedIn.get(name) ?? storageOf(value)),
+        castToStorage(value, computedIn.get(name) ?? storageOf(value)),
       ]),
     ),
   });
@@ -159,7 +159,7 @@ export function showo2Policy(options: Showo2PolicyOptions): Showo2Policy {
     trainable,
     latentShape,
     encodePrompts: encode,
-    prepare(trained, condition, purpose = 'sampling') {
+    prepare({ trained, condition, purpose }) {
       const weights = merged(trained);
       const text = (state: TextState) =>
         headOnly ? state : { ...state, ...encodeText(weights, config, state.tokens, state.lengths) };
@@ -172,12 +172,13 @@ export function showo2Policy(options: Showo2PolicyOptions): Showo2Policy {
             : unconditional,
       };
     },
-    velocity: (trained, x, t, _condition, index, prepared, purpose = 'sampling') => {
+    velocity: ({ trained, x, t, rows: index, prepared, purpose }) => {
       const result = velocity(merged(trained), config, x, t, conditionAt(prepared, index), guidance(purpose));
       const { conditional, features } = result;
       return {
-        velocity: held(result.velocity, 'float32'),
-        ...(conditionalUpdates && purpose === 'sampling' && { training: held(conditional, 'float32') }),
+        velocity: castToStorage(result.velocity, 'float32'),
+        ...(conditionalUpdates &&
+          purpose === 'sampling' && { training: castToStorage(conditional, 'float32') }),
         ...(headOnly && {
           features: featureRecord(conditionalUpdates ? { conditional: features.conditional } : features),
         }),
@@ -188,8 +189,8 @@ export function showo2Policy(options: Showo2PolicyOptions): Showo2Policy {
   if (!headOnly) return policy;
   return {
     ...policy,
-    velocityFromFeatures: (trained, features, t, _condition, index, prepared) =>
-      held(
+    velocityFromFeatures: ({ trained, features, t, rows: index, prepared }) =>
+      castToStorage(
         velocityFromFeatures(
           merged(trained),
           config,

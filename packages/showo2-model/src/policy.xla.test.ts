@@ -1,7 +1,7 @@
 /** What Show-o2 computes in, on XLA. */
-
+import '@flow-grpo/tfjs-backend-xla';
 import type { Params } from '@flow-grpo/nn';
-import { cast, jit, random, storageOf } from '@flow-grpo/tfjs-backend-xla';
+import { cast, jit, random, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import { showo2Policy } from './policy';
@@ -26,16 +26,17 @@ it('a model held in bfloat16 computes in it, though the weights that train are f
   const x = random.normal(random.key(9), [3, 4, 4, 4]);
   const t = tf.tensor1d([0.2, 0.5, 0.8]);
   const sampled = jit((weights: Params) => {
-    const prepared = policy.prepare!(weights, condition);
-    return policy.velocity(weights, x, t, condition, rows, prepared);
+    const call = { trained: weights, condition, purpose: 'sampling' } as const;
+    return policy.velocity({ ...call, x, t, rows, prepared: policy.prepare!(call) });
   });
   const { velocity, features } = sampled(trained);
   expect(storageOf(velocity)).toBe('float32');
   const gradients = jit((weights: Params) => {
     const f = (...values: tf.Tensor[]) => {
       const now = Object.fromEntries(policy.trainable.map((name, i) => [name, values[i]!]));
-      const prepared = policy.prepare!(now, condition, 'training');
-      const again = policy.velocityFromFeatures!(now, features!, t, condition, rows, prepared);
+      const call = { trained: now, condition } as const;
+      const prepared = policy.prepare!({ ...call, purpose: 'training' });
+      const again = policy.velocityFromFeatures!({ ...call, features: features!, t, rows, prepared });
       return tf.sum(tf.square(again)) as tf.Scalar;
     };
     return tf.grads(f)(policy.trainable.map((name) => weights[name]!));

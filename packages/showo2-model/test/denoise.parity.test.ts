@@ -1,6 +1,7 @@
+import '@flow-grpo/tfjs-backend-xla';
 import { sample, shiftedSchedule } from '@flow-grpo/sde-sampler';
 import { expectClose, fixtureCases, maxAbs, maxAbsDiff, numbers } from '@flow-grpo/test-support';
-import { jit } from '@flow-grpo/tfjs-backend-xla';
+import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import {

@@ -1,5 +1,6 @@
 /** What the compiler is given for a deep model: with stacked layers no more than for a shallow one. */
-import { jit } from '@flow-grpo/tfjs-backend-xla';
+import '@flow-grpo/tfjs-backend-xla';
+import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import {

@@ -2,9 +2,10 @@ import { mkdtemp, open, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadParams } from '@flow-grpo/checkpoint-io';
-import { defaultStorage, type Params } from '@flow-grpo/nn';
+import type { Params } from '@flow-grpo/nn';
 import { maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
-import { compilationStats, observeExecutions, storageOf } from '@flow-grpo/tfjs-backend-xla';
+import { compilationStats, observeExecutions } from '@flow-grpo/tfjs-backend-xla';
+import { defaultStorage, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadShowo2, Showo2, saveShowo2 } from '../src/index';
@@ -30,7 +31,7 @@ const values = (params: Params) =>
   Object.fromEntries(Object.entries(params).map(([name, x]) => [name, [...x.dataSync()]]));
 
 describe('loadShowo2', () => {
-  it('holds everything in one storage, float32 on CPUs, whatever is stored', async () => {
+  it('holds everything in one type, float32 on CPUs, whatever is stored', async () => {
     for (const place of [folder, narrow]) {
       const { params, vae } = await loadShowo2(place);
       expect(storages(params)).toEqual([defaultStorage()]);
@@ -39,24 +40,24 @@ describe('loadShowo2', () => {
   });
 
   it('holds bfloat16 as it is stored, and rounds float32 to it', async () => {
-    const stored = await loadShowo2(narrow, { storage: 'bfloat16' });
+    const stored = await loadShowo2(narrow, { dtype: 'bfloat16' });
     expect(storages({ ...stored.params, ...stored.vae.params })).toEqual(['bfloat16']);
-    const rounded = await loadShowo2(folder, { storage: 'bfloat16' });
+    const rounded = await loadShowo2(folder, { dtype: 'bfloat16' });
     expect(values(rounded.params)).toEqual(values(stored.params));
-    const mixed = await loadShowo2(folder, { storage: 'bfloat16', vaeStorage: 'float32' });
+    const mixed = await loadShowo2(folder, { dtype: 'bfloat16', vaeDtype: 'float32' });
     expect(storages(mixed.vae.params)).toEqual(['float32']);
   });
 
   it('holds what trains as it is told by name', async () => {
-    const storage = (name: string) => (name.startsWith('diffusion') ? 'float32' : 'bfloat16');
-    const { params } = await loadShowo2(folder, { storage });
-    for (const [name, x] of Object.entries(params)) expect(storageOf(x), name).toBe(storage(name));
+    const dtype = (name: string) => (name.startsWith('diffusion') ? 'float32' : 'bfloat16');
+    const { params } = await loadShowo2(folder, { dtype });
+    for (const [name, x] of Object.entries(params)) expect(storageOf(x), name).toBe(dtype(name));
   });
 
   it('leaves no tensors but the weights', async () => {
-    await loadShowo2(folder, { storage: 'bfloat16' });
+    await loadShowo2(folder, { dtype: 'bfloat16' });
     const before = tf.memory().numTensors;
-    const { params, vae } = await loadShowo2(folder, { storage: 'bfloat16' });
+    const { params, vae } = await loadShowo2(folder, { dtype: 'bfloat16' });
     expect(tf.memory().numTensors - before).toBe(Object.keys({ ...params, ...vae.params }).length);
   });
 
@@ -87,19 +88,19 @@ describe('loadShowo2', () => {
 
 describe('a model with stacked layers', () => {
   const options = { steps: 3, seed: 5 };
-  const storage = 'float32';
+  const dtype = 'float32';
 
   it('makes the same images', async () => {
     const images = [];
     for (const stacked of [false, true]) {
-      const model = await Showo2.fromPretrained(folder, { stacked, storage });
+      const model = await Showo2.fromPretrained(folder, { stacked, dtype });
       images.push((await model.generate(['a red circle'], options)).dataSync());
     }
     expect(maxAbsDiff(images[0]!, images[1]!)).toBeLessThan(1e-5);
   });
 
   it('is saved under the names it was loaded from', async () => {
-    const model = await Showo2.fromPretrained(folder, { storage });
+    const model = await Showo2.fromPretrained(folder, { dtype });
     const before = tf.memory().numTensors;
     const copy = join(folder, 'copy');
     await saveShowo2(copy, model.parts, { vocabulary: { type: 'word', words: ['red'] } });
@@ -108,8 +109,8 @@ describe('a model with stacked layers', () => {
   });
 
   it('makes nearly the same images in bfloat16', async () => {
-    const wide = await (await Showo2.fromPretrained(folder, { storage })).generate(['red'], options);
-    const model = await Showo2.fromPretrained(folder, { storage: 'bfloat16' });
+    const wide = await (await Showo2.fromPretrained(folder, { dtype })).generate(['red'], options);
+    const model = await Showo2.fromPretrained(folder, { dtype: 'bfloat16' });
     const image = await model.generate(['red'], options);
     expect(storageOf(image)).toBe('float32');
     const difference = maxAbsDiff(image.dataSync(), wide.dataSync());

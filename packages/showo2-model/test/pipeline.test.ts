@@ -15,7 +15,7 @@ beforeAll(async () => {
   await writeTinyModel(folder);
   const seen: string[] = [];
   model = await Showo2.fromPretrained(folder, {
-    storage: 'float32',
+    dtype: 'float32',
     onProgress: ({ part, name }) => seen.push(`${part}:${name}`),
   });
   expect(seen).toContain('model:diffusion_head_b.linear.weight');

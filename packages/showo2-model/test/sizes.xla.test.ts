@@ -1,6 +1,7 @@
 /** The fast path at the sizes people generate, over a model that is small in everything but its sequences. */
+import '@flow-grpo/tfjs-backend-xla';
 import { maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
-import { jit } from '@flow-grpo/tfjs-backend-xla';
+import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import {

@@ -1,5 +1,6 @@
 /** What a denoising step computes, counted in its program: the savings leave work out, not only time. */
-import { jit } from '@flow-grpo/tfjs-backend-xla';
+import '@flow-grpo/tfjs-backend-xla';
+import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import { timeEmbedding, timeToken } from '../src/head/time';

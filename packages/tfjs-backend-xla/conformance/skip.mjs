@@ -4,10 +4,6 @@
  */
 export const skip = [
   [
-    'gather xla {} throws when index is out of bound',
-    'indices are on the device: XLA clamps them; tfjs backends on GPUs do not throw either',
-  ],
-  [
     'avgPool xla {} gradient x=[3,3,1] f=[3,3] s=1 p=explicit',
     'expects every window divided by its whole area, which is not the gradient of AvgPool: it averages what is inside the image',
   ],

@@ -1,7 +1,7 @@
 /** Storage of tensors on XLA devices. */
+import type { Sharding } from '@flow-grpo/tfjs-jit/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import { assemble, distinctParts } from './parallel/parts';
-import type { Sharding } from './parallel/sharding';
 import { client } from './runtime/client';
 import { DeviceData, elementOf } from './runtime/data';
 import { bytesOf, valuesOf } from './runtime/host-values';

@@ -1,10 +1,7 @@
-import * as tf from '@tensorflow/tfjs-core';
-import { beforeAll, describe, expect, it } from 'vitest';
 import {
   allReduce,
   cast,
   checkpoint,
-  configure,
   jit,
   mesh,
   scaledDotProductAttention,
@@ -12,7 +9,10 @@ import {
   shard,
   shardMap,
   whileLoop,
-} from './index';
+} from '@flow-grpo/tfjs-jit';
+import * as tf from '@tensorflow/tfjs-core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { configure } from './index';
 
 beforeAll(async () => {
   configure({ cpuDevices: 2 });

@@ -1,7 +1,7 @@
 /** Runs kernels: appended to the program being traced, or each as a small program of its own. */
 import type { PjrtExecutable } from '@flow-grpo/pjrt';
+import type { Mesh, Sharding } from '@flow-grpo/tfjs-jit/backend';
 import * as tf from '@tensorflow/tfjs-core';
-import { BACKEND } from './active';
 import type { XlaBackend } from './backend';
 import type { Attrs, Inputs, Lowering } from './kernels/kernel';
 import {
@@ -11,7 +11,7 @@ import {
   programSharding,
   shardingAttribute,
 } from './parallel/placement';
-import { type Mesh, type Sharding, shardingKey } from './parallel/sharding';
+import { shardingKey } from './parallel/sharding';
 import { client } from './runtime/client';
 import { DeviceData, dtypeOf } from './runtime/data';
 import { executable, named } from './runtime/executables';
@@ -23,11 +23,11 @@ import { tracedValue } from './trace/values';
 /** The backend instance, as kernels get it. */
 export const activeBackend = (): XlaBackend => tf.backend() as XlaBackend;
 
-/** Registers a lowering as a tfjs kernel of this backend. */
-export function registerLowering(lowering: Lowering): void {
+/** Registers a lowering as a tfjs kernel of the backend of that name. */
+export function registerLowering(lowering: Lowering, backendName: string): void {
   tf.registerKernel({
     kernelName: lowering.kernelName,
-    backendName: BACKEND,
+    backendName,
     kernelFunc: ({ inputs, attrs, backend }) =>
       runLowering(
         lowering,
@@ -46,6 +46,13 @@ export function runLowering(
   backend: XlaBackend,
 ): tf.TensorInfo | tf.TensorInfo[] {
   const present = Object.entries(inputs).filter(([, tensor]) => tensor != null);
+  if (lowering.check) {
+    const known = present.map(([name, { dataId, shape }]) => {
+      const values = backend.find(dataId).host as ArrayLike<number> | undefined;
+      return [name, { shape, values }] as const;
+    });
+    lowering.check(Object.fromEntries(known), attrs);
+  }
   if (!currentFrame()) return runEager(lowering, present, attrs, backend);
   const values = Object.fromEntries(present.map(([key, tensor]) => [key, tracedValue(tensor, backend)]));
   const results = lowered(lowering, currentFrame()!.block, values, attrs);

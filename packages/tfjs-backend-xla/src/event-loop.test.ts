@@ -1,6 +1,7 @@
+import { jit, toBytes } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
-import { compilationStats, configure, jit, toBytes } from './index';
+import { compilationStats, configure } from './index';
 
 /** How often the event loop turns while `work` is under way: a few times where it is blocked in between. */
 async function turns<T>(work: () => Promise<T>): Promise<{ value: T; turns: number }> {

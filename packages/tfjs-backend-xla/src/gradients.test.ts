@@ -1,7 +1,8 @@
+import './index';
 import { expectClose } from '@flow-grpo/test-support';
+import { jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { jit, random } from './index';
 
 beforeAll(async () => {
   await tf.setBackend('xla');

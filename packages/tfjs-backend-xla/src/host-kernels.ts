@@ -1,13 +1,12 @@
 /** Kernels that read their inputs and compute on the host. */
 import * as tf from '@tensorflow/tfjs-core';
-import { BACKEND } from './active';
 import type { XlaBackend } from './backend';
 import type { Attrs, HostKernel, HostTensor } from './kernels/kernel';
 
-export function registerHostKernel(kernel: HostKernel): void {
+export function registerHostKernel(kernel: HostKernel, backendName: string): void {
   tf.registerKernel({
     kernelName: kernel.kernelName,
-    backendName: BACKEND,
+    backendName,
     kernelFunc: ({ inputs, attrs, backend }) =>
       runHostKernel(kernel, inputs, attrs as Attrs, backend as XlaBackend),
   });
@@ -18,11 +17,11 @@ const isString = (input: unknown): boolean =>
   (Array.isArray(input) && input.some(isString));
 
 /** Lets a kernel that is already registered run on the host where its tensors hold strings. */
-export function stringsOnHost(kernel: HostKernel): void {
+export function stringsOnHost(kernel: HostKernel, backendName: string): void {
   const { kernelName } = kernel;
-  const device = tf.getKernel(kernelName, BACKEND);
+  const device = tf.getKernel(kernelName, backendName);
   if (!device) return;
-  tf.unregisterKernel(kernelName, BACKEND);
+  tf.unregisterKernel(kernelName, backendName);
   tf.registerKernel({
     ...device,
     kernelFunc: (call) => {

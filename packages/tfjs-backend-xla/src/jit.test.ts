@@ -1,6 +1,7 @@
+import { cast, jit, random, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { cast, compilationStats, jit, random, storageOf } from './index';
+import { compilationStats } from './index';
 
 beforeAll(async () => {
   expect(await tf.setBackend('xla')).toBe(true);

@@ -1,8 +1,9 @@
+import './index';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { jit } from './index';
 import { client } from './runtime/client';
 
 beforeAll(async () => {

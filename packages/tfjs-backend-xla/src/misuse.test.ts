@@ -1,7 +1,8 @@
+import './index';
 import { PjrtClient, PjrtExecutable } from '@flow-grpo/pjrt';
+import { cast, fromBytes, jit, scan, shard, storageOf, toBytes, whileLoop } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest';
-import { cast, fromBytes, jit, scan, shard, storageOf, toBytes, whileLoop } from './index';
 
 beforeAll(async () => {
   expect(await tf.setBackend('xla')).toBe(true);
@@ -47,6 +48,26 @@ describe('misuse never reaches XLA', () => {
     expect(refused(() => tf.reshape(a, [4]))).toMatch(/6.*4|size/i);
     expect(refused(() => tf.concat([tf.zeros([2, 2]), tf.zeros([3, 3])], 0))).toMatch(/shape|dimension/i);
     expect(refused(() => jit((x: tf.Tensor) => tf.matMul(x, x))(a))).toMatch(/^BatchMatMul: .*f32\[2,3\]/);
+  });
+
+  it('of empty axes and of indices that are known', () => {
+    const empty = tf.zeros([2, 0]);
+    for (const [name, f] of Object.entries({ argMax: tf.argMax, argMin: tf.argMin })) {
+      const message = new RegExp(`^${name}: axis 1 of \\[2,0\\] is empty`);
+      expect(refused(() => f(empty, 1))).toMatch(message);
+      expect(refused(() => jit((x: tf.Tensor) => f(x, 1))(empty))).toMatch(message);
+    }
+    const x = tf.zeros([3, 2]);
+    for (const index of [3, -1, 100]) {
+      const at = tf.tensor1d([0, index], 'int32');
+      const message = new RegExp(`^gather: index ${index} is outside axis 0 of \\[3,2\\]: it must be 0 to 2`);
+      expect(refused(() => tf.gather(x, at))).toMatch(message);
+      expect(refused(() => jit((y: tf.Tensor) => tf.gather(y, at))(x))).toMatch(message);
+    }
+    const points = tf.tensor2d([0, 0, 1, 2], [2, 2], 'int32');
+    expect(refused(() => tf.gatherND(x, points))).toMatch(
+      /^gatherND: index 2 is outside axis 1 of \[3,2\]: it must be 0 to 1/,
+    );
   });
 
   it('of dtypes and storage', () => {

@@ -1,6 +1,7 @@
+import './index';
+import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { jit } from './index';
 
 beforeAll(async () => {
   await tf.setBackend('xla');

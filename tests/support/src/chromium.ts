@@ -20,6 +20,7 @@ export async function launchChromium(): Promise<{ context: BrowserContext; close
   const context = await chromium.launchPersistentContext(profile, {
     executablePath,
     headless: true,
+    timeout: 0,
     viewport: { width: 1200, height: 860 },
     args: [
       '--no-sandbox',
@@ -31,6 +32,8 @@ export async function launchChromium(): Promise<{ context: BrowserContext; close
       '--disable-sync',
     ],
   });
+  // The limit of the test is the only one.
+  context.setDefaultTimeout(0);
   return {
     context,
     close: async () => {

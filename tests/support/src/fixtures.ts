@@ -11,9 +11,9 @@ export interface FixtureTensor {
   data: FixtureArray;
 }
 
-/** The folder of parity numbers: `FLOW_GRPO_FIXTURES`, or the repository's own copy. */
+/** The folder of parity numbers: `FLOW_GRPO_FIXTURES`, or, where that is unset or empty, the repository's own copy. */
 export function fixturesRoot(): string {
-  return process.env.FLOW_GRPO_FIXTURES ?? fileURLToPath(new URL('../../../fixtures', import.meta.url));
+  return process.env.FLOW_GRPO_FIXTURES || fileURLToPath(new URL('../../../fixtures', import.meta.url));
 }
 
 /**

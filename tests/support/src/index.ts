@@ -2,3 +2,4 @@
 export * from './close';
 export * from './fixtures';
 export * from './hub';
+export * from './pages';

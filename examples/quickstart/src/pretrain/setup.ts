@@ -9,7 +9,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadParams, saveSafetensors } from '@flow-grpo/checkpoint-io';
 import { shapeScenes } from '@flow-grpo/datasets';
-import { evaluator, resolveConfig } from '@flow-grpo/grpo-trainer';
+import { createEvaluator, resolveConfig } from '@flow-grpo/grpo-trainer';
 import { shapeEval } from '@flow-grpo/rewards';
 import {
   initParams,
@@ -92,7 +92,7 @@ function recorder(options: PretrainOptions, { config, tokenizer, vae }: Parts, {
   const prompts = heldOutPrompts(options.measured, kinds);
   const policy = smallPolicy({ params: initParams(config, seed), config, vae, tokenizer }, ['*']);
   const evaluation = resolveConfig({ sampling: SAMPLING, evalBatchSize: Math.min(200, prompts.length) });
-  const evaluate = evaluator(policy, shapeEval(), prompts, evaluation);
+  const evaluate = createEvaluator(policy, shapeEval(), prompts, evaluation);
   const history: { step: number; seconds: number; strict: Record<string, number> }[] = [];
   const words = vocabulary();
 

@@ -9,7 +9,7 @@ import {
   initVaeParams,
   type WanVaeConfig,
 } from '@flow-grpo/showo2-model';
-import { jit } from '@flow-grpo/tfjs-backend-xla';
+import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { type FitOptions, trainVae } from 'flow-grpo/pretrain';
 import { toSigned, toUnit } from '../policy';

@@ -32,7 +32,7 @@ describe('flow-grpo', () => {
     const config = join(folder, 'run.yaml');
     await writeFile(
       config,
-      'epochs: 3\nsaveEvery: 1\nsampling: { numSteps: 6, promptsPerEpoch: 4, samplesPerPrompt: 4 }\ntraining:\n  learningRate: 0.01\n  clipRange: 0.2\n',
+      'epochs: 3\nsaveEvery: 1\nsampling: { numSteps: 6, promptsPerEpoch: 4, samplesPerPrompt: 4 }\ntraining:\n  learningRate: 0.01\ngrpo:\n  clipRange: 0.2\n',
     );
     const output = join(folder, 'run');
     await run('train', config, '-o', output, '--backend', 'cpu');
@@ -113,7 +113,7 @@ describe('flow-grpo', () => {
     expect(await readLines(join(output, 'metrics.jsonl'))).toHaveLength(1);
     await run('train', ...flags, '--training.beta', '0.1', '--epochs', '2');
     expect(process.exitCode).toBe(2);
-    expect(printed.join('\n')).toMatch(/made with another configuration \(training.beta: 0 → 0.1\)/);
+    expect(printed.join('\n')).toMatch(/made with another configuration \(grpo.beta: 0 → 0.1\)/);
   });
 
   it('says so when a disk is full, wherever it was written to', async () => {
@@ -136,7 +136,7 @@ describe('flow-grpo', () => {
   it('prints a JSON Schema', async () => {
     await run('schema');
     const schema = JSON.parse(printed.at(-1)!);
-    expect(schema.properties.training.properties.clipRange.description).toContain('train.clip_range');
+    expect(schema.properties.grpo.properties.clipRange.description).toContain('train.clip_range');
     expect(schema.additionalProperties).toBe(false);
   });
 });

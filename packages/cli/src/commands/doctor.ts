@@ -1,7 +1,8 @@
 /** flow-grpo doctor */
 
 import { peakTflopsOf } from '@flow-grpo/grpo-trainer';
-import { compilationStats, deviceInfo } from '@flow-grpo/tfjs-backend-xla';
+import { compilationStats } from '@flow-grpo/tfjs-backend-xla';
+import { deviceInfo } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { bytes, textTable } from '../run/start-table';
 import { useBackend } from './shared';

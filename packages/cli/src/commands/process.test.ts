@@ -16,7 +16,7 @@ let folder: string;
 let output: string;
 const children = new Set<ChildProcess>();
 beforeAll(async () => {
-  command = await bundleProgram(fileURLToPath(new URL('./bin.ts', import.meta.url)));
+  command = await bundleProgram(fileURLToPath(new URL('../bin.ts', import.meta.url)));
 }, 240_000);
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'command-'));

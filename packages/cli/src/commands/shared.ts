@@ -1,7 +1,8 @@
 /** What the subcommands share: their options, and a run opened by them. */
 
 import { ConfigError } from '@flow-grpo/grpo-trainer';
-import { configure, deviceInfo } from '@flow-grpo/tfjs-backend-xla';
+import { configure } from '@flow-grpo/tfjs-backend-xla';
+import { deviceInfo, hasCompiler } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Command } from 'commander';
 import { readRunFile } from '../run-file/read';
@@ -66,10 +67,10 @@ export async function useBackend(name: string, devices = 1): Promise<void> {
       optionalPackage('@tensorflow/tfjs-backend-cpu', '--backend cpu'),
     );
   }
-  if (name === 'xla' && devices > 1 && tf.getBackend() !== 'xla') configure({ cpuDevices: devices });
+  if (name === 'xla' && devices > 1 && !hasCompiler()) configure({ cpuDevices: devices });
   const ok = await tf.setBackend(name).catch((error: Error) => error);
   if (ok !== true) throw new ConfigError(`backend ${name} does not start${ok ? `: ${ok.message}` : ''}`);
-  const there = name === 'xla' ? deviceInfo().length : 1;
+  const there = deviceInfo().length;
   if (there < devices) {
     throw new ConfigError(`devices: ${devices} are asked for, and backend ${name} has ${there}`);
   }

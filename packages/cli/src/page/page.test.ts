@@ -1,4 +1,5 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -8,6 +9,41 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { type RunLog, runLog } from '../logging/run-log';
 import { writeRunReport } from '../report/run-report';
 import { serveRun, type UiServer } from './server';
+
+/** What a page would never send, written to the socket as it is. */
+const HOSTILE = [
+  ...[
+    '//',
+    '///',
+    '//[',
+    '//:0',
+    '/%',
+    '/%00',
+    '*',
+    '?',
+    '#',
+    '/..//../etc/passwd',
+    'http://[::1',
+    'http:',
+    '\\\\',
+    '//a@:b',
+    '/report?'.padEnd(9000, '%'),
+  ].map((target) => `GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`),
+  'GET // HTTP/1.0\r\n\r\n',
+  'HEAD // HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n',
+  'OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n',
+  'CONNECT nowhere:1 HTTP/1.1\r\nHost: x\r\n\r\n',
+  'GET / HTTP/1.1\r\nHost: [\r\nConnection: close\r\n\r\n',
+  'GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
+  'POST /report HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nConnection: close\r\n\r\ncut short',
+  'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n',
+  'GET / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n',
+  'GET /events HTTP/1.1\r\nHost: x\r\n\r\nGET // HTTP/1.1\r\nHost: x\r\n\r\n',
+  `GET / HTTP/1.1\r\nHost: x\r\n${'a: b\r\n'.repeat(3000)}\r\n`,
+  '\0\u0001\u00ff\r\n\r\n',
+  '\x16\x03\x01\x02\0\x01\0',
+  '',
+];
 
 let folder: string;
 let server: UiServer;
@@ -56,6 +92,39 @@ describe('the server', () => {
     expect(await (await get('/report')).text()).toContain('<svg');
   });
 
+  it.each(HOSTILE)('survives %j', async (request) => {
+    const { hostname, port } = new URL(server.url);
+    const socket = connect(Number(port), hostname);
+    socket.on('error', () => {}); // the server may hang up while we write
+    socket.end(request, 'latin1');
+    socket.resume();
+    await new Promise((resolve) => socket.on('close', resolve));
+    await new Promise(setImmediate); // a rejection that nobody handles fails the test run here
+    expect((await fetch(server.url)).status).toBe(200);
+  });
+
+  it('answers 500 when the report cannot be drawn, and goes on', async () => {
+    await writeFile(join(folder, 'metrics.jsonl'), '{"epoch":0}\nnull\n');
+    server.changed();
+    expect((await fetch(new URL('/report', server.url))).status).toBe(500);
+    expect((await fetch(server.url)).status).toBe(200);
+  });
+
+  it('ends although clients neither finish their request nor read', async () => {
+    const { hostname, port } = new URL(server.url);
+    const sockets = ['GET /report HTTP/1.1\r\nHost: x\r\n', 'GET /events HTTP/1.1\r\nHost: x\r\n\r\n'].map(
+      (text) =>
+        connect(Number(port), hostname, function (this: Socket) {
+          this.write(text);
+        })
+          .on('error', () => {})
+          .pause(),
+    );
+    await Promise.all(sockets.map((socket) => new Promise((resolve) => socket.once('connect', resolve))));
+    await server.close('over');
+    for (const socket of sockets) socket.destroy();
+  }, 30_000); // by itself Node waits a minute for the rest of a request
+
   it('says which port is taken', async () => {
     const { port } = new URL(server.url);
     await expect(serveRun(folder, { port: Number(port) })).rejects.toThrow(`port ${port} is taken`);
@@ -81,7 +150,7 @@ describe('in Chromium', () => {
       if (!request.url().startsWith(server.url) && !request.url().startsWith('data:'))
         errors.push(request.url());
     });
-  }, 120_000);
+  });
   afterAll(() => browser?.close());
 
   it('follows a run from before its first epoch to its end', async () => {

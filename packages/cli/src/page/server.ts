@@ -1,5 +1,5 @@
 /** Serves a run's report while it trains: one page that follows the run by server-sent events. */
-import { createServer, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { htmlSections } from '../report/html';
 import { runSections } from '../report/run-report';
@@ -18,8 +18,8 @@ export interface UiServer {
   status(text: string): void;
   /** The folder has something new: open pages load the report again. */
   changed(): void;
-  /** Tells open pages that the run has ended, and frees the port. */
-  close(lastWords: string): Promise<void>;
+  /** Tells open pages that the run has ended, and frees the port; connections that stay open are cut. */
+  close(finalMessage: string): Promise<void>;
 }
 
 /** Status lines are sent at most this often: progress comes faster than anyone reads. */
@@ -27,6 +27,8 @@ const STATUS_MS = 200;
 /** Pages are told of news at most this often, and so seldom that drawing takes a tenth of the time. */
 const NEWS_MS = 1000;
 const NEWS_DRAWINGS = 10;
+/** How long an open page has to read the end of the run. */
+const CLOSING_MS = 2000;
 
 /**
  * Starts the server. The page has no other parts than itself, `/report` (the report's sections) and `/events`.
@@ -41,7 +43,7 @@ export async function serveRun(folder: string, options: UiOptions = {}): Promise
   let pending: NodeJS.Timeout | undefined;
   let sentAt = Number.NEGATIVE_INFINITY;
   let news: NodeJS.Timeout | undefined;
-  let toldAt = Number.NEGATIVE_INFINITY;
+  let notifiedAt = Number.NEGATIVE_INFINITY;
   let drawing = 0; // milliseconds the last report took
 
   const send = (to: Iterable<ServerResponse>, event: string, data: unknown) => {
@@ -63,7 +65,7 @@ export async function serveRun(folder: string, options: UiOptions = {}): Promise
   };
   const sendNews = () => {
     news = undefined;
-    toldAt = performance.now();
+    notifiedAt = performance.now();
     send(listeners, 'changed', null);
   };
   const sendStatus = () => {
@@ -71,8 +73,9 @@ export async function serveRun(folder: string, options: UiOptions = {}): Promise
     sentAt = performance.now();
     send(listeners, 'status', status);
   };
-  const server = createServer(async (request, response) => {
-    const { pathname } = new URL(request.url ?? '/', 'http://localhost');
+  const answer = async (request: IncomingMessage, response: ServerResponse) => {
+    // Not by URL: it throws at what is no address, and a request may say anything.
+    const [path] = (request.url ?? '/').split(/[?#]/);
     const reply = (code: number, type: string, body: string) =>
       response
         .writeHead(code, {
@@ -83,14 +86,14 @@ export async function serveRun(folder: string, options: UiOptions = {}): Promise
         .end(request.method === 'HEAD' ? undefined : body);
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       reply(405, 'text/plain', 'only GET');
-    } else if (pathname === '/') {
+    } else if (path === '/') {
       reply(200, 'text/html', livePage());
-    } else if (pathname === '/report') {
+    } else if (path === '/report') {
       await currentReport().then(
         (html) => reply(200, 'text/html', html),
         (error: Error) => reply(500, 'text/plain', error.message),
       );
-    } else if (pathname === '/events') {
+    } else if (path === '/events') {
       response.writeHead(200, {
         'content-type': 'text/event-stream',
         'cache-control': 'no-store',
@@ -102,7 +105,14 @@ export async function serveRun(folder: string, options: UiOptions = {}): Promise
     } else {
       reply(404, 'text/plain', 'not found');
     }
+  };
+  // Whatever goes wrong with a request is that request's alone: the run goes on.
+  const server = createServer((request, response) => {
+    request.on('error', () => {});
+    response.on('error', () => {});
+    answer(request, response).catch(() => response.destroy());
   });
+  server.on('error', () => {}); // e.g. no file descriptors left for a connection
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) =>
       reject(
@@ -122,18 +132,21 @@ export async function serveRun(folder: string, options: UiOptions = {}): Promise
     changed() {
       report = undefined;
       const wait = Math.max(NEWS_MS, NEWS_DRAWINGS * drawing);
-      news ??= setTimeout(sendNews, Math.max(0, toldAt + wait - performance.now())).unref();
+      news ??= setTimeout(sendNews, Math.max(0, notifiedAt + wait - performance.now())).unref();
     },
-    async close(lastWords) {
+    async close(finalMessage) {
       clearTimeout(pending);
       clearTimeout(news);
       const closed = new Promise((resolve) => server.close(resolve));
       report = undefined;
       // With the event goes the last report: a page could not load it any more.
       const html = listeners.size > 0 ? await currentReport().catch(() => '') : '';
-      send(listeners, 'end', { text: lastWords, html });
+      send(listeners, 'end', { text: finalMessage, html });
       for (const response of listeners) response.end();
+      // A client that never reads, or never ends its request, must not hold up the end of the run.
+      const cut = setTimeout(() => server.closeAllConnections(), CLOSING_MS);
       await closed;
+      clearTimeout(cut);
     },
   };
 }

@@ -3,8 +3,7 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadParams, saveSafetensors } from '@flow-grpo/checkpoint-io';
 import type { Params } from '@flow-grpo/grpo-trainer';
-import { flattenTensors } from '@flow-grpo/grpo-trainer';
-import type { TrainState } from '@flow-grpo/grpo-trainer/maths';
+import type { OptimizerState } from '@flow-grpo/grpo-trainer/maths';
 import {
   type AdamWOptions,
   adamWScalars,
@@ -16,7 +15,7 @@ import {
   type LearningRateSchedule,
   learningRateAt,
 } from '@flow-grpo/grpo-trainer/maths';
-import { jit, random } from '@flow-grpo/tfjs-backend-xla';
+import { jit, random, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 
 export interface FitOptions {
@@ -98,7 +97,13 @@ export async function fit<B>(
     floor: options.scheduleFloor ?? 0.02,
   };
   const trainStep = jit(
-    function trainStep(state: TrainState, batch: B, key: tf.Tensor, scalars: tf.Tensor1D, rate: tf.Tensor) {
+    function trainStep(
+      state: OptimizerState,
+      batch: B,
+      key: tf.Tensor,
+      scalars: tf.Tensor1D,
+      rate: tf.Tensor,
+    ) {
       const names = Object.keys(state.trained);
       const f = (...weights: tf.Tensor[]) =>
         loss(Object.fromEntries(names.map((name, i) => [name, weights[i]!])), batch, key) as tf.Scalar;
@@ -156,7 +161,7 @@ export async function fit<B>(
     const scalars = adamWScalars(learningRateAt(learningRate, step, schedule), step + 1, adamW);
     const rate = tf.scalar(1 - emaDecay(step, options.emaDecay ?? 0.999));
     const result = trainStep(state, batch, key, scalars, rate);
-    tf.dispose([...flattenTensors(batch), ...flattenTensors(state), key, scalars, rate]);
+    tf.dispose([...tree.leaves(batch), ...tree.leaves(state), key, scalars, rate]);
     state = result.state;
     pending.push(result.report);
     step++;
@@ -164,7 +169,7 @@ export async function fit<B>(
     if (step % saveEvery === 0 && step < steps) await save();
   }
   await save();
-  tf.dispose([rootKey, ...flattenTensors(state.optimizer)]);
+  tf.dispose([rootKey, ...tree.leaves(state.optimizer)]);
   return {
     trained: state.trained,
     ema: state.ema,
@@ -174,7 +179,7 @@ export async function fit<B>(
 }
 
 /** One safetensors file holds all tensors, and its name the step: a rename of the pointer file makes it current. */
-async function saveFit(folder: string, state: TrainState, step: number): Promise<void> {
+async function saveFit(folder: string, state: OptimizerState, step: number): Promise<void> {
   await mkdir(folder, { recursive: true });
   const parts: Record<string, Params> = { trained: state.trained, ema: state.ema, ...state.optimizer };
   const tensors = Object.fromEntries(
@@ -200,7 +205,7 @@ async function currentFit(folder: string): Promise<{ step: number; file: string 
 async function loadFit(
   folder: string,
   names: readonly string[],
-): Promise<{ state: TrainState; step: number } | undefined> {
+): Promise<{ state: OptimizerState; step: number } | undefined> {
   const current = await currentFit(folder);
   if (!current) return undefined;
   const all = await loadParams(join(folder, current.file));

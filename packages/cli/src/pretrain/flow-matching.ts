@@ -2,7 +2,7 @@
 
 import type { Params } from '@flow-grpo/grpo-trainer';
 import { meanOverSample } from '@flow-grpo/grpo-trainer/maths';
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { type FitOptions, type FitResult, fit } from './fit';
 

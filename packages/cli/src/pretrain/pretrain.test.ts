@@ -1,8 +1,9 @@
+import '@flow-grpo/tfjs-backend-xla';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Params } from '@flow-grpo/grpo-trainer';
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { flowMatchingLoss, pretrain } from './flow-matching';

@@ -1,7 +1,7 @@
 /** A small variational autoencoder: reconstruct images from few numbers a place. */
 
 import type { Params } from '@flow-grpo/grpo-trainer';
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { type FitOptions, type FitResult, fit } from './fit';
 

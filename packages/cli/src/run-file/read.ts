@@ -1,11 +1,13 @@
 /** Configuration files and command-line overrides. */
 import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
+import { isRewardModule } from '@flow-grpo/rewards/registry';
 import { parse } from 'yaml';
 import { type RunFile, resolveRunFile } from './schema';
 
 /**
- * Reads a YAML (or JSON) file and applies `key.path=value` overrides, whose values are YAML too, in their order.
+ * Reads a YAML (or JSON) file, to which paths of rewards are relative, and applies `key.path=value` overrides, whose values are YAML too, in their order.
  *
  * @throws {ConfigError} for a missing file, a value that is not YAML, and everything `resolveRunFile` refuses.
  */
@@ -18,8 +20,21 @@ export async function readRunFile(file: string | undefined, overrides: readonly 
   const root = (parseYaml(text, file ?? 'the configuration') ?? {}) as Record<string, unknown>;
   if (typeof root !== 'object' || Array.isArray(root))
     throw new ConfigError(`${file} must hold options by name`);
+  if (file !== undefined) resolveModules(root, dirname(file));
   for (const override of overrides) assign(root, override);
   return resolveRunFile(root);
+}
+
+/** Modules with rewards are relative to the file that names them; those of overrides to the current folder. */
+function resolveModules(root: Record<string, unknown>, folder: string): void {
+  const setup = root.setup as { reward?: unknown } | null | undefined;
+  const reward = typeof setup === 'object' ? setup?.reward : undefined;
+  if (reward === null || typeof reward !== 'object') return;
+  const entries = Object.entries(reward).map(([key, value]) => [
+    isRewardModule(key) ? resolve(folder, key) : key,
+    value,
+  ]);
+  Object.assign(setup!, { reward: Object.fromEntries(entries) });
 }
 
 function assign(root: Record<string, unknown>, override: string): void {

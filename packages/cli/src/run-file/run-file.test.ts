@@ -1,5 +1,9 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { leavesOf } from '@flow-grpo/grpo-trainer/config';
 import { describe, expect, it } from 'vitest';
+import { readRunFile } from './read';
 import { resolveRunFile, runFileJsonSchema, runFileSchema } from './schema';
 
 describe('resolveRunFile', () => {
@@ -13,7 +17,7 @@ describe('resolveRunFile', () => {
       options: {},
     });
     expect(resolveRunFile({ setup: showo2 }).setup).toMatchObject({
-      storage: 'bfloat16',
+      dtype: 'bfloat16',
       guidanceScale: 0,
       guidanceInTraining: true,
     });
@@ -50,5 +54,21 @@ describe('runFileJsonSchema', () => {
     const schema = JSON.stringify(runFileJsonSchema());
     for (const key of ['"setup"', '"output"', '"pickscore"', '"wandb"', '"showo2"'])
       expect(schema).toContain(key);
+  });
+});
+
+describe('rewards of a run file', () => {
+  it('are modules relative to the file that names them, and checked by name otherwise', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'run-file-'));
+    const file = join(folder, 'run.yaml');
+    const setup = 'setup: { kind: showo2, model: m, dataset: d, reward:';
+    await writeFile(file, `${setup} { ./mine.mjs: { weight: 2, target: red }, shapes: 1 } }\n`);
+    const { setup: read } = await readRunFile(file, []);
+    expect(read).toMatchObject({
+      reward: { [join(folder, 'mine.mjs')]: { weight: 2, target: 'red' }, shapes: 1 },
+    });
+    await writeFile(file, `${setup} { shape: 1 } }\n`);
+    await expect(readRunFile(file, [])).rejects.toThrow(/setup\.reward\.shape.*did you mean.*shapes/);
+    await rm(folder, { recursive: true });
   });
 });

@@ -1,68 +1,12 @@
 /** The `setup` of a run's file: what is trained, on which prompts, for which reward. */
+import { type RewardChoice, rewardChoiceSchema } from '@flow-grpo/rewards/registry';
 import { z } from 'zod';
 
 const text = z.string().min(1);
 const place = (what: string) => text.describe(what);
-const weight = z.number().describe('Factor in the sum (the number in flow_grpo’s reward_fn)');
-
-/** A reward and its options. */
-const needing = <T extends z.ZodRawShape>(options: T, what: string) =>
-  z
-    .strictObject({ weight: weight.default(1), ...options })
-    .optional()
-    .describe(what);
-
-/** A reward: its weight alone, or its weight and options. */
-const reward = <T extends z.ZodRawShape>(options: T, what: string) =>
-  z
-    .union([weight, z.strictObject({ weight: weight.default(1), ...options })])
-    .optional()
-    .describe(what);
-
-const batchSize = z.int().min(1).optional().describe('Images in one run of the model; 16 by default');
-const dtype = z.enum(['float32', 'bfloat16']).optional().describe('How weights are held');
-const clip = {
-  model: place('Folder or hub id of the model').optional(),
-  processor: place('Folder or hub id with tokenizer.json and preprocessor_config.json').optional(),
-  dtype,
-  batchSize,
-};
-const published = { ...clip, file: place('File of the checkpoint in its folder or repository').optional() };
-const server = {
-  url: place('Address of the server'),
-  batchSize: z.int().min(1).optional().describe('Most images a request; 64 by default'),
-  concurrency: z.int().min(1).optional().describe('Requests under way at once; 4 by default'),
-  timeout: z.number().positive().optional().describe('Milliseconds for each attempt; 120,000 by default'),
-};
-
-/** Rewards by flow_grpo's names, each a scorer of @flow-grpo/rewards. */
-export const rewardsSchema = z
-  .strictObject({
-    pickscore: reward(clip, 'PickScore: a CLIP ViT-H trained on preferences, divided by 26'),
-    clipscore: reward(clip, "CLIP's agreement of image and prompt, divided by 30"),
-    aesthetic: needing(
-      { ...clip, head: place('File of the linear layers, sac+logos+ava1-l14-linearMSE.pth') },
-      'The improved aesthetic predictor; prompts play no part',
-    ),
-    imagereward: reward(published, 'ImageReward: BLIP with a head trained on preferences'),
-    hpsv2: reward(published, 'HPSv2: a CLIP ViT-H-14 trained on preferences'),
-    ocr: reward({}, 'How close the text read in the image is to what the prompt quotes'),
-    geneval: needing(
-      { ...server, onlyStrict: z.boolean().optional().describe('Strict rewards only') },
-      "flow_grpo's GenEval server; needs the metadata of a GenEval set",
-    ),
-    deqa: needing(server, "flow_grpo's DeQA server"),
-    unifiedreward: needing(server, "flow_grpo's UnifiedReward server"),
-    jpeg_compressibility: reward({}, 'Minus the size as JPEG of quality 95, in units of 500 kB'),
-    jpeg_incompressibility: reward({}, 'The size as JPEG of quality 95, in kB'),
-    shapes: reward(
-      { strictWeight: z.number().min(0).max(1).optional().describe('Weight of the strict verdict; 0.5') },
-      "GenEval's question for scenes of coloured shapes",
-    ),
-  })
-  .refine((given) => Object.values(given).some((value) => value !== undefined), {
-    message: 'names no reward; e.g. pickscore: 1',
-  });
+/** Rewards by name; modules of one's own are those keys of `given` that are paths. */
+const rewardsOf = (given: unknown) =>
+  rewardChoiceSchema(given).describe('Rewards and their weights (reward_fn)');
 
 export const showo2SetupSchema = z.strictObject({
   kind: z.literal('showo2').describe('Show-o2 with its VAE from checkpoints'),
@@ -74,10 +18,10 @@ export const showo2SetupSchema = z.strictObject({
   vae: place(
     "Wan 2.1's VAE: a file or folder, or a hub id with its Wan2.1_VAE.pth such as Wan-AI/Wan2.1-T2V-1.3B; vae/ or Wan2.1_VAE.pth in the checkpoint's folder by default",
   ).optional(),
-  storage: z
+  dtype: z
     .enum(['float32', 'bfloat16'])
     .default('bfloat16')
-    .describe('How frozen weights are held; what trains has float32 masters (mixed_precision)'),
+    .describe('How frozen weights are stored; what trains has float32 masters (mixed_precision)'),
   train: z
     .array(text)
     .min(1)
@@ -117,7 +61,7 @@ export const showo2SetupSchema = z.strictObject({
     .optional()
     .describe('How many evaluation prompts to take, from the first; all by default'),
   promptColumn: place("Column or key of the prompt in the dataset's rows; prompt by default").optional(),
-  reward: rewardsSchema.describe('Rewards and their weights (reward_fn)'),
+  reward: rewardsOf(undefined),
   rewardFailure: z
     .strictObject({
       retries: z.int().min(0).default(2).describe('Further attempts, with growing pauses'),
@@ -149,7 +93,7 @@ export const setupSchema = z.union([
 
 export type Showo2SetupInput = z.input<typeof showo2SetupSchema>;
 export type Showo2SetupOptions = z.output<typeof showo2SetupSchema>;
-export type RewardChoice = z.output<typeof rewardsSchema>;
+export type { RewardChoice };
 export type SetupChoice =
   | Showo2SetupOptions
   | z.output<typeof moduleSetupSchema>
@@ -159,7 +103,8 @@ const SETUPS = { showo2: showo2SetupSchema, module: moduleSetupSchema, toy: toyS
 
 /** The schema of the kind that `given` asks for, so that errors are about that kind alone. */
 export function setupSchemaOf(given: unknown): z.ZodType<SetupChoice> {
-  const kind = (given as { kind?: unknown } | null)?.kind;
+  const { kind, reward } = (given ?? {}) as { kind?: unknown; reward?: unknown };
+  if (kind === 'showo2') return showo2SetupSchema.extend({ reward: rewardsOf(reward) });
   return Object.hasOwn(SETUPS, String(kind))
     ? SETUPS[kind as keyof typeof SETUPS]
     : (z.strictObject({ kind: z.enum(Object.keys(SETUPS) as (keyof typeof SETUPS)[]) }).loose() as never);

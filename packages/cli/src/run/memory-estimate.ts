@@ -1,16 +1,15 @@
 /** What a run will hold on each device, as far as it follows from the configuration and the policy. */
 
 import type { GrpoConfig, Policy } from '@flow-grpo/grpo-trainer';
-import { flattenTensors } from '@flow-grpo/grpo-trainer';
 import { epochPlan } from '@flow-grpo/grpo-trainer/config';
-import { jit, storageOf } from '@flow-grpo/tfjs-backend-xla';
+import { hasCompiler, jit, storageOf, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 
 /** Bytes on one device, without what executables need while they run. */
 export interface MemoryEstimate {
   /** The policy's own. */
   readonly weights: number;
-  /** Masters, two moments, average and gradients of what trains; the reference where the objective looks at it. */
+  /** Masters, two moments, average and gradients of what trains, and the algorithm's copies. */
   readonly training: number;
   /** Steps and features kept of an epoch's samples; undefined where the features cannot be told without running. */
   readonly samples: number | undefined;
@@ -48,15 +47,17 @@ export function estimateMemory(policy: Policy, prompt: string, config: GrpoConfi
 
 /** The same from sizes alone. */
 export function memoryOf(model: ModelSizes, config: GrpoConfig): MemoryEstimate {
-  const { epochSize, window, needsReference } = epochPlan(config);
+  const { epochSize, window, algorithm } = epochPlan(config);
   const latent = 4 * model.latentSize;
-  const states = config.training.objective === 'guard' ? 3 : 2; // before and after the step, and its mean
-  const steps = window(0).length;
+  // Of every recorded step: before and after it, and its mean.
+  const states = { latents: 0, steps: 2, means: 3 }[algorithm.rollout.keep];
+  const steps = states === 0 ? 0 : window(0).length;
+  const copies = COPIES + Object.keys(algorithm.copies ?? {}).length;
   const { trainedParameters, parameters, featureBytes: features } = model;
   const share = config.shardParameters ? config.devices : 1;
   return {
     weights: model.weightBytes,
-    training: ((COPIES + Number(needsReference)) * 4 * trainedParameters) / share,
+    training: (copies * 4 * trainedParameters) / share,
     samples:
       features === undefined
         ? undefined
@@ -68,14 +69,15 @@ export function memoryOf(model: ModelSizes, config: GrpoConfig): MemoryEstimate 
 
 /** Bytes of one sample's features at one step: the velocity is traced, nothing runs. */
 function featureBytes(policy: Policy, prompt: string): number | undefined {
-  if (tf.getBackend() !== 'xla') return undefined;
+  if (!hasCompiler()) return undefined;
   let bytes = 0;
   const traced = jit(
     (x: tf.Tensor, t: tf.Tensor, rows: tf.Tensor1D) => {
       const condition = policy.encodePrompts([prompt]);
-      const prepared = policy.prepare?.(policy.params, condition);
-      const { velocity, features } = policy.velocity(policy.params, x, t, condition, rows, prepared);
-      bytes = sum(flattenTensors(features ?? []).map(bytesOf));
+      const call = { trained: policy.params, condition, purpose: 'sampling' } as const;
+      const prepared = policy.prepare?.(call);
+      const { velocity, features } = policy.velocity({ ...call, x, t, rows, prepared });
+      bytes = sum(tree.leaves(features ?? []).map(bytesOf));
       return velocity;
     },
     { name: 'features' },

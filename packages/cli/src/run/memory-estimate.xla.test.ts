@@ -19,8 +19,8 @@ const cases: [string, Partial<Showo2PolicyOptions>, GrpoConfigInput][] = [
   ['the head alone trains, features are kept', {}, {}],
   ['with guidance features are kept of both branches', { guidanceScale: 2 }, {}],
   ['with guidance in rollouts alone, of one', { guidanceScale: 2, guidanceInTraining: false }, {}],
-  ['a reference', {}, { training: { beta: 0.01 } }],
-  ['GRPO-Guard keeps means', {}, { training: { objective: 'guard' } }],
+  ['a reference', {}, { grpo: { beta: 0.01 } }],
+  ['GRPO-Guard keeps means', {}, { algorithm: 'guard' }],
   ['a window keeps its steps', {}, { sampling: { window: { kind: 'random', size: 2 } } }],
   ['everything trains, no features', { train: wholeModel }, {}],
 ];

@@ -27,8 +27,8 @@ type Callbacks = Required<Pick<TrainOptions<unknown, unknown>, 'onProgress' | 'o
 export interface Followers extends Callbacks {
   /** The scorer, watched by the profile. */
   readonly scorer: Scorer;
-  /** The run is over: sends what is left, with the last words. */
-  close(lastWords: string, exitCode: number): Promise<void>;
+  /** The run is over: sends what is left, with a final message. */
+  close(finalMessage: string, exitCode: number): Promise<void>;
 }
 
 /**
@@ -81,9 +81,9 @@ export async function followRun(
       wandb?.onEvaluation(record);
       ui?.changed();
     },
-    async close(lastWords, exitCode) {
+    async close(finalMessage, exitCode) {
       await profile?.close();
-      await Promise.all([wandb?.close(exitCode), ui?.close(lastWords)]);
+      await Promise.all([wandb?.close(exitCode), ui?.close(finalMessage)]);
     },
   };
 }

@@ -1,10 +1,10 @@
 /** The least time an epoch can take, from what a policy computes and how fast the device is. */
 
 import type { GrpoConfig, Params, Policy, Purpose, Tensors } from '@flow-grpo/grpo-trainer';
-import { currentPeakTflops, flattenTensors, mapTensors } from '@flow-grpo/grpo-trainer';
+import { currentPeakTflops } from '@flow-grpo/grpo-trainer';
 import { epochPlan } from '@flow-grpo/grpo-trainer/config';
 import { stopGradient } from '@flow-grpo/nn';
-import { cast, deviceInfo, type FloatStorage, jit, storageOf } from '@flow-grpo/tfjs-backend-xla';
+import { cast, deviceInfo, type FloatStorage, hasCompiler, jit, storageOf, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 
 /**
@@ -32,20 +32,18 @@ export function leastSeconds(
  * prompt and the optimizer. Functions are traced for one and two samples; nothing is compiled.
  */
 export function epochFlops(policy: Policy, prompt: string, config: GrpoConfig): number | undefined {
-  if (tf.getBackend() !== 'xla') return undefined;
+  if (!hasCompiler()) return undefined;
   const plan = epochPlan(config);
   const { sampling, training } = config;
+  const { algorithm } = plan;
   try {
     const { velocity, gradient, decode } = sampleFlops(policy, prompt, {
-      fromFeatures: plan.advantageKind === 'grpo',
-      withReference: plan.needsReference,
+      fromFeatures: algorithm.rollout.keep !== 'latents',
+      copies: Object.keys(algorithm.copies ?? {}).length,
     });
     const made = plan.epochSize * (sampling.numSteps * velocity + decode);
-    const passes =
-      plan.advantageKind === 'grpo'
-        ? plan.epochSize * plan.trainedSteps
-        : training.timestepsPerSample *
-          (plan.advantageKind === 'dpo' ? 2 * sampling.promptsPerEpoch : plan.epochSize);
+    const { size, perEpoch } = algorithm.units;
+    const passes = size * perEpoch * algorithm.pointsPerImage;
     return made + training.innerEpochs * passes * gradient;
   } catch {
     return undefined; // prompts that cannot be encoded inside a trace
@@ -56,7 +54,7 @@ interface SampleFlops {
   readonly velocity: number;
   /**
    * Of a squared error by the trained weights, from features where `fromFeatures` and the policy allow it, and of the
-   * reference's velocity.
+   * velocities of the algorithm's copies.
    */
   readonly gradient: number;
   readonly decode: number;
@@ -66,23 +64,23 @@ interface SampleFlops {
 function sampleFlops(
   policy: Policy,
   prompt: string,
-  { fromFeatures, withReference }: { fromFeatures: boolean; withReference: boolean },
+  { fromFeatures, copies }: { fromFeatures: boolean; copies: number },
 ): SampleFlops {
   let features: Tensors | undefined;
   let kept: { shape: number[]; storage: FloatStorage }[] = [];
   const prepared = (trained: Params, purpose: Purpose) => {
     const condition = policy.encodePrompts([prompt]);
-    return [condition, policy.prepare?.(trained, condition, purpose)] as const;
+    return [condition, policy.prepare?.({ trained, condition, purpose })] as const;
   };
   const velocityOf = (trained: Params, { x, t, rows }: Batch, purpose: Purpose) => {
     const [condition, ready] = prepared(trained, purpose);
-    return policy.velocity(trained, x, t, condition, rows, ready, purpose);
+    return policy.velocity({ trained, x, t, condition, rows, prepared: ready, purpose });
   };
   const velocity = slope((batch) =>
     jit((given: Batch) => {
       const result = velocityOf(policy.params, given, 'sampling');
       features = fromFeatures && policy.velocityFromFeatures ? result.features : undefined;
-      kept = flattenTensors(features ?? []).map((value) => ({
+      kept = tree.leaves(features ?? []).map((value) => ({
         shape: value.shape.slice(1),
         storage: storageOf(value),
       }));
@@ -93,21 +91,23 @@ function sampleFlops(
   const weights = names.map((name) => policy.params[name]!);
   const gradient = slope((batch, count) => {
     let next = 0;
-    const given = features && mapTensors(features, () => zerosOf(count, kept[next++]!));
+    const given = features && tree.map(features, () => zerosOf(count, kept[next++]!));
     const lowered = jit((at: Batch, from: Tensors | undefined, ...own: tf.Tensor[]) => {
       const trains = (trained: Params) => {
         if (!from) return velocityOf(trained, at, 'training').velocity;
         const [condition, ready] = prepared(trained, 'training');
-        return policy.velocityFromFeatures!(trained, from, at.t, condition, at.rows, ready);
+        const { t, rows } = at;
+        return policy.velocityFromFeatures!({ trained, features: from, t, condition, rows, prepared: ready });
       };
-      const target = withReference ? stopGradient(() => trains(policy.params)) : tf.scalar(0);
+      const others = Array.from({ length: copies }, () => stopGradient(() => trains(policy.params)));
+      const target = others.length > 0 ? others.reduce((a, b) => tf.add(a, b)) : tf.scalar(0);
       // Squared, since the gradient of a sum needs no value, and what is a constant in it would not be counted.
       return tf.grads((...values: tf.Tensor[]) => {
         const velocity = trains(Object.fromEntries(names.map((name, i) => [name, values[i]!])));
         return tf.sum(tf.square(tf.sub(velocity, target))) as tf.Scalar;
       })(own);
     }).lower(batch, given, ...weights);
-    tf.dispose(flattenTensors(given ?? []));
+    tf.dispose(tree.leaves(given ?? []));
     return lowered;
   });
   const decode = slope(({ x }) => jit((latents: tf.Tensor) => policy.decode(latents)).lower(x));
@@ -121,7 +121,7 @@ function sampleFlops(
         rows: tf.zeros([count], 'int32'),
       };
       const { flops } = lower(batch, count);
-      tf.dispose(flattenTensors(batch));
+      tf.dispose(tree.leaves(batch));
       return flops;
     });
     return two! - one!;

@@ -18,12 +18,12 @@ const rollouts = { guidanceScale: 2, guidanceInTraining: false };
 const cases: [string, Partial<Showo2PolicyOptions>, GrpoConfigInput][] = [
   ['the head alone trains, from features', {}, {}],
   ['with guidance', guided, {}],
-  ['with guidance and a reference', guided, { training: { beta: 0.01 } }],
+  ['with guidance and a reference', guided, { grpo: { beta: 0.01 } }],
   ['with guidance in rollouts alone', rollouts, {}],
-  ['with guidance in rollouts alone and a reference', rollouts, { training: { beta: 0.01 } }],
-  ['a part of the steps, twice', {}, { training: { timestepFraction: 0.5, innerEpochs: 2 } }],
+  ['with guidance in rollouts alone and a reference', rollouts, { grpo: { beta: 0.01 } }],
+  ['a part of the steps, twice', {}, { training: { innerEpochs: 2 }, grpo: { timestepFraction: 0.5 } }],
   ['everything trains', { train: ['showo.model.layers.*', 'diffusion_head_*'] }, {}],
-  ['reward-weighted regression', {}, { training: { objective: 'rwr' } }],
+  ['reward-weighted regression', {}, { algorithm: 'rwr' }],
 ];
 
 describe('the least time of an epoch', () => {
@@ -63,7 +63,7 @@ describe('the least time of an epoch', () => {
     const update = (more: Partial<Showo2PolicyOptions>, beta: number) => {
       const policy = showo2Policy({ ...tinyShowo2(), ...more }) as Policy;
       const [once, twice] = [1, 2].map((innerEpochs) =>
-        epochFlops(policy, 'red', resolveConfig({ training: { innerEpochs, beta } })),
+        epochFlops(policy, 'red', resolveConfig({ training: { innerEpochs }, grpo: { beta } })),
       );
       tf.dispose(policy.params);
       return twice! - once!;

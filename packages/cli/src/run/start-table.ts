@@ -1,6 +1,6 @@
 /** The table of what will run, printed before anything does. */
 
-import { epochPlan, windowBounds } from '@flow-grpo/grpo-trainer/config';
+import { type EpochPlan, epochPlan } from '@flow-grpo/grpo-trainer/config';
 import { duration } from '../logging/duration';
 import type { RunFile } from '../run-file/schema';
 import type { SetupChoice } from '../run-file/setup-schema';
@@ -25,11 +25,11 @@ export function startTable(run: RunFile, memory: MemoryEstimate | undefined, tim
   const { config } = run;
   const { sampling, training, devices } = config;
   const plan = epochPlan(config);
-  const { start, end } = windowBounds(config);
   const updates = training.updatesPerEpoch * training.innerEpochs;
   const perDevice = devices > 1 ? `, ${plan.batchSize / devices} a device` : '';
+  const { pointsPerImage } = plan.algorithm;
   const stepsAtOnce =
-    plan.stepsPerPass < plan.trainedSteps ? `, ${plan.stepsPerPass} of their steps at once` : '';
+    plan.stepsPerPass < pointsPerImage ? `, ${plan.stepsPerPass} of their steps at once` : '';
   const rows: [string, string][] = [
     ['setup', `${run.setup.kind}, into ${run.output}`],
     [
@@ -40,13 +40,10 @@ export function startTable(run: RunFile, memory: MemoryEstimate | undefined, tim
       'rollouts',
       `${plan.batches} an epoch of ${plan.batchSize} images${perDevice}, on ${devices} device${devices > 1 ? 's' : ''}`,
     ],
-    [
-      'steps',
-      `${sampling.numSteps} a rollout; ${sampling.rule} noise ${sampling.noiseLevel} on ${plan.window(0).length} of steps ${start} … ${end - 1} (${sampling.window.kind}), ${plan.trainedSteps} trained`,
-    ],
+    ['steps', `${sampling.numSteps} a rollout; ${noiseText(run, plan)}`],
     [
       'updates',
-      `${updates} an epoch, ${plan.totalUpdates} in all; ${plan.rowsPerPass} images a gradient pass${stepsAtOnce}, ${training.objective}, learning rate ${training.learningRate}`,
+      `${updates} an epoch, ${plan.totalUpdates} in all; ${plan.rowsPerPass} images a gradient pass${stepsAtOnce}, ${config.algorithm}, learning rate ${training.learningRate}`,
     ],
     [
       'evaluation',
@@ -57,6 +54,16 @@ export function startTable(run: RunFile, memory: MemoryEstimate | undefined, tim
     ['time', timeText(config.epochs, time)],
   ];
   return textTable(rows);
+}
+
+function noiseText({ config: { sampling } }: RunFile, { algorithm, range, window }: EpochPlan): string {
+  const { rollout, pointsPerImage } = algorithm;
+  const noise =
+    rollout.sampler === 'ode'
+      ? 'no noise'
+      : `${sampling.rule} noise ${sampling.noiseLevel} on ${window(0).length} of steps ${range.start} … ${range.end - 1} (${sampling.window.kind})`;
+  const trained = rollout.keep === 'latents' ? `${pointsPerImage} times of each image` : pointsPerImage;
+  return `${noise}, ${trained} trained`;
 }
 
 /** Only where the set-up says it; that of a module's policy is not known here. */

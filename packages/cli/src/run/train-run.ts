@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
 import { type EpochMetrics, type TrainResult, train } from '@flow-grpo/grpo-trainer';
-import { epochOf, listRuns } from '@flow-grpo/grpo-trainer/node';
+import { checkpointFolder, epochOf, listRuns } from '@flow-grpo/grpo-trainer/node';
 import { need } from '../commands/shared';
 import { type ProgressLine, progressLine } from '../logging/progress-line';
 import { readLines } from '../logging/run-log';
@@ -53,7 +53,7 @@ export async function trainRun(
   line.note(startTable(run, memory, { measured, atLeast }));
   const followers = await followRun(run, scorer, fromEpoch, { ...FOLLOWERS, ...options }, line);
   await writeFile(join(output, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
-  let lastWords = 'ended by an error';
+  let finalMessage = 'ended by an error';
   let exitCode = 1;
   try {
     const result = await train({
@@ -61,7 +61,7 @@ export async function trainRun(
       prompts,
       evalPrompts: made.evalPrompts,
       config,
-      outputDir: output,
+      store: checkpointFolder(join(output, 'checkpoints')),
       resume,
       peakTflops: run.peakTflops,
       ...(options.signal && { signal: options.signal }),
@@ -71,12 +71,13 @@ export async function trainRun(
     const weights = config.ema.enabled ? result.ema : result.trained;
     if (result.reason === 'finished') await saveSafetensors(join(output, 'model.safetensors'), weights);
     if (result.updates > 0) line.note(`report: ${await writeRunReport(output)}`);
-    lastWords = result.problem ?? `${result.reason} after ${result.epochs} epochs, ${result.updates} updates`;
-    line.note(lastWords);
+    finalMessage =
+      result.problem ?? `${result.reason} after ${result.epochs} epochs, ${result.updates} updates`;
+    line.note(finalMessage);
     exitCode = result.reason === 'diverged' ? 1 : 0;
     return result.reason;
   } finally {
-    await followers.close(lastWords, exitCode);
+    await followers.close(finalMessage, exitCode);
   }
 }
 

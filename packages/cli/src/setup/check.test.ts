@@ -69,7 +69,7 @@ const options = (change: Partial<Showo2SetupInput> = {}) =>
     kind: 'showo2',
     model,
     dataset,
-    storage: 'float32',
+    dtype: 'float32',
     reward: { jpeg_compressibility: 1 },
     ...change,
   });
@@ -123,8 +123,8 @@ describe('checkShowo2', () => {
     const lines = await problems({ model: bare, dataset: bare });
     expect(lines.map((line) => line.replace(/\. .*/, ''))).toEqual([
       `setup.model: ${bare} has no config.json`,
-      `setup.tokenizer: ${bare} has no tokenizer.json; setup.tokenizer is not given`,
-      `setup.vae: ${bare} has no Wan2.1_VAE.pth or vae/; setup.vae is not given`,
+      `setup.tokenizer: ${bare} has no tokenizer.json with tokenizer_config.json, or vocabulary.json`,
+      `setup.vae: ${bare} has no Wan2.1_VAE.pth or vae/`,
       `setup.dataset: ${bare} has no train.txt or train_metadata.jsonl`,
     ]);
   });
@@ -166,7 +166,7 @@ describe('checkShowo2', () => {
 describe('showo2Sizes', () => {
   it.each([
     ['the head', {}],
-    ['the head with guidance, in bfloat16', { guidanceScale: 4.5, storage: 'bfloat16' as const }],
+    ['the head with guidance, in bfloat16', { guidanceScale: 4.5, dtype: 'bfloat16' as const }],
     ['the head with guidance in rollouts alone', { guidanceScale: 4.5, guidanceInTraining: false }],
     ['everything', { train: ['all'] }],
   ])('gives the memory that the loaded policy has: %s', async (_, change) => {

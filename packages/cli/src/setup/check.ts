@@ -1,13 +1,13 @@
 /** Looks for everything a setup takes from elsewhere, before anything is loaded or downloaded. */
-import { readdir, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { join, relative, sep } from 'node:path';
-import { checkpointFiles, type SnapshotFile, snapshotFiles } from '@flow-grpo/checkpoint-io';
+import { type FoundFiles, findFiles, MissingFilesError, type RequiredFiles } from '@flow-grpo/checkpoint-io';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
+import type { ChosenReward } from '@flow-grpo/rewards/registry';
+import { showo2RequiredFiles } from '@flow-grpo/showo2-model';
 import { bytes } from '../run/start-table';
 import type { RewardChoice, SetupChoice, Showo2SetupOptions } from '../run-file/setup-schema';
-import { type Need, rewardNeeds, showo2Needs } from './needs';
-import { optionalPackage } from './optional-package';
+import { requiredPrompts } from './prompts';
+import { findRewards } from './rewards';
 import type { SetupContext } from './setup';
 
 /** Something that a run's file names and that is there. */
@@ -24,18 +24,11 @@ export interface FoundSource {
 /** A server that does not answer within this time is taken to be down. */
 const SERVER_MILLISECONDS = 10_000;
 
-/** How deep a checkpoint's folder is looked into: its own files, and those of vae/ and tokenizer/. */
-const FOLDER_DEPTH = 2;
-
-const HUB_ID = /^[\w-][\w.-]*\/[\w-][\w.-]*$/;
-/** The hub's oldest models, which rewards use, have ids without an owner: bert-base-uncased. */
-const REWARD_ID = /^[\w-][\w.-]*(\/[\w-][\w.-]*)?$/;
-
 /**
  * Finds the checkpoints, prompts and servers of a setup. Folders must have the files that will be read, repositories of
  * the hub must exist and have them, servers must answer. A module of one's own looks after itself.
  *
- * @throws {ConfigError} with a line for everything that is missing: the option, the place, and where to get it.
+ * @throws {ConfigError} with one line for everything that is missing: the option, the place, and where to get it.
  */
 export async function checkSetup(choice: SetupChoice, context: SetupContext = {}): Promise<FoundSource[]> {
   return choice.kind === 'showo2' ? checkShowo2(choice, context) : [];
@@ -46,115 +39,95 @@ export async function checkShowo2(
   options: Showo2SetupOptions,
   context: SetupContext = {},
 ): Promise<FoundSource[]> {
-  const fromHub = !(await stat(options.model).catch(() => undefined)) && HUB_ID.test(options.model);
-  return checkNeeds([...showo2Needs(options, fromHub), ...(await needsOf(options.reward))], context);
-}
-
-async function needsOf(reward: RewardChoice): Promise<Need[]> {
-  const { REWARDS } = await import('@flow-grpo/rewards/registry').catch(() =>
-    optionalPackage('@flow-grpo/rewards', 'setup.reward'),
-  );
-  return rewardNeeds(reward, (name) => REWARDS[name as keyof typeof REWARDS]?.published);
-}
-
-async function checkNeeds(needs: readonly Need[], context: SetupContext): Promise<FoundSource[]> {
-  const looked = await Promise.allSettled(needs.map((need) => look(need, context)));
-  context.signal?.throwIfAborted();
+  const { model, config, tokenizer, vae } = options;
+  const { signal } = context;
+  const parts = await showo2RequiredFiles(model, { config, tokenizer, vae }, signal ? { signal } : {});
+  const looks = [
+    ...parts.map((part) => lookForFiles({ ...part, option: `setup.${part.option}` }, context)),
+    ...requiredPrompts(options).map((required) => lookForFiles(required, context)),
+    ...Object.entries(options.reward).map(([key, entry]) => lookForReward(key, { [key]: entry }, context)),
+  ];
+  const looked = await Promise.allSettled(looks);
+  signal?.throwIfAborted();
   const told = new Set<string>(); // a folder that is not there at all is missing once
-  const missing = looked.flatMap((result, i) => {
+  const missing = looked.flatMap((result) => {
     if (result.status === 'fulfilled') return [];
-    const { message } = result.reason as Error;
-    if (told.has(message)) return [];
-    told.add(message);
-    return [`${needs[i]!.option}: ${message}. ${needs[i]!.hint}`];
+    return problemsOf(result.reason).flatMap(({ problem, line }) => {
+      if (told.has(problem)) return [];
+      told.add(problem);
+      return [line];
+    });
   });
   if (missing.length > 0) throw new ConfigError(missing.join('\n'));
-  return looked.map((result) => (result as PromiseFulfilledResult<FoundSource>).value);
+  return looked.flatMap((result) => (result as PromiseFulfilledResult<FoundSource[]>).value);
 }
 
-async function look(need: Need, context: SetupContext): Promise<FoundSource> {
-  const { option, place, kind } = need;
-  const found = (state: string, download = 0): FoundSource => ({ option, place, state, download });
-  if (kind === 'server') return found(await answers(place));
-  if (kind === 'package') return found(installed(place));
-  const there = await stat(place).catch(() => undefined);
-  if (there?.isFile()) return found(`file, ${bytes(there.size)}`);
-  if (kind === 'file') throw new Error(`${place} does not exist`);
-  if (!there && !(option.startsWith('setup.reward') ? REWARD_ID : HUB_ID).test(place)) {
-    throw new Error(`${place} does not exist, and it is not a hub id like org/name either`);
-  }
-  const files = there ? await filesIn(place, need.wanted) : await filesOf(place, need, context);
-  for (const [what, pattern] of need.holds) {
-    if (!files.some(({ file }) => pattern.test(file))) throw new Error(`${place} has no ${what}`);
-  }
-  const read = filesRead(files);
-  if (there) return found(`folder, ${bytes(sum(read))}`);
-  const download = sum(read.filter(({ cached }) => !cached));
-  const cached = `${bytes(sum(read) - download)} in the cache`;
-  return found(download > 0 ? `hub, ${bytes(download)} to download, ${cached}` : `hub, ${cached}`, download);
+/** What is missing, without and with the option and where to get it. */
+function problemsOf(error: unknown): { problem: string; line: string }[] {
+  if (error instanceof AggregateError) return error.errors.flatMap(problemsOf);
+  const { message } = error as Error;
+  if (!(error instanceof MissingFilesError)) return [{ problem: message, line: message }];
+  return [{ problem: error.problem, line: `${error.required.option}: ${message}` }];
 }
 
-/** The wanted files of a repository. */
-async function filesOf(
-  place: string,
-  { kind, wanted }: Need,
-  { signal }: SetupContext,
-): Promise<SnapshotFile[]> {
-  return snapshotFiles(place, {
-    repoType: kind === 'dataset' ? 'dataset' : 'model',
-    filter: (file) => wanted.test(file),
-    ...(signal && { signal }),
-  }).catch((error: Error) => {
-    throw new Error(`${place} is no file here, and ${error.message}`);
-  });
+async function lookForFiles(required: RequiredFiles, { signal }: SetupContext): Promise<FoundSource[]> {
+  const found = await findFiles(required, signal ? { signal } : {});
+  const { option, source: place } = required;
+  return [{ option, place, state: inWords(found), download: found.downloadBytes }];
 }
 
-async function filesIn(
-  folder: string,
-  wanted: RegExp,
-  depth = FOLDER_DEPTH,
-  top = folder,
-): Promise<SnapshotFile[]> {
-  const entries = await readdir(folder, { withFileTypes: true });
-  const found = await Promise.all(
-    entries.map(async (entry) => {
-      const path = join(folder, entry.name);
-      const info = await stat(path).catch(() => undefined); // entries may be links, as in the hub's cache
-      if (info?.isDirectory()) return depth > 1 ? filesIn(path, wanted, depth - 1, top) : [];
-      const file = relative(top, path).split(sep).join('/');
-      return info && wanted.test(file) ? [{ file, size: info.size, cached: true }] : [];
-    }),
+function inWords({ kind, bytes: size, downloadBytes }: FoundFiles): string {
+  if (kind !== 'hub') return `${kind}, ${bytes(size)}`;
+  const cached = `${bytes(size - downloadBytes)} in the cache`;
+  return downloadBytes > 0 ? `hub, ${bytes(downloadBytes)} to download, ${cached}` : `hub, ${cached}`;
+}
+
+/** The module, files, package and server of one reward. Throws an AggregateError of all that is missing. */
+async function lookForReward(
+  key: string,
+  choice: RewardChoice,
+  context: SetupContext,
+): Promise<FoundSource[]> {
+  const results = await Promise.allSettled(
+    (await findRewards(choice)).flatMap((reward) => looksOf(`setup.reward.${key}`, reward, context)),
   );
-  return found.flat();
+  const errors = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
+  if (errors.length > 0) throw new AggregateError(errors);
+  return results.flatMap((result) => (result as PromiseFulfilledResult<FoundSource[]>).value);
 }
 
-/** Where the same weights are there in several formats, one is read; of a folder with Wan's VAE that file alone. */
-function filesRead(files: readonly SnapshotFile[]): readonly SnapshotFile[] {
-  const vae = files.filter(({ file }) => file === 'Wan2.1_VAE.pth');
-  if (vae.length > 0) return vae;
-  const chosen = checkpointFiles(files.map(({ file }) => file));
-  const isOther = ({ file }: SnapshotFile) => /\.(safetensors|bin)$/.test(file) && !chosen.includes(file);
-  return chosen.length > 0 ? files.filter((file) => !isOther(file)) : files;
+function looksOf(name: string, { definition, options }: ChosenReward, context: SetupContext) {
+  const { requiredFiles, requiredPackage, serverOption } = definition;
+  const looks = (requiredFiles?.(options) ?? []).map((required) =>
+    lookForFiles({ ...required, option: `${name}.${required.option}` }, context),
+  );
+  if (requiredPackage !== undefined) looks.push(lookForPackage(name, requiredPackage));
+  const url = serverOption === undefined ? undefined : options[serverOption];
+  if (typeof url === 'string') looks.push(lookForServer(`${name}.${serverOption}`, url));
+  return looks;
 }
 
-async function answers(url: string): Promise<string> {
+async function lookForServer(option: string, url: string): Promise<FoundSource[]> {
   try {
     const response = await fetch(url, { method: 'HEAD', signal: AbortSignal.timeout(SERVER_MILLISECONDS) });
-    return `answers (${response.status})`;
+    return [{ option, place: url, state: `answers (${response.status})`, download: 0 }];
   } catch (error) {
     const { cause, message } = error as Error;
     const reason = cause instanceof Error ? cause.message || (cause as NodeJS.ErrnoException).code : message;
-    throw new Error(`${url} does not answer (${reason})`);
+    throw new ConfigError(
+      `${option}: ${url} does not answer (${reason}). Start it first: https://github.com/yifan123/reward-server has flow_grpo’s servers.`,
+      { cause: error },
+    );
   }
 }
 
-function installed(name: string): string {
+async function lookForPackage(option: string, name: string): Promise<FoundSource[]> {
   try {
     createRequire(import.meta.url).resolve(name);
-    return 'installed';
-  } catch {
-    throw new Error(`the package ${name} is not installed`);
+    return [{ option, place: name, state: 'installed', download: 0 }];
+  } catch (error) {
+    throw new ConfigError(`${option}: the package ${name} is not installed. npm install ${name}`, {
+      cause: error,
+    });
   }
 }
-
-const sum = (files: readonly SnapshotFile[]) => files.reduce((total, { size }) => total + (size ?? 0), 0);

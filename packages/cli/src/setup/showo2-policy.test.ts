@@ -1,7 +1,8 @@
+import '@flow-grpo/tfjs-backend-xla';
 import { type EpochMetrics, train } from '@flow-grpo/grpo-trainer';
 import { type Showo2PolicyOptions, showo2Policy } from '@flow-grpo/showo2-model/policy';
 import { maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { brightness, tinyShowo2 } from '../../../showo2-model/src/testing/tiny-policy';
@@ -18,22 +19,23 @@ describe.each([0, 3])('guidance %d', (guidanceScale) => {
     const x = random.normal(random.key(9), [3, 4, 4, 4]);
     const t = tf.tensor1d([0.2, 0.5, 0.8]);
     const weights = random.normal(random.key(10), x.shape);
-    const { features, velocity } = head.velocity(
-      trained,
-      x,
-      t,
-      condition,
-      rows,
-      head.prepare!(trained, condition),
-    );
+    const at = { x, t, condition, rows, purpose: 'sampling' } as const;
+    const preparedFor = (weights: typeof trained) =>
+      head.prepare!({ trained: weights, condition, purpose: 'sampling' });
+    const { features, velocity } = head.velocity({ ...at, trained, prepared: preparedFor(trained) });
     const values = Object.values(trained);
     const whole = (...list: tf.Tensor[]) => {
       const now = Object.fromEntries(head.trainable.map((name, i) => [name, list[i]!]));
-      return head.velocity(now, x, t, condition, rows, head.prepare!(now, condition)).velocity;
+      return head.velocity({ ...at, trained: now, prepared: preparedFor(now) }).velocity;
     };
     const fast = (...list: tf.Tensor[]) => {
       const now = Object.fromEntries(head.trainable.map((name, i) => [name, list[i]!]));
-      return head.velocityFromFeatures!(now, features!, t, condition, rows, head.prepare!(now, condition));
+      return head.velocityFromFeatures!({
+        ...at,
+        trained: now,
+        features: features!,
+        prepared: preparedFor(now),
+      });
     };
     expect(fast(...values).dataSync()).toEqual(velocity.dataSync());
     const sum =
@@ -60,7 +62,8 @@ describe('training', () => {
       config: {
         epochs,
         sampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 4 },
-        training: { learningRate: 3e-3, clipRange: 0.1, beta: 0.01, updatesPerEpoch: 1 },
+        training: { learningRate: 3e-3, updatesPerEpoch: 1 },
+        grpo: { clipRange: 0.1, beta: 0.01 },
       },
       onEpoch: (one) => void metrics.push(one),
     });

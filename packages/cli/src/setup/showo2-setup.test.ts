@@ -20,7 +20,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 const reward = { jpeg_incompressibility: 1, jpeg_compressibility: { weight: 0.5 } };
-const setup = () => ({ kind: 'showo2' as const, model, dataset, reward, storage: 'float32' as const });
+const setup = () => ({ kind: 'showo2' as const, model, dataset, reward, dtype: 'float32' as const });
 
 describe('showo2Setup', () => {
   it('makes a policy, prompts and the weighted rewards, which train', async () => {
@@ -78,7 +78,7 @@ describe('showo2Setup', () => {
     process.env.HF_HUB_OFFLINE = '1';
     try {
       await expect(showo2Setup({ ...setup(), model: 'no-org/no-model' })).rejects.toThrow(
-        /setup.model: no-org\/no-model is no file here, and .*offline/,
+        /setup.model: no-org\/no-model does not exist here, and .*offline/,
       );
     } finally {
       delete process.env.HF_HUB_OFFLINE;

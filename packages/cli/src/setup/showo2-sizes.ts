@@ -1,5 +1,5 @@
 /** How large a Show-o2 is, from its configuration alone. */
-import { join } from 'node:path';
+import { mainFile, oneOf } from '@flow-grpo/checkpoint-io';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { selectNames } from '@flow-grpo/nn';
 import {
@@ -31,7 +31,7 @@ export async function showo2Sizes(
   const total = sum(names.map(size));
   const trained = trainedNames(names, options);
   const headOnly = trained.every((name) => name.startsWith('diffusion_head_'));
-  const stored = options.storage === 'bfloat16' ? 2 : 4;
+  const stored = options.dtype === 'bfloat16' ? 2 : 4;
   const branches = options.guidanceScale > 0 && options.guidanceInTraining ? 2 : 1;
   return {
     weightBytes: stored * total,
@@ -43,14 +43,15 @@ export async function showo2Sizes(
 }
 
 async function readConfig(options: Showo2SetupOptions, context: SetupContext): Promise<Showo2Config> {
-  const file =
-    options.config ??
-    join(
-      await openSource(options.model, 'setup.model', (name) => name === 'config.json', context),
-      'config.json',
-    );
+  const given = options.config !== undefined;
+  const source = options.config ?? options.model;
+  const files = { config: given ? mainFile('config.json') : oneOf('config.json') };
+  const { paths } = await openSource(
+    { option: given ? 'setup.config' : 'setup.model', source, files },
+    context,
+  );
   try {
-    return await readShowo2Config(file);
+    return await readShowo2Config(paths.config);
   } catch (error) {
     throw new ConfigError(`setup.model: ${(error as Error).message}`, { cause: error });
   }

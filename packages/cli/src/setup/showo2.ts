@@ -14,7 +14,7 @@ import {
 import { showo2Policy } from '@flow-grpo/showo2-model/policy';
 import * as tf from '@tensorflow/tfjs-core';
 import { bytes } from '../run/start-table';
-import { type Showo2SetupInput, type Showo2SetupOptions, showo2SetupSchema } from '../run-file/setup-schema';
+import { type Showo2SetupInput, type Showo2SetupOptions, setupSchemaOf } from '../run-file/setup-schema';
 import { checkShowo2 } from './check';
 import { openPromptSets } from './prompts';
 import { makeRewards } from './rewards';
@@ -28,7 +28,7 @@ import { downloadMessages } from './sources';
  * @throws {ConfigError} naming the option whose file, model or server is missing.
  */
 export async function showo2Setup(input: Showo2SetupInput, context: SetupContext = {}): Promise<RunSetup> {
-  const options = parseConfig(showo2SetupSchema, input);
+  const options = parseConfig(setupSchemaOf(input), input) as Showo2SetupOptions;
   await checkShowo2(options, context);
   const sets = await openPromptSets(options, context);
   const parts = await loadParts(options, context);
@@ -36,7 +36,7 @@ export async function showo2Setup(input: Showo2SetupInput, context: SetupContext
   return {
     ...sets,
     policy: policyOf(parts, options, textLengthOf(parts, options, sets, context)),
-    scorer: await makeRewards(options.reward, options.rewardFailure),
+    scorer: await makeRewards(options.reward, options.rewardFailure, context),
   };
 }
 
@@ -49,10 +49,10 @@ async function loadParts(options: Showo2SetupOptions, context: SetupContext): Pr
     told = share;
     onMessage?.(`Loading ${options.model}: ${Math.round(100 * share)} % of ${bytes(totalBytes)}`);
   };
-  const { model, config, tokenizer, vae, storage } = options;
+  const { model, config, tokenizer, vae, dtype } = options;
   try {
     return await loadShowo2(model, {
-      storage,
+      dtype,
       onProgress,
       onDownload: downloadMessages(onMessage),
       ...(config && { config }),

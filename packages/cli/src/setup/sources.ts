@@ -1,6 +1,11 @@
-/** Checkpoints and prompts by path or hub id. */
-import { stat } from 'node:fs/promises';
-import { type DownloadProgress, type RepoType, snapshotDownload } from '@flow-grpo/checkpoint-io';
+/** Checkpoints and prompts by path or hub id, for a run: errors name its options. */
+import {
+  type DownloadProgress,
+  type FetchedFiles,
+  type FileChoices,
+  fetchFiles,
+  type RequiredFiles,
+} from '@flow-grpo/checkpoint-io';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { bytes } from '../run/start-table';
 import type { SetupContext } from './setup';
@@ -16,35 +21,21 @@ export function downloadMessages(onMessage: SetupContext['onMessage'], place?: s
 }
 
 /**
- * The folder of a path (as it is) or of a hub id (its wanted files downloaded, or taken from the cache).
+ * The required files on this disk, downloaded where they must be.
  *
- * @throws {ConfigError} naming the option, when the hub does not have it.
+ * @throws {ConfigError} naming the option, when they are not there.
  */
-export async function openSource(
-  place: string,
-  option: string,
-  wanted: (file: string) => boolean,
+export async function openSource<Files extends FileChoices>(
+  required: RequiredFiles<Files>,
   { signal, onMessage }: SetupContext,
-  repoType: RepoType = 'model',
-): Promise<string> {
-  if (await exists(place)) return place;
+): Promise<FetchedFiles<Files>> {
   try {
-    return await snapshotDownload(place, {
-      repoType,
-      filter: wanted,
-      onProgress: downloadMessages(onMessage, place),
+    return await fetchFiles(required, {
+      onDownload: downloadMessages(onMessage, required.source),
       ...(signal && { signal }),
     });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new ConfigError(`${option}: ${place} is no file here, and ${(error as Error).message}`, {
-      cause: error,
-    });
+    throw new ConfigError(`${required.option}: ${(error as Error).message}`, { cause: error });
   }
 }
-
-const exists = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );

@@ -8,7 +8,7 @@ import { openPrompts } from './open';
 
 /** flow_grpo's whole `dataset` folder where FLOW_GRPO_DATA names it, else excerpts of it. */
 const root =
-  process.env.FLOW_GRPO_DATA ?? fileURLToPath(new URL('../../test/data/flow_grpo', import.meta.url));
+  process.env.FLOW_GRPO_DATA || fileURLToPath(new URL('../../test/data/flow_grpo', import.meta.url));
 
 /** The files of its folders that hold a split, by the names flow_grpo opens. */
 const files = readdirSync(root, { withFileTypes: true })

@@ -1,10 +1,13 @@
 import { describe, expect, it } from 'vitest';
+import { leavesOf } from './leaves';
 import { ConfigError, resolveConfig } from './resolve';
+import { grpoConfigSchema } from './schema';
+import { flowGrpoNames } from './suggest';
 
 describe('resolveConfig', () => {
   it('fills in defaults', () => {
     const config = resolveConfig({});
-    expect(config.training.clipRange).toBe(1e-4);
+    expect(config.grpo.clipRange).toBe(1e-4);
     expect(config.sampling.window).toMatchObject({ kind: 'fixed', start: 1 });
   });
 
@@ -24,7 +27,12 @@ describe('resolveConfig', () => {
       { sample: { num_steps: 10, guidance: 1 } },
       /sample.num_steps is not .* mean sampling.numSteps\?\nsample.guidance is not an option$/,
     ],
-    [{ training: { clip_range: 1 } }, /did you mean training.clipRange\?/],
+    [{ grpo: { clip_range: 1 } }, /did you mean grpo.clipRange\?/],
+    [{ training: { clipRange: 1 } }, /training.clipRange is not an option; did you mean grpo.clipRange\?/],
+    [{ training: { objective: 'dpo' } }, /training.objective is not an option; did you mean algorithm\?/],
+    [{ training: { klOn: 'velocity' } }, /did you mean grpo.klTarget\?/],
+    [{ guard: { action: 'off' } }, /guard.action is not an option; did you mean divergence.action\?/],
+    [{ algorithm: 'ppo' }, /algorithm: .*"grpo"/],
     [{ num_epochs: 3 }, /did you mean epochs\?/],
     [{ learningRate: 1 }, /did you mean training.learningRate\?/],
     [{ sampling: { window: { start: 0 } } }, /window.start is 0/],
@@ -35,8 +43,8 @@ describe('resolveConfig', () => {
     [{ sampling: { rule: 'cps', window: { end: 12 } } }, /last CPS step/],
     [{ sampling: { rule: 'cps', noiseLevel: 2 } }, /at most 1/],
     [{ sampling: { noiseLevel: 0 } }, /no log-probability/],
-    [{ sampling: { rule: 'cps' }, training: { objective: 'guard' } }, /needs sampling.rule sde/],
-    [{ training: { objective: 'dpo' } }, /training.beta must be positive/],
+    [{ sampling: { rule: 'cps' }, algorithm: 'guard' }, /needs sampling.rule sde/],
+    [{ algorithm: 'dpo', dpo: { beta: 0 } }, /dpo.beta: /],
     [{ shardParameters: true }, /shardParameters splits weights over devices, and devices is 1/],
     [{ training: { stepsPerPass: 3 } }, /training.stepsPerPass \(3\) must divide the 10 steps that train/],
     [{ training: { updatesPerEpoch: 1000 } }, /larger than the 128 images/],
@@ -55,5 +63,41 @@ describe('resolveConfig', () => {
     expect(() => resolveConfig({ devices: 4, sampling: { ...recipe, batchSize: 128 } })).toThrow(
       /makes 3 batches .*\(2\) does not divide. These would work: 24, 32, 48, 64, 96, 192/,
     );
+  });
+});
+
+describe("flow_grpo's names", () => {
+  const told = leavesOf(grpoConfigSchema).filter(({ flowGrpo }) => flowGrpo);
+
+  it.each([
+    ['train.beta', ['train.beta']],
+    ['save_dir, logdir', ['save_dir', 'logdir']],
+    ['sample.sde_window_range[0]', ['sample.sde_window_range']],
+    ['num_batches / gradient_accumulation_steps', ['num_batches', 'gradient_accumulation_steps']],
+    ['MixGRPO: iters_per_group', ['iters_per_group']],
+    ["use_lora, upstream's filter", ['use_lora']],
+    ['GPUs of accelerate launch', []],
+    ['wandb.init project', []],
+    ['the number in flow_grpo’s reward_fn', []],
+  ])('in %j', (flowGrpo, names) => expect(flowGrpoNames({ flowGrpo })).toEqual(names));
+
+  it.each(told)('of $path lead to it; the other words in $flowGrpo do not', (leaf) => {
+    const names = flowGrpoNames(leaf);
+    const answer = (key: string) => {
+      const input = key.split('.').reduceRight<unknown>((value, part) => ({ [part]: value }), 1);
+      try {
+        resolveConfig(input);
+      } catch (error) {
+        return (error as Error).message;
+      }
+      return '';
+    };
+    for (const name of names)
+      if (name !== leaf.path) expect(answer(name), name).toMatch(/; did you mean [\w.]+\?$/);
+    for (const word of leaf.flowGrpo!.match(/[\w.]+/g)!) {
+      // A word that is our own name of the option finds it as a known name in the wrong place.
+      const leads = leaf.path.endsWith(`.${word}`) || names.includes(word);
+      if (!leads) expect(answer(word), word).not.toContain(`${leaf.path}?`);
+    }
   });
 });

@@ -1,5 +1,5 @@
 /** How images, batches, devices and updates of an epoch divide one another. */
-import type { GrpoConfig } from './schema';
+import type { BaseConfig } from './base';
 
 /**
  * The recipe's arithmetic: an epoch of promptsPerEpoch · samplesPerPrompt images is cut into whole rollout batches,
@@ -8,7 +8,7 @@ import type { GrpoConfig } from './schema';
  *
  * @returns a line for everything that does not divide, with numbers that would.
  */
-export function epochProblems({ devices, sampling, training }: GrpoConfig): string[] {
+export function epochProblems({ devices, sampling, training }: BaseConfig): string[] {
   const { promptsPerEpoch, samplesPerPrompt, batchSize } = sampling;
   const { updatesPerEpoch } = training;
   const images = promptsPerEpoch * samplesPerPrompt;

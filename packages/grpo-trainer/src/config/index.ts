@@ -8,6 +8,5 @@ export {
   defineConfig,
   parseConfig,
   resolveConfig,
-  windowBounds,
 } from './resolve';
 export { type GrpoConfig, type GrpoConfigInput, grpoConfigSchema } from './schema';

@@ -1,13 +1,14 @@
 /** From what was written to a complete configuration, or an error that says what to change. */
+import { windowProblems, windowRange } from '@flow-grpo/sde-sampler';
 import { z } from 'zod';
+import type { AnyAlgorithm, ConfiguredAlgorithm } from '../algorithms/algorithm';
+import { algorithms } from '../algorithms/registry';
+import { ConfigError } from './config-error';
 import { epochProblems } from './epoch-arithmetic';
-import { type GrpoConfig, type GrpoConfigInput, grpoConfigSchema } from './schema';
+import { type GrpoConfig, type GrpoConfigInput, grpoConfigSchema, schemaWith } from './schema';
 import { unknownOption } from './suggest';
 
-/** A configuration that cannot run. Every line of the message names an option. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError';
-}
+export { ConfigError };
 
 /** Types a configuration without changing it. */
 export function defineConfig(config: GrpoConfigInput): GrpoConfigInput {
@@ -17,11 +18,12 @@ export function defineConfig(config: GrpoConfigInput): GrpoConfigInput {
 /**
  * Fills in defaults and checks that the options fit together.
  *
+ * @param algorithm one of your own; by default `algorithm` in the configuration names it
  * @throws {ConfigError} for unknown keys (with the closest known one), wrong types, and contradictions.
  */
-export function resolveConfig(input: unknown): GrpoConfig {
-  const config = parseConfig(grpoConfigSchema, input);
-  const problems = contradictions(config);
+export function resolveConfig(input: unknown, algorithm?: AnyAlgorithm): GrpoConfig {
+  const config: GrpoConfig = parseConfig(algorithm ? schemaWith(algorithm) : grpoConfigSchema, input);
+  const problems = contradictions(config, algorithm);
   if (problems.length > 0) throw new ConfigError(problems.join('\n'));
   return config;
 }
@@ -34,7 +36,7 @@ export function configJsonSchema(): object {
 /**
  * What a schema makes of `input`.
  *
- * @throws {ConfigError} with one line an issue.
+ * @throws {ConfigError} with one line per issue.
  */
 export function parseConfig<T extends z.ZodType>(schema: T, input: unknown): z.output<T> {
   const parsed = schema.safeParse(input);
@@ -42,74 +44,41 @@ export function parseConfig<T extends z.ZodType>(schema: T, input: unknown): z.o
   throw new ConfigError(parsed.error.issues.flatMap((issue) => issueLines(issue, schema, input)).join('\n'));
 }
 
-/** Steps a rollout makes stochastic, at most. */
-export function windowBounds(config: GrpoConfig): { start: number; end: number; size: number } {
-  const { numSteps, window } = config.sampling;
-  const end = window.end ?? Math.max(window.start + 1, numSteps - 1);
-  return {
-    start: window.start,
-    end,
-    size: window.kind === 'fixed' ? end - window.start : (window.size ?? 0),
-  };
+/** The registered algorithm that a configuration names. */
+export function algorithmOf(config: GrpoConfig): AnyAlgorithm {
+  const found = (algorithms as Readonly<Record<string, AnyAlgorithm>>)[config.algorithm];
+  if (found) return found;
+  throw new ConfigError(
+    `algorithm ${config.algorithm} is not one of ${Object.keys(algorithms).join(', ')}; an algorithm of your own goes into train({ algorithm })`,
+  );
 }
 
-/** How many of the window's steps train. */
-export function trainedSteps(config: GrpoConfig): number {
-  return Math.max(1, Math.floor(windowBounds(config).size * config.training.timestepFraction));
+/** What a configuration's algorithm does with its options. */
+export function configureAlgorithm(
+  config: GrpoConfig,
+  algorithm: AnyAlgorithm = algorithmOf(config),
+): ConfiguredAlgorithm {
+  return algorithm.configure(optionsOf(config, algorithm), {
+    config,
+    windowSize: windowRange(config.sampling.window, config.sampling.numSteps).size,
+    epochSize: config.sampling.promptsPerEpoch * config.sampling.samplesPerPrompt,
+  });
 }
 
-/** What in a configuration contradicts itself, a line each. */
-export function contradictions(config: GrpoConfig): string[] {
+/** What in a configuration contradicts itself, one line each. */
+export function contradictions(config: GrpoConfig, algorithm: AnyAlgorithm = algorithmOf(config)): string[] {
   const { sampling, training } = config;
-  const { window } = sampling;
-  const { start, end, size } = windowBounds(config);
+  const { rollout, pointsPerImage } = configureAlgorithm(config, algorithm);
   const epochSize = sampling.promptsPerEpoch * sampling.samplesPerPrompt;
-  const needsRatio = training.objective === 'grpo' || training.objective === 'guard';
-  const problems: string[] = [];
+  const { stepsPerPass = 1 } = training;
+  const problems = [
+    ...(rollout.sampler === 'sde' ? samplingProblems(sampling) : []),
+    ...(algorithm.check?.(optionsOf(config, algorithm), config) ?? []),
+    ...epochProblems(config),
+  ];
   const check = (ok: boolean, problem: string) => {
     if (!ok) problems.push(problem);
   };
-  check(
-    end <= sampling.numSteps && start < end,
-    `sampling.window: steps ${start} … ${end - 1} do not lie in 0 … ${sampling.numSteps - 1} (sampling.numSteps)`,
-  );
-  check(
-    !(sampling.rule === 'sde' && sampling.noiseLevel > 0 && start === 0),
-    'sampling.window.start is 0, where the noise of an SDE step is infinite; use 1, or rule cps',
-  );
-  check(
-    window.kind === 'fixed' || window.size !== undefined,
-    `sampling.window.size is needed with kind ${window.kind}`,
-  );
-  check(
-    window.kind === 'fixed' || size <= end - start,
-    `sampling.window.size (${size}) is larger than the range ${start} … ${end - 1}`,
-  );
-  check(
-    window.kind !== 'fixed' || window.size === undefined || window.size === end - start,
-    'sampling.window.size says something else than start and end; leave it out with kind fixed',
-  );
-  check(
-    !(sampling.rule === 'cps' && end === sampling.numSteps),
-    'sampling.window.end: the last CPS step has no noise; leave it out of the window',
-  );
-  check(
-    !(needsRatio && sampling.noiseLevel === 0),
-    `sampling.noiseLevel is 0: without noise there is no log-probability for ${training.objective}; use 0.7`,
-  );
-  check(
-    !(training.objective === 'guard' && sampling.rule === 'cps'),
-    "training.objective guard normalises by the SDE's noise; it needs sampling.rule sde",
-  );
-  check(
-    !(sampling.rule === 'cps' && sampling.noiseLevel > 1),
-    'sampling.noiseLevel must be at most 1 with rule cps',
-  );
-  check(
-    sampling.samplesPerPrompt >= 2 || training.objective === 'rwr',
-    'sampling.samplesPerPrompt must be at least 2: an advantage compares images of one prompt',
-  );
-  problems.push(...epochProblems(config));
   check(
     !config.shardParameters || config.devices > 1,
     'shardParameters splits weights over devices, and devices is 1; raise it, or leave shardParameters out',
@@ -119,15 +88,21 @@ export function contradictions(config: GrpoConfig): string[] {
     `training.updatesPerEpoch (${training.updatesPerEpoch}) is larger than the ${epochSize} images of an epoch`,
   );
   check(
-    trainedSteps(config) % (training.stepsPerPass ?? 1) === 0,
-    `training.stepsPerPass (${training.stepsPerPass}) must divide the ${trainedSteps(config)} steps that train`,
-  );
-  check(
-    training.objective !== 'dpo' || training.beta > 0,
-    'training.beta must be positive with objective dpo, where it is the strength of the preference; e.g. 100',
+    pointsPerImage % stepsPerPass === 0,
+    `training.stepsPerPass (${stepsPerPass}) must divide the ${pointsPerImage} steps that train`,
   );
   return problems;
 }
+
+/** The sampler's own words, with the options' places here. */
+function samplingProblems({ window, numSteps, rule, noiseLevel }: GrpoConfig['sampling']): string[] {
+  return windowProblems(window, { steps: numSteps, rule, noiseLevel }).map(
+    (problem) => `sampling.${problem}`,
+  );
+}
+
+const optionsOf = (config: GrpoConfig, { name }: AnyAlgorithm) =>
+  (config as unknown as Readonly<Record<string, Record<string, unknown>>>)[name] ?? {};
 
 function issueLines(issue: z.core.$ZodIssue, schema: z.ZodType, input: unknown): string[] {
   const path = issue.path.map(String);

@@ -2,6 +2,13 @@
 import type { z } from 'zod';
 import { type Leaf, leavesOf } from './leaves';
 
+/** Options that one may remember under another name, and that no spelling leads to. */
+const RENAMED: Readonly<Record<string, string>> = {
+  'training.objective': 'algorithm',
+  'training.klOn': 'grpo.klTarget',
+  'training.timestepsPerSample': 'dpo.timesPerImage',
+};
+
 /**
  * What to say of a key that a schema does not have: one line, or one an option where it is a group of flow_grpo's.
  *
@@ -14,7 +21,7 @@ export function unknownOption(schema: z.ZodType, path: readonly string[], input:
     `${name} is not an option${guess ? `; did you mean ${guess}?` : ''}`;
   const ours = (name: string) => leaves.find((leaf) => flowGrpoNames(leaf).includes(name))?.path;
   const name = path.join('.');
-  const direct = ours(name);
+  const direct = RENAMED[name] ?? ours(name);
   if (direct) return [said(name, direct)];
   const value = path.reduce<unknown>(
     (node, key) => (node as Record<string, unknown> | undefined)?.[key],
@@ -31,9 +38,15 @@ export function unknownOption(schema: z.ZodType, path: readonly string[], input:
   return [said(name, leaves.find((leaf) => leaf.path.endsWith(`.${path.at(-1)}`))?.path)];
 }
 
-/** The names in a description's brackets: `a.b, c` holds a.b and c. */
-function flowGrpoNames({ flowGrpo }: Leaf): string[] {
-  return flowGrpo?.match(/[\w.]+/g) ?? [];
+/**
+ * The names among what a description's brackets say: `a.b, c` holds a.b and c, a formula such as `a · b / c` its factors.
+ * Words of a phrase, such as `GPUs of accelerate launch`, are no names.
+ */
+export function flowGrpoNames({ flowGrpo = '' }: Pick<Leaf, 'flowGrpo'>): string[] {
+  return flowGrpo
+    .split(/[,·/:]/)
+    .map((part) => part.trim().replace(/\[\d+\]$/, ''))
+    .filter((part) => /^[a-z]\w*(\.\w+)*$/.test(part));
 }
 
 /** Keys of the object at `path` in a schema; empty where there is none. */

@@ -1,16 +1,24 @@
 /** Rewards of a group of images for one prompt → how much better than its siblings each image is. */
 
-/**
- * - `grpo`: (reward − group mean) / (standard deviation + 1e-4)
- * - `rwr`: the reward itself (reward-weighted regression)
- * - `sft`: 1 for every member that has the group's best reward, else 0
- * - `dpo`: +1 for the first best, −1 for the first worst, else 0; a constant group gets −1, +1 on its first two
- */
-export type AdvantageKind = 'grpo' | 'rwr' | 'sft' | 'dpo';
+/** The rewards that images of one group got, those left out aside. */
+export interface RewardGroup {
+  readonly prompt: string;
+  readonly rewards: Float64Array;
+  readonly mean: number;
+  /** Population standard deviation: of the group, or of all rewards with `globalStd`. */
+  readonly std: number;
+  /** Whether all rewards are equal: they say nothing about the policy. */
+  readonly constant: boolean;
+  /** Whether the group was larger and one image is left, which has nothing to be compared with. */
+  readonly alone: boolean;
+}
+
+/** What the members of a group are worth, one number each in the order of the rewards. */
+export type Comparison = (group: RewardGroup) => ArrayLike<number>;
 
 export interface AdvantageOptions {
-  /** 'grpo' by default. */
-  readonly kind?: AdvantageKind;
+  /** {@link standardScore} by default. */
+  readonly compare?: Comparison;
   /** Divide by the deviation of all rewards instead of the group's; the mean stays the group's. */
   readonly globalStd?: boolean;
   /** Advantages are clamped to [−clip, clip]. No clamping by default: the loss does it, as in flow_grpo. */
@@ -23,7 +31,7 @@ export interface AdvantageOptions {
 }
 
 export interface Advantages {
-  /** One number a sample, in the order of the rewards. */
+  /** One number per sample, in the order of the rewards. */
   readonly advantages: Float64Array;
   /** Distinct prompts, i.e. groups. */
   readonly groups: number;
@@ -35,28 +43,61 @@ export interface Advantages {
 
 const EPSILON = 1e-4;
 
+/** (reward − group mean) / (standard deviation + 1e-4); 0 for a constant group. */
+export const standardScore: Comparison = ({ rewards, mean, std, constant }) =>
+  // A constant group's mean can differ from its members by rounding; what it says is exactly nothing.
+  constant ? zeros(rewards) : rewards.map((reward) => (reward - mean) / (std + EPSILON));
+
+/** The reward itself. */
+export const rewardItself: Comparison = ({ rewards }) => rewards;
+
+/** 1 for every member that has the group's best reward, else 0. */
+export const bestOfGroup: Comparison = ({ rewards, alone }) => {
+  if (alone) return zeros(rewards);
+  const best = Math.max(...rewards);
+  return rewards.map((reward) => (reward === best ? 1 : 0));
+};
+
+/**
+ * +1 for the first best, −1 for the first worst, else 0; a constant group gets −1, +1 on its first two.
+ *
+ * @throws when a group has one member.
+ */
+export const bestAgainstWorst: Comparison = ({ rewards, alone, prompt }) => {
+  const marks = zeros(rewards);
+  if (alone) return marks;
+  if (rewards.length < 2) {
+    throw new Error(`advantages: dpo needs two images per prompt, ${JSON.stringify(prompt)} has one`);
+  }
+  const best = rewards.indexOf(Math.max(...rewards));
+  const worst = rewards.indexOf(Math.min(...rewards));
+  marks[best === worst ? 1 : best] = 1;
+  marks[best === worst ? 0 : worst] = -1;
+  return marks;
+};
+
 /**
  * Per-prompt advantages. Samples with equal `prompts` form a group, wherever they stand. Float64 throughout;
  * standard deviations are the population's.
  *
  * Source: flow_grpo/stat_tracking.py, one `update` after a `clear`.
  *
- * @throws when the lengths differ, when a reward is not finite, or when a `dpo` group has one member.
+ * @throws when the lengths differ, when a reward is not finite, and what the comparison throws.
  */
 export function perPromptAdvantages(
   prompts: readonly string[],
   rewards: ArrayLike<number>,
   options: AdvantageOptions = {},
 ): Advantages {
-  const { kind = 'grpo', globalStd = false, clip = Number.POSITIVE_INFINITY, dropped } = options;
+  const { compare = standardScore, globalStd = false, clip = Number.POSITIVE_INFINITY, dropped } = options;
   if (prompts.length !== rewards.length) {
     throw new Error(`advantages: ${prompts.length} prompts for ${rewards.length} rewards`);
   }
   const groups = new Map<string, number[]>();
-  const decimated = new Set<string>();
+  const reduced = new Set<string>();
   for (const [i, prompt] of prompts.entries()) {
     if (dropped?.[i]) {
-      decimated.add(prompt);
+      reduced.add(prompt);
       continue;
     }
     if (!Number.isFinite(rewards[i]!)) {
@@ -75,15 +116,18 @@ export function perPromptAdvantages(
     const values = Float64Array.from(members, (i) => rewards[i]!);
     const { mean, std } = meanAndStd(values);
     const constant = values.every((value) => value === values[0]);
-    const alone = values.length === 1 && decimated.has(prompt);
     stdSum += std;
     if (constant) zeroVarianceGroups++;
-    // A constant group's mean can differ from its members by rounding; what it says is exactly nothing. Neither does
-    // the last of a group that was dropped: it has nothing to be compared with.
-    if ((constant && kind === 'grpo') || (alone && kind !== 'rwr')) continue;
-    const judged = judge[kind](values, mean, (globalStd ? overall : std) + EPSILON, prompt);
+    const worth = compare({
+      prompt,
+      rewards: values,
+      mean,
+      std: globalStd ? overall : std,
+      constant,
+      alone: values.length === 1 && reduced.has(prompt),
+    });
     for (const [j, i] of members.entries()) {
-      advantages[i] = Math.min(clip, Math.max(-clip, judged[j]!));
+      advantages[i] = Math.min(clip, Math.max(-clip, worth[j]!));
     }
   }
   return {
@@ -94,28 +138,7 @@ export function perPromptAdvantages(
   };
 }
 
-const judge: Record<
-  AdvantageKind,
-  (values: Float64Array, mean: number, scale: number, prompt: string) => ArrayLike<number>
-> = {
-  grpo: (values, mean, scale) => values.map((value) => (value - mean) / scale),
-  rwr: (values) => values,
-  sft: (values) => {
-    const best = Math.max(...values);
-    return values.map((value) => (value === best ? 1 : 0));
-  },
-  dpo: (values, _mean, _scale, prompt) => {
-    if (values.length < 2) {
-      throw new Error(`advantages: dpo needs two images a prompt, ${JSON.stringify(prompt)} has one`);
-    }
-    const best = values.indexOf(Math.max(...values));
-    const worst = values.indexOf(Math.min(...values));
-    const marks = new Float64Array(values.length);
-    marks[best === worst ? 1 : best] = 1;
-    marks[best === worst ? 0 : worst] = -1;
-    return marks;
-  },
-};
+const zeros = ({ length }: Float64Array) => new Float64Array(length);
 
 function meanAndStd(values: Float64Array): { mean: number; std: number } {
   if (values.length === 0) return { mean: 0, std: 0 };

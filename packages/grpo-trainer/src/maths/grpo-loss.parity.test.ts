@@ -1,9 +1,22 @@
-import { logProbOfStep, stepMean } from '@flow-grpo/sde-sampler';
+import {
+  customSchedule,
+  logProbOfStep,
+  planSteps,
+  stackSteps,
+  stepMean,
+  stepSigma,
+} from '@flow-grpo/sde-sampler';
 import { expectClose, fixtureCases, maxAbs, numbers, readJson, readTensors } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { hostStep, sigmaOf, stackSteps } from '../rollout/steps';
-import { type AdvantageKind, perPromptAdvantages } from './advantages';
+import {
+  bestAgainstWorst,
+  bestOfGroup,
+  type Comparison,
+  perPromptAdvantages,
+  rewardItself,
+  standardScore,
+} from './advantages';
 import { emaDecay, emaDue, emaUpdate } from './ema';
 import { clippedPolicyLoss, importanceRatio, ratioStatistics, stepMeanKl } from './loss';
 
@@ -24,6 +37,14 @@ interface AdvantageCase {
   reward_std_mean?: number;
   kept_after_zero_filter?: boolean[];
 }
+
+/** By the names of the cases. */
+const COMPARISONS = {
+  grpo: standardScore,
+  rwr: rewardItself,
+  sft: bestOfGroup,
+  dpo: bestAgainstWorst,
+} as Record<string, Comparison>;
 
 describe.each(fixtureCases('grpo-loss'))('$name', ({ dir }) => {
   describe('advantages', () => {
@@ -49,7 +70,7 @@ describe.each(fixtureCases('grpo-loss'))('$name', ({ dir }) => {
                 rewards,
               )
             : perPromptAdvantages(c.prompts, rewards, {
-                kind: c.type as AdvantageKind,
+                compare: COMPARISONS[c.type]!,
                 globalStd: c.global_std,
               });
         expectClose(result.advantages, column(c.advantages!, j), 1e-12, 'advantages');
@@ -107,7 +128,8 @@ describe.each(fixtureCases('grpo-loss'))('$name', ({ dir }) => {
     it.each(settings.map((s) => [s.key, s] as const))('%s', (key, s) => {
       // SD3's convention: time 1 − σ, velocity −output.
       const x = tensor('sample');
-      const host = hostStep('sde', 1 - s.sigma, 1 - s.sigma_prev, s.noise_level);
+      const schedule = customSchedule([1 - s.sigma, 1 - s.sigma_prev]);
+      const [host] = planSteps(schedule, { noiseLevel: s.noise_level, ends: 'floor' });
       const step = stackSteps(new Array(x.shape[0]!).fill(host));
       const next = tensor(`${key}.next_sample`);
       const advantages = tensor('advantages');
@@ -121,7 +143,7 @@ describe.each(fixtureCases('grpo-loss'))('$name', ({ dir }) => {
         const policyLoss = tf.mean(
           clippedPolicyLoss(ratio, advantages, { clipRange: s.clip_range, advClipMax: s.adv_clip_max }),
         );
-        const kl = tf.mean(stepMeanKl(mean, referenceMean, sigmaOf(step)));
+        const kl = tf.mean(stepMeanKl(mean, referenceMean, stepSigma(step)));
         return { mean, logProb, ratio, policyLoss, kl, loss: tf.add(policyLoss, tf.mul(s.beta, kl)) };
       };
       const output = tensor(`${key}.model_output`);

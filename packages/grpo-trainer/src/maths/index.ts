@@ -1,8 +1,7 @@
 /** The trainer's mathematics as pure functions: losses, advantages, AdamW, averages, and addressed random numbers. */
-export { initialState } from '../checkpoint/checkpoint';
 export { finiteMean } from '../epoch-metrics';
 export { randomAt } from '../random';
-export type { TrainState } from '../update/executables';
+export { initialState, type OptimizerState } from '../update/state';
 export {
   type AdamWOptions,
   type AdamWState,
@@ -14,10 +13,15 @@ export {
   mapParams,
 } from './adamw';
 export {
-  type AdvantageKind,
   type AdvantageOptions,
   type Advantages,
+  bestAgainstWorst,
+  bestOfGroup,
+  type Comparison,
   perPromptAdvantages,
+  type RewardGroup,
+  rewardItself,
+  standardScore,
 } from './advantages';
 export { emaDecay, emaDue, emaUpdate } from './ema';
 export { type LearningRateSchedule, learningRateAt } from './learning-rate';

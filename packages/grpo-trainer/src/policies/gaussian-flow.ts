@@ -1,4 +1,5 @@
 /** The smallest policy there is: exact flows to Gaussians whose means train. For tests, demos and timing. */
+import { gatherRows } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Params, Policy } from '../policy';
 
@@ -45,9 +46,9 @@ export function gaussianFlow(
         'int32',
       ),
     }),
-    prepare: (trained, condition) => ({ means: tf.gather(trained['mean.weight']!, condition.index) }),
-    velocity: (_trained, x, t, _condition, rows, { means }) => ({
-      velocity: velocity(x, t, tf.gather(means, rows)),
+    prepare: ({ trained, condition }) => ({ means: gatherRows(trained['mean.weight']!, condition.index) }),
+    velocity: ({ x, t, rows, prepared }) => ({
+      velocity: velocity(x, t, gatherRows(prepared.means, rows)),
       ...(withFeatures ? { features: { x } } : {}),
     }),
     decode: (latents) => {
@@ -62,7 +63,7 @@ export function gaussianFlow(
   if (!withFeatures) return policy;
   return {
     ...policy,
-    velocityFromFeatures: (_trained, features, t, _condition, rows, { means }) =>
-      velocity((features as { x: tf.Tensor }).x, t, tf.gather(means, rows)),
+    velocityFromFeatures: ({ features, t, rows, prepared }) =>
+      velocity((features as { x: tf.Tensor }).x, t, gatherRows(prepared.means, rows)),
   };
 }

@@ -1,22 +1,23 @@
 /** Guidance in rollouts, and none in updates. */
-import { stepMean } from '@flow-grpo/sde-sampler';
+import '@flow-grpo/tfjs-backend-xla';
+import { gatherSteps, stepMean, stepSigma } from '@flow-grpo/sde-sampler';
 import { encodeText, velocity as velocityOf } from '@flow-grpo/showo2-model';
 import { type Showo2PolicyOptions, showo2Policy } from '@flow-grpo/showo2-model/policy';
 import { expectClose, maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { brightness, tinyShowo2 } from '../../../showo2-model/src/testing/tiny-policy';
+import type { PassRows } from '../algorithms/pass';
 import { resolveConfig } from '../config/resolve';
 import type { GrpoConfigInput } from '../config/schema';
 import { oneDevice } from '../devices';
+import type { EpochMetrics } from '../epoch-metrics';
 import type { Params } from '../policy';
-import { collect } from '../rollout/collect';
+import { createRollout } from '../rollout/create-rollout';
 import { epochPlan } from '../rollout/epoch-plan';
-import { gatherSteps, sigmaOf } from '../rollout/steps';
-import { type EpochMetrics, train } from '../train';
-import { gradientPass, zeroGradients } from '../update/executables';
-import { type PassRows, policyGradient } from '../update/objectives';
+import { train } from '../train';
+import { gradientPass, passOf, zeroGradients } from '../update/gradient-pass';
 import { flopCounter } from '../utilisation';
 
 const options = tinyShowo2();
@@ -27,37 +28,43 @@ const PLAIN = { guidanceScale: 0 };
 const ROLLOUTS = { guidanceScale: 3, guidanceInTraining: false };
 
 /** An epoch's samples, drawn with the weights of `tinyShowo2`, and rows of it that update. */
-async function epoch(more: Partial<Showo2PolicyOptions>, given: GrpoConfigInput['training'] = {}) {
+async function epoch(
+  more: Partial<Showo2PolicyOptions>,
+  given: GrpoConfigInput['grpo'] = {},
+  algorithm: 'grpo' | 'guard' = 'grpo',
+) {
   const policy = showo2Policy({ ...options, ...more });
   const { params } = policy;
   const config = resolveConfig({
     sampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 2 },
-    training: { clipRange: 10, updatesPerEpoch: 1, ...given },
+    algorithm,
+    training: { updatesPerEpoch: 1 },
+    [algorithm]: { clipRange: 10, ...given },
   });
   const plan = epochPlan(config);
-  const rollOut = collect(policy, brightness, plan, config, oneDevice, flopCounter());
+  const rollout = createRollout(policy, brightness, plan, config, oneDevice, flopCounter());
   const start = Object.fromEntries(policy.trainable.map((name) => [name, params[name]!]));
   const key = random.key(3);
   const prompts = ['red', 'blue'].map((prompt) => ({ prompt }));
-  const batch = (await rollOut(start, prompts, plan.window(0), key, { overlap: true }))!;
+  const batch = await rollout(start, prompts, plan.window(0), key);
   const rows: PassRows = {
-    places: tf.tensor1d([3, 0, 1], 'int32'),
+    rows: tf.tensor1d([3, 0, 1], 'int32'),
     weights: tf.tensor1d([0.5, 0.2, 0.3]),
     advantages: tf.tensor1d([1, -2, 0.5]),
     onPolicy: tf.scalar(0),
     key,
   };
-  const objective = policyGradient(policy, oneDevice, {
-    ...config.training,
-    trainedSteps: plan.trainedSteps,
-    guard: config.training.objective === 'guard',
-  });
-  const loss = (trained: Params) => objective.loss(trained, start, batch.condition, batch, rows);
+  const copies: Record<string, Params> = given.beta ? { reference: start } : {};
+  const loss = (trained: Params) => {
+    const weights = { trained, copies };
+    const pass = passOf(policy, plan.algorithm, oneDevice, weights, batch.condition, batch, rows);
+    return plan.algorithm.loss(pass);
+  };
   const metric = (name: string) => {
     const { metrics } = loss(start);
-    return metrics[objective.metrics.indexOf(name)]!.dataSync()[0]!;
+    return metrics[name]!.dataSync()[0]!;
   };
-  return { policy, plan, start, batch, rows, objective, loss, metric };
+  return { policy, plan, start, batch, rows, copies, loss, metric };
 }
 
 const gradientsOf = (loss: (trained: Params) => tf.Tensor, at: Params) => {
@@ -75,8 +82,8 @@ describe.each([
   it('draws the same images either way, and records the log-probabilities of what trains', async () => {
     const [guided, rollouts] = [await epoch({ ...more, ...GUIDED }), await epoch({ ...more, ...ROLLOUTS })];
     expect(rollouts.batch.latents.dataSync()).toEqual(guided.batch.latents.dataSync());
-    expect(rollouts.batch.records.next.dataSync()).toEqual(guided.batch.records.next.dataSync());
-    const [own, other] = [rollouts, guided].map(({ batch }) => batch.records.logProb.dataSync());
+    expect(rollouts.batch.records!.next.dataSync()).toEqual(guided.batch.records!.next.dataSync());
+    const [own, other] = [rollouts, guided].map(({ batch }) => batch.records!.logProb.dataSync());
     expect(maxAbsDiff(own!, other!)).toBeGreaterThan(0.01);
     // What was drawn lies around the guided mean, so it is likelier there.
     const mean = (values: ArrayLike<number>) => Array.from(values).reduce((a, b) => a + b) / values.length;
@@ -94,30 +101,30 @@ describe.each([
     const actual = gradientsOf((values) => loss(values).loss, moved);
 
     // Written down once more, from the prompts' tokens and the model's own functions, every row by itself.
-    const prompts = tf.gather(batch.promptOf, rows.places);
+    const prompts = tf.gather(batch.promptOf, rows.rows);
     const { tokens, lengths } = batch.condition.prompt;
     const meanAt = (trainedNow: Params, s: number) => {
       const weights = { ...params, ...trainedNow };
-      const step = gatherSteps(batch.steps, tf.fill([3], s, 'int32') as tf.Tensor1D);
-      const x = recordAt(batch.records.x, rows, s);
+      const step = gatherSteps(batch.steps!, tf.fill([3], s, 'int32') as tf.Tensor1D);
+      const x = recordAt(batch.records!.x, rows, s);
       const prompt = encodeText(weights, model, tf.gather(tokens, prompts), tf.gather(lengths, prompts));
       const { velocity } = velocityOf(weights, model, x, step.t, { prompt, unconditional: prompt }, PLAIN);
       return { step, mean: stepMean(step, { x, velocity }) };
     };
     const ratios: number[] = [];
     const byHand = (now: Params) => {
-      const perStep = Array.from({ length: plan.trainedSteps }, (_, s) => {
-        const next = recordAt(batch.records.next, rows, s);
+      const perStep = Array.from({ length: plan.algorithm.pointsPerImage }, (_, s) => {
+        const next = recordAt(batch.records!.next, rows, s);
         const [{ step, mean }, { mean: first }] = [meanAt(now, s), meanAt(start, s)];
         // Densities up to a factor that both share.
         const density = (of: tf.Tensor) => tf.exp(tf.mul(-0.5, scaledSquare(tf.sub(next, of), step.std)));
         const ratio = tf.div(density(mean), density(first));
         ratios.push(...ratio.dataSync());
-        const kl = tf.mul(0.5, scaledSquare(tf.sub(mean, first), sigmaOf(step)));
+        const kl = tf.mul(0.5, scaledSquare(tf.sub(mean, first), stepSigma(step)));
         const each = tf.sub(tf.mul(beta, kl), tf.mul(rows.advantages, ratio));
         return tf.sum(tf.mul(rows.weights, each));
       });
-      return tf.div(tf.addN(perStep), plan.trainedSteps);
+      return tf.div(tf.addN(perStep), plan.algorithm.pointsPerImage);
     };
     const expected = gradientsOf(byHand, moved);
     expect(Math.max(...ratios.map((ratio) => Math.abs(ratio - 1)))).toBeGreaterThan(0.01);
@@ -128,8 +135,8 @@ describe.each([
     expect(largest).toBeGreaterThan(1e-3);
   });
 
-  it.each(['grpo', 'guard'] as const)('has ratios of 1 to the weights that drew, %s', async (objective) => {
-    const { metric } = await epoch({ ...more, ...ROLLOUTS }, { objective });
+  it.each(['grpo', 'guard'] as const)('has ratios of 1 to the weights that drew, %s', async (algorithm) => {
+    const { metric } = await epoch({ ...more, ...ROLLOUTS }, {}, algorithm);
     expect(metric('maxRatioDeviation')).toBeLessThan(1e-5);
   });
 
@@ -160,11 +167,11 @@ describe('a gradient pass on xla', () => {
   ])('computes what one of a policy without guidance does: %s', async (_, trained) => {
     const own = { ...tinyShowo2(), ...(trained && { train: trained }) };
     const flops = async (more: Partial<Showo2PolicyOptions>) => {
-      const { objective, start, batch, rows } = await epoch({ ...own, ...more }, { beta: 1 });
+      const { policy, plan, start, batch, rows, copies } = await epoch({ ...own, ...more }, { beta: 1 });
       const { records, latents, promptOf, steps } = batch;
       const samples = { records, latents, promptOf, steps };
-      const pass = gradientPass(objective, oneDevice);
-      return pass.lower(zeroGradients()(start), start, start, batch.condition, samples, rows).flops;
+      const pass = gradientPass(policy, plan.algorithm, oneDevice);
+      return pass.lower(zeroGradients()(start), start, copies, batch.condition, samples, rows).flops;
     };
     const [rollouts, none, guided] = [await flops(ROLLOUTS), await flops(PLAIN), await flops(GUIDED)];
     expect(rollouts).toBe(none);
@@ -184,11 +191,12 @@ describe('training', () => {
         sampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 4 },
         training: {
           learningRate: 3e-3,
-          clipRange: 0.1,
-          beta: 0.01,
           updatesPerEpoch: 1,
           ...given.training,
         },
+        grpo: { clipRange: 0.1, beta: 0.01 },
+        dpo: { beta: 0.01 },
+        ...(given.algorithm && { algorithm: given.algorithm }),
       },
       onEpoch: (one) => void metrics.push(one),
     });
@@ -212,9 +220,9 @@ describe('training', () => {
     expect(metrics.at(-1)!.reward).toBeGreaterThan(metrics[0]!.reward + 0.02);
   });
 
-  it.each(['sft', 'dpo'] as const)('trains the conditional velocity by %s too', async (objective) => {
-    const [one] = await run({}, 1, { training: { objective } });
-    const [guided] = await run({ guidanceInTraining: true }, 1, { training: { objective } });
+  it.each(['sft', 'dpo'] as const)('trains the conditional velocity by %s too', async (algorithm) => {
+    const [one] = await run({}, 1, { algorithm });
+    const [guided] = await run({ guidanceInTraining: true }, 1, { algorithm });
     expect(one!.reward).toBe(guided!.reward);
     expect(one!.gradNorm).toBeGreaterThan(0);
     expect(one!.gradNorm).not.toBe(guided!.gradNorm);
@@ -222,8 +230,8 @@ describe('training', () => {
 });
 
 /** Step `s` of the rows' records. */
-const recordAt = (records: tf.Tensor, { places }: PassRows, s: number) =>
-  tf.gather(tf.gather(records, places), s, 1);
+const recordAt = (records: tf.Tensor, { rows }: PassRows, s: number) =>
+  tf.gather(tf.gather(records, rows), s, 1);
 
 /** Mean over all but the batch axis of (value / scale)², [B]. */
 const scaledSquare = (value: tf.Tensor, scale: tf.Tensor) =>

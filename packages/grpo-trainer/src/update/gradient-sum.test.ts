@@ -1,17 +1,18 @@
+import '@flow-grpo/tfjs-backend-xla';
 import { type Showo2PolicyOptions, showo2Policy } from '@flow-grpo/showo2-model/policy';
 import { expectClose, maxAbs } from '@flow-grpo/test-support';
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { brightness, tinyShowo2 } from '../../../showo2-model/src/testing/tiny-policy';
+import type { PassRows } from '../algorithms/pass';
 import { resolveConfig } from '../config/resolve';
 import { oneDevice } from '../devices';
 import type { Policy } from '../policy';
-import { collect } from '../rollout/collect';
+import { createRollout } from '../rollout/create-rollout';
 import { epochPlan } from '../rollout/epoch-plan';
 import { flopCounter } from '../utilisation';
 import { gradientSum } from './gradient-sum';
-import { type PassRows, policyGradient } from './objectives';
 
 const EMBEDDING = 'showo.model.embed_tokens.weight';
 
@@ -19,10 +20,11 @@ const EMBEDDING = 'showo.model.embed_tokens.weight';
 async function epoch<C, P>(policy: Policy<C, P>, stepsPerPass?: number) {
   const config = resolveConfig({
     sampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 2 },
-    training: { clipRange: 10, beta: 1, ...(stepsPerPass && { stepsPerPass }) },
+    training: { ...(stepsPerPass && { stepsPerPass }) },
+    grpo: { clipRange: 10, beta: 1 },
   });
   const plan = epochPlan(config);
-  const rollOut = collect(policy, brightness, plan, config, oneDevice, flopCounter());
+  const rollout = createRollout(policy, brightness, plan, config, oneDevice, flopCounter());
   const reference = Object.fromEntries(policy.trainable.map((name) => [name, policy.params[name]!]));
   const trained = Object.fromEntries(
     policy.trainable.map((name, i) => {
@@ -32,19 +34,14 @@ async function epoch<C, P>(policy: Policy<C, P>, stepsPerPass?: number) {
   );
   const key = random.key(3);
   const prompts = ['red', 'blue'].map((prompt) => ({ prompt }));
-  const batch = (await rollOut(trained, prompts, plan.window(0), key, { overlap: true }))!;
-  const objective = policyGradient(policy, oneDevice, {
-    ...config.training,
-    trainedSteps: plan.trainedSteps,
-    guard: false,
-  });
-  const sum = gradientSum(policy, plan, objective, oneDevice, flopCounter());
+  const batch = await rollout(trained, prompts, plan.window(0), key);
+  const sum = gradientSum(policy, plan, oneDevice, flopCounter());
   const [weights, advantages] = [
     [0.4, 0.1, 0.2, 0.3],
     [1, -2, 0.5, -0.3],
   ];
   const rows = (some: readonly number[]) => (): PassRows => ({
-    places: tf.tensor1d([...some], 'int32'),
+    rows: tf.tensor1d([...some], 'int32'),
     weights: tf.tensor1d(some.map((i) => weights[i]!)),
     advantages: tf.tensor1d(some.map((i) => advantages[i]!)),
     onPolicy: tf.scalar(0),
@@ -53,7 +50,7 @@ async function epoch<C, P>(policy: Policy<C, P>, stepsPerPass?: number) {
   const { condition, records, latents, promptOf, steps } = batch;
   const samples = { records, latents, promptOf, steps };
   return (...passes: readonly (readonly number[])[]) =>
-    sum({ trained, reference, condition, samples }, passes.map(rows));
+    sum({ trained, copies: { reference }, condition, samples }, passes.map(rows));
 }
 
 describe.each(['cpu', 'xla'])('gradients of an update on %s', (backend) => {

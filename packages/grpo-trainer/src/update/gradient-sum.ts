@@ -1,18 +1,17 @@
-/** The gradients of an update: passes over its images and steps, what they share computed once. */
+/** The gradients of an update: passes over its images and points, what they share computed once. */
+import { tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
+import type { PassRows } from '../algorithms/pass';
 import type { Placement } from '../devices';
-import type { Params, Policy, Tensors } from '../policy';
+import type { Params, Policy } from '../policy';
 import type { EpochPlan } from '../rollout/epoch-plan';
-import { flattenTensors } from '../rollout/rollout';
+import type { EpochSamples } from '../rollout/samples';
 import type { FlopCounter } from '../utilisation';
-import { gradientPass, zeroGradients } from './executables';
-import type { EpochSamples, Objective, PassRows } from './objectives';
-import { prepareGradients, preparePass, zeroPrepared } from './preparation';
+import { gradientPass, type PassWeights, zeroGradients } from './gradient-pass';
+import { type Prepared, prepareGradients, preparePass, zeroPrepared } from './preparation';
 
 /** What the passes of an update compute from. */
-export interface UpdateInputs<C> {
-  readonly trained: Params;
-  readonly reference: Params;
+export interface UpdateInputs<C> extends PassWeights {
   readonly condition: C;
   readonly samples: EpochSamples;
 }
@@ -20,23 +19,23 @@ export interface UpdateInputs<C> {
 export interface GradientSum {
   /** By name, float32, laid out like the weights. */
   readonly gradients: Params;
-  /** [loss, ...objective.metrics] of each pass. */
+  /** [loss, ...metrics] of each pass. */
   readonly values: readonly tf.Tensor[];
 }
 
 /**
  * The function that sums the gradients of all passes of an update, each given by the images it takes; it disposes of
- * these rows. Its executables are compiled on first use.
+ * these rows, and when it fails of everything it made. Its executables are compiled on first use.
  */
 export function gradientSum<C, P>(
   policy: Policy<C, P>,
   plan: EpochPlan,
-  objective: Objective<C>,
   placement: Placement,
   flops: FlopCounter,
 ) {
-  const touched = new Set<string>();
-  const pass = gradientPass(objective, placement, touched);
+  const { algorithm } = plan;
+  const reachedWeights = new Set<string>();
+  const pass = gradientPass(policy, algorithm, placement, reachedWeights);
   // Counted apart: they are two programs.
   const [passAlone, passPrepared] = [flops.count(pass), flops.count(pass)];
   const zeros = zeroGradients();
@@ -45,57 +44,72 @@ export function gradientSum<C, P>(
   const preparing = prepare && {
     once: flops.count(preparePass(prepare, placement)),
     zeros: zeroPrepared(placement),
-    gradients: flops.count(prepareGradients(prepare, touched)),
+    gradients: flops.count(prepareGradients(prepare, reachedWeights)),
   };
 
   return (inputs: UpdateInputs<C>, parts: readonly (() => PassRows)[]): GradientSum => {
-    const { trained, reference, condition, samples } = inputs;
+    const { trained, copies, condition, samples } = inputs;
     // A pass that is alone prepares by itself: the forward half would be computed twice.
     const shared = parts.length * groups.length > 1 ? preparing : undefined;
-    const prepared = shared && {
-      trained: shared.once(trained, condition),
-      ...(plan.needsReference && { reference: shared.once(reference, condition) }),
-    };
-    let gradients = zeros(trained);
-    let upstream = prepared && shared.zeros(prepared.trained);
+    const prepareAll = (): Prepared | undefined =>
+      shared && {
+        trained: shared.once(trained, condition, 'training'),
+        ...Object.fromEntries(
+          Object.entries(copies).map(([name, weights]) => [
+            name,
+            shared.once(weights, condition, algorithm.copies?.[name]?.purpose ?? 'training'),
+          ]),
+        ),
+      };
+    let prepared: Prepared | undefined;
+    let gradients: Params = {};
+    let upstream: tf.Tensor[] | undefined;
+    let rows: PassRows | undefined;
     const values: tf.Tensor[] = [];
-    for (const part of parts) {
-      const rows = part();
-      for (const group of groups) {
-        const steps = group && tf.tensor1d(group, 'int32');
-        const some = steps ? { ...rows, steps: placement.everywhere(steps) } : rows;
-        const result = prepared
-          ? passPrepared(gradients, trained, reference, condition, samples, some, prepared, upstream)
-          : passAlone(gradients, trained, reference, condition, samples, some);
-        tf.dispose(gradients);
-        tf.dispose(upstream ?? []);
-        if (steps) tf.dispose([steps, some.steps!]);
-        gradients = result.gradients;
-        if (prepared) upstream = result.prepared;
-        values.push(result.values);
+    try {
+      prepared = prepareAll();
+      gradients = zeros(trained);
+      upstream = prepared && shared!.zeros(prepared.trained);
+      for (const part of parts) {
+        rows = part();
+        for (const group of groups) {
+          const steps = group && tf.tensor1d(group, 'int32');
+          const some = steps ? { ...rows, steps: placement.replicate(steps) } : rows;
+          try {
+            const result = prepared
+              ? passPrepared(gradients, trained, copies, condition, samples, some, prepared, upstream)
+              : passAlone(gradients, trained, copies, condition, samples, some);
+            tf.dispose(gradients);
+            tf.dispose(upstream ?? []);
+            gradients = result.gradients;
+            if (prepared) upstream = result.prepared;
+            values.push(result.values);
+          } finally {
+            if (steps) tf.dispose([steps, some.steps!]);
+          }
+        }
+        tree.dispose(rows);
       }
-      tf.dispose(flattenTensors(rows));
+      if (prepared) {
+        const whole = shared!.gradients(gradients, trained, condition, upstream!);
+        tf.dispose([gradients, upstream!]);
+        tree.dispose(prepared, condition);
+        gradients = whole;
+      }
+      return { gradients, values };
+    } catch (error) {
+      tree.dispose([gradients, upstream, rows, values]);
+      tree.dispose(prepared, condition);
+      throw error;
     }
-    if (prepared) {
-      const whole = shared.gradients(gradients, trained, condition, upstream!);
-      tf.dispose([gradients, upstream!]);
-      disposeBut(condition, [prepared]);
-      gradients = whole;
-    }
-    return { gradients, values };
   };
 }
 
-/** Disposes of the tensors of a tree that are not part of `kept` too: where nothing is compiled, results may be arguments. */
-export function disposeBut(kept: unknown, tree: Tensors | readonly unknown[]): void {
-  const stay = new Set(flattenTensors(kept));
-  tf.dispose(flattenTensors(tree).filter((tensor) => !stay.has(tensor)));
-}
-
-/** The steps that train, in parts of as many as a pass takes; one absent part where it takes all of them. */
-function stepGroups({ trainedSteps, stepsPerPass, advantageKind }: EpochPlan): (number[] | undefined)[] {
-  if (advantageKind !== 'grpo' || stepsPerPass === trainedSteps) return [undefined];
-  return Array.from({ length: trainedSteps / stepsPerPass }, (_, part) =>
+/** The points of an image, in parts of as many as a pass takes; one absent part where it takes all of them. */
+function stepGroups({ algorithm, stepsPerPass }: EpochPlan): (number[] | undefined)[] {
+  const { pointsPerImage } = algorithm;
+  if (stepsPerPass === pointsPerImage) return [undefined];
+  return Array.from({ length: pointsPerImage / stepsPerPass }, (_, part) =>
     Array.from({ length: stepsPerPass }, (_, i) => part * stepsPerPass + i),
   );
 }

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { bestAndWorst, imagesWithAdvantage } from '../algorithms/units';
 import { randomAt } from '../random';
 import { planUpdates } from './plan';
 
@@ -13,7 +14,9 @@ const cases = fc.record({
 it('uses every sample with an advantage once, with equal weights that sum to 1 an update', () => {
   fc.assert(
     fc.property(cases, ({ advantages, updates, rows, seed }) => {
-      const plan = planUpdates(advantages, randomAt(seed), { updates, rows });
+      const promptIndex = advantages.map(() => 0);
+      const units = imagesWithAdvantage(advantages.length).select({ advantages, dropped: [], promptIndex });
+      const plan = planUpdates(units, randomAt(seed), { updates, rows });
       const used = plan.flatMap((passes) =>
         passes.flatMap(({ samples, weights }) => samples.filter((_, i) => weights[i]! > 0)),
       );
@@ -31,7 +34,8 @@ it('uses every sample with an advantage once, with equal weights that sum to 1 a
 it('keeps preferred and rejected samples of a prompt at the same place of the two halves', () => {
   const promptOf = [0, 0, 1, 1, 2, 2];
   const advantages = [1, -1, -1, 1, 0, 0];
-  const [passes] = planUpdates(advantages, randomAt(1), { updates: 1, rows: 6, pairs: { promptOf } });
+  const units = bestAndWorst(3).select({ advantages, dropped: [], promptIndex: promptOf });
+  const [passes] = planUpdates(units, randomAt(1), { updates: 1, rows: 6 });
   const { samples, weights } = passes![0]!;
   for (let i = 0; i < 3; i++) {
     expect(advantages[samples[i]!]).toBe(1);

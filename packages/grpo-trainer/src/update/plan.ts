@@ -1,7 +1,7 @@
-/** Which samples meet in which gradient pass of which update. */
+/** Which images meet in which gradient pass of which update. */
 import { shuffled } from '../random';
 
-/** One gradient pass: as many rows as every other; `weight` 0 marks padding. */
+/** One gradient pass: as many rows as every other; `weight` 0 marks padding and dropped images. */
 export interface PlannedPass {
   readonly samples: readonly number[];
   readonly weights: readonly number[];
@@ -9,57 +9,51 @@ export interface PlannedPass {
 
 export interface PlanOptions {
   readonly updates: number;
-  /** Rows a pass, constant so that one executable serves all. For pairs: rows of both halves together. */
+  /** Rows per pass, constant so that one executable serves all: those of all members of its units together. */
   readonly rows: number;
-  /** Preferred and rejected samples go together (dpo). */
-  readonly pairs?: { readonly promptOf: readonly number[] };
+  /** Images without a reward, which units may hold all the same. */
+  readonly dropped?: ArrayLike<boolean>;
 }
 
 /**
- * Shuffles the samples that have something to say (advantage not 0), deals them to the updates as evenly as
- * possible, and cuts each update into passes. The weights of an update sum to 1, so its gradient is the mean
- * over its samples. Returns fewer updates when there are not enough samples.
+ * Shuffles units of images that stay together, deals them to the updates as evenly as possible, and cuts each update into
+ * passes. The weights of an update sum to 1, so its gradient is the mean over its images. Returns fewer updates when there
+ * are not enough units.
+ *
+ * @param units of equally many images each
  */
 export function planUpdates(
-  advantages: ArrayLike<number>,
+  units: readonly (readonly number[])[],
   random: () => number,
-  { updates, rows, pairs }: PlanOptions,
+  { updates, rows, dropped }: PlanOptions,
 ): PlannedPass[][] {
-  const live = Array.from(advantages, (_, i) => i).filter((i) => advantages[i] !== 0);
-  const units = shuffled(random, pairs ? pairUp(live, advantages, pairs.promptOf) : live.map((i) => [i]));
-  const width = pairs ? 2 : 1;
+  const order = shuffled(random, units);
+  const size = order[0]?.length ?? 1;
   const planned: PlannedPass[][] = [];
   for (let u = 0; u < updates; u++) {
-    const from = Math.floor((u * units.length) / updates);
-    const to = Math.floor(((u + 1) * units.length) / updates);
+    const from = Math.floor((u * order.length) / updates);
+    const to = Math.floor(((u + 1) * order.length) / updates);
     if (from === to) continue;
-    const weight = 1 / ((to - from) * width);
+    const images = order.slice(from, to).flat();
+    const weight = 1 / images.filter((i) => !dropped?.[i]).length;
     const passes: PlannedPass[] = [];
-    const perPass = Math.max(1, Math.floor(rows / width));
+    const perPass = Math.max(1, Math.floor(rows / size));
     for (let start = from; start < to; start += perPass) {
-      const group = units.slice(start, Math.min(to, start + perPass));
+      const group = order.slice(start, Math.min(to, start + perPass));
       const padded = Array.from({ length: perPass }, (_, i) => group[i] ?? group[0]!);
-      // Column by column: all preferred samples, then all rejected ones.
-      const samples = Array.from({ length: width }, (_, side) => padded.map((unit) => unit[side]!)).flat();
-      const weights = Array.from({ length: width }, () =>
-        padded.map((_, i) => (i < group.length ? weight : 0)),
-      );
-      passes.push({ samples, weights: weights.flat() });
+      // Member by member: all first images of the units, then all second ones.
+      const members = Array.from({ length: size }, (_, member) =>
+        padded.map((unit, i) => {
+          const sample = unit[member]!;
+          return { sample, weight: i < group.length && !dropped?.[sample] ? weight : 0 };
+        }),
+      ).flat();
+      passes.push({
+        samples: members.map(({ sample }) => sample),
+        weights: members.map(({ weight: own }) => own),
+      });
     }
     planned.push(passes);
   }
   return planned;
-}
-
-/** The +1 and the −1 of every prompt, in that order. */
-function pairUp(
-  live: readonly number[],
-  advantages: ArrayLike<number>,
-  promptOf: readonly number[],
-): number[][] {
-  const best = new Map<number, number>();
-  for (const i of live) if (advantages[i]! > 0) best.set(promptOf[i]!, i);
-  return live
-    .filter((i) => advantages[i]! < 0 && best.has(promptOf[i]!))
-    .map((i) => [best.get(promptOf[i]!)!, i]);
 }

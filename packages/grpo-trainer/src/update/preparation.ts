@@ -1,28 +1,24 @@
-/** What depends on the prompts and the weights alone, computed once an update instead of once a gradient pass. */
-import { held } from '@flow-grpo/nn';
-import { jit, shardLike } from '@flow-grpo/tfjs-backend-xla';
+/** What depends on the prompts and the weights alone, computed once per update instead of once per gradient pass. */
+import { castToStorage } from '@flow-grpo/nn';
+import { jit, shardLike, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Placement } from '../devices';
 import { mapParams } from '../maths/adamw';
-import type { Params, Policy, Tensors } from '../policy';
-import { flattenTensors } from '../rollout/rollout';
+import type { Params, Policy, Purpose, Tensors } from '../policy';
+import { gradientsWhereReached } from './gradients';
 
-/** What a policy prepared. */
-export interface Prepared {
-  readonly trained: Tensors;
-  /** Of the weights that the run started with, where the objective looks at them. */
-  readonly reference?: Tensors;
-}
+/** What a policy prepared, of the trained weights and of each copy that the loss looks at. */
+export type Prepared = { readonly trained: Tensors } & Readonly<Record<string, Tensors>>;
 
 /** The tensors of it that gradients flow to. */
 export const differentiable = (prepared: Tensors): tf.Tensor[] =>
-  flattenTensors(prepared).filter(({ dtype }) => dtype === 'float32');
+  tree.leaves(prepared).filter(({ dtype }) => dtype === 'float32');
 
 /** Runs `prepare` of a policy for the passes to come; its tensors are on all devices. */
 export function preparePass<C, P>(prepare: NonNullable<Policy<C, P>['prepare']>, placement: Placement) {
   return jit(
-    (weights: Params, condition: C): Tensors =>
-      placement.everywhere(prepare(weights, condition, 'training') as Tensors),
+    (weights: Params, condition: C, purpose: Purpose): Tensors =>
+      placement.replicate(prepare({ trained: weights, condition, purpose }) as Tensors),
     { name: 'prepare' },
   );
 }
@@ -31,7 +27,7 @@ export function preparePass<C, P>(prepare: NonNullable<Policy<C, P>['prepare']>,
 export function zeroPrepared(placement: Placement) {
   return jit(
     (prepared: Tensors): tf.Tensor[] =>
-      differentiable(prepared).map((value) => placement.everywhere(tf.zeros(value.shape))),
+      differentiable(prepared).map((value) => placement.replicate(tf.zeros(value.shape))),
     { name: 'zeroPrepared' },
   );
 }
@@ -39,12 +35,12 @@ export function zeroPrepared(placement: Placement) {
 /**
  * Adds to `gradients`, which are donated, what flows to the weights through what was prepared.
  *
- * @param touched names of the weights that the passes reach by themselves, known once one was traced
+ * @param reachedWeights names of the weights that the passes reach by themselves, known once one was traced
  * @throws when a weight has no effect on the loss, naming it.
  */
 export function prepareGradients<C, P>(
   prepare: NonNullable<Policy<C, P>['prepare']>,
-  touched: ReadonlySet<string>,
+  reachedWeights: ReadonlySet<string>,
 ) {
   return jit(
     function prepareGradients(
@@ -55,11 +51,11 @@ export function prepareGradients<C, P>(
     ): Params {
       const names = Object.keys(trained);
       const f = () => {
-        const made = differentiable(prepare(trained, condition, 'training') as Tensors);
-        return tf.addN(made.map((value, i) => tf.sum(tf.mul(held(value, 'float32'), upstream[i]!))));
+        const made = differentiable(prepare({ trained, condition, purpose: 'training' }) as Tensors);
+        return tf.addN(made.map((value, i) => tf.sum(tf.mul(castToStorage(value, 'float32'), upstream[i]!))));
       };
-      const { grads } = tf.engine().gradients(f, Object.values(trained), undefined, true);
-      refuseUntouched(names.filter((name, i) => !grads[i] && !touched.has(name)));
+      const { grads } = gradientsWhereReached(f, Object.values(trained));
+      refuseUnreached(names.filter((name, i) => !grads[i] && !reachedWeights.has(name)));
       const flowing = Object.fromEntries(names.map((name, i) => [name, grads[i]]));
       return mapParams(gradients, (before, name) => {
         const own = flowing[name];
@@ -71,7 +67,7 @@ export function prepareGradients<C, P>(
 }
 
 /** @throws when there is any, naming them. */
-export function refuseUntouched(names: readonly string[]): void {
+export function refuseUnreached(names: readonly string[]): void {
   if (names.length === 0) return;
   const some = `${names.slice(0, 5).join(', ')}${names.length > 5 ? ', …' : ''}`;
   throw new Error(

@@ -63,6 +63,7 @@ function program(): Command {
     .option('--port <n>', 'port; 0 is any free one', whole(0, 65535), 18085)
     .option('--host <address>', 'address to listen at; there is no authentication', '127.0.0.1')
     .option('--max-queue <n>', 'requests that may wait', whole(0, 1_000_000), 64)
+    .option('--allow-host <name>', 'a name by which clients reach the server', collect, [])
     .option('--exit-with-parent', 'end when standard input closes')
     .addHelpText('after', help)
     .action(serveCommand);

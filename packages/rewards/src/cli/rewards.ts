@@ -1,4 +1,3 @@
-import { configure } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import { multiScore } from '../compose';
 import { type FoundReward, findReward, makeFoundReward } from '../registry';
@@ -70,13 +69,15 @@ const parsedValue = (text: string): unknown =>
   /^(true|false|-?\d+(\.\d+)?(e-?\d+)?)$/i.test(text) ? JSON.parse(text.toLowerCase()) : text;
 
 async function startBackend({ backend, device }: RewardFlags): Promise<void> {
-  if (device !== undefined) chooseDevice(device);
+  const platform = device === undefined ? undefined : chosenPlatform(device);
+  const without = (name: string) => (cause: unknown) => {
+    throw new Error(`--backend ${backend} needs the package ${name}: npm install it`, { cause });
+  };
   if (backend === 'cpu') {
-    await import('@tensorflow/tfjs-backend-cpu').catch((cause: unknown) => {
-      throw new Error('--backend cpu needs the package @tensorflow/tfjs-backend-cpu: npm install it', {
-        cause,
-      });
-    });
+    await import('@tensorflow/tfjs-backend-cpu').catch(without('@tensorflow/tfjs-backend-cpu'));
+  } else if (backend === 'xla') {
+    const xla = await import('@flow-grpo/tfjs-backend-xla').catch(without('@flow-grpo/tfjs-backend-xla'));
+    if (platform) xla.configure({ platform });
   }
   const started = await tf.setBackend(backend).catch((error: Error) => error);
   if (started === true) return;
@@ -86,11 +87,11 @@ async function startBackend({ backend, device }: RewardFlags): Promise<void> {
 }
 
 /** CUDA hides the GPUs that a process shall not use, so the choice comes before the backend starts. */
-function chooseDevice(device: string): void {
+function chosenPlatform(device: string): 'cpu' | 'cuda' {
   const [, platform, index] = /^(cpu|cuda)(?::(\d+))?$/.exec(device) ?? [];
   if (platform === undefined || (platform === 'cpu' && index !== undefined)) {
     throw new Error(`--device ${device}: it must be cpu, cuda, or cuda:N with the GPU's number`);
   }
   if (index !== undefined) process.env.CUDA_VISIBLE_DEVICES = index;
-  configure({ platform: platform as 'cpu' | 'cuda' });
+  return platform as 'cpu' | 'cuda';
 }

@@ -6,6 +6,7 @@ export interface ServeFlags extends RewardFlags {
   port: number;
   host: string;
   maxQueue: number;
+  allowHost: string[];
   exitWithParent?: boolean;
 }
 
@@ -13,8 +14,8 @@ export interface ServeFlags extends RewardFlags {
 export async function serveCommand(flags: ServeFlags): Promise<void> {
   const plan = await planRewards(flags);
   const scorer = await plan.make();
-  const { port, host: hostname, maxQueue } = flags;
-  const server = await reported(() => serve(scorer, { port, hostname, maxQueue }));
+  const { port, host: hostname, maxQueue, allowHost: allowedHosts } = flags;
+  const server = await reported(() => serve(scorer, { port, hostname, maxQueue, allowedHosts }));
   process.stdout.write(`${server.url}\n`);
   await new Promise<void>((ended) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, ended);

@@ -1,5 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-core';
-import type { EncodedImage, ScorerImages } from '../scorer';
+import pLimit from 'p-limit';
+import type { ScorerImages } from '../scorer';
+import { decodeImage } from './decode';
 import { quantise } from './quantise';
 
 /** One image on the host: `height * width * 3` bytes, rows from the top, red green blue. */
@@ -37,22 +39,14 @@ export function checkBatch(
   }
 }
 
-/** Brings a batch to the host as bytes: one read for a tensor, sharp for files (alpha is dropped, as Pillow's convert('RGB') does). */
-export async function rgbImages(images: ScorerImages): Promise<RgbImage[]> {
-  return Array.isArray(images) ? Promise.all(images.map(decodeImage)) : tensorImages(images);
-}
+/** Files decoded at once: each may take tens of megabytes. */
+const DECODES = 4;
 
-async function decodeImage({ bytes }: EncodedImage, index: number): Promise<RgbImage> {
-  const { default: sharp } = await import('sharp');
-  try {
-    const pixels = sharp(bytes).toColourspace('srgb').removeAlpha().raw();
-    const { data, info } = await pixels.toBuffer({ resolveWithObject: true });
-    return { data, width: info.width, height: info.height };
-  } catch (error) {
-    throw new Error(`image ${index} cannot be decoded: ${error instanceof Error ? error.message : error}`, {
-      cause: error,
-    });
-  }
+/** Brings a batch to the host as bytes: one read for a tensor; files as Pillow's `convert('RGB')` reads them. */
+export async function rgbImages(images: ScorerImages): Promise<RgbImage[]> {
+  if (!Array.isArray(images)) return tensorImages(images);
+  const limit = pLimit(DECODES);
+  return Promise.all(images.map((image, index) => limit(decodeImage, image, index)));
 }
 
 async function tensorImages(images: tf.Tensor4D): Promise<RgbImage[]> {

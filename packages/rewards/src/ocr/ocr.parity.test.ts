@@ -33,5 +33,5 @@ describe.each(fixtureCases('rewards-ocr'))('$name', ({ dir }) => {
     expect(clean.length).toBeGreaterThan(0);
     expect(mean(clean), listed).toBeGreaterThanOrEqual(0.9);
     expect(mean(scores), listed).toBeGreaterThanOrEqual(0.75);
-  }, 120_000);
+  });
 });

@@ -6,15 +6,15 @@ import {
   type FoundReward,
   findReward,
   isRewardModule,
-  makeFoundReward,
+  makeScorer,
   optionsOf,
   parseRewardOptions,
   shapeOf,
 } from './find';
 import { REWARDS } from './rewards';
 
-/** A weight alone, or a weight with the options of the reward. */
-export type RewardEntry = number | ({ readonly weight: number } & Readonly<Record<string, unknown>>);
+/** A weight alone, or a weight (1 by default) with the options of the reward. */
+export type RewardEntry = number | ({ readonly weight?: number } & Readonly<Record<string, unknown>>);
 export type RewardChoice = Readonly<Record<string, RewardEntry | undefined>>;
 
 const weight = z.number().describe('Factor in the sum (the number in flow_grpo’s reward_fn)');
@@ -74,13 +74,14 @@ export async function chosenRewards(
   const chosen: ChosenReward[] = [];
   for (const [key, value] of Object.entries(choice)) {
     if (value === undefined) continue;
-    const { weight, ...given } = typeof value === 'number' ? { weight: value } : value;
+    const { weight = 1, ...given }: { weight?: number } =
+      typeof value === 'number' ? { weight: value } : value;
     const found = await findReward(key, options);
-    chosen.push({ ...found, key, weight: weight as number, options: parseRewardOptions(found, given) });
+    chosen.push({ ...found, key, weight, options: parseRewardOptions(found, given) });
   }
   return chosen;
 }
 
-/** The scorer of a chosen reward, as {@link makeFoundReward}. */
+/** The scorer of a chosen reward, as {@link makeScorer}. */
 export const makeChosenReward = (chosen: ChosenReward, context: RewardContext = {}) =>
-  makeFoundReward(chosen, chosen.options, context);
+  makeScorer(chosen, chosen.options, context);

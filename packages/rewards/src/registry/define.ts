@@ -16,8 +16,10 @@ export interface RewardDefinition<Options extends object = Readonly<Record<strin
   readonly options?: z.ZodType<Options>;
   /** What is read from paths and the hub: checks look for it, loading reads it and nothing else. */
   readonly requiredFiles?: (options: Options) => readonly RequiredFiles[];
-  /** An npm package that must be installed, and how. */
+  /** An npm package that must be installed. */
   readonly requiredPackage?: string;
+  /** The option with the address of a server that must answer. */
+  readonly serverOption?: string;
   /** Where its checkpoint is published, in words. */
   readonly published?: string;
   /** Makes the scorer, or the function that scores. */

@@ -100,7 +100,29 @@ export const shapeOf = (definition: RewardDefinition): Readonly<Record<string, z
   (optionsOf(definition) as unknown as { shape?: Record<string, z.ZodType> }).shape ?? {};
 
 /**
- * The scorer of a reward that was found.
+ * The scorer of a reward with options that are checked.
+ *
+ * @throws saying where to get the checkpoint of a model that cannot be loaded
+ */
+export async function makeScorer(
+  { name, definition }: FoundReward,
+  options: Readonly<Record<string, unknown>>,
+  context: RewardContext = {},
+): Promise<Scorer> {
+  try {
+    const made = await definition.make(options, context);
+    return typeof made === 'function' ? functionScorer(name, made) : made;
+  } catch (error) {
+    context.signal?.throwIfAborted();
+    const { message } = error as Error;
+    const { published } = definition;
+    if (!published || message.includes(published)) throw error;
+    throw new Error(`${message}\nThe published checkpoint is at ${published}.`, { cause: error });
+  }
+}
+
+/**
+ * The scorer of a reward that was found, its options checked.
  *
  * @throws naming the reward, the option, or where to get the checkpoint of a model that cannot be loaded
  */
@@ -109,18 +131,12 @@ export async function makeFoundReward(
   options: Readonly<Record<string, unknown>> = {},
   context: RewardContext = {},
 ): Promise<Scorer> {
-  const { name, definition } = found;
   const checked = parseRewardOptions(found, options);
   try {
-    const made = await definition.make(checked, context);
-    return typeof made === 'function' ? functionScorer(name, made) : made;
+    return await makeScorer(found, checked, context);
   } catch (error) {
     context.signal?.throwIfAborted();
-    const { message } = error as Error;
-    const { published } = definition;
-    const source =
-      published && !message.includes(published) ? `\nThe published checkpoint is at ${published}.` : '';
-    throw new Error(`${name}: ${message}${source}`, { cause: error });
+    throw new Error(`${found.name}: ${(error as Error).message}`, { cause: error });
   }
 }
 

@@ -106,6 +106,7 @@ export const REWARDS = {
   }),
   geneval: defineReward({
     summary: "flow_grpo's GenEval server; needs the metadata of a GenEval set",
+    serverOption: 'url',
     options: z.strictObject({
       ...server,
       onlyStrict: z.boolean().optional().describe('Strict rewards only'),
@@ -115,21 +116,25 @@ export const REWARDS = {
   deqa: defineReward({
     summary: "flow_grpo's DeQA server of image quality; prompts play no part",
     needsPrompts: false,
+    serverOption: 'url',
     options: z.strictObject(server),
     make: async (options) => (await remote()).deqa(options),
   }),
   unifiedreward: defineReward({
     summary: "flow_grpo's UnifiedReward server",
+    serverOption: 'url',
     options: z.strictObject(server),
     make: async (options) => (await remote()).unifiedReward(options),
   }),
   unifiedreward_openai: defineReward({
     summary: 'UnifiedReward behind an OpenAI-compatible server',
+    serverOption: 'baseURL',
     options: z.strictObject(judge),
     make: async (options) => (await import('../judge')).unifiedRewardOpenai(options),
   }),
   server: defineReward({
     summary: "What another process serves by this package's serve()",
+    serverOption: 'url',
     options: z.strictObject(server),
     make: async (options) => (await import('../server/client')).rewardServer(options),
   }),

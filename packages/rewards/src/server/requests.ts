@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { NdArray, unpickle } from '../remote/pickle';
+import { NdArray, PyTuple, unpickle } from '../remote/pickle';
 import type { EncodedImage } from '../scorer';
 
 /** What a request asks to be scored. */
@@ -20,7 +20,14 @@ const About = z.object({
   prompts: z.array(z.string()).optional(),
   metadata: z.array(z.record(z.string(), z.unknown())).optional(),
 });
-const Request = About.extend({ images: z.array(z.base64()) });
+const Request = About.extend({ images: z.array(z.string()) });
+
+/** A body, whose errors (a broken form, a connection that ends early) are the client's fault. */
+export async function received<T>(body: Promise<T>): Promise<T> {
+  return body.catch((error: unknown) => {
+    throw new BadRequest(`the body cannot be read: ${error instanceof Error ? error.message : error}`);
+  });
+}
 
 /** Runs a parser, whose errors are the client's fault. */
 function parsing<T>(parse: () => T): T {
@@ -47,11 +54,14 @@ function batchOf(images: Uint8Array[], prompts?: string[], metadata?: Record<str
 /** JSON with images in base64. */
 export function readJson(text: string): Batch {
   const { images, prompts, metadata } = parsing(() => Request.parse(JSON.parse(text)));
-  return batchOf(
-    images.map((image) => Buffer.from(image, 'base64')),
-    prompts,
-    metadata,
-  );
+  return batchOf(images.map(fromBase64), prompts, metadata);
+}
+
+function fromBase64(text: string, i: number): Uint8Array {
+  if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) {
+    throw new BadRequest(`image ${i} is not base64`);
+  }
+  return Buffer.from(text, 'base64');
 }
 
 /** A form with files under `images`, and the rest as JSON under `request`. */
@@ -73,15 +83,20 @@ export function readPickle(body: Uint8Array): Batch {
   const images = field('images');
   if (!images?.every((image) => image instanceof Uint8Array))
     throw new BadRequest('no list of bytes under images');
-  const metadata = field('meta_datas')?.map((item) => plain(item) as Record<string, unknown>);
+  const metadata = field('meta_datas')?.map((item, i) => {
+    if (!(item instanceof Map)) throw new BadRequest(`the metadata of image ${i} is no dictionary`);
+    return plain(item) as Record<string, unknown>;
+  });
   const prompts = field('prompts')?.map(String) ?? metadata?.map((item) => String(item?.prompt ?? ''));
   const onlyStrict = request instanceof Map && request.get('only_strict') === true;
   return { ...batchOf(images, prompts, metadata), onlyStrict };
 }
 
-/** Dictionaries with text keys as objects; `__proto__` stays plain data. */
+/** Dictionaries with text keys as objects; `__proto__` stays plain data. The reader has bounded what this expands to. */
 function plain(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(plain);
+  if (value instanceof PyTuple) return value.items.map(plain);
+  if (value instanceof NdArray) return value.values;
   if (value instanceof Map)
     return Object.fromEntries([...value].map(([key, item]) => [String(key), plain(item)]));
   return value;

@@ -1,3 +1,5 @@
+import { request } from 'node:http';
+import { crc32, deflateSync } from 'node:zlib';
 import { sceneBatch, shapeScenes } from '@flow-grpo/datasets';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
@@ -127,9 +129,144 @@ describe('serve', () => {
     expect((await post(server.url, { images: [], prompts: ['x'] })).status).toBe(400);
     expect((await fetch(server.url, { method: 'POST', body: 'cos\nsystem\n.' })).status).toBe(400);
     const broken = await post(server.url, { images: ['AAAA'] });
-    expect(broken.status).toBe(500);
+    expect(broken.status).toBe(400);
     expect(await broken.text()).toContain('cannot be decoded');
+    const cut = await post(server.url, { images: [pixel.subarray(0, 45).toString('base64')] });
+    expect(cut.status).toBe(500);
+    expect(await cut.text()).toContain('image 0 cannot be decoded');
     await server.close();
+  });
+
+  const form = 'multipart/form-data; boundary=x';
+  const part = (name: string, body: string) =>
+    `--x\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${body}\r\n`;
+  it.each<[string, string, string, string]>([
+    ['a form cut short', '/score', form, '--x\r\ncontent-disposition: form-data; name="images"\r\n\r\nabc'],
+    ['a form without a boundary', '/score', 'multipart/form-data', part('images', 'abc')],
+    ['a form of another boundary', '/score', form, 'nothing of the kind'],
+    ['a form whose request is no JSON', '/score', form, `${part('request', '{')}--x--\r\n`],
+    ['a form whose prompts are numbers', '/score', form, `${part('request', '{"prompts":[1]}')}--x--\r\n`],
+    ['no JSON', '/score', 'application/json', '{'],
+    ['nothing', '/score', 'application/json', ''],
+    ['JSON of another kind', '/score', 'application/json', '[]'],
+    ['images that are no base64', '/score', 'application/json', '{"images":["§§§§"]}'],
+    ['no pickle', '/', 'application/octet-stream', 'hello'],
+    ['a pickle of another kind', '/', 'application/octet-stream', '\x80\x04N.'],
+    [
+      'metadata that are none',
+      '/',
+      'application/octet-stream',
+      '}(X\x06\0\0\0images](C\x00eX\x0a\0\0\0meta_datas](NeK\x00K\x00u.',
+    ],
+  ])('answers 400 to %s', async (_, path, type, body) => {
+    const server = await serve(jpegIncompressibility());
+    const answer = await fetch(`${server.url}${path}`, {
+      method: 'POST',
+      headers: { 'content-type': type },
+      body: Buffer.from(body, 'latin1'),
+    });
+    expect([answer.status, (await answer.text()).length > 0]).toEqual([400, true]);
+    await server.close();
+  });
+
+  /** A PNG of these sizes without a pixel. */
+  const header = (width: number, height: number) => {
+    const chunk = (type: string, data: Buffer) => {
+      const body = Buffer.concat([Buffer.from(type, 'latin1'), data]);
+      const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
+      length.writeUInt32BE(data.length);
+      sum.writeUInt32BE(crc32(body));
+      return Buffer.concat([length, body, sum]);
+    };
+    const size = Buffer.alloc(13);
+    size.writeUInt32BE(width, 0);
+    size.writeUInt32BE(height, 4);
+    size.set([8, 2, 0, 0, 0], 8);
+    const signature = Buffer.from('\x89PNG\r\n\x1a\n', 'latin1');
+    const empty = chunk('IDAT', deflateSync(Buffer.alloc(0)));
+    return Buffer.concat([signature, chunk('IHDR', size), empty, chunk('IEND', Buffer.alloc(0))]).toString(
+      'base64',
+    );
+  };
+
+  it('decodes nothing beyond its limits', async () => {
+    const server = await serve(jpegIncompressibility(), {
+      maxImages: 3,
+      maxPixels: 1000,
+      maxTotalPixels: 1500,
+    });
+    const refusal = async (...images: string[]) => {
+      const answer = await post(server.url, { images });
+      return [answer.status, await answer.text()];
+    };
+    const svg =
+      '<svg xmlns="http://www.w3.org/2000/svg" width="40000" height="40000"><rect width="9" height="9"/></svg>';
+    expect(await refusal(header(10, 10), Buffer.from(svg).toString('base64'))).toEqual([
+      400,
+      'image 1 cannot be decoded: it is none of PNG, JPEG, WebP, GIF, TIFF and AVIF',
+    ]);
+    expect(await refusal(header(1000, 2))).toEqual([
+      400,
+      'image 0 has 2000 pixels; at most 1000 are decoded',
+    ]);
+    expect(await refusal(header(65_000, 65_000))).toEqual([400, expect.stringContaining('at most 1000')]);
+    const large = header(30, 30);
+    expect(await refusal(large, large)).toEqual([400, expect.stringContaining('1800 pixels together')]);
+    expect(await refusal(...new Array<string>(4).fill(large))).toEqual([
+      400,
+      expect.stringContaining('at most 3'),
+    ]);
+    expect((await post(server.url, { images: [pixel.toString('base64')] })).status).toBe(200);
+    await server.close();
+  });
+
+  it('answers 413 to bodies beyond its limit, with and without a length', async () => {
+    const server = await serve(lengths, { maxBodyBytes: 1000 });
+    const url = `${server.url}/score`;
+    expect((await fetch(url, { method: 'POST', body: 'x'.repeat(1001) })).status).toBe(413);
+    const body = new Blob(['x'.repeat(5000)]).stream();
+    expect((await fetch(url, { method: 'POST', body, duplex: 'half' } as RequestInit)).status).toBe(413);
+    await server.close();
+  });
+
+  describe('keeps web pages out', () => {
+    const status = async (headers: Record<string, string>, path = '/score', method = 'POST') => {
+      const server = await serve(lengths, { allowedHosts: ['rewards.internal'] });
+      const { port } = new URL(server.url);
+      const answer = await new Promise<number>((done, fail) => {
+        const own = Object.fromEntries(
+          Object.entries(headers).map(([key, value]) => [key, value.replaceAll('PORT', port)]),
+        );
+        const sent = request({ host: '127.0.0.1', port, path, method, headers: own }, (response) => {
+          response.resume();
+          done(response.statusCode!);
+        });
+        sent.once('error', fail);
+        sent.end(method === 'POST' ? JSON.stringify({ images: [pixel.toString('base64')] }) : undefined);
+      });
+      await server.close();
+      return answer;
+    };
+
+    it.each<[number, Record<string, string>]>([
+      [200, {}],
+      [200, { host: 'localhost:PORT' }],
+      [200, { host: '127.0.0.1:PORT', origin: 'http://127.0.0.1:PORT' }],
+      [200, { host: '[::1]:PORT' }],
+      [200, { host: 'rewards.internal:PORT' }],
+      [200, { 'sec-fetch-site': 'same-origin' }],
+      [403, { host: 'attacker.example' }],
+      [403, { host: 'attacker.example:PORT' }],
+      [403, { host: '127.0.0.1.attacker.example' }],
+      [403, { origin: 'http://attacker.example' }],
+      [403, { origin: 'null' }],
+      [403, { host: '127.0.0.1:PORT', origin: 'http://127.0.0.1:1' }],
+      [403, { 'sec-fetch-site': 'cross-site' }],
+    ])('%i for %j', async (expected, headers) => {
+      expect(await status(headers)).toBe(expected);
+      expect(await status(headers, '/health', 'GET')).toBe(expected);
+      expect(await status(headers, '/metrics', 'GET')).toBe(expected);
+    });
   });
 
   it('refuses what does not fit its queue, and finishes what it has when closed', async () => {

@@ -6,12 +6,14 @@ import { bodyLimit } from 'hono/body-limit';
 import pLimit from 'p-limit';
 import type { Scorer, Scores } from '../scorer';
 import { answerPickle } from './geneval-answer';
-import { BadRequest, type Batch, readForm, readJson, readPickle } from './requests';
+import { checkImages, type RequestLimits } from './limits';
+import { refusedOrigin } from './origin';
+import { BadRequest, type Batch, readForm, readJson, readPickle, received } from './requests';
 
 export interface ServeOptions {
   /** Default 0: any free one. */
   port?: number;
-  /** Default 127.0.0.1. There is no authentication: let only trusted networks reach it. */
+  /** Default 127.0.0.1. There is no authentication: let only trusted networks reach it. Web pages of others cannot. */
   hostname?: string;
   /** Requests scored at once. Default 1. */
   concurrency?: number;
@@ -19,6 +21,14 @@ export interface ServeOptions {
   maxQueue?: number;
   /** Largest request in bytes. Default 256 MiB. */
   maxBodyBytes?: number;
+  /** Most images of a request. Default 1024. */
+  maxImages?: number;
+  /** Most pixels of an image, by the header of its file. Default 16,777,216 (4096 × 4096). */
+  maxPixels?: number;
+  /** Most pixels of all images of a request. Default 268,435,456 (1024 images of 512 × 512). */
+  maxTotalPixels?: number;
+  /** Names, beside addresses and this machine's own, by which clients reach the server. */
+  allowedHosts?: readonly string[];
 }
 
 export interface RewardServer {
@@ -32,7 +42,8 @@ export interface RewardServer {
  * or a form with the files under `images` and the rest as JSON under `request`; answered by `scores` and
  * `details` (NaN as null). `POST /`: flow_grpo's pickles with `images`, `prompts` or `meta_datas`, answered by
  * `outputs` and, to metadata, by GenEval's groups. `GET /health`, and `GET /metrics` in Prometheus' text
- * format. Failures of the scorer are status 500 with the message.
+ * format. What is wrong with a request is status 400 (403 for web pages of others, 413 for one too large), failures of
+ * the scorer are 500, each with a message. Files are PNG, JPEG, WebP, GIF, TIFF or AVIF.
  */
 export async function serve(scorer: Scorer, options: ServeOptions = {}): Promise<RewardServer> {
   const {
@@ -41,11 +52,17 @@ export async function serve(scorer: Scorer, options: ServeOptions = {}): Promise
     concurrency = 1,
     maxQueue = 64,
     maxBodyBytes = 256 * 2 ** 20,
+    allowedHosts = [],
   } = options;
+  const limits: RequestLimits = {
+    maxImages: options.maxImages ?? 1024,
+    maxPixels: options.maxPixels ?? 2 ** 24,
+    maxTotalPixels: options.maxTotalPixels ?? 2 ** 28,
+  };
   const limit = pLimit(concurrency);
   const counts = { requests: 0, images: 0, failures: 0, refused: 0, seconds: 0 };
   const answering = new Set<ServerResponse>();
-  /** Requests read, waiting or scored: counted before the body is read, so that bodies are bounded too. */
+  /** Requests read, waiting or scored: counted before any of the body is read, so that bodies are bounded too. */
   let accepted = 0;
   let draining = false;
 
@@ -54,14 +71,9 @@ export async function serve(scorer: Scorer, options: ServeOptions = {}): Promise
     read: () => Promise<Batch>,
     write: (scores: Scores, batch: Batch) => Response,
   ): Promise<Response> => {
-    if (draining || accepted >= concurrency + maxQueue) {
-      counts.refused++;
-      return context.text(draining ? 'shutting down' : 'too many requests wait', 503, { 'retry-after': '1' });
-    }
-    counts.requests++;
-    accepted++;
     try {
       const batch = await read();
+      await checkImages(batch.images, limits);
       const { images, prompts, metadata } = batch;
       const { signal } = context.req.raw;
       const scores = await limit(async () => {
@@ -78,11 +90,33 @@ export async function serve(scorer: Scorer, options: ServeOptions = {}): Promise
       counts.failures++;
       const message = error instanceof Error ? error.message : String(error);
       return context.text(message, error instanceof BadRequest ? 400 : 500);
-    } finally {
-      accepted--;
     }
   };
   const app = new Hono();
+  app.use(async (context, next) => {
+    const headers = {
+      host: context.req.header('host'),
+      origin: context.req.header('origin'),
+      site: context.req.header('sec-fetch-site'),
+    };
+    const refused = refusedOrigin(headers, hostname, allowedHosts);
+    if (refused === undefined) return next();
+    counts.refused++;
+    return context.text(refused, 403);
+  });
+  app.on('POST', ['/', '/score'], async (context, next) => {
+    if (draining || accepted >= concurrency + maxQueue) {
+      counts.refused++;
+      return context.text(draining ? 'shutting down' : 'too many requests wait', 503, { 'retry-after': '1' });
+    }
+    counts.requests++;
+    accepted++;
+    try {
+      await next();
+    } finally {
+      accepted--;
+    }
+  });
   app.use(bodyLimit({ maxSize: maxBodyBytes }));
   app.get('/health', (context) =>
     context.json({ status: draining ? 'draining' : 'ok', scorer: scorer.name }, draining ? 503 : 200),
@@ -102,15 +136,15 @@ export async function serve(scorer: Scorer, options: ServeOptions = {}): Promise
       context,
       async () =>
         context.req.header('content-type')?.startsWith('multipart/form-data')
-          ? readForm(await context.req.formData())
-          : readJson(await context.req.text()),
+          ? readForm(await received(context.req.formData()))
+          : readJson(await received(context.req.text())),
       (scores) => context.json(scores),
     ),
   );
   app.post('/', (context) =>
     answer(
       context,
-      async () => readPickle(new Uint8Array(await context.req.arrayBuffer())),
+      async () => readPickle(new Uint8Array(await received(context.req.arrayBuffer()))),
       (scores, batch) => new Response(Uint8Array.from(answerPickle(scores, batch))),
     ),
   );

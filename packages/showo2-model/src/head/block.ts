@@ -1,7 +1,7 @@
 import {
   applyRotary,
-  held,
-  heldAs,
+  castLike,
+  castToStorage,
   linear,
   type Params,
   param,
@@ -50,8 +50,11 @@ export function splitModulation(modulation: tf.Tensor): BlockModulation {
 
 /** x · (1 + scale) + shift, in float32. */
 export function modulate(x: tf.Tensor, shift: tf.Tensor, scale: tf.Tensor): tf.Tensor {
-  const wide = tf.add(tf.mul(held(x, 'float32'), tf.add(held(scale, 'float32'), 1)), held(shift, 'float32'));
-  return heldAs(wide, x);
+  const wide = tf.add(
+    tf.mul(castToStorage(x, 'float32'), tf.add(castToStorage(scale, 'float32'), 1)),
+    castToStorage(shift, 'float32'),
+  );
+  return castLike(wide, x);
 }
 
 /** Attention of a block: q/k norm a head before the rotary embedding, no biases. */

@@ -1,6 +1,6 @@
 import {
+  castToStorage,
   gelu,
-  held,
   linear,
   type Params,
   param,
@@ -44,7 +44,7 @@ export function finalLayer(
 ): tf.Tensor {
   const [shift, scale] = tf.split(modulation, 2, -1) as [tf.Tensor, tf.Tensor];
   const normed = rmsNorm(x, param(params, `${FINAL}.norm_final.weight`), config.finalNormEps);
-  return held(linear(params, `${FINAL}.linear`, modulate(normed, shift, scale)), 'float32');
+  return castToStorage(linear(params, `${FINAL}.linear`, modulate(normed, shift, scale)), 'float32');
 }
 
 /**

@@ -1,5 +1,5 @@
-import { heldAs, type NamePattern, type Params, param, selectNames } from '@flow-grpo/nn';
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { castLike, type NamePattern, type Params, param, selectNames } from '@flow-grpo/nn';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { LAYER_BASES, stackedPlace } from '../layers';
 
@@ -112,7 +112,7 @@ export function mergeLora(params: Params, adapters: Params, { alpha, rank }: Lor
     if (place) stacks.set(place.name, (stacks.get(place.name) ?? new Map()).set(place.index, name));
     else {
       const weight = param(params, `${name}.weight`);
-      merged[`${name}.weight`] = tf.tidy(() => heldAs(tf.add(weight, change(name)), weight));
+      merged[`${name}.weight`] = tf.tidy(() => castLike(tf.add(weight, change(name)), weight));
     }
   }
   for (const [stack, members] of stacks) {
@@ -120,7 +120,7 @@ export function mergeLora(params: Params, adapters: Params, { alpha, rank }: Lor
     merged[stack] = tf.tidy(() => {
       const layers = tf.unstack(weight).map((layer, i) => {
         const name = members.get(i);
-        return name === undefined ? layer : heldAs(tf.add(layer, change(name)), layer);
+        return name === undefined ? layer : castLike(tf.add(layer, change(name)), layer);
       });
       return tf.stack(layers);
     });

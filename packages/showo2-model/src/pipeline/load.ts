@@ -1,8 +1,8 @@
 import { access, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { checkKeys, loadParams, openCheckpoint } from '@flow-grpo/checkpoint-io';
-import { defaultStorage, holdParams, type Params, uploadAs, type WeightStorage } from '@flow-grpo/nn';
-import type { FloatStorage } from '@flow-grpo/tfjs-backend-xla';
+import { castParams, type Params, uploadAs, type WeightDtype, warnIfUncompiled } from '@flow-grpo/nn';
+import { defaultStorage, type FloatStorage } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
 import { parseShowo2Config } from '../config/schema';
@@ -37,12 +37,12 @@ export interface LoadShowo2Options extends SourceOptions {
    */
   vae?: string;
   /**
-   * How weights are held on the device, all alike or by name (float32 for what trains): 'bfloat16' on accelerators and
+   * How weights are stored on the device, all alike or by name (float32 for what trains): 'bfloat16' on accelerators and
    * 'float32' on CPUs by default. Weights stored so are never widened.
    */
-  storage?: WeightStorage;
-  /** The same for the VAE; `storage` where that is one for all names. */
-  vaeStorage?: FloatStorage;
+  dtype?: WeightDtype;
+  /** The same for the VAE; `dtype` where that is one for all names. */
+  vaeDtype?: FloatStorage;
   onProgress?: (progress: LoadingProgress) => void;
 }
 
@@ -73,8 +73,8 @@ export async function loadTokenizer(folder: string): Promise<TextTokenizer> {
  * configuration before any weight is read.
  */
 export async function loadShowo2(pathOrId: string, options: LoadShowo2Options = {}): Promise<Showo2Parts> {
-  const { storage = defaultStorage() } = options;
-  const vaeStorage = options.vaeStorage ?? (typeof storage === 'string' ? storage : defaultStorage());
+  const { dtype = defaultStorage() } = options;
+  const vaeDtype = options.vaeDtype ?? (typeof dtype === 'string' ? dtype : defaultStorage());
   const files = await showo2Files(
     pathOrId,
     {
@@ -112,13 +112,14 @@ export async function loadShowo2(pathOrId: string, options: LoadShowo2Options = 
     'model',
     paths.weights,
     (name) => isWeight(name) && !tied(name),
-    storage,
+    dtype,
     options,
   );
+  warnIfUncompiled(pathOrId, params);
   try {
     // Both names are kept, so that what is saved is what was loaded; the table is one.
     if (LM_HEAD in stored && !(LM_HEAD in params)) params[LM_HEAD] = tf.clone(params[EMBEDDING]!);
-    const vaeParams = await loadWeights('vae', vae.weights, () => true, vaeStorage, options);
+    const vaeParams = await loadWeights('vae', vae.weights, () => true, vaeDtype, options);
     return { config, params, tokenizer, vae: { config: vaeConfig, params: vaeParams } };
   } catch (error) {
     tf.dispose(params);
@@ -147,16 +148,16 @@ async function loadWeights(
   part: LoadingProgress['part'],
   path: string,
   filter: (name: string) => boolean,
-  storage: WeightStorage,
+  dtype: WeightDtype,
   { signal, onProgress }: LoadShowo2Options,
 ): Promise<Params> {
   const loaded = await loadParams(path, {
     filter,
-    upload: uploadAs(storage),
+    upload: uploadAs(dtype),
     ...(signal && { signal }),
     onProgress: (progress) => onProgress?.({ part, ...progress }),
   });
-  return holdParams(loaded, storage);
+  return castParams(loaded, dtype);
 }
 
 /** The tables whose size upstream takes from other repositories are as large as they are stored. */

@@ -1,3 +1,4 @@
+import { hasCompiler } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
 import { type Condition, encodePrompts } from '../denoise/condition';
@@ -26,12 +27,12 @@ export class Showo2 {
   }
 
   /**
-   * Loads a model from a folder or from the hub (see `loadShowo2`). With `stacked`, the default on XLA, layers run under a
+   * Loads a model from a folder or from the hub (see `loadShowo2`). With `stacked`, the default on a backend that compiles, layers run under a
    * scan, so that they compile once; `parts.params` then holds them under the names of `stackLayers`.
    */
   static async fromPretrained(
     pathOrId: string,
-    { stacked = tf.getBackend() === 'xla', ...options }: LoadShowo2Options & { stacked?: boolean } = {},
+    { stacked = hasCompiler(), ...options }: LoadShowo2Options & { stacked?: boolean } = {},
   ): Promise<Showo2> {
     const parts = await loadShowo2(pathOrId, options);
     return new Showo2(stacked ? { ...parts, params: stackFrozen(parts.params) } : parts);

@@ -1,5 +1,6 @@
 import { checkKeys, checkpointChoice, loadParams, openCheckpoint } from '@flow-grpo/checkpoint-io';
-import { defaultStorage, holdParams, type Params, uploadAs, type WeightStorage } from '@flow-grpo/nn';
+import { castParams, type Params, uploadAs, type WeightDtype } from '@flow-grpo/nn';
+import { defaultStorage } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
 import { drawParams } from '../draw-params';
@@ -17,8 +18,8 @@ export interface Foundations {
 }
 
 export interface StartOptions extends SourceOptions {
-  /** How weights are held; as for `loadShowo2`. */
-  storage?: WeightStorage;
+  /** How weights are stored; as for `loadShowo2`. */
+  dtype?: WeightDtype;
 }
 
 const SIGLIP_LAYERS = 'vision_model.encoder.layers.';
@@ -38,7 +39,7 @@ export async function startFrom(
   seed: number,
   options: StartOptions = {},
 ): Promise<Params> {
-  const { storage = defaultStorage(), signal } = options;
+  const { dtype = defaultStorage(), signal } = options;
   const specs = parameterSpecs(config);
   const isTrunk = (name: string) => name.startsWith(TRUNK) || name === LM_HEAD;
   const isSemantic = (name: string) => name.startsWith(LAYER_BASES.vision) || name === POSITIONS;
@@ -57,17 +58,17 @@ export async function startFrom(
     const loaded = await loadParams(path, {
       filter: (name) => mine(rename(name)) && rename(name) in specs,
       rename,
-      upload: uploadAs(storage),
+      upload: uploadAs(dtype),
       ...(signal && { signal }),
     });
-    return holdParams(loaded, storage);
+    return castParams(loaded, dtype);
   };
   const loaded: Params = {};
   try {
     Object.assign(loaded, await take('languageModel', languageModel, (name) => `showo.${name}`, isTrunk));
     Object.assign(loaded, await take('siglip', siglip, semanticName, isSemantic));
     const rest = Object.entries(specs).filter(([name]) => !(name in loaded));
-    const drawn = holdParams(drawParams(Object.fromEntries(rest), seed), storage);
+    const drawn = castParams(drawParams(Object.fromEntries(rest), seed), dtype);
     return { ...cutVocabulary(loaded, config), ...drawn };
   } catch (error) {
     tf.dispose(loaded);

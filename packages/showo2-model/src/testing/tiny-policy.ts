@@ -1,5 +1,5 @@
 /** For tests: the options of a Show-o2 policy so small that it trains in seconds. */
-import { random } from '@flow-grpo/tfjs-backend-xla';
+import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { parseShowo2Config, tokenIdsJson } from '../config/schema';
 import { initParams } from '../init';

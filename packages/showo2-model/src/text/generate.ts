@@ -1,5 +1,5 @@
 import type { Params } from '@flow-grpo/nn';
-import { jit } from '@flow-grpo/tfjs-backend-xla';
+import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
 import { tidyTree } from '../tidy';

@@ -1,6 +1,6 @@
 import {
+  castLike,
   gelu,
-  heldAs,
   interpolatePositions,
   linear,
   type Params,
@@ -66,7 +66,7 @@ export function imageEmbeddings(
     params,
     LAYER_BASES.vision,
     config.vision.layers,
-    tf.add(patches, heldAs(positions, patches)),
+    tf.add(patches, castLike(positions, patches)),
     (p, prefix, x, _given, number) => {
       const next = visionLayer(p, prefix, config.vision, x);
       if (number !== undefined) observe?.(`und_trans_layer_${number}`, next);

@@ -1,5 +1,5 @@
 import { geluTanh, layerNorm, linear, type Params, param } from '@flow-grpo/nn';
-import { scaledDotProductAttention } from '@flow-grpo/tfjs-backend-xla';
+import { scaledDotProductAttention } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { VisionConfig } from '../config/config';
 import { joinHeads, splitHeads } from '../trunk/layer';

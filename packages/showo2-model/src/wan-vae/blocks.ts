@@ -1,5 +1,5 @@
-import { held, type Params, param, silu } from '@flow-grpo/nn';
-import { scaledDotProductAttention } from '@flow-grpo/tfjs-backend-xla';
+import { castToStorage, type Params, param, silu } from '@flow-grpo/nn';
+import { scaledDotProductAttention } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { causalConv, conv2d, type History, perFrame } from './convolution';
 
@@ -9,7 +9,7 @@ import { causalConv, conv2d, type History, perFrame } from './convolution';
  */
 export function channelNorm<T extends tf.Tensor>(params: Params, name: string, x: T): T {
   const gamma = tf.reshape(param(params, `${name}.gamma`), [-1]);
-  const exact = held(x, 'float32');
+  const exact = castToStorage(x, 'float32');
   const squares = tf.sum(tf.square(exact), -1, true);
   const scale = tf.mul(gamma, Math.sqrt(x.shape.at(-1)!));
   return tf.mul(tf.mul(exact, tf.rsqrt(tf.maximum(squares, 1e-24))), scale) as T;

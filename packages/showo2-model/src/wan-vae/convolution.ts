@@ -1,4 +1,4 @@
-import { heldAs, type Params, param } from '@flow-grpo/nn';
+import { castLike, type Params, param } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
 
 /**
@@ -23,7 +23,7 @@ export function convolve(
   pad: 'same' | 'valid',
 ): tf.Tensor4D {
   const [outputs, inputs, height, width] = weight.shape;
-  const x = heldAs(input, weight);
+  const x = castLike(input, weight);
   let y: tf.Tensor4D;
   if (height === 1 && width === 1) {
     const rows = tf.reshape(x, [-1, inputs]) as tf.Tensor2D;
@@ -32,7 +32,7 @@ export function convolve(
   } else {
     y = tf.conv2d(x, tf.transpose(weight, [2, 3, 1, 0]) as tf.Tensor4D, strides, pad);
   }
-  return heldAs(bias ? tf.add(y, bias) : y, weight);
+  return castLike(bias ? tf.add(y, bias) : y, weight);
 }
 
 /** The image convolution called `name`: stride 1, height and width kept. */

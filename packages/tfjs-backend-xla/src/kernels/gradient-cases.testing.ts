@@ -82,6 +82,18 @@ const broadcastKernel = (x: tf.Tensor, shape: number[]) =>
 const logSoftmaxKernel = (logits: tf.Tensor) =>
   tf.engine().runKernel(tf.LogSoftmax, { logits }, { axis: -1 }) as tf.Tensor;
 
+const broadcasts: [string, Fn][] = [
+  ['mul', (x, y) => tf.mul(x!, y!)],
+  ['div', (x, y) => tf.div(x!, y!)],
+  ['pow', (x, y) => tf.pow(x!, y!)],
+  ['atan2', (x, y) => tf.atan2(x!, y!)],
+  ['maximum', (x, y) => tf.maximum(x!, tf.mul(y!, 1.2))],
+  ['minimum', (x, y) => tf.minimum(x!, tf.mul(y!, 1.2))],
+  ['squaredDifference', (x, y) => tf.squaredDifference(x!, y!)],
+  ['mod', (x, y) => tf.mod(x!, tf.add(y!, 3))],
+  ['prelu', (x, y) => tf.prelu(tf.sub(x!, 0.5), y!)],
+];
+
 export const cases: Case[] = [
   ...Object.entries(elementwise).map(([name, fn]) => ({ name, fn, shapes: [[3, 4]] })),
   ...Object.entries(positive).map(([name, fn]) => ({ name, fn, shapes: [[3, 4]], positive: true })),
@@ -108,6 +120,15 @@ export const cases: Case[] = [
   { name: 'maximum', fn: (x, y) => tf.maximum(x!, tf.mul(y!, 0.9)), shapes: [[4], [4]] },
   { name: 'squaredDifference', fn: (x, y) => tf.squaredDifference(x!, y!), shapes: [[4], [4]] },
   { name: 'prelu', fn: (x, y) => tf.prelu(x!, y!), shapes: [[3, 4], [4]] },
+  ...broadcasts.map(([name, fn]) => ({
+    name: `${name}, both broadcast`,
+    fn,
+    shapes: [
+      [2, 1, 4],
+      [3, 1],
+    ],
+    positive: true,
+  })),
   { name: 'sum', fn: (x) => tf.square(tf.sum(x!, 1)), shapes: [[3, 4]] },
   { name: 'mean', fn: (x) => tf.square(tf.mean(x!, [0, 2])), shapes: [[2, 3, 2]] },
   { name: 'max', fn: (x) => tf.max(x!, 1), shapes: [[3, 4]] },
@@ -115,6 +136,7 @@ export const cases: Case[] = [
   { name: 'logSoftmax', fn: (x) => tf.logSoftmax(x!), shapes: [[3, 4]] },
   { name: 'logSumExp', fn: (x) => tf.logSumExp(x!, 1), shapes: [[3, 4]] },
   { name: 'cumsum', fn: (x) => tf.cumsum(x!, 1, true, true), shapes: [[5, 2]] },
+  { name: 'cumsum along the first axis', fn: (x) => tf.square(tf.cumsum(x!, 0)), shapes: [[5, 2]] },
   {
     name: 'matMul',
     fn: (x, y) => tf.matMul(x!, y!, false, true),
@@ -159,6 +181,11 @@ export const cases: Case[] = [
   },
   { name: 'tile', fn: (x) => tf.square(tf.tile(x!, [2, 2])), shapes: [[2, 3]] },
   { name: 'gather', fn: (x) => tf.square(tf.gather(x!, index(), 1)), shapes: [[2, 3, 2]] },
+  {
+    name: 'gather by batches',
+    fn: (x) => tf.square(tf.gather(x!, tf.tensor2d([1, 1, 0, 2], [2, 2], 'int32'), 1, 1)),
+    shapes: [[2, 3, 2]],
+  },
   {
     name: 'unsortedSegmentSum',
     fn: (x) => tf.square(tf.unsortedSegmentSum(x!, index(), 3)),
@@ -243,6 +270,11 @@ export const cases: Case[] = [
     name: 'resizeBilinear, aligned',
     fn: (x) => tf.image.resizeBilinear(as4(x!), [2, 3], true),
     shapes: [[1, 4, 5, 1]],
+  },
+  {
+    name: 'resizeBilinear, half-pixel centres',
+    fn: (x) => tf.image.resizeBilinear(as4(x!), [5, 3], false, true),
+    shapes: [[1, 3, 5, 1]],
   },
   {
     name: 'resizeNearestNeighbor',

@@ -1,7 +1,7 @@
 import { backend_util } from '@tensorflow/tfjs-core';
-import { type Block, hlo, numElements, type Value } from '../stablehlo';
+import { type Block, hlo, isFloat, numElements, type Value } from '../stablehlo';
 import { attrsOf, kernel, type Lowering, need } from './kernel';
-import { axesOf, castTo, elementTypeOf, inFloat32 } from './values';
+import { axesOf, beats, castTo, elementTypeOf, inFloat32 } from './values';
 
 const range = (n: number, from = 0) => Array.from({ length: n }, (_, i) => i + from);
 
@@ -105,7 +105,7 @@ function oneHot(b: Block, indices: Value, depth: number, on: number, off: number
   return hlo.select(b, hit, hlo.full(b, shape, on, type), hlo.full(b, shape, off, type));
 }
 
-/** [values, indices] of the k largest along the last axis, in descending order, the first of equals first. */
+/** [values, indices] of the k largest along the last axis, in descending order, the first of equals first and NaN last. */
 function topK(b: Block, x: Value, k: number): [Value, Value] {
   const last = x.shape.length - 1;
   const limit = x.shape.map((d, i) => (i === last ? k : d));
@@ -113,7 +113,7 @@ function topK(b: Block, x: Value, k: number): [Value, Value] {
   if (numElements(limit) === 0) return [hlo.full(b, limit, 0, x.dtype), hlo.full(b, limit, 0, 'i32')];
   const y = x.dtype === 'i1' ? hlo.convert(b, x, 'i32') : x;
   const [values, indices] = hlo.sort(b, [y, hlo.iota(b, y.shape, last, 'i32')], last, (inner, [p, q]) =>
-    hlo.compare(inner, 'GT', p!, q!),
+    isFloat(y.dtype) ? beats(inner, p!, q!, 'GT') : hlo.compare(inner, 'GT', p!, q!),
   );
   return [castTo(b, hlo.slice(b, values!, zeros, limit), x.dtype), hlo.slice(b, indices!, zeros, limit)];
 }
@@ -149,11 +149,29 @@ function bincount(b: Block, x: Value, weights: Value, size: number, binary: bool
   return scatterNd(b, hlo.full(b, [rows, size], 0, dtype), pairs, w, binary ? 'set' : 'add');
 }
 
-/** Kernels that read or write at run-time indices. */
-export const indexingKernels: Lowering[] = [
-  kernel('GatherV2', (b, inputs, attrs) => {
+interface GatherAttrs {
+  axis: number;
+  batchDims: number;
+}
+
+const gatherKernel: Lowering = {
+  kernelName: 'GatherV2',
+  check({ x, indices }, attrs) {
+    const { values } = indices!;
+    if (!values || numElements(x!.shape) === 0) return;
+    const axis = axesOf(attrsOf<GatherAttrs>(attrs).axis, x!.shape.length)[0]!;
+    const rows = x!.shape[axis]!;
+    for (let i = 0; i < values.length; i++) {
+      const index = values[i]!;
+      if (index < 0 || index >= rows)
+        throw new Error(
+          `gather: index ${index} is outside axis ${axis} of [${x!.shape.join(',')}]: it must be 0 to ${rows - 1}`,
+        );
+    }
+  },
+  lower(b, inputs, attrs) {
     const x = need(inputs, 'x');
-    const a = attrsOf<{ axis: number; batchDims: number }>(attrs);
+    const a = attrsOf<GatherAttrs>(attrs);
     const indices = need(inputs, 'indices');
     const axis = axesOf(a.axis, x.shape.length)[0]!;
     const batchDims = a.batchDims ?? 0;
@@ -161,8 +179,30 @@ export const indexingKernels: Lowering[] = [
     const { segment_util } = backend_util;
     segment_util.collectGatherOpShapeInfo(shapeOf(x), shapeOf(indices), axis, batchDims);
     return take(b, x, indices, axis, batchDims < 0 ? batchDims + indices.shape.length : batchDims);
-  }),
-  kernel('GatherNd', (b, inputs) => gatherNd(b, need(inputs, 'params'), need(inputs, 'indices'))),
+  },
+};
+
+const gatherNdKernel: Lowering = {
+  kernelName: 'GatherNd',
+  check({ params, indices }) {
+    const { values, shape } = indices!;
+    const depth = shape.at(-1)!;
+    if (!values || numElements(params!.shape) === 0) return;
+    for (let i = 0; i < values.length; i++) {
+      const size = params!.shape[i % depth]!;
+      if (values[i]! < 0 || values[i]! >= size)
+        throw new Error(
+          `gatherND: index ${values[i]} is outside axis ${i % depth} of [${params!.shape.join(',')}]: it must be 0 to ${size - 1}`,
+        );
+    }
+  },
+  lower: (b, inputs) => gatherNd(b, need(inputs, 'params'), need(inputs, 'indices')),
+};
+
+/** Kernels that read or write at run-time indices. */
+export const indexingKernels: Lowering[] = [
+  gatherKernel,
+  gatherNdKernel,
   kernel('ScatterNd', (b, inputs, attrs) => {
     const updates = need(inputs, 'updates');
     const { shape } = attrsOf<{ shape: number[] }>(attrs);

@@ -5,11 +5,19 @@ export type Inputs = Readonly<Record<string, Value>>;
 /** A kernel's attributes as tfjs-core passes them; each lowering knows its own. */
 export type Attrs = Readonly<Record<string, unknown>>;
 
+/** What is known of an input before anything runs: its shape and, while they lie on the host, its values. */
+export interface KnownInput {
+  readonly shape: readonly number[];
+  readonly values: ArrayLike<number> | undefined;
+}
+
 /** A kernel as StableHLO ops: used for one op at a time and while tracing a whole function. */
 export interface Lowering {
   readonly kernelName: string;
   /** Result i lies over devices as input i does. */
   readonly keepsLayout?: boolean;
+  /** Throws where values that are on the host do not fit: on the device nothing can. */
+  check?(inputs: Readonly<Record<string, KnownInput>>, attrs: Attrs): void;
   lower(b: Block, inputs: Inputs, attrs: Attrs): Value | Value[];
 }
 

@@ -1,7 +1,7 @@
 import { backend_util } from '@tensorflow/tfjs-core';
 import { type Block, hlo, type Value, type WindowOptions } from '../stablehlo';
 import { attrsOf, kernel, type Lowering, need } from './kernel';
-import { inFloat32, like } from './values';
+import { beats, inFloat32, like } from './values';
 
 interface PoolAttrs {
   filterSize: number | number[];
@@ -247,7 +247,7 @@ function dilation(b: Block, x: Value, filter: Value, a: DilationAttrs) {
       winner = hlo.full(b, cell.shape, 0, 'i32');
       return;
     }
-    const better = hlo.compare(b, 'GT', value, best);
+    const better = beats(b, value, best, 'GT');
     best = hlo.select(b, better, value, best);
     winner = hlo.select(b, better, hlo.full(b, cell.shape, index, 'i32'), winner);
   });

@@ -1,6 +1,6 @@
 import { type Block, extreme, hlo, isFloat, numElements, type Reducer, type Value } from '../stablehlo';
 import { attrsOf, kernel, type Lowering, need } from './kernel';
-import { axesOf, castTo, floating, inFloat32, keptShape, like, spread } from './values';
+import { axesOf, beats, castTo, floating, inFloat32, keptShape, like, spread, whereNaN } from './values';
 
 interface ReduceAttrs {
   axis?: number | number[];
@@ -45,19 +45,24 @@ export function mean(b: Block, x: Value, axes: readonly number[]): Value {
   });
 }
 
-/** Index of the first extreme element along an axis, i32. */
+/** Index of the first extreme element along an axis, i32. NaN never wins, and where there is nothing else 0 does. */
 export function argExtreme(b: Block, x: Value, axis: number, direction: 'GT' | 'LT'): Value {
+  if (x.shape[axis] === 0) {
+    const [name, what] = direction === 'GT' ? ['argMax', 'largest'] : ['argMin', 'smallest'];
+    throw new Error(`${name}: axis ${axis} of [${x.shape.join(',')}] is empty, so it has no ${what} element`);
+  }
   const y = x.dtype === 'i1' ? hlo.convert(b, x, 'i32') : x;
   const index = hlo.iota(b, y.shape, axis, 'i32');
-  const worst = hlo.scalar(b, extreme(y.dtype, direction === 'GT' ? -1 : 1), y.dtype);
-  // The neutral index is past the end, so that a real element always wins over the start value.
+  const floats = isFloat(y.dtype);
+  const worst = floats ? Number.NaN : extreme(y.dtype, direction === 'GT' ? -1 : 1);
+  const start = hlo.scalar(b, worst, y.dtype);
+  // The start's index is past the end, so that a real element always wins over it.
   const past = hlo.scalar(b, 2147483647, 'i32');
-  const [, found] = hlo.reduceMany(b, [y, index], [worst, past], [axis], (inner, [v, i], [w, j]) => {
-    // NaN never wins.
-    const better = isFloat(y.dtype)
-      ? hlo.or(inner, hlo.compare(inner, direction, v!, w!), hlo.compare(inner, 'NE', w!, w!))
-      : hlo.compare(inner, direction, v!, w!);
-    const first = hlo.and(inner, hlo.compare(inner, 'EQ', v!, w!), hlo.compare(inner, 'LT', i!, j!));
+  const [, found] = hlo.reduceMany(b, [y, index], [start, past], [axis], (inner, [v, i], [w, j]) => {
+    const better = floats ? beats(inner, v!, w!, direction) : hlo.compare(inner, direction, v!, w!);
+    let equal = hlo.compare(inner, 'EQ', v!, w!);
+    if (floats) equal = hlo.or(inner, equal, hlo.and(inner, whereNaN(inner, v!), whereNaN(inner, w!)));
+    const first = hlo.and(inner, equal, hlo.compare(inner, 'LT', i!, j!));
     const keep = hlo.or(inner, better, first);
     return [hlo.select(inner, keep, v!, w!), hlo.select(inner, keep, i!, j!)];
   });

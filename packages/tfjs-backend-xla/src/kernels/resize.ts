@@ -24,19 +24,31 @@ function nearestIndices(inSize: number, outSize: number, a: ResizeAttrs): number
   });
 }
 
+/** The two input cells that each output cell lies between along an axis, and how far it is from the first. */
+interface Taps {
+  readonly low: number[];
+  readonly high: number[];
+  readonly weight: number[];
+}
+
+function bilinearTaps(inSize: number, outSize: number, a: ResizeAttrs): Taps {
+  const scale = scaleOf(inSize, outSize, a.alignCorners);
+  const cell = (at: number) => Math.max(0, Math.min(inSize - 1, at));
+  const at = Array.from({ length: outSize }, (_, i) =>
+    a.halfPixelCenters ? scale * (i + 0.5) - 0.5 : scale * i,
+  );
+  const low = at.map((p) => cell(Math.floor(p)));
+  // Before the first centre and behind the last both cells are one, so that any weight gives its value.
+  return { low, high: at.map((p) => cell(Math.ceil(p))), weight: at.map((p, i) => p - low[i]!) };
+}
+
 /** Interpolation along one axis as a matrix [outSize, inSize]. */
 function bilinearMatrix(inSize: number, outSize: number, a: ResizeAttrs): Float32Array {
-  const scale = scaleOf(inSize, outSize, a.alignCorners);
+  const { low, high, weight } = bilinearTaps(inSize, outSize, a);
   const matrix = new Float32Array(outSize * inSize);
   for (let i = 0; i < outSize; i++) {
-    const at = a.halfPixelCenters ? scale * (i + 0.5) - 0.5 : scale * i;
-    const low = Math.max(0, Math.floor(at));
-    const high = Math.min(inSize - 1, Math.ceil(at));
-    const weight = at - low;
-    const lowCell = Math.min(low, inSize - 1);
-    // Before the first centre both neighbours are cell 0: its weights add up to 1.
-    matrix[i * inSize + lowCell]! += 1 - weight;
-    matrix[i * inSize + Math.max(high, 0)]! += weight;
+    matrix[i * inSize + low[i]!]! += 1 - weight[i]!;
+    matrix[i * inSize + high[i]!]! += weight[i]!;
   }
   return matrix;
 }
@@ -71,6 +83,7 @@ function along(
   return hlo.transpose(b, y, order);
 }
 
+/** Along both axes of an image, whose size is `inSize`, to `a.size`; `transpose` goes back. */
 function resizeBy(
   b: Block,
   x: Value,
@@ -81,37 +94,34 @@ function resizeBy(
 ): Value {
   const [h, w] = inSize;
   const [oh, ow] = a.size;
-  if (oh * h > MAX_MATRIX || ow * w > MAX_MATRIX)
-    throw new Error(
-      `resizing ${h}×${w} to ${oh}×${ow} needs tables beyond ${MAX_MATRIX} entries: resize in two steps`,
-    );
   const y = along(b, x, 1, matrixOf(h, oh, a), oh, h, transpose);
   return along(b, y, 2, matrixOf(w, ow, a), ow, w, transpose);
 }
 
 /** Two rows of the image for each output row, blended: for axes too long for a table. */
 function blend(b: Block, x: Value, axis: 1 | 2, outSize: number, a: ResizeAttrs): Value {
-  const inSize = x.shape[axis]!;
-  const scale = scaleOf(inSize, outSize, a.alignCorners);
-  const at = Array.from({ length: outSize }, (_, i) =>
-    a.halfPixelCenters ? scale * (i + 0.5) - 0.5 : scale * i,
-  );
-  const low = at.map((p) => Math.min(Math.max(0, Math.floor(p)), inSize - 1));
-  const high = at.map((p) => Math.max(0, Math.min(inSize - 1, Math.ceil(p))));
-  const weight = hlo.constant(
-    b,
-    Float32Array.from(at, (p, i) => p - low[i]!),
-    [outSize],
-    'f32',
-  );
+  const { low, high, weight } = bilinearTaps(x.shape[axis]!, outSize, a);
+  const weights = hlo.constant(b, Float32Array.from(weight), [outSize], 'f32');
   const rows = (cells: number[]) => take(b, x, hlo.constant(b, cells, [outSize], 'i32'), axis);
   const [l, h] = [rows(low), rows(high)];
-  return hlo.add(b, l, hlo.mul(b, hlo.sub(b, h, l), hlo.broadcastInDim(b, weight, l.shape, [axis])));
+  return hlo.add(b, l, hlo.mul(b, hlo.sub(b, h, l), hlo.broadcastInDim(b, weights, l.shape, [axis])));
+}
+
+/** The transpose of `blend`: each row's gradient is split between the two rows that it was made of. */
+function blendBack(b: Block, dy: Value, axis: 1 | 2, inSize: number, a: ResizeAttrs): Value {
+  const { low, high, weight } = bilinearTaps(inSize, dy.shape[axis]!, a);
+  const weights = hlo.constant(b, Float32Array.from(weight), [weight.length], 'f32');
+  const second = hlo.mul(b, dy, hlo.broadcastInDim(b, weights, dy.shape, [axis]));
+  return hlo.add(
+    b,
+    scatterRows(b, hlo.sub(b, dy, second), axis, low, inSize),
+    scatterRows(b, second, axis, high, inSize),
+  );
 }
 
 const images = (x: Value): [number, number] => [x.shape[1]!, x.shape[2]!];
-const fits = (x: Value, size: readonly number[]) =>
-  x.shape[1]! * size[0]! <= MAX_MATRIX / 4 && x.shape[2]! * size[1]! <= MAX_MATRIX / 4;
+const fits = (x: Value, size: readonly number[], limit = MAX_MATRIX / 4) =>
+  x.shape[1]! * size[0]! <= limit && x.shape[2]! * size[1]! <= limit;
 
 /** The transpose of a gather along an axis: rows added back where they came from. */
 function scatterRows(b: Block, dy: Value, axis: 1 | 2, cells: readonly number[], inSize: number): Value {
@@ -148,8 +158,13 @@ export const resizeKernels: Lowering[] = [
   kernel('ResizeBilinearGrad', (b, inputs, attrs) => {
     const x = need(inputs, 'images');
     const dy = need(inputs, 'dy');
-    const a = { ...attrsOf<ResizeAttrs>(attrs), halfPixelCenters: false, size: images(dy) };
-    return inFloat32(b, dy, (g) => resizeBy(b, g, a, images(x), bilinearMatrix, true));
+    const a = { ...attrsOf<ResizeAttrs>(attrs), size: images(dy) };
+    const [h, w] = images(x);
+    return inFloat32(b, dy, (g) =>
+      fits(x, a.size, MAX_MATRIX)
+        ? resizeBy(b, g, a, [h, w], bilinearMatrix, true)
+        : blendBack(b, blendBack(b, g, 1, h, a), 2, w, a),
+    );
   }),
   kernel('ResizeNearestNeighbor', (b, inputs, attrs) => {
     const a = attrsOf<ResizeAttrs>(attrs);
@@ -161,7 +176,7 @@ export const resizeKernels: Lowering[] = [
   kernel('ResizeNearestNeighborGrad', (b, inputs, attrs) => {
     const x = need(inputs, 'images');
     const dy = need(inputs, 'dy');
-    const a = { ...attrsOf<ResizeAttrs>(attrs), halfPixelCenters: false, size: images(dy) };
+    const a = { ...attrsOf<ResizeAttrs>(attrs), size: images(dy) };
     const [h, w] = images(x);
     return inFloat32(b, dy, (g) => {
       if (fits(x, a.size)) return resizeBy(b, g, a, [h, w], nearestMatrix, true);

@@ -59,6 +59,15 @@ export function matched(b: Block, x: Value, y: Value): [Value, Value] {
 /** A constant with the shape and type of x. */
 export const like = (b: Block, x: Value, value: number): Value => hlo.full(b, x.shape, value, x.dtype);
 
+/** Where a float is NaN. */
+export const whereNaN = (b: Block, x: Value): Value => hlo.compare(b, 'NE', x, x);
+
+/** Where x beats y as the larger (`GT`) or smaller (`LT`) of two floats; every number beats NaN. */
+export function beats(b: Block, x: Value, y: Value, direction: 'GT' | 'LT'): Value {
+  const onlyY = hlo.and(b, whereNaN(b, y), hlo.not(b, whereNaN(b, x)));
+  return hlo.or(b, hlo.compare(b, direction, x, y), onlyY);
+}
+
 /** Runs `body` in f32 where x is a narrower float, and gives the result x's type. */
 export function inFloat32(b: Block, x: Value, body: (x: Value) => Value): Value {
   if (x.dtype !== 'bf16' && x.dtype !== 'f16') return body(x);

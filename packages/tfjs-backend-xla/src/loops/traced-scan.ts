@@ -1,13 +1,22 @@
 /** `scan` as a while loop of the program being traced, with its gradient. */
+import {
+  checkSameTensors,
+  customVjp,
+  flatten,
+  isFloat,
+  isRecording,
+  type Sharding,
+  type TreeDef,
+  unflatten,
+  vjp,
+} from '@flow-grpo/tfjs-jit/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { XlaBackend } from '../backend';
-import { customVjp, isFloat, isRecording, vjp } from '../grad/vjp';
-import { type Sharding, shardingText } from '../parallel/sharding';
-import { flatten, type TreeDef, unflatten } from '../pytree';
+import { shardingText } from '../parallel/sharding';
 import { type Block, type ElementType, hlo, type TensorType, type Value } from '../stablehlo';
 import { currentFrame, perDeviceMesh } from '../trace/frame';
 import { inBlock, tensorOf, tracedValue, withFreeTensors } from '../trace/values';
-import { checkSameTensors, checkSameTypes } from './check';
+import { checkSameTypes } from './check';
 
 interface Typed {
   readonly value: Value;

@@ -1,12 +1,19 @@
 /** `whileLoop` in the program being traced. */
+import {
+  checkCondition,
+  checkSameTensors,
+  customVjp,
+  flatten,
+  isFloat,
+  isRecording,
+  unflatten,
+} from '@flow-grpo/tfjs-jit/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { XlaBackend } from '../backend';
-import { customVjp, isFloat, isRecording } from '../grad/vjp';
-import { flatten, unflatten } from '../pytree';
 import { hlo } from '../stablehlo';
 import { currentFrame } from '../trace/frame';
 import { inBlock, tensorOf, tracedValue, withFreeTensors } from '../trace/values';
-import { checkCondition, checkSameTensors, checkSameTypes } from './check';
+import { checkSameTypes } from './check';
 
 export function tracedWhile<S>(cond: (state: S) => tf.Tensor, body: (state: S) => S, state: S): S {
   const backend = tf.backend() as XlaBackend;

@@ -1,13 +1,11 @@
-/** Kernels that tfjs-core has no name for, under names of this package. */
+/** Kernels that tfjs-core has no name for: those of tfjs-jit, and one of this package. */
 import { kernelInPlace, type Lowering, listed } from '../kernels/kernel';
 import { hlo } from '../stablehlo';
-import { attentionLowerings } from './attention/lowerings';
-import { precisionLowerings } from './precision';
-import { randomLowerings } from './random-lowerings';
+import { randomLowerings } from './random';
+import { storageLowerings } from './storage';
 
 export const ownLowerings: readonly Lowering[] = [
-  ...attentionLowerings,
-  ...precisionLowerings,
   ...randomLowerings,
+  ...storageLowerings,
   kernelInPlace('XlaBarrier', (b, inputs) => hlo.optimizationBarrier(b, listed(inputs))),
 ];

@@ -1,8 +1,18 @@
+import '../index';
 import { expectClose } from '@flow-grpo/test-support';
+import {
+  cast,
+  type FloatStorage,
+  fromBytes,
+  jit,
+  random,
+  storageOf,
+  toBytes,
+  upload,
+} from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { cast, type FloatStorage, fromBytes, jit, random, storageOf, toBytes, upload } from '../index';
 
 beforeAll(async () => {
   await tf.setBackend('xla');

@@ -1,91 +1,112 @@
-/** Random numbers that are a function of a key and a position: the same on every backend and device. */
-import * as tf from '@tensorflow/tfjs-core';
-import { isXla } from '../active';
-import { type Key, normalFromBits, randomBits, threefry2x32, uniformFromBits } from './threefry';
+/** The random numbers of `random`, as StableHLO: bit for bit those of the host. */
+import {
+  ERF_INV_CENTRAL,
+  ERF_INV_TAIL,
+  NORMAL_LOW,
+  PARITY,
+  RANDOM_FOLD_IN,
+  RANDOM_NORMAL,
+  RANDOM_UNIFORM,
+  ROTATIONS,
+} from '@flow-grpo/tfjs-jit/backend';
+import { attrsOf, kernel, type Lowering, need } from '../kernels/kernel';
+import { type Block, hlo, type Value } from '../stablehlo';
 
-/**
- * A key from an integer seed (its low 64 bits, two's complement).
- *
- * @returns int32 [2].
- */
-export function key(seed: number): tf.Tensor1D {
-  if (!Number.isSafeInteger(seed)) throw new Error(`random.key: the seed must be an integer, not ${seed}`);
-  const high = Math.floor(seed / 2 ** 32);
-  return keyTensor([high | 0, seed | 0]);
-}
-
-/** `n` independent keys from one; the one should not be used again. */
-export function split(key: tf.Tensor, n = 2): tf.Tensor1D[] {
-  if (!Number.isInteger(n) || n < 1) throw new Error(`random.split: n must be a positive integer, not ${n}`);
-  if (isXla()) return Array.from({ length: n }, (_, i) => foldIn(key, i));
-  const words = readKey(key, 'split');
-  return Array.from({ length: n }, (_, i) => keyTensor(threefry2x32(words, 0, i)));
-}
-
-/** A key that depends on `key` and an integer, such as a step, a rank or an index. */
-export function foldIn(key: tf.Tensor, data: number | tf.Tensor): tf.Tensor1D {
-  if (isXla()) {
-    checkKey(key, 'foldIn');
-    const index = typeof data === 'number' ? tf.scalar(checkedInteger(data) | 0, 'int32') : checkedData(data);
-    return tf.engine().runKernel('XlaRandomFoldIn', { key, data: index }) as tf.Tensor1D;
+/** Threefry-2x32 on arrays of counter words; key words are scalars. */
+function threefry(b: Block, k0: Value, k1: Value, x0: Value, x1: Value): [Value, Value] {
+  const { shape } = x0;
+  const wide = (x: Value) => hlo.broadcastInDim(b, x, shape, []);
+  const parity = hlo.xor(b, hlo.xor(b, k0, k1), hlo.scalar(b, PARITY, 'ui32'));
+  const keys = [k0, k1, parity];
+  let left = hlo.add(b, x0, wide(k0));
+  let right = hlo.add(b, x1, wide(k1));
+  for (let group = 0; group < 5; group++) {
+    for (const rotation of ROTATIONS[group & 1]!) {
+      left = hlo.add(b, left, right);
+      const up = hlo.binary(b, 'shift_left', right, hlo.full(b, shape, rotation, 'ui32'));
+      const down = hlo.binary(b, 'shift_right_logical', right, hlo.full(b, shape, 32 - rotation, 'ui32'));
+      right = hlo.xor(b, hlo.or(b, up, down), left);
+    }
+    left = hlo.add(b, left, wide(keys[(group + 1) % 3]!));
+    right = hlo.add(b, right, wide(hlo.add(b, keys[(group + 2) % 3]!, hlo.scalar(b, group + 1, 'ui32'))));
   }
-  const value = typeof data === 'number' ? data : checkedData(data).dataSync()[0]!;
-  return keyTensor(threefry2x32(readKey(key, 'foldIn'), 0, checkedInteger(value) | 0));
+  return [left, right];
 }
 
-/**
- * Standard normal float32 numbers. Element i (row-major) depends on the key and i only, so the first rows of
- * a larger batch equal a smaller batch.
- */
-export function normal(key: tf.Tensor, shape: readonly number[]): tf.Tensor {
-  const size = checkedSize(shape);
-  if (isXla()) return onDevice('XlaRandomNormal', key, shape, 'normal');
-  const bits = randomBits(readKey(key, 'normal'), size);
-  return tf.tensor(normalFromBits(bits), [...shape], 'float32');
+function keyWords(b: Block, key: Value): [Value, Value] {
+  const bits = hlo.bitcast(b, key, 'ui32');
+  return [hlo.reshape(b, hlo.slice(b, bits, [0], [1]), []), hlo.reshape(b, hlo.slice(b, bits, [1], [2]), [])];
 }
 
-/** Uniform float32 numbers in [0, 1), multiples of 2⁻²³; the same position rule as `normal`. */
-export function uniform(key: tf.Tensor, shape: readonly number[]): tf.Tensor {
-  const size = checkedSize(shape);
-  if (isXla()) return onDevice('XlaRandomUniform', key, shape, 'uniform');
-  const bits = randomBits(readKey(key, 'uniform'), size);
-  return tf.tensor(uniformFromBits(bits), [...shape], 'float32');
-}
-
-const keyTensor = (words: Key): tf.Tensor1D => tf.tensor1d([words[0] | 0, words[1] | 0], 'int32');
-
-function onDevice(kernel: string, key: tf.Tensor, shape: readonly number[], operation: string): tf.Tensor {
-  checkKey(key, operation);
-  return tf.engine().runKernel(kernel, { key }, { shape: [...shape] }) as tf.Tensor;
-}
-
-function readKey(key: tf.Tensor, operation: string): Key {
-  checkKey(key, operation);
-  const words = key.dataSync();
-  return [words[0]!, words[1]!];
-}
-
-function checkKey(key: tf.Tensor, operation: string): void {
-  if (key.dtype !== 'int32' || key.rank !== 1 || key.shape[0] !== 2) {
-    throw new Error(`random.${operation}: a key is int32 [2], not ${key.dtype} [${key.shape}]`);
+/** Position of each element in row-major order; below 2³² elements the upper word is zero. */
+function counters(b: Block, shape: readonly number[]): Value {
+  let position = hlo.full(b, shape, 0, 'ui32');
+  let stride = 1;
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    const along = hlo.iota(b, shape, axis, 'ui32');
+    position = hlo.add(
+      b,
+      position,
+      stride === 1 ? along : hlo.mul(b, along, hlo.full(b, shape, stride, 'ui32')),
+    );
+    stride *= shape[axis]!;
   }
+  return position;
 }
 
-function checkedInteger(value: number): number {
-  if (!Number.isInteger(value)) throw new Error(`random.foldIn: data must be an integer, not ${value}`);
-  return value;
+function bits(b: Block, key: Value, shape: readonly number[]): Value {
+  const [k0, k1] = keyWords(b, key);
+  const [left, right] = threefry(b, k0, k1, hlo.full(b, shape, 0, 'ui32'), counters(b, shape));
+  return hlo.xor(b, left, right);
 }
 
-function checkedData(data: tf.Tensor): tf.Tensor {
-  if (data.dtype !== 'int32' || data.size !== 1) {
-    throw new Error(`random.foldIn: data must be an int32 scalar, not ${data.dtype} [${data.shape}]`);
-  }
-  return data;
+function uniform(b: Block, random: Value): Value {
+  const { shape } = random;
+  const fraction = hlo.binary(b, 'shift_right_logical', random, hlo.full(b, shape, 9, 'ui32'));
+  const float = hlo.bitcast(b, hlo.or(b, fraction, hlo.full(b, shape, 0x3f800000, 'ui32')), 'f32');
+  return hlo.sub(b, float, hlo.full(b, shape, 1, 'f32'));
 }
 
-function checkedSize(shape: readonly number[]): number {
-  if (shape.some((d) => !Number.isInteger(d) || d < 0)) {
-    throw new Error(`random: shape [${shape}] must hold non-negative integers`);
-  }
-  return tf.util.sizeFromShape([...shape]);
+function inverseErf(b: Block, x: Value): Value {
+  const full = (value: number) => hlo.full(b, x.shape, value, 'f32');
+  const w = hlo.neg(b, hlo.unary(b, 'log_plus_one', hlo.neg(b, hlo.mul(b, x, x))));
+  const central = hlo.compare(b, 'LT', w, full(5));
+  const at = hlo.select(b, central, hlo.sub(b, w, full(2.5)), hlo.sub(b, hlo.unary(b, 'sqrt', w), full(3)));
+  let p = full(0);
+  ERF_INV_CENTRAL.forEach((coefficient, i) => {
+    p = hlo.add(b, hlo.select(b, central, full(coefficient), full(ERF_INV_TAIL[i]!)), hlo.mul(b, p, at));
+  });
+  return hlo.mul(b, p, x);
 }
+
+/** Words of one new key: Threefry of the counter (0, data). */
+function derived(b: Block, key: Value, data: Value): Value {
+  const [k0, k1] = keyWords(b, key);
+  const [left, right] = threefry(b, k0, k1, hlo.scalar(b, 0, 'ui32'), hlo.bitcast(b, data, 'ui32'));
+  return hlo.bitcast(
+    b,
+    hlo.concatenate(b, [hlo.reshape(b, left, [1]), hlo.reshape(b, right, [1])], 0),
+    'i32',
+  );
+}
+
+interface ShapeAttrs {
+  shape: number[];
+}
+
+export const randomLowerings: readonly Lowering[] = [
+  kernel(RANDOM_UNIFORM, (b, inputs, attrs) =>
+    uniform(b, bits(b, need(inputs, 'key'), attrsOf<ShapeAttrs>(attrs).shape)),
+  ),
+  kernel(RANDOM_NORMAL, (b, inputs, attrs) => {
+    const { shape } = attrsOf<ShapeAttrs>(attrs);
+    const full = (value: number) => hlo.full(b, shape, value, 'f32');
+    const unit = uniform(b, bits(b, need(inputs, 'key'), shape));
+    const span = Math.fround(1 - NORMAL_LOW);
+    const u = hlo.max(b, hlo.add(b, hlo.mul(b, unit, full(span)), full(NORMAL_LOW)), full(NORMAL_LOW));
+    return hlo.mul(b, full(Math.SQRT2), inverseErf(b, u));
+  }),
+  kernel(RANDOM_FOLD_IN, (b, inputs) =>
+    derived(b, need(inputs, 'key'), hlo.reshape(b, need(inputs, 'data'), [])),
+  ),
+];

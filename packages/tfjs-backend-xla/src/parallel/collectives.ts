@@ -1,55 +1,33 @@
-/** Exchange between devices, inside functions given to shardMap. */
+/** Exchange between devices, in the block of a program that is written per device. */
+import type { Mesh } from '@flow-grpo/tfjs-jit/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { XlaBackend } from '../backend';
-import { customVjp, isFloat, isRecording } from '../grad/vjp';
 import { type Block, type CollectiveOptions, hlo, type Value } from '../stablehlo';
 import { currentFrame, perDeviceMesh } from '../trace/frame';
 import { tensorOf, tracedValue } from '../trace/values';
-import type { Mesh } from './sharding';
+import { coordinates } from './sharding';
 
-/** Mesh axes along which devices exchange. */
-export type MeshAxes = string | readonly string[];
+const REDUCERS = { sum: 'add', max: 'maximum', min: 'minimum' } as const;
 
-/** Sums (or takes the largest or smallest) over the devices along mesh axes; every device gets the result. */
-export function allReduce(x: tf.Tensor, axes: MeshAxes, operation: 'sum' | 'max' | 'min' = 'sum'): tf.Tensor {
-  const reducer = ({ sum: 'add', max: 'maximum', min: 'minimum' } as const)[operation];
-  return exchange(
-    'allReduce',
-    x,
-    axes,
-    (b, value, options) => hlo.allReduce(b, value, reducer, options),
-    (dy) => {
-      if (operation !== 'sum') throw new Error(`allReduce: ${operation} has no gradient`);
-      return allReduce(dy, axes);
-    },
-  );
+export function allReduce(
+  x: tf.Tensor,
+  axes: readonly string[],
+  operation: keyof typeof REDUCERS,
+): tf.Tensor {
+  const reducer = REDUCERS[operation];
+  return exchange(x, axes, (b, value, options) => hlo.allReduce(b, value, reducer, options));
 }
 
-/** Joins the devices' tensors along a tensor axis; every device gets the whole. */
-export function allGather(x: tf.Tensor, axes: MeshAxes, axis = 0): tf.Tensor {
-  return exchange(
-    'allGather',
-    x,
-    axes,
-    (b, value, options) => hlo.allGather(b, value, axis, options),
-    (dy) => reduceScatter(dy, axes, axis),
-  );
+export function allGather(x: tf.Tensor, axes: readonly string[], axis: number): tf.Tensor {
+  return exchange(x, axes, (b, value, options) => hlo.allGather(b, value, axis, options));
 }
 
-/** Sums over the devices and leaves each its part along a tensor axis. */
-export function reduceScatter(x: tf.Tensor, axes: MeshAxes, axis = 0): tf.Tensor {
-  return exchange(
-    'reduceScatter',
-    x,
-    axes,
-    (b, value, options) => hlo.reduceScatter(b, value, 'add', axis, options),
-    (dy) => allGather(dy, axes, axis),
-  );
+export function reduceScatter(x: tf.Tensor, axes: readonly string[], axis: number): tf.Tensor {
+  return exchange(x, axes, (b, value, options) => hlo.reduceScatter(b, value, 'add', axis, options));
 }
 
-/** Position of this device along a mesh axis: an int32 scalar. */
 export function axisIndex(axis: string): tf.Scalar {
-  const mesh = requireMesh('axisIndex', [axis]);
+  const mesh = perDeviceMesh()!;
   const { block } = currentFrame()!;
   const names = Object.keys(mesh.axes);
   const stride = names.slice(names.indexOf(axis) + 1).reduce((n, name) => n * mesh.axes[name]!, 1);
@@ -60,43 +38,21 @@ export function axisIndex(axis: string): tf.Scalar {
 }
 
 function exchange(
-  operation: string,
   x: tf.Tensor,
-  axes: MeshAxes,
+  axes: readonly string[],
   lower: (b: Block, value: Value, options: CollectiveOptions) => Value,
-  gradient: (dy: tf.Tensor) => tf.Tensor,
 ): tf.Tensor {
-  const names = typeof axes === 'string' ? [axes] : [...axes];
-  const mesh = requireMesh(operation, names);
-  const run = () => {
-    const { trace, block } = currentFrame()!;
-    const backend = tf.backend() as XlaBackend;
-    const options = { groups: groups(mesh, names), channel: trace.nextChannel() };
-    return tensorOf(lower(block, tracedValue(x, backend), options), x.dtype, backend);
-  };
-  if (!isRecording() || !isFloat(x)) return run();
-  return customVjp(
-    [x],
-    () => [run()],
-    ([dy]) => [gradient(dy!)],
-  )[0]!;
-}
-
-function requireMesh(operation: string, names: readonly string[]): Mesh {
-  const mesh = perDeviceMesh();
-  if (!mesh) throw new Error(`${operation} works inside a function given to shardMap only`);
-  for (const name of names) {
-    if (mesh.axes[name] === undefined)
-      throw new Error(`${operation}: the mesh ${mesh.key} has no axis "${name}"`);
-  }
-  return mesh;
+  const { trace, block } = currentFrame()!;
+  const backend = tf.backend() as XlaBackend;
+  const options = { groups: groups(perDeviceMesh()!, axes), channel: trace.nextChannel() };
+  return tensorOf(lower(block, tracedValue(x, backend), options), x.dtype, backend);
 }
 
 /** Devices that differ along `names` only, in the order of these axes. */
 function groups(mesh: Mesh, names: readonly string[]): number[][] {
   const found = new Map<string, number[]>();
   for (let device = 0; device < mesh.size; device++) {
-    const at = mesh.coordinates(device);
+    const at = coordinates(mesh, device);
     const key = Object.keys(mesh.axes)
       .filter((name) => !names.includes(name))
       .map((name) => at[name])

@@ -1,13 +1,10 @@
 import { PjrtBuffer } from '@flow-grpo/pjrt';
 import { expectClose } from '@flow-grpo/test-support';
-import * as tf from '@tensorflow/tfjs-core';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   allGather,
   allReduce,
   axisIndex,
   cast,
-  configure,
   jit,
   mesh,
   random,
@@ -17,7 +14,10 @@ import {
   shard,
   shardingOf,
   shardMap,
-} from '../index';
+} from '@flow-grpo/tfjs-jit';
+import * as tf from '@tensorflow/tfjs-core';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { configure } from '../index';
 import { client } from '../runtime/client';
 
 beforeAll(async () => {

@@ -1,7 +1,8 @@
 /** What the devices hold of a tensor, each part once. */
+import type { Sharding } from '@flow-grpo/tfjs-jit/backend';
 import type { DeviceData } from '../runtime/data';
 import { byteSize, numElements } from '../stablehlo';
-import { type Sharding, shardBox } from './sharding';
+import { shardBox } from './sharding';
 
 /** A part of a tensor, and the first device that holds it. */
 export interface Part {

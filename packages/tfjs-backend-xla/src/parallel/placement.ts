@@ -1,11 +1,12 @@
 /** Arguments and results of partitioned programs. */
 import type { PjrtBuffer, PjrtExecutable } from '@flow-grpo/pjrt';
+import { type Mesh, replicated, type Sharding } from '@flow-grpo/tfjs-jit/backend';
 import type { XlaBackend } from '../backend';
 import { client } from '../runtime/client';
 import type { DeviceData } from '../runtime/data';
 import { byteSize, numElements, sameShape, type TensorType, type Value } from '../stablehlo';
 import type { Trace } from '../trace/frame';
-import { type Mesh, type Sharding, shardBox, shardingText } from './sharding';
+import { shardBox, shardingText } from './sharding';
 
 const MESH = 'mesh';
 
@@ -29,11 +30,6 @@ export function programSharding(
 
 export const shardingAttribute = (sharding: Sharding): Record<string, string> => ({
   'sdy.sharding': `#sdy.sharding${shardingText(sharding)}`,
-});
-
-export const replicated = (mesh: Mesh, shape: readonly number[]): Sharding => ({
-  mesh,
-  spec: shape.map(() => []),
 });
 
 /** The argument lists, one a device; tensors on one device are copied to all of a mesh. */

@@ -1,10 +1,9 @@
 /** Puts tensors on several devices. */
 import type { PjrtBuffer } from '@flow-grpo/pjrt';
+import { type CompiledFunction, type DeviceShard, meshKey, type Sharding } from '@flow-grpo/tfjs-jit/backend';
 import * as tf from '@tensorflow/tfjs-core';
-import { isXla } from '../active';
 import type { XlaBackend } from '../backend';
-import { customVjp, isFloat, isRecording } from '../grad/vjp';
-import { jit } from '../jit';
+import { compileFunction } from '../compile';
 import { client } from '../runtime/client';
 import { DeviceData } from '../runtime/data';
 import { bytesOf } from '../runtime/host-values';
@@ -13,65 +12,10 @@ import { currentFrame } from '../trace/frame';
 import { tracedValue } from '../trace/values';
 import { distinctParts } from './parts';
 import { scatter } from './placement';
-import {
-  type Mesh,
-  type PartitionSpec,
-  type Sharding,
-  shardBox,
-  sharding,
-  shardingKey,
-  shardingText,
-} from './sharding';
+import { shardBox, shardingKey, shardingText } from './sharding';
 
-/**
- * The tensor laid out over a mesh: axis i is split along the mesh axis (or axes) `spec[i]`, axes without one are not
- * split. Outside jit it copies the shards to their devices; inside it tells XLA how the value must lie.
- *
- * @throws when an axis is not divisible, or outside of the XLA backend.
- */
-export function shard<T extends tf.Tensor>(x: T, mesh: Mesh, spec: PartitionSpec): T {
-  if (!isXla()) throw new Error("shard: several devices need the XLA backend: await tf.setBackend('xla')");
-  const layout = sharding(mesh, spec, x.shape);
-  if (!isRecording() || !isFloat(x)) return place(x, layout) as T;
-  return customVjp(
-    [x],
-    () => [place(x, layout)],
-    ([dy]) => [place(dy!, layout)],
-  )[0] as T;
-}
-
-/** The whole tensor on every device of the mesh. */
-export const replicate = <T extends tf.Tensor>(x: T, mesh: Mesh): T => shard(x, mesh, []);
-
-/** How a tensor lies over devices; undefined for a tensor on one device. */
-export function shardingOf(x: tf.Tensor): { mesh: Mesh; spec: PartitionSpec } | undefined {
-  if (!isXla()) return undefined;
-  const found = (tf.backend() as XlaBackend).find(x.dataId).layout;
-  return (
-    found && {
-      mesh: found.mesh,
-      spec: found.spec.map((names) => (names.length > 1 ? names : (names[0] ?? null))),
-    }
-  );
-}
-
-/** The part of a tensor that one device holds. */
-export interface DeviceShard {
-  /** Number of the device in the mesh. */
-  readonly device: number;
-  /** Where the part begins in the whole tensor. */
-  readonly start: readonly number[];
-  readonly shape: readonly number[];
-  /** Row-major bytes as stored: two an element for bfloat16 and float16. */
-  readonly bytes: Uint8Array;
-}
-
-/**
- * What each device of the mesh holds of a tensor, read without putting it together; parts that several devices hold
- * come once, from the first of them. A tensor on one device is its only part.
- */
+/** The parts that devices hold of a tensor, each once, read without putting it together. */
 export async function readShards(x: tf.Tensor): Promise<DeviceShard[]> {
-  if (!isXla()) throw new Error("readShards: needs the XLA backend: await tf.setBackend('xla')");
   const backend = tf.backend() as XlaBackend;
   const data = backend.readable(x.dataId);
   const { sharding, buffers, shape } = data;
@@ -102,7 +46,7 @@ export function place(x: tf.Tensor, layout: Sharding): tf.Tensor {
   }
   const source = backend.readable(x.dataId);
   if (source.sharding && shardingKey(source.sharding) === shardingKey(layout)) return tf.clone(x);
-  if (source.sharding?.mesh.key === layout.mesh.key) return resharded(x, layout);
+  if (source.sharding && meshKey(source.sharding.mesh) === meshKey(layout.mesh)) return resharded(x, layout);
   const data = new DeviceData([...shape], dtype, source.element);
   data.sharding = layout;
   if (source.buffers && !source.sharding && x.rank > 0) data.buffers = dealOut(x, layout, backend);
@@ -110,17 +54,18 @@ export function place(x: tf.Tensor, layout: Sharding): tf.Tensor {
   return tf.engine().makeTensorFromTensorInfo({ dataId: backend.adopt(data), shape, dtype });
 }
 
-const movers = new Map<string, (x: tf.Tensor) => tf.Tensor>();
+const movers = new Map<string, CompiledFunction>();
 
 /** Another layout on the same mesh: a program of its own, in which the devices exchange what they need. */
 function resharded(x: tf.Tensor, layout: Sharding): tf.Tensor {
   const key = shardingKey(layout);
   let move = movers.get(key);
   if (!move) {
-    move = jit((y: tf.Tensor) => place(y, layout), { name: 'reshard' });
+    const fn = (y: unknown) => place(y as tf.Tensor, layout);
+    move = compileFunction(fn, { name: 'reshard', donate: new Set() });
     movers.set(key, move);
   }
-  return move(x);
+  return move.call([x]) as tf.Tensor;
 }
 
 /** The parts of a tensor that is on the first device, cut there and sent to the others. */

@@ -1,12 +1,9 @@
 import { expectClose } from '@flow-grpo/test-support';
-import * as tf from '@tensorflow/tfjs-core';
-import { beforeAll, describe, expect, it } from 'vitest';
 import {
   allGather,
   allReduce,
   cast,
   checkpoint,
-  configure,
   deviceInfo,
   evenSpec,
   gatherShards,
@@ -19,7 +16,10 @@ import {
   shardingOf,
   shardLike,
   shardMap,
-} from '../index';
+} from '@flow-grpo/tfjs-jit';
+import * as tf from '@tensorflow/tfjs-core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { configure } from '../index';
 
 beforeAll(async () => {
   configure({ cpuDevices: 4 });

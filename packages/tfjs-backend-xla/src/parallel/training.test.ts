@@ -1,8 +1,5 @@
 import { expectClose } from '@flow-grpo/test-support';
-import * as tf from '@tensorflow/tfjs-core';
-import { beforeAll, describe, expect, it } from 'vitest';
 import {
-  configure,
   jit,
   type Mesh,
   mesh,
@@ -12,7 +9,10 @@ import {
   shard,
   shardingOf,
   shardMap,
-} from '../index';
+} from '@flow-grpo/tfjs-jit';
+import * as tf from '@tensorflow/tfjs-core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { configure } from '../index';
 
 beforeAll(async () => {
   configure({ cpuDevices: 4 });

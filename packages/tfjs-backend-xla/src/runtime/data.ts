@@ -1,7 +1,7 @@
 /** What a tensor's dataId is on this backend. */
 import type { PjrtBuffer } from '@flow-grpo/pjrt';
+import type { Sharding } from '@flow-grpo/tfjs-jit/backend';
 import type * as tf from '@tensorflow/tfjs-core';
-import type { Sharding } from '../parallel/sharding';
 import { type Block, byteSize, type ElementType, numElements, type Value } from '../stablehlo';
 
 /** The values of a tensor: on the host, on one device, over several, or a value of a program being traced. */

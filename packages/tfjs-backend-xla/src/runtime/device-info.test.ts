@@ -1,6 +1,7 @@
+import { deviceInfo } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
-import { configure, deviceInfo } from '../index';
+import { configure } from '../index';
 
 it('tells what devices there are', async () => {
   configure({ platform: 'cpu', cpuDevices: 2 });

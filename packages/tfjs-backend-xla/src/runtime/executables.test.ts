@@ -1,9 +1,10 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
-import { compilationStats, configure, jit } from '../index';
+import { compilationStats, configure } from '../index';
 import { executable, forgetPrograms } from './executables';
 import { prunePrograms } from './program-cache';
 

@@ -61,9 +61,16 @@ function compileOptions(partitions: number): CompileOptions {
 /** Trying Triton kernels for every matrix product multiplies compile times and gains nothing over cuBLAS here. */
 const CUDA_DEFAULTS = { xla_gpu_enable_triton_gemm: false };
 
+/** The fast way of taking maxima and minima loses NaN, depending on which operand has it. */
+const CPU_DEFAULTS = { xla_cpu_enable_fast_min_max: false };
+
+const DEFAULTS: Readonly<Record<string, CompileOptions['debugOptions']>> = {
+  cpu: CPU_DEFAULTS,
+  cuda: CUDA_DEFAULTS,
+};
+
 function debugOptions(): NonNullable<CompileOptions['debugOptions']> {
-  const defaults = client().platformName === 'cuda' ? CUDA_DEFAULTS : {};
-  return { ...defaults, ...currentSettings().debugOptions };
+  return { ...DEFAULTS[client().platformName], ...currentSettings().debugOptions };
 }
 
 function keep(key: string, made: PjrtExecutable): PjrtExecutable {

@@ -1,4 +1,5 @@
 /** Between tfjs' host values and the bytes of device memory. */
+import { float16Value, widenBfloat16 } from '@flow-grpo/tfjs-jit/backend';
 import type * as tf from '@tensorflow/tfjs-core';
 import { bfloat16Bits, float16Bits, numElements } from '../stablehlo';
 import type { DeviceData } from './data';
@@ -65,21 +66,4 @@ export function valuesOf(bytes: Uint8Array, data: DeviceData): tf.BackendValues 
     default:
       return aligned;
   }
-}
-
-/** bfloat16 is the upper half of a float32. */
-export function widenBfloat16(bits: Uint16Array): Float32Array {
-  const wide = new Uint32Array(bits.length);
-  for (let i = 0; i < bits.length; i++) wide[i] = bits[i]! << 16;
-  return new Float32Array(wide.buffer);
-}
-
-/** The value of an IEEE half. */
-export function float16Value(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }

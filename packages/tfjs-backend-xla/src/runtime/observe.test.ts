@@ -1,8 +1,8 @@
+import '../index';
 import type { PjrtBuffer } from '@flow-grpo/pjrt';
+import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import '../index';
-import { jit } from '../jit';
 import { type Execution, observed, observeExecutions } from './observe';
 
 beforeAll(() => tf.setBackend('xla'));

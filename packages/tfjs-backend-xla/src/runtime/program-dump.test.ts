@@ -1,9 +1,10 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { configure, jit } from '../index';
+import { configure } from '../index';
 
 const parent = mkdtempSync(join(tmpdir(), 'xla-dump-'));
 const folder = join(parent, 'programs');

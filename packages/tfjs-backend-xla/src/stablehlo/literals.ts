@@ -42,6 +42,9 @@ function float64Hex(x: number): string {
   return hex(view.getBigUint64(0), 16);
 }
 
+/** As JavaScript's typed arrays take it: without its fraction, NaN and infinities as 0. */
+const integerText = (x: number): string => (Number.isFinite(x) ? BigInt(Math.trunc(x)).toString() : '0');
+
 /** One element of a `dense<…>` literal. Floats are written as their bits, so nothing is lost. */
 export function elementText(value: number | bigint | boolean, dtype: ElementType): string {
   if (dtype === 'i1') return value ? 'true' : 'false';
@@ -49,8 +52,7 @@ export function elementText(value: number | bigint | boolean, dtype: ElementType
     const part = dtype === 'c64' ? 'f32' : 'f64';
     return `(${elementText(value, part)}, ${elementText(0, part)})`;
   }
-  if (!isFloat(dtype))
-    return typeof value === 'bigint' ? value.toString() : BigInt(Math.trunc(Number(value))).toString();
+  if (!isFloat(dtype)) return typeof value === 'bigint' ? value.toString() : integerText(Number(value));
   const x = Number(value);
   switch (dtype) {
     case 'bf16':

@@ -1,6 +1,6 @@
 /** A program being traced, and the blocks inside it. */
+import { type Mesh, meshKey } from '@flow-grpo/tfjs-jit/backend';
 import * as tf from '@tensorflow/tfjs-core';
-import type { Mesh } from '../parallel/sharding';
 import type { DeviceData } from '../runtime/data';
 import { type Attributes, type Block, type ElementType, Module, type Value } from '../stablehlo';
 
@@ -113,8 +113,10 @@ export class Trace {
 
   /** Remembers the mesh; a program has one. */
   useMesh(mesh: Mesh): void {
-    if (this.mesh && this.mesh.key !== mesh.key) {
-      throw new Error(`${this.name}: tensors of two meshes meet (${this.mesh.key} and ${mesh.key})`);
+    if (this.mesh && meshKey(this.mesh) !== meshKey(mesh)) {
+      throw new Error(
+        `${this.name}: tensors of two meshes meet (${meshKey(this.mesh)} and ${meshKey(mesh)})`,
+      );
     }
     this.mesh ??= mesh;
   }
@@ -151,31 +153,12 @@ export function perDeviceMesh(): Mesh | undefined {
   return undefined;
 }
 
-interface EngineState {
-  activeTape: unknown;
-  gradientDepth: number;
-  kernelDepth: number;
-}
-
-/** Runs `f` as if no gradient were being recorded around it, so that it may take its own. */
-export function withFreshTape<T>(f: () => T): T {
-  const state = (tf.engine() as unknown as { state: EngineState }).state;
-  const { activeTape, gradientDepth, kernelDepth } = state;
-  state.gradientDepth = 0;
-  state.kernelDepth = 0;
-  try {
-    return f();
-  } finally {
-    Object.assign(state, { activeTape, gradientDepth, kernelDepth });
-  }
-}
-
 /** Runs `f` with host-made randomness refused: its numbers would be the same at every call of the program. */
 export function withoutHostRandomness<T>(name: string, f: () => T): T {
   const { random } = Math;
   Math.random = () => {
     throw new Error(
-      `${name}: tf.randomNormal, tf.randomUniform, dropout without a seed and Math.random would be frozen into the compiled program; use random.normal(key, shape) of this package`,
+      `${name}: tf.randomNormal, tf.randomUniform, dropout without a seed and Math.random would be frozen into the compiled program; use random.normal(key, shape) of @flow-grpo/tfjs-jit`,
     );
   };
   try {

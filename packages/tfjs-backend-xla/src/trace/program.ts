@@ -1,12 +1,18 @@
 /** From a JavaScript function to the text of a program. */
+import {
+  flatten,
+  type Mesh,
+  type Sharding,
+  type TreeDef,
+  unflatten,
+  withFreshTape,
+} from '@flow-grpo/tfjs-jit/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { XlaBackend } from '../backend';
 import { chosenSharding, programSharding, shardingAttribute } from '../parallel/placement';
-import type { Mesh, Sharding } from '../parallel/sharding';
-import { flatten, type TreeDef, unflatten } from '../pytree';
 import { dumpProgram } from '../runtime/program-dump';
 import { type Attributes, type ElementType, sameShape } from '../stablehlo';
-import { type Capture, Trace, withFrame, withFreshTape, withoutHostRandomness } from './frame';
+import { type Capture, Trace, withFrame, withoutHostRandomness } from './frame';
 import { tracedValue } from './values';
 
 export interface ProgramResult {

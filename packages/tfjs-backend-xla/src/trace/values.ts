@@ -1,18 +1,10 @@
 /** Tensors as values of the block being traced. */
+import { isFloat, type Mesh, type Sharding, withFreshTape } from '@flow-grpo/tfjs-jit/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { XlaBackend } from '../backend';
-import type { Mesh, Sharding } from '../parallel/sharding';
 import type { DeviceData } from '../runtime/data';
 import { type Block, hlo, numElements, type Value } from '../stablehlo';
-import {
-  currentFrame,
-  type Frame,
-  isVisible,
-  nextTensorId,
-  perDeviceMesh,
-  withFrame,
-  withFreshTape,
-} from './frame';
+import { currentFrame, type Frame, isVisible, nextTensorId, perDeviceMesh, withFrame } from './frame';
 
 /** Host values of up to this many elements are written into the program; more become parameters. */
 const LITERAL_ELEMENTS = 16;
@@ -93,7 +85,6 @@ export function withFreeTensors<T>(f: () => T): { result: T; free: tf.Tensor[]; 
   try {
     const result = f();
     const all = [...read.values()];
-    const isFloat = ({ dtype }: tf.Tensor) => dtype === 'float32';
     return { result, free: all.filter(isFloat), others: all.filter((tensor) => !isFloat(tensor)) };
   } finally {
     trace.readers.delete(reader);

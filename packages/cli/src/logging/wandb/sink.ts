@@ -7,6 +7,7 @@ import { edgesOf, type Histogram, histogramOf } from '../histogram';
 import { type EvaluationRecord, type HistogramRecord, readLines } from '../run-log';
 import type { WandbClient, WandbRun } from './client';
 import { appUrl } from './credentials';
+import { type StepShift, shifted, stepOf } from './steps';
 
 export interface WandbOptions {
   readonly project: string;
@@ -28,7 +29,7 @@ export interface WandbLog {
   close(exitCode: number): Promise<void>;
 }
 
-/** In the run's folder: which run of the server it is. */
+/** In the run's folder: which run of the server it is, and where its steps are not its epochs. */
 const ID_FILE = 'wandb.json';
 /** The server takes a run for crashed that is silent for minutes. */
 const HEARTBEAT_MS = 30_000;
@@ -40,7 +41,8 @@ type Row = Record<string, unknown>;
 /**
  * Opens the run of a folder on the server; with `resume` it is the one that an earlier part of the run made. Rows that
  * the server has are not sent again (a resumed run computes the same ones), and those of the folder's metrics.jsonl that
- * it lacks are. What cannot be sent is kept and sent with the next rows; `onMessage` is told when the server goes out of
+ * it lacks are. A row's step is its epoch, until the run is rolled back: then steps go on growing, since the server drops
+ * those that do not, and `epoch` alone goes back. What cannot be sent is kept and sent with the next rows; `onMessage` is told when the server goes out of
  * reach and when it is back.
  *
  * @throws when the run cannot be created at all: no such project, a wrong key, no network.
@@ -53,14 +55,19 @@ export async function wandbLog(
 ): Promise<WandbLog> {
   const { resume, onMessage, ...asked } = options;
   const known = resume ? await readId(folder) : undefined;
-  const run = await client.upsertRun({ ...asked, id: known ?? newId() });
-  await writeFile(join(folder, ID_FILE), `${JSON.stringify({ ...run, baseUrl }, null, 2)}\n`);
-  const { lines, lastStep } = known ? await client.progressOf(run) : { lines: 0, lastStep: -1 };
+  const run = await client.upsertRun({ ...asked, id: known?.id ?? newId() });
+  let shifts = known?.shifts ?? [];
+  const remember = () =>
+    writeFile(join(folder, ID_FILE), `${JSON.stringify({ ...run, baseUrl, shifts }, null, 2)}\n`);
+  await remember();
+  const there = known ? await client.progressOf(run) : { lines: 0, lastStep: -1 };
   const url = `${appUrl(baseUrl)}/${[run.entity, run.project].map(encodeURIComponent).join('/')}/runs/${run.id}`;
-  const rows = rowSender(client, run, lines, onMessage);
+  const rows = rowSender(client, run, there.lines, onMessage);
   const started = Date.now();
   let pending: Row = {};
-  let lastEpoch = lastStep;
+  let pendingEpoch = 0;
+  let lastEpoch = -1; // of this process
+  let { lastStep } = there; // sent or on its way
 
   const stamped = (step: number): Row => {
     const now = Date.now();
@@ -68,9 +75,11 @@ export async function wandbLog(
   };
   // What the folder knows and the server does not: rows that waited when the run was killed, or all of them when an
   // earlier part of the run was not logged there.
-  for (const row of await earlierRows(folder, lastStep)) {
-    lastEpoch = row.epoch as number;
-    rows.add({ ...stamped(lastEpoch), ...row });
+  for (const { epoch, ...row } of await earlierRows(folder)) {
+    const step = stepOf(shifts, epoch);
+    if (step <= there.lastStep) continue;
+    lastStep = step;
+    rows.add({ ...stamped(step), epoch, ...row });
   }
   let work = rows.send();
   const upload = async (file: string, path: string, bytes: Buffer) => {
@@ -81,16 +90,24 @@ export async function wandbLog(
       onMessage?.(`${file} was not uploaded: ${(error as Error).message}`);
     }
   };
-  const has = lastEpoch; // rows up to here are there, or on their way
+  const has = lastStep; // rows up to here are of an earlier part of the run
+  /** From now on `epoch` is at a later step; known to the folder before anything is sent there. */
+  const shift = (epoch: number, step: number) => {
+    shifts = shifted(shifts, epoch, step);
+    work = work.then(remember);
+  };
   return {
     url,
     onEpoch(metrics, { advantages, rewards }) {
       const { epoch } = metrics;
       const evaluated = pending;
       pending = {};
+      if (epoch <= lastEpoch) shift(epoch, lastStep + 1); // rolled back
       lastEpoch = epoch;
-      if (epoch <= has) return;
-      const row = { ...stamped(epoch), ...metrics };
+      const step = stepOf(shifts, epoch);
+      if (step <= has) return;
+      lastStep = step;
+      const row = { ...stamped(step), ...metrics };
       const histograms = {
         advantages: histogramRow(histogramOf(advantages)),
         rewards: histogramRow(histogramOf(rewards)),
@@ -105,8 +122,9 @@ export async function wandbLog(
       const { epoch, reward, details, grid } = record;
       // A row is one step: the evaluation before epoch n goes with the numbers of epoch n.
       pending = { 'evaluation/reward': reward };
+      pendingEpoch = epoch;
       for (const [name, value] of Object.entries(details)) pending[`evaluation/${name}`] = value;
-      if (grid === undefined || epoch <= has) return;
+      if (grid === undefined || stepOf(shifts, epoch) <= has) return;
       const row = pending;
       work = work.then(async () => {
         const bytes = await readFile(join(folder, grid)).catch(() => undefined);
@@ -126,8 +144,11 @@ export async function wandbLog(
       });
     },
     async close(exitCode) {
+      const step = stepOf(shifts, pendingEpoch);
+      const last = Object.keys(pending).length > 0 && step > lastStep;
+      if (last) shift(pendingEpoch, step + 1); // the step of this row is taken, should the run go on
       await work;
-      if (Object.keys(pending).length > 0) rows.add({ ...stamped(lastEpoch + 1), ...pending });
+      if (last) rows.add({ ...stamped(step), ...pending });
       await rows.end(exitCode);
     },
   };
@@ -191,15 +212,13 @@ function rowSender(
   };
 }
 
-async function earlierRows(folder: string, lastStep: number): Promise<Row[]> {
+async function earlierRows(folder: string): Promise<(Row & { readonly epoch: number })[]> {
   const metrics = await readLines<EpochMetrics>(join(folder, 'metrics.jsonl'));
   const histograms = await readLines<HistogramRecord>(join(folder, 'histograms.jsonl'));
-  return metrics
-    .filter(({ epoch }) => epoch > lastStep)
-    .map((row) => {
-      const of = histograms.find(({ epoch }) => epoch === row.epoch);
-      return { ...row, advantages: histogramRow(of?.advantages), rewards: histogramRow(of?.rewards) };
-    });
+  return metrics.map((row) => {
+    const of = histograms.find(({ epoch }) => epoch === row.epoch);
+    return { ...row, advantages: histogramRow(of?.advantages), rewards: histogramRow(of?.rewards) };
+  });
 }
 
 function histogramRow(histogram: Histogram | undefined) {
@@ -211,9 +230,9 @@ function finite(_key: string, value: unknown): unknown {
   return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
 }
 
-async function readId(folder: string): Promise<string | undefined> {
+async function readId(folder: string): Promise<{ id: string; shifts?: StepShift[] } | undefined> {
   const text = await readFile(join(folder, ID_FILE), 'utf8').catch(() => undefined);
-  return text === undefined ? undefined : (JSON.parse(text) as { id: string }).id;
+  return text === undefined ? undefined : (JSON.parse(text) as { id: string; shifts?: StepShift[] });
 }
 
 /** Eight letters and digits, as wandb's own. */

@@ -34,6 +34,8 @@ const open = (resume = false, retries?: number) =>
 const metrics = (epoch: number) => ({ epoch, updates: epoch, samples: 8, reward: epoch / 10 });
 const details = { rewards: [0, 1], advantages: Float64Array.of(-1, 0, 1) };
 const theRun = () => [...server.runs.values()][0]!;
+/** Waits for as long as the test may take. */
+const eventually = (assertion: () => void) => vi.waitFor(assertion, { timeout: 600_000, interval: 5 });
 const steps = () => theRun().history.map(({ _step }) => _step);
 
 describe('wandbLog', () => {
@@ -78,7 +80,7 @@ describe('wandbLog', () => {
     const log = await open(false, 0);
     server.failures = 3;
     for (const epoch of [0, 1, 2]) log.onEpoch(metrics(epoch), details);
-    await vi.waitFor(() => expect(messages).not.toEqual([]));
+    await eventually(() => expect(messages).not.toEqual([]));
     server.failures = 0;
     log.onEpoch(metrics(3), details);
     await log.close(0);
@@ -94,9 +96,9 @@ describe('wandbLog', () => {
       await local.onEpoch(metrics(epoch), details);
       if (epoch === 3) server.failures = 1000;
       first.onEpoch(metrics(epoch), details);
-      if (epoch < 3) await vi.waitFor(() => expect(steps()).toHaveLength(epoch + 1));
+      if (epoch < 3) await eventually(() => expect(steps()).toHaveLength(epoch + 1));
     }
-    await vi.waitFor(() => expect(messages).toHaveLength(1));
+    await eventually(() => expect(messages).toHaveLength(1));
     expect(steps()).toEqual([0, 1, 2]);
     server.failures = 0;
     // The newest checkpoint is that of epoch 2: epochs 2 and 3 are computed again.
@@ -106,6 +108,82 @@ describe('wandbLog', () => {
     await second.close(0);
     expect(server.runs.size).toBe(1);
     expect(steps()).toEqual([0, 1, 2, 3, 4]);
+  });
+
+  it('gives no step twice after rollbacks, a resumed run included', async () => {
+    const epochs = () => theRun().history.map(({ epoch }) => epoch);
+    let local = await runLog(folder, 0);
+    let log = await open();
+    const run = async (...list: number[]) => {
+      for (const epoch of list) {
+        await local.onEpoch(metrics(epoch), details);
+        log.onEpoch(metrics(epoch), details);
+      }
+    };
+    await run(0, 1, 2, 3, 2, 3, 4, 1, 2); // back to 2, then to 1
+    await log.close(0);
+    expect(steps()).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(epochs()).toEqual([0, 1, 2, 3, 2, 3, 4, 1, 2]);
+    // The newest checkpoint is that of epoch 2, which is computed again; then back once more.
+    local = await runLog(folder, 2);
+    log = await open(true);
+    await run(2, 3, 4, 3, 4);
+    await log.close(0);
+    expect(steps()).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+    expect(epochs().slice(9)).toEqual([3, 4, 3, 4]);
+  });
+
+  it('sends rows after a rollback that were never sent, and no other', async () => {
+    const local = await runLog(folder, 0);
+    const first = await open(false, 0);
+    for (const epoch of [0, 1, 2, 1, 2]) {
+      await local.onEpoch(metrics(epoch), details);
+      if (epoch === 2) server.failures = 1000;
+      first.onEpoch(metrics(epoch), details);
+      if (steps().length < 2) await vi.waitFor(() => expect(steps()).toHaveLength(epoch + 1));
+    }
+    await first.close(1);
+    expect(steps()).toEqual([0, 1]);
+    server.failures = 0;
+    await (await open(true)).close(0);
+    expect(theRun().history.map(({ _step, epoch }) => [_step, epoch])).toEqual([
+      [0, 0],
+      [1, 1],
+      [3, 1],
+      [4, 2],
+    ]);
+  });
+
+  it('has every epoch of a run that is given more epochs after its last evaluation', async () => {
+    let local = await runLog(folder, 0);
+    const first = await open();
+    const evaluation = {
+      prompts: ['red'],
+      scores: [0.5],
+      details: {},
+      images: Float32Array.of(1, 0, 0),
+      imageShape: [1, 1, 1, 3],
+      seconds: 1,
+    };
+    for (const epoch of [0, 1]) {
+      await local.onEpoch(metrics(epoch), details);
+      first.onEpoch(metrics(epoch), details);
+    }
+    first.onEvaluation(await local.onEvaluation({ epoch: 2, reward: 0.5, ...evaluation }));
+    await first.close(0);
+    expect(steps()).toEqual([0, 1, 2]);
+    local = await runLog(folder, 2);
+    const second = await open(true);
+    for (const epoch of [2, 3]) second.onEpoch(metrics(epoch), details);
+    second.onEvaluation(await local.onEvaluation({ epoch: 4, reward: 0.75, ...evaluation }));
+    await second.close(0);
+    expect(steps()).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(theRun().history.slice(2)).toMatchObject([
+      { 'evaluation/reward': 0.5 },
+      { epoch: 2 },
+      { epoch: 3 },
+      { 'evaluation/reward': 0.75 },
+    ]);
   });
 
   it('sends the history of a run that was not logged there before', async () => {

@@ -1,4 +1,4 @@
-import { held, type Params } from '@flow-grpo/nn';
+import { castToStorage, type Params } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import { linearStack } from '../scorers/linear-stack';
 import type { BlipConfig } from './config';
@@ -15,7 +15,7 @@ export interface BlipPrompts {
 export function blipHead(params: Params, text: tf.Tensor): tf.Tensor {
   const [batch, , width] = text.shape as [number, number, number];
   const first = tf.reshape(tf.slice(text, [0, 0, 0], [batch, 1, width]), [batch, width]);
-  return tf.squeeze(held(linearStack(params, 'mlp.layers', first), 'float32'), [1]);
+  return tf.squeeze(castToStorage(linearStack(params, 'mlp.layers', first), 'float32'), [1]);
 }
 
 /** ImageReward (Xu et al. 2023) of pixels [B, H, H, 3] with their prompts: [B]. */

@@ -1,5 +1,5 @@
 import { gelu, linear, type Params, param } from '@flow-grpo/nn';
-import { scaledDotProductAttention } from '@flow-grpo/tfjs-backend-xla';
+import { scaledDotProductAttention } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { countBlocks, joinHeads, namedNorm, splitHeads } from '../clip/layers';
 import type { BlipConfig } from './config';

@@ -1,5 +1,5 @@
 import { gelu, layerNorm, linear, type Params, param, quickGelu } from '@flow-grpo/nn';
-import { scaledDotProductAttention } from '@flow-grpo/tfjs-backend-xla';
+import { scaledDotProductAttention } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ClipTowerConfig } from './config';
 

@@ -1,11 +1,11 @@
-import { held, type Params } from '@flow-grpo/nn';
+import { castToStorage, type Params } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ClipConfig } from './config';
 import { clipText, clipVision, type TextInput } from './towers';
 
 /** Features [B, P] divided by their 2-norm, in float32. */
 export function normalized(features: tf.Tensor): tf.Tensor {
-  const wide = held(features, 'float32');
+  const wide = castToStorage(features, 'float32');
   return tf.div(wide, tf.sqrt(tf.sum(tf.square(wide), -1, true)));
 }
 

@@ -7,8 +7,8 @@ import {
   loadParams,
   type RequiredFiles,
 } from '@flow-grpo/checkpoint-io';
-import { defaultStorage, holdParams, type Params, uploadAs } from '@flow-grpo/nn';
-import type { FloatStorage } from '@flow-grpo/tfjs-backend-xla';
+import { castParams, type Params, uploadAs, warnIfUncompiled } from '@flow-grpo/nn';
+import { defaultStorage, type FloatStorage } from '@flow-grpo/tfjs-jit';
 
 export interface SourceOptions {
   /** Settings of the Hugging Face hub, for models given by id; the revision is the model's. */
@@ -72,5 +72,6 @@ export async function loadWeights(
   });
   if (Object.keys(params).length === 0)
     throw new Error(`${path} holds none of the weights this model needs.`);
-  return holdParams(params, storage);
+  warnIfUncompiled(path, params);
+  return castParams(params, storage);
 }

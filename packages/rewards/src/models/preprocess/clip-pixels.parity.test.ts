@@ -1,3 +1,4 @@
+import '@flow-grpo/tfjs-backend-xla';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
@@ -8,7 +9,7 @@ import {
   readJson,
   readTensors,
 } from '@flow-grpo/test-support';
-import { jit } from '@flow-grpo/tfjs-backend-xla';
+import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type RgbImage, rgbImages } from '../../images';

@@ -1,5 +1,6 @@
+import '@flow-grpo/tfjs-backend-xla';
 import { expectClose } from '@flow-grpo/test-support';
-import { cast, jit } from '@flow-grpo/tfjs-backend-xla';
+import { cast, jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
 import { rgbImages } from '../../images';

@@ -1,4 +1,4 @@
-import { shardingOf } from '@flow-grpo/tfjs-backend-xla';
+import { hasCompiler, shardingOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { checkedScorer } from '../../checked-scorer';
 import { rgbImages } from '../../images';
@@ -20,12 +20,12 @@ export interface BatchOptions {
 export type ScoreBatch = (pictures: Pictures, prompts: string[]) => { score: tf.Tensor } & tf.NamedTensorMap;
 
 /**
- * Images where the model takes them fastest: a tensor on XLA stays there, everything else comes to the host as
- * bytes (on other backends the host's resize is the faster one). What is spread over several devices is put together
+ * Images where the model takes them fastest: a tensor stays where it can be compiled, everything else comes to the host as
+ * bytes (without a compiler the host's resize is the faster one). What is spread over several devices is put together
  * on the first, as the weights are. `owned` says whether the tensor is a new one.
  */
 async function toPictures(images: ScorerImages): Promise<{ pictures: Pictures; owned: boolean }> {
-  if (Array.isArray(images) || tf.getBackend() !== 'xla') {
+  if (Array.isArray(images) || !hasCompiler()) {
     return { pictures: await rgbImages(images), owned: false };
   }
   if (!shardingOf(images)) return { pictures: images, owned: false };

@@ -74,8 +74,12 @@ export function decimal(text: string): number | bigint {
   return integer(BigInt(text.replace(/^\+/, '')));
 }
 
+/** More than Python's repr of any float; the pattern below takes quadratic time for long texts that do not fit. */
+const MAX_FLOAT_LETTERS = 400;
+
 /** A float as Python's repr writes it. */
 export function float(text: string): number {
+  if (text.length > MAX_FLOAT_LETTERS) throw new PickleError('the pickle has a malformed number');
   const special = /^([+-]?)(inf|nan)$/.exec(text);
   if (special)
     return (special[1] === '-' ? -1 : 1) * (special[2] === 'inf' ? Number.POSITIVE_INFINITY : Number.NaN);
@@ -87,10 +91,11 @@ export function float(text: string): number {
 /** Latin-1 with \uXXXX and \UXXXXXXXX, Python's raw-unicode-escape. */
 export function rawUnicodeEscape(text: string): string {
   return text.replace(
-    /(\\+)(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))/g,
-    (whole, slashes: string, short, long) => {
-      if (slashes.length % 2 === 0) return whole;
-      const point = Number.parseInt(short ?? long, 16);
+    // Every run of backslashes fits, whatever follows: no start is tried twice.
+    /(\\+)(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))?/g,
+    (whole, slashes: string, short?: string, long?: string) => {
+      if (slashes.length % 2 === 0 || (short ?? long) === undefined) return whole;
+      const point = Number.parseInt((short ?? long)!, 16);
       if (point > 0x10ffff) throw new PickleError('the pickle has a character beyond Unicode');
       return slashes.slice(1) + String.fromCodePoint(point);
     },

@@ -1,6 +1,6 @@
 import { Cursor } from './cursor';
 import { type Allowed, allowedGlobal, settled } from './numpy';
-import { KeyIndex, PickleError, PyTuple } from './values';
+import { Budget, KeyIndex, PickleError, PyTuple } from './values';
 
 /** What a pickle's opcodes work on: a stack with marks, a memo, and the globals it may name. */
 export class Machine {
@@ -9,13 +9,16 @@ export class Machine {
   private readonly marks: unknown[][] = [];
   private readonly memo = new Map<number, unknown>();
   private readonly globals = new Set<unknown>();
-  private readonly keys = new KeyIndex();
+  readonly budget = new Budget();
+  private readonly keys = new KeyIndex(this.budget);
 
   constructor(bytes: Uint8Array) {
     this.cursor = new Cursor(bytes);
   }
 
   push(value: unknown): void {
+    this.budget.spend();
+    if (typeof value === 'object' && value !== null) this.budget.container();
     this.stack.push(value);
   }
 
@@ -30,6 +33,7 @@ export class Machine {
   }
 
   mark(): void {
+    this.budget.container();
     this.marks.push(this.stack);
     this.stack = [];
   }
@@ -95,7 +99,7 @@ export class Machine {
   call(target: unknown, args: unknown): unknown {
     const call = this.globals.has(target) ? (target as Allowed).call : undefined;
     if (!call || !(args instanceof PyTuple)) throw new PickleError('the pickle calls what it may not call');
-    return call(args.items);
+    return call(args.items, this.budget);
   }
 
   /** The one value left. */

@@ -1,9 +1,12 @@
-import { NdArray, PickleError, PyTuple } from './values';
+import { type Budget, NdArray, PickleError, PyTuple } from './values';
 
 type Element = number | bigint | boolean | string;
 
 /** What a pickle may name outside itself: a function to call, or a class that only serves as an argument. */
-export type Allowed = { readonly name: string; readonly call?: (args: readonly unknown[]) => unknown };
+export type Allowed = {
+  readonly name: string;
+  readonly call?: (args: readonly unknown[], budget: Budget) => unknown;
+};
 
 /** A numpy data type while a pickle builds it. */
 class DType {
@@ -38,10 +41,10 @@ function dtype([code]: readonly unknown[]): DType {
   return new DType(code as string);
 }
 
-function scalar([type, bytes]: readonly unknown[]): Element {
+function scalar([type, bytes]: readonly unknown[], budget: Budget): Element {
   if (!(type instanceof DType) || !(bytes instanceof Uint8Array))
     return refuse('a numpy scalar is malformed');
-  return elements(type, [], false, bytes)[0]!;
+  return elements(type, [], false, bytes, budget)[0]!;
 }
 
 function reconstruct([type]: readonly unknown[]): PendingArray {
@@ -49,12 +52,13 @@ function reconstruct([type]: readonly unknown[]): PendingArray {
   return new PendingArray();
 }
 
-function fromBuffer([bytes, type, shape, order]: readonly unknown[]): NdArray {
-  return makeArray(shape, type, order === 'F', bytes);
+function fromBuffer([bytes, type, shape, order]: readonly unknown[], budget: Budget): NdArray {
+  return makeArray(shape, type, order === 'F', bytes, budget);
 }
 
 /** Text to bytes in Latin-1: how bytes travel in pickles of protocol 0 to 2. */
-function encode([text, codec]: readonly unknown[]): Uint8Array {
+function encode([text, codec]: readonly unknown[], budget: Budget): Uint8Array {
+  if (typeof text === 'string') budget.copy(text.length);
   if (typeof text !== 'string' || codec !== 'latin1' || [...text].some((letter) => letter > '\u00ff')) {
     return refuse('a pickle may encode nothing but Latin-1');
   }
@@ -62,7 +66,8 @@ function encode([text, codec]: readonly unknown[]): Uint8Array {
 }
 
 function listed(name: string, make: (items: readonly unknown[]) => unknown): Allowed {
-  const call = ([items, ...rest]: readonly unknown[]): unknown => {
+  const call = ([items, ...rest]: readonly unknown[], budget: Budget): unknown => {
+    if (Array.isArray(items)) budget.spend(items.length);
     if (rest.length > 0 || !(items === undefined || Array.isArray(items))) refuse(`${name} is called oddly`);
     return make((items ?? []) as unknown[]);
   };
@@ -106,7 +111,7 @@ export function allowedGlobal(module: string, name: string): Allowed | undefined
 }
 
 /** Gives a numpy type or array its state, as BUILD asks. */
-export function setState(target: unknown, state: unknown): undefined {
+export function setState(target: unknown, state: unknown, budget: Budget): undefined {
   if (!(state instanceof PyTuple))
     return refuse('the pickle sets the state of an object, which is not allowed');
   if (target instanceof DType) {
@@ -123,7 +128,7 @@ export function setState(target: unknown, state: unknown): undefined {
     target.order = order;
   } else if (target instanceof PendingArray && !target.array) {
     const [, shape, type, fortran, bytes] = state.items;
-    target.array = makeArray(shape, type, fortran === true, bytes);
+    target.array = makeArray(shape, type, fortran === true, bytes, budget);
   } else {
     refuse('the pickle sets the state of an object, which is not allowed');
   }
@@ -136,7 +141,7 @@ export function settled(value: unknown): unknown {
   return value;
 }
 
-function makeArray(shape: unknown, type: unknown, fortran: boolean, bytes: unknown): NdArray {
+function makeArray(shape: unknown, type: unknown, fortran: boolean, bytes: unknown, budget: Budget): NdArray {
   if (!(shape instanceof PyTuple) || !(type instanceof DType) || !(bytes instanceof Uint8Array)) {
     return refuse('a numpy array is malformed');
   }
@@ -144,16 +149,23 @@ function makeArray(shape: unknown, type: unknown, fortran: boolean, bytes: unkno
   if (sizes.length > 32 || !sizes.every((size) => Number.isSafeInteger(size) && size >= 0)) {
     return refuse('a numpy array has an impossible shape');
   }
-  return new NdArray(type.full, sizes, elements(type, sizes, fortran, bytes));
+  return new NdArray(type.full, sizes, elements(type, sizes, fortran, bytes, budget));
 }
 
-function elements(type: DType, shape: readonly number[], fortran: boolean, bytes: Uint8Array): Element[] {
+function elements(
+  type: DType,
+  shape: readonly number[],
+  fortran: boolean,
+  bytes: Uint8Array,
+  budget: Budget,
+): Element[] {
   const count = shape.reduce((product, size) => product * size, 1);
   if (count * type.size !== bytes.length) {
     return refuse(`a numpy array of ${count} × ${type.size} bytes holds ${bytes.length} bytes`);
   }
-  // Elements of no size cost no bytes, so the check above does not bound them.
-  if (type.size === 0 && count > 1e6) return refuse('a numpy array is too large');
+  // Elements of no size cost no bytes, and an array may be made of the same bytes again and again.
+  budget.spend(count);
+  budget.copy(bytes.length);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const stored = Array.from({ length: count }, (_, i) => element(type, view, i * type.size));
   if (!fortran || shape.length < 2) return stored;

@@ -100,7 +100,7 @@ const OBJECTS: [number, Step][] = [
   [0x63, (m) => m.find(m.cursor.line(), m.cursor.line())], // GLOBAL
   [0x93, taking(2, (m, [module, name]) => m.find(module, name))], // STACK_GLOBAL
   [0x52, taking(2, (m, [target, args]) => m.push(m.call(target, args)))], // REDUCE
-  [0x62, taking(1, (m, [state]) => setState(m.top(), state))], // BUILD
+  [0x62, taking(1, (m, [state]) => setState(m.top(), state, m.budget))], // BUILD
 ];
 
 /** Every opcode that is followed; all others are refused. */

@@ -18,6 +18,31 @@ export class NdArray {
   ) {}
 }
 
+/** A container costs this many values. */
+const CONTAINER = 16;
+/** Values that a pickle may make: those of 32 MiB of floats. Python would take gigabytes for so many. */
+const MAX_VALUES = 2 ** 22;
+
+/** What a pickle may still cost: a few bytes of it, repeated, could otherwise fill any memory or take any time. */
+export class Budget {
+  private left = MAX_VALUES;
+
+  /** Throws once the values are more than any reward needs. */
+  spend(values = 1): void {
+    this.left -= values;
+    if (this.left < 0) throw new PickleError('the pickle makes more values than any reward needs');
+  }
+
+  container(): void {
+    this.spend(CONTAINER);
+  }
+
+  /** Texts and bytes that are copied. */
+  copy(length: number): void {
+    this.spend(Math.ceil(length / 8));
+  }
+}
+
 /** Deeper nesting serves no reward, and recursive readers of the result would run out of stack. */
 const MAX_DEPTH = 200;
 
@@ -30,22 +55,30 @@ function children(value: unknown): Iterable<unknown> {
   return [];
 }
 
-/** Throws when a value contains itself or nests too deeply; shared parts are visited once. */
+/** Throws when a value contains itself, nests too deeply or, with shared parts written out, is too large. */
 export function checkNesting(root: unknown): void {
-  const heights = new Map<unknown, number>();
+  const known = new Map<unknown, { height: number; size: number }>();
   const open = new Set<unknown>();
-  const visit = (value: unknown, depth: number): number => {
-    if (typeof value !== 'object' || value === null) return 0;
+  const leaf = { height: 0, size: 1 };
+  const visit = (value: unknown, depth: number): { height: number; size: number } => {
+    if (typeof value !== 'object' || value === null) return leaf;
     if (open.has(value)) throw new PickleError('the pickle holds a value that contains itself');
-    const known = heights.get(value);
-    if (depth + (known ?? 0) > MAX_DEPTH) throw new PickleError(`the pickle nests deeper than ${MAX_DEPTH}`);
-    if (known !== undefined) return known;
+    const before = known.get(value);
+    if (depth + (before?.height ?? 0) > MAX_DEPTH)
+      throw new PickleError(`the pickle nests deeper than ${MAX_DEPTH}`);
+    if (before !== undefined) return before;
     open.add(value);
-    let height = 0;
-    for (const child of children(value)) height = Math.max(height, 1 + visit(child, depth + 1));
+    let [height, size] = [0, 1];
+    for (const child of children(value)) {
+      const inner = visit(child, depth + 1);
+      height = Math.max(height, 1 + inner.height);
+      size += inner.size;
+    }
     open.delete(value);
-    heights.set(value, height);
-    return height;
+    // Readers of the result meet shared parts as often as they are named.
+    if (size > MAX_VALUES) throw new PickleError('the pickle makes more values than any reward needs');
+    known.set(value, { height, size });
+    return { height, size };
   };
   visit(root, 0);
 }
@@ -76,9 +109,12 @@ export function keyId(key: unknown): string {
 export class KeyIndex {
   private readonly known = new WeakMap<object, Map<string, unknown>>();
 
+  constructor(private readonly budget: Budget) {}
+
   /** The key under which `container` already knows this one, or the key itself. */
   canonical(container: object, key: unknown): unknown {
     const id = keyId(key);
+    this.budget.copy(id.length);
     let keys = this.known.get(container);
     if (!keys) {
       keys = new Map();

@@ -1,7 +1,9 @@
+import '../../index';
 import { expectClose } from '@flow-grpo/test-support';
+import { cast, jit, random, scaledDotProductAttention } from '@flow-grpo/tfjs-jit';
+import { ATTENTION, ATTENTION_GRAD, ATTENTION_INFERENCE } from '@flow-grpo/tfjs-jit/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { cast, jit, random, scaledDotProductAttention } from '../../index';
 import { Module, type Value } from '../../stablehlo';
 import { attentionLowerings } from './lowerings';
 
@@ -105,7 +107,7 @@ describe('the cuDNN custom calls', () => {
   };
 
   it('have the operands, results and layouts that XLA lowers JAX attention to', () => {
-    const { text: forward, flops } = lowered('XlaAttention', { kvLengths: [16] }, false);
+    const { text: forward, flops } = lowered(ATTENTION, { kvLengths: [16] }, false);
     expect(flops).toBe(4 * 16 * 32 * 730 * 858 * 64);
     expect(forward).toContain('call_target_name = "__cudnn$fmhaSoftmax"');
     expect(forward).toContain('\\22mask_type\\22:\\22PADDING\\22');
@@ -118,7 +120,7 @@ describe('the cuDNN custom calls', () => {
       ': (tensor<16x730x32x64xbf16>, tensor<16x858x8x64xbf16>, tensor<16x858x8x64xbf16>, tensor<16xi32>, tensor<16xi32>) -> (tensor<16x32x730x64xbf16>, tensor<16x32x730xf32>, tensor<0xui8>)',
     );
     const { text: backward } = lowered(
-      'XlaAttentionGrad',
+      ATTENTION_GRAD,
       { kvLengths: [16], saved: [16, 32, 730], dy: [16, 730, 32, 64], output: [16, 730, 32, 64] },
       false,
     );
@@ -126,6 +128,6 @@ describe('the cuDNN custom calls', () => {
     expect(backward).toContain(
       ': (tensor<16x730x32x64xbf16>, tensor<16x858x8x64xbf16>, tensor<16x858x8x64xbf16>, tensor<16x32x730xf32>, tensor<16x730x32x64xbf16>, tensor<16x730x32x64xbf16>, tensor<16xi32>, tensor<16xi32>) -> (tensor<16x32x730x64xbf16>, tensor<16x8x858x64xbf16>, tensor<16x8x858x64xbf16>, tensor<0xui8>)',
     );
-    expect(lowered('XlaAttentionInference', {}, true).text).toContain('\\22mask_type\\22:\\22CAUSAL\\22');
+    expect(lowered(ATTENTION_INFERENCE, {}, true).text).toContain('\\22mask_type\\22:\\22CAUSAL\\22');
   });
 });

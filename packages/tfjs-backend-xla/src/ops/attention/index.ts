@@ -1,97 +1,48 @@
-/** Scaled dot-product attention with grouped key/value heads. */
-import * as tf from '@tensorflow/tfjs-core';
-import { isXla } from '../../active';
+/** Attention's kernels, told what depends on the device and on how the inputs lie over several. */
+import { ATTENTION, type Mesh } from '@flow-grpo/tfjs-jit/backend';
+import type * as tf from '@tensorflow/tfjs-core';
 import type { XlaBackend } from '../../backend';
-import { customVjp, isFloat, isRecording } from '../../grad/vjp';
-import type { Mesh } from '../../parallel/sharding';
+import { runLowering } from '../../dispatch';
+import type { Lowering } from '../../kernels/kernel';
 import { client } from '../../runtime/client';
 import { currentFrame, perDeviceMesh } from '../../trace/frame';
+import type { AttentionAttrs } from './decomposed';
 import { fitsFused } from './fused';
-import type { AttentionKernelAttrs } from './lowerings';
+import { type AttentionKernelAttrs, attentionLowerings } from './lowerings';
 import { batchSplit } from './per-device';
 
-export interface AttentionOptions {
-  /** Added to the scores before the softmax; broadcastable to [B, N, T, S]. */
-  mask?: tf.Tensor;
-  /** int32 [B]: keys and values at positions from this on are not seen. At least 1. */
-  kvLengths?: tf.Tensor;
-  /** int32 [B]: outputs of queries at positions from this on are zero. */
-  qLengths?: tf.Tensor;
-  /** Query t sees keys s ≤ t (both counted from the start). */
-  causal?: boolean;
-  /** Factor of the scores; 1/sqrt(D) by default. */
-  scale?: number;
-}
+type Inputs = Readonly<Record<string, tf.TensorInfo | undefined>>;
 
-/** Score of a masked position: finite, so that rows without any visible key stay finite too. */
-const MASKED = -0.7 * 3.4028234663852886e38;
+const attentionKernel = (lowering: Lowering) => ({
+  kernelName: lowering.kernelName,
+  /** `attrs` may have chosen already what follows from the device. */
+  run(inputs: Inputs, attrs: AttentionAttrs & Partial<AttentionKernelAttrs>, backend: XlaBackend) {
+    const chosen: AttentionKernelAttrs = { ...onDevice(inputs, backend), ...attrs };
+    const results = runLowering(lowering, inputs as Record<string, tf.TensorInfo>, { ...chosen }, backend);
+    // What is kept for the gradient is no output to tfjs' leak check.
+    if (lowering.kernelName === ATTENTION) backend.hide((results as tf.TensorInfo[])[1]!.dataId);
+    return results;
+  },
+});
 
-/**
- * softmax(scale · q kᵀ + mask) v for q [B, T, N, D] and k, v [B, S, K, D]; N must be a multiple of K, and
- * query head n uses key/value head ⌊n·K/N⌋.
- *
- * @returns [B, T, N, D]. Differentiable in q, k, v and mask.
- * @throws when shapes do not fit.
- */
-export function scaledDotProductAttention(
-  q: tf.Tensor,
-  k: tf.Tensor,
-  v: tf.Tensor,
-  options: AttentionOptions = {},
-): tf.Tensor4D {
-  checkShapes(q, k, v, options);
-  return isXla() ? xlaAttention(q, k, v, options) : decomposedAttention(q, k, v, options);
-}
+export const attentionKernels = attentionLowerings.map(attentionKernel);
 
-function xlaAttention(
-  q: tf.Tensor,
-  k: tf.Tensor,
-  v: tf.Tensor,
-  { mask, kvLengths, qLengths, causal = false, scale }: AttentionOptions,
-): tf.Tensor4D {
-  const backend = tf.backend() as XlaBackend;
-  const elements = [q, k, v].map((x) => backend.find(x.dataId).element);
-  const size = q.shape[3]!;
+/** Whether cuDNN takes it, and how the batch is split where XLA cannot partition cuDNN's calls. */
+function onDevice(
+  { q, k, v, mask, kvLengths, qLengths }: Inputs,
+  backend: XlaBackend,
+): Pick<AttentionKernelAttrs, 'fused' | 'split'> {
+  const operands = [q!, k!, v!];
+  const elements = operands.map(({ dataId }) => backend.find(dataId).element);
   // Custom calls take neither a mask nor query lengths alone.
   const plain = !mask && (!qLengths || kvLengths !== undefined);
-  const fused = client().platformName === 'cuda' && plain && fitsFused(elements, size);
-  const split = fused ? batchSplit(partitionedOver([q, k, v], backend), q.shape[0]!) : undefined;
-  const attrs: AttentionKernelAttrs = { scale: scale ?? 1 / Math.sqrt(size), causal, fused, split };
-  const lengths = { ...(kvLengths && { kvLengths }), ...(qLengths && { qLengths }) };
-  const inputs = { q, k, v, ...(mask && { mask }) };
-  const run = (kernel: string, all: tf.NamedTensorMap) =>
-    tf.engine().runKernel(kernel, all, attrs as unknown as tf.NamedAttrMap);
-  if (!isRecording()) return run('XlaAttentionInference', { ...inputs, ...lengths }) as tf.Tensor4D;
-  const names = Object.keys(inputs);
-  const sources = Object.values(inputs);
-  // An integer mask takes no gradient.
-  const differentiable = sources.filter(isFloat);
-  return customVjp(
-    differentiable,
-    (save) => {
-      const [output, saved] = run('XlaAttention', { ...inputs, ...lengths }) as tf.Tensor[];
-      backend.hide(saved!.dataId);
-      save([...sources, ...Object.values(lengths), output!, saved!]);
-      return [output!];
-    },
-    ([dy], kept) => {
-      const again = Object.fromEntries(
-        [...names, ...Object.keys(lengths)].map((name, i) => [name, kept[i]!]),
-      );
-      const [output, saved] = kept.slice(-2);
-      const grads = run('XlaAttentionGrad', {
-        ...again,
-        output: output!,
-        saved: saved!,
-        dy: dy!,
-      }) as tf.Tensor[];
-      return grads.slice(0, differentiable.length);
-    },
-  )[0] as tf.Tensor4D;
+  const fused = client().platformName === 'cuda' && plain && fitsFused(elements, q!.shape[3]!);
+  const split = fused ? batchSplit(partitionedOver(operands, backend), q!.shape[0]!) : undefined;
+  return { fused, split };
 }
 
 /** The mesh that XLA partitions the computation over, if any. */
-function partitionedOver(inputs: readonly tf.Tensor[], backend: XlaBackend): Mesh | undefined {
+function partitionedOver(inputs: readonly tf.TensorInfo[], backend: XlaBackend): Mesh | undefined {
   const frame = currentFrame();
   if (frame) return perDeviceMesh() ? undefined : frame.trace.mesh;
   for (const { dataId } of inputs) {
@@ -99,84 +50,4 @@ function partitionedOver(inputs: readonly tf.Tensor[], backend: XlaBackend): Mes
     if (sharding) return sharding.mesh;
   }
   return undefined;
-}
-
-function decomposedAttention(
-  q: tf.Tensor,
-  k: tf.Tensor,
-  v: tf.Tensor,
-  { mask, kvLengths, qLengths, causal = false, scale }: AttentionOptions,
-): tf.Tensor4D {
-  const [batch, queries, heads, size] = q.shape as [number, number, number, number];
-  const [, keys, kvHeads] = k.shape as [number, number, number, number];
-  const groups = heads / kvHeads;
-  return tf.tidy(() => {
-    // Queries of one key/value head side by side: one matrix product a key/value head.
-    const scaled = tf.mul(q, scale ?? 1 / Math.sqrt(size));
-    const qs = tf.reshape(tf.transpose(scaled, [0, 2, 1, 3]), [batch, kvHeads, groups * queries, size]);
-    const ks = tf.transpose(k, [0, 2, 1, 3]);
-    const vs = tf.transpose(v, [0, 2, 1, 3]);
-    let scores = tf.reshape(tf.matMul(qs, ks, false, true), [batch, heads, queries, keys]);
-    if (mask) scores = tf.add(scores, mask);
-    const visible = visibility(batch, queries, keys, kvLengths, causal);
-    if (visible) scores = tf.where(visible, scores, tf.fill(scores.shape, MASKED));
-    const weights = tf.reshape(tf.softmax(scores), [batch, kvHeads, groups * queries, keys]);
-    const out = tf.transpose(tf.reshape(tf.matMul(weights, vs), [batch, heads, queries, size]), [0, 2, 1, 3]);
-    if (!qLengths) return out as tf.Tensor4D;
-    const real = tf.less(tf.range(0, queries, 1, 'int32'), tf.reshape(qLengths, [batch, 1]));
-    return tf.mul(out, tf.reshape(tf.cast(real, 'float32'), [batch, queries, 1, 1])) as tf.Tensor4D;
-  });
-}
-
-/** Bool [B or 1, 1, T, S], true where a query may see a key; undefined when everything is visible. */
-function visibility(
-  batch: number,
-  queries: number,
-  keys: number,
-  kvLengths: tf.Tensor | undefined,
-  causal: boolean,
-): tf.Tensor | undefined {
-  const position = () => tf.reshape(tf.range(0, keys, 1, 'int32'), [1, 1, 1, keys]);
-  let visible: tf.Tensor | undefined;
-  if (causal) {
-    visible = tf.lessEqual(position(), tf.reshape(tf.range(0, queries, 1, 'int32'), [1, 1, queries, 1]));
-  }
-  if (kvLengths) {
-    const real = tf.less(position(), tf.reshape(kvLengths, [batch, 1, 1, 1]));
-    visible = visible ? tf.logicalAnd(visible, real) : real;
-  }
-  return visible;
-}
-
-function checkShapes(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, options: AttentionOptions): void {
-  for (const [name, x] of Object.entries({ q, k, v })) {
-    if (x.rank !== 4)
-      throw new Error(`attention: ${name} must be [batch, length, heads, size], not [${x.shape}]`);
-    if (x.dtype !== 'float32') throw new Error(`attention: ${name} must be float32, not ${x.dtype}`);
-  }
-  const [batch, , heads, size] = q.shape as number[];
-  const [kBatch, , kvHeads, kSize] = k.shape as number[];
-  if (kBatch !== batch) throw new Error(`attention: q has batch ${batch}, k has ${kBatch}`);
-  if (kSize !== size) throw new Error(`attention: q has head size ${size}, k has ${kSize}`);
-  if (k.shape.some((d, i) => d !== v.shape[i])) {
-    throw new Error(`attention: k is [${k.shape}] and v is [${v.shape}], they must agree`);
-  }
-  if (heads! % kvHeads! !== 0) {
-    throw new Error(`attention: ${heads} query heads are no multiple of ${kvHeads} key/value heads`);
-  }
-  for (const name of ['kvLengths', 'qLengths'] as const) {
-    const lengths = options[name];
-    if (!lengths) continue;
-    if (lengths.dtype !== 'int32' || lengths.rank !== 1 || lengths.shape[0] !== batch) {
-      throw new Error(`attention: ${name} must be int32 [${batch}], not ${lengths.dtype} [${lengths.shape}]`);
-    }
-  }
-  const { mask } = options;
-  if (mask) {
-    const full = [batch, heads, q.shape[1], k.shape[1]] as number[];
-    const offset = full.length - mask.rank;
-    if (offset < 0 || mask.shape.some((d, i) => d !== 1 && d !== full[i + offset])) {
-      throw new Error(`attention: mask [${mask.shape}] does not broadcast to [${full}]`);
-    }
-  }
 }

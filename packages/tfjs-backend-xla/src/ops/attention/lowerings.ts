@@ -1,4 +1,5 @@
 /** Attention's kernels: fused on CUDA where cuDNN can, decomposed elsewhere. */
+import { ATTENTION, ATTENTION_GRAD, ATTENTION_INFERENCE } from '@flow-grpo/tfjs-jit/backend';
 import { attrsOf, type Inputs, kernel, type Lowering, need } from '../../kernels/kernel';
 import { type Block, hlo, type Value } from '../../stablehlo';
 import {
@@ -38,16 +39,16 @@ const pass =
   };
 
 export const attentionLowerings: readonly Lowering[] = [
-  /** → the output, and what XlaAttentionGrad takes as `saved`. */
+  /** → the output, and what the gradient takes as `saved`. */
   kernel(
-    'XlaAttention',
+    ATTENTION,
     pass((b, values, _, options) => {
       if (!options.fused) return decomposedForward(b, values, options);
       const [output, statistics] = fusedForward(b, values, options, true);
       return [realQueries(b, output, values.qLengths), statistics!];
     }),
   ),
-  kernel('XlaAttentionInference', (b, inputs, attrs) => {
+  kernel(ATTENTION_INFERENCE, (b, inputs, attrs) => {
     const forward = pass((inner, values, _, options) => [
       options.fused
         ? fusedForward(inner, values, options, false)[0]
@@ -56,7 +57,7 @@ export const attentionLowerings: readonly Lowering[] = [
     return (forward(b, inputs, attrs) as Value[])[0]!;
   }),
   kernel(
-    'XlaAttentionGrad',
+    ATTENTION_GRAD,
     pass((b, values, inputs, options) => {
       const saved = need(inputs, 'saved');
       const dOutput = need(inputs, 'dy');

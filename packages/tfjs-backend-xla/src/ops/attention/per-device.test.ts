@@ -1,7 +1,9 @@
 import { expectClose } from '@flow-grpo/test-support';
+import { jit, mesh, random, scaledDotProductAttention, scan, shard } from '@flow-grpo/tfjs-jit';
+import { ATTENTION, ATTENTION_GRAD } from '@flow-grpo/tfjs-jit/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { configure, jit, mesh, random, scaledDotProductAttention, scan, shard } from '../../index';
+import { configure } from '../../index';
 import { Module, type Value } from '../../stablehlo';
 import { attentionLowerings } from './lowerings';
 import { batchSplit } from './per-device';
@@ -41,11 +43,8 @@ describe('attention that XLA cannot partition', () => {
         const operands = { q, k, v, kvLengths: lengths };
         const [, results] = scan(
           (count: tf.Tensor): [tf.Tensor, tf.Tensor[]] => {
-            const [output, saved] = run('XlaAttention', operands) as [tf.Tensor, tf.Tensor];
-            return [
-              tf.add(count, 1),
-              [output, ...run('XlaAttentionGrad', { ...operands, saved, output, dy })],
-            ];
+            const [output, saved] = run(ATTENTION, operands) as [tf.Tensor, tf.Tensor];
+            return [tf.add(count, 1), [output, ...run(ATTENTION_GRAD, { ...operands, saved, output, dy })]];
           },
           tf.scalar(0),
           null,
@@ -71,7 +70,7 @@ describe('attention that XLA cannot partition', () => {
     const bf16 = (shape: number[]) => ({ shape, dtype: 'bf16' as const });
     const { block, args } = module.func('main', [bf16([16, 730, 32, 64]), bf16([16, 858, 8, 64])]);
     const [q, k] = args as [Value, Value];
-    const { lower } = attentionLowerings.find(({ kernelName }) => kernelName === 'XlaAttention')!;
+    const { lower } = attentionLowerings.find(({ kernelName }) => kernelName === ATTENTION)!;
     const options = { scale: 0.125, causal: true, fused: true, split: batchSplit(m, 16) };
     module.finish('main', lower(block, { q, k, v: k }, options) as Value[]);
     const text = module.toString();

@@ -1,5 +1,6 @@
 /** Attention on several devices, where XLA cannot partition the custom calls: each takes its part of the batch. */
-import { localShape, type Mesh, sharding, shardingText } from '../../parallel/sharding';
+import { type Mesh, sharding } from '@flow-grpo/tfjs-jit/backend';
+import { localShape, shardingText } from '../../parallel/sharding';
 import { type Block, hlo, type TensorType, type Value } from '../../stablehlo';
 
 /** The mesh that a program is partitioned over, and the axis of it that splits the batch. */

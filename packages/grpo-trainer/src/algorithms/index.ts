@@ -1,0 +1,40 @@
+/** What an algorithm of one's own is made of: its type, the points its loss may look at, and who trains together. */
+export {
+  advantageOptions,
+  advClipMax,
+  comparedWithin,
+  comparesImages,
+  groupedBy,
+  perPrompt,
+} from './advantage-options';
+export {
+  type Algorithm,
+  type AnyAlgorithm,
+  type ConfiguredAlgorithm,
+  defineAlgorithm,
+  type Loss,
+  type Reduction,
+  type RolloutNeeds,
+  type RunFacts,
+  type ScoredImages,
+  type WeightCopy,
+} from './algorithm';
+export {
+  detach,
+  type NoisedPoints,
+  type NoisedPointsOptions,
+  noisedPoints,
+  type Pass,
+  type Points,
+  type RecordedPoints,
+  recordedPoints,
+} from './pass';
+export { type AlgorithmName, algorithms } from './registry';
+export {
+  allImages,
+  bestAndWorst,
+  type ComparedImages,
+  imagesWithAdvantage,
+  type Units,
+  wholeGroups,
+} from './units';

@@ -1,0 +1,168 @@
+/** What the loss of a gradient pass is computed from, and the points (x, t) that it may look at. */
+import { stopGradient } from '@flow-grpo/nn';
+import { gatherSteps, type StepTensors } from '@flow-grpo/sde-sampler';
+import { random, tree } from '@flow-grpo/tfjs-jit';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Placement } from '../devices';
+import { indices } from '../indices';
+import type { Tensors } from '../policy';
+import type { EpochSamples } from '../rollout/samples';
+
+/** The images of one gradient pass. */
+export interface PassRows {
+  /**
+   * int32 [b]: where the records of each image lie. Members of units stand side by side: first all first members, then all
+   * second ones, so that [size, units] is their shape.
+   */
+  readonly rows: tf.Tensor1D;
+  /** int32 [s]: which of the points of these; all of them without it. */
+  readonly steps?: tf.Tensor1D;
+  /** [b]: share of each in the update; over its images they sum to 1 (0 on padding and on dropped images). */
+  readonly weights: tf.Tensor1D;
+  /** [b] */
+  readonly advantages: tf.Tensor1D;
+  /** Scalar 1 while the trained weights are still those that made the samples, else 0. */
+  readonly onPolicy: tf.Tensor;
+  /** Random key of the pass. */
+  readonly key: tf.Tensor;
+}
+
+/** A gradient pass: its images, their samples, and the velocities at points of theirs. */
+export interface Pass extends PassRows {
+  readonly samples: EpochSamples;
+  readonly placement: Placement;
+  /**
+   * The velocity at points, [n, …]: of the trained weights, or of a copy by its name, which is a constant for gradients.
+   * Where the points carry features, the part of the model behind them runs alone.
+   */
+  velocity(weights: 'trained' | (string & {}), points: Points): tf.Tensor;
+}
+
+/** Points on the way from noise to data, n of them. */
+export interface Points {
+  /** [n, ...latentShape] */
+  readonly x: tf.Tensor;
+  /** [n] */
+  readonly t: tf.Tensor;
+  /** int32 [n]: the prompt of each. */
+  readonly prompts: tf.Tensor1D;
+  /** [n, …] each, as the policy gave them at these points. */
+  readonly features?: Tensors | undefined;
+}
+
+/** Recorded steps of a pass: a row for every image and step, the steps of an image together. */
+export interface RecordedPoints extends Points {
+  /** [n] coefficients. */
+  readonly step: StepTensors;
+  /** [n, ...latentShape], after the step. */
+  readonly next: tf.Tensor;
+  /** [n], of `next` in the rollout. */
+  readonly logProb: tf.Tensor;
+  /** [n, ...latentShape], of the step in the rollout, where it was kept. */
+  readonly mean?: tf.Tensor | undefined;
+  /** [n], summing to 1 over an update. */
+  readonly weights: tf.Tensor1D;
+  /** [n] */
+  readonly advantages: tf.Tensor1D;
+}
+
+/**
+ * The recorded steps of a pass.
+ *
+ * @param count how many of the recorded steps train, from the first
+ */
+export function recordedPoints(pass: Pass, count: number): RecordedPoints {
+  const { placement, samples, steps } = pass;
+  const { records, steps: coefficients } = samples;
+  if (!records || !coefficients) {
+    throw new Error("the rollout kept no steps: the algorithm's rollout.keep must be 'steps' or 'means'");
+  }
+  const chosen = steps ?? indices(0, count);
+  const stepOf = tf.tile(chosen, [pass.rows.shape[0]!]);
+  const perStep = (value: tf.Tensor1D) => repeatRows(value, chosen.shape[0]);
+  const { x, next, logProb, features, mean } = tree.map(placement.take(records, pass.rows), (value) =>
+    placement.shardBatch(steps ? rowsOfSteps(value, steps) : firstSteps(value, count)),
+  );
+  const step = gatherSteps(coefficients, stepOf);
+  return {
+    x,
+    next,
+    logProb,
+    mean,
+    features,
+    step,
+    t: step.t,
+    prompts: placement.shardBatch(perStep(tf.gather(samples.promptOf, pass.rows))),
+    weights: tf.div(perStep(pass.weights), count) as tf.Tensor1D,
+    advantages: perStep(pass.advantages),
+  };
+}
+
+/** Points on straight lines from noise to a pass's images: a row for every time and image, the images of a time together. */
+export interface NoisedPoints extends Points {
+  /** [n, ...latentShape]: data − noise, the velocity of the line. */
+  readonly target: tf.Tensor;
+}
+
+export interface NoisedPointsOptions {
+  /** How many times each image gets. */
+  readonly timesPerImage: number;
+  /** Members of a unit that share noise and time: its size, or 1 (default). */
+  readonly sharing?: number;
+  /** Times in (0, 1) of a shape [timesPerImage, images / sharing] from a key; logit-normal by default. */
+  readonly drawTimes?: (key: tf.Tensor, shape: [number, number]) => tf.Tensor;
+}
+
+/** Points of a pass with new noise. */
+export function noisedPoints(
+  pass: Pass,
+  { timesPerImage, sharing = 1, drawTimes = logitNormal }: NoisedPointsOptions,
+): NoisedPoints {
+  const { samples, rows, key, placement, steps } = pass;
+  const each = rows.shape[0]! / sharing;
+  const shape = samples.latents.shape.slice(1);
+  const times = steps?.shape[0] ?? timesPerImage;
+  // Drawn for all times, so that it does not matter how a pass is cut.
+  const chosen = (value: tf.Tensor) => (steps ? tf.gather(value, steps) : value);
+  const shared = (value: tf.Tensor) => {
+    const [, , ...rest] = value.shape;
+    const repeated = tf.tile(tf.expandDims(value, 1), [1, sharing, 1, ...rest.map(() => 1)]);
+    return tf.reshape(repeated, [times * sharing * each, ...rest]);
+  };
+  const noise = shared(chosen(random.normal(random.foldIn(key, 1), [timesPerImage, each, ...shape])));
+  const t = shared(chosen(drawTimes(random.foldIn(key, 2), [timesPerImage, each]))) as tf.Tensor1D;
+  const tile = (value: tf.Tensor) => tf.tile(value, [times, ...value.shape.slice(1).map(() => 1)]);
+  const data = tile(placement.take(samples.latents, rows));
+  const column = tf.reshape(t, [t.shape[0]!, ...shape.map(() => 1)]);
+  return placement.shardBatch({
+    t,
+    x: tf.add(tf.mul(tf.sub(1, column), noise), tf.mul(column, data)),
+    target: tf.sub(data, noise),
+    prompts: tile(tf.gather(samples.promptOf, rows)) as tf.Tensor1D,
+  });
+}
+
+/** sigmoid of a normal number: few times near the ends. */
+const logitNormal = (key: tf.Tensor, shape: [number, number]) => tf.sigmoid(random.normal(key, shape));
+
+/** The same values, constant for gradients. */
+export const detach = (value: tf.Tensor): tf.Tensor => stopGradient(() => tf.clone(value));
+
+/** [n] → [n · times], each entry repeated. */
+function repeatRows(values: tf.Tensor1D, times: number): tf.Tensor1D {
+  return tf.reshape(tf.tile(tf.expandDims(values, 1), [1, times]), [values.shape[0]! * times]);
+}
+
+/** The first `steps` of [b, W, …], as rows: [b · steps, …]. */
+function firstSteps(value: tf.Tensor, steps: number): tf.Tensor {
+  const [count, , ...rest] = value.shape;
+  const size = [count!, steps, ...rest];
+  const begin = size.map(() => 0);
+  return tf.reshape(tf.slice(value, begin, size), [count! * steps, ...rest]);
+}
+
+/** Those of [b, W, …] at int32 [s] `steps`, as rows: [b · s, …]. */
+function rowsOfSteps(value: tf.Tensor, steps: tf.Tensor1D): tf.Tensor {
+  const [count, , ...rest] = value.shape;
+  return tf.reshape(tf.gather(value, steps, 1), [count! * steps.shape[0], ...rest]);
+}

@@ -1,0 +1,114 @@
+/** From the state of a run to the parts of a checkpoint and back; refuses in words what does not fit. */
+import type { GrpoConfig } from '../config/schema';
+import { oneDevice, type Placement } from '../devices';
+import type { Params } from '../policy';
+import type { TrainState } from '../update/state';
+import { comparable, differences } from './compare';
+import { CheckpointStateError, type RunState, type SavedCheckpoint } from './store';
+
+export interface RestoreOptions {
+  /** Where the state goes; one device by default. */
+  readonly placement?: Placement;
+  /**
+   * Names of the weights that train, in the order in which they train: sums over all of them depend on it to the bit.
+   * By default those of the checkpoint in its order.
+   */
+  readonly trainable?: readonly string[];
+}
+
+/** The parts of a checkpoint: `trained`, `optimizer` (mean.NAME, variance.NAME), `ema`, and `copies` (COPY.NAME) where there are any. */
+export function partsOf({ trained, optimizer, ema, copies }: TrainState): Record<string, Params> {
+  const own = { trained, optimizer: prefixed({ ...optimizer }), ema };
+  return Object.keys(copies).length > 0 ? { ...own, copies: prefixed(copies) } : own;
+}
+
+/**
+ * The state that a checkpoint holds, placed on the devices; its copies are those that were saved.
+ *
+ * @throws {CheckpointStateError} when the configuration differs in anything but epochs, intervals and limits, when other
+ *   weights train, and when a part cannot be read.
+ */
+export async function restoreState(
+  saved: SavedCheckpoint,
+  config: GrpoConfig,
+  options: RestoreOptions = {},
+): Promise<{ state: TrainState; run: RunState }> {
+  refuseOtherConfig(saved, config);
+  const read = reader(saved, options.placement);
+  const trained = await read('trained');
+  const names = options.trainable ?? Object.keys(trained);
+  const order = (params: Params) => inOrder(saved.place, params, names);
+  const { mean = {}, variance = {} } = unprefixed(await read('optimizer'));
+  const ema = await read('ema');
+  const copies = saved.parts.includes('copies') ? unprefixed(await read('copies')) : {};
+  const state = {
+    trained: order(trained),
+    optimizer: { mean: order(mean), variance: order(variance) },
+    ema: order(ema),
+    copies: Object.fromEntries(Object.entries(copies).map(([name, params]) => [name, order(params)])),
+  };
+  return { state, run: saved.run };
+}
+
+/**
+ * The weights alone that evaluations use: the average, or the trained ones in a run without.
+ *
+ * @throws {CheckpointStateError} as {@link restoreState} does.
+ */
+export async function restoreWeights(
+  saved: SavedCheckpoint,
+  config: GrpoConfig,
+  { placement, trainable }: RestoreOptions = {},
+): Promise<{ weights: Params; run: RunState }> {
+  refuseOtherConfig(saved, config);
+  const weights = await reader(saved, placement)(config.ema.enabled ? 'ema' : 'trained');
+  return { weights: inOrder(saved.place, weights, trainable ?? Object.keys(weights)), run: saved.run };
+}
+
+const reader =
+  (saved: SavedCheckpoint, placement: Placement = oneDevice) =>
+  (part: string) =>
+    saved.read(part, (whole, name) => {
+      const placed = placement.parameters({ [name]: whole })[name]!;
+      if (placed !== whole) whole.dispose();
+      return placed;
+    });
+
+function refuseOtherConfig(saved: SavedCheckpoint, config: GrpoConfig): void {
+  const changed = differences(comparable(saved.config), comparable(config));
+  if (changed.length === 0) return;
+  throw new CheckpointStateError(
+    `${saved.place} was made with another configuration (${changed.join(', ')}): set it back, or start in another folder`,
+  );
+}
+
+function inOrder(place: string, params: Params, names: readonly string[]): Params {
+  const known = new Set(names);
+  const missing = names.filter((name) => !(name in params));
+  const unknown = Object.keys(params).filter((name) => !known.has(name));
+  if (missing.length > 0 || unknown.length > 0) {
+    throw new CheckpointStateError(
+      `${place} holds other weights than train now (${[...missing.map((name) => `no ${name}`), ...unknown].slice(0, 6).join(', ')}): train the same ones, or start in another folder`,
+    );
+  }
+  return Object.fromEntries(names.map((name) => [name, params[name]!]));
+}
+
+/** { a: { w } } → { 'a.w' } */
+const prefixed = (records: Readonly<Record<string, Params>>): Params =>
+  Object.fromEntries(
+    Object.entries(records).flatMap(([prefix, params]) =>
+      Object.entries(params).map(([name, value]) => [`${prefix}.${name}`, value] as const),
+    ),
+  );
+
+/** { 'a.w' } → { a: { w } }; only what is before the first dot is the prefix. */
+function unprefixed(params: Params): Record<string, Params> {
+  const records: Record<string, Params> = {};
+  for (const [name, value] of Object.entries(params)) {
+    const dot = name.indexOf('.');
+    const prefix = name.slice(0, dot);
+    records[prefix] = { ...records[prefix], [name.slice(dot + 1)]: value };
+  }
+  return records;
+}

@@ -1,0 +1,108 @@
+/** Checks a run for the ways in which reinforcement learning of flow models is known to fail. */
+
+export interface DivergenceOptions {
+  readonly maxApproxKl: number;
+  readonly gradNormFactor: number;
+  readonly rewardDrop: number;
+}
+
+/** What the check remembers from epoch to epoch; part of a checkpoint. */
+export interface DivergenceState {
+  readonly gradNorms: readonly number[];
+  readonly rewards: readonly number[];
+  readonly bestReward: number | null;
+  readonly bestEpoch: number;
+  readonly spread: number;
+}
+
+export interface DivergenceInput {
+  readonly epoch: number;
+  /** Of the last update; undefined without any. */
+  readonly learningRate: number | undefined;
+  /** One number per update, like what follows; empty in an epoch without updates. */
+  readonly loss: readonly number[];
+  readonly gradNorm: readonly number[];
+  readonly approxKl: readonly number[];
+  readonly reward: number;
+  /** Standard deviation of the epoch's rewards. */
+  readonly rewardStd: number;
+}
+
+export const initialDivergenceState: DivergenceState = {
+  gradNorms: [],
+  rewards: [],
+  bestReward: null,
+  bestEpoch: 0,
+  spread: 0,
+};
+
+const NORM_MEMORY = 50;
+const NORM_MINIMUM = 10;
+const REWARD_WINDOW = 5;
+
+export interface Verdict {
+  readonly state: DivergenceState;
+  /** What is wrong, in words. */
+  readonly problem?: string;
+  /** Epochs after which all was well, where that is earlier than before this one. */
+  readonly goodEpochs?: number;
+}
+
+/**
+ * The state after an epoch, and what is wrong, if something is.
+ *
+ * Checked: losses and gradient norms that are not finite; a gradient norm far above the median of the last 50;
+ * a policy that moved too far in one epoch (½·mean (log ratio)²); a 5-epoch reward that fell from its best by
+ * more than `rewardDrop` standard deviations of the rewards then.
+ */
+export function checkDivergence(
+  state: DivergenceState,
+  input: DivergenceInput,
+  options: DivergenceOptions,
+): Verdict {
+  const now = input.learningRate?.toPrecision(2);
+  const rate = now === undefined ? 'without an update' : `at learning rate ${now}`;
+  const advice = `lower training.learningRate${now === undefined ? '' : ` (now ${now})`}, or raise the weight of the KL`;
+  const at = `epoch ${input.epoch}`;
+  const bad = [...input.loss, ...input.gradNorm].find((value) => !Number.isFinite(value));
+  if (bad !== undefined) {
+    return { state, problem: `${at}: the loss or its gradient is ${bad} ${rate}; ${advice}` };
+  }
+  const kl = Math.max(0, ...input.approxKl);
+  if (!(kl <= options.maxApproxKl)) {
+    return {
+      state,
+      problem: `${at}: one epoch moved the policy by an approximate KL of ${kl.toPrecision(3)} (limit ${options.maxApproxKl}), ratios no longer mean anything ${rate}; ${advice}`,
+    };
+  }
+  const known = [...state.gradNorms].sort((a, b) => a - b);
+  const median = known[Math.floor(known.length / 2)] ?? 0;
+  const norm = Math.max(0, ...input.gradNorm);
+  if (known.length >= NORM_MINIMUM && median > 0 && norm > options.gradNormFactor * median) {
+    return {
+      state,
+      problem: `${at}: the gradient norm is ${norm.toPrecision(3)}, ${Math.round(norm / median)} times its median ${median.toPrecision(3)} ${rate}; ${advice}`,
+    };
+  }
+  const rewards = [...state.rewards, input.reward].slice(-REWARD_WINDOW);
+  const smoothed = rewards.reduce((sum, value) => sum + value, 0) / rewards.length;
+  const full = rewards.length === REWARD_WINDOW;
+  const improved = full && (state.bestReward === null || smoothed > state.bestReward);
+  const next: DivergenceState = {
+    gradNorms: [...state.gradNorms, ...input.gradNorm].slice(-NORM_MEMORY),
+    rewards,
+    bestReward: improved ? smoothed : state.bestReward,
+    bestEpoch: improved ? input.epoch : state.bestEpoch,
+    // A policy near its optimum has little spread left; the largest seen keeps the limit meaningful.
+    spread: Math.max(state.spread, input.rewardStd),
+  };
+  if (full && next.bestReward !== null && next.bestReward - smoothed > options.rewardDrop * next.spread) {
+    return {
+      state: next,
+      // Where the best five began: within them the fall may have begun already.
+      goodEpochs: Math.max(0, next.bestEpoch + 1 - REWARD_WINDOW),
+      problem: `${at}: the reward collapsed from ${next.bestReward.toPrecision(4)} (epoch ${next.bestEpoch}) to ${smoothed.toPrecision(4)} ${rate}; ${advice}`,
+    };
+  }
+  return { state: next };
+}

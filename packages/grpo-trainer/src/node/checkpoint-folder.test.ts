@@ -1,0 +1,187 @@
+import { spawn } from 'node:child_process';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { bundleProgram } from '@flow-grpo/test-support/bundle';
+import * as tf from '@tensorflow/tfjs-core';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { resolveConfig } from '../config/resolve';
+import { listRuns } from './checkpoint-names';
+import { loadRun, loadWeights } from './open-checkpoint';
+import { runnerConfig } from './testing/config';
+import { runOnce } from './testing/run-once';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'run-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const finalBits = async (path: string) =>
+  Promise.all(
+    ['trained', 'optimizer', 'ema'].map(async (name) =>
+      (await readFile(join(path, `${name}.safetensors`))).toString('base64'),
+    ),
+  );
+
+describe('a checkpoint', () => {
+  it('resumes to the same bits after an interruption', async () => {
+    await runOnce(join(folder, 'whole'));
+    const stop = new AbortController();
+    const first = await runOnce(join(folder, 'parts'), {
+      signal: stop.signal,
+      onEpoch: ({ epoch }) => void (epoch === 3 && stop.abort()),
+    });
+    expect(first.reason).toBe('interrupted');
+    expect(first.epochs).toBe(4);
+    const second = await runOnce(join(folder, 'parts'));
+    expect(second.reason).toBe('finished');
+    const last = `checkpoints/epoch-00000${runnerConfig.epochs}`;
+    expect(await finalBits(join(folder, 'parts', last))).toEqual(
+      await finalBits(join(folder, 'whole', last)),
+    );
+  });
+
+  it('keeps as many as asked', async () => {
+    await runOnce(folder, { config: { ...runnerConfig, keepCheckpoints: 2 } });
+    expect(await listRuns(join(folder, 'checkpoints'))).toEqual(['epoch-000007', 'epoch-000008']);
+  });
+
+  it('refuses a damaged file, another configuration and another format, in words', async () => {
+    await runOnce(folder);
+    const path = join(folder, 'checkpoints', 'epoch-000008');
+    const config = resolveConfig(runnerConfig);
+    const changed = resolveConfig({
+      ...runnerConfig,
+      grpo: { ...runnerConfig.grpo, clipRange: 0.3 },
+    });
+    await expect(loadRun(path, changed)).rejects.toThrow(
+      /another configuration \(grpo.clipRange: 0.2 → 0.3\)/,
+    );
+    await expect(loadRun(path, { ...config, epochs: 99 })).resolves.toBeDefined();
+    const smaller = {
+      ...config,
+      sampling: { ...config.sampling, batchSize: 4 },
+      training: { ...config.training, stepsPerPass: 1 },
+    };
+    await expect(loadRun(path, smaller)).resolves.toBeDefined();
+    const stateFile = join(path, 'state.json');
+    const state = await readFile(stateFile, 'utf8');
+    await writeFile(stateFile, state.replace('"formatVersion": 1', '"formatVersion": 9'));
+    await expect(loadRun(path, config)).rejects.toThrow(/format version 9/);
+    await writeFile(stateFile, state);
+    await appendFile(join(path, 'ema.safetensors'), 'x');
+    await expect(loadRun(path, config)).rejects.toThrow(/ema.safetensors is damaged/);
+    await rm(join(path, 'ema.safetensors'));
+    await expect(loadRun(path, config)).rejects.toThrow(/ema.safetensors is missing/);
+    await expect(loadRun(folder, config)).rejects.toThrow(/no state.json/);
+  });
+});
+
+describe('a folder of checkpoints', () => {
+  it('comes back in order after a kill between two renames', async () => {
+    await runOnce(folder);
+    const checkpoints = join(folder, 'checkpoints');
+    await rename(join(checkpoints, 'epoch-000008'), join(checkpoints, '.replaced-epoch-000008'));
+    await mkdir(join(checkpoints, '.tmp-0123'));
+    await mkdir(join(checkpoints, '.replaced-epoch-000007')); // its successor is there: it goes
+    const { epochs, reason } = await runOnce(folder);
+    expect([epochs, reason]).toEqual([8, 'finished']);
+    expect(await readdir(checkpoints)).toEqual(['epoch-000006', 'epoch-000007', 'epoch-000008']);
+  });
+
+  it('keeps later checkpoints out of the way of a run that starts anew, or from an earlier one', async () => {
+    await runOnce(folder);
+    const messages: string[] = [];
+    const more = { onMessage: (message: string) => void messages.push(message) };
+    const checkpoints = join(folder, 'checkpoints');
+    const earlier = join(checkpoints, 'epoch-000006');
+    await runOnce(folder, { ...more, resume: earlier, config: { ...runnerConfig, epochs: 7 } });
+    expect(messages.at(-1)).toBe(`Checkpoints of later epochs are now in ${checkpoints}-archive-1`);
+    expect(await readdir(`${checkpoints}-archive-1`)).toEqual(['epoch-000007', 'epoch-000008']);
+    expect(await listRuns(checkpoints)).toEqual(['epoch-000006', 'epoch-000007']);
+    await runOnce(folder, { ...more, resume: false, config: { ...runnerConfig, epochs: 2 } });
+    expect(await readdir(`${checkpoints}-archive-2`)).toEqual(['epoch-000006', 'epoch-000007']);
+    expect(await listRuns(checkpoints)).toEqual(['epoch-000001', 'epoch-000002']);
+  });
+
+  it('gives the weights alone that evaluations use', async () => {
+    await runOnce(folder);
+    const path = join(folder, 'checkpoints', 'epoch-000008');
+    const config = resolveConfig(runnerConfig);
+    const { state } = await loadRun(path, config);
+    const values = (params: Record<string, tf.Tensor>) =>
+      Object.entries(params).map(([name, value]) => [name, [...value.dataSync()]]);
+    const average = await loadWeights(path, config);
+    expect(average.run.epoch).toBe(8);
+    expect(values(average.weights)).toEqual(values(state.ema));
+    expect(values(state.ema)).not.toEqual(values(state.trained));
+    await rm(join(path, 'optimizer.safetensors')); // not looked at
+    await expect(loadWeights(path, config)).resolves.toBeDefined();
+  });
+
+  it('refuses a checkpoint of other weights', async () => {
+    await runOnce(folder);
+    const path = join(folder, 'checkpoints', 'epoch-000008');
+    const trainable = ['shift', 'scale'];
+    await expect(loadRun(path, resolveConfig(runnerConfig), { trainable })).rejects.toThrow(
+      /holds other weights than train now \(no scale, mean.weight\)/,
+    );
+  });
+});
+
+describe('a process', () => {
+  let runner: string;
+  beforeAll(async () => {
+    runner = await bundleProgram(fileURLToPath(new URL('./testing/run-once.ts', import.meta.url)));
+  });
+
+  const start = (output: string) =>
+    spawn(process.execPath, [runner, output], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = (child: ReturnType<typeof start>) =>
+    new Promise<number | null>((resolve) => child.on('exit', (code) => resolve(code)));
+
+  it('killed at 20 random moments ends with the same bits', async () => {
+    const whole = join(folder, 'whole');
+    expect(await ended(start(whole))).toBe(0);
+    const last = `checkpoints/epoch-00000${runnerConfig.epochs}`;
+    const expected = await finalBits(join(whole, last));
+    let killed = 0;
+    let random = 12345;
+    const outputs = [join(folder, 'killed-0')];
+    for (let attempt = 0; attempt < 60 && killed < 20; attempt++) {
+      const output = outputs.at(-1)!; // several kills a run
+      random = (Math.imul(random, 1103515245) + 12345) >>> 0;
+      const child = start(output);
+      let timer: NodeJS.Timeout | undefined;
+      const delay = 150 * (random / 2 ** 32); // milliseconds after its first epoch: in an epoch, or in a save
+      child.stdout!.once('data', () => {
+        timer = setTimeout(() => child.kill('SIGKILL'), delay);
+      });
+      if ((await ended(child)) === null) killed++;
+      else outputs.push(join(folder, `killed-${outputs.length}`));
+      clearTimeout(timer);
+    }
+    expect(killed).toBe(20);
+    for (const output of outputs) {
+      expect(await ended(start(output))).toBe(0);
+      expect(await finalBits(join(output, last))).toEqual(expected);
+      const names = await readdir(join(output, 'checkpoints'));
+      expect(names.filter((name) => name.startsWith('.tmp'))).toEqual([]);
+    }
+  });
+
+  it('finishes the epoch and saves on SIGTERM', async () => {
+    const child = start(folder);
+    await new Promise<void>((resolve) => child.stdout!.on('data', () => resolve()));
+    child.kill('SIGTERM');
+    expect(await ended(child)).toBe(0);
+    const names = await listRuns(join(folder, 'checkpoints'));
+    expect(names.length).toBeGreaterThan(0);
+    expect(names.at(-1)).not.toBe(`epoch-00000${runnerConfig.epochs}`);
+    tf.dispose(
+      (await loadRun(join(folder, 'checkpoints', names.at(-1)!), resolveConfig(runnerConfig))) as never,
+    );
+  });
+});

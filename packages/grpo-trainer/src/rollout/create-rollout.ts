@@ -1,0 +1,154 @@
+/** The sampling half of an epoch: rollouts dispatched one after the other, each scored while the next one runs. */
+import { gatherSteps, stackSteps } from '@flow-grpo/sde-sampler';
+import { jit, tree } from '@flow-grpo/tfjs-jit';
+import * as tf from '@tensorflow/tfjs-core';
+import type { ScoredImages } from '../algorithms/algorithm';
+import type { GrpoConfig } from '../config/schema';
+import type { Placement } from '../devices';
+import { indices } from '../indices';
+import { type PhaseTimer, phaseTimer } from '../phase-times';
+import type { Params, Policy } from '../policy';
+import type { Example, Scorer, Scores } from '../scorer';
+import { joinDetails, MAX_SCORING, scoreBatch } from '../scoring';
+import type { FlopCounter } from '../utilisation';
+import type { EpochPlan } from './epoch-plan';
+import { type Rollout, rolloutFunction } from './rollout';
+import type { EpochSamples } from './samples';
+
+/** An epoch's samples with their rewards. */
+export interface EpochBatch<C> extends EpochSamples, ScoredImages {
+  readonly condition: C;
+  /** The prompt of each image, by its place among the epoch's prompts. */
+  readonly promptIndex: readonly number[];
+  /** Where an image's records lie. */
+  rowOf(image: number): number;
+  dispose(): void;
+}
+
+export interface RolloutCall {
+  readonly signal?: AbortSignal | undefined;
+  /** Score a batch while the next one runs; true by default. */
+  readonly overlap?: boolean;
+  readonly timer?: PhaseTimer;
+  readonly onProgress?: (phase: 'rollout' | 'reward', done: number, total: number) => void;
+}
+
+/**
+ * The function that draws the images of an epoch and has them scored. Images of a prompt follow one another.
+ *
+ * @throws what the scorer throws; an Error when it gives other than one finite reward per image; the signal's reason when
+ *   it is aborted. Nothing is left behind then.
+ */
+export function createRollout<C, P>(
+  policy: Policy<C, P>,
+  scorer: Scorer,
+  plan: EpochPlan,
+  config: GrpoConfig,
+  placement: Placement,
+  flops: FlopCounter,
+) {
+  const { epochSize, batchSize, batches, algorithm } = plan;
+  const { samplesPerPrompt, sameLatent } = config.sampling;
+  const needs = algorithm.rollout;
+  const rollout = flops.count(rolloutFunction(policy, { epochSize, sameLatent, needs, placement }));
+  const decode = flops.count(jit((latents: tf.Tensor) => policy.decode(latents), { name: 'decode' }));
+  const rowOf = (image: number) => placement.rowOf(image, batchSize, epochSize);
+  const promptIndex = Array.from({ length: epochSize }, (_, i) => Math.floor(i / samplesPerPrompt));
+
+  return async (
+    weights: Params,
+    examples: readonly Example[],
+    window: readonly number[],
+    key: tf.Tensor,
+    { signal, overlap = true, timer = phaseTimer(), onProgress }: RolloutCall = {},
+  ): Promise<EpochBatch<C>> => {
+    const encoded = policy.encodePrompts(examples.map(({ prompt }) => prompt));
+    const condition = placement.replicate(encoded);
+    if (condition !== encoded) tree.dispose(encoded);
+    const steps = stackSteps(plan.steps(window));
+    const kept = needs.keep === 'latents' ? undefined : tf.tensor1d([...window], 'int32');
+    const results: Rollout[] = [];
+    const scoring: Promise<Scores>[] = [];
+
+    /** Dispatches a batch, and hands its images to the scorer. */
+    const start = async (b: number) => {
+      const from = b * batchSize;
+      const prompts = promptIndex.slice(from, from + batchSize);
+      const imagesReady = timer.startRollout();
+      const samples = indices(from, from + batchSize);
+      const rows = tf.tensor1d(prompts, 'int32');
+      const batch = placement.shardBatch({ samples, rows });
+      try {
+        results.push(rollout(weights, condition, batch, steps, kept, key));
+      } finally {
+        tree.dispose([samples, rows, batch]);
+      }
+      const images = decode(results.at(-1)!.latents);
+      const ready = whenComputed(images).finally(imagesReady);
+      // A backend that computes at once is told from one that will, before the scorer keeps this thread busy.
+      await Promise.race([ready, nextTask()]);
+      const members = prompts.map((prompt) => examples[prompt]!);
+      const scores = scoreBatch(scorer, images, members, signal).finally(async () => {
+        await ready;
+        images.dispose();
+      });
+      scores.catch(() => {}); // seen below; until then not unhandled
+      scoring.push(scores);
+    };
+
+    try {
+      for (let b = 0; b < batches; b++) {
+        const pending = overlap ? MAX_SCORING : 1;
+        if (b >= pending) await scoring[b - pending];
+        signal?.throwIfAborted();
+        onProgress?.('rollout', b, batches);
+        await start(b);
+      }
+      const scored: Scores[] = [];
+      for (const [b, pending] of scoring.entries()) {
+        onProgress?.('reward', b, batches);
+        scored.push(await pending);
+      }
+      timer.rewardsDone();
+      const promptOfRow = new Int32Array(epochSize);
+      for (const [i, prompt] of promptIndex.entries()) promptOfRow[rowOf(i)] = prompt;
+      const rewards = scored.flatMap(({ scores }) => scores);
+      const samples: EpochSamples = {
+        ...placement.join(results.splice(0)),
+        promptOf: tf.tensor1d(promptOfRow, 'int32'),
+        ...(kept && { steps: gatherSteps(steps, kept) }),
+      };
+      tree.dispose([steps, kept]);
+      return {
+        ...samples,
+        condition,
+        rowOf,
+        prompts: promptIndex.map((i) => examples[i]!.prompt),
+        promptIndex,
+        rewards,
+        dropped: rewards.map(Number.isNaN),
+        details: joinDetails(scored),
+        dispose: () => tree.dispose([samples, condition]),
+      };
+    } catch (error) {
+      await Promise.allSettled(scoring);
+      tree.dispose([condition, steps, kept, results]);
+      throw error;
+    }
+  };
+}
+
+/** Settles when a tensor's values are there, of which one is read. */
+async function whenComputed(tensor: tf.Tensor): Promise<void> {
+  const one = tf.tidy(() =>
+    tf.slice(
+      tensor,
+      tensor.shape.map(() => 0),
+      tensor.shape.map(() => 1),
+    ),
+  );
+  await one.data().catch(() => {}); // the scorer's own read says what is wrong
+  one.dispose();
+}
+
+const nextTask = () => new Promise<void>((resolve) => setTimeout(resolve));

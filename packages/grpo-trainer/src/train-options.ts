@@ -1,0 +1,53 @@
+/** What `train` is given, and what it gives back. */
+import type { z } from 'zod';
+import type { AnyAlgorithm } from './algorithms/algorithm';
+import type { CheckpointStore } from './checkpoint/store';
+import type { GrpoConfig, GrpoConfigInput } from './config/schema';
+import type { EpochDetails, EpochMetrics } from './epoch-metrics';
+import type { Evaluation } from './evaluate';
+import type { Params, Policy } from './policy';
+import type { Progress } from './progress';
+import type { PromptSource, RewardFunction, Scorer } from './scorer';
+
+/** The options of an algorithm of one's own, under its name. */
+export type OwnOptions<A extends AnyAlgorithm> = string extends A['name']
+  ? unknown
+  : { readonly [Name in A['name']]?: z.input<A['options']> };
+
+export interface TrainOptions<C, P, A extends AnyAlgorithm = AnyAlgorithm> {
+  readonly policy: Policy<C, P>;
+  readonly prompts: PromptSource;
+  /** What images are worth: a scorer, or a function (images, prompts, metadata) → one number per image. */
+  readonly scorer: Scorer | RewardFunction;
+  /** What was written, or what `resolveConfig` made of it. */
+  readonly config?: GrpoConfig | (GrpoConfigInput & OwnOptions<A>);
+  /** An algorithm of one's own, in place of the one that `config.algorithm` names. */
+  readonly algorithm?: A;
+  /** Prompts of evaluations, always all of them with the same noise; no evaluations without. */
+  readonly evalPrompts?: PromptSource;
+  /** Where checkpoints go; none are kept without it. */
+  readonly store?: CheckpointStore;
+  /** 'auto' continues from the newest checkpoint in the store, if any; a name from that one. */
+  readonly resume?: 'auto' | (string & {}) | false;
+  /** Score a rollout batch while the next one runs; true by default. */
+  readonly overlapRewards?: boolean;
+  /** One device's peak TFLOP/s, for the metric `mfu`; known for NVIDIA's data-centre GPUs. */
+  readonly peakTflops?: number | undefined;
+  /** Aborting ends the run at the next safe point, with a checkpoint. */
+  readonly signal?: AbortSignal;
+  readonly onEpoch?: (metrics: EpochMetrics, details: EpochDetails) => void | Promise<void>;
+  readonly onEvaluation?: (evaluation: Evaluation) => void | Promise<void>;
+  readonly onProgress?: (progress: Progress) => void;
+  readonly onMessage?: (message: string) => void;
+}
+
+export interface TrainResult {
+  readonly reason: 'finished' | 'interrupted' | 'diverged';
+  /** Why it diverged, in words. */
+  readonly problem?: string;
+  readonly epochs: number;
+  readonly updates: number;
+  /** The trained weights and their average; the caller disposes of them. */
+  readonly trained: Params;
+  readonly ema: Params;
+}

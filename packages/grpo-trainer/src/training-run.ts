@@ -1,0 +1,315 @@
+/** A run under way: its state, and the steps of the loop as functions with names. */
+import { jit, random, tree } from '@flow-grpo/tfjs-jit';
+import * as tf from '@tensorflow/tfjs-core';
+import type { AnyAlgorithm } from './algorithms/algorithm';
+import { partsOf, restoreState } from './checkpoint/restore';
+import {
+  type CheckpointEntry,
+  CheckpointStateError,
+  type CheckpointStore,
+  type RunState,
+} from './checkpoint/store';
+import { resolveConfig } from './config/resolve';
+import { placementOn } from './devices';
+import { checkDivergence, initialDivergenceState, type Verdict } from './divergence';
+import { epochMetrics, rewardStatistics } from './epoch-metrics';
+import { createEvaluator } from './evaluate';
+import { isAbort } from './interruption';
+import type { Advantages } from './maths/advantages';
+import { withOutOfMemoryHint } from './out-of-memory';
+import { type PhaseTimer, phaseTimer } from './phase-times';
+import { drawWithoutReplacement, randomAt } from './random';
+import { createRollout, type EpochBatch } from './rollout/create-rollout';
+import { epochPlan } from './rollout/epoch-plan';
+import { asScorer, type Example } from './scorer';
+import type { TrainOptions, TrainResult } from './train-options';
+import { createUpdate, type UpdateResult } from './update/create-update';
+import {
+  initialCopies,
+  initialState,
+  isWhole,
+  movingCopies,
+  placedWeights,
+  type TrainState,
+} from './update/state';
+import { currentPeakTflops, flopCounter, utilisation } from './utilisation';
+
+/** What an epoch works on. */
+export interface Epoch<C> {
+  readonly number: number;
+  readonly prompts: readonly Example[];
+  /** The stochastic steps. */
+  readonly window: readonly number[];
+  readonly key: tf.Tensor;
+  readonly timer: PhaseTimer;
+  /** Set once they are drawn. */
+  images?: EpochBatch<C>;
+  /** Disposes of its tensors; also where the epoch failed. */
+  dispose(): void;
+}
+
+/**
+ * Prepares a run: checks its configuration, makes or reads its state, and creates the functions that it will call.
+ *
+ * @throws as `train` says
+ */
+export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptions<C, P, A>) {
+  const { policy, prompts, signal, store, onMessage, onProgress } = options;
+  const config = resolveConfig(options.config ?? {}, options.algorithm);
+  const { promptsPerEpoch } = config.sampling;
+  if (prompts.length < promptsPerEpoch) {
+    throw new Error(`${prompts.length} prompts are fewer than sampling.promptsPerEpoch (${promptsPerEpoch})`);
+  }
+  const plan = epochPlan(config, options.algorithm);
+  const { algorithm } = plan;
+  const copies = algorithm.copies ?? {};
+  const placement = placementOn(config.devices, config.shardParameters);
+  const scorer = asScorer(options.scorer);
+
+  /** The state of a checkpoint, or a new one. */
+  const stateOf = async (name?: string): Promise<{ state: TrainState; run: RunState }> => {
+    const saved =
+      name === undefined
+        ? undefined
+        : await restoreState(await store!.open(name), config, { placement, trainable: policy.trainable });
+    const complete = saved && Object.keys(copies).every((copy) => saved.state.copies[copy]);
+    const start = complete ? {} : placedWeights(policy, placement);
+    const state = saved?.state ?? { ...initialState(start), copies: {} };
+    const all = { ...state, copies: initialCopies(copies, start, state.copies) };
+    tree.dispose(start);
+    return { state: all, run: saved?.run ?? freshRun };
+  };
+
+  const resumeFrom = store && (await checkpointToResume(store, options.resume ?? false));
+  let { state, run } = await stateOf(resumeFrom);
+  let savedEpoch = resumeFrom === undefined ? -1 : run.epoch;
+  let stateEpoch = run.epoch; // epochs that the weights have seen
+  if (resumeFrom !== undefined) onMessage?.(`Resumed after epoch ${run.epoch} (${run.updates} updates)`);
+  const archive = await store?.archiveLaterCheckpoints(run.epoch);
+  if (archive) onMessage?.(`Checkpoints of later epochs are now in ${archive}`);
+
+  const flops = flopCounter();
+  const peakTflops = options.peakTflops ?? currentPeakTflops();
+  const rollout = createRollout(policy, scorer, plan, config, placement, flops);
+  const updateState = createUpdate(policy, plan, config, placement, flops);
+  const evaluator =
+    options.evalPrompts && createEvaluator(policy, scorer, options.evalPrompts, config, placement);
+  const epochKey = jit((key: tf.Tensor, epoch: tf.Tensor) => random.foldIn(key, epoch), { name: 'epochKey' });
+  const rootKey = random.key(config.seed);
+
+  const save = async () => {
+    if (!store || savedEpoch === run.epoch) return;
+    onProgress?.({ phase: 'checkpoint', epoch: run.epoch, done: 0, total: 1 });
+    const kept = { ...state, copies: movingCopies(copies, state.copies) };
+    await store.save({ run, config, parts: partsOf(kept) }, config.keepCheckpoints);
+    savedEpoch = run.epoch;
+  };
+
+  /** Whether the state is that after `run.epoch` epochs: an update that ended, or failed on the way, is beyond it. */
+  const isCurrent = () => isWhole(state) && stateEpoch === run.epoch;
+
+  /** The checkpoint that a run which diverged goes back to. */
+  const rollbackTarget = async (goodEpochs: number): Promise<CheckpointEntry | undefined> => {
+    const known = (await store?.list()) ?? [];
+    return known.filter(({ epoch }) => epoch <= goodEpochs).at(-1) ?? known[0];
+  };
+
+  const finish = (reason: TrainResult['reason'], problem?: string): TrainResult => {
+    tree.dispose([rootKey, state.optimizer, state.copies]);
+    const { trained, ema } = state;
+    return {
+      reason,
+      ...(problem !== undefined && { problem }),
+      epochs: run.epoch,
+      updates: run.updates,
+      trained,
+      ema,
+    };
+  };
+
+  return {
+    config,
+    algorithm,
+    save,
+    finish,
+    /** Epochs done. */
+    get epoch() {
+      return run.epoch;
+    },
+    get interrupted() {
+      return signal?.aborted ?? false;
+    },
+
+    beginEpoch(): Epoch<C> {
+      const timer = phaseTimer();
+      const number = run.epoch;
+      const chosen = drawWithoutReplacement(
+        randomAt(config.seed, 1, number),
+        prompts.length,
+        promptsPerEpoch,
+      );
+      const counter = tf.scalar(number, 'int32');
+      const key = epochKey(rootKey, counter);
+      counter.dispose();
+      const epoch: Epoch<C> = {
+        number,
+        prompts: chosen.map((index) => prompts.at(index)!),
+        window: plan.window(number),
+        key,
+        timer,
+        dispose() {
+          key.dispose();
+          epoch.images?.dispose();
+        },
+      };
+      return epoch;
+    },
+
+    /** Draws the epoch's images and has them scored. */
+    async sample(epoch: Epoch<C>): Promise<EpochBatch<C>> {
+      const { weights } = algorithm.rollout;
+      const drawing = weights === undefined ? state.trained : state.copies[weights];
+      if (!drawing) throw new Error(`the algorithm samples with a copy ${weights} that it does not have`);
+      const images = await withOutOfMemoryHint(
+        'a lower sampling.batchSize',
+        rollout(drawing, epoch.prompts, epoch.window, epoch.key, {
+          signal,
+          overlap: options.overlapRewards ?? true,
+          timer: epoch.timer,
+          onProgress: (phase, done, total) => onProgress?.({ phase, epoch: epoch.number, done, total }),
+        }),
+      );
+      epoch.images = images;
+      if (images.dropped.every(Boolean)) {
+        throw new Error(
+          `Scorer ${scorer.name} dropped all ${images.dropped.length} images of epoch ${epoch.number}`,
+        );
+      }
+      return images;
+    },
+
+    /** Optimizer steps on the epoch's images; the weights' average and copies move with them. */
+    async update(epoch: Epoch<C>, images: EpochBatch<C>, { advantages }: Advantages): Promise<UpdateResult> {
+      const result = await withOutOfMemoryHint(
+        'a lower training.batchSize or training.stepsPerPass',
+        updateState(state, images, advantages, {
+          epoch: epoch.number,
+          updates: run.updates,
+          lrScale: 0.5 ** run.rollbacks,
+          key: epoch.key,
+          onProgress: (done, total) => onProgress?.({ phase: 'update', epoch: epoch.number, done, total }),
+        }),
+      );
+      state = result.state;
+      stateEpoch = epoch.number + 1;
+      return result;
+    },
+
+    async report(epoch: Epoch<C>, images: EpochBatch<C>, advantages: Advantages, result: UpdateResult) {
+      const times = epoch.timer.finish();
+      const metrics = epochMetrics({
+        epoch: epoch.number,
+        windowStart: epoch.window[0],
+        scored: images,
+        advantages,
+        result,
+        updatesBefore: run.updates,
+        times,
+        utilisation: utilisation(flops.take(), times.seconds, config.devices, peakTflops),
+      });
+      const { rewards } = images;
+      await options.onEpoch?.(metrics, { rewards, advantages: advantages.advantages });
+    },
+
+    checkDivergence({ rewards }: EpochBatch<C>, { learningRate, perUpdate }: UpdateResult): Verdict {
+      const verdict = checkDivergence(
+        run.divergence,
+        {
+          epoch: run.epoch,
+          ...rewardStatistics(rewards),
+          learningRate,
+          loss: perUpdate.loss ?? [],
+          gradNorm: perUpdate.gradNorm ?? [],
+          approxKl: perUpdate.approxKl ?? [],
+        },
+        config.divergence,
+      );
+      return config.divergence.action === 'off' ? { state: verdict.state } : verdict;
+    },
+
+    /** Goes back to the last good checkpoint, with half the learning rate; false where the run must end instead. */
+    async rollBack(verdict: Verdict): Promise<boolean> {
+      const { action, maxRollbacks } = config.divergence;
+      const target = await rollbackTarget(verdict.goodEpochs ?? run.epoch);
+      if (action === 'stop' || !store || !target || run.rollbacks >= maxRollbacks) return false;
+      onMessage?.(
+        `Diverged in ${verdict.problem}. Rolling back to ${target.name} with half the learning rate.`,
+      );
+      tree.dispose(state);
+      const rollbacks = run.rollbacks + 1;
+      const back = await stateOf(target.name);
+      state = back.state;
+      run = { ...back.run, rollbacks };
+      stateEpoch = run.epoch;
+      await store.archiveLaterCheckpoints(run.epoch);
+      savedEpoch = -1;
+      await save(); // so that a kill now does not forget the halved learning rate
+      return true;
+    },
+
+    /** What a verdict means for whoever started the run. */
+    async problemOf({ problem, goodEpochs }: Verdict): Promise<string> {
+      const target = await rollbackTarget(goodEpochs ?? run.epoch);
+      return `Diverged in ${problem}.${target ? ` The last good checkpoint is ${target.place}.` : ''}`;
+    },
+
+    /** Counts the epoch as done. */
+    advance({ updates }: UpdateResult, verdict: Verdict): void {
+      run = { ...run, epoch: run.epoch + 1, updates: run.updates + updates, divergence: verdict.state };
+    },
+
+    async evaluate(): Promise<void> {
+      if (!evaluator || signal?.aborted) return;
+      const weights = config.ema.enabled ? state.ema : state.trained;
+      const evaluation = await withOutOfMemoryHint(
+        'a lower evalBatchSize',
+        evaluator(weights, run.epoch, onProgress, signal),
+      );
+      await options.onEvaluation?.(evaluation);
+    },
+
+    /**
+     * Ends a run that something was thrown in, after a checkpoint of the epochs done where the weights are still those.
+     *
+     * @throws the error, unless it is the abort of the run's signal
+     */
+    async endBy(error: unknown): Promise<TrainResult> {
+      const interrupted = isAbort(error, signal);
+      let thrown = error;
+      try {
+        // A checkpoint that could not be written is not tried again.
+        if (isCurrent() && !(error instanceof CheckpointStateError)) await save();
+      } catch (second) {
+        if (interrupted) thrown = second;
+        else onMessage?.(`No checkpoint could be written either: ${(second as Error).message}`);
+      }
+      if (interrupted && thrown === error && isWhole(state)) {
+        return finish(run.epoch < config.epochs ? 'interrupted' : 'finished');
+      }
+      tree.dispose([rootKey, state]);
+      throw thrown;
+    },
+  };
+}
+
+const freshRun: RunState = { epoch: 0, updates: 0, divergence: initialDivergenceState, rollbacks: 0 };
+
+/** Puts the store in order and chooses. */
+async function checkpointToResume(
+  store: CheckpointStore,
+  resume: string | false,
+): Promise<string | undefined> {
+  await store.recover();
+  if (resume !== 'auto') return resume || undefined;
+  return (await store.list()).at(-1)?.name;
+}

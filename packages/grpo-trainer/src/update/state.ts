@@ -1,0 +1,71 @@
+/** Everything that training changes, and how it begins. Float32, whatever the policy computes in. */
+import { shardLike, tree } from '@flow-grpo/tfjs-jit';
+import * as tf from '@tensorflow/tfjs-core';
+import type { WeightCopy } from '../algorithms/algorithm';
+import type { Placement } from '../devices';
+import { type AdamWState, mapParams } from '../maths/adamw';
+import { type Params, type Policy, trainableParams } from '../policy';
+
+/** Weights, moments and average: what an optimizer step changes whatever trains. */
+export interface OptimizerState {
+  readonly trained: Params;
+  readonly optimizer: AdamWState;
+  readonly ema: Params;
+}
+
+export interface TrainState extends OptimizerState {
+  /** The algorithm's copies of the weights, by name. */
+  readonly copies: Readonly<Record<string, Params>>;
+}
+
+/** The state of a run that starts: the weights, zero moments, an average equal to the weights; placed like these. */
+export function initialState(trained: Params): OptimizerState {
+  const zeros = () => mapParams(trained, (value) => tf.zerosLike(value));
+  return {
+    trained: mapParams(trained, copyTensor),
+    optimizer: { mean: zeros(), variance: zeros() },
+    ema: mapParams(trained, copyTensor),
+  };
+}
+
+/** The policy's trainable weights, copied and where they will train. */
+export function placedWeights(policy: Pick<Policy, 'params' | 'trainable'>, placement: Placement): Params {
+  return trainableParams(policy, (value, name) => {
+    const own = copyTensor(value);
+    const placed = placement.parameters({ [name]: own })[name]!;
+    if (placed !== own) own.dispose();
+    return placed;
+  });
+}
+
+/**
+ * The copies of an algorithm, each equal to the policy's weights unless `saved` has it.
+ *
+ * @param saved those of a checkpoint, by name
+ */
+export function initialCopies(
+  copies: Readonly<Record<string, WeightCopy>>,
+  start: Params,
+  saved: Readonly<Record<string, Params>> = {},
+): Record<string, Params> {
+  return Object.fromEntries(
+    Object.keys(copies).map((name) => [name, saved[name] ?? mapParams(start, copyTensor)]),
+  );
+}
+
+/** The copies that are part of a checkpoint: those that move. */
+export function movingCopies<T>(
+  copies: Readonly<Record<string, WeightCopy>>,
+  values: Readonly<Record<string, T>>,
+): Record<string, T> {
+  return Object.fromEntries(Object.entries(values).filter(([name]) => copies[name]?.moves !== 'never'));
+}
+
+/** Whether the weights are still there: an update that fails takes them along once it has changed them. */
+export const isWhole = (state: TrainState): boolean =>
+  tree.leaves(state).every((tensor) => !tensor.isDisposed);
+
+/** A tensor of its own with the same bits, so that donating one leaves the other alone. */
+export function copyTensor(value: tf.Tensor): tf.Tensor {
+  return tf.tidy(() => shardLike(tf.mul(value, 1), value));
+}

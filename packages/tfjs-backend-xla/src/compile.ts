@@ -1,0 +1,173 @@
+/** Compiled functions: one XLA executable per signature. */
+import type { PjrtBuffer, PjrtExecutable } from '@flow-grpo/pjrt';
+import {
+  type CompiledFunction,
+  type Cost,
+  flatten,
+  type Lowered,
+  matchTree,
+  type Sharding,
+  type TreeDef,
+  unflatten,
+} from '@flow-grpo/tfjs-jit/backend';
+import * as tf from '@tensorflow/tfjs-core';
+import { activeBackend, conform, run } from './dispatch';
+import { outputSharding, placeInputs } from './parallel/placement';
+import { shardingKey } from './parallel/sharding';
+import { DeviceData } from './runtime/data';
+import { executable, executableAsync } from './runtime/executables';
+import { releaseCaptures } from './trace/frame';
+import { type TracedProgram, traceFunction } from './trace/program';
+
+interface LeafKind {
+  readonly shape: readonly number[];
+  readonly dtype: tf.DataType;
+  readonly element: string;
+  readonly sharding: string | undefined;
+}
+
+/** One signature of a compiled function. */
+interface Specialization {
+  readonly args: TreeDef;
+  readonly leaves: readonly LeafKind[];
+  readonly program: TracedProgram;
+  readonly name: string;
+  executable: PjrtExecutable | undefined;
+  shardings: readonly (Sharding | undefined)[] | undefined;
+}
+
+/** `fn` as executables: traced once per signature, with tensors that have no values. */
+export function compileFunction(
+  fn: (...args: unknown[]) => unknown,
+  { name, donate }: { readonly name: string; readonly donate: ReadonlySet<number> },
+): CompiledFunction {
+  const known: Specialization[] = [];
+
+  const specialize = (args: readonly unknown[]): { found: Specialization; tensors: tf.Tensor[] } => {
+    for (let i = 0; i < known.length; i++) {
+      const found = known[i]!;
+      const tensors: tf.Tensor[] = [];
+      if (!matchTree(found.args, args, tensors) || !sameLeaves(found.leaves, tensors)) continue;
+      if (i > 0) {
+        known.splice(i, 1);
+        known.unshift(found);
+      }
+      return { found, tensors };
+    }
+    const { tensors, def } = flatten(args, `${name}: arguments`);
+    const donated = tensorsOf(args, donate);
+    const program = traceFunction(name, fn, def, tensors, donated);
+    const leaves = tensors.map(leafKind);
+    const found = { args: def, leaves, program, name, executable: undefined, shardings: undefined };
+    known.unshift(found);
+    return { found, tensors };
+  };
+
+  const compiled: CompiledFunction = {
+    call(args) {
+      const { found, tensors } = specialize(args);
+      return execute(found, tensors);
+    },
+    async prepare(args) {
+      const { found } = specialize(args);
+      const { text, mesh } = found.program;
+      found.executable ??= await executableAsync(text, name, mesh?.size);
+    },
+    lower(args): Lowered {
+      const { found } = specialize(args);
+      const { text, flops } = found.program;
+      return { text, flops, cost: () => costOf(load(found), flops) };
+    },
+  };
+  collected.register(compiled, known);
+  return compiled;
+}
+
+function load(found: Specialization): PjrtExecutable {
+  const { text, mesh, results } = found.program;
+  found.executable ??= executable(text, found.name, mesh?.size);
+  const compiled = found.executable;
+  found.shardings ??= results.map((value, i) => value.sharding ?? outputSharding(value, i, compiled, mesh));
+  return compiled;
+}
+
+function execute(found: Specialization, tensors: readonly tf.Tensor[]): unknown {
+  const backend = activeBackend();
+  const { program, name } = found;
+  const compiled = load(found);
+  const data = tensors.map((tensor) => backend.find(tensor.dataId));
+  const stored = [...data];
+  for (const capture of program.captures) {
+    stored.push('data' in capture ? capture.data : backend.find(capture.variable.dataId));
+  }
+  const inputs = stored.map((each, i) => conform(each, program.parameters[i]!, backend));
+  const rows = run(compiled, placeInputs(inputs, program.mesh, backend), name);
+  for (let i = 0; i < inputs.length; i++) if (inputs[i] !== stored[i]) backend.disposeData(inputs[i]!);
+  for (const i of program.donated) data[i]!.release(`was donated to ${name}: its memory holds a result now`);
+  const engine = tf.engine();
+  const outputs = program.results.map(({ shape, dtype, tfDtype }, i) => {
+    const buffers = rows.length === 1 ? [rows[0]![i]!] : rows.map((row) => row[i]!);
+    const result = new DeviceData(shape, tfDtype, dtype);
+    result.buffers = buffers as PjrtBuffer[];
+    result.sharding = found.shardings![i];
+    return engine.makeTensorFromTensorInfo({
+      dataId: backend.adopt(result),
+      shape: shape as number[],
+      dtype: tfDtype,
+    });
+  });
+  return unflatten(program.output, outputs);
+}
+
+function leafKind(tensor: tf.Tensor): LeafKind {
+  const { element, sharding } = activeBackend().find(tensor.dataId);
+  return { shape: tensor.shape, dtype: tensor.dtype, element, sharding: sharding && shardingKey(sharding) };
+}
+
+function sameLeaves(leaves: readonly LeafKind[], tensors: readonly tf.Tensor[]): boolean {
+  const backend = activeBackend();
+  for (let i = 0; i < leaves.length; i++) {
+    const leaf = leaves[i]!;
+    const tensor = tensors[i]!;
+    const { shape } = tensor;
+    if (tensor.dtype !== leaf.dtype || shape.length !== leaf.shape.length) return false;
+    if (shape !== leaf.shape) {
+      for (let d = 0; d < shape.length; d++) if (shape[d] !== leaf.shape[d]) return false;
+    }
+    const data = backend.find(tensor.dataId);
+    if (data.element !== leaf.element) return false;
+    if ((data.sharding && shardingKey(data.sharding)) !== leaf.sharding) return false;
+  }
+  return true;
+}
+
+/** Indices, among all tensors of the arguments, of those in donated positions. */
+function tensorsOf(args: readonly unknown[], donate: ReadonlySet<number>): Set<number> {
+  const found = new Set<number>();
+  let at = 0;
+  args.forEach((arg, i) => {
+    const count = flatten(arg).tensors.length;
+    if (donate.has(i)) for (let j = 0; j < count; j++) found.add(at + j);
+    at += count;
+  });
+  return found;
+}
+
+/** Captured tensors live as long as the function that reads them. */
+const collected = new FinalizationRegistry((known: readonly Specialization[]) => {
+  for (const { program } of known) releaseCaptures(program.captures);
+});
+
+function costOf(compiled: PjrtExecutable, flops: number): Cost {
+  const costs = compiled.costAnalysis();
+  const memory = compiled.memoryStats();
+  return {
+    flops,
+    xlaFlops: costs.flops,
+    bytesAccessed: costs['bytes accessed'],
+    argumentBytes: memory?.arguments ?? 0,
+    outputBytes: memory?.outputs ?? 0,
+    aliasedBytes: memory?.aliased ?? 0,
+    temporaryBytes: memory?.temporaries ?? 0,
+  };
+}

@@ -1,0 +1,127 @@
+/**
+ * Gradients that fail in tfjs-core 4.22, registered over its own: those of `tf.prod` and of `tf.gather` with batches call
+ * methods which tensors lack without chained operations, those of `tf.unstack` and `tf.split` take the gradient of a
+ * single part for a list, that of `tf.cumsum` mixes up the axes unless it runs along the last one, and some forget that an
+ * input was broadcast.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+
+const listed = (dy: tf.Tensor | tf.Tensor[]): tf.Tensor[] => (Array.isArray(dy) ? dy : [dy]);
+
+/** Each element's is the product of all others, without a division that zeros would spoil. */
+function prodGradient(dy: tf.Tensor, x: tf.Tensor, axes: readonly number[]): tf.Tensor {
+  const kept = x.shape.flatMap((_, i) => (axes.includes(i) ? [] : [i]));
+  const order = [...kept, ...axes];
+  const last = kept.length;
+  const flat = tf.reshape(tf.transpose(x, order), [...kept.map((i) => x.shape[i]!), -1]);
+  const others = tf.mul(tf.cumprod(flat, last, true, false), tf.cumprod(flat, last, true, true));
+  const upstream = tf.reshape(dy, [...kept.map((i) => x.shape[i]!), 1]);
+  const permuted = tf.reshape(
+    tf.mul(upstream, others),
+    order.map((i) => x.shape[i]!),
+  );
+  return tf.transpose(
+    permuted,
+    order.map((_, i) => order.indexOf(i)),
+  );
+}
+
+tf.registerGradient({
+  kernelName: tf.Prod,
+  inputsToSave: ['x'],
+  gradFunc: (dy, saved, attrs) => {
+    const x = saved[0]!;
+    const { axis } = attrs as unknown as tf.ProdAttrs;
+    return { x: () => prodGradient(dy as tf.Tensor, x, tf.util.parseAxisParam(axis, x.shape)) };
+  },
+});
+
+tf.registerGradient({
+  kernelName: tf.Unpack,
+  gradFunc: (dy, _, attrs) => {
+    const { axis } = attrs as unknown as tf.UnpackAttrs;
+    return { value: () => tf.stack(listed(dy), axis) };
+  },
+});
+
+tf.registerGradient({
+  kernelName: tf.SplitV,
+  gradFunc: (dy, _, attrs) => {
+    const { axis } = attrs as unknown as tf.SplitVAttrs;
+    return { x: () => tf.concat(listed(dy), axis) };
+  },
+});
+
+/**
+ * The gradient of picking rows batch by batch: the batches are laid end to end, so that each row goes back to where it
+ * came from in one sum over segments.
+ */
+function batchedGatherGradient(
+  dy: tf.Tensor,
+  x: tf.Tensor,
+  indices: tf.Tensor,
+  axis: number,
+  batchDims: number,
+): tf.Tensor {
+  const size = (shape: readonly number[]) => tf.util.sizeFromShape([...shape]);
+  const batch = size(x.shape.slice(0, batchDims));
+  const between = size(x.shape.slice(batchDims, axis));
+  const rows = x.shape[axis]!;
+  const after = size(x.shape.slice(axis + 1));
+  const picked = size(indices.shape.slice(batchDims));
+  const swap = (y: tf.Tensor, shape: number[]) => tf.transpose(tf.reshape(y, shape), [0, 2, 1, 3]);
+  const starts = tf.reshape(tf.mul(tf.range(0, batch, 1, 'int32'), tf.scalar(rows, 'int32')), [batch, 1]);
+  const ids = tf.add(tf.reshape(indices, [batch, picked]), starts);
+  const sums = tf.unsortedSegmentSum(
+    tf.reshape(swap(dy, [batch, between, picked, after]), [batch * picked, between * after]),
+    tf.reshape(ids, [batch * picked]) as tf.Tensor1D,
+    batch * rows,
+  );
+  return tf.reshape(swap(sums, [batch, rows, between, after]), x.shape);
+}
+
+const gather = tf.getGradient(tf.GatherV2);
+tf.registerGradient({
+  kernelName: tf.GatherV2,
+  inputsToSave: ['x', 'indices'],
+  gradFunc: (dy, saved, attrs) => {
+    const [x, indices] = saved as [tf.Tensor, tf.Tensor];
+    const { axis, batchDims } = attrs as unknown as tf.GatherV2Attrs;
+    if (!batchDims) return gather.gradFunc(dy, saved, attrs);
+    const batches = batchDims < 0 ? batchDims + indices.rank : batchDims;
+    const along = tf.util.parseAxisParam(axis, x.shape)[0]!;
+    return {
+      x: () => batchedGatherGradient(dy as tf.Tensor, x, indices, along, batches),
+      indices: () => indices,
+    };
+  },
+});
+
+tf.registerGradient({
+  kernelName: tf.Cumsum,
+  gradFunc: (dy, _, attrs) => {
+    const { axis, exclusive, reverse } = attrs as unknown as tf.CumsumAttrs;
+    return { x: () => tf.cumsum(dy as tf.Tensor, axis, exclusive, !reverse) };
+  },
+});
+
+/** Sums over the axes along which an input of this shape was repeated. */
+function summedTo(dy: tf.Tensor, shape: number[]): tf.Tensor {
+  const axes = tf.broadcast_util.getReductionAxes(shape, dy.shape);
+  return axes.length === 0 ? dy : tf.reshape(tf.sum(dy, axes), shape);
+}
+
+for (const kernelName of [tf.BatchMatMul, tf.Maximum, tf.Minimum, tf.Prelu, tf.SquaredDifference]) {
+  const { gradFunc, ...config } = tf.getGradient(kernelName);
+  tf.registerGradient({
+    ...config,
+    gradFunc: (dy, saved, attrs) => {
+      const grads = Object.entries(gradFunc(dy, saved, attrs));
+      // The saved tensors are the inputs, in the order of their names.
+      const shapes = new Map(config.inputsToSave!.map((name, i) => [name, saved[i]!.shape]));
+      return Object.fromEntries(
+        grads.map(([name, grad]) => [name, () => summedTo(grad(), shapes.get(name)!)]),
+      );
+    },
+  });
+}
