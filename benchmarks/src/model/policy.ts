@@ -65,7 +65,7 @@ export function policyOf(workload: Workload, params: Params, vae?: Params, train
         },
     latentShape: latentShape(showo2),
     guidanceScale,
-    padTo: paddedText(workload),
+    textLength: paddedText(workload),
     ...(train && { train }),
   });
 }
