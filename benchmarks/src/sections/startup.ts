@@ -1,7 +1,8 @@
 /** From `node` to the first images' latents, with an empty and with a filled compilation cache. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadShowo2, type TextTokenizer } from '@flow-grpo/showo2-model';
+import type { TextTokenizer } from '@flow-grpo/showo2-model';
+import { loadShowo2 } from '@flow-grpo/showo2-model/node';
 import { compilationStats } from '@flow-grpo/tfjs-backend-xla';
 import { jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';

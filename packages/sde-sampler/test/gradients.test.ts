@@ -14,7 +14,7 @@ beforeAll(async () => {
   await bundleSources(join(packages, 'sde-sampler/src/gradients.ts'), join(folder, 'gradients.mjs'));
   await bundleSources(join(packages, 'sde-sampler/src/index.ts'), join(folder, 'sampler.mjs'));
   await bundleSources(join(packages, 'tfjs-backend-xla/src/index.ts'), join(folder, 'xla.mjs'));
-}, 120_000);
+});
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 

@@ -55,18 +55,8 @@ export type { Observe } from './observe';
 export type { DenoiseEvent, GenerateOptions } from './pipeline/generate';
 export { coverCrop } from './pipeline/images';
 export type { InterleaveOptions, Segment } from './pipeline/interleave';
-export {
-  type LoadingProgress,
-  type LoadShowo2Options,
-  loadShowo2,
-  loadTokenizer,
-  readShowo2Config,
-  type Showo2Parts,
-} from './pipeline/load';
-export { type Showo2Places, type SourceOptions, showo2RequiredFiles } from './pipeline/required-files';
-export { saveShowo2 } from './pipeline/save';
+export type { Showo2Parts } from './pipeline/parts';
 export { Showo2 } from './pipeline/showo2';
-export { type Foundations, type StartOptions, startFrom } from './pipeline/start';
 export { fitLatentPreview, type LatentPreview, previewLatents } from './preview';
 export { generationLayout, type Layout, mixedModalLayout } from './sequence/layout';
 export { MASKED, type ModalityPositions, omniAttentionAllowed, omniAttentionMask } from './sequence/mask';
@@ -75,7 +65,6 @@ export { decodeStep, prefill, type TextCache } from './text/decode';
 export { type GenerateTextOptions, generateText, type TextPrefix, textDecoder } from './text/generate';
 export { understandingPrefix } from './text/understand';
 export {
-  loadQwenTokenizer,
   qwenTokenizer,
   type TokenizerConfigJson,
   type TokenizerJson,

@@ -15,7 +15,7 @@ beforeAll(async () => {
   await bundleSources(portable, join(folder, 'one.mjs'));
   await bundleSources(portable, join(folder, 'two.mjs'));
   await bundleSources(join(packages, 'tfjs-backend-xla/src/index.ts'), join(folder, 'xla.mjs'));
-}, 120_000);
+});
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -74,5 +74,4 @@ it.each(ORDERS)(
     expect(names).toEqual(expect.arrayContaining(['step', 'step_backward']));
     expect(names).not.toContain('Tanh');
   },
-  120_000,
 );

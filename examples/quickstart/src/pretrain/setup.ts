@@ -15,11 +15,11 @@ import {
   initParams,
   parseVaeConfig,
   type Showo2Config,
-  saveShowo2,
   type TextTokenizer,
   vaeConfigJson,
   wordTokenizer,
 } from '@flow-grpo/showo2-model';
+import { saveShowo2 } from '@flow-grpo/showo2-model/node';
 import { defineSetup, type SetupContext } from 'flow-grpo';
 import type { FitReport, FitSave } from 'flow-grpo/pretrain';
 import { accuracies, heldOutPrompts } from '../evaluation';

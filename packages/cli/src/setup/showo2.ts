@@ -2,14 +2,8 @@
 
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { parseConfig } from '@flow-grpo/grpo-trainer/config';
-import {
-  decodeImage,
-  type LoadingProgress,
-  latentShape,
-  loadShowo2,
-  type Showo2Parts,
-  upstreamNames,
-} from '@flow-grpo/showo2-model';
+import { decodeImage, latentShape, type Showo2Parts, upstreamNames } from '@flow-grpo/showo2-model';
+import { type LoadingProgress, loadShowo2 } from '@flow-grpo/showo2-model/node';
 import { type Showo2Policy, showo2Policy } from '@flow-grpo/showo2-model/policy';
 import * as tf from '@tensorflow/tfjs-core';
 import { bytes } from '../run/start-table';

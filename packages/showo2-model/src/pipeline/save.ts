@@ -8,10 +8,10 @@ import { upstreamNames } from '../layers';
 import type { WordVocabulary } from '../tokenizer/word';
 import { EMBEDDING, LM_HEAD } from '../trunk/trunk';
 import { vaeConfigJson } from '../wan-vae';
-import type { Showo2Parts } from './load';
+import type { Showo2Parts } from './parts';
 
 /**
- * Writes a folder that `Showo2.fromPretrained` reads: config.json, model.safetensors, vae/, and the word vocabulary where
+ * Writes a folder that `showo2FromPretrained` reads: config.json, model.safetensors, vae/, and the word vocabulary where
  * one is given (other tokenizers are files to copy). Parameters get upstream's names, stacked ones too, so the PyTorch code
  * loads them as well; a vocabulary projection that is tied to the embedding is written as the embedding is now.
  */

@@ -1,8 +1,7 @@
-import { hasCompiler, tree } from '@flow-grpo/tfjs-jit';
+import { tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
 import { type Condition, encodePrompts } from '../denoise/condition';
-import { stackFrozen } from '../layers';
 import { type LatentPreview, previewLatents } from '../preview';
 import { type GenerateTextOptions, generateText, type TextPrefix } from '../text/generate';
 import type { TextTokenizer } from '../tokenizer/tokenizer';
@@ -10,7 +9,7 @@ import { decodeImageTiled, spatialFactor, type TilingOptions, temporalFactor } f
 import { denoiseLatents, disposeCondition, type GenerateOptions } from './generate';
 import { coverCrop, toUnit } from './images';
 import { type InterleaveOptions, interleave, type Segment } from './interleave';
-import { type LoadShowo2Options, loadShowo2, type Showo2Parts } from './load';
+import type { Showo2Parts } from './parts';
 import { type Programs, showo2Programs } from './programs';
 
 /** Show-o2 with its tokenizer and VAE: text to image, image to text, text, mixed sequences, video. */
@@ -22,18 +21,6 @@ export class Showo2 {
 
   constructor(readonly parts: Showo2Parts) {
     this.programs = showo2Programs(parts);
-  }
-
-  /**
-   * Loads a model from a folder or from the hub (see `loadShowo2`). With `stacked`, the default on a backend that compiles, layers run under a
-   * scan, so that they compile once; `parts.params` then holds them under the names of `stackLayers`.
-   */
-  static async fromPretrained(
-    pathOrId: string,
-    { stacked = hasCompiler(), ...options }: LoadShowo2Options & { stacked?: boolean } = {},
-  ): Promise<Showo2> {
-    const parts = await loadShowo2(pathOrId, options);
-    return new Showo2(stacked ? { ...parts, params: stackFrozen(parts.params) } : parts);
   }
 
   get config(): Showo2Config {
