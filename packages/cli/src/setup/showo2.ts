@@ -97,10 +97,7 @@ export function showo2PolicyOf(
       params,
       config,
       tokenize: (prompt) => tokenizer.encode(prompt),
-      decode: (latents) => {
-        const pixels = decodeImage(vae.params, vae.config, latents as tf.Tensor4D); // in [-1, 1]
-        return tf.clipByValue(tf.add(tf.mul(pixels, 0.5), 0.5), 0, 1) as tf.Tensor4D;
-      },
+      decode: (latents) => decodeImages(vae, latents),
       latentShape: latentShape(config),
       guidanceScale: options.guidanceScale,
       guidanceInTraining: options.guidanceInTraining,
@@ -111,4 +108,10 @@ export function showo2PolicyOf(
   } catch (error) {
     throw new ConfigError(`setup.train: ${(error as Error).message}`, { cause: error });
   }
+}
+
+/** Latents [B, h, w, C] to images [B, H, W, 3] in [0, 1]. */
+export function decodeImages(vae: Showo2Parts['vae'], latents: tf.Tensor): tf.Tensor4D {
+  const pixels = decodeImage(vae.params, vae.config, latents as tf.Tensor4D); // in [-1, 1]
+  return tf.clipByValue(tf.add(tf.mul(pixels, 0.5), 0.5), 0, 1) as tf.Tensor4D;
 }
