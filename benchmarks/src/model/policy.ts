@@ -32,8 +32,8 @@ export function policyOf(workload: Workload, params: Params, vae: Params = {}, t
     tokenizer: { tokens, vocabSize, encode, decode: () => '' },
     vae: { config: workload.vae, params: vae },
   };
-  const options = { guidanceScale, guidanceInTraining: true, maxPromptTokens: paddedText(workload) };
-  return showo2PolicyOf(parts, { ...options, ...(train && { train: [...train] }) });
+  const options = { guidanceScale, guidanceInTraining: true, ...(train && { train: [...train] }) };
+  return showo2PolicyOf(parts, options, paddedText(workload));
 }
 
 /** `count` prompts whose rows [bos] text [boi] fill the padded width by equal steps, as in the references. */

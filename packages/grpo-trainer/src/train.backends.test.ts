@@ -49,6 +49,7 @@ async function run(backend: string, algorithm: keyof typeof algorithms, withFeat
       training: { learningRate: 0.02, batchSize: 4, epsilon: 1e-3 },
       grpo: { beta: 0.01 },
       guard: { beta: 0.01 },
+      dgpo: { truncSteps: 3 },
     },
     onEpoch: (metrics) => void epochs.push(metrics),
   });
