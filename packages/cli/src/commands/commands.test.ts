@@ -111,7 +111,7 @@ describe('flow-grpo', () => {
     await run('train', ...flags, '--epochs', '1', '--no-resume');
     expect(printed.join('\n')).toContain('Checkpoints of later epochs are now in');
     expect(await readLines(join(output, 'metrics.jsonl'))).toHaveLength(1);
-    await run('train', ...flags, '--training.beta', '0.1', '--epochs', '2');
+    await run('train', ...flags, '--grpo.beta', '0.1', '--epochs', '2');
     expect(process.exitCode).toBe(2);
     expect(printed.join('\n')).toMatch(/made with another configuration \(grpo.beta: 0 → 0.1\)/);
   });

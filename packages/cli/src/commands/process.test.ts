@@ -153,7 +153,10 @@ describe('flow-grpo train, as a process', () => {
     [['--ui', '--ui-port', '99999'], /--ui-port 99999: give a whole number from 0 to 65535/],
     [['--devices', '3'], /devices \(3\) must divide|multiple of devices/],
     [['--devices', '2', '--backend', 'cpu'], /devices: 2 are asked for, and backend cpu has 1/],
-    [['--trianing.beta', '1'], /unknown option '--trianing.beta'\s+\(Did you mean --training.beta\?\)/],
+    [
+      ['--trianing.maxGradNorm', '1'],
+      /unknown option '--trianing.maxGradNorm'\s+\(Did you mean --training.maxGradNorm\?\)/,
+    ],
   ])('refuses %j in words, with status 2', async (flags, message) => {
     const run = start(['train', await configFile(''), ...flags]);
     expect(await run.ended, run.text()).toBe(2);
