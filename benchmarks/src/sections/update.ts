@@ -18,8 +18,8 @@ const CLIP = { clipRange: 1e-4, advClipMax: 5 };
 
 export async function update(workload: Workload): Promise<void> {
   const { batch, rounds } = workload;
-  const params = await showo2Params(workload);
-  const policy = policyOf(workload, params);
+  const policy = policyOf(workload, await showo2Params(workload));
+  const { params } = policy;
   // Training keeps float32 weights and computes in the workload's storage.
   const trained = Object.fromEntries(
     policy.trainable.map((name) => [name, cast(params[name]!, 'float32')] as const),

@@ -50,7 +50,17 @@ export {
   unstackLayers,
   upstreamNames,
 } from './layers';
-export * from './lora/index';
+export {
+  fromPeft,
+  initLora,
+  type LoadedLora,
+  type LoraConfig,
+  type LoraScale,
+  mergeLora,
+  type PeftConfig,
+  toPeft,
+  withLora,
+} from './lora/index';
 export type { Observe } from './observe';
 export type { DenoiseEvent, GenerateOptions } from './pipeline/generate';
 export { coverCrop } from './pipeline/images';
@@ -64,6 +74,7 @@ export { chooseToken, type TokenSampling, uniformStream } from './text/choose';
 export { decodeStep, prefill, type TextCache } from './text/decode';
 export { type GenerateTextOptions, generateText, type TextPrefix, textDecoder } from './text/generate';
 export { understandingPrefix } from './text/understand';
+export { chooseTextLength, cutMessage, type TextLength } from './text-length';
 export {
   qwenTokenizer,
   type TokenizerConfigJson,

@@ -42,8 +42,11 @@ export interface Showo2PolicyOptions {
    * fast. `params` is used up: tensors that are stacked are disposed of. False by default.
    */
   readonly stackLayers?: boolean;
-  /** Text tokens all prompts are padded to, so that shapes stay and nothing compiles twice. */
-  readonly padTo: number;
+  /**
+   * Text tokens all prompts are padded to, and longer ones cut to, so that shapes stay and nothing compiles twice: of
+   * `chooseTextLength` over the prompts of the run, evaluations included.
+   */
+  readonly textLength: number;
 }
 
 /** What the head reads of the prompts, with its trained weights; the trunk's share too where the trunk trains. */
@@ -97,7 +100,7 @@ const isHead = (name: string) => /^diffusion_head_[ab]\./.test(name);
  * are narrowed as they are used. Velocities come back as float32.
  */
 export function showo2Policy(options: Showo2PolicyOptions): Showo2Policy {
-  const { config, tokenize, decode, latentShape, padTo } = options;
+  const { config, tokenize, decode, latentShape, textLength } = options;
   const guidanceScale = options.guidanceScale ?? 0;
   const selected = selectNames(Object.keys(options.params), options.train ?? ['diffusion_head_*']);
   const { params, trainable } = options.stackLayers
@@ -148,7 +151,7 @@ export function showo2Policy(options: Showo2PolicyOptions): Showo2Policy {
   const encode = (prompts: readonly string[]): Condition =>
     tf.tidy(() => {
       const ids = prompts.map(tokenize);
-      const condition = encodePrompts(params, config, ids, { padTo }, (_, tokens, lengths) =>
+      const condition = encodePrompts(params, config, ids, { textLength }, (_, tokens, lengths) =>
         encodeFrozen(tokens, lengths),
       );
       const first = Object.fromEntries(

@@ -213,7 +213,7 @@ describe('in Chromium', () => {
     expect(titles.some((title) => title?.startsWith('Before (epoch 0, left) and after (epoch 3'))).toBe(true);
     const box = await report.$eval('img', (image) => (image as HTMLImageElement).naturalWidth);
     expect(box).toBeGreaterThan(100);
-    expect(await report.$eval('table', (table) => table.textContent)).toMatch(/images a second/);
+    expect(await report.$eval('table', (table) => table.textContent)).toMatch(/images per second/);
     expect(wanted.filter((url) => !/^(file|data):/.test(url))).toEqual([]);
     await report.close();
   });

@@ -1,5 +1,6 @@
 /** The flow-grpo-score command. */
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { BACKEND_HELP } from '../backend';
 import { plainText } from '../plain-text';
 import { REWARDS, shapeOf } from '../registry';
 import { scoreCommand } from './score-command';
@@ -24,7 +25,7 @@ function addRewardOptions(command: Command): Command {
       [],
     )
     .option('-s, --set <reward.option=value>', 'an option, e.g. pickscore.model=./PickScore', collect, [])
-    .option('--backend <name>', 'xla, or cpu for plain JavaScript (slow)', 'xla')
+    .option('--backend <name>', BACKEND_HELP, 'xla')
     .option('--device <cpu|cuda|cuda:N>', 'device of the XLA backend; a GPU where there is one by default');
 }
 

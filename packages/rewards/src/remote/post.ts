@@ -7,7 +7,7 @@ import { plainText } from '../plain-text';
 export interface RemoteOptions {
   /** Where the server listens, such as `http://127.0.0.1:18085`. */
   url: string;
-  /** Most images a request; batches are cut into nearly equal parts. Default 64. */
+  /** most images per request; batches are cut into nearly equal parts. Default 64. */
   batchSize?: number;
   /** Requests under way at once. Default 4. */
   concurrency?: number;

@@ -4,6 +4,7 @@ import type { Showo2Config } from '../config/config';
 import { type Condition, encodePrompts } from '../denoise/condition';
 import { type LatentPreview, previewLatents } from '../preview';
 import { type GenerateTextOptions, generateText, type TextPrefix } from '../text/generate';
+import { chooseTextLength, cutMessage } from '../text-length';
 import type { TextTokenizer } from '../tokenizer/tokenizer';
 import { decodeImageTiled, spatialFactor, type TilingOptions, temporalFactor } from '../wan-vae';
 import { denoiseLatents, disposeCondition, type GenerateOptions } from './generate';
@@ -34,18 +35,26 @@ export class Showo2 {
   /** Prompts to what the denoiser attends to, with the head's text path (weights as they are now). */
   encodePrompts(
     prompts: readonly string[],
-    options: { negativePrompt?: string | undefined; video?: boolean } = {},
+    options: {
+      negativePrompt?: string | undefined;
+      video?: boolean;
+      /** Told of prompts that are cut at the model's limit; console.warn by default. */
+      onMessage?: (message: string) => void;
+    } = {},
   ): Condition {
     const config = options.video
       ? { ...this.config, tokens: { ...this.config.tokens, boi: this.config.tokens.bov } }
       : this.config;
     const ids = prompts.map((prompt) => this.tokenizer.encode(prompt));
     const negative = this.tokenizer.encode(options.negativePrompt ?? '');
-    const longest = Math.min(Math.max(...ids.map((row) => row.length)), config.maxTextLength);
-    // Padding to a multiple of 16 keeps the number of compiled shapes small; it is masked, so numbers stay.
-    const padTo = Math.ceil(longest / 16) * 16;
-    const { encodeText } = this.programs;
-    return encodePrompts(this.parts.params, config, ids, { negative, padTo, head: true }, encodeText);
+    const chosen = chooseTextLength(
+      config,
+      ids.map((row) => row.length),
+    );
+    const message = cutMessage(chosen);
+    if (message !== undefined) (options.onMessage ?? console.warn)(message);
+    const encoding = { negative, textLength: chosen.length, head: true };
+    return encodePrompts(this.parts.params, config, ids, encoding, this.programs.encodeText);
   }
 
   /** One image a prompt, [B, H, W, 3] in [0, 1]. */
