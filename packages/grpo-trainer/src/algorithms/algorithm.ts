@@ -64,6 +64,8 @@ export interface ConfiguredAlgorithm {
    * change give the same bits; the loss gets it by {@link Pass.before}.
    */
   measure?(pass: Pass): Readonly<Record<string, tf.Tensor>>;
+  /** How many of what it measures are as large as latents, for estimates of memory; none by default. */
+  readonly measuredLatents?: number;
   /** The loss's metrics and how each is reduced to one number per epoch. */
   readonly metrics: Readonly<Record<string, Reduction>>;
   /** Names of what the loss reports of each recorded step besides; none by default. */

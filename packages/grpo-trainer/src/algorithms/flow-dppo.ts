@@ -62,6 +62,7 @@ export const flowDppo = defineAlgorithm({
         maxRatioDeviation: 'max',
       },
       measure: (pass) => ({ mean: meanOf(pass, recordedPoints(pass, trainedSteps)) }),
+      measuredLatents: 1,
       loss: (pass) => loss(pass, own, trainedSteps),
     };
   },

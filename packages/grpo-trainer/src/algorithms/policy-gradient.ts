@@ -86,6 +86,7 @@ export function configurePolicyGradient(
       const { logProb, mean } = drawnBy(pass.velocity('trained', points), points);
       return guarded ? { logProb, mean } : { logProb };
     },
+    measuredLatents: guarded ? 1 : 0,
     loss: (pass) => policyGradientLoss(pass, options, trainedSteps, guarded),
   };
 }

@@ -213,11 +213,11 @@ function noChanges(like: readonly Measured[] | undefined, passes: number): Measu
 
 /** What was measured now, less what was measured before; disposes of the former. */
 function changesSince(before: readonly Measured[], now: readonly Measured[]): Measured[] {
-  const changes = tree.zip([now, before] as [Measured[], Measured[]], ([after, start]) =>
-    tf.sub(after!, start!),
-  );
-  tree.dispose(now);
-  return changes;
+  return tree.zip([now, before] as [Measured[], Measured[]], ([after, start]) => {
+    const change = tf.sub(after!, start!);
+    after!.dispose();
+    return change;
+  });
 }
 
 const zerosAlike = (value: tf.Tensor) => tf.tidy(() => tf.sub(value, value));
