@@ -24,6 +24,10 @@ if (!existsSync(gradients)) {
   });
 }
 
+/** `npm run test:long`: series, soaks and kills (`*.long.test.ts`), and the suites of XLA compiled as users compile. */
+const long = process.env.FLOW_GRPO_TESTS === 'long';
+const suites = long ? ['*.long.test.ts', '*.xla.test.ts', '*.xla.parity.test.ts'] : ['*.test.ts'];
+
 /** The Vitest project of a package; `more` overrides its `test` options. */
 export const project = (name: string, more: Record<string, unknown> = {}) =>
   defineConfig({
@@ -34,7 +38,8 @@ export const project = (name: string, more: Record<string, unknown> = {}) =>
     ssr: { resolve: { conditions } },
     test: {
       name,
-      include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
+      include: ['src', 'test'].flatMap((folder) => suites.map((suite) => `${folder}/**/${suite}`)),
+      exclude: long ? [] : ['**/*.long.test.ts'],
       // A limit ends what hangs, and says nothing of speed: machines are busy, and some are slow.
       testTimeout: 600_000,
       hookTimeout: 600_000,

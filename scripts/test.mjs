@@ -1,6 +1,17 @@
-/** `npm test [-- FILTER…]`: every test of the repository; the last line counts them. */
+/**
+ * `npm test [-- FILTER…]`: every test of the repository but the long ones, which are `npm run test:long`; then the files
+ * that took longest, and a last line that counts.
+ */
 import { vitest } from './vitest.mjs';
 
-const { passed, failed, skipped } = vitest(process.argv.slice(2));
+const args = process.argv.slice(2);
+const filters = args.filter((arg) => arg !== '--long');
+const env = args.includes('--long') ? { FLOW_GRPO_TESTS: 'long' } : {};
+const { passed, failed, skipped, slowest } = vitest(filters, env);
+if (slowest.length > 1) {
+  console.log(`\nThe slowest ${slowest.length} files, in seconds:`);
+  for (const { file, seconds } of slowest) console.log(`${seconds.toFixed(1).padStart(7)}  ${file}`);
+  console.log();
+}
 console.log(`${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ''}`);
-process.exitCode = failed ? 1 : 0;
+process.exitCode = failed || passed === 0 ? 1 : 0;

@@ -2,12 +2,17 @@
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** Vitest with `args` from the repository's root; a run that ends without a report counts as one failure. */
+const SLOWEST = 15;
+
+/**
+ * Vitest with `args` from the repository's root: how many tests passed, failed and were skipped, and the files whose tests
+ * took longest. A run that ends without a report counts as one failure.
+ */
 export function vitest(args, env = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'flow-grpo-test-'));
   const report = join(folder, 'report.json');
@@ -36,9 +41,16 @@ export function vitest(args, env = {}) {
       (file) => file.status === 'failed' && file.assertionResults.length === 0,
     ).length;
     const failed = numFailedTests + broken || (status === 0 ? 0 : 1);
-    return { passed, failed, skipped: numPendingTests + numTodoTests };
+    const slowest = testResults
+      .map(({ name, startTime, endTime }) => ({
+        file: relative(root, name),
+        seconds: (endTime - startTime) / 1000,
+      }))
+      .sort((a, b) => b.seconds - a.seconds)
+      .slice(0, SLOWEST);
+    return { passed, failed, skipped: numPendingTests + numTodoTests, slowest };
   } catch {
-    return { passed: 0, failed: 1, skipped: 0 };
+    return { passed: 0, failed: 1, skipped: 0, slowest: [] };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -27,7 +27,7 @@ describe('no test', () => {
   it.each([
     [
       'has a limit of time of its own: vitest.base.ts has one that ends only what hangs',
-      /^\s*\}, \d[\d_]{3,}\);|^\s*\d{1,3}(_\d{3})+,$|\btimeout: \d[\d_]{3,} \}, (async )?\(/,
+      /testTimeout|hookTimeout|^\s*\}, \d[\d_]{3,}\);|^\s*\d{1,3}(_\d{3})+,$|\btimeout: \d[\d_]{3,} \}, (async )?\(/,
     ],
     [
       'waits for something for a second at most, as vi.waitFor does unless told otherwise',

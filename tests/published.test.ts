@@ -45,6 +45,7 @@ const EXAMPLES: Record<string, { more?: string; shows: RegExp; prepare?: () => P
     more: 'console.log(images.shape);',
     shows: /49\/49\s+\[ 1, 64, 64, 3 \]/,
   },
+  'tfjs-jit': { shows: /cpu plain (-?[\d.]+)\s+xla compiled \1/ },
   'tfjs-backend-xla': {
     more: 'console.log(Array.from(await w.data(), Math.round));',
     shows: /\[ 1, -2, 3 \]/,

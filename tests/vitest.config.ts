@@ -1,3 +1,5 @@
 import { project } from '../vitest.base.ts';
 
-export default project('integration', { include: ['*.test.ts'] });
+export default project('integration', {
+  include: [process.env.FLOW_GRPO_TESTS === 'long' ? '*.long.test.ts' : '*.test.ts'],
+});

@@ -56,10 +56,13 @@ export interface Workload {
   readonly rounds: number;
 }
 
+/** At 432 × 432 pixels; prompts are padded to 128 tokens, [bos] and [boi] included, where the model could read 290. */
+const PUBLISHED = { image_latent_height: 27, image_latent_width: 27, max_text_len: 128 };
+
 /** Show-o2 1.5B at 432 × 432 pixels, as the pickscore recipe trains it. */
 export const FULL: Workload = {
-  showo2: parseShowo2Config({ hidden_size: 1536, image_latent_height: 27, image_latent_width: 27 }),
-  large: parseShowo2Config({ hidden_size: 3584, image_latent_height: 27, image_latent_width: 27 }),
+  showo2: parseShowo2Config({ ...PUBLISHED, hidden_size: 1536 }),
+  large: parseShowo2Config({ ...PUBLISHED, hidden_size: 3584 }),
   vae: WAN21_VAE,
   clip: {
     vision: { width: 1280, intermediate: 5120, layers: 32, heads: 16, imageSize: 224, patchSize: 14 },

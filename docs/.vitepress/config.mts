@@ -58,6 +58,7 @@ export default defineConfig({
           { text: 'Getting started', link: '/getting-started' },
           { text: 'The mathematics', link: '/maths' },
           { text: 'The recipe', link: '/recipe' },
+          { text: 'Choose an algorithm', link: '/choosing-an-algorithm' },
           { text: 'Your own algorithm', link: '/algorithms' },
           { text: 'Coming from Python', link: '/porting' },
           { text: 'Architecture', link: '/architecture' },

@@ -30,14 +30,14 @@ export function optionsTable(): string {
     .join('\n\n');
 }
 
-/** flow_grpo's names beside ours. */
+/** The names of flow_grpo and of other official code beside ours. */
 export function namesTable(): string {
   // A reward's name is flow_grpo's own; only what is below differs.
   const options = runOptions().filter(({ path }) => !path.startsWith('setup.reward.'));
   const rows = options.flatMap(({ path, flowGrpo, description }) =>
     flowGrpo ? [`| ${cell(flowGrpo)} | \`${path}\` | ${cell(meaning(description))} |`] : [],
   );
-  return ['| flow_grpo | here | |', '| --- | --- | --- |', ...rows].join('\n');
+  return ['| flow_grpo, or the algorithm’s own code | here | |', '| --- | --- | --- |', ...rows].join('\n');
 }
 
 const groupOf = ({ path }: Leaf) => path.split('.').slice(0, -1).join('.');

@@ -61,7 +61,9 @@ describe('options', () => {
   it.each(documents)('of a run that %s names exist', (file) => {
     const text = readFileSync(join(root, file), 'utf8');
     const mentioned = [
-      ...text.matchAll(/`((?:setup|sampling|training|ema|divergence|grpo|guard|dpo|sft|rwr)\.[\w.]+)/g),
+      ...text.matchAll(
+        /`((?:setup|sampling|training|ema|divergence|grpo|guard|flow-dppo|nft|awm|dgpo|crd|dpo|sft|rwr)\.[\w.]+)/g,
+      ),
     ].map(([, path]) => path!);
     const exists = (path: string) => known.some((each) => each === path || each.startsWith(`${path}.`));
     expect(mentioned.filter((path) => !exists(path))).toEqual([]);

@@ -2,6 +2,7 @@ import { library } from '../../tsup.base.ts';
 
 const entries = {
   index: 'src/index.ts',
+  backend: 'src/backend.ts',
   registry: 'src/registry/index.ts',
   pickle: 'src/remote/pickle/index.ts',
 };

@@ -4,4 +4,5 @@ export default library({
   index: 'src/index.ts',
   conventions: 'src/conventions.ts',
   rules: 'src/rules/index.ts',
+  gradients: 'src/gradients.ts',
 });

@@ -3,9 +3,10 @@
 import { latentShape } from '@flow-grpo/showo2-model';
 import { jit, random } from '@flow-grpo/tfjs-jit';
 import type * as tf from '@tensorflow/tfjs-core';
+import { decodeImages } from 'flow-grpo';
 import { compile } from '../compiling';
 import { peakMemory } from '../device';
-import { decoder, vaeParams } from '../model/policy';
+import { vaeParams } from '../model/policy';
 import { report } from '../reporting';
 import { timed } from '../timing';
 import type { Workload } from '../workload';
@@ -14,9 +15,12 @@ export async function decode(workload: Workload): Promise<void> {
   const { batch, rounds } = workload;
   const params = await vaeParams(workload);
   const latents = random.normal(random.key(3), [batch, ...latentShape(workload.showo2)]);
-  const run = jit((weights: typeof params, z: tf.Tensor) => decoder(workload, weights)(z), {
-    name: 'decode',
-  });
+  const run = jit(
+    (weights: typeof params, z: tf.Tensor) => decodeImages({ config: workload.vae, params: weights }, z),
+    {
+      name: 'decode',
+    },
+  );
   const cost = await compile(run, params, latents);
   const times = await timed(() => run(params, latents), { rounds });
   report('decode.images', {

@@ -23,7 +23,7 @@ import {
   optimizerState,
   stepScalars,
 } from '../model/clipped-adamw';
-import { policyOf, prompts, showo2Params, stackHead } from '../model/policy';
+import { policyOf, prompts, showo2Params } from '../model/policy';
 import { report } from '../reporting';
 import { finished, summary } from '../timing';
 import type { Workload } from '../workload';
@@ -46,10 +46,11 @@ export async function shardedParameters(workload: Workload): Promise<void> {
 async function trainAll(name: string, workload: Workload, over?: Mesh): Promise<void> {
   const { batch } = workload;
   const rowsOf = <T extends tf.Tensor>(x: T) => (over ? (shard(x, over, ['data']) as T) : x);
-  const params = stackHead(await showo2Params(workload));
+  const drawn = await showo2Params(workload);
   // Nothing of a velocity depends on the vocabulary's projection.
-  const trained = Object.keys(params).filter((each) => !each.includes('lm_head'));
-  const policy = policyOf(workload, params, undefined, trained);
+  const trained = Object.keys(drawn).filter((each) => !each.includes('lm_head'));
+  const policy = policyOf(workload, drawn, undefined, trained);
+  const { params } = policy;
   const encoded = policy.encodePrompts(prompts(workload, 1));
   const condition = over ? everywhere(encoded, over) : encoded;
   const weights: Record<string, tf.Tensor> = {};

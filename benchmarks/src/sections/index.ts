@@ -8,7 +8,7 @@ import { dispatch } from './dispatch';
 import { epoch } from './epoch';
 import { fullParameters, shardedParameters } from './full-parameters';
 import { matmul } from './matmul';
-import { recipe } from './recipe';
+import { recipe, recipeAllParameters } from './recipe';
 import { rollout } from './rollout';
 import { scaling } from './scaling';
 import { scorer } from './scorer';
@@ -37,6 +37,7 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   shardedParameters: { run: shardedParameters, limit: 400, devices: 2 },
   scaling: { run: scaling, limit: 400, devices: 2 },
   startup: { run: startup, limit: 400, devices: 0 },
-  recipe: { run: recipe, limit: 600, devices: 0 },
+  recipe: { run: recipe, limit: 900, devices: 0 },
+  recipeAllParameters: { run: recipeAllParameters, limit: 600, devices: 0 },
   agreement: { run: agreement, limit: 120 },
 };

@@ -9,12 +9,12 @@ import { peakMemory, startDevice } from '../device';
 import { runInner } from '../inner';
 import { machineFacts } from '../machine';
 import { writeClip, writeShowo2 } from '../model/checkpoints';
-import { report } from '../reporting';
+import { type Measurement, report } from '../reporting';
 import { inTemporaryFolder } from '../temporary';
 import { summary } from '../timing';
 import type { Workload } from '../workload';
 
-/** The first compiles. */
+/** The first compiles. A run of all parameters, which says less about speed, has one less. */
 const EPOCHS = 3;
 /** Devices where there is no GPU. */
 const VIRTUAL = 2;
@@ -22,6 +22,7 @@ const allDevices = () => Number(machineFacts().gpus ?? VIRTUAL);
 const WORDS = ['a', 'photo', 'of', 'the', 'red', 'green', 'blue', 'cat', 'house', 'tree', 'on', 'under'];
 
 interface Variant {
+  readonly epochs: number;
   /** Prompts of an epoch for each device; the run file has 16 for four. */
   readonly prompts: number;
   /** Share of a rollout's images that a gradient pass takes. */
@@ -29,11 +30,14 @@ interface Variant {
   readonly overrides: readonly string[];
 }
 
-const HEAD: Variant = { prompts: 4, share: 1, overrides: [] };
+const HEAD: Variant = { epochs: EPOCHS, prompts: 4, share: 1, overrides: [] };
 const VARIANTS: Readonly<Record<string, Variant>> = {
   one: HEAD,
   all: HEAD,
-  everything: {
+  /** The run of `all` once more, for one epoch: another process, with every program in its cache. */
+  resumed: { ...HEAD, epochs: EPOCHS + 1 },
+  allParameters: {
+    epochs: EPOCHS - 1,
     prompts: 1,
     share: 0.5,
     overrides: ['setup.train=[all]', 'shardParameters=true', 'training.stepsPerPass=1'],
@@ -41,20 +45,32 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
 };
 
 /** Every run is a process of its own, as the script is: it has the GPUs' memory to itself, as much as users give it. */
-export async function recipe(): Promise<void> {
-  const devices = allDevices();
-  await inTemporaryFolder(async (folder) => {
-    await runInner('recipeFiles', { folder, limit: 200 });
-    const rate = async (variant: string) => {
-      const [run] = await runInner(`recipeRun:${variant}`, { folder, limit: 300 });
-      return Number(run!.imagesPerSecond);
-    };
-    const one = await rate('one');
+export const recipe = (): Promise<void> =>
+  inTemporaryFolder(async (folder) => {
+    const devices = allDevices();
+    const runOf = await runner(folder);
+    const one = Number((await runOf('one')).imagesPerSecond);
     if (devices === 1) return;
-    const all = await rate('all');
+    const all = Number((await runOf('all')).imagesPerSecond);
     report('recipe.efficiency', { devices, share: all / (devices * one) });
-    await rate('everything');
+    await runOf('resumed');
   });
+
+/** All parameters train, split over all devices. */
+export const recipeAllParameters = (): Promise<void> =>
+  inTemporaryFolder(async (folder) => {
+    const runOf = await runner(folder);
+    await runOf('allParameters');
+  });
+
+/** Runs a variant on files that it makes first. The first run of each kind compiles all of its programs. */
+async function runner(folder: string): Promise<(variant: string) => Promise<Measurement>> {
+  const env = { FLOW_GRPO_XLA_CACHE: join(folder, 'programs') };
+  await runInner('recipeFiles', { folder, env, limit: 200 });
+  return async (variant) => {
+    const [run] = await runInner(`recipeRun:${variant}`, { folder, env, limit: 400 });
+    return run!;
+  };
 }
 
 /** What the recipe downloads: a Show-o2 with VAE and tokenizer, a PickScore, prompts. */
@@ -73,16 +89,17 @@ export async function recipeFiles(workload: Workload, folder: string): Promise<v
 /** One run in this process. */
 export async function recipeRun(workload: Workload, folder: string, variant: string): Promise<void> {
   const devices = variant === 'one' ? 1 : allDevices();
-  const output = join(folder, `run-${variant}`);
+  const resumed = variant === 'resumed';
+  const output = join(folder, `run-${resumed ? 'all' : variant}`);
   const model = join(folder, 'show-o2');
   const { batch } = workload;
-  const { prompts, share, overrides } = VARIANTS[variant]!;
+  const { epochs, prompts, share, overrides } = VARIANTS[variant]!;
   const images = 2 * batch * prompts * devices; // two batches a device for each prompt, as in the file
   const run = await readRunFile(recipeFile(), [
     `output=${output}`,
     `devices=${devices}`,
-    `epochs=${EPOCHS}`,
-    `saveEvery=${EPOCHS}`,
+    `epochs=${epochs}`,
+    `saveEvery=${epochs}`,
     ...Object.entries({
       model,
       tokenizer: model,
@@ -102,26 +119,36 @@ export async function recipeRun(workload: Workload, folder: string, variant: str
   const started = performance.now();
   const setup = await makeSetup(run.setup, { onMessage: line.note });
   const loadSeconds = (performance.now() - started) / 1000;
-  await trainRun(run, setup, { resume: false }, line);
+  const startedTraining = performance.now();
+  await trainRun(run, setup, { resume: resumed ? 'auto' : false }, line);
+  const trainingSeconds = (performance.now() - startedTraining) / 1000;
   line.end();
   const seen = await readLines<EpochMetrics>(join(output, 'metrics.jsonl'));
-  const warm = seen.slice(1);
+  const own = resumed ? seen.slice(EPOCHS) : seen;
+  const warm = seen.slice(1, resumed ? EPOCHS : undefined);
   const times = summary(warm.map(({ seconds }) => 1000 * seconds!));
   const median = (name: string) => summary(warm.map((metrics) => Number(metrics[name]))).ms;
+  const firstEpoch = own[0]!.seconds!;
+  const common = { devices, images, loadSeconds, trainingSeconds, ...peakMemory() };
+  if (resumed) {
+    const secondsFirstEpochWarm = firstEpoch - times.ms / 1000;
+    report('recipe.resumed', { ...common, firstEpochSeconds: firstEpoch, secondsFirstEpochWarm });
+    return;
+  }
   report(`recipe.${variant}`, {
     ...times,
-    devices,
-    images,
+    ...common,
     imagesPerSecond: (1000 * images) / times.ms,
-    loadSeconds,
-    firstEpochSeconds: seen[0]!.seconds,
+    firstEpochSeconds: firstEpoch,
+    secondsFirstEpochCold: firstEpoch - times.ms / 1000,
     secondsRollout: median('secondsRollout'),
     secondsReward: median('secondsReward'),
     secondsUpdate: median('secondsUpdate'),
+    mfu: median('mfu'),
     reward: median('reward'),
     gradNorm: median('gradNorm'),
+    losses: seen.map(({ loss }) => loss ?? null),
     maxLogProbMismatch: median('maxLogProbMismatch'),
-    ...peakMemory(),
   });
 }
 

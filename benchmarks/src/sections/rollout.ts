@@ -15,8 +15,8 @@ import type { Workload } from '../workload';
 export async function rollout(workload: Workload): Promise<void> {
   const { batch, steps, rounds, showo2, guidanceScale } = workload;
   const started = performance.now();
-  const params = await showo2Params(workload);
-  const policy = policyOf(workload, params);
+  const policy = policyOf(workload, await showo2Params(workload));
+  const { params } = policy;
   const trained = Object.fromEntries(policy.trainable.map((name) => [name, params[name]!]));
   report('rollout.weights', {
     seconds: (performance.now() - started) / 1000,

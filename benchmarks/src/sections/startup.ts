@@ -1,7 +1,8 @@
 /** From `node` to the first images' latents, with an empty and with a filled compilation cache. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadShowo2, type TextTokenizer } from '@flow-grpo/showo2-model';
+import type { TextTokenizer } from '@flow-grpo/showo2-model';
+import { loadShowo2 } from '@flow-grpo/showo2-model/node';
 import { compilationStats } from '@flow-grpo/tfjs-backend-xla';
 import { jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
@@ -9,7 +10,7 @@ import { peakMemory, startDevice } from '../device';
 import { runInner } from '../inner';
 import { writeShowo2 } from '../model/checkpoints';
 import { rollOut, stackedSteps } from '../model/denoising';
-import { policyOf, prompts, stackFrozen } from '../model/policy';
+import { policyOf, prompts } from '../model/policy';
 import { report } from '../reporting';
 import { inTemporaryFolder } from '../temporary';
 import { finished } from '../timing';
@@ -53,13 +54,12 @@ export async function firstRollout(workload: Workload, folder: string): Promise<
   const { tokens, vocabSize } = workload.showo2;
   const tokenizer: TextTokenizer = { tokens, vocabSize, encode: () => [], decode: () => '' }; // prompts come as ids
   const parts = await loadShowo2(join(folder, 'showo2'), { dtype: workload.storage, tokenizer });
-  const params = stackFrozen(parts.params);
-  await finished(params['showo.model.norm.weight']!);
+  const policy = policyOf(workload, parts.params, parts.vae.params);
+  await finished(policy.params['showo.model.norm.weight']!);
   const loadedAt = seconds();
-  const policy = policyOf(workload, params, parts.vae.params);
   const condition = policy.encodePrompts(prompts(workload, workload.batch));
   const encodedAt = seconds();
-  const trained = Object.fromEntries(policy.trainable.map((name) => [name, params[name]!]));
+  const trained = Object.fromEntries(policy.trainable.map((name) => [name, policy.params[name]!]));
   const rows = tf.range(0, workload.batch, 1, 'int32') as tf.Tensor1D;
   const steps = stackedSteps(workload);
   const whole = jit(

@@ -1,8 +1,8 @@
 /** Learning: one timestep of a batch through the head and back, and the optimizer's step. */
 
 import type { Params } from '@flow-grpo/grpo-trainer';
-import { clipByGlobalNorm, clippedPolicyLoss, importanceRatio } from '@flow-grpo/grpo-trainer/maths';
-import { gatherSteps, logProbOfStep } from '@flow-grpo/sde-sampler';
+import { clipByGlobalNorm, clippedPolicyLoss } from '@flow-grpo/grpo-trainer/maths';
+import { gatherSteps, importanceRatio, logProbOfStep } from '@flow-grpo/sde-sampler';
 import { cast, jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { compile } from '../compiling';
@@ -18,8 +18,8 @@ const CLIP = { clipRange: 1e-4, advClipMax: 5 };
 
 export async function update(workload: Workload): Promise<void> {
   const { batch, rounds } = workload;
-  const params = await showo2Params(workload);
-  const policy = policyOf(workload, params);
+  const policy = policyOf(workload, await showo2Params(workload));
+  const { params } = policy;
   // Training keeps float32 weights and computes in the workload's storage.
   const trained = Object.fromEntries(
     policy.trainable.map((name) => [name, cast(params[name]!, 'float32')] as const),

@@ -59,7 +59,7 @@ describe('--tiny', () => {
     const first = await run('--tiny');
     expect(first.stderr).toContain('finished after 2 epochs, 4 updates');
     expect(first.code).toBe(0);
-    expect(first.stderr).toContain('2 an epoch of 8 images, 2 a device, on 4 devices');
+    expect(first.stderr).toContain('2 per epoch of 8 images, 2 per device, on 4 devices');
     expect(first.stderr).toContain('noise 0.3 on 10 of steps 1 … 10 (fixed), 10 trained');
 
     const metrics = (await readFile(join(out, 'metrics.jsonl'), 'utf8')).trim().split('\n');
@@ -176,16 +176,16 @@ describe('--dry-run', () => {
     expect(stderr).toBe('');
     expect(code).toBe(0);
     expect(stdout).toContain('1000 epochs × 256 images (16 prompts × 16) = 256000');
-    expect(stdout).toContain('8 an epoch of 32 images, 8 a device, on 4 devices');
-    expect(stdout).toContain('12 a rollout; sde noise 0.3 on 10 of steps 1 … 10 (fixed), 10 trained');
-    expect(stdout).toContain('2 an epoch, 2000 in all; 32 images a gradient pass');
+    expect(stdout).toContain('8 per epoch of 32 images, 8 per device, on 4 devices');
+    expect(stdout).toContain('12 per rollout; sde noise 0.3 on 10 of steps 1 … 10 (fixed), 10 trained');
+    expect(stdout).toContain('2 per epoch, 2000 in all; 32 images per gradient pass');
     expect(stdout).toContain('every 60 epochs; 42 steps without noise');
     expect(stdout).toContain('2.83 B, of which 869 M train');
-    expect(stdout).toMatch(/30\.6 GB a device before activations/);
+    expect(stdout).toMatch(/30\.6 GB per device before activations/);
     const everything = ['-s', 'setup.train=[all]', '-s', 'shardParameters=true'];
     const all = await run('--dry-run', ...places, ...everything);
     expect(all.stdout).toContain('2.83 B, of which 2.83 B train');
-    expect(all.stdout).toMatch(/22\.9 GB a device before activations/);
+    expect(all.stdout).toMatch(/22\.9 GB per device before activations/);
   });
 
   it("takes a recipe's name for the recipe, and a path for a file of one's own", async () => {

@@ -2,7 +2,8 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EpochMetrics, Evaluation, GrpoConfig, Params } from '@flow-grpo/grpo-trainer';
-import { parseWordVocabulary, saveShowo2 } from '@flow-grpo/showo2-model';
+import { parseWordVocabulary } from '@flow-grpo/showo2-model';
+import { saveShowo2 } from '@flow-grpo/showo2-model/node';
 import { stringify } from 'yaml';
 import { type Accuracy, accuracies, type Example, type Habits } from './evaluation';
 import type { QuickstartOptions } from './options';

@@ -17,7 +17,7 @@ export function smallPolicy(model: Omit<SmallModel, 'kinds'>, train?: readonly s
     tokenize: (prompt) => tokenizer.encode(prompt),
     decode: (latents) => toUnit(decodeImage(vae.params, vae.config, latents as tf.Tensor4D)),
     latentShape: latentShape(config),
-    padTo: config.maxTextLength,
+    textLength: config.maxTextLength,
     ...(train ? { train } : {}),
   }) as Policy;
 }

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { GENEVAL_TAGS, type GenevalTag, shapeScenes } from '@flow-grpo/datasets';
 import {
-  loadShowo2,
   parseShowo2Config,
   type Showo2Config,
   type Showo2Parts,
@@ -13,6 +12,7 @@ import {
   WAN21_VAE,
   type WanVaeConfig,
 } from '@flow-grpo/showo2-model';
+import { loadShowo2 } from '@flow-grpo/showo2-model/node';
 
 /** Pixels along a side; the VAE makes 8 × 8 latents of it, and patches of two make 16 image tokens. */
 export const IMAGE_SIZE = 64;

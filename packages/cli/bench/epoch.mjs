@@ -71,7 +71,7 @@ async function measure(name, { devices = 1, images = 128, batchSize = images, wa
     },
   });
   tf.dispose([result.trained, result.ema]);
-  const { secondsAnEpoch: total, rows } = await watcher.finish();
+  const { secondsPerEpoch: total, rows } = await watcher.finish();
   const sum = (kind, names) =>
     rows
       .filter((row) => row.kind === kind && (names?.includes(row.what) ?? true))

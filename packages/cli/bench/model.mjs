@@ -47,5 +47,5 @@ export const smallShowo2 = () =>
     tokenize: (prompt) => Array.from(prompt, (letter) => 9 + (letter.charCodeAt(0) % 50)),
     decode: (latents) => tf.clipByValue(tf.slice(latents, [0, 0, 0, 0], [-1, -1, -1, 3]), 0, 1),
     latentShape: [8, 8, 16],
-    padTo: 10,
+    textLength: 10,
   });

@@ -10,4 +10,4 @@ export { readRunFile } from './run-file/read';
 export type { RunFile } from './run-file/schema';
 export type { Showo2SetupInput } from './run-file/setup-schema';
 export { defineSetup, makeSetup, type RunSetup, type SetupContext, type SetupFunction } from './setup/setup';
-export { showo2Setup } from './setup/showo2';
+export { decodeImages, showo2PolicyOf, showo2Setup } from './setup/showo2';

@@ -5,7 +5,6 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { GrpoConfig } from './config/schema';
 import { oneDevice, type Placement } from './devices';
 import { finiteMean } from './epoch-metrics';
-import { indices } from './indices';
 import type { Params, Policy } from './policy';
 import type { Progress } from './progress';
 import { samplerFunction } from './rollout/rollout';
@@ -57,10 +56,13 @@ export function createEvaluator<C, P>(
   );
   const plan = planSteps(schedule, { rule: 'ode' });
 
+  const distinct = distinctPrompts(examples.map(({ prompt }) => prompt));
+
   const imagesOf = (weights: Params, places: readonly number[], steps: StepTensors, key: tf.Tensor) => {
-    const encoded = policy.encodePrompts(places.map((i) => examples[i]!.prompt));
+    const { prompts, rows } = distinct(places, batchSize);
+    const encoded = policy.encodePrompts(prompts);
     const condition = placement.replicate(encoded);
-    const host = { samples: tf.tensor1d([...places], 'int32'), rows: indices(0, places.length) };
+    const host = { samples: tf.tensor1d([...places], 'int32'), rows: tf.tensor1d(rows, 'int32') };
     const batch = placement.shardBatch(host);
     try {
       const latents = sample(weights, condition, batch, steps, key);
@@ -137,6 +139,22 @@ export function createEvaluator<C, P>(
       await Promise.allSettled(scoring);
       tree.dispose([steps, root, key]);
     }
+  };
+}
+
+/**
+ * The distinct prompts of a batch, and which of them each of its images has. A batch that repeats prompts gets others of the
+ * list besides, so that all batches have equally many and one executable serves them.
+ */
+function distinctPrompts(all: readonly string[]) {
+  const known = [...new Set(all)];
+  return (places: readonly number[], batchSize: number) => {
+    const count = Math.min(batchSize, known.length);
+    const own = [...new Set(places.map((i) => all[i]!))];
+    const taken = new Set(own);
+    const others = known.filter((prompt) => !taken.has(prompt)).slice(0, count - own.length);
+    const prompts = [...own, ...others];
+    return { prompts, rows: places.map((i) => prompts.indexOf(all[i]!)) };
   };
 }
 

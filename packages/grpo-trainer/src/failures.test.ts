@@ -61,14 +61,14 @@ function failingInTraining(nth: number): Policy {
 
 describe('an update that throws', () => {
   it('ends the run with its error, after a checkpoint of the epochs before', async () => {
-    const { outcome, saved, left } = await run({ policy: failingInTraining(5) }); // epoch 2, first update
+    const { outcome, saved, left } = await run({ policy: failingInTraining(10) }); // epoch 2, first update
     expect(outcome).toMatchObject({ message: 'no memory for this' });
     expect(saved).toEqual([2]);
     expect(left).toBe(0);
   });
 
   it('saves nothing once it has changed the weights, and leaves no tensor either', async () => {
-    const { outcome, saved, left } = await run({ policy: failingInTraining(6) }); // second update
+    const { outcome, saved, left } = await run({ policy: failingInTraining(11) }); // epoch 2, second update
     expect(outcome).toMatchObject({ message: 'no memory for this' });
     expect(saved).toEqual([]);
     expect(left).toBe(0);

@@ -4,7 +4,6 @@ import { dirname } from 'node:path';
 import '@tensorflow/tfjs-backend-cpu';
 import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
 import * as tf from '@tensorflow/tfjs-core';
-import '@tensorflow/tfjs-core/dist/register_all_gradients';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { algorithms } from './algorithms/registry';
 import type { EpochMetrics } from './epoch-metrics';
@@ -50,6 +49,7 @@ async function run(backend: string, algorithm: keyof typeof algorithms, withFeat
       training: { learningRate: 0.02, batchSize: 4, epsilon: 1e-3 },
       grpo: { beta: 0.01 },
       guard: { beta: 0.01 },
+      dgpo: { truncSteps: 3 },
     },
     onEpoch: (metrics) => void epochs.push(metrics),
   });

@@ -1,4 +1,5 @@
 import { planSteps, shiftedSchedule } from '@flow-grpo/sde-sampler';
+import { series } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { resolveConfig } from './config/resolve';
@@ -9,6 +10,7 @@ import { gaussianFlow } from './policies/gaussian-flow';
 import type { Scorer } from './scorer';
 import { train } from './train';
 
+const SEEDS = series([0, 1, 2]);
 const WIDTH = 0.6;
 const STD = 0.2;
 const TARGETS: Record<string, [number, number]> = { east: [1, 0], north: [0, 1] };
@@ -145,9 +147,31 @@ describe('a flow whose optimum is known', () => {
     },
     SFT: { algorithm: 'sft' },
     RWR: { algorithm: 'rwr', epochs: 150, sampling: { samplesPerPrompt: 32 } },
+    'Flow-DPPO': { algorithm: 'flow-dppo' },
+    'Flow-DPPO with a KL': { algorithm: 'flow-dppo', 'flow-dppo': { beta: 1e-3, klMaskThreshold: 1e-3 } },
+    DiffusionNFT: { algorithm: 'nft' },
+    'DiffusionNFT, a slow old policy, a time a pass': {
+      algorithm: 'nft',
+      epochs: 90,
+      nft: { decayType: '0-0.5-0-0.5', timesPerImage: 2 },
+      training: { stepsPerPass: 1 },
+    },
+    AWM: { algorithm: 'awm' },
+    'AWM, one update, logit-normal times': {
+      algorithm: 'awm',
+      awm: { weighting: 'Uniform', timeType: 'logit_normal', lossType: 'sum_first' },
+      training: { updatesPerEpoch: 1, learningRate: 0.06 },
+    },
+    DGPO: { algorithm: 'dgpo', dgpo: { truncSteps: 5, betaDpo: 4, klWeight: 1e-3 } },
+    'DGPO against fast weights, which draw': {
+      algorithm: 'dgpo',
+      dgpo: { truncSteps: 5, betaDpo: 4, klWeight: 0, groupReference: 'fast', sampling: 'fast' },
+    },
+    CRD: { algorithm: 'crd' },
+    'CRD, weighted means, logistic loss': { algorithm: 'crd', crd: { weightTemp: 0.5, lossType: 'bce' } },
   };
   const best = bestReward(6, 1);
-  it.each(Object.keys(variants).flatMap((name) => [0, 1, 2].map((seed) => [name, seed] as const)))(
+  it.each(Object.keys(variants).flatMap((name) => SEEDS.map((seed) => [name, seed] as const)))(
     '%s reaches it, seed %d',
     async (name, seed) => {
       const { rewards, result } = await run({ ...merge(variants[name]!), seed });
@@ -161,7 +185,7 @@ describe('a flow whose optimum is known', () => {
 describe('guidance', () => {
   const places = { 'in rollout and update': guided, 'in the rollout alone': guidedSampling };
   const cases = Object.entries(places).flatMap(([name, of]) =>
-    [0, 1, 2].map((seed) => [name, seed, of] as const),
+    SEEDS.map((seed) => [name, seed, of] as const),
   );
   it.each(cases)('%s reaches it too, seed %d', async (_, seed, of) => {
     const { rewards, result, epochs } = await run(

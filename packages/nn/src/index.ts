@@ -1,5 +1,6 @@
 /** Layers and parameter records for transformer models; same numbers as the PyTorch layers they are named after. */
 export { gelu, geluTanh, quickGelu, silu } from './activations';
+export { affine } from './affine';
 export { bicubicMatrix, interpolatePositions } from './bicubic';
 export { castLike, castParams, castToStorage, uploadAs, type WeightDtype } from './cast';
 export { gatherRows } from './gather-rows';

@@ -1,11 +1,14 @@
+import { storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
+import { affine } from './affine';
 import { castLike } from './cast';
 import { optionalParam, type Params, param } from './params';
 
 /**
  * x Wᵀ + b over the last axis with W = `name.weight` [out, in] and, when present, b = `name.bias` [out].
- * Computes in the precision the weight is stored in. Adds the low-rank path of LoRA where `name.lora_A.weight`
- * [rank, in], `name.lora_B.weight` [out, rank] and the scalar `name.lora_scale` are present.
+ * Computes in the precision the weight is stored in, where product and bias are rounded once, together. Adds the low-rank
+ * path of LoRA where `name.lora_A.weight` [rank, in], `name.lora_B.weight` [out, rank] and the scalar `name.lora_scale` are
+ * present.
  */
 export function linear(params: Params, name: string, x: tf.Tensor): tf.Tensor {
   const weight = param(params, `${name}.weight`);
@@ -13,15 +16,18 @@ export function linear(params: Params, name: string, x: tf.Tensor): tf.Tensor {
   if (weight.shape[1] !== inputs) {
     throw new Error(`'${name}.weight' is [${weight.shape}], but its input ends in ${inputs}.`);
   }
-  const rows = tf.reshape(castLike(x, weight), [-1, inputs]) as tf.Tensor2D;
-  let y: tf.Tensor = tf.matMul(rows, weight as tf.Tensor2D, false, true);
+  const rows = tf.reshape(castLike(x, weight), [-1, inputs]);
+  const bias = `${name}.bias`;
+  // A bias added to a product that is rounded already would be rounded a second time.
+  const inside = storageOf(weight) !== 'float32' && params[bias] !== undefined;
+  let y = affine(rows, weight, inside ? param(params, bias) : undefined);
   const down = optionalParam(params, `${name}.lora_A.weight`);
   if (down) {
     const narrow = tf.matMul(castLike(rows, down), down as tf.Tensor2D, false, true);
     const wide = tf.matMul(narrow, param(params, `${name}.lora_B.weight`) as tf.Tensor2D, false, true);
     y = tf.add(y, tf.mul(wide, param(params, `${name}.lora_scale`)));
   }
-  const bias = optionalParam(params, `${name}.bias`);
-  if (bias) y = tf.add(y, bias);
+  const outside = inside ? undefined : optionalParam(params, bias);
+  if (outside) y = tf.add(y, outside);
   return tf.reshape(y, [...x.shape.slice(0, -1), weight.shape[0]!]);
 }

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { affine } from './affine';
 import { castLike } from './cast';
 import { optionalParam, type Params, param } from './params';
 
@@ -20,7 +21,6 @@ export function patchEmbed(params: Params, name: string, images: tf.Tensor): tf.
   const split = tf.reshape(castLike(images, weight), [batch * rows, patch, columns, patch * channels]);
   const patches = tf.reshape(tf.transpose(split, [0, 2, 1, 3]), [-1, patch * patch * channels]);
   const kernel = tf.reshape(tf.transpose(weight, [0, 2, 3, 1]), [depth, patch * patch * channels]);
-  const tokens = tf.matMul(patches as tf.Tensor2D, kernel as tf.Tensor2D, false, true);
   const bias = optionalParam(params, `${name}.bias`);
-  return tf.reshape(bias ? tf.add(tokens, bias) : tokens, [batch, rows * columns, depth]);
+  return tf.reshape(affine(patches, kernel, bias), [batch, rows * columns, depth]);
 }

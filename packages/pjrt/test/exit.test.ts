@@ -63,4 +63,4 @@ it('a process that exits while XLA compiles for minutes does not wait for it', (
     timeout: 120_000,
   });
   expect({ status, signal, stdout }).toEqual({ status: 7, signal: null, stdout: 'listeners ran\n' });
-}, 150_000);
+});

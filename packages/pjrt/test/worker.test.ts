@@ -75,20 +75,16 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(bundle));
 
-it.concurrent.each(Object.keys(WORK))(
-  'a worker that %s may be terminated at any time',
-  async (work) => {
-    const child = spawn(process.execPath, [bundle, work], { stdio: ['ignore', 'ignore', 'pipe'] });
-    let stderr = '';
-    child.stderr.on('data', (text) => (stderr += text));
-    const [status, signal] = await new Promise<[number | null, string | null]>((resolve) =>
-      child.once('close', (...ended) => resolve(ended)),
-    );
-    expect({ status, signal, stderr: status === 7 ? '' : stderr }).toEqual({
-      status: 7,
-      signal: null,
-      stderr: '',
-    });
-  },
-  240_000,
-);
+it.concurrent.each(Object.keys(WORK))('a worker that %s may be terminated at any time', async (work) => {
+  const child = spawn(process.execPath, [bundle, work], { stdio: ['ignore', 'ignore', 'pipe'] });
+  let stderr = '';
+  child.stderr.on('data', (text) => (stderr += text));
+  const [status, signal] = await new Promise<[number | null, string | null]>((resolve) =>
+    child.once('close', (...ended) => resolve(ended)),
+  );
+  expect({ status, signal, stderr: status === 7 ? '' : stderr }).toEqual({
+    status: 7,
+    signal: null,
+    stderr: '',
+  });
+});

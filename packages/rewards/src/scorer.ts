@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs-core';
 
-/** An image file in memory (PNG, JPEG, WebP, …). */
+/** An image file in memory: PNG, JPEG, WebP, GIF, TIFF or AVIF. */
 export interface EncodedImage {
   bytes: Uint8Array;
   /** Such as `image/png`; found from the bytes when left out. */
@@ -16,9 +16,9 @@ export interface ScoreOptions {
 }
 
 export interface Scores {
-  /** One number an image, in the order of the images; higher is better. */
+  /** One number per image, in the order of the images; higher is better. */
   scores: number[];
-  /** Parts of the score by name, one number an image each; NaN where a part does not apply to an image. */
+  /** Parts of the score by name, one number per image each; NaN where a part does not apply to an image. */
   details: Record<string, number[]>;
 }
 

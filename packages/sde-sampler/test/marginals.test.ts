@@ -1,4 +1,4 @@
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   customSchedule,
   initialNoise,
@@ -11,8 +11,6 @@ import {
 import { stepRules } from '../src/rules';
 import { energyTest } from './support/energy-distance';
 import { generator, mixtureAt, mixtureVelocity, threeBlobs } from './support/mixture';
-
-vi.setConfig({ testTimeout: 300_000 });
 
 const count = 1000;
 const velocity = mixtureVelocity(threeBlobs);

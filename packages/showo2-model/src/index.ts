@@ -42,24 +42,31 @@ export type { ParameterSpec } from './draw-params';
 export { forwardSequence, type SequenceInputs, sequenceLogits, textLogits } from './forward';
 export { guide } from './guidance';
 export { initParams, parameterSpecs } from './init';
-export { LAYER_BASES, stackFrozen, stackLayers, unstackLayers } from './layers';
-export * from './lora/index';
+export {
+  LAYER_BASES,
+  stackForTraining,
+  stackFrozen,
+  stackLayers,
+  unstackLayers,
+  upstreamNames,
+} from './layers';
+export {
+  fromPeft,
+  initLora,
+  type LoadedLora,
+  type LoraConfig,
+  type LoraScale,
+  mergeLora,
+  type PeftConfig,
+  toPeft,
+  withLora,
+} from './lora/index';
 export type { Observe } from './observe';
 export type { DenoiseEvent, GenerateOptions } from './pipeline/generate';
 export { coverCrop } from './pipeline/images';
 export type { InterleaveOptions, Segment } from './pipeline/interleave';
-export {
-  type LoadingProgress,
-  type LoadShowo2Options,
-  loadShowo2,
-  loadTokenizer,
-  readShowo2Config,
-  type Showo2Parts,
-} from './pipeline/load';
-export { type Showo2Places, type SourceOptions, showo2RequiredFiles } from './pipeline/required-files';
-export { saveShowo2 } from './pipeline/save';
+export type { Showo2Parts } from './pipeline/parts';
 export { Showo2 } from './pipeline/showo2';
-export { type Foundations, type StartOptions, startFrom } from './pipeline/start';
 export { fitLatentPreview, type LatentPreview, previewLatents } from './preview';
 export { generationLayout, type Layout, mixedModalLayout } from './sequence/layout';
 export { MASKED, type ModalityPositions, omniAttentionAllowed, omniAttentionMask } from './sequence/mask';
@@ -67,8 +74,8 @@ export { chooseToken, type TokenSampling, uniformStream } from './text/choose';
 export { decodeStep, prefill, type TextCache } from './text/decode';
 export { type GenerateTextOptions, generateText, type TextPrefix, textDecoder } from './text/generate';
 export { understandingPrefix } from './text/understand';
+export { chooseTextLength, cutMessage, type TextLength } from './text-length';
 export {
-  loadQwenTokenizer,
   qwenTokenizer,
   type TokenizerConfigJson,
   type TokenizerJson,

@@ -9,6 +9,9 @@ export const LAYER_BASES = {
   head: 'diffusion_head_a.',
 } as const;
 
+/** Names of the diffusion head, its final layer included. */
+const HEAD = 'diffusion_head_';
+
 /**
  * Replaces the weights of the layers under `base` by one tensor a name, `base*.name` [layers, ...]. A model whose layers
  * are stacked runs them under `scan`: one layer is compiled, however many there are. The other entries stay.
@@ -26,23 +29,68 @@ export function stackFrozen(params: Params, trainable: readonly string[] = []): 
   const frozen = Object.values(LAYER_BASES).filter(
     (base) => !trainable.some((name) => name.startsWith(base)),
   );
-  const replace = (layers: readonly tf.Tensor[]) => {
-    const stacked = tf.stack([...layers]);
-    tf.dispose([...layers]);
-    return stacked;
+  return frozen.reduce((given, base) => stackWith(given, base, replaceByStack), params);
+}
+
+/**
+ * Stacks layers for training, and disposes of the tensors that were stacked. Frozen parts always are. Where the head alone
+ * trains its layers stay apart, which is faster; where more trains, every part is stacked in which a weight trains in all
+ * layers or in none: one layer is compiled, and gradients keep one activation per layer and compute the rest again.
+ *
+ * @param trainable names in `params`
+ * @returns the parameters, and what trains by its name there
+ */
+export function stackForTraining(
+  params: Params,
+  trainable: readonly string[],
+): { params: Params; trainable: string[] } {
+  const trains = new Set(trainable);
+  const headOnly = trainable.every((name) => name.startsWith(HEAD));
+  const bases = Object.values(LAYER_BASES).filter((base) => {
+    const kinds = new Map<string, boolean>();
+    return Object.keys(params).every((name) => {
+      const [, rest] = layerName(base, name) ?? [];
+      if (rest === undefined) return true;
+      const known = kinds.get(rest);
+      kinds.set(rest, trains.has(name));
+      return known === undefined ? !(headOnly && trains.has(name)) : known === trains.has(name);
+    });
+  });
+  const nameNow = (name: string) => {
+    for (const base of bases) {
+      const [, rest] = layerName(base, name) ?? [];
+      if (rest !== undefined) return `${base}*.${rest}`;
+    }
+    return name;
   };
-  return frozen.reduce((given, base) => stackWith(given, base, replace), params);
+  return {
+    params: bases.reduce((given, base) => stackWith(given, base, replaceByStack), params),
+    trainable: [...new Set(trainable.map(nameNow))],
+  };
+}
+
+/** Tensors of one shape as one, instead of them. */
+function replaceByStack(layers: readonly tf.Tensor[]): tf.Tensor {
+  const stacked = tf.stack([...layers]);
+  tf.dispose([...layers]);
+  return stacked;
+}
+
+/** Number and inner name of a weight of the layers under `base`; undefined for other names, stacked ones included. */
+function layerName(base: string, name: string): readonly [number: number, rest: string] | undefined {
+  const [, index, rest] = (name.startsWith(base) && /^(\d+)\.(.*)$/.exec(name.slice(base.length))) || [];
+  return index === undefined ? undefined : [Number(index), rest!];
 }
 
 function stackWith(params: Params, base: string, stack: (layers: readonly tf.Tensor[]) => tf.Tensor): Params {
   const layers: Record<string, tf.Tensor[]> = {};
   const out: Params = {};
   for (const [name, tensor] of Object.entries(params)) {
-    const [, index, rest] = (name.startsWith(base) && /^(\d+)\.(.*)$/.exec(name.slice(base.length))) || [];
-    if (index === undefined) out[name] = tensor;
+    const [index, rest] = layerName(base, name) ?? [];
+    if (rest === undefined) out[name] = tensor;
     else {
-      layers[rest!] ??= [];
-      layers[rest!]![Number(index)] = tensor;
+      layers[rest] ??= [];
+      layers[rest]![index!] = tensor;
     }
   }
   for (const [rest, tensors] of Object.entries(layers)) out[`${base}*.${rest}`] = stack(tensors);
@@ -62,13 +110,19 @@ export function unstackLayers(params: Params, base: string): Params {
   return out;
 }
 
+/** All parameters under upstream's names: what was stacked is new, everything else the given tensors. */
+export function upstreamNames(params: Params): Params {
+  return Object.values(LAYER_BASES).reduce(unstackLayers, params);
+}
+
 /** Where the layers of `params` that are stacked hold the weight called `name`: the stack's name, and which layer of it. */
 export function stackedPlace(params: Params, name: string): { name: string; index: number } | undefined {
-  const base = Object.values(LAYER_BASES).find((start) => name.startsWith(start));
-  const [, index, rest] = (base && /^(\d+)\.(.*)$/.exec(name.slice(base.length))) || [];
-  if (index === undefined) return undefined;
-  const stack = `${base}*.${rest}`;
-  return stack in params ? { name: stack, index: Number(index) } : undefined;
+  for (const base of Object.values(LAYER_BASES)) {
+    const [index, rest] = layerName(base, name) ?? [];
+    const stack = `${base}*.${rest}`;
+    if (index !== undefined && stack in params) return { name: stack, index };
+  }
+  return undefined;
 }
 
 /** Keys and values a layer computed or reads, [B, T, K, D]. */

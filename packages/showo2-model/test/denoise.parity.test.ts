@@ -50,8 +50,13 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
 
   it.each([undefined, Math.max(...prompts.map((ids) => ids.length)) + 6])(
     'equals the plain forward with text padded to %s',
-    (padTo) => {
-      const condition = encodePrompts(params, config, prompts, { padTo });
+    (textLength) => {
+      const condition = encodePrompts(
+        params,
+        config,
+        prompts,
+        textLength === undefined ? {} : { textLength },
+      );
       const fast = velocity(params, config, half(x), half(t), condition, { guidanceScale: scale });
       relative(fast.velocity, guided, 'guided velocity');
       const expected = numbers(file('outputs.safetensors').v_cfg!).slice(0, guided.length);
@@ -278,8 +283,8 @@ describe.each(fixtureCases('showo2-tiny'))('what the savings rest on, in $name',
     const longest = { ...config, maxTextLength: 1000 };
     const count = rows.length / 2;
     const prompts = rows.slice(0, count).map((row, i) => row.slice(1, positions[i]![0]![0] - 1));
-    const padTo = Math.max(...prompts.map((ids) => ids.length)) + 3;
-    const condition = encodePrompts(params, longest, prompts, { padTo, head: true });
+    const textLength = Math.max(...prompts.map((ids) => ids.length)) + 3;
+    const condition = encodePrompts(params, longest, prompts, { textLength, head: true });
     const spoil = (state: TextState): TextState => {
       const wide = tf.greaterEqual(
         tf.reshape(tf.range(0, state.tokens.shape[1]!, 1, 'int32'), [1, -1]),

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { findFiles } from '@flow-grpo/checkpoint-io';
 import { maxAbsDiff, StandInHub } from '@flow-grpo/test-support';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { loadShowo2, Showo2, showo2RequiredFiles } from '../src/index';
+import { loadShowo2, showo2FromPretrained, showo2RequiredFiles } from '../src/node';
 import { writeTinyModel } from './tiny-model';
 
 const TOKEN = 'hf_test';
@@ -56,7 +56,7 @@ describe('a model by hub id', () => {
   it('makes the images of the same model in a folder, resuming a broken download', async () => {
     hub.cuts = [5000];
     const downloaded = new Set<string>();
-    const model = await Showo2.fromPretrained('org/whole', {
+    const model = await showo2FromPretrained('org/whole', {
       hub: hubOf(),
       onDownload: ({ file, received, size }) => {
         expect(received).toBeLessThanOrEqual(size!);
@@ -68,7 +68,7 @@ describe('a model by hub id', () => {
     expect(hub.downloads.filter(({ range }) => range !== undefined).map(({ range }) => range)).toEqual([
       'bytes=5000-',
     ]);
-    const local = await Showo2.fromPretrained(join(folder, 'model'));
+    const local = await showo2FromPretrained(join(folder, 'model'));
     const options = { steps: 2, seed: 3 };
     const images = await Promise.all([model, local].map((one) => one.generate(['a red circle'], options)));
     expect(maxAbsDiff(images[0]!.dataSync(), images[1]!.dataSync())).toBe(0);

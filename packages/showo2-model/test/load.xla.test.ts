@@ -8,7 +8,7 @@ import { compilationStats, observeExecutions } from '@flow-grpo/tfjs-backend-xla
 import { defaultStorage, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadShowo2, Showo2, saveShowo2 } from '../src/index';
+import { loadShowo2, saveShowo2, showo2FromPretrained } from '../src/node';
 import { writeTinyModel } from './tiny-model';
 import { useXla } from './xla';
 
@@ -93,14 +93,14 @@ describe('a model with stacked layers', () => {
   it('makes the same images', async () => {
     const images = [];
     for (const stacked of [false, true]) {
-      const model = await Showo2.fromPretrained(folder, { stacked, dtype });
+      const model = await showo2FromPretrained(folder, { stacked, dtype });
       images.push((await model.generate(['a red circle'], options)).dataSync());
     }
     expect(maxAbsDiff(images[0]!, images[1]!)).toBeLessThan(1e-5);
   });
 
   it('is saved under the names it was loaded from', async () => {
-    const model = await Showo2.fromPretrained(folder, { dtype });
+    const model = await showo2FromPretrained(folder, { dtype });
     const before = tf.memory().numTensors;
     const copy = join(folder, 'copy');
     await saveShowo2(copy, model.parts, { vocabulary: { type: 'word', words: ['red'] } });
@@ -109,8 +109,8 @@ describe('a model with stacked layers', () => {
   });
 
   it('makes nearly the same images in bfloat16', async () => {
-    const wide = await (await Showo2.fromPretrained(folder, { dtype })).generate(['red'], options);
-    const model = await Showo2.fromPretrained(folder, { dtype: 'bfloat16' });
+    const wide = await (await showo2FromPretrained(folder, { dtype })).generate(['red'], options);
+    const model = await showo2FromPretrained(folder, { dtype: 'bfloat16' });
     const image = await model.generate(['red'], options);
     expect(storageOf(image)).toBe('float32');
     const difference = maxAbsDiff(image.dataSync(), wide.dataSync());
@@ -121,7 +121,7 @@ describe('a model with stacked layers', () => {
 
 describe('a model that has run once', () => {
   it('compiles nothing more, whatever the prompt, the seed and the number of steps', async () => {
-    const model = await Showo2.fromPretrained(folder);
+    const model = await showo2FromPretrained(folder);
     const image = tf.fill([8, 8, 3], 0.5) as tf.Tensor3D;
     const use = async (prompt: string, steps: number, seed: number) => {
       tf.dispose(await model.generate([prompt], { steps, seed }));

@@ -9,9 +9,7 @@ import {
   encodePrompts,
   fromPeft,
   initLora,
-  loadLora,
   mergeLora,
-  saveLora,
   stackFrozen,
   toPeft,
   unstackLayers,
@@ -19,6 +17,7 @@ import {
   withLora,
 } from '../src/index';
 import { LAYER_BASES } from '../src/layers';
+import { loadLora, saveLora } from '../src/node';
 import { loadCase } from './case';
 
 const folder = mkdtempSync(join(tmpdir(), 'showo2-lora-'));

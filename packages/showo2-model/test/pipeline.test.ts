@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { maxAbsDiff } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { fitLatentPreview, type GenerateTextOptions, Showo2 } from '../src/index';
+import { fitLatentPreview, type GenerateTextOptions, type Showo2 } from '../src/index';
+import { showo2FromPretrained } from '../src/node';
 import { config, writeTinyModel } from './tiny-model';
 
 let folder: string;
@@ -14,7 +15,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'showo2-'));
   await writeTinyModel(folder);
   const seen: string[] = [];
-  model = await Showo2.fromPretrained(folder, {
+  model = await showo2FromPretrained(folder, {
     dtype: 'float32',
     onProgress: ({ part, name }) => seen.push(`${part}:${name}`),
   });
@@ -149,7 +150,7 @@ describe('Showo2', () => {
 
   it('names what does not fit when a checkpoint is not of the configuration', async () => {
     const wrong = { ...config, head: { ...config.head, layers: 3 } };
-    await expect(Showo2.fromPretrained(folder, { config: wrong })).rejects.toThrow(/diffusion_head_a\.2\./);
+    await expect(showo2FromPretrained(folder, { config: wrong })).rejects.toThrow(/diffusion_head_a\.2\./);
     const { head, trunk, vision } = config;
     const all = {
       ...config,
@@ -157,9 +158,9 @@ describe('Showo2', () => {
       trunk: { ...trunk, layers: trunk.layers - 1 },
       vision: { ...vision, intermediateSize: 20 },
     };
-    await expect(Showo2.fromPretrained(folder, { config: all })).rejects.toThrow(
+    await expect(showo2FromPretrained(folder, { config: all })).rejects.toThrow(
       /missing \(\d+\):.*diffusion_head_a\.2\..*unexpected \(\d+\):.*layers\.1\..*wrongly shaped \(\d+\):.*fc1\.weight: expected \[20,12\]/s,
     );
-    await expect(Showo2.fromPretrained(join(folder, 'vae'))).rejects.toThrow(/config\.json/);
+    await expect(showo2FromPretrained(join(folder, 'vae'))).rejects.toThrow(/config\.json/);
   });
 });

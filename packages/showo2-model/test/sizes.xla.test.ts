@@ -56,7 +56,7 @@ describe('guided velocity', () => {
     const x = tf.randomNormal(shape, 0, 1, 'float32', 2);
     const t = tf.tensor1d([0.2, 0.7]);
     const fast = jit((p: typeof params, latents: tf.Tensor, times: tf.Tensor) => {
-      const condition = encodePrompts(p, config, prompts, { padTo: 6 });
+      const condition = encodePrompts(p, config, prompts, { textLength: 6 });
       return velocity(p, config, latents, times, condition, { guidanceScale }).velocity;
     })(params, x, t);
     const { conditional, unconditional } = generationLayout(prompts, {

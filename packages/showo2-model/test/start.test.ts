@@ -6,7 +6,8 @@ import type { Params } from '@flow-grpo/nn';
 import { maxAbs } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { encodePrompts, parameterSpecs, startFrom, velocity, wordTokenizer } from '../src/index';
+import { encodePrompts, parameterSpecs, velocity, wordTokenizer } from '../src/index';
+import { startFrom } from '../src/node';
 import { config as tiny, words } from './tiny-model';
 
 const config = { ...tiny, tokens: wordTokenizer({ words }).tokens };

@@ -1,13 +1,7 @@
 /** A whole Show-o2 of a few kilobytes, and a folder with it. */
 import * as tf from '@tensorflow/tfjs-core';
-import {
-  initParams,
-  initVaeParams,
-  parseShowo2Config,
-  saveShowo2,
-  WAN21_VAE,
-  wordTokenizer,
-} from '../src/index';
+import { initParams, initVaeParams, parseShowo2Config, WAN21_VAE, wordTokenizer } from '../src/index';
+import { saveShowo2 } from '../src/node';
 
 export const words = ['a', 'red', 'circle', 'what', 'is', 'this', '?'];
 const tokenizer = wordTokenizer({ words });

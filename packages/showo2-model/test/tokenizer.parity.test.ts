@@ -3,7 +3,6 @@ import { fixtureCases, numbers, readJson, readTensors } from '@flow-grpo/test-su
 import { describe, expect, it } from 'vitest';
 import {
   generationLayout,
-  loadTokenizer,
   type ModalityPositions,
   mixedModalLayout,
   omniAttentionAllowed,
@@ -15,6 +14,7 @@ import {
   type TokenIds,
   wordTokenizer,
 } from '../src/index';
+import { loadTokenizer } from '../src/node';
 import { config as tiny } from './tiny-model';
 
 interface Ids {

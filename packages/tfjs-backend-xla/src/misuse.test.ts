@@ -60,9 +60,9 @@ describe('misuse never reaches XLA', () => {
     const x = tf.zeros([3, 2]);
     for (const index of [3, -1, 100]) {
       const at = tf.tensor1d([0, index], 'int32');
-      const message = new RegExp(`^gather: index ${index} is outside axis 0 of \\[3,2\\]: it must be 0 to 2`);
-      expect(refused(() => tf.gather(x, at))).toMatch(message);
-      expect(refused(() => jit((y: tf.Tensor) => tf.gather(y, at))(x))).toMatch(message);
+      const message = `GatherV2: the index value ${index} is not in [0, 2], the rows along axis 0 of [3,2]`;
+      expect(refused(() => tf.gather(x, at))).toBe(message);
+      expect(refused(() => jit((y: tf.Tensor) => tf.gather(y, at))(x))).toBe(message);
     }
     const points = tf.tensor2d([0, 0, 1, 2], [2, 2], 'int32');
     expect(refused(() => tf.gatherND(x, points))).toMatch(

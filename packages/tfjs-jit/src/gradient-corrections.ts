@@ -80,21 +80,22 @@ function batchedGatherGradient(
   return tf.reshape(swap(sums, [batch, rows, between, after]), x.shape);
 }
 
-const gather = tf.getGradient(tf.GatherV2);
-tf.registerGradient({
-  kernelName: tf.GatherV2,
-  inputsToSave: ['x', 'indices'],
-  gradFunc: (dy, saved, attrs) => {
-    const [x, indices] = saved as [tf.Tensor, tf.Tensor];
-    const { axis, batchDims } = attrs as unknown as tf.GatherV2Attrs;
-    if (!batchDims) return gather.gradFunc(dy, saved, attrs);
-    const batches = batchDims < 0 ? batchDims + indices.rank : batchDims;
-    const along = tf.util.parseAxisParam(axis, x.shape)[0]!;
-    return {
-      x: () => batchedGatherGradient(dy as tf.Tensor, x, indices, along, batches),
-      indices: () => indices,
-    };
-  },
+/** Registers a gradient made of tfjs-core's own; not where that is absent, as in a bundle whose host registers all. */
+function correct(kernelName: string, make: (own: tf.GradConfig) => tf.GradConfig['gradFunc']): void {
+  const own = tf.getGradient(kernelName) as tf.GradConfig | undefined;
+  if (own) tf.registerGradient({ ...own, gradFunc: make(own) });
+}
+
+correct(tf.GatherV2, (own) => (dy, saved, attrs) => {
+  const [x, indices] = saved as [tf.Tensor, tf.Tensor];
+  const { axis, batchDims } = attrs as unknown as tf.GatherV2Attrs;
+  if (!batchDims) return own.gradFunc(dy, saved, attrs);
+  const batches = batchDims < 0 ? batchDims + indices.rank : batchDims;
+  const along = tf.util.parseAxisParam(axis, x.shape)[0]!;
+  return {
+    x: () => batchedGatherGradient(dy as tf.Tensor, x, indices, along, batches),
+    indices: () => indices,
+  };
 });
 
 tf.registerGradient({
@@ -112,16 +113,10 @@ function summedTo(dy: tf.Tensor, shape: number[]): tf.Tensor {
 }
 
 for (const kernelName of [tf.BatchMatMul, tf.Maximum, tf.Minimum, tf.Prelu, tf.SquaredDifference]) {
-  const { gradFunc, ...config } = tf.getGradient(kernelName);
-  tf.registerGradient({
-    ...config,
-    gradFunc: (dy, saved, attrs) => {
-      const grads = Object.entries(gradFunc(dy, saved, attrs));
-      // The saved tensors are the inputs, in the order of their names.
-      const shapes = new Map(config.inputsToSave!.map((name, i) => [name, saved[i]!.shape]));
-      return Object.fromEntries(
-        grads.map(([name, grad]) => [name, () => summedTo(grad(), shapes.get(name)!)]),
-      );
-    },
+  correct(kernelName, (own) => (dy, saved, attrs) => {
+    const grads = Object.entries(own.gradFunc(dy, saved, attrs));
+    // The saved tensors are the inputs, in the order of their names.
+    const shapes = new Map(own.inputsToSave!.map((name, i) => [name, saved[i]!.shape]));
+    return Object.fromEntries(grads.map(([name, grad]) => [name, () => summedTo(grad(), shapes.get(name)!)]));
   });
 }

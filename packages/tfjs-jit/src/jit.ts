@@ -1,5 +1,5 @@
 /** Whole functions as one program. */
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 import {
   activeCompiler,
   type CompiledFunction,
@@ -7,7 +7,7 @@ import {
   type Lowered,
   requireCompiler,
 } from './compiler';
-import { flatten, type TreeDef, unflatten } from './tree';
+import { flatten, type TreeDef, tidy, unflatten } from './tree';
 import { customVjp, isFloat, isRecording, vjp } from './vjp';
 
 export interface JitOptions {
@@ -56,7 +56,7 @@ export function jit<A extends unknown[], R>(fn: (...args: A) => R, options: JitO
 
   const call = (...args: A): R => {
     const compiler = activeCompiler();
-    if (!compiler || compiler.isTracing()) return tf.tidy(() => fn(...args) as tf.TensorContainer) as R;
+    if (!compiler || compiler.isTracing()) return tidy(() => fn(...args));
     if (isRecording()) return throughTape(args);
     return compiledBy(compiler).call(args) as R;
   };

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { dispose, flatten, leaves, map, matchTree, type TreeDef, unflatten, zip } from './tree';
+import { dispose, flatten, leaves, map, matchTree, type TreeDef, tidy, unflatten, zip } from './tree';
 
 const leaf = fc.oneof(fc.integer(), fc.boolean(), fc.string(), fc.constant(null), fc.constant('tensor!'));
 const trees = fc.letrec((tie) => ({
@@ -81,6 +81,13 @@ describe('map, leaves, zip and dispose', () => {
     expect(sums.n).toBe(3);
     expect(() => zip([tree(), { ...tree(), n: 4 }], ([x]) => x!)).toThrow(/tree 1 differs/);
     expect(() => zip([], ([x]) => x!)).toThrow(/no tree/);
+  });
+
+  it('tidy keeps what a pytree holds', () => {
+    const before = tf.memory().numTensors;
+    const made = tidy(() => ({ sum: tf.add(tf.add(1, 2), 3), name: 'sum' }));
+    expect(tf.memory().numTensors).toBe(before + 1);
+    expect([made.sum.dataSync()[0], made.name]).toEqual([6, 'sum']);
   });
 
   it('dispose leaves what is named', () => {

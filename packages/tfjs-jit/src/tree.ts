@@ -121,6 +121,9 @@ export function zip<T>(
   return unflatten(def, columns.map(f)) as T;
 }
 
+/** `tf.tidy` for functions that return pytrees, typed as what they return. */
+export const tidy = <T>(f: () => T): T => tf.tidy(() => f() as tf.TensorContainer) as T;
+
 /** Disposes of every tensor in a pytree; `except` names pytrees whose tensors stay. */
 export function dispose(tree: unknown, except?: unknown): void {
   const stay = new Set(leaves(except));

@@ -3,3 +3,4 @@ export * from './close';
 export * from './fixtures';
 export * from './hub';
 export * from './pages';
+export * from './series';

@@ -15,13 +15,13 @@ import {
   initParams,
   parseVaeConfig,
   type Showo2Config,
-  saveShowo2,
   type TextTokenizer,
   vaeConfigJson,
   wordTokenizer,
 } from '@flow-grpo/showo2-model';
+import { saveShowo2 } from '@flow-grpo/showo2-model/node';
 import { defineSetup, type SetupContext } from 'flow-grpo';
-import type { FitReport, FitSave } from 'flow-grpo/pretrain';
+import type { FitCheckpoint, FitReport } from 'flow-grpo/pretrain';
 import { accuracies, heldOutPrompts } from '../evaluation';
 import { SAMPLING, smallPolicy } from '../policy';
 import { percent } from '../report';
@@ -96,7 +96,7 @@ function recorder(options: PretrainOptions, { config, tokenizer, vae }: Parts, {
   const history: { step: number; seconds: number; strict: Record<string, number> }[] = [];
   const words = vocabulary();
 
-  return async ({ step, ema }: FitSave) => {
+  return async ({ step, ema }: FitCheckpoint) => {
     const shares = accuracies(prompts, await evaluate(ema, 0));
     const strict = Object.fromEntries(shares.map((each) => [each.kind, each.strict]));
     history.push({ step, seconds: seconds(), strict });

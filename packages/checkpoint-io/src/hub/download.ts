@@ -51,7 +51,7 @@ export async function downloadBlob(
       }
       const refused = error instanceof HubError && error.status !== undefined && error.status < 500;
       fruitless = (await sizeOf(partial)) > before ? 0 : fruitless + 1;
-      if (refused || fruitless >= MAX_FRUITLESS_ATTEMPTS) throw error;
+      if (refused || fruitless >= MAX_FRUITLESS_ATTEMPTS) throw asHubError(remote, error);
       await new Promise((resolve) => setTimeout(resolve, RETRY_MILLISECONDS * 2 ** fruitless));
     }
   }
@@ -115,6 +115,12 @@ function cannotContinue({ status, headers }: Response, start: number): boolean {
   const packed = (headers.get('content-encoding') ?? 'identity') !== 'identity';
   return packed || (from !== undefined && Number(from) !== start);
 }
+
+/** What fetch throws of a connection says little; errors of the disk say enough. */
+const asHubError = ({ url }: RemoteFile, error: unknown): unknown =>
+  error instanceof TypeError
+    ? new HubError(`${url}: the download broke off: ${error.message}`, undefined, { cause: error })
+    : error;
 
 const tooLarge = ({ url }: RemoteFile, maxBytes: number) =>
   new HubError(`${url}: the hub announces no size and sends more than ${maxBytes} bytes`, 200);

@@ -1,13 +1,12 @@
 /** What the subcommands share: their options, and a run opened by them. */
 
 import { ConfigError } from '@flow-grpo/grpo-trainer';
+import { BACKEND_HELP, loadBackend, startBackend } from '@flow-grpo/rewards/backend';
 import { configure } from '@flow-grpo/tfjs-backend-xla';
 import { deviceInfo, hasCompiler } from '@flow-grpo/tfjs-jit';
-import * as tf from '@tensorflow/tfjs-core';
 import type { Command } from 'commander';
 import { readRunFile } from '../run-file/read';
 import type { RunFile } from '../run-file/schema';
-import { optionalPackage } from '../setup/optional-package';
 import { makeSetup, type RunSetup, type SetupContext } from '../setup/setup';
 import { addConfigFlags, flagOverrides } from './flags';
 
@@ -30,7 +29,7 @@ export function addSharedOptions(command: Command): Command {
     .option('-s, --set <key=value>', 'override an option, e.g. setup.model=./show-o2', collectValues, [])
     .option('--setup <kind|module>', 'toy, or a module that makes policy, prompts and scorer')
     .option('-o, --output <folder>', "the run's folder")
-    .option('--backend <name>', 'xla, or cpu for plain JavaScript', 'xla');
+    .option('--backend <name>', BACKEND_HELP, 'xla');
   return addConfigFlags(command);
 }
 
@@ -62,14 +61,13 @@ export async function openRun(
  * @throws {ConfigError} when the backend is not there, does not start, or has fewer devices.
  */
 export async function useBackend(name: string, devices = 1): Promise<void> {
-  if (name === 'cpu') {
-    await import('@tensorflow/tfjs-backend-cpu').catch(() =>
-      optionalPackage('@tensorflow/tfjs-backend-cpu', '--backend cpu'),
-    );
+  try {
+    await loadBackend(name);
+    if (name === 'xla' && devices > 1 && !hasCompiler()) configure({ cpuDevices: devices });
+    await startBackend(name);
+  } catch (error) {
+    throw new ConfigError((error as Error).message, { cause: error });
   }
-  if (name === 'xla' && devices > 1 && !hasCompiler()) configure({ cpuDevices: devices });
-  const ok = await tf.setBackend(name).catch((error: Error) => error);
-  if (ok !== true) throw new ConfigError(`backend ${name} does not start${ok ? `: ${ok.message}` : ''}`);
   const there = deviceInfo().length;
   if (there < devices) {
     throw new ConfigError(`devices: ${devices} are asked for, and backend ${name} has ${there}`);

@@ -2,14 +2,14 @@
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { abortOnSignals } from '@flow-grpo/grpo-trainer/node';
 import { progressLine } from '../logging/progress-line';
-import type { FollowerOptions } from '../run/observers';
+import type { ObserverOptions } from '../run/observers';
 import { planRun } from '../run/plan-run';
 import { trainRun } from '../run/train-run';
 import type { RunFile } from '../run-file/schema';
 import type { SetupContext } from '../setup/setup';
 import { openRun, readRun, type SharedOptions } from './shared';
 
-export interface TrainCommandOptions extends SharedOptions, FollowerOptions {
+export interface TrainCommandOptions extends SharedOptions, ObserverOptions {
   readonly resume: string | false;
   /** Tell what would run, and end. */
   readonly dryRun?: boolean;

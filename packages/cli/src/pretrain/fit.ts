@@ -41,11 +41,11 @@ export interface FitOptions {
   readonly signal?: AbortSignal;
   readonly onReport?: (report: FitReport) => void | Promise<void>;
   /** Called after every checkpoint and at the end, for measuring; the weights stay the loop's own. */
-  readonly onSave?: (save: FitSave) => void | Promise<void>;
+  readonly onSave?: (save: FitCheckpoint) => void | Promise<void>;
 }
 
 /** Where a fit stands when it saves. */
-export interface FitSave {
+export interface FitCheckpoint {
   readonly step: number;
   readonly trained: Params;
   readonly ema: Params;

@@ -1,5 +1,5 @@
 /** Pre-training: flow matching and a small autoencoder, under one resumable loop. */
-export { type FitOptions, type FitReport, type FitResult, type FitSave, fit } from './fit';
+export { type FitCheckpoint, type FitOptions, type FitReport, type FitResult, fit } from './fit';
 export {
   drawTimes,
   type FlowBatch,

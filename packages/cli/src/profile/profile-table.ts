@@ -11,8 +11,8 @@ const HEADINGS: Record<ProfileRow['kind'], string> = {
   scoring: 'scoring, beside the rest where it overlaps',
 };
 
-export function profileTable({ epochs, secondsAnEpoch, rows }: Profile): string {
-  const lines = [`${secondsAnEpoch.toPrecision(3)} s an epoch (mean of ${epochs})`];
+export function profileTable({ epochs, secondsPerEpoch, rows }: Profile): string {
+  const lines = [`${secondsPerEpoch.toPrecision(3)} s per epoch (mean of ${epochs})`];
   let heading = '';
   for (const row of summarised(rows)) {
     if (HEADINGS[row.kind] !== heading) {

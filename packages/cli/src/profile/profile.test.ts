@@ -46,8 +46,8 @@ describe('profiler', () => {
       watcher.onEpoch();
     }
     now += 10_000; // an evaluation after the last epoch
-    const { epochs, secondsAnEpoch, rows } = await watcher.finish();
-    expect([epochs, secondsAnEpoch]).toEqual([2, 1]);
+    const { epochs, secondsPerEpoch, rows } = await watcher.finish();
+    expect([epochs, secondsPerEpoch]).toEqual([2, 1]);
     expect(rows.map(({ what, kind, calls, seconds }) => [what, kind, calls, seconds])).toEqual([
       ['rollout', 'phase', 1, 0.45],
       ['update', 'phase', 1, 0.45],
@@ -73,8 +73,8 @@ it('sums up small programs in the table, and keeps the shares', () => {
     { ...row('idle', 'idle', 0.498), calls: 0 },
     row('pickscore', 'scoring', 0.25),
   ];
-  expect(profileTable({ epochs: 3, secondsAnEpoch: 4, rows, spans: [] }).split('\n')).toEqual([
-    '4.00 s an epoch (mean of 3)',
+  expect(profileTable({ epochs: 3, secondsPerEpoch: 4, rows, spans: [] }).split('\n')).toEqual([
+    '4.00 s per epoch (mean of 3)',
     'phases of the trainer:',
     '  rollout                       2 ×     4.000 s  100.0 %',
     'programs on the device:',

@@ -20,7 +20,7 @@ export interface ProfileRow {
 
 export interface Profile {
   readonly epochs: number;
-  readonly secondsAnEpoch: number;
+  readonly secondsPerEpoch: number;
   readonly rows: readonly ProfileRow[];
   readonly spans: readonly Span[];
 }
@@ -87,8 +87,8 @@ export function profiler(now: () => number = () => performance.now()): Profiler 
         return found;
       });
       const all = [...spans, ...programs].filter(({ start }) => start <= ended - origin);
-      const secondsAnEpoch = (ended - origin) / 1000 / Math.max(1, epochs);
-      return { epochs, secondsAnEpoch, rows: rowsOf(all, epochs, secondsAnEpoch), spans: all };
+      const secondsPerEpoch = (ended - origin) / 1000 / Math.max(1, epochs);
+      return { epochs, secondsPerEpoch, rows: rowsOf(all, epochs, secondsPerEpoch), spans: all };
     },
     watch: (scorer) => ({
       name: scorer.name,
@@ -118,7 +118,7 @@ function programSpans({ execution, done }: Ran, free: number, origin: number): S
   ];
 }
 
-function rowsOf(spans: readonly Span[], epochs: number, secondsAnEpoch: number): ProfileRow[] {
+function rowsOf(spans: readonly Span[], epochs: number, secondsPerEpoch: number): ProfileRow[] {
   const of = (track: string, kind: ProfileRow['kind']) => {
     const sums = new Map<string, { calls: number; seconds: number }>();
     for (const { track: own, name, start, end } of spans) {
@@ -133,12 +133,12 @@ function rowsOf(spans: readonly Span[], epochs: number, secondsAnEpoch: number):
     kind,
     calls: calls / epochs,
     seconds: seconds / epochs,
-    share: seconds / epochs / secondsAnEpoch,
+    share: seconds / epochs / secondsPerEpoch,
   });
   const withRest = (rows: ProfileRow[], what: string, kind: ProfileRow['kind']) => {
     if (rows.length === 0) return rows;
     const busy = rows.reduce((sum, { seconds }) => sum + seconds, 0);
-    return [...rows, row(what, kind, 0, Math.max(0, secondsAnEpoch - busy) * epochs)];
+    return [...rows, row(what, kind, 0, Math.max(0, secondsPerEpoch - busy) * epochs)];
   };
   return [
     ...withRest(of('phases', 'phase'), 'other', 'phase'),

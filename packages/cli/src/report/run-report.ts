@@ -103,8 +103,8 @@ function numbers(epochs: readonly EpochMetrics[], evaluations: readonly Evaluati
     ['training reward', first.reward, last.reward],
     ['images', first.samples, last.samples],
     ['optimizer steps', first.updates, last.updates],
-    ['images a second', first.samplesPerSecond, last.samplesPerSecond],
-    ['seconds an epoch, mean after the first', undefined, mean('seconds')],
+    ['images per second', first.samplesPerSecond, last.samplesPerSecond],
+    ['seconds per epoch, mean after the first', undefined, mean('seconds')],
     ...Object.entries(PHASES).map(([name, what]) => [`  of which ${what}`, undefined, mean(name)]),
   ] as [string, number | undefined, number | undefined][];
   return {

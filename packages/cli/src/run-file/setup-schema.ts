@@ -46,7 +46,9 @@ export const showo2SetupSchema = z.strictObject({
     .int()
     .min(1)
     .optional()
-    .describe("Text tokens every prompt is padded to, and longer ones cut; the model's limit by default"),
+    .describe(
+      "Text tokens that longer prompts are cut to; the model's limit by default. All are padded to the longest one's length",
+    ),
   dataset: place(
     "Prompts: a file, or a folder or data set of the hub in flow_grpo's layout, with train and test files (dataset)",
   ),

@@ -52,6 +52,13 @@ export function memoryOf(model: ModelSizes, config: GrpoConfig): MemoryEstimate 
   // Of every recorded step: before and after it, and its mean.
   const states = { latents: 0, steps: 2, means: 3 }[algorithm.rollout.keep];
   const steps = states === 0 ? 0 : window(0).length;
+  // What later updates compare with: of all but the first, and how far the current one is from it.
+  const { updatesPerEpoch, innerEpochs } = config.training;
+  const updates = updatesPerEpoch * innerEpochs;
+  const measured =
+    updates > 1
+      ? ((algorithm.measuredLatents ?? 0) * algorithm.pointsPerImage * updates) / updatesPerEpoch
+      : 0;
   const copies = COPIES + Object.keys(algorithm.copies ?? {}).length;
   const { trainedParameters, parameters, featureBytes: features } = model;
   const share = config.shardParameters ? config.devices : 1;
@@ -61,7 +68,7 @@ export function memoryOf(model: ModelSizes, config: GrpoConfig): MemoryEstimate 
     samples:
       features === undefined
         ? undefined
-        : (epochSize * (latent + steps * (states * latent + features))) / config.devices,
+        : (epochSize * (latent + steps * (states * latent + features) + measured * latent)) / config.devices,
     trainedParameters,
     parameters,
   };

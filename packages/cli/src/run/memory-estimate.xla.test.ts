@@ -20,7 +20,7 @@ const cases: [string, Partial<Showo2PolicyOptions>, GrpoConfigInput][] = [
   ['with guidance features are kept of both branches', { guidanceScale: 2 }, {}],
   ['with guidance in rollouts alone, of one', { guidanceScale: 2, guidanceInTraining: false }, {}],
   ['a reference', {}, { grpo: { beta: 0.01 } }],
-  ['GRPO-Guard keeps means', {}, { algorithm: 'guard' }],
+  ['GRPO-Guard', {}, { algorithm: 'guard' }],
   ['a window keeps its steps', {}, { sampling: { window: { kind: 'random', size: 2 } } }],
   ['everything trains, no features', { train: wholeModel }, {}],
 ];

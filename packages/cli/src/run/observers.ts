@@ -1,4 +1,4 @@
-/** Who follows a run on the command line: its folder's logs, the terminal, Weights & Biases, the live page, a profile. */
+/** What observes a run on the command line: its folder's logs, the terminal, Weights & Biases, the live page, a profile. */
 
 import type { Progress, Scorer, TrainOptions } from '@flow-grpo/grpo-trainer';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
@@ -12,7 +12,7 @@ import { serveRun, type UiServer } from '../page/server';
 import { profiledEpochs } from '../profile/profiled-epochs';
 import type { RunFile } from '../run-file/schema';
 
-export interface FollowerOptions {
+export interface ObserverOptions {
   /** Serve the report while training. */
   readonly ui?: boolean;
   readonly uiPort: string;
@@ -24,7 +24,7 @@ export interface FollowerOptions {
 
 type Callbacks = Required<Pick<TrainOptions<unknown, unknown>, 'onProgress' | 'onEpoch' | 'onEvaluation'>>;
 
-export interface Followers extends Callbacks {
+export interface Observers extends Callbacks {
   /** The scorer, watched by the profile. */
   readonly scorer: Scorer;
   /** The run is over: sends what is left, with a final message. */
@@ -32,17 +32,17 @@ export interface Followers extends Callbacks {
 }
 
 /**
- * Opens all that follow a run which goes on at `fromEpoch`.
+ * Opens all that observe a run which starts, or resumes, at `fromEpoch`.
  *
  * @throws {ConfigError} when one of them cannot start: better now than after a day of training.
  */
-export async function followRun(
+export async function attachObservers(
   run: RunFile,
   scorer: Scorer,
   fromEpoch: number,
-  options: FollowerOptions,
+  options: ObserverOptions,
   line: ProgressLine,
-): Promise<Followers> {
+): Promise<Observers> {
   const { config, output } = run;
   const profile = options.profile
     ? profiledEpochs(output, scorer, {
@@ -110,7 +110,7 @@ async function openWandb(
   }
 }
 
-async function openUi(output: string, { uiPort, uiHost }: FollowerOptions): Promise<UiServer> {
+async function openUi(output: string, { uiPort, uiHost }: ObserverOptions): Promise<UiServer> {
   const port = wholeNumber('--ui-port', uiPort, 0, 65_535);
   return serveRun(output, { port, host: uiHost }).catch((error: Error) => {
     throw new ConfigError(`--ui: ${error.message}`);

@@ -37,11 +37,11 @@ describe('planRun', () => {
     expect(tf.memory().numTensors).toBe(before);
     expect(plan).toMatch(/^model +\S+\/model \(folder, [\d.]+ kB\)$/m);
     expect(plan).toContain('10 epochs × 16 images (4 prompts × 4) = 160');
-    expect(plan).toContain('4 an epoch of 4 images, 2 a device, on 2 devices');
-    expect(plan).toMatch(/12 a rollout; .* on 10 of steps 1 … 10 \(fixed\), 10 trained/);
-    expect(plan).toContain('2 an epoch, 20 in all');
+    expect(plan).toContain('4 per epoch of 4 images, 2 per device, on 2 devices');
+    expect(plan).toMatch(/12 per rollout; .* on 10 of steps 1 … 10 \(fixed\), 10 trained/);
+    expect(plan).toContain('2 per epoch, 20 in all');
     expect(plan).toMatch(/^weights +.* of which .* train$/m);
-    expect(plan).toMatch(/^memory +.* a device before activations/m);
+    expect(plan).toMatch(/^memory +.* per device before activations/m);
     expect(plan).toContain('known after the second epoch');
   });
 
@@ -72,7 +72,7 @@ describe('planRun', () => {
     await mkdir(join(folder, 'run'));
     const lines = [9, 2, 4].map((seconds, epoch) => JSON.stringify({ epoch, seconds }));
     await writeFile(join(folder, 'run/metrics.jsonl'), `${lines.join('\n')}\n`);
-    expect((await planRun(run())).text).toMatch(/^time +about 30 s at 3\.00 s an epoch, as before$/m);
+    expect((await planRun(run())).text).toMatch(/^time +about 30 s at 3\.00 s per epoch, as before$/m);
   });
 
   it('plans what has no checkpoint, without its memory', async () => {

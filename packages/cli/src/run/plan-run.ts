@@ -6,7 +6,7 @@ import type { SetupContext } from '../setup/setup';
 import { showo2Sizes } from '../setup/showo2-sizes';
 import { memoryOf } from './memory-estimate';
 import { bytes, startTable, textTable } from './start-table';
-import { secondsAnEpoch } from './train-run';
+import { secondsPerEpoch } from './train-run';
 
 export interface RunPlan {
   /** Where everything is, samples, steps, updates, memory and time, as text. */
@@ -26,7 +26,7 @@ export async function planRun(run: RunFile, context: SetupContext = {}): Promise
   // The configuration may be there where other things are not.
   const sizes = setup.kind === 'showo2' ? await orProblems(showo2Sizes(setup, context)) : undefined;
   const memory = sizes && !(sizes instanceof ConfigError) ? memoryOf(sizes, config) : undefined;
-  const table = startTable(run, memory, { measured: await secondsAnEpoch(output) });
+  const table = startTable(run, memory, { measured: await secondsPerEpoch(output) });
   if (sources instanceof ConfigError) return { text: table, missing: sources.message.split('\n') };
   const download = sources.reduce((total, source) => total + source.download, 0);
   const rows = sources.map(

@@ -13,7 +13,7 @@ import * as tf from '@tensorflow/tfjs-core';
  * @param peakTflops of one device; by default that of a known one, else measured.
  * @returns undefined where nothing is compiled, and for a policy that cannot be traced with a prompt.
  */
-export function leastSeconds(
+export function minimumEpochTime(
   policy: Policy,
   prompt: string,
   config: GrpoConfig,

@@ -5,7 +5,7 @@ import { type Showo2PolicyOptions, showo2Policy } from '@flow-grpo/showo2-model/
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { brightness, tinyShowo2 } from '../../../showo2-model/src/testing/tiny-policy';
-import { epochFlops, leastSeconds } from './roofline';
+import { epochFlops, minimumEpochTime } from './roofline';
 
 let available = true;
 beforeAll(async () => {
@@ -52,10 +52,10 @@ describe('the least time of an epoch', () => {
     const counted = metrics!.tflops! * 1e12 * metrics!.seconds!;
     expect(counted / flops).toBeGreaterThan(1);
     expect(counted / flops).toBeLessThan(1.15);
-    const least = leastSeconds(policy, 'red', resolveConfig(config))!;
+    const least = minimumEpochTime(policy, 'red', resolveConfig(config))!;
     expect(least).toBeGreaterThan(0);
     expect(least).toBeLessThan(metrics!.seconds!);
-    expect(leastSeconds(policy, 'red', resolveConfig(config), 1)).toBeCloseTo(flops / 1e12, 12);
+    expect(minimumEpochTime(policy, 'red', resolveConfig(config), 1)).toBeCloseTo(flops / 1e12, 12);
     tf.dispose([result.trained, result.ema, policy.params]);
   });
 
@@ -78,7 +78,7 @@ describe('the least time of an epoch', () => {
   it('is not told where nothing is compiled', async () => {
     await tf.setBackend('cpu');
     const policy = showo2Policy(tinyShowo2()) as Policy;
-    expect(leastSeconds(policy, 'red', resolveConfig({}))).toBeUndefined();
+    expect(minimumEpochTime(policy, 'red', resolveConfig({}))).toBeUndefined();
     tf.dispose(policy.params);
     await tf.setBackend('xla');
   });

@@ -17,7 +17,7 @@ export interface TimeEstimate {
   /** As an earlier part of the run measured it. */
   readonly measured?: number | undefined;
   /** Were every operation as fast as a large matrix product. */
-  readonly atLeast?: number | undefined;
+  readonly minimum?: number | undefined;
 }
 
 /** @param memory where it is known before the model is loaded */
@@ -26,7 +26,7 @@ export function startTable(run: RunFile, memory: MemoryEstimate | undefined, tim
   const { sampling, training, devices } = config;
   const plan = epochPlan(config);
   const updates = training.updatesPerEpoch * training.innerEpochs;
-  const perDevice = devices > 1 ? `, ${plan.batchSize / devices} a device` : '';
+  const perDevice = devices > 1 ? `, ${plan.batchSize / devices} per device` : '';
   const { pointsPerImage } = plan.algorithm;
   const stepsAtOnce =
     plan.stepsPerPass < pointsPerImage ? `, ${plan.stepsPerPass} of their steps at once` : '';
@@ -38,16 +38,16 @@ export function startTable(run: RunFile, memory: MemoryEstimate | undefined, tim
     ],
     [
       'rollouts',
-      `${plan.batches} an epoch of ${plan.batchSize} images${perDevice}, on ${devices} device${devices > 1 ? 's' : ''}`,
+      `${plan.batches} per epoch of ${plan.batchSize} images${perDevice}, on ${devices} device${devices > 1 ? 's' : ''}`,
     ],
-    ['steps', `${sampling.numSteps} a rollout; ${noiseText(run, plan)}`],
+    ['steps', `${sampling.numSteps} per rollout; ${noiseText(run, plan)}`],
     [
       'updates',
-      `${updates} an epoch, ${plan.totalUpdates} in all; ${plan.rowsPerPass} images a gradient pass${stepsAtOnce}, ${config.algorithm}, learning rate ${training.learningRate}`,
+      `${updates} per epoch, ${plan.totalUpdates} in all; ${plan.rowsPerPass} images per gradient pass${stepsAtOnce}, ${config.algorithm}, learning rate ${training.learningRate}`,
     ],
     [
       'evaluation',
-      `every ${config.evalEvery} epochs; ${sampling.evalNumSteps ?? sampling.numSteps} steps without noise, ${config.evalBatchSize} images a call`,
+      `every ${config.evalEvery} epochs; ${sampling.evalNumSteps ?? sampling.numSteps} steps without noise, ${config.evalBatchSize} images per call`,
     ],
     ...guidanceRow(run.setup),
     ...(memory ? memoryRows(memory) : []),
@@ -74,13 +74,13 @@ function guidanceRow(setup: SetupChoice): [string, string][] {
   return [['guidance', guidanceScale > 0 ? `${guidanceScale} ${where}` : 'none']];
 }
 
-function timeText(epochs: number, { measured, atLeast }: TimeEstimate): string {
-  const text = (seconds: number) => `${duration(epochs * seconds)} at ${seconds.toPrecision(3)} s an epoch`;
+function timeText(epochs: number, { measured, minimum }: TimeEstimate): string {
+  const text = (seconds: number) => `${duration(epochs * seconds)} at ${seconds.toPrecision(3)} s per epoch`;
   if (measured !== undefined) return `about ${text(measured)}, as before`;
   const later = 'known after the second epoch (the first one compiles)';
-  return atLeast === undefined
+  return minimum === undefined
     ? later
-    : `${later}; at least ${text(atLeast)}, were all as fast as large matrix products`;
+    : `${later}; at least ${text(minimum)}, were all as fast as large matrix products`;
 }
 
 function memoryRows(memory: MemoryEstimate): [string, string][] {
@@ -89,7 +89,7 @@ function memoryRows(memory: MemoryEstimate): [string, string][] {
     ['weights', `${count(memory.parameters)}, of which ${count(memory.trainedParameters)} train`],
     [
       'memory',
-      `${bytes(known)} a device before activations: weights ${bytes(memory.weights)}, training ${bytes(memory.training)}, samples ${memory.samples === undefined ? 'not known' : bytes(memory.samples)}`,
+      `${bytes(known)} per device before activations: weights ${bytes(memory.weights)}, training ${bytes(memory.training)}, samples ${memory.samples === undefined ? 'not known' : bytes(memory.samples)}`,
     ],
   ];
 }

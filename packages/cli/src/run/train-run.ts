@@ -2,8 +2,10 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
-import { type EpochMetrics, type TrainResult, train } from '@flow-grpo/grpo-trainer';
+
+import { type EpochMetrics, type Params, type TrainResult, train } from '@flow-grpo/grpo-trainer';
 import { checkpointFolder, epochOf, listRuns } from '@flow-grpo/grpo-trainer/node';
+
 import { need } from '../commands/shared';
 import { type ProgressLine, progressLine } from '../logging/progress-line';
 import { readLines } from '../logging/run-log';
@@ -11,11 +13,11 @@ import { writeRunReport } from '../report/run-report';
 import type { RunFile } from '../run-file/schema';
 import type { RunSetup } from '../setup/setup';
 import { estimateMemory } from './memory-estimate';
-import { type FollowerOptions, followRun } from './observers';
-import { leastSeconds } from './roofline';
+import { attachObservers, type ObserverOptions } from './observers';
+import { minimumEpochTime } from './roofline';
 import { startTable } from './start-table';
 
-export interface TrainRunOptions extends Partial<FollowerOptions> {
+export interface TrainRunOptions extends Partial<ObserverOptions> {
   /** 'auto' (default) continues from the newest checkpoint in the run's folder, a path from that one. */
   readonly resume?: 'auto' | string | false;
   /** Aborting ends the run at the next safe point, with a checkpoint. */
@@ -23,7 +25,7 @@ export interface TrainRunOptions extends Partial<FollowerOptions> {
 }
 
 /** Where the live page listens, and how much is profiled, unless it is said. */
-const FOLLOWERS = { uiPort: '0', uiHost: '127.0.0.1', profileEpochs: '3' };
+const OBSERVERS = { uiPort: '0', uiHost: '127.0.0.1', profileEpochs: '3' };
 
 /**
  * Trains what a run's file describes, as `flow-grpo train` does, on the current backend. The folder `run.output` gets
@@ -31,7 +33,7 @@ const FOLLOWERS = { uiPort: '0', uiHost: '127.0.0.1', profileEpochs: '3' };
  * model.safetensors: the trained weights (their average where there is one) under the model's own names.
  *
  * @returns why it ended
- * @throws {ConfigError} when the setup lacks a policy, prompts or a reward, or a follower cannot start.
+ * @throws {ConfigError} when the setup lacks a policy, prompts or a reward, or an observer cannot start.
  */
 export async function trainRun(
   run: RunFile,
@@ -48,10 +50,11 @@ export async function trainRun(
   const fromEpoch = resume ? await resumeEpoch(output, resume) : 0;
   const { prompt } = prompts.at(0)!;
   const memory = estimateMemory(policy, prompt, config);
-  const measured = await secondsAnEpoch(output);
-  const atLeast = measured === undefined ? leastSeconds(policy, prompt, config, run.peakTflops) : undefined;
-  line.note(startTable(run, memory, { measured, atLeast }));
-  const followers = await followRun(run, scorer, fromEpoch, { ...FOLLOWERS, ...options }, line);
+  const measured = await secondsPerEpoch(output);
+  const minimum =
+    measured === undefined ? minimumEpochTime(policy, prompt, config, run.peakTflops) : undefined;
+  line.note(startTable(run, memory, { measured, minimum }));
+  const observers = await attachObservers(run, scorer, fromEpoch, { ...OBSERVERS, ...options }, line);
   await writeFile(join(output, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
   let finalMessage = 'ended by an error';
   let exitCode = 1;
@@ -66,10 +69,10 @@ export async function trainRun(
       peakTflops: run.peakTflops,
       ...(options.signal && { signal: options.signal }),
       onMessage: line.note,
-      ...followers,
+      ...observers,
     });
     const weights = config.ema.enabled ? result.ema : result.trained;
-    if (result.reason === 'finished') await saveSafetensors(join(output, 'model.safetensors'), weights);
+    if (result.reason === 'finished') await saveModel(join(output, 'model.safetensors'), weights, made);
     if (result.updates > 0) line.note(`report: ${await writeRunReport(output)}`);
     finalMessage =
       result.problem ?? `${result.reason} after ${result.epochs} epochs, ${result.updates} updates`;
@@ -77,7 +80,16 @@ export async function trainRun(
     exitCode = result.reason === 'diverged' ? 1 : 0;
     return result.reason;
   } finally {
-    await followers.close(finalMessage, exitCode);
+    await observers.close(finalMessage, exitCode);
+  }
+}
+
+async function saveModel(file: string, weights: Params, { savedWeights }: RunSetup): Promise<void> {
+  const saved = savedWeights?.(weights) ?? weights;
+  try {
+    await saveSafetensors(file, saved);
+  } finally {
+    for (const [name, value] of Object.entries(saved)) if (weights[name] !== value) value.dispose();
   }
 }
 
@@ -87,7 +99,7 @@ async function resumeEpoch(output: string, resume: string): Promise<number> {
 }
 
 /** The mean of the folder's last epochs; the first one compiles and does not count. */
-export async function secondsAnEpoch(output: string): Promise<number | undefined> {
+export async function secondsPerEpoch(output: string): Promise<number | undefined> {
   const recent = (await readLines<EpochMetrics>(join(output, 'metrics.jsonl'))).slice(1).slice(-10);
   const seconds = recent.flatMap((metrics) => metrics.seconds ?? []);
   return seconds.length > 0 ? seconds.reduce((a, b) => a + b, 0) / seconds.length : undefined;

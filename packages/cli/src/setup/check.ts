@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { type FoundFiles, findFiles, MissingFilesError, type RequiredFiles } from '@flow-grpo/checkpoint-io';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import type { ChosenReward } from '@flow-grpo/rewards/registry';
-import { showo2RequiredFiles } from '@flow-grpo/showo2-model';
+import { showo2RequiredFiles } from '@flow-grpo/showo2-model/node';
 import { bytes } from '../run/start-table';
 import type { RewardChoice, SetupChoice, Showo2SetupOptions } from '../run-file/setup-schema';
 import { requiredPrompts } from './prompts';

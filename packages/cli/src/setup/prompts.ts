@@ -1,7 +1,7 @@
 /** Prompts to train and evaluate on, from files or a data set of the hub. */
 import { stat } from 'node:fs/promises';
 import type { RequiredFiles } from '@flow-grpo/checkpoint-io';
-import type { PromptSource } from '@flow-grpo/grpo-trainer';
+import type { PromptExample } from '@flow-grpo/datasets';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import type { Showo2SetupOptions } from '../run-file/setup-schema';
 import { optionalPackage } from './optional-package';
@@ -49,7 +49,7 @@ type Choice = Pick<Showo2SetupOptions, 'dataset' | 'evalDataset' | 'evalPrompts'
 export async function openPromptSets(
   choice: Choice,
   context: SetupContext = {},
-): Promise<{ prompts: PromptSource; evalPrompts?: PromptSource }> {
+): Promise<{ prompts: readonly PromptExample[]; evalPrompts?: readonly PromptExample[] }> {
   const { openPrompts } = await import('@flow-grpo/datasets').catch(() =>
     optionalPackage('@flow-grpo/datasets', 'setup.dataset'),
   );

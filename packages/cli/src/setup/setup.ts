@@ -15,6 +15,8 @@ export interface RunSetup {
   readonly prompts?: PromptSource;
   readonly scorer?: Scorer;
   readonly evalPrompts?: PromptSource;
+  /** Trained weights under the names by which they are saved for others; `model.safetensors` has the policy's without it. */
+  readonly savedWeights?: (weights: Params) => Params;
   /** For `flow-grpo pretrain`. */
   readonly pretrain?: {
     readonly params: Params;

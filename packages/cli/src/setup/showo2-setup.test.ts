@@ -2,7 +2,9 @@ import '@flow-grpo/tfjs-backend-xla';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openCheckpoint } from '@flow-grpo/checkpoint-io';
 import { train } from '@flow-grpo/grpo-trainer';
+import { selectNames } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeSetup } from './setup';
@@ -45,6 +47,29 @@ describe('showo2Setup', () => {
     expect(more).toBeGreaterThan(0);
     expect(seen[0]!.reward).toBeCloseTo(more + 0.5 * less, 5);
     expect(seen[0]!.gradNorm).toBeGreaterThan(0);
+  });
+
+  it('stacks layers that are frozen, those that train too where more than the head does, and saves upstream names', async () => {
+    const checkpoint = await openCheckpoint(model);
+    await checkpoint.close();
+    const upstream = checkpoint.names;
+    for (const [train, stacked] of [
+      [['diffusion'], ['showo.model.layers.*.mlp.up_proj.weight', 'und_trans.layers.*.mlp.fc1.weight']],
+      [['all'], ['showo.model.layers.*.mlp.up_proj.weight', 'diffusion_head_a.*.mlp.up_proj.weight']],
+      [['showo.model.layers.1.*', 'diffusion_head_b.*'], ['und_trans.layers.*.mlp.fc1.weight']],
+    ] as const) {
+      const { policy, savedWeights } = await showo2Setup({ ...setup(), train: [...train] });
+      const names = Object.keys(policy!.params);
+      for (const name of stacked) expect(names, String(train)).toContain(name);
+      expect(names).toEqual(expect.arrayContaining([...policy!.trainable]));
+      const apart = savedWeights!(policy!.params);
+      expect(new Set(Object.keys(apart))).toEqual(new Set(upstream));
+      const trained = savedWeights!(
+        Object.fromEntries(policy!.trainable.map((name) => [name, policy!.params[name]!])),
+      );
+      expect(new Set(Object.keys(trained))).toEqual(new Set(selectNames(upstream, [...train])));
+      tf.dispose([apart, trained, policy!.params]);
+    }
   });
 
   it('limits evaluation prompts, takes them from elsewhere, and does without', async () => {

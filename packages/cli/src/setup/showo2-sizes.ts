@@ -2,13 +2,8 @@
 import { mainFile, oneOf } from '@flow-grpo/checkpoint-io';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { selectNames } from '@flow-grpo/nn';
-import {
-  imageBlockLength,
-  latentShape,
-  parameterSpecs,
-  readShowo2Config,
-  type Showo2Config,
-} from '@flow-grpo/showo2-model';
+import { imageBlockLength, latentShape, parameterSpecs, type Showo2Config } from '@flow-grpo/showo2-model';
+import { readShowo2Config } from '@flow-grpo/showo2-model/node';
 import type { ModelSizes } from '../run/memory-estimate';
 import type { Showo2SetupOptions } from '../run-file/setup-schema';
 import type { SetupContext } from './setup';

@@ -3,13 +3,15 @@
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { parseConfig } from '@flow-grpo/grpo-trainer/config';
 import {
+  chooseTextLength,
+  cutMessage,
   decodeImage,
-  type LoadingProgress,
   latentShape,
-  loadShowo2,
   type Showo2Parts,
+  upstreamNames,
 } from '@flow-grpo/showo2-model';
-import { showo2Policy } from '@flow-grpo/showo2-model/policy';
+import { type LoadingProgress, loadShowo2 } from '@flow-grpo/showo2-model/node';
+import { type Showo2Policy, showo2Policy } from '@flow-grpo/showo2-model/policy';
 import * as tf from '@tensorflow/tfjs-core';
 import { bytes } from '../run/start-table';
 import { type Showo2SetupInput, type Showo2SetupOptions, setupSchemaOf } from '../run-file/setup-schema';
@@ -33,7 +35,8 @@ export async function showo2Setup(input: Showo2SetupInput, context: SetupContext
   context.onMessage?.(`Loading rewards: ${Object.keys(options.reward).join(', ')}`);
   return {
     ...sets,
-    policy: policyOf(parts, options),
+    policy: showo2PolicyOf(parts, options, textLengthOf(parts, options, sets, context)),
+    savedWeights: upstreamNames,
     scorer: await makeRewards(options.reward, options.rewardFailure, context),
   };
 }
@@ -64,24 +67,51 @@ async function loadParts(options: Showo2SetupOptions, context: SetupContext): Pr
   }
 }
 
-function policyOf({ params, config, tokenizer, vae }: Showo2Parts, options: Showo2SetupOptions) {
-  const padTo = Math.min(options.maxPromptTokens ?? config.maxTextLength, config.maxTextLength);
+/** The one length of the run's prompts, evaluations included. */
+function textLengthOf(
+  { config, tokenizer }: Showo2Parts,
+  { maxPromptTokens = config.maxTextLength }: Showo2SetupOptions,
+  { prompts, evalPrompts = [] }: Awaited<ReturnType<typeof openPromptSets>>,
+  { onMessage }: SetupContext,
+): number {
+  const texts = new Set([...prompts, ...evalPrompts].map(({ prompt }) => prompt));
+  const counts = Array.from(texts, (prompt) => tokenizer.encode(prompt).length);
+  const chosen = chooseTextLength(config, counts, Math.min(maxPromptTokens, config.maxTextLength));
+  const message = cutMessage(chosen);
+  if (message !== undefined) onMessage?.(message);
+  return chosen.length;
+}
+
+/**
+ * The policy of a Show-o2's parts, whose parameters it uses up.
+ *
+ * @throws {ConfigError} when no weight has a name that `train` asks for.
+ */
+export function showo2PolicyOf(
+  { params, config, tokenizer, vae }: Pick<Showo2Parts, 'params' | 'config' | 'tokenizer' | 'vae'>,
+  options: Pick<Showo2SetupOptions, 'guidanceScale' | 'guidanceInTraining' | 'train'>,
+  textLength: number,
+): Showo2Policy {
   try {
     return showo2Policy({
       params,
       config,
-      tokenize: (prompt) => tokenizer.encode(prompt).slice(0, padTo),
-      decode: (latents) => {
-        const pixels = decodeImage(vae.params, vae.config, latents as tf.Tensor4D); // in [-1, 1]
-        return tf.clipByValue(tf.add(tf.mul(pixels, 0.5), 0.5), 0, 1) as tf.Tensor4D;
-      },
+      tokenize: (prompt) => tokenizer.encode(prompt),
+      decode: (latents) => decodeImages(vae, latents),
       latentShape: latentShape(config),
       guidanceScale: options.guidanceScale,
       guidanceInTraining: options.guidanceInTraining,
-      padTo,
+      stackLayers: true,
+      textLength,
       ...(options.train && { train: options.train }),
     });
   } catch (error) {
     throw new ConfigError(`setup.train: ${(error as Error).message}`, { cause: error });
   }
+}
+
+/** Latents [B, h, w, C] to images [B, H, W, 3] in [0, 1]. */
+export function decodeImages(vae: Showo2Parts['vae'], latents: tf.Tensor): tf.Tensor4D {
+  const pixels = decodeImage(vae.params, vae.config, latents as tf.Tensor4D); // in [-1, 1]
+  return tf.clipByValue(tf.add(tf.mul(pixels, 0.5), 0.5), 0, 1) as tf.Tensor4D;
 }

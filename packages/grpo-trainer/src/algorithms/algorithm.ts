@@ -58,8 +58,18 @@ export interface ConfiguredAlgorithm {
   readonly units: Units;
   /** From rewards to advantages, once per epoch, in double precision. */
   advantages(scored: ScoredImages): Advantages;
+  /**
+   * What the loss compares with its value before the epoch's first update, such as log-probabilities: [n, …] by name, of
+   * the trained weights at the points of a pass. One executable computes it before and after, so that weights that did not
+   * change give the same bits; the loss gets it by {@link Pass.before}.
+   */
+  measure?(pass: Pass): Readonly<Record<string, tf.Tensor>>;
+  /** How many of what it measures are as large as latents, for estimates of memory; none by default. */
+  readonly measuredLatents?: number;
   /** The loss's metrics and how each is reduced to one number per epoch. */
   readonly metrics: Readonly<Record<string, Reduction>>;
+  /** Names of what the loss reports of each recorded step besides; none by default. */
+  readonly perStep?: readonly string[];
   /**
    * The loss of a gradient pass. It is traced by `jit`: it may not read tensor data, and its random numbers come from
    * `pass.key`.
@@ -129,4 +139,9 @@ export interface Loss {
   readonly loss: tf.Tensor;
   /** Scalars by the names of {@link ConfiguredAlgorithm.metrics}; no gradient flows through them. */
   readonly metrics: Readonly<Record<string, tf.Tensor>>;
+  /**
+   * Values of recorded points by name, [n], NaN where one does not count; the epoch's numbers are the mean and the 99th
+   * percentile of each step, `NAME.STEP.mean` and `NAME.STEP.p99`.
+   */
+  readonly perStep?: Readonly<Record<string, tf.Tensor>>;
 }

@@ -1,12 +1,13 @@
 /** Online Diffusion-DPO on the best and the worst image of each prompt. */
 import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
+import { detach } from '../losses/rows';
 import { bestAgainstWorst } from '../maths/advantages';
 import { meanOverSample } from '../maths/loss';
 import { comparedWithin, comparesImages } from './advantage-options';
 import { defineAlgorithm, type Loss } from './algorithm';
 import { timesPerImage } from './flow-matching';
-import { detach, noisedPoints, type Pass } from './pass';
+import { noisedPoints, type Pass } from './pass';
 import { bestAndWorst } from './units';
 
 const options = z.strictObject({

@@ -1,4 +1,6 @@
 /** What an algorithm of one's own is made of: its type, the points its loss may look at, and who trains together. */
+
+export { detach } from '../losses/rows';
 export {
   advantageOptions,
   advClipMax,
@@ -20,7 +22,6 @@ export {
   type WeightCopy,
 } from './algorithm';
 export {
-  detach,
   type NoisedPoints,
   type NoisedPointsOptions,
   noisedPoints,

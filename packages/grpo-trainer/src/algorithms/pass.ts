@@ -1,10 +1,10 @@
 /** What the loss of a gradient pass is computed from, and the points (x, t) that it may look at. */
-import { stopGradient } from '@flow-grpo/nn';
 import { gatherSteps, type StepTensors } from '@flow-grpo/sde-sampler';
 import { random, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Placement } from '../devices';
 import { indices } from '../indices';
+import { pointsOnLines } from '../losses/rows';
 import type { Tensors } from '../policy';
 import type { EpochSamples } from '../rollout/samples';
 
@@ -25,6 +25,8 @@ export interface PassRows {
   readonly onPolicy: tf.Tensor;
   /** Random key of the pass. */
   readonly key: tf.Tensor;
+  /** How far what the algorithm measures has moved since the epoch's first update, by name; 0 without it. */
+  readonly changes?: Readonly<Record<string, tf.Tensor>>;
 }
 
 /** A gradient pass: its images, their samples, and the velocities at points of theirs. */
@@ -36,6 +38,13 @@ export interface Pass extends PassRows {
    * Where the points carry features, the part of the model behind them runs alone.
    */
   velocity(weights: 'trained' | (string & {}), points: Points): tf.Tensor;
+  /**
+   * What `value`, of the trained weights, was before the epoch's first update: a constant. While the weights have not
+   * changed it equals `value` bit for bit.
+   *
+   * @param name of what the algorithm's `measure` gives
+   */
+  before(name: string, value: tf.Tensor): tf.Tensor;
 }
 
 /** Points on the way from noise to data, n of them. */
@@ -100,6 +109,8 @@ export function recordedPoints(pass: Pass, count: number): RecordedPoints {
 
 /** Points on straight lines from noise to a pass's images: a row for every time and image, the images of a time together. */
 export interface NoisedPoints extends Points {
+  /** [n, ...latentShape]: the images' latents. */
+  readonly data: tf.Tensor;
   /** [n, ...latentShape]: data − noise, the velocity of the line. */
   readonly target: tf.Tensor;
 }
@@ -133,20 +144,16 @@ export function noisedPoints(
   const t = shared(chosen(drawTimes(random.foldIn(key, 2), [timesPerImage, each]))) as tf.Tensor1D;
   const tile = (value: tf.Tensor) => tf.tile(value, [times, ...value.shape.slice(1).map(() => 1)]);
   const data = tile(placement.take(samples.latents, rows));
-  const column = tf.reshape(t, [t.shape[0]!, ...shape.map(() => 1)]);
   return placement.shardBatch({
     t,
-    x: tf.add(tf.mul(tf.sub(1, column), noise), tf.mul(column, data)),
-    target: tf.sub(data, noise),
+    data,
+    ...pointsOnLines(data, noise, t),
     prompts: tile(tf.gather(samples.promptOf, rows)) as tf.Tensor1D,
   });
 }
 
 /** sigmoid of a normal number: few times near the ends. */
 const logitNormal = (key: tf.Tensor, shape: [number, number]) => tf.sigmoid(random.normal(key, shape));
-
-/** The same values, constant for gradients. */
-export const detach = (value: tf.Tensor): tf.Tensor => stopGradient(() => tf.clone(value));
 
 /** [n] → [n · times], each entry repeated. */
 function repeatRows(values: tf.Tensor1D, times: number): tf.Tensor1D {

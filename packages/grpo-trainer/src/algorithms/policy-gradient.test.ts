@@ -10,6 +10,7 @@ import { perPromptAdvantages } from '../maths/advantages';
 import { gaussianFlow } from '../policies/gaussian-flow';
 import { createRollout, type EpochBatch } from '../rollout/create-rollout';
 import { epochPlan } from '../rollout/epoch-plan';
+import type { EpochSamples } from '../rollout/samples';
 import { passOf } from '../update/gradient-pass';
 import { flopCounter } from '../utilisation';
 import type { PassRows } from './pass';
@@ -52,10 +53,15 @@ afterAll(() => {
   tf.dispose(rows as never);
 });
 
-const lossAt = (w: tf.Tensor, more: Partial<PolicyGradientOptions>, given: PassRows) => {
+const lossAt = (
+  w: tf.Tensor,
+  more: Partial<PolicyGradientOptions>,
+  given: PassRows,
+  samples: EpochSamples = batch,
+) => {
   const { algorithm } = epochPlan({ ...config, grpo: { ...config.grpo, ...more } });
   const weights = { trained: { 'mean.weight': w }, copies: { reference: policy.params } };
-  return algorithm.loss(passOf(policy, algorithm, oneDevice, weights, batch.condition, batch, given)).loss;
+  return algorithm.loss(passOf(policy, algorithm, oneDevice, weights, batch.condition, samples, given)).loss;
 };
 const gradientOf = (loss: (weights: tf.Tensor) => tf.Tensor) =>
   tf.tidy(() =>
@@ -63,8 +69,11 @@ const gradientOf = (loss: (weights: tf.Tensor) => tf.Tensor) =>
       .grad((w: tf.Tensor) => loss(w) as tf.Scalar)(start)
       .dataSync(),
   );
-const gradient = (more: Partial<PolicyGradientOptions> = {}, given: Partial<PassRows> = {}) =>
-  gradientOf((w) => lossAt(w, more, { ...rows, ...given }));
+const gradient = (
+  more: Partial<PolicyGradientOptions> = {},
+  given: Partial<PassRows> = {},
+  samples: EpochSamples = batch,
+) => gradientOf((w) => lossAt(w, more, { ...rows, ...given }, samples));
 
 /** −Σ weight · advantage · log p, averaged over steps: the policy gradient as one writes it down. */
 const plain = (clamp: number) =>
@@ -104,8 +113,9 @@ describe('the first update', () => {
     const expected = plain(5);
     expect(maxAbs(expected)).toBeGreaterThan(1e-3);
     expectClose(gradient(), expected, 1e-5 * maxAbs(expected));
-    // The recorded log-probabilities are those of the same policy: it makes no difference to look at them.
-    expectClose(gradient({}, { onPolicy: tf.scalar(0) }), expected, 1e-5 * maxAbs(expected));
+    // Later updates compare with what was measured before: where nothing has changed, they are like the first.
+    const changes = { logProb: tf.zeros([rows.rows.shape[0] * plan.algorithm.pointsPerImage]) };
+    expect(gradient({}, { onPolicy: tf.scalar(0), changes })).toEqual(gradient());
   });
 
   it('is the sum of those of some steps each', () => {
@@ -114,6 +124,20 @@ describe('the first update', () => {
     const parts = groups.map((group) => gradient({ beta: 1 }, { steps: tf.tensor1d(group, 'int32') }));
     const sum = parts[0]!.map((value, i) => value + parts[1]![i]!);
     expectClose(sum, gradient({ beta: 1 }), 1e-5 * maxAbs(sum));
+  });
+
+  it('weighs samples that the rollout found less likely, up to a cap', () => {
+    const expected = plain(5);
+    const { logProb } = batch.records!;
+    const half = { ...batch, records: { ...batch.records!, logProb: tf.sub(logProb, Math.log(2)) } };
+    const weighed = (importanceCap: number) => gradient({ importanceCap }, {}, half);
+    for (const [cap, factor] of [
+      [1.5, 1.5],
+      [10, 2],
+    ] as const) {
+      const times = Array.from(expected, (value) => factor * value);
+      expectClose(weighed(cap), times, 1e-5 * maxAbs(times));
+    }
   });
 
   it('clamps advantages', () => {

@@ -1,12 +1,20 @@
 /** The clipped policy gradient that Flow-GRPO and GRPO-Guard share: options, checks and loss over recorded steps. */
-import { guardedRatio, logProbOfStep, stepMean, stepSigma } from '@flow-grpo/sde-sampler';
+import {
+  guardedRatio,
+  guardedWeight,
+  importanceRatio,
+  logProbOfStep,
+  stepMean,
+  stepSigma,
+} from '@flow-grpo/sde-sampler';
 import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import type { BaseConfig } from '../config/base';
-import { clippedPolicyLoss, importanceRatio, ratioStatistics, stepMeanKl, velocityKl } from '../maths/loss';
+import { detach } from '../losses/rows';
+import { clippedPolicyLoss, ratioStatistics, stepMeanKl, velocityKl } from '../maths/loss';
 import { advantageOptions, advClipMax, comparedWithin, comparesImages, groupedBy } from './advantage-options';
 import type { ConfiguredAlgorithm, Loss, RunFacts } from './algorithm';
-import { detach, type Pass, recordedPoints } from './pass';
+import { type Pass, type RecordedPoints, recordedPoints } from './pass';
 import { imagesWithAdvantage } from './units';
 
 export const policyGradientOptions = z.strictObject({
@@ -17,6 +25,14 @@ export const policyGradientOptions = z.strictObject({
     .enum(['step-mean', 'velocity'])
     .default('step-mean')
     .describe("What the KL compares: the step's mean, as flow_grpo, or the velocity"),
+  importanceCap: z
+    .number()
+    .positive()
+    .nullable()
+    .default(null)
+    .describe(
+      'Weigh samples by how much likelier the update finds them than the rollout did, at most by this (truncated importance sampling); null does not',
+    ),
   timestepFraction: z
     .number()
     .gt(0)
@@ -49,7 +65,7 @@ export function configurePolicyGradient(
 ): ConfiguredAlgorithm {
   const trainedSteps = Math.max(1, Math.floor(windowSize * options.timestepFraction));
   return {
-    rollout: { sampler: 'sde', keep: guarded ? 'means' : 'steps' },
+    rollout: { sampler: 'sde', keep: 'steps' },
     copies: options.beta > 0 ? { reference: { moves: 'never' } } : {},
     pointsPerImage: trainedSteps,
     units: imagesWithAdvantage(epochSize),
@@ -64,6 +80,13 @@ export function configurePolicyGradient(
       maxRatioDeviation: 'max',
       maxLogProbMismatch: 'max',
     },
+    perStep: ['logProbMismatch'],
+    measure(pass): Record<string, tf.Tensor> {
+      const points = recordedPoints(pass, trainedSteps);
+      const { logProb, mean } = drawnBy(pass.velocity('trained', points), points);
+      return guarded ? { logProb, mean } : { logProb };
+    },
+    measuredLatents: guarded ? 1 : 0,
     loss: (pass) => policyGradientLoss(pass, options, trainedSteps, guarded),
   };
 }
@@ -71,9 +94,10 @@ export function configurePolicyGradient(
 /**
  * Flow-GRPO's clipped loss over (sample, step) rows, plus β·KL.
  *
- * In the first update of an epoch the policy is the one that made the samples, so its own log-probability stands
- * in for the recorded one: the ratio is exactly 1 whatever the rounding of two differently compiled functions.
- * `maxLogProbMismatch` shows how far the two are apart.
+ * Both log-probabilities of the ratio come from the update: that of the policy which made the samples was computed before
+ * the first update, by the executable that computes the current one. So the ratio of a policy that has not changed is
+ * exactly 1 in every update, whatever the rounding of the rollout's other program. How far the two programs are apart is
+ * reported (`maxLogProbMismatch`, `logProbMismatch` per step), and `importanceCap` corrects for it.
  */
 function policyGradientLoss(
   pass: Pass,
@@ -83,21 +107,23 @@ function policyGradientLoss(
 ): Loss {
   const { beta, klTarget, clipRange } = options;
   const points = recordedPoints(pass, trainedSteps);
-  const { x, next, step, weights, advantages, logProb: recorded } = points;
+  const { x, step, weights, advantages, logProb: recorded } = points;
   const velocity = pass.velocity('trained', points);
-  const mean = stepMean(step, { x, velocity });
-  const logProb = logProbOfStep(step, { x, velocity, next });
+  const { mean, logProb } = drawnBy(velocity, points);
   const own = detach(logProb);
-  const onPolicy = tf.greater(pass.onPolicy, 0);
-  const oldLogProb = tf.where(onPolicy, own, recorded);
+  const oldLogProb = pass.before('logProb', logProb);
   let ratio: tf.Tensor;
   let stepWeight: tf.Tensor | number = 1;
   if (guarded) {
-    const oldMean = tf.where(onPolicy, detach(mean), points.mean!);
+    const oldMean = pass.before('mean', mean);
     ratio = guardedRatio(logProb, oldLogProb, { mean, oldMean, std: step.std as tf.Tensor1D });
-    stepWeight = tf.reciprocal(step.dt);
+    stepWeight = guardedWeight(step.dt);
   } else {
     ratio = importanceRatio(logProb, oldLogProb);
+  }
+  if (options.importanceCap !== null) {
+    const correction = tf.minimum(tf.exp(tf.sub(oldLogProb, recorded)), options.importanceCap);
+    stepWeight = tf.mul(stepWeight, correction);
   }
   const clipped = tf.mul(stepWeight, clippedPolicyLoss(ratio, advantages, options));
   const policyLoss = tf.sum(tf.mul(weights, clipped));
@@ -121,6 +147,8 @@ function policyGradientLoss(
   );
   // On all devices first: not every plugin reduces a maximum that minds NaN over devices.
   const maxOf = (value: tf.Tensor) => tf.max(pass.placement.replicate(tf.mul(used, tf.abs(value))));
+  const mismatch = tf.abs(tf.sub(own, recorded));
+  const counts = tf.logicalAnd(tf.greater(weights, 0), tf.greater(pass.onPolicy, 0));
   return {
     loss: beta > 0 ? tf.add(policyLoss, tf.mul(beta, kl)) : policyLoss,
     metrics: {
@@ -131,7 +159,16 @@ function policyGradientLoss(
       clipFractionAbove,
       clipFractionBelow,
       maxRatioDeviation: maxOf(tf.sub(detach(ratio), 1)),
-      maxLogProbMismatch: tf.mul(pass.onPolicy, maxOf(tf.sub(own, recorded))),
+      maxLogProbMismatch: tf.mul(pass.onPolicy, maxOf(mismatch)),
     },
+    perStep: { logProbMismatch: tf.where(counts, mismatch, tf.fill(mismatch.shape, Number.NaN)) },
+  };
+}
+
+/** Mean and log-probability of the recorded steps under a velocity. */
+function drawnBy(velocity: tf.Tensor, { x, next, step }: RecordedPoints) {
+  return {
+    mean: stepMean(step, { x, velocity }),
+    logProb: logProbOfStep(step, { x, velocity, next }),
   };
 }

@@ -76,7 +76,7 @@ const training = z
         'Steps or times of these images that a pass takes at once; all by default. Memory grows with both; flow_grpo takes one',
       ),
     innerEpochs: count.default(1).describe('Passes over the samples of an epoch (train.num_inner_epochs)'),
-    learningRate: z.number().positive().default(1e-4).describe('Peak learning rate (train.learning_rate)'),
+    learningRate: z.number().min(0).default(1e-4).describe('Peak learning rate (train.learning_rate)'),
     schedule: z
       .enum(['constant', 'linear', 'cosine'])
       .default('constant')

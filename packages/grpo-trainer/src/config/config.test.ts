@@ -93,7 +93,7 @@ describe("flow_grpo's names", () => {
       return '';
     };
     for (const name of names)
-      if (name !== leaf.path) expect(answer(name), name).toMatch(/; did you mean [\w.]+\?$/);
+      if (name !== leaf.path) expect(answer(name), name).toMatch(/; did you mean [\w.-]+\?$/);
     for (const word of leaf.flowGrpo!.match(/[\w.]+/g)!) {
       // A word that is our own name of the option finds it as a known name in the wrong place.
       const leads = leaf.path.endsWith(`.${word}`) || names.includes(word);

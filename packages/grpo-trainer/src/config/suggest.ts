@@ -5,6 +5,8 @@ import { type Leaf, leavesOf } from './leaves';
 /** Options that one may remember under another name, and that no spelling leads to. */
 const RENAMED: Readonly<Record<string, string>> = {
   'training.objective': 'algorithm',
+  'training.beta': 'grpo.beta',
+  'setup.storage': 'setup.dtype',
   'training.klOn': 'grpo.klTarget',
   'training.timestepsPerSample': 'dpo.timesPerImage',
 };

@@ -1,5 +1,6 @@
 import {
   customSchedule,
+  importanceRatio,
   logProbOfStep,
   planSteps,
   stackSteps,
@@ -18,7 +19,7 @@ import {
   standardScore,
 } from './advantages';
 import { emaDecay, emaDue, emaUpdate } from './ema';
-import { clippedPolicyLoss, importanceRatio, ratioStatistics, stepMeanKl } from './loss';
+import { clippedPolicyLoss, ratioStatistics, stepMeanKl } from './loss';
 
 interface LossSetting {
   key: string;

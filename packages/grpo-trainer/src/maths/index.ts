@@ -28,7 +28,6 @@ export { type LearningRateSchedule, learningRateAt } from './learning-rate';
 export {
   type ClipOptions,
   clippedPolicyLoss,
-  importanceRatio,
   meanOverSample,
   type RatioStatistics,
   ratioStatistics,

@@ -8,11 +8,6 @@ export interface ClipOptions {
   readonly advClipMax: number;
 }
 
-/** exp(log p − log p_old), elementwise. */
-export function importanceRatio(logProb: tf.Tensor, oldLogProb: tf.Tensor): tf.Tensor {
-  return tf.exp(tf.sub(logProb, oldLogProb));
-}
-
 /**
  * max(−A·ratio, −A·clamp(ratio)) elementwise, A the clamped advantage. Where both sides are equal (ratio inside
  * the range) the gradient is that of the unclipped one.

@@ -3,6 +3,7 @@ import { appendFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { rounds } from '@flow-grpo/test-support';
 import { bundleProgram } from '@flow-grpo/test-support/bundle';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -185,6 +186,8 @@ describe('a folder of checkpoints', () => {
   });
 });
 
+const KILLS = rounds(4, 20);
+
 describe('a process', () => {
   let runner: string;
   beforeAll(async () => {
@@ -196,7 +199,7 @@ describe('a process', () => {
   const ended = (child: ReturnType<typeof start>) =>
     new Promise<number | null>((resolve) => child.on('exit', (code) => resolve(code)));
 
-  it('killed at 20 random moments ends with the same bits', async () => {
+  it(`killed at ${KILLS} random moments ends with the same bits`, async () => {
     const whole = join(folder, 'whole');
     expect(await ended(start(whole))).toBe(0);
     const last = `checkpoints/epoch-00000${runnerConfig.epochs}`;
@@ -204,7 +207,7 @@ describe('a process', () => {
     let killed = 0;
     let random = 12345;
     const outputs = [join(folder, 'killed-0')];
-    for (let attempt = 0; attempt < 60 && killed < 20; attempt++) {
+    for (let attempt = 0; attempt < 3 * KILLS && killed < KILLS; attempt++) {
       const output = outputs.at(-1)!; // several kills a run
       random = (Math.imul(random, 1103515245) + 12345) >>> 0;
       const child = start(output);
@@ -217,7 +220,7 @@ describe('a process', () => {
       else outputs.push(join(folder, `killed-${outputs.length}`));
       clearTimeout(timer);
     }
-    expect(killed).toBe(20);
+    expect(killed).toBe(KILLS);
     for (const output of outputs) {
       expect(await ended(start(output))).toBe(0);
       expect(await finalBits(join(output, last))).toEqual(expected);

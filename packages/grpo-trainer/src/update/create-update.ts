@@ -13,10 +13,10 @@ import type { EpochBatch } from '../rollout/create-rollout';
 import type { EpochPlan } from '../rollout/epoch-plan';
 import type { FlopCounter } from '../utilisation';
 import { copyRates, createCopyMover } from './copies';
-import { gradientSum } from './gradient-sum';
+import { gradientSum, type Measured, type PassValues } from './gradient-sum';
 import { optimizerStep } from './optimizer-step';
 import { type PlannedPass, planUpdates } from './plan';
-import { overPasses, overUpdates } from './reduce';
+import { overPasses, overUpdates, stepStatistics } from './reduce';
 import type { TrainState } from './state';
 
 export interface UpdateCall {
@@ -64,7 +64,7 @@ export function createUpdate<C, P>(
   const copies = algorithm.copies ?? {};
   const reductions = { loss: 'mean' as const, ...algorithm.metrics };
   const names = Object.keys(reductions) as (keyof typeof reductions)[];
-  const sum = gradientSum(policy, plan, placement, flops);
+  const { sum, measure } = gradientSum(policy, plan, placement, flops);
   const step = flops.count(optimizerStep(training, placement));
   const moveAfterEpoch = createCopyMover(copies);
 
@@ -106,14 +106,13 @@ export function createUpdate<C, P>(
     call: UpdateCall,
   ): Promise<UpdateResult> => {
     let state = start;
-    const values: { readonly update: number; readonly row: tf.Tensor }[] = []; // one vector per pass
+    const values: (PassValues & { readonly update: number })[] = [];
     const norms: tf.Tensor[] = [];
     let learningRate: number | undefined;
-    let passes = 0;
     const { condition, records, latents, promptOf, steps, dropped, promptIndex } = batch;
     const samples = { records, latents, promptOf, steps };
     const units = algorithm.units.select({ advantages, dropped, promptIndex });
-    const rowsOf = ({ samples: index, weights }: PlannedPass): PassRows => {
+    const rowsOf = ({ samples: index, weights }: PlannedPass, pass: number, update: number): PassRows => {
       const host = {
         rows: tf.tensor1d(index.map(batch.rowOf), 'int32'),
         weights: tf.tensor1d(weights as number[]),
@@ -122,31 +121,44 @@ export function createUpdate<C, P>(
       const rows = {
         rows: placement.replicate(host.rows),
         ...placement.shardBatch({ weights: host.weights, advantages: host.advantages }),
-        onPolicy: tf.scalar(norms.length === 0 ? 1 : 0),
-        key: random.foldIn(call.key, PASS_STREAM + passes++),
+        onPolicy: tf.scalar(update === 0 ? 1 : 0),
+        key: random.foldIn(call.key, PASS_STREAM + pass),
       };
       tree.dispose(host, rows);
       return rows;
     };
+    const updatesPlanned = Array.from({ length: training.innerEpochs }, (_, inner) =>
+      planUpdates(units, randomAt(seed, 2, call.epoch, inner), {
+        updates: training.updatesPerEpoch,
+        rows: plan.rowsPerPass,
+        dropped,
+      }),
+    ).flat();
+    let passes = 0;
+    const updateParts = updatesPlanned.map((planned, update) =>
+      planned.map((pass) => {
+        const number = passes++;
+        return () => rowsOf(pass, number, update);
+      }),
+    );
+    let before: Measured[][] = [];
+    const inputs = () => ({ trained: state.trained, copies: state.copies, condition, samples });
     try {
-      for (let inner = 0; inner < training.innerEpochs; inner++) {
-        const updates = planUpdates(units, randomAt(seed, 2, call.epoch, inner), {
-          updates: training.updatesPerEpoch,
-          rows: plan.rowsPerPass,
-          dropped,
-        });
-        for (const planned of updates) {
-          call.onProgress?.(norms.length, updates.length * training.innerEpochs);
-          const done = call.updates + norms.length;
-          const inputs = { trained: state.trained, copies: state.copies, condition, samples };
-          const parts = planned.map((pass) => () => rowsOf(pass));
-          const summed = sum(inputs, parts);
-          for (const row of summed.values) values.push({ update: norms.length, row });
-          learningRate = learningRateOf(done, call);
-          const stepped = stepOptimizer(state, summed.gradients, done, learningRate);
-          state = stepped.state;
-          norms.push(stepped.norm);
-        }
+      // Of all updates but the first, which the weights that made the samples take: there is no change to compare with.
+      if (algorithm.measure) before = updateParts.slice(1).map((parts) => measure(inputs(), parts));
+      for (const [update, parts] of updateParts.entries()) {
+        call.onProgress?.(update, updateParts.length);
+        const done = call.updates + update;
+        const changes =
+          update === 0
+            ? noChanges(before[0], parts.length)
+            : before[update - 1] && changesSince(before[update - 1]!, measure(inputs(), parts));
+        const summed = releasing(changes, () => sum(inputs(), parts, changes));
+        for (const each of summed.values) values.push({ ...each, update });
+        learningRate = learningRateOf(done, call);
+        const stepped = stepOptimizer(state, summed.gradients, done, learningRate);
+        state = stepped.state;
+        norms.push(stepped.norm);
       }
       const updates = norms.length;
       state = {
@@ -155,7 +167,7 @@ export function createUpdate<C, P>(
       };
       const gradNorm = (await Promise.all(norms.map((norm) => norm.data()))).map((row) => row[0]!);
       const rows = await Promise.all(
-        values.map(async ({ update, row }) => ({ update, row: await row.data() })),
+        values.map(async ({ row, ...pass }) => ({ ...pass, row: await row.data() })),
       );
       const perUpdate = Object.fromEntries(
         names.map((name, column) => [
@@ -176,15 +188,47 @@ export function createUpdate<C, P>(
         learningRate,
         perUpdate: { ...perUpdate, gradNorm },
         metrics:
-          updates === 0 ? {} : { ...Object.fromEntries(metrics), gradNorm: overUpdates('mean', gradNorm) },
+          updates === 0
+            ? {}
+            : {
+                ...Object.fromEntries(metrics),
+                ...stepStatistics(rows, names.length, algorithm.perStep ?? []),
+                gradNorm: overUpdates('mean', gradNorm),
+              },
       };
     } catch (error) {
       if (norms.length > 0) tree.dispose(state);
       throw error;
     } finally {
-      tree.dispose([values.map(({ row }) => row), norms]);
+      tree.dispose([values.map(({ row }) => row), norms, before]);
     }
   };
+}
+
+/** Changes of an epoch's first update: none, of the shapes that those of later updates have. */
+function noChanges(like: readonly Measured[] | undefined, passes: number): Measured[] | undefined {
+  const first = like?.[0];
+  return first && Array.from({ length: passes }, () => first.map((each) => tree.map(each, zerosAlike)));
+}
+
+/** What was measured now, less what was measured before; disposes of the former. */
+function changesSince(before: readonly Measured[], now: readonly Measured[]): Measured[] {
+  return tree.zip([now, before] as [Measured[], Measured[]], ([after, start]) => {
+    const change = tf.sub(after!, start!);
+    after!.dispose();
+    return change;
+  });
+}
+
+const zerosAlike = (value: tf.Tensor) => tf.tidy(() => tf.sub(value, value));
+
+/** What `f` gives; `used` is disposed of after it. */
+function releasing<R>(used: unknown, f: () => R): R {
+  try {
+    return f();
+  } finally {
+    tree.dispose(used);
+  }
 }
 
 /** Advantages below it may vanish in float32, as where all rewards of a group underflow. */

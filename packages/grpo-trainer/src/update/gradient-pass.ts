@@ -5,8 +5,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { ConfiguredAlgorithm } from '../algorithms/algorithm';
 import type { Pass, PassRows } from '../algorithms/pass';
 import type { Placement } from '../devices';
+import { detach } from '../losses/rows';
 import { mapParams } from '../maths/adamw';
-import type { Params, Policy } from '../policy';
+import type { Params, Policy, Tensors } from '../policy';
 import type { EpochSamples } from '../rollout/samples';
 import { gradientsWhereReached } from './gradients';
 import { differentiable, type Prepared, refuseUnreached } from './preparation';
@@ -36,22 +37,55 @@ export function passOf<C, P>(
   rows: PassRows,
   ready?: Prepared,
 ): Pass {
+  // What a frozen trunk makes of points is the same whatever the weights behind it: it runs once for all of them.
+  const kept = new Map<tf.Tensor, Tensors>();
   const velocity: Pass['velocity'] = (name, points) => {
     const isTrained = name === 'trained';
     const weights = isTrained ? trained : copies[name];
     if (!weights) throw new Error(`the algorithm has no copy of the weights called ${name}`);
     const purpose = (isTrained ? undefined : algorithm.copies?.[name]?.purpose) ?? 'training';
-    const { x, t, features, prompts } = points;
+    const { x, t, prompts } = points;
+    const features = points.features ?? kept.get(x);
     const compute = () => {
       const prepared = (ready?.[name] ?? policy.prepare?.({ trained: weights, condition, purpose })) as P;
       const call = { trained: weights, t, condition, rows: prompts, prepared };
-      return policy.velocityFromFeatures && features && purpose === 'training'
-        ? policy.velocityFromFeatures({ ...call, features })
-        : policy.velocity({ ...call, x, purpose }).velocity;
+      if (policy.velocityFromFeatures && features && purpose === 'training') {
+        return policy.velocityFromFeatures({ ...call, features });
+      }
+      const result = policy.velocity({ ...call, x, purpose });
+      // A copy's are made where gradients stop, and gone after it.
+      if (isTrained && result.features) kept.set(x, result.features);
+      return result.velocity;
     };
     return isTrained ? compute() : stopGradient(compute);
   };
-  return { ...rows, samples, placement, velocity };
+  const before: Pass['before'] = (name, value) => {
+    const change = rows.changes?.[name];
+    return change ? tf.sub(detach(value), change) : detach(value);
+  };
+  return { ...rows, samples, placement, velocity, before };
+}
+
+/** What the algorithm measures of the trained weights, in a program of its own that is the same before and after updates. */
+export function measurePass<C, P>(
+  policy: Policy<C, P>,
+  algorithm: ConfiguredAlgorithm,
+  placement: Placement,
+) {
+  return jit(
+    function measurePass(
+      trained: Params,
+      condition: C,
+      samples: EpochSamples,
+      rows: PassRows,
+      prepared?: Prepared,
+    ): Readonly<Record<string, tf.Tensor>> {
+      const weights = { trained, copies: {} };
+      const pass = passOf(policy, algorithm, placement, weights, condition, samples, rows, prepared);
+      return placement.shardBatch({ ...algorithm.measure!(pass) });
+    },
+    { name: 'measurePass' },
+  );
 }
 
 /**
@@ -59,7 +93,7 @@ export function passOf<C, P>(
  * sums, donated too; without it, what depends on the prompts alone is part of the pass.
  *
  * @param reachedWeights gets the names of the weights that a pass with `prepared` reaches by itself
- * @returns the sums, and [loss, ...metrics] of the pass.
+ * @returns the sums, and [loss, ...metrics] of the pass, followed by what is reported per step, point by point.
  * @throws when a weight has no effect on the loss, naming it.
  */
 export function gradientPass<C, P>(
@@ -69,6 +103,7 @@ export function gradientPass<C, P>(
   reachedWeights = new Set<string>(),
 ) {
   const metricNames = Object.keys(algorithm.metrics);
+  const stepNames = algorithm.perStep ?? [];
   return jit(
     function gradientPass(
       accumulated: Params,
@@ -84,18 +119,18 @@ export function gradientPass<C, P>(
       const f = () => {
         const weights = { trained, copies };
         const pass = passOf(policy, algorithm, placement, weights, condition, samples, rows, prepared);
-        const { loss, metrics } = algorithm.loss(pass);
-        const values = [loss, ...metricNames.map((name) => metricOf(metrics, name))];
-        return tf.stack(values.map((value) => tf.reshape(value, [])));
+        const { loss, metrics, perStep = {} } = algorithm.loss(pass);
+        const scalars = [loss, ...metricNames.map((name) => metricOf(metrics, name))];
+        const values = stepNames.map((name) => tf.reshape(metricOf(perStep, name), [-1]));
+        return tf.concat([...scalars.map((value) => tf.reshape(value, [1])), ...values]);
       };
       // Only the loss is differentiated: the metrics ride along with a zero upstream gradient.
-      const upstream = tf.oneHot(tf.scalar(0, 'int32'), metricNames.length + 1, 1, 0, 'float32');
+      // Not by tf.oneHot, whose float32 is a denormal number on WebAssembly.
+      const points = rows.rows.shape[0]! * (rows.steps?.shape[0] ?? algorithm.pointsPerImage);
+      const others = metricNames.length + stepNames.length * points;
+      const upstream = tf.concat([tf.ones([1]), tf.zeros([others])]);
       const leaves = prepared ? differentiable(prepared.trained) : [];
-      const { value, grads } = gradientsWhereReached(
-        f,
-        [...Object.values(trained), ...leaves],
-        tf.reshape(upstream, [-1]),
-      );
+      const { value, grads } = gradientsWhereReached(f, [...Object.values(trained), ...leaves], upstream);
       const reached = names.filter((_, i) => grads[i]);
       for (const name of reached) reachedWeights.add(name);
       if (!prepared) refuseUnreached(names.filter((name) => !reached.includes(name)));

@@ -35,7 +35,7 @@ async function epoch<C, P>(policy: Policy<C, P>, stepsPerPass?: number) {
   const key = random.key(3);
   const prompts = ['red', 'blue'].map((prompt) => ({ prompt }));
   const batch = await rollout(trained, prompts, plan.window(0), key);
-  const sum = gradientSum(policy, plan, oneDevice, flopCounter());
+  const { sum } = gradientSum(policy, plan, oneDevice, flopCounter());
   const [weights, advantages] = [
     [0.4, 0.1, 0.2, 0.3],
     [1, -2, 0.5, -0.3],
@@ -84,7 +84,7 @@ describe.each(['cpu', 'xla'])('gradients of an update on %s', (backend) => {
     const sum = await epoch(policyOf({}), 1);
     const run = () => {
       const { gradients, values } = sum([0, 1], [2, 3]);
-      tf.dispose([gradients, [...values]]);
+      tf.dispose([gradients, values.map(({ row }) => row)]);
     };
     run();
     const before = tf.memory().numTensors;

@@ -7,7 +7,7 @@ import type { Params, Policy } from '../policy';
 import type { EpochPlan } from '../rollout/epoch-plan';
 import type { EpochSamples } from '../rollout/samples';
 import type { FlopCounter } from '../utilisation';
-import { gradientPass, type PassWeights, zeroGradients } from './gradient-pass';
+import { gradientPass, measurePass, type PassWeights, zeroGradients } from './gradient-pass';
 import { type Prepared, prepareGradients, preparePass, zeroPrepared } from './preparation';
 
 /** What the passes of an update compute from. */
@@ -19,13 +19,22 @@ export interface UpdateInputs<C> extends PassWeights {
 export interface GradientSum {
   /** By name, float32, laid out like the weights. */
   readonly gradients: Params;
-  /** [loss, ...metrics] of each pass. */
-  readonly values: readonly tf.Tensor[];
+  /** What each gradient pass gave, and which points of its images it took. */
+  readonly values: readonly PassValues[];
 }
 
+export interface PassValues {
+  /** As `gradientPass` says. */
+  readonly row: tf.Tensor;
+  readonly steps: readonly number[];
+}
+
+/** What an algorithm measures at the points of some images, by name: a record for each group of points. */
+export type Measured = readonly Readonly<Record<string, tf.Tensor>>[];
+
 /**
- * The function that sums the gradients of all passes of an update, each given by the images it takes; it disposes of
- * these rows, and when it fails of everything it made. Its executables are compiled on first use.
+ * The functions that go over the images of an update, pass by pass; each pass makes its rows when its turn comes. When one
+ * fails, nothing of what it made is left. Executables are compiled on first use.
  */
 export function gradientSum<C, P>(
   policy: Policy<C, P>,
@@ -36,8 +45,10 @@ export function gradientSum<C, P>(
   const { algorithm } = plan;
   const reachedWeights = new Set<string>();
   const pass = gradientPass(policy, algorithm, placement, reachedWeights);
+  const measured = measurePass(policy, algorithm, placement);
   // Counted apart: they are two programs.
   const [passAlone, passPrepared] = [flops.count(pass), flops.count(pass)];
+  const [measureAlone, measurePrepared] = [flops.count(measured), flops.count(measured)];
   const zeros = zeroGradients();
   const groups = stepGroups(plan);
   const { prepare } = policy;
@@ -46,13 +57,44 @@ export function gradientSum<C, P>(
     zeros: zeroPrepared(placement),
     gradients: flops.count(prepareGradients(prepare, reachedWeights)),
   };
+  const everyPoint = Array.from({ length: algorithm.pointsPerImage }, (_, i) => i);
 
-  return (inputs: UpdateInputs<C>, parts: readonly (() => PassRows)[]): GradientSum => {
+  /** Calls `f` with the rows of a group of points. */
+  const withSteps = <R>(
+    rows: PassRows,
+    group: readonly number[] | undefined,
+    f: (rows: PassRows) => R,
+  ): R => {
+    if (!group) return f(rows);
+    const steps = tf.tensor1d([...group], 'int32');
+    const replicated = placement.replicate(steps);
+    try {
+      return f({ ...rows, steps: replicated });
+    } finally {
+      tf.dispose([steps, replicated]);
+    }
+  };
+
+  /**
+   * The gradients of all passes.
+   *
+   * @param changes what has changed since the epoch's first update, for each pass and group of points
+   */
+  const sum = (
+    inputs: UpdateInputs<C>,
+    parts: readonly (() => PassRows)[],
+    changes?: readonly Measured[],
+  ): GradientSum => {
     const { trained, copies, condition, samples } = inputs;
     // A pass that is alone prepares by itself: the forward half would be computed twice.
     const shared = parts.length * groups.length > 1 ? preparing : undefined;
-    const prepareAll = (): Prepared | undefined =>
-      shared && {
+    let prepared: Prepared | undefined;
+    let gradients: Params = {};
+    let upstream: tf.Tensor[] | undefined;
+    let rows: PassRows | undefined;
+    const values: PassValues[] = [];
+    try {
+      prepared = shared && {
         trained: shared.once(trained, condition, 'training'),
         ...Object.fromEntries(
           Object.entries(copies).map(([name, weights]) => [
@@ -61,32 +103,23 @@ export function gradientSum<C, P>(
           ]),
         ),
       };
-    let prepared: Prepared | undefined;
-    let gradients: Params = {};
-    let upstream: tf.Tensor[] | undefined;
-    let rows: PassRows | undefined;
-    const values: tf.Tensor[] = [];
-    try {
-      prepared = prepareAll();
       gradients = zeros(trained);
       upstream = prepared && shared!.zeros(prepared.trained);
-      for (const part of parts) {
+      for (const [p, part] of parts.entries()) {
         rows = part();
-        for (const group of groups) {
-          const steps = group && tf.tensor1d(group, 'int32');
-          const some = steps ? { ...rows, steps: placement.replicate(steps) } : rows;
-          try {
-            const result = prepared
+        for (const [g, group] of groups.entries()) {
+          const change = changes?.[p]?.[g];
+          const given = change ? { ...rows, changes: change } : rows;
+          const result = withSteps(given, group, (some) =>
+            prepared
               ? passPrepared(gradients, trained, copies, condition, samples, some, prepared, upstream)
-              : passAlone(gradients, trained, copies, condition, samples, some);
-            tf.dispose(gradients);
-            tf.dispose(upstream ?? []);
-            gradients = result.gradients;
-            if (prepared) upstream = result.prepared;
-            values.push(result.values);
-          } finally {
-            if (steps) tf.dispose([steps, some.steps!]);
-          }
+              : passAlone(gradients, trained, copies, condition, samples, some),
+          );
+          tf.dispose(gradients);
+          tf.dispose(upstream ?? []);
+          gradients = result.gradients;
+          if (prepared) upstream = result.prepared;
+          values.push({ row: result.values, steps: group ?? everyPoint });
         }
         tree.dispose(rows);
       }
@@ -98,11 +131,45 @@ export function gradientSum<C, P>(
       }
       return { gradients, values };
     } catch (error) {
-      tree.dispose([gradients, upstream, rows, values]);
+      tree.dispose([gradients, upstream, rows, values.map(({ row }) => row)]);
       tree.dispose(prepared, condition);
       throw error;
     }
   };
+
+  /** What the algorithm measures of these weights, for each pass. */
+  const measure = (inputs: UpdateInputs<C>, parts: readonly (() => PassRows)[]): Measured[] => {
+    const { trained, condition, samples } = inputs;
+    const shared = parts.length * groups.length > 1 ? preparing : undefined;
+    const results: Measured[] = [];
+    let prepared: Prepared | undefined;
+    let rows: PassRows | undefined;
+    try {
+      prepared = shared && { trained: shared.once(trained, condition, 'training') };
+      for (const part of parts) {
+        const own = part();
+        rows = own;
+        results.push(
+          groups.map((group) =>
+            withSteps(own, group, (some) =>
+              prepared
+                ? measurePrepared(trained, condition, samples, some, prepared)
+                : measureAlone(trained, condition, samples, some),
+            ),
+          ),
+        );
+        tree.dispose(rows);
+      }
+      return results;
+    } catch (error) {
+      tree.dispose([results, rows]);
+      throw error;
+    } finally {
+      tree.dispose(prepared, condition);
+    }
+  };
+
+  return { sum, measure };
 }
 
 /** The points of an image, in parts of as many as a pass takes; one absent part where it takes all of them. */

@@ -1,4 +1,5 @@
 /** Gradients that also tell which tensors have none. */
+import '@flow-grpo/tfjs-jit/gradients'; // on every backend: nothing trains without
 import * as tf from '@tensorflow/tfjs-core';
 
 interface Tape {

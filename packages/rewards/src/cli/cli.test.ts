@@ -108,6 +108,39 @@ describe('flow-grpo-score', () => {
     expect(readFileSync(join(work, 'sum/scores.html'), 'utf8')).toContain('<h2>a,b &lt;i&gt;.png</h2>');
   });
 
+  it('leaves hidden files out with a word, and takes an empty one for a mistake', async () => {
+    mkdirSync(join(work, 'companions'));
+    writeFileSync(join(work, 'companions', 'a.png'), await png(0));
+    writeFileSync(join(work, 'companions', '._a.png'), 'Mac OS X');
+    const args = ['-r', 'jpeg_compressibility', '-i', 'companions', '-o', 'visible'];
+    const { code, stderr } = await run(...args);
+    expect([code, stderr]).toEqual([0, 'companions: 1 hidden file left out (._a.png)\n']);
+    expect(report('visible').images.map(({ file }) => file)).toEqual(['a.png']);
+    writeFileSync(join(work, 'companions', 'b.png'), '');
+    const empty = await run(...args);
+    expect(empty.stderr).toContain('companions/b.png cannot be read as an image: the file is empty');
+    expect(empty.code).toBe(2);
+  });
+
+  it('takes a module as a reward, with its weight and options', async () => {
+    writeFileSync(
+      join(work, 'mine.mjs'),
+      `export default {
+         needsPrompts: false,
+         options: { safeParse: (data) => ({ success: true, data }) },
+         make: ({ level = 1 }) => (images) => images.map(({ bytes }) => level * bytes.length),
+       };`,
+    );
+    const { code, stderr } = await run(
+      ...['-r', './mine.mjs=2', '-s', 'mine.level=3', '-i', 'images', '-o', 'module'],
+    );
+    expect([code, stderr]).toEqual([0, '']);
+    for (const { file, score, details } of report('module').images) {
+      const size = readFileSync(join(work, 'images', file)).length;
+      expect([score, details.mine]).toEqual([6 * size, 3 * size]);
+    }
+  });
+
   it('matches prompts to images by file name', async () => {
     const rows = asked.map((metadata, i) => JSON.stringify({ ...metadata, file_name: `${i}.png` }));
     writeFileSync(join(work, 'named.jsonl'), [...rows.reverse(), rows[0]].join('\n'));

@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openPrompts } from '@flow-grpo/datasets';
+import { plainText } from '../plain-text';
 import { reported, UsageError } from './usage-error';
 
 /** An image of the folder with what its reward is asked about. */
@@ -71,9 +72,24 @@ async function imagesIn(folder: string): Promise<string[]> {
   const found = await stat(folder).catch(() => undefined);
   if (!found) throw new UsageError(`the folder ${folder} does not exist`);
   if (!found.isDirectory()) throw new UsageError(`${folder} is a file, not a folder of images`);
-  const names = (await readdir(folder)).filter((name) => IMAGE.test(name));
+  const all = (await readdir(folder)).filter((name) => IMAGE.test(name));
+  // Hidden files are companions that systems leave beside images (macOS: ._a.png).
+  const names = all.filter((name) => !name.startsWith('.'));
+  const hidden = all.length - names.length;
+  if (hidden > 0) {
+    const example = all.find((name) => name.startsWith('.'))!;
+    process.stderr.write(
+      plainText(`${folder}: ${hidden} hidden file${hidden > 1 ? 's' : ''} left out (${example})\n`),
+    );
+  }
   if (names.length === 0) {
     throw new UsageError(`${folder} has no images (png, jpg, jpeg, webp, gif, tif, tiff, avif)`);
+  }
+  for (const name of names) {
+    // Left out in silence it would give every later image the prompt of another.
+    if ((await stat(join(folder, name))).size === 0) {
+      throw new UsageError(`${join(folder, name)} cannot be read as an image: the file is empty`);
+    }
   }
   const natural = new Intl.Collator('en', { numeric: true });
   return names.sort((a, b) => natural.compare(a, b) || (a < b ? -1 : 1));

@@ -1,5 +1,7 @@
 /** The flow-grpo-score command. */
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { BACKEND_HELP } from '../backend';
+import { plainText } from '../plain-text';
 import { REWARDS, shapeOf } from '../registry';
 import { scoreCommand } from './score-command';
 import { serveCommand } from './serve-command';
@@ -23,7 +25,7 @@ function addRewardOptions(command: Command): Command {
       [],
     )
     .option('-s, --set <reward.option=value>', 'an option, e.g. pickscore.model=./PickScore', collect, [])
-    .option('--backend <name>', 'xla, or cpu for plain JavaScript (slow)', 'xla')
+    .option('--backend <name>', BACKEND_HELP, 'xla')
     .option('--device <cpu|cuda|cuda:N>', 'device of the XLA backend; a GPU where there is one by default');
 }
 
@@ -81,7 +83,7 @@ export async function main(argv: readonly string[] = process.argv): Promise<void
       return;
     }
     if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`flow-grpo-score: ${error.message}\n`);
+    process.stderr.write(`flow-grpo-score: ${plainText(error.message)}\n`);
     process.exitCode = 2;
   }
 }

@@ -1,4 +1,4 @@
-import * as tf from '@tensorflow/tfjs-core';
+import { loadBackend, startBackend } from '../backend';
 import { multiScore } from '../compose';
 import { type FoundReward, findReward, makeFoundReward } from '../registry';
 import type { Scorer } from '../scorer';
@@ -33,7 +33,7 @@ export async function planRewards(flags: RewardFlags): Promise<RewardPlan> {
     needsPrompts: parts.some(({ definition }) => definition.needsPrompts ?? true),
     make: () =>
       reported(async () => {
-        if (parts.some(({ definition }) => definition.needsBackend)) await startBackend(flags);
+        if (parts.some(({ definition }) => definition.needsBackend)) await start(flags);
         const made: { scorer: Scorer; weight: number; name: string }[] = [];
         for (const part of parts) {
           const { weight, name, options } = part;
@@ -68,22 +68,14 @@ function applySetting(setting: string, parts: readonly Part[]): void {
 const parsedValue = (text: string): unknown =>
   /^(true|false|-?\d+(\.\d+)?(e-?\d+)?)$/i.test(text) ? JSON.parse(text.toLowerCase()) : text;
 
-async function startBackend({ backend, device }: RewardFlags): Promise<void> {
+async function start({ backend, device }: RewardFlags): Promise<void> {
   const platform = device === undefined ? undefined : chosenPlatform(device);
-  const without = (name: string) => (cause: unknown) => {
-    throw new Error(`--backend ${backend} needs the package ${name}: npm install it`, { cause });
-  };
-  if (backend === 'cpu') {
-    await import('@tensorflow/tfjs-backend-cpu').catch(without('@tensorflow/tfjs-backend-cpu'));
-  } else if (backend === 'xla') {
-    const xla = await import('@flow-grpo/tfjs-backend-xla').catch(without('@flow-grpo/tfjs-backend-xla'));
-    if (platform) xla.configure({ platform });
+  await loadBackend(backend);
+  if (backend === 'xla' && platform) {
+    const { configure } = await import('@flow-grpo/tfjs-backend-xla');
+    configure({ platform });
   }
-  const started = await tf.setBackend(backend).catch((error: Error) => error);
-  if (started === true) return;
-  const why = started === false ? '' : `: ${started.message}`;
-  const help = backend === 'xla' ? '\nnpx pjrt doctor says what is missing; --backend cpu does without' : '';
-  throw new Error(`the backend ${backend} does not start${why}${help}`);
+  await startBackend(backend);
 }
 
 /** CUDA hides the GPUs that a process shall not use, so the choice comes before the backend starts. */

@@ -1,6 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkScores } from '../compose/multi-score';
+import { checkFormat } from '../images/formats';
 import type { EncodedImage, Scorer, Scores } from '../scorer';
 import { type ImageEntry, type InputFlags, readInputs } from './inputs';
 import { progressLine } from './progress';
@@ -93,12 +94,15 @@ async function scoreFolder(
 async function readImage({ path }: ImageEntry): Promise<{ image: EncodedImage; thumbnail: string }> {
   const bytes = await readFile(path);
   const { default: sharp } = await import('sharp');
-  const small = await sharp(bytes)
-    .resize(THUMBNAIL, THUMBNAIL, { fit: 'inside', withoutEnlargement: true })
-    .webp({ quality: 80 })
-    .toBuffer()
-    .catch((cause: Error) => {
-      throw new Error(`${path} cannot be read as an image: ${cause.message}`, { cause });
-    });
+  const drawn = async () => {
+    checkFormat(bytes);
+    return sharp(bytes)
+      .resize(THUMBNAIL, THUMBNAIL, { fit: 'inside', withoutEnlargement: true })
+      .webp({ quality: 80 })
+      .toBuffer();
+  };
+  const small = await drawn().catch((cause: Error) => {
+    throw new Error(`${path} cannot be read as an image: ${cause.message}`, { cause });
+  });
   return { image: { bytes }, thumbnail: `data:image/webp;base64,${small.toString('base64')}` };
 }

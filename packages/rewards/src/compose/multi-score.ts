@@ -1,6 +1,6 @@
 import { checkBatch, imageCount } from '../images';
+import { mapConcurrent } from '../map-concurrent';
 import type { Scorer, Scores } from '../scorer';
-import { sideBySide } from '../side-by-side';
 import type { Normalise } from './normalise';
 
 export interface ScorePart {
@@ -38,7 +38,7 @@ export function multiScore(parts: readonly ScorePart[]): Scorer {
       signal?.throwIfAborted();
       checkBatch('multiScore', images, prompts, metadata);
       const count = imageCount(images);
-      const results = await sideBySide(
+      const results = await mapConcurrent(
         named,
         async ({ scorer, name }, _, either) => {
           const result = await scorer.score(images, prompts, metadata, { signal: either });
@@ -68,7 +68,7 @@ export function multiScore(parts: readonly ScorePart[]): Scorer {
   };
 }
 
-/** Throws unless a scorer answered with one number an image. */
+/** Throws unless a scorer answered with one number per image. */
 export function checkScores(name: string, { scores, details }: Scores, count: number): void {
   for (const [key, values] of [['scores', scores] as const, ...Object.entries(details)]) {
     if (values.length !== count) {

@@ -2,9 +2,10 @@ import OpenAI from 'openai';
 import pLimit from 'p-limit';
 import { checkedScorer } from '../checked-scorer';
 import { encodePng, type RgbImage, rgbImages } from '../images';
+import { mapConcurrent } from '../map-concurrent';
 import { pillowResize } from '../models/preprocess';
+import { plainText } from '../plain-text';
 import type { Scorer } from '../scorer';
-import { sideBySide } from '../side-by-side';
 
 export interface OpenaiVisionOptions {
   /** The server's base address, such as `http://127.0.0.1:8080/v1`. */
@@ -83,11 +84,14 @@ export function openaiVision(options: OpenaiVisionOptions): Scorer {
           { type: 'text', text },
         ],
         either,
-      );
+      ).catch((error: Error) => {
+        error.message = plainText(error.message); // the server's own words are part of it
+        throw error;
+      });
       const said = answer.choices?.[0]?.message?.content;
       if (typeof said !== 'string') throw new Error(`${name}: ${model} answered without text for image ${i}`);
       return parse(said);
     };
-    return { scores: await sideBySide(await rgbImages(images), ask, { signal, limit }), details: {} };
+    return { scores: await mapConcurrent(await rgbImages(images), ask, { signal, limit }), details: {} };
   });
 }

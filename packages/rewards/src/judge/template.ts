@@ -1,3 +1,5 @@
+import { plainText } from '../plain-text';
+
 /** A question with the shape of its reply, and how to read it: spread it into the options of `openaiVision`. */
 export interface JudgeTemplate {
   question: (prompt: string, metadata: Record<string, unknown>) => string;
@@ -66,4 +68,7 @@ function scoreOf(object: string): number | undefined {
   }
 }
 
-const brief = (reply: string) => JSON.stringify(reply.length > 200 ? `${reply.slice(0, 200)}…` : reply);
+const brief = (reply: string) => {
+  const text = plainText(reply);
+  return JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}…` : text);
+};

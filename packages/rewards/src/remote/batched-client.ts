@@ -1,7 +1,7 @@
 import pLimit from 'p-limit';
 import { checkedScorer } from '../checked-scorer';
+import { mapConcurrent } from '../map-concurrent';
 import type { Scorer, ScorerImages, Scores } from '../scorer';
-import { sideBySide } from '../side-by-side';
 import { cutBatches } from './batches';
 import type { RemoteOptions } from './post';
 
@@ -36,7 +36,7 @@ export function batchedClient<Image>(
       metadata: metadata[i]!,
     }));
     const batches = items.length > 0 ? cutBatches(items, batchSize) : [];
-    return joined(await sideBySide(batches, (batch, _, either) => send(batch, either), { signal, limit }));
+    return joined(await mapConcurrent(batches, (batch, _, either) => send(batch, either), { signal, limit }));
   });
 }
 

@@ -1,10 +1,13 @@
+import { promisify } from 'node:util';
+import { type BrotliOptions, brotliDecompress, gunzip, inflate, type ZlibOptions } from 'node:zlib';
 import pRetry from 'p-retry';
-import { request } from 'undici';
+import { type Dispatcher, request } from 'undici';
+import { plainText } from '../plain-text';
 
 export interface RemoteOptions {
   /** Where the server listens, such as `http://127.0.0.1:18085`. */
   url: string;
-  /** Most images a request; batches are cut into nearly equal parts. Default 64. */
+  /** most images per request; batches are cut into nearly equal parts. Default 64. */
   batchSize?: number;
   /** Requests under way at once. Default 4. */
   concurrency?: number;
@@ -73,32 +76,92 @@ export async function post(
   });
 }
 
+/** How often a server may pass a request on. */
+const MAX_REDIRECTS = 5;
+
+/** One attempt; permanent and temporary redirects that keep the method (307, 308) are followed. */
 async function attempt(body: Uint8Array, options: RemoteOptions, signal: AbortSignal): Promise<Uint8Array> {
-  const { url, headers, timeout = 120_000, maxResponseBytes = 32 * 2 ** 20 } = options;
-  const answer = await request(url, {
-    method: 'POST',
-    body,
-    headers,
-    signal,
-    headersTimeout: timeout,
-    bodyTimeout: timeout,
-  });
+  const { timeout = 120_000 } = options;
+  let url = new URL(options.url);
+  let headers = options.headers;
+  for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
+    const answer = await request(url, {
+      method: 'POST',
+      body,
+      headers: { 'accept-encoding': 'gzip, deflate, br', ...headers },
+      signal,
+      headersTimeout: timeout,
+      bodyTimeout: timeout,
+    });
+    const bytes = await bodyOf(answer, options);
+    const { statusCode: status } = answer;
+    if (status === 200) return bytes;
+    const location = firstOf(answer.headers.location);
+    if (status !== 307 && status !== 308) {
+      const moved = location === undefined ? '' : ` and names ${plainText(location).slice(0, 500)}`;
+      const text = plainText(bytes.toString('utf8')).trim().slice(-500);
+      throw new RemoteError(`${options.url} answered with status ${status}${moved}: ${text}`, status);
+    }
+    const next = location === undefined ? undefined : targetOf(location, url);
+    if (next === undefined) {
+      throw new RemoteError(`${options.url} answered with status ${status} and no usable address`, status);
+    }
+    // What is meant for one server, such as a key, is not shown to another.
+    if (next.origin !== url.origin) headers = contentType(headers);
+    url = next;
+  }
+  throw new RemoteError(`${options.url} passed the request on more than ${MAX_REDIRECTS} times`, 308);
+}
+
+function targetOf(location: string, from: URL): URL | undefined {
+  try {
+    const target = new URL(location, from);
+    return /^https?:$/.test(target.protocol) ? target : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const contentType = (headers: Record<string, string> = {}): Record<string, string> =>
+  Object.fromEntries(Object.entries(headers).filter(([name]) => name.toLowerCase() === 'content-type'));
+
+const firstOf = (value: string | string[] | undefined): string | undefined =>
+  Array.isArray(value) ? value[0] : value;
+
+/** The whole body, decompressed; what it holds is bounded too. */
+async function bodyOf(answer: Dispatcher.ResponseData, options: RemoteOptions): Promise<Buffer> {
+  const { url, maxResponseBytes = 32 * 2 ** 20 } = options;
+  const tooLarge = () =>
+    new RemoteError(`The answer of ${url} is larger than ${maxResponseBytes} bytes`, answer.statusCode);
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of answer.body as AsyncIterable<Uint8Array>) {
     size += chunk.length;
-    if (size > maxResponseBytes) {
-      throw new RemoteError(
-        `The answer of ${url} is larger than ${maxResponseBytes} bytes`,
-        answer.statusCode,
-      );
-    }
+    if (size > maxResponseBytes) throw tooLarge();
     chunks.push(chunk);
   }
   const bytes = Buffer.concat(chunks);
-  if (answer.statusCode !== 200) {
-    const text = bytes.toString('utf8').trim().slice(-500);
-    throw new RemoteError(`${url} answered with status ${answer.statusCode}: ${text}`, answer.statusCode);
+  const encoding = (firstOf(answer.headers['content-encoding']) ?? 'identity').trim().toLowerCase();
+  if (encoding === 'identity' || bytes.length === 0) return bytes;
+  const decompress = DECODERS[encoding];
+  if (!decompress) {
+    throw new RemoteError(
+      `The answer of ${url} has the content encoding ${plainText(encoding).slice(0, 50)}, which is not known`,
+      answer.statusCode,
+    );
   }
-  return bytes;
+  try {
+    return await decompress(bytes, { maxOutputLength: maxResponseBytes });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge();
+    throw new Error(`its answer is broken ${encoding}: ${(error as Error).message}`, { cause: error });
+  }
 }
+
+type Decompress = (bytes: Buffer, options: { maxOutputLength: number }) => Promise<Buffer>;
+const DECODERS: Readonly<Record<string, Decompress>> = {
+  gzip: promisify<Buffer, ZlibOptions, Buffer>(gunzip),
+  'x-gzip': promisify<Buffer, ZlibOptions, Buffer>(gunzip),
+  deflate: promisify<Buffer, ZlibOptions, Buffer>(inflate),
+  br: promisify<Buffer, BrotliOptions, Buffer>(brotliDecompress),
+};

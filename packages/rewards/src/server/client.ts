@@ -27,7 +27,7 @@ export function rewardServer(options: RewardServerClientOptions): Scorer {
       prompts: batch.map((item) => item.prompt),
       metadata: batch.map((item) => item.metadata),
     };
-    form.append('request', JSON.stringify(request));
+    form.append('request', JSON.stringify(request, plainNumbers));
     for (const { image } of batch) form.append('images', new Blob([Uint8Array.from(image.bytes)]), 'image');
     const encoded = new Response(form);
     const headers = { ...options.headers, 'content-type': encoded.headers.get('content-type')! };
@@ -58,3 +58,7 @@ function read(name: string, url: string, answer: Uint8Array, count: number) {
 
 /** JSON has no NaN: it comes as null. */
 const numbers = (values: readonly (number | null)[]): number[] => values.map((value) => value ?? Number.NaN);
+
+/** Whole numbers of 64 bits, as Parquet has them: JSON's numbers as far as those are exact, else their digits as text. */
+const plainNumbers = (_: string, value: unknown): unknown =>
+  typeof value === 'bigint' ? (Number.isSafeInteger(Number(value)) ? Number(value) : String(value)) : value;

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { ModelScorer } from '../models';
+import { plainText } from '../plain-text';
 import type { RewardName } from '../registry';
 import type { RemoteOptions } from '../remote/post';
 import { rewardServer } from './client';
@@ -50,7 +51,9 @@ export async function rewardProcess(
   const gone = new AbortController();
   const ended = once(child, 'close').then((): never => {
     signal?.throwIfAborted();
-    throw new Error(`the process of ${reward} ended: ${complaints.join('').trim() || 'without a message'}`);
+    throw new Error(
+      `the process of ${reward} ended: ${plainText(complaints.join('')).trim() || 'without a message'}`,
+    );
   });
   ended.catch((reason: unknown) => gone.abort(reason));
   const address = once(createInterface(child.stdout), 'line') as Promise<[string]>;

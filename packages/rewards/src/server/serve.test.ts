@@ -123,6 +123,31 @@ describe('serve', () => {
     await server.close();
   });
 
+  it('gets whole numbers of 64 bits, as Parquet has them, as numbers or as their digits', async () => {
+    const got: unknown[] = [];
+    const keeping: Scorer = {
+      name: 'keeping',
+      async score(_, prompts, metadata) {
+        got.push(...metadata);
+        return { scores: prompts.map(() => 1), details: {} };
+      },
+    };
+    const server = await serve(keeping);
+    const metadata = { include: [{ class: 'cat', count: 2n }], seed: 2n ** 60n, small: -3n };
+    await rewardServer({ url: server.url }).score([{ bytes: pixel }], ['p'], [metadata]);
+    const plain = { include: [{ class: 'cat', count: 2 }], seed: String(2n ** 60n), small: -3 };
+    await geneval({ url: server.url, retries: 0 }).score(
+      [{ bytes: pixel }],
+      ['p'],
+      [{ ...metadata, tag: 'counting' }],
+    );
+    await server.close();
+    expect(got).toEqual([
+      plain,
+      { include: [{ class: 'cat', count: 2 }], seed: 2n ** 60n, small: -3, tag: 'counting' },
+    ]);
+  });
+
   it('tells what is wrong with a request, and reports failures', async () => {
     const server = await serve(jpegIncompressibility());
     expect((await post(server.url, { images: 'none' })).status).toBe(400);

@@ -6,10 +6,12 @@ import {
   SHAPES,
   type ShapeScene,
 } from '@flow-grpo/datasets';
+import { rounds } from '@flow-grpo/test-support';
 import { describe, expect, it } from 'vitest';
 import { describeScene, findShapes, judge } from './index';
 import { spoil, take } from './scenes.testing';
 
+const SCENES = rounds(400, 2000);
 const pixels = ({ image, size }: ShapeScene) => ({ data: image, width: size, height: size });
 const passes = (scene: ShapeScene) => judge(findShapes(pixels(scene)), scene.metadata).strict;
 const share = (scenes: ShapeScene[], test = passes) =>
@@ -24,21 +26,21 @@ const FAULTY: Record<Fault, readonly GenevalTag[]> = {
 };
 
 describe('findShapes and judge on rendered scenes', () => {
-  it.each(GENEVAL_TAGS)('accept 99 % of 2,000 scenes of kind %s at 64 pixels', (kind) => {
-    expect(share(take(2000, { size: 64, kinds: [kind] }))).toBeGreaterThanOrEqual(0.99);
+  it.each(GENEVAL_TAGS)(`accept 99 % of ${SCENES} scenes of kind %s at 64 pixels`, (kind) => {
+    expect(share(take(SCENES, { size: 64, kinds: [kind] }))).toBeGreaterThanOrEqual(0.99);
   });
 
-  it.each(FAULTS)('refuse 99 % of 2,000 scenes with a wrong %s at 64 pixels', (fault) => {
-    const scenes = take(2000, { size: 64, faultRate: 1, faults: [fault], kinds: FAULTY[fault] });
+  it.each(FAULTS)(`refuse 99 % of ${SCENES} scenes with a wrong %s at 64 pixels`, (fault) => {
+    const scenes = take(SCENES, { size: 64, faultRate: 1, faults: [fault], kinds: FAULTY[fault] });
     expect(scenes.every((scene) => scene.fault === fault)).toBe(true);
     expect(new Set(scenes.map(({ metadata }) => metadata.tag))).toEqual(new Set(FAULTY[fault]));
     expect(share(scenes)).toBeLessThanOrEqual(0.01);
   });
 
   it.each(GENEVAL_TAGS)(
-    'accept 95 % of 2,000 scenes with blur and noise, of kind %s at 64 pixels',
+    `accept 95 % of ${SCENES} scenes with blur and noise, of kind %s at 64 pixels`,
     (kind) => {
-      expect(share(take(2000, { size: 64, kinds: [kind] }).map(spoil))).toBeGreaterThanOrEqual(0.95);
+      expect(share(take(SCENES, { size: 64, kinds: [kind] }).map(spoil))).toBeGreaterThanOrEqual(0.95);
     },
   );
 

@@ -7,7 +7,7 @@ import { type Schedule, stepsOf } from '../schedules/schedule';
 import { fixedSolvers, type OdeSolver } from '../solvers/fixed';
 import type { StepCoefficients } from '../steps/coefficients';
 import { type DrawInput, drawStep, logProbOfStep } from '../steps/step';
-import type { VelocityInfo } from './velocity';
+import type { VelocityRequest } from './velocity';
 
 /** What a step callback is told. Tensors belong to the loop: clone (and `tf.keep`) what should outlive the call. */
 export interface StepEvent {
@@ -39,12 +39,6 @@ export interface SampleOptions extends PlanOptions, BatchIds {
    * when tensors have no values yet.
    */
   onStep?: (event: StepEvent) => unknown;
-}
-
-/** A request of the loop for the model's output. */
-export interface VelocityRequest {
-  x: tf.Tensor;
-  info: VelocityInfo;
 }
 
 /** One step that was taken. */

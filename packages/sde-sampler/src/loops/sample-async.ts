@@ -1,15 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {
-  eventOf,
-  prepare,
-  type SampleOptions,
-  type Taken,
-  takeStep,
-  timesFor,
-  type VelocityRequest,
-} from './engine';
+import { eventOf, prepare, type SampleOptions, type Taken, takeStep, timesFor } from './engine';
 import { recordedSteps, type Trajectory, type TrajectoryOptions, trajectoryOf } from './trajectory';
-import { type AsyncVelocity, asVelocity } from './velocity';
+import { type AsyncVelocity, asVelocity, type VelocityRequest } from './velocity';
 
 /**
  * `sample` for a model that answers later or answers in plain values: ONNX, a worker, a server. Callbacks that

@@ -10,6 +10,12 @@ export interface VelocityInfo {
   progress: number;
 }
 
+/** A request of the loop for the model's output. */
+export interface VelocityRequest {
+  x: tf.Tensor;
+  info: VelocityInfo;
+}
+
 /** A model: its own output at x [B, ...] and t [B], in the schedule's convention; the shape of x. */
 export type Velocity = (x: tf.Tensor, t: tf.Tensor1D) => tf.Tensor;
 

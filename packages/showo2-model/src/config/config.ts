@@ -72,7 +72,7 @@ export interface Showo2Config {
   vision: VisionConfig;
   head: HeadConfig;
   tokens: TokenIds;
-  /** Text tokens kept of a prompt. */
+  /** Most text tokens of a prompt, without the tokens around it; longer prompts are cut. */
   maxTextLength: number;
 }
 
@@ -80,6 +80,20 @@ export interface Showo2Config {
 export function imageBlockLength(config: Showo2Config, height = config.gridHeight, width = config.gridWidth) {
   return height * width + (config.addTimeEmbeds ? 1 : 0);
 }
+
+/**
+ * Text tokens that fit beside one image (upstream `get_hyper_params`): the sequence without the image's tokens, the time
+ * token where there is one, and [bos] [boi] [eoi] [eos].
+ */
+export const textLimit = (maxSeqLength: number, imageTokens: number, addTimeEmbeds: boolean): number =>
+  maxSeqLength - imageTokens - (addTimeEmbeds ? 1 : 0) - 4;
+
+/**
+ * `max_seq_length` where no YAML says it: room for 256 tokens beside the image, rounded up to a multiple of 256. That is
+ * what upstream's configurations have: 1024 for 27 × 27 image tokens, 1280 for 32 × 32, 4352 for 64 × 64.
+ */
+export const defaultSequenceLength = (imageTokens: number): number =>
+  Math.ceil((imageTokens + 256) / 256) * 256;
 
 /** Shape [height, width, channels] of the latents of one image at the configured size. */
 export function latentShape(config: Showo2Config): [number, number, number] {

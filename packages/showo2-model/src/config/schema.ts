@@ -1,5 +1,12 @@
 import { z } from 'zod';
-import type { Showo2Config, TokenIds, TrunkConfig, VisionConfig } from './config';
+import {
+  defaultSequenceLength,
+  type Showo2Config,
+  type TokenIds,
+  type TrunkConfig,
+  textLimit,
+  type VisionConfig,
+} from './config';
 
 const count = z.number().int().positive();
 
@@ -130,6 +137,7 @@ export function parseShowo2Config(value: unknown, source = 'the Show-o2 configur
     throw new Error(`${source}: diffusion_head.hidden_size must be num_attention_heads * head_dim.`);
   }
   const scaling = head.rope_scaling;
+  const imageTokens = c.image_latent_height * c.image_latent_width;
   return {
     vocabSize: c.llm_vocab_size ?? QWEN2_5_VOCABULARY,
     latentChannels: c.image_latent_dim,
@@ -162,7 +170,8 @@ export function parseShowo2Config(value: unknown, source = 'the Show-o2 configur
       }),
     },
     tokens: c.token_ids ? tokenIds(c.token_ids) : QWEN2_5_TOKENS,
-    maxTextLength: c.max_text_len ?? 128,
+    maxTextLength:
+      c.max_text_len ?? textLimit(defaultSequenceLength(imageTokens), imageTokens, c.add_time_embeds),
   };
 }
 

@@ -1,6 +1,6 @@
 import { parse } from 'yaml';
 import { z } from 'zod';
-import type { Showo2Config } from './config';
+import { type Showo2Config, textLimit } from './config';
 import { parseShowo2Config } from './schema';
 
 /** How upstream's scripts sample, from the same YAML. */
@@ -51,10 +51,8 @@ export function parseShowo2Yaml(
   const base = parseShowo2Config(model.showo, source);
   const preprocessing = dataset?.preprocessing ?? {};
   const { max_seq_length: length, num_t2i_image_tokens: patches, resolution } = preprocessing;
-  const block = (patches ?? base.gridHeight * base.gridWidth) + (base.addTimeEmbeds ? 1 : 0);
   return {
-    // Beside text and image a sequence holds bos, boi, eoi and eos (upstream `get_hyper_params`).
-    model: length === undefined ? base : { ...base, maxTextLength: length - block - 4 },
+    model: length === undefined ? base : { ...base, maxTextLength: limitOf(base, length, patches, source) },
     sampling: {
       guidanceScale: transport?.guidance_scale ?? 5,
       gridPoints: transport?.num_inference_steps ?? 50,
@@ -62,6 +60,13 @@ export function parseShowo2Yaml(
       ...(resolution && { resolution }),
     },
   };
+}
+
+function limitOf(base: Showo2Config, length: number, patches: number | undefined, source: string): number {
+  const imageTokens = patches ?? base.gridHeight * base.gridWidth;
+  const limit = textLimit(length, imageTokens, base.addTimeEmbeds);
+  if (limit > 0) return limit;
+  throw new Error(`${source}: max_seq_length ${length} leaves no text beside ${imageTokens} image tokens.`);
 }
 
 function resolveReferences(value: unknown, root: unknown, source: string, depth = 0): unknown {

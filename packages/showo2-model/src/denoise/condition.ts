@@ -1,11 +1,11 @@
 import type { Params } from '@flow-grpo/nn';
-import { scaledDotProductAttention } from '@flow-grpo/tfjs-jit';
+import { scaledDotProductAttention, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
 import { headBlock } from '../head/block';
 import { headInput, headRotary } from '../head/head';
 import { LAYER_BASES, type LayerKv, runLayers } from '../layers';
-import { tidyTree } from '../tidy';
+import { checkTextLength } from '../text-length';
 import { trunkLayer } from '../trunk/layer';
 import { embedTokens, trunkNorm, trunkRotary } from '../trunk/trunk';
 
@@ -96,22 +96,26 @@ export function repeatRows(x: tf.Tensor, rows: number): tf.Tensor {
 export interface EncodeOptions {
   /** Text ids of the unconditional prompt; empty by default, as upstream. */
   negative?: number[];
-  /** Text tokens to pad to, so that the compiled shape stays; the longest prompt by default. */
-  padTo?: number;
+  /**
+   * Text tokens that every prompt is padded to, so that the compiled shape stays, and longer ones cut to (see
+   * `chooseTextLength`); by default that of the longest prompt, at most the model's limit.
+   */
+  textLength?: number;
   /** Also computes the head's text path (for sampling with fixed weights). */
   head?: boolean;
 }
 
-/** Token rows [bos] text [boi] of prompts given as text ids, cut to the configured length and right-padded. */
-export function promptTokens(config: Showo2Config, prompts: number[][], padTo?: number) {
-  const rows = prompts.map((ids) => [
-    config.tokens.bos,
-    ...ids.slice(0, config.maxTextLength),
-    config.tokens.boi,
-  ]);
-  const longest = Math.max(...rows.map((row) => row.length));
-  const width = padTo === undefined ? longest : padTo + 2;
-  if (width < longest) throw new Error(`padTo is ${padTo}, but a prompt has ${longest - 2} text tokens.`);
+/**
+ * Token rows [bos] text [boi] of prompts given as text ids, right-padded to `textLength` text tokens and cut there.
+ *
+ * @param textLength by default the longest prompt's, at most the model's limit
+ * @throws RangeError when `textLength` is beyond the model's limit
+ */
+export function promptTokens(config: Showo2Config, prompts: number[][], textLength?: number) {
+  const longest = prompts.reduce((most, ids) => Math.max(most, ids.length), 0);
+  const length = checkTextLength(config, textLength ?? Math.min(longest, config.maxTextLength));
+  const rows = prompts.map((ids) => [config.tokens.bos, ...ids.slice(0, length), config.tokens.boi]);
+  const width = length + 2;
   const flat = rows.flatMap((row) => [
     ...row,
     ...new Array<number>(width - row.length).fill(config.tokens.pad),
@@ -147,8 +151,8 @@ export function encodePrompts(
   if (prompts.length === 0) throw new Error('encodePrompts needs at least one prompt.');
   const run = ({ tokens, lengths }: ReturnType<typeof promptTokens>) =>
     encode(params, tokens, lengths, options.head ?? false);
-  return tidyTree(() => ({
-    prompt: run(promptTokens(config, prompts, options.padTo)),
+  return tree.tidy(() => ({
+    prompt: run(promptTokens(config, prompts, options.textLength)),
     unconditional: repeatState(run(promptTokens(config, [options.negative ?? []])), prompts.length),
   }));
 }

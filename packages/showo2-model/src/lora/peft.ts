@@ -1,14 +1,9 @@
-import { access, mkdir, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { loadParams, saveSafetensors, writeFileAtomic } from '@flow-grpo/checkpoint-io';
 import { type Params, param } from '@flow-grpo/nn';
-import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import { adaptedNames, type LoraScale } from './adapters';
 
 const PREFIX = 'base_model.model.';
-const WEIGHTS = ['adapter_model.safetensors', 'adapter_model.bin'] as const;
-const CONFIG = 'adapter_config.json';
+export const CONFIG = 'adapter_config.json';
 
 /** What PEFT's adapter_config.json holds, as far as it is written here. */
 export interface PeftConfig {
@@ -130,56 +125,4 @@ export function fromPeft(tensors: Params, config: unknown, source = CONFIG): Loa
       throw new Error(`The adapter of '${name}' is not of rank ${r}: [${a}] and [${b}].`);
   }
   return { adapters, rank: r, alpha };
-}
-
-/**
- * Writes adapters as a folder that PEFT's `PeftModel.from_pretrained` and `loadLora` read. The configuration is removed
- * first and written last, so a crash in between leaves a folder that is refused.
- *
- * @throws before anything is written when `loadLora` could not read it: factors of another rank, a scale that is no number
- */
-export async function saveLora(
-  folder: string,
-  { adapters, ...scale }: LoadedLora,
-  options: { baseModel?: string } = {},
-): Promise<void> {
-  const { tensors, config } = toPeft(adapters, scale);
-  const text = `${JSON.stringify({ ...config, base_model_name_or_path: options.baseModel ?? null }, null, 2)}\n`;
-  fromPeft(tensors, JSON.parse(text), `what would be ${join(folder, CONFIG)}`);
-  await mkdir(folder, { recursive: true });
-  await rm(join(folder, CONFIG), { force: true });
-  await saveSafetensors(join(folder, WEIGHTS[0]), tensors, { metadata: { format: 'pt' } });
-  await writeFileAtomic(join(folder, CONFIG), text);
-}
-
-/**
- * Reads a folder that PEFT or `saveLora` wrote: adapter_config.json beside adapter_model.safetensors (or .bin). Factors
- * are float32, whatever is stored.
- */
-export async function loadLora(folder: string): Promise<LoadedLora> {
-  const file = join(folder, CONFIG);
-  let config: unknown;
-  try {
-    config = JSON.parse(await readFile(file, 'utf8'));
-  } catch (error) {
-    throw new Error(`${file} cannot be read as JSON: ${(error as Error).message}`, { cause: error });
-  }
-  const places = WEIGHTS.map((name) => join(folder, name));
-  const found = await Promise.all(
-    places.map((place) =>
-      access(place).then(
-        () => true,
-        () => false,
-      ),
-    ),
-  );
-  const path = places.find((_, i) => found[i]);
-  if (path === undefined) throw new Error(`${folder} has neither ${WEIGHTS.join(' nor ')}.`);
-  const tensors = await loadParams(path);
-  try {
-    return fromPeft(tensors, config, file);
-  } catch (error) {
-    tf.dispose(tensors);
-    throw error;
-  }
 }

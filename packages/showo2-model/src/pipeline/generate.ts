@@ -4,7 +4,7 @@ import type { Showo2Config } from '../config/config';
 import type { Condition } from '../denoise/condition';
 import type { VelocityOptions } from '../denoise/velocity';
 import type { TilingOptions } from '../wan-vae';
-import type { Showo2Parts } from './load';
+import type { Showo2Parts } from './parts';
 import { gridOf, type Programs } from './programs';
 
 /** Told after every denoising step. */

@@ -1,9 +1,9 @@
+import { tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { imageBlockLength } from '../config/config';
 import { type Condition, encodePrompts } from '../denoise/condition';
 import { omniAttentionMask } from '../sequence/mask';
 import type { GenerateTextOptions, TextPrefix } from '../text/generate';
-import { tidyTree } from '../tidy';
 import { disposeCondition, type GenerateOptions } from './generate';
 import { gridOf } from './programs';
 import type { Showo2 } from './showo2';
@@ -68,7 +68,7 @@ export async function interleave(
     }
   };
   const draw = async (count: number): Promise<tf.Tensor> => {
-    const condition = tidyTree((): Condition => {
+    const condition = tree.tidy((): Condition => {
       const own = { ...config, maxTextLength: ids.length };
       const words = history.length ? [] : ids.slice(1, -1);
       const plain = encodePrompts(params, own, [words], { head: true }, programs.encodeText);

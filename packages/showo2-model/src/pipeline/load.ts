@@ -8,20 +8,13 @@ import type { Showo2Config } from '../config/config';
 import { parseShowo2Config } from '../config/schema';
 import { parseShowo2Yaml } from '../config/yaml';
 import { parameterSpecs } from '../init';
-import { loadQwenTokenizer } from '../tokenizer/qwen';
+import { loadQwenTokenizer } from '../tokenizer/load-qwen';
 import type { TextTokenizer } from '../tokenizer/tokenizer';
 import { parseWordVocabulary, wordTokenizer } from '../tokenizer/word';
 import { EMBEDDING, LM_HEAD } from '../trunk/trunk';
 import { parseVaeConfig, vaeParamShapes, WAN21_VAE, type WanVaeConfig } from '../wan-vae';
+import type { Showo2Parts } from './parts';
 import { fetchPart, readJson, type SourceOptions, showo2Files } from './required-files';
-
-/** What a model consists of. */
-export interface Showo2Parts {
-  config: Showo2Config;
-  params: Params;
-  tokenizer: TextTokenizer;
-  vae: { config: WanVaeConfig; params: Params };
-}
 
 export interface LoadShowo2Options extends SourceOptions {
   /** The configuration, or a YAML or JSON file with it; the folder's config.json by default. */

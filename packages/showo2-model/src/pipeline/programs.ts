@@ -10,7 +10,7 @@ import { textDecoder } from '../text/generate';
 import { understandingPrefix } from '../text/understand';
 import { decode, decodeImage, encodeImage } from '../wan-vae';
 import { fromUnit } from './images';
-import type { Showo2Parts } from './load';
+import type { Showo2Parts } from './parts';
 
 /** An image's size in patches. */
 export type Grid = Pick<Showo2Config, 'gridHeight' | 'gridWidth'>;

@@ -4,14 +4,14 @@ import { type SaveOptions, saveSafetensors, writeFileAtomic } from '@flow-grpo/c
 import type { Params } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import { showo2ConfigJson } from '../config/schema';
-import { LAYER_BASES, unstackLayers } from '../layers';
+import { upstreamNames } from '../layers';
 import type { WordVocabulary } from '../tokenizer/word';
 import { EMBEDDING, LM_HEAD } from '../trunk/trunk';
 import { vaeConfigJson } from '../wan-vae';
-import type { Showo2Parts } from './load';
+import type { Showo2Parts } from './parts';
 
 /**
- * Writes a folder that `Showo2.fromPretrained` reads: config.json, model.safetensors, vae/, and the word vocabulary where
+ * Writes a folder that `showo2FromPretrained` reads: config.json, model.safetensors, vae/, and the word vocabulary where
  * one is given (other tokenizers are files to copy). Parameters get upstream's names, stacked ones too, so the PyTorch code
  * loads them as well; a vocabulary projection that is tied to the embedding is written as the embedding is now.
  */
@@ -37,7 +37,7 @@ export async function saveShowo2(
 
 /** The parameters under upstream's names; those that are not the given tensors are new. */
 function upstreamParams({ config, params }: Pick<Showo2Parts, 'config' | 'params'>): Params {
-  const unstacked = Object.values(LAYER_BASES).reduce(unstackLayers, params);
+  const unstacked = upstreamNames(params);
   if (!config.trunk.tieWordEmbeddings || !(LM_HEAD in params)) return unstacked;
   return { ...unstacked, [LM_HEAD]: tf.clone(unstacked[EMBEDDING]!) };
 }

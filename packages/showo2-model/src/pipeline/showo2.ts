@@ -1,17 +1,16 @@
-import { hasCompiler } from '@flow-grpo/tfjs-jit';
+import { tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
 import { type Condition, encodePrompts } from '../denoise/condition';
-import { stackFrozen } from '../layers';
 import { type LatentPreview, previewLatents } from '../preview';
 import { type GenerateTextOptions, generateText, type TextPrefix } from '../text/generate';
-import { tidyTree } from '../tidy';
+import { chooseTextLength, cutMessage } from '../text-length';
 import type { TextTokenizer } from '../tokenizer/tokenizer';
 import { decodeImageTiled, spatialFactor, type TilingOptions, temporalFactor } from '../wan-vae';
 import { denoiseLatents, disposeCondition, type GenerateOptions } from './generate';
 import { coverCrop, toUnit } from './images';
 import { type InterleaveOptions, interleave, type Segment } from './interleave';
-import { type LoadShowo2Options, loadShowo2, type Showo2Parts } from './load';
+import type { Showo2Parts } from './parts';
 import { type Programs, showo2Programs } from './programs';
 
 /** Show-o2 with its tokenizer and VAE: text to image, image to text, text, mixed sequences, video. */
@@ -25,18 +24,6 @@ export class Showo2 {
     this.programs = showo2Programs(parts);
   }
 
-  /**
-   * Loads a model from a folder or from the hub (see `loadShowo2`). With `stacked`, the default on a backend that compiles, layers run under a
-   * scan, so that they compile once; `parts.params` then holds them under the names of `stackLayers`.
-   */
-  static async fromPretrained(
-    pathOrId: string,
-    { stacked = hasCompiler(), ...options }: LoadShowo2Options & { stacked?: boolean } = {},
-  ): Promise<Showo2> {
-    const parts = await loadShowo2(pathOrId, options);
-    return new Showo2(stacked ? { ...parts, params: stackFrozen(parts.params) } : parts);
-  }
-
   get config(): Showo2Config {
     return this.parts.config;
   }
@@ -48,18 +35,26 @@ export class Showo2 {
   /** Prompts to what the denoiser attends to, with the head's text path (weights as they are now). */
   encodePrompts(
     prompts: readonly string[],
-    options: { negativePrompt?: string | undefined; video?: boolean } = {},
+    options: {
+      negativePrompt?: string | undefined;
+      video?: boolean;
+      /** Told of prompts that are cut at the model's limit; console.warn by default. */
+      onMessage?: (message: string) => void;
+    } = {},
   ): Condition {
     const config = options.video
       ? { ...this.config, tokens: { ...this.config.tokens, boi: this.config.tokens.bov } }
       : this.config;
     const ids = prompts.map((prompt) => this.tokenizer.encode(prompt));
     const negative = this.tokenizer.encode(options.negativePrompt ?? '');
-    const longest = Math.min(Math.max(...ids.map((row) => row.length)), config.maxTextLength);
-    // Padding to a multiple of 16 keeps the number of compiled shapes small; it is masked, so numbers stay.
-    const padTo = Math.ceil(longest / 16) * 16;
-    const { encodeText } = this.programs;
-    return encodePrompts(this.parts.params, config, ids, { negative, padTo, head: true }, encodeText);
+    const chosen = chooseTextLength(
+      config,
+      ids.map((row) => row.length),
+    );
+    const message = cutMessage(chosen);
+    if (message !== undefined) (options.onMessage ?? console.warn)(message);
+    const encoding = { negative, textLength: chosen.length, head: true };
+    return encodePrompts(this.parts.params, config, ids, encoding, this.programs.encodeText);
   }
 
   /** One image a prompt, [B, H, W, 3] in [0, 1]. */
@@ -155,7 +150,7 @@ export class Showo2 {
     ];
     const after = [...encode(question), ...encode('\n<|im_start|>assistant\n')];
     const row = (ids: number[]) => tf.tensor2d([ids], [1, ids.length], 'int32');
-    const prefix = tidyTree(() =>
+    const prefix = tree.tidy(() =>
       this.programs.understand(this.parts.params, row(before), this.encodeImages(image), row(after)),
     );
     try {

@@ -55,7 +55,7 @@ export function tinyShowo2(): Showo2PolicyOptions {
     decode: (latents) =>
       tf.clipByValue(tf.slice(latents, [0, 0, 0, 0], [-1, -1, -1, 3]), 0, 1) as tf.Tensor4D,
     latentShape: [4, 4, 4],
-    padTo: 6,
+    textLength: 6,
   };
 }
 

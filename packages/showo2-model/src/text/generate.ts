@@ -1,8 +1,7 @@
 import type { Params } from '@flow-grpo/nn';
-import { jit } from '@flow-grpo/tfjs-jit';
+import { jit, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
-import { tidyTree } from '../tidy';
 import { embedTokens } from '../trunk/trunk';
 import { chooseToken, type TokenSampling, uniformStream } from './choose';
 import { decodeStep, prefill, type TextCache } from './decode';
@@ -51,7 +50,7 @@ export async function generateText(
   if (length === 0) throw new Error('generateText needs at least one token to continue.');
   // Capacities in steps of 64, so that prefixes of similar length share a compiled step.
   const capacity = Math.ceil((length + maxNewTokens) / 64) * 64;
-  let state = tidyTree(() => {
+  let state = tree.tidy(() => {
     const given = 'embeddings' in prefix ? prefix : { embeddings: embedTokens(params, ids(prefix.tokens)) };
     return start(params, given.embeddings, given.mask ?? null, capacity);
   });
@@ -64,7 +63,7 @@ export async function generateText(
       result.push(token);
       onToken?.(token, logits);
       if (stop.includes(token) || result.length >= maxNewTokens) return result;
-      const next = tidyTree(() =>
+      const next = tree.tidy(() =>
         step(params, state.cache, tf.tensor1d([token], 'int32'), tf.scalar(position, 'int32')),
       );
       disposeState(state);

@@ -1,23 +1,8 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
+import { checkTokenizerJson, eosTokenOf, type TokenizerJson } from './schema';
 import { ADDED_TOKENS, structuralIds, type TextTokenizer } from './tokenizer';
 
-interface AddedToken {
-  id: number;
-  content: string;
-  single_word: boolean;
-  lstrip: boolean;
-  rstrip: boolean;
-  normalized: boolean;
-  special: boolean;
-}
-
-/** The parts of a tokenizer.json that are read here. */
-export interface TokenizerJson {
-  model: { vocab: Record<string, number> };
-  added_tokens?: AddedToken[];
-}
+export type { TokenizerJson } from './schema';
 
 /** The parts of a tokenizer_config.json that are read here. */
 export interface TokenizerConfigJson {
@@ -27,10 +12,17 @@ export interface TokenizerConfigJson {
 /**
  * A Qwen2.5 tokenizer with Show-o2's added tokens. New ids follow the base vocabulary in upstream's order; a token the
  * file already holds keeps its id.
+ *
+ * @throws naming `source` and the field of a file that is no byte-level BPE tokenizer, or could take for ever
  */
-export function qwenTokenizer(json: TokenizerJson, config: TokenizerConfigJson): TextTokenizer {
-  const base = json.added_tokens ?? [];
-  const ids = new Map(Object.entries(json.model.vocab));
+export function qwenTokenizer(
+  json: TokenizerJson,
+  config: TokenizerConfigJson,
+  source = 'tokenizer.json',
+): TextTokenizer {
+  const eos = eosTokenOf(config, source.replace('tokenizer.json', 'tokenizer_config.json'));
+  const { json: checked, vocab, added: base } = checkTokenizerJson(json, source);
+  const ids = new Map(vocab);
   for (const token of base) ids.set(token.content, token.id);
   const added = [...base];
   // As the tokenizers library numbers them: behind the words and whatever was added before.
@@ -50,29 +42,13 @@ export function qwenTokenizer(json: TokenizerJson, config: TokenizerConfigJson):
       special,
     });
   }
-  const eos = typeof config.eos_token === 'object' ? config.eos_token?.content : config.eos_token;
-  const tokenizer = new Tokenizer({ ...json, added_tokens: added }, config);
+  const tokenizer = new Tokenizer({ ...checked, added_tokens: added }, config);
   return {
     encode: (text) =>
       text === '' ? [] : Array.from(tokenizer.encode(text, { add_special_tokens: false }).ids, Number),
     decode: (list, { skipSpecial = false } = {}) =>
       list.length === 0 ? '' : tokenizer.decode([...list], { skip_special_tokens: skipSpecial }),
     vocabSize: next,
-    tokens: structuralIds((token) => ids.get(token), eos ?? undefined),
+    tokens: structuralIds((token) => ids.get(token), eos),
   };
-}
-
-/** Reads tokenizer.json and tokenizer_config.json of a folder. Throws naming the file that is missing or broken. */
-export async function loadQwenTokenizer(folder: string): Promise<TextTokenizer> {
-  const read = async <T>(name: string): Promise<T> => {
-    const file = join(folder, name);
-    try {
-      return JSON.parse(await readFile(file, 'utf8')) as T;
-    } catch (error) {
-      throw new Error(`${file} cannot be read as JSON: ${(error as Error).message}`, { cause: error });
-    }
-  };
-  const json = await read<TokenizerJson>('tokenizer.json');
-  if (!json.model?.vocab) throw new Error(`${join(folder, 'tokenizer.json')} has no model.vocab.`);
-  return qwenTokenizer(json, await read<TokenizerConfigJson>('tokenizer_config.json'));
 }

@@ -1,4 +1,5 @@
-import { castLike, type Params, param } from '@flow-grpo/nn';
+import { affine, castLike, type Params, param } from '@flow-grpo/nn';
+import { storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 
 /**
@@ -24,16 +25,24 @@ export function convolve(
 ): tf.Tensor4D {
   const [outputs, inputs, height, width] = weight.shape;
   const x = castLike(input, weight);
+  // In a narrow storage a bias is added before the sum is rounded, and with it.
+  const inside = bias !== null && roundsSums(weight) ? bias : undefined;
   let y: tf.Tensor4D;
   if (height === 1 && width === 1) {
-    const rows = tf.reshape(x, [-1, inputs]) as tf.Tensor2D;
-    const product = tf.matMul(rows, tf.reshape(weight, [outputs, inputs]) as tf.Tensor2D, false, true);
+    const rows = tf.reshape(x, [-1, inputs]);
+    const product = affine(rows, tf.reshape(weight, [outputs, inputs]), inside);
     y = tf.reshape(product, [x.shape[0], x.shape[1], x.shape[2], outputs]);
   } else {
-    y = tf.conv2d(x, tf.transpose(weight, [2, 3, 1, 0]) as tf.Tensor4D, strides, pad);
+    const filter = tf.transpose(weight, [2, 3, 1, 0]) as tf.Tensor4D;
+    y = inside
+      ? tf.fused.conv2d({ x, filter, strides, pad, bias: inside })
+      : tf.conv2d(x, filter, strides, pad);
   }
-  return castLike(bias ? tf.add(y, bias) : y, weight);
+  return castLike(bias && !inside ? tf.add(y, bias) : y, weight);
 }
+
+/** Whether sums in this weight's storage are rounded: a bias is then added within the first of them. */
+export const roundsSums = (weight: tf.Tensor): boolean => storageOf(weight) !== 'float32';
 
 /** The image convolution called `name`: stride 1, height and width kept. */
 export function conv2d(params: Params, name: string, x: tf.Tensor4D): tf.Tensor4D {
@@ -72,12 +81,13 @@ export function causalConv(params: Params, name: string, x: tf.Tensor5D, history
       height,
       width,
     ]) as tf.Tensor4D;
-    const part = perFrame(frames as tf.Tensor5D, (plane) => convolve(plane, kernel, null, 1, 'same'));
+    const inside = delay === 0 && roundsSums(weight) ? bias : null;
+    const part = perFrame(frames as tf.Tensor5D, (plane) => convolve(plane, kernel, inside, 1, 'same'));
     const shifted =
       zeros > 0 ? tf.concat([tf.zeros([x.shape[0], zeros, ...part.shape.slice(2)]), part], 1) : part;
     sum = (sum ? tf.add(sum, shifted) : shifted) as tf.Tensor5D;
   }
-  return tf.add(sum!, bias) as tf.Tensor5D;
+  return roundsSums(weight) ? sum! : (tf.add(sum!, bias) as tf.Tensor5D);
 }
 
 /** The last `count` frames, or all there are. */

@@ -1,6 +1,6 @@
 import { type Params, param } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
-import { causalConv, conv2d, convolve, type History, lastFrames, perFrame } from './convolution';
+import { causalConv, conv2d, convolve, type History, lastFrames, perFrame, roundsSums } from './convolution';
 
 /**
  * Halves height and width and, when `temporal`, every frame after the first in time. The first frame of a video
@@ -39,6 +39,8 @@ function halveTime(params: Params, name: string, x: tf.Tensor5D, history?: Histo
     : [lastFrames(tf.slice(x, 0, [-1, 1, -1, -1, -1]) as tf.Tensor5D, 1)];
   if (groups > 0) {
     const [channelsOut, channelsIn] = weight.shape;
+    const bias = () => param(params, `${name}.bias`) as tf.Tensor1D;
+    const inside = roundsSums(weight) ? bias() : null;
     const taps = [0, 1, 2].map((tap) => {
       const frames = tf.stridedSlice(
         seen,
@@ -52,9 +54,12 @@ function halveTime(params: Params, name: string, x: tf.Tensor5D, history?: Histo
         1,
         1,
       ]);
-      return perFrame(frames, (plane) => convolve(plane, kernel as tf.Tensor4D, null, 1, 'same'));
+      return perFrame(frames, (plane) =>
+        convolve(plane, kernel as tf.Tensor4D, tap === 0 ? inside : null, 1, 'same'),
+      );
     });
-    outputs.push(tf.add(tf.addN(taps), param(params, `${name}.bias`)) as tf.Tensor5D);
+    const sum = tf.addN(taps) as tf.Tensor5D;
+    outputs.push(inside ? sum : (tf.add(sum, bias()) as tf.Tensor5D));
   }
   if (outputs.length === 0) {
     throw new Error(

@@ -1,6 +1,7 @@
-import { type Block, hlo, type Value } from '../stablehlo';
+import { client } from '../runtime/client';
+import { type Block, type ElementType, hlo, type Value } from '../stablehlo';
 import { elu, leakyRelu, relu, relu6 } from './unary';
-import { like, matched } from './values';
+import { isNarrow, like, matched, promote } from './values';
 
 export interface Fused {
   readonly bias?: Value;
@@ -9,8 +10,25 @@ export interface Fused {
   readonly leakyreluAlpha?: number;
 }
 
+/**
+ * A fused kernel of x and y: their product, then bias and activation. Of narrow floats all of it is float32 and rounded
+ * once; `product` is asked for its result in that type. On CUDA cuBLAS and cuDNN take the bias in before they round,
+ * and a float32 result would only cost a kernel of its own.
+ */
+export function fused(
+  b: Block,
+  [x, y]: readonly [Value, Value],
+  f: Fused,
+  product: (result?: ElementType) => Value,
+): Value {
+  const dtype = promote(x.dtype, y.dtype);
+  if (!isNarrow(dtype) || client().platformName === 'cuda') return finish(b, product(), f);
+  const rounded = f.bias ? promote(dtype, f.bias.dtype) : dtype;
+  return hlo.convert(b, finish(b, product('f32'), f), rounded);
+}
+
 /** Bias and activation of the fused kernels; XLA fuses them into what made y. */
-export function finish(b: Block, y: Value, f: Fused): Value {
+function finish(b: Block, y: Value, f: Fused): Value {
   let x = y;
   if (f.bias) {
     const [l, r] = matched(b, x, f.bias);

@@ -1,8 +1,8 @@
 import { backend_util } from '@tensorflow/tfjs-core';
-import { type Block, type ConvolutionOptions, hlo, type Value } from '../stablehlo';
-import { type Fused, finish } from './activation';
+import { type Block, type ConvolutionOptions, type ElementType, hlo, type Value } from '../stablehlo';
+import { type Fused, fused } from './activation';
 import { attrsOf, type Inputs, kernel, type Lowering, need } from './kernel';
-import { promote } from './values';
+import { isNarrow, promote } from './values';
 
 type Spatial = number | number[];
 interface ConvAttrs {
@@ -103,14 +103,20 @@ const dataLayout = (n: number, channelsFirst: boolean) =>
 
 function convolve(b: Block, x: Value, k: Value, o: ConvolutionOptions): Value {
   const dtype = promote(x.dtype, k.dtype);
-  const narrow = dtype === 'bf16' || dtype === 'f16';
   return hlo.convolution(b, hlo.convert(b, x, dtype), hlo.convert(b, k, dtype), {
     ...o,
-    precision: narrow ? 'DEFAULT' : 'HIGHEST',
+    precision: isNarrow(dtype) ? 'DEFAULT' : 'HIGHEST',
   });
 }
 
-function forward(b: Block, x: Value, filter: Value, g: Geometry, featureGroups = 1): Value {
+function forward(
+  b: Block,
+  x: Value,
+  filter: Value,
+  g: Geometry,
+  featureGroups = 1,
+  result?: ElementType,
+): Value {
   const n = g.window.length;
   const layout = dataLayout(n, g.channelsFirst);
   return convolve(b, x, filter, {
@@ -121,6 +127,7 @@ function forward(b: Block, x: Value, filter: Value, g: Geometry, featureGroups =
     padding: g.padding,
     kernelDilation: g.dilations,
     featureGroups,
+    ...(result && { result }),
   });
 }
 
@@ -201,17 +208,17 @@ const grouped = (b: Block, filter: Value): Value => {
   return hlo.reshape(b, filter, [h, w, 1, c * m]);
 };
 
-function conv2d(b: Block, inputs: Inputs, a: ConvAttrs): Value {
+function conv2d(b: Block, inputs: Inputs, a: ConvAttrs, result?: ElementType): Value {
   const [x, filter] = [need(inputs, 'x'), need(inputs, 'filter')];
   const g = geometry2d(x.shape, filter.shape, a);
   const channels = x.shape[g.channelsFirst ? 1 : 3]!;
-  return forward(b, x, filter, g, channels / filter.shape[2]!);
+  return forward(b, x, filter, g, channels / filter.shape[2]!, result);
 }
 
-function depthwise(b: Block, inputs: Inputs, a: ConvAttrs): Value {
+function depthwise(b: Block, inputs: Inputs, a: ConvAttrs, result?: ElementType): Value {
   const [x, filter] = [need(inputs, 'x'), need(inputs, 'filter')];
   const g = geometry2d(x.shape, filter.shape, a, true);
-  return forward(b, x, grouped(b, filter), g, filter.shape[2]!);
+  return forward(b, x, grouped(b, filter), g, filter.shape[2]!, result);
 }
 
 /** dy [.., c·m] and filter [h, w, c, m]: one group a channel, each from m features to one. */
@@ -251,12 +258,15 @@ function channelBias(b: Block, f: Fused, attrs: ConvAttrs): Fused {
   return { ...f, bias: lift(f.bias), preluActivationWeights: lift(f.preluActivationWeights) };
 }
 
+const fusedConv = (b: Block, inputs: Inputs, a: ConvAttrs, convolution: typeof conv2d): Value =>
+  fused(b, [need(inputs, 'x'), need(inputs, 'filter')], channelBias(b, fusedOf(inputs, a), a), (result) =>
+    convolution(b, inputs, a, result),
+  );
+
 /** Convolutions and their gradients, each one convolution op. */
 export const convKernels: Lowering[] = [
   kernel('Conv2D', (b, inputs, attrs) => conv2d(b, inputs, attrsOf(attrs))),
-  kernel('FusedConv2D', (b, inputs, attrs) =>
-    finish(b, conv2d(b, inputs, attrsOf(attrs)), channelBias(b, fusedOf(inputs, attrs), attrsOf(attrs))),
-  ),
+  kernel('FusedConv2D', (b, inputs, attrs) => fusedConv(b, inputs, attrsOf(attrs), conv2d)),
   kernel('Conv2DBackpropInput', (b, inputs, attrs) => {
     const a = attrsOf<ConvAttrs>(attrs);
     const filter = need(inputs, 'filter');
@@ -282,9 +292,7 @@ export const convKernels: Lowering[] = [
     return backFilter(b, x, need(inputs, 'dy'), geometry3d(x.shape, a.filterShape!, a));
   }),
   kernel('DepthwiseConv2dNative', (b, inputs, attrs) => depthwise(b, inputs, attrsOf(attrs))),
-  kernel('FusedDepthwiseConv2D', (b, inputs, attrs) =>
-    finish(b, depthwise(b, inputs, attrsOf(attrs)), channelBias(b, fusedOf(inputs, attrs), attrsOf(attrs))),
-  ),
+  kernel('FusedDepthwiseConv2D', (b, inputs, attrs) => fusedConv(b, inputs, attrsOf(attrs), depthwise)),
   kernel('DepthwiseConv2dNativeBackpropInput', (b, inputs, attrs) =>
     depthwiseBackInput(b, need(inputs, 'dy'), need(inputs, 'filter'), attrsOf(attrs)),
   ),

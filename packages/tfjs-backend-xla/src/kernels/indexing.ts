@@ -164,8 +164,9 @@ const gatherKernel: Lowering = {
     for (let i = 0; i < values.length; i++) {
       const index = values[i]!;
       if (index < 0 || index >= rows)
+        // The words that tfjs-core's own suite looks for.
         throw new Error(
-          `gather: index ${index} is outside axis ${axis} of [${x!.shape.join(',')}]: it must be 0 to ${rows - 1}`,
+          `GatherV2: the index value ${index} is not in [0, ${rows - 1}], the rows along axis ${axis} of [${x!.shape.join(',')}]`,
         );
     }
   },

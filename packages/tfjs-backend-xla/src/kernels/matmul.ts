@@ -1,8 +1,8 @@
 import { backend_util } from '@tensorflow/tfjs-core';
-import { type Block, type DotDimensions, hlo, type Value } from '../stablehlo';
-import { type Fused, finish } from './activation';
+import { type Block, type DotDimensions, type ElementType, hlo, type Value } from '../stablehlo';
+import { type Fused, fused } from './activation';
 import { attrsOf, kernel, type Lowering, listed, need } from './kernel';
-import { broadcastShape, promote } from './values';
+import { broadcastShape, isNarrow, promote } from './values';
 
 /**
  * A product in the operands' common type. Narrow floats accumulate in f32 and are rounded once; f32
@@ -11,11 +11,17 @@ import { broadcastShape, promote } from './values';
 export function dot(b: Block, x: Value, y: Value, d: DotDimensions): Value {
   const dtype = promote(x.dtype, y.dtype);
   const [l, r] = [hlo.convert(b, x, dtype), hlo.convert(b, y, dtype)];
-  const narrow = dtype === 'bf16' || dtype === 'f16';
-  return hlo.dot(b, l, r, { ...d, precision: narrow ? 'DEFAULT' : 'HIGHEST' });
+  return hlo.dot(b, l, r, { ...d, precision: isNarrow(dtype) ? 'DEFAULT' : 'HIGHEST' });
 }
 
-function batchMatMul(b: Block, x: Value, y: Value, transposeA: boolean, transposeB: boolean): Value {
+function batchMatMul(
+  b: Block,
+  x: Value,
+  y: Value,
+  transposeA: boolean,
+  transposeB: boolean,
+  result?: ElementType,
+): Value {
   if (x.shape.length < 2 || y.shape.length < 2)
     throw new Error(
       `matMul needs operands of rank 2 or more, got [${x.shape.join(',')}] and [${y.shape.join(',')}]`,
@@ -30,6 +36,7 @@ function batchMatMul(b: Block, x: Value, y: Value, transposeA: boolean, transpos
     rhsBatch: axes,
     lhsContract: [inner],
     rhsContract: [outer],
+    ...(result && { result }),
   });
 }
 
@@ -78,8 +85,9 @@ export const matmulKernels: Lowering[] = [
   }),
   kernel('_FusedMatMul', (b, inputs, attrs) => {
     const a = attrsOf<{ transposeA: boolean; transposeB: boolean } & Fused>(attrs);
-    const y = batchMatMul(b, need(inputs, 'a'), need(inputs, 'b'), a.transposeA, a.transposeB);
-    return finish(b, y, { ...a, bias: inputs.bias, preluActivationWeights: inputs.preluActivationWeights });
+    const [x, y] = [need(inputs, 'a'), need(inputs, 'b')];
+    const rest = { ...a, bias: inputs.bias, preluActivationWeights: inputs.preluActivationWeights };
+    return fused(b, [x, y], rest, (result) => batchMatMul(b, x, y, a.transposeA, a.transposeB, result));
   }),
   kernel('Einsum', (b, inputs, attrs) =>
     einsum(b, listed(inputs), attrsOf<{ equation: string }>(attrs).equation),

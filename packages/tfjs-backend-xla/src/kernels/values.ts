@@ -35,6 +35,9 @@ export function promote(a: ElementType, b: ElementType): ElementType {
   return ra === rb ? 'f32' : ra > rb ? a : b;
 }
 
+/** Whether a type is a float of 16 bits. */
+export const isNarrow = (dtype: ElementType): boolean => dtype === 'bf16' || dtype === 'f16';
+
 export function broadcastShape(a: Shape, b: Shape): number[] {
   const rank = Math.max(a.length, b.length);
   return Array.from({ length: rank }, (_, i) => {
@@ -70,7 +73,7 @@ export function beats(b: Block, x: Value, y: Value, direction: 'GT' | 'LT'): Val
 
 /** Runs `body` in f32 where x is a narrower float, and gives the result x's type. */
 export function inFloat32(b: Block, x: Value, body: (x: Value) => Value): Value {
-  if (x.dtype !== 'bf16' && x.dtype !== 'f16') return body(x);
+  if (!isNarrow(x.dtype)) return body(x);
   const y = body(hlo.convert(b, x, 'f32'));
   return y.dtype === 'f32' ? hlo.convert(b, y, x.dtype) : y;
 }

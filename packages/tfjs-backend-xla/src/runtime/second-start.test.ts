@@ -12,7 +12,8 @@ const bundle = at('../../node_modules/.cache/second-start.mjs');
 /** A training step over two devices, single kernels, and what came of the programs. */
 const program = `
   import * as tf from '@tensorflow/tfjs-core';
-  import { compilationStats, configure, jit, mesh, shard } from './index';
+  import { jit, mesh, shard } from '@flow-grpo/tfjs-jit';
+  import { compilationStats, configure } from './index';
   configure({ cpuDevices: 2, platform: 'cpu', compilationCache: process.argv[2] });
   await tf.setBackend('xla');
   const m = mesh({ data: 2 });

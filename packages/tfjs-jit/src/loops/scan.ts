@@ -1,7 +1,7 @@
 /** A loop over the leading axis of its inputs, compiled once however many steps it has. */
 import * as tf from '@tensorflow/tfjs-core';
 import { activeCompiler } from '../compiler';
-import { flatten, unflatten } from '../tree';
+import { flatten, tidy, unflatten } from '../tree';
 import { checkSameTensors } from './check';
 
 export interface ScanOptions {
@@ -49,7 +49,7 @@ function scanLength(xs: readonly tf.Tensor[], length: number | undefined): numbe
 }
 
 function unrolledScan<C, X, Y>(f: (carry: C, x: X) => [C, Y], carry: C, xs: X, length: number): [C, Y] {
-  return tf.tidy(() => {
+  return tidy((): [C, Y] => {
     const { tensors, def } = flatten(xs, 'xs');
     // tfjs-core 4.22 cannot take gradients of unstacking a single slice, should its own gradient be registered again.
     const slices = tensors.map((x) => (length === 1 ? [tf.squeeze(x, [0])] : tf.unstack(x)));
@@ -69,6 +69,6 @@ function unrolledScan<C, X, Y>(f: (carry: C, x: X) => [C, Y], carry: C, xs: X, l
       ys.push(flat.tensors);
     }
     const stacked = ys[0]!.map((_, leaf) => tf.stack(ys.map((step) => step[leaf]!)));
-    return [state, unflatten(structure!, stacked)] as unknown as tf.TensorContainer;
-  }) as unknown as [C, Y];
+    return [state, unflatten(structure!, stacked) as Y];
+  });
 }

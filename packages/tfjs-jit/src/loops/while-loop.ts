@@ -1,7 +1,7 @@
 /** A loop whose number of steps is known only while it runs. */
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 import { activeCompiler } from '../compiler';
-import { flatten } from '../tree';
+import { flatten, tidy } from '../tree';
 import { checkCondition, checkSameTensors } from './check';
 
 /**
@@ -13,15 +13,15 @@ import { checkCondition, checkSameTensors } from './check';
 export function whileLoop<S>(cond: (state: S) => tf.Tensor, body: (state: S) => S, state: S): S {
   const compiler = activeCompiler();
   if (compiler?.isTracing()) return compiler.whileLoop(cond, body, state);
-  return tf.tidy(() => {
+  return tidy(() => {
     let current = state;
     while (readCondition(cond(current))) {
       const next = body(current);
       checkSameTensors('whileLoop: the state', flatten(current).tensors, flatten(next).tensors);
       current = next;
     }
-    return current as unknown as tf.TensorContainer;
-  }) as unknown as S;
+    return current;
+  });
 }
 
 function readCondition(condition: tf.Tensor): boolean {

@@ -1,4 +1,4 @@
-/** A run on Weights & Biases: a row an epoch, histograms, sample grids; training never waits for it. */
+/** A run on Weights & Biases: one row per epoch, histograms, sample grids; training never waits for it. */
 import { createHash, randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

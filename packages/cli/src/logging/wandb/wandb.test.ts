@@ -140,7 +140,7 @@ describe('wandbLog', () => {
       await local.onEpoch(metrics(epoch), details);
       if (epoch === 2) server.failures = 1000;
       first.onEpoch(metrics(epoch), details);
-      if (steps().length < 2) await vi.waitFor(() => expect(steps()).toHaveLength(epoch + 1));
+      if (steps().length < 2) await eventually(() => expect(steps()).toHaveLength(epoch + 1));
     }
     await first.close(1);
     expect(steps()).toEqual([0, 1]);

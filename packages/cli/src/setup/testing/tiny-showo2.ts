@@ -5,11 +5,11 @@ import {
   initParams,
   initVaeParams,
   parseShowo2Config,
-  saveShowo2,
   tokenIdsJson,
   WAN21_VAE,
   wordTokenizer,
 } from '@flow-grpo/showo2-model';
+import { saveShowo2 } from '@flow-grpo/showo2-model/node';
 import * as tf from '@tensorflow/tfjs-core';
 
 const WORDS = ['a', 'red', 'blue', 'circle', 'square'];

@@ -59,10 +59,10 @@ function fromBuffer([bytes, type, shape, order]: readonly unknown[], budget: Bud
 /** Text to bytes in Latin-1: how bytes travel in pickles of protocol 0 to 2. */
 function encode([text, codec]: readonly unknown[], budget: Budget): Uint8Array {
   if (typeof text === 'string') budget.copy(text.length);
-  if (typeof text !== 'string' || codec !== 'latin1' || [...text].some((letter) => letter > '\u00ff')) {
+  if (typeof text !== 'string' || codec !== 'latin1' || /[^\0-\u00ff]/.test(text)) {
     return refuse('a pickle may encode nothing but Latin-1');
   }
-  return Uint8Array.from(text, (letter) => letter.charCodeAt(0));
+  return Buffer.from(text, 'latin1');
 }
 
 function listed(name: string, make: (items: readonly unknown[]) => unknown): Allowed {
@@ -164,7 +164,7 @@ function elements(
     return refuse(`a numpy array of ${count} × ${type.size} bytes holds ${bytes.length} bytes`);
   }
   // Elements of no size cost no bytes, and an array may be made of the same bytes again and again.
-  budget.spend(count);
+  budget.spend(type.code.startsWith('U') ? 16 * count : count);
   budget.copy(bytes.length);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const stored = Array.from({ length: count }, (_, i) => element(type, view, i * type.size));

@@ -5,7 +5,7 @@ import type { LimitFunction } from 'p-limit';
  * Runs a task for each item, results in the order of the items. The first failure, or `signal`, aborts the
  * signal that all tasks get; those that still wait in `limit` do not start.
  */
-export async function sideBySide<T, R>(
+export async function mapConcurrent<T, R>(
   items: readonly T[],
   task: (item: T, index: number, signal: AbortSignal) => Promise<R>,
   { signal, limit }: { signal?: AbortSignal; limit?: LimitFunction } = {},

@@ -1,0 +1,2 @@
+/** The same suite with every seed of its series. */
+import './train.test';

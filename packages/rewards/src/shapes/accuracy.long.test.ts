@@ -1,0 +1,2 @@
+/** The same suite with every scene of its series. */
+import './accuracy.test';

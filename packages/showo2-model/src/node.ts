@@ -1,0 +1,14 @@
+/** What reads and writes files: models by path or hub id, tokenizers, adapters. */
+export { loadLora, saveLora } from './lora/files';
+export {
+  type LoadingProgress,
+  type LoadShowo2Options,
+  loadShowo2,
+  loadTokenizer,
+  readShowo2Config,
+} from './pipeline/load';
+export { showo2FromPretrained } from './pipeline/pretrained';
+export { type Showo2Places, type SourceOptions, showo2RequiredFiles } from './pipeline/required-files';
+export { saveShowo2 } from './pipeline/save';
+export { type Foundations, type StartOptions, startFrom } from './pipeline/start';
+export { loadQwenTokenizer } from './tokenizer/load-qwen';

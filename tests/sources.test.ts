@@ -1,0 +1,70 @@
+/** What must not stand in the sources of packages, with what still does. The lists of what still does may only shrink. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { circlesOf, importsOf } from './support/src/import-circles';
+import { repositoryFiles } from './support/src/repository';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const sources = repositoryFiles((path) => /^packages\/[^/]+\/src\/.*\.ts$/.test(path));
+const ours = sources.filter((path) => !/\.(test|testing)\.ts$|\/testing\//.test(path));
+
+describe('import circles', () => {
+  /** Files that still import each other in circles. */
+  const STILL: string[][] = [
+    [
+      'packages/cli/src/setup/check.ts',
+      'packages/cli/src/setup/prompts.ts',
+      'packages/cli/src/setup/rewards.ts',
+      'packages/cli/src/setup/setup.ts',
+      'packages/cli/src/setup/showo2.ts',
+      'packages/cli/src/setup/sources.ts',
+      'packages/cli/src/setup/toy.ts',
+    ],
+    ['packages/pjrt/src/buffer.ts', 'packages/pjrt/src/client.ts', 'packages/pjrt/src/executable.ts'],
+    ['packages/pjrt/src/plugins/catalogue.ts', 'packages/pjrt/src/plugins/cuda-wheels.ts'],
+    ['packages/rewards/src/images/decode.ts', 'packages/rewards/src/images/rgb.ts'],
+    ['packages/sde-sampler/src/loops/engine.ts', 'packages/sde-sampler/src/solvers/fixed.ts'],
+    ['packages/showo2-model/src/pipeline/interleave.ts', 'packages/showo2-model/src/pipeline/showo2.ts'],
+  ];
+
+  it('are none within a package, `import type` included', () => {
+    expect(circlesOf(new Map(sources.map((file) => [file, importsOf(file)])))).toEqual(STILL);
+  });
+
+  it('are found, however long, through types, re-exports and dynamic imports', () => {
+    const graph = { a: ['b'], b: ['c', 'x'], c: ['a'], d: ['d', 'e'], e: ['d'], x: [], f: ['a', 'outside'] };
+    expect(circlesOf(new Map(Object.entries(graph)))).toEqual([
+      ['a', 'b', 'c'],
+      ['d', 'e'],
+    ]);
+    const text = `
+      import type { A } from './client';
+      export {
+        b,
+      } from './errors';
+      import './buffer';
+      const { c } = await import('./api');
+      type D = import('./element-types').ElementType;
+      import koffi from 'koffi';`;
+    const found = importsOf('packages/pjrt/src/index.ts', text);
+    const names = ['client', 'errors', 'buffer', 'api', 'element-types'];
+    expect(found).toEqual(names.map((name) => `packages/pjrt/src/${name}.ts`));
+  });
+});
+
+describe('a question that belongs elsewhere', () => {
+  /** Files that still ask, and how often. */
+  const STILL: Record<string, number> = {};
+  /** What an algorithm is stands in its file, and what a backend can do is asked of the functions of tfjs-jit. */
+  const ASKED = /objective [!=]==|getBackend\(\) [!=]==/g;
+
+  it('is asked nowhere outside of the algorithms and the XLA package', () => {
+    const asking = ours
+      .filter((path) => !/^packages\/(tfjs-backend-xla\/|grpo-trainer\/src\/algorithms\/)/.test(path))
+      .map((file) => [file, [...readFileSync(join(root, file), 'utf8').matchAll(ASKED)].length] as const)
+      .filter(([, count]) => count > 0);
+    expect(Object.fromEntries(asking)).toEqual(STILL);
+  });
+});
