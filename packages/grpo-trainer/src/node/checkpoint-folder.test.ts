@@ -74,7 +74,7 @@ describe('a checkpoint', () => {
     await expect(loadRun(path, config)).rejects.toThrow(/format version 9/);
     await writeFile(stateFile, state);
     for (const [what, by] of [
-      ['"updates": 8', '"updates": 7'],
+      ['"rollbacks": 0', '"rollbacks": 1'],
       ['"clipRange": 0.2', '"clipRange": 0.3'],
       ['"setup": {}', '"setup": { "reward": "other" }'],
     ] as const) {

@@ -104,7 +104,7 @@ describe('a lease', () => {
 
   it('of another machine that is renewed holds', async () => {
     await leave({ host: 'elsewhere', pid: 1 });
-    const renewing = setInterval(() => void leave({ host: 'elsewhere', pid: 1 }), 30);
+    const renewing = setInterval(() => void utimes(file(), new Date(), new Date()), 30);
     try {
       await expect(take({ staleMs: 5000 })).rejects.toThrow(/in use by process 1 on elsewhere/);
     } finally {
@@ -116,11 +116,12 @@ describe('a lease', () => {
 it('two trainers in one folder: the second is refused, and the first one’s files stay', async () => {
   const runner = await bundleProgram(fileURLToPath(new URL('./testing/run-once.ts', import.meta.url)));
   const output = join(folder, '..');
-  const start = () => spawn(process.execPath, [runner, output], { stdio: ['ignore', 'pipe', 'pipe'] });
-  const first = start();
+  const start = (pause: number) =>
+    spawn(process.execPath, [runner, output, `${pause}`], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const first = start(3000);
   const ended = new Promise((resolve) => first.once('close', resolve));
   await new Promise((resolve) => first.stdout.once('data', resolve));
-  const second = start();
+  const second = start(0);
   let complaint = '';
   second.stderr.on('data', (text) => (complaint += text));
   expect(await new Promise((resolve) => second.once('close', resolve))).not.toBe(0);

@@ -1,4 +1,4 @@
-/** For tests: a short run on the smallest policy, in this process or as a program (`node run-once.mjs FOLDER`). */
+/** For tests: a short run on the smallest policy, in this process or as a program (`node run-once.mjs FOLDER [PAUSE]`). */
 import { join } from 'node:path';
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
@@ -44,12 +44,13 @@ export function runOnce(
 }
 
 if (process.argv[1]?.endsWith('run-once.mjs')) {
+  const pause = Number(process.argv[3] ?? 25); // milliseconds after each epoch
   const { signal, release } = abortOnSignals();
   await runOnce(process.argv[2]!, {
     signal,
     onEpoch: async () => {
       console.log('epoch');
-      await new Promise((resolve) => setTimeout(resolve, 25)); // time to be killed in
+      await new Promise((resolve) => setTimeout(resolve, pause)); // time to be killed in
     },
   });
   release();
