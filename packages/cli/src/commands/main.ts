@@ -23,6 +23,13 @@ export function program(): Command {
   const train = command('train', 'train; continues from the newest checkpoint in the folder')
     .option('--resume <auto|path>', 'checkpoint to continue from', 'auto')
     .option('--no-resume', 'start anew')
+    .option(
+      '--allow-changed <name>',
+      'what may differ from the run that is resumed, e.g. grpo.clipRange or setup.reward; may be repeated',
+      (name: string, before: readonly string[]) => [...before, name],
+      [] as readonly string[],
+    )
+    .option('--take-over', "take the folder from a run that has it; that run's checkpoints end then")
     .option('--dry-run', 'print what would run and check that everything is there, without loading a model')
     .option('--ui', 'serve the report live while training')
     .option('--ui-port <port>', 'port of the live report; 0 is any free one', '0')

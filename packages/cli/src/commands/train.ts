@@ -11,6 +11,8 @@ import { openRun, readRun, type SharedOptions } from './shared';
 
 export interface TrainCommandOptions extends SharedOptions, ObserverOptions {
   readonly resume: string | false;
+  readonly allowChanged: readonly string[];
+  readonly takeOver?: boolean;
   /** Tell what would run, and end. */
   readonly dryRun?: boolean;
 }

@@ -1,16 +1,23 @@
 /** A run of training, with all that a command line gives it: logs, report, live page, profile, final weights. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
 
-import { type EpochMetrics, type Params, type TrainResult, train } from '@flow-grpo/grpo-trainer';
-import { checkpointFolder, epochOf, listRuns } from '@flow-grpo/grpo-trainer/node';
+import {
+  type CheckpointStore,
+  type EpochMetrics,
+  type Params,
+  type TrainResult,
+  train,
+} from '@flow-grpo/grpo-trainer';
+import { acquireLease, checkpointFolder, epochOf, listRuns } from '@flow-grpo/grpo-trainer/node';
 
 import { need } from '../commands/shared';
 import { type ProgressLine, progressLine } from '../logging/progress-line';
 import { readLines } from '../logging/run-log';
 import { writeRunReport } from '../report/run-report';
 import type { RunFile } from '../run-file/schema';
+import { setupFingerprint } from '../setup/fingerprint';
 import type { RunSetup } from '../setup/setup';
 import { estimateMemory } from './memory-estimate';
 import { attachObservers, type ObserverOptions } from './observers';
@@ -22,6 +29,10 @@ export interface TrainRunOptions extends Partial<ObserverOptions> {
   readonly resume?: 'auto' | string | false;
   /** Aborting ends the run at the next safe point, with a checkpoint. */
   readonly signal?: AbortSignal | undefined;
+  /** What may differ from the run that is resumed: paths of the configuration, and `setup.NAME` of its fingerprint. */
+  readonly allowChanged?: readonly string[];
+  /** Takes the run's folder from a run that has it. */
+  readonly takeOver?: boolean;
 }
 
 /** Where the live page listens, and how much is profiled, unless it is said. */
@@ -33,7 +44,8 @@ const OBSERVERS = { uiPort: '0', uiHost: '127.0.0.1', profileEpochs: '3' };
  * model.safetensors: the trained weights (their average where there is one) under the model's own names.
  *
  * @returns why it ended
- * @throws {ConfigError} when the setup lacks a policy, prompts or a reward, or an observer cannot start.
+ * @throws {ConfigError} when the setup lacks a policy, prompts or a reward, or an observer cannot start; a
+ *   CheckpointStateError when another run has the folder, or the checkpoint is one of another run.
  */
 export async function trainRun(
   run: RunFile,
@@ -41,11 +53,28 @@ export async function trainRun(
   options: TrainRunOptions = {},
   line: ProgressLine = progressLine(),
 ): Promise<TrainResult['reason']> {
+  const { takeOver = false } = options;
+  const checkpoints = join(run.output, 'checkpoints');
+  // Before anything is written: the logs of a run under way would be cut.
+  const lease = await acquireLease(checkpoints, { takeOver, onWait: line.note });
+  try {
+    return await trainInto(checkpointFolder(checkpoints, lease), run, made, options, line);
+  } finally {
+    await lease.release();
+  }
+}
+
+async function trainInto(
+  store: CheckpointStore,
+  run: RunFile,
+  made: RunSetup,
+  options: TrainRunOptions,
+  line: ProgressLine,
+): Promise<TrainResult['reason']> {
   const { config, output } = run;
   const policy = need(made.policy, 'policy', run);
   const prompts = need(made.prompts, 'prompts', run);
   const scorer = need(made.scorer, 'scorer', run);
-  await mkdir(output, { recursive: true });
   const resume = options.resume ?? 'auto';
   const fromEpoch = resume ? await resumeEpoch(output, resume) : 0;
   const { prompt } = prompts.at(0)!;
@@ -64,7 +93,9 @@ export async function trainRun(
       prompts,
       evalPrompts: made.evalPrompts,
       config,
-      store: checkpointFolder(join(output, 'checkpoints')),
+      store,
+      setup: await setupFingerprint(run.setup, made, { signal: options.signal }),
+      allowChanged: options.allowChanged ?? [],
       resume,
       peakTflops: run.peakTflops,
       ...(options.signal && { signal: options.signal }),

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Params, Policy, PromptSource, Scorer } from '@flow-grpo/grpo-trainer';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
+import type { SetupFingerprint } from '@flow-grpo/grpo-trainer/node';
 import type * as tf from '@tensorflow/tfjs-core';
 import type { FlowBatch, FlowMatchingOptions } from '../pretrain/flow-matching';
 import type { SetupChoice } from '../run-file/setup-schema';
@@ -17,6 +18,8 @@ export interface RunSetup {
   readonly evalPrompts?: PromptSource;
   /** Trained weights under the names by which they are saved for others; `model.safetensors` has the policy's without it. */
   readonly savedWeights?: (weights: Params) => Params;
+  /** What else the run is made of, as text that changes when it does: a run that resumes must have the same. */
+  readonly fingerprint?: SetupFingerprint;
   /** For `flow-grpo pretrain`. */
   readonly pretrain?: {
     readonly params: Params;

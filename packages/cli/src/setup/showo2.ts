@@ -33,10 +33,12 @@ export async function showo2Setup(input: Showo2SetupInput, context: SetupContext
   const sets = await openPromptSets(options, context);
   const parts = await loadParts(options, context);
   context.onMessage?.(`Loading rewards: ${Object.keys(options.reward).join(', ')}`);
+  const textLength = textLengthOf(parts, options, sets, context);
   return {
     ...sets,
-    policy: showo2PolicyOf(parts, options, textLengthOf(parts, options, sets, context)),
+    policy: showo2PolicyOf(parts, options, textLength),
     savedWeights: upstreamNames,
+    fingerprint: { textLength: `${textLength}` },
     scorer: await makeRewards(options.reward, options.rewardFailure, context),
   };
 }

@@ -12,11 +12,17 @@ import { FORMAT_VERSION, formatState, hashFile, openCheckpoint } from './open-ch
  * The checkpoints `<folder>/epoch-<n>`: weights, AdamW's moments, the average and the algorithm's copies as safetensors;
  * counters, configuration, setup and checksums in state.json. `open` takes the path of a checkpoint elsewhere, too. A lease
  * in the folder keeps other runs out while one writes there.
+ *
+ * @param lease how the lease is taken, or one that the caller has and gives back
  */
-export function checkpointFolder(folder: string, lease: LeaseOptions = {}): CheckpointStore {
+export function checkpointFolder(folder: string, lease: LeaseOptions | HeldLease = {}): CheckpointStore {
   let held: HeldLease | undefined;
   return {
     async acquire() {
+      if ('release' in lease) {
+        held = lease;
+        return async () => {};
+      }
       const mine = await acquireLease(folder, lease);
       held = mine;
       return async () => {

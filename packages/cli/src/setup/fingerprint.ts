@@ -1,0 +1,116 @@
+/** What a run is made of, as text that changes when it does: kept in checkpoints, compared when a run resumes. */
+import { createHash } from 'node:crypto';
+import { open, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { fetchFiles, findFiles, type RequiredFiles } from '@flow-grpo/checkpoint-io';
+import type { PromptSource } from '@flow-grpo/grpo-trainer';
+import type { SetupFingerprint } from '@flow-grpo/grpo-trainer/node';
+import { showo2RequiredFiles } from '@flow-grpo/showo2-model/node';
+import type { SetupChoice, Showo2SetupOptions } from '../run-file/setup-schema';
+import { findRewards } from './rewards';
+import type { RunSetup, SetupContext } from './setup';
+
+/** Larger files are hashed in parts: gigabytes of weights would take as long to hash as to load. */
+const WHOLE_BYTES = 64 * 2 ** 20;
+const PARTS = 64;
+const PART_BYTES = 64 * 2 ** 10;
+
+/**
+ * The fingerprint of a setup that has been made, so that everything it names is on this disk: prompts by hash, files by
+ * size and hash, rewards by name and options, the options of the setup. A setup's own `fingerprint` is added.
+ */
+export async function setupFingerprint(
+  choice: SetupChoice,
+  made: RunSetup,
+  context: SetupContext = {},
+): Promise<SetupFingerprint> {
+  const { prompts, evalPrompts, scorer } = made;
+  return {
+    kind: choice.kind,
+    ...(prompts && { prompts: promptsInWords(prompts) }),
+    ...(evalPrompts && { evalPrompts: promptsInWords(evalPrompts) }),
+    ...(scorer && { scorer: scorer.name }),
+    ...(choice.kind === 'module' && {
+      module: await fileInWords(resolve(choice.path)),
+      options: JSON.stringify(choice.options),
+    }),
+    ...(choice.kind === 'showo2' && (await showo2Fingerprint(choice, context))),
+    ...made.fingerprint,
+  };
+}
+
+/** Options that change what is trained. Where its parts come from is told by their files, which may move. */
+async function showo2Fingerprint(
+  options: Showo2SetupOptions,
+  context: SetupContext,
+): Promise<SetupFingerprint> {
+  const { model, config, tokenizer, vae, dtype, train, guidanceScale, guidanceInTraining, reward } = options;
+  const { signal } = context;
+  const words: Record<string, string> = {
+    dtype,
+    train: JSON.stringify(train ?? 'default'),
+    guidanceScale: `${guidanceScale}`,
+    guidanceInTraining: `${guidanceInTraining}`,
+  };
+  const files = async (required: RequiredFiles, name: string) => {
+    words[name] = await filesInWords(required, context);
+  };
+  const parts = await showo2RequiredFiles(model, { config, tokenizer, vae }, signal ? { signal } : {});
+  for (const part of parts) await files(part, part.option);
+  for (const [key, entry] of Object.entries(reward)) {
+    for (const { name, weight, options: own, definition } of await findRewards({ [key]: entry })) {
+      words[`reward.${name}`] = JSON.stringify({ weight, ...own });
+      const isModule = /\.[cm]?[jt]s$/.test(key);
+      if (isModule) words[`reward.${name}.module`] = await fileInWords(key);
+      for (const required of definition.requiredFiles?.(own) ?? []) {
+        await files(required, `reward.${name}.${required.option}`);
+      }
+    }
+  }
+  return words;
+}
+
+/** `200 prompts, sha256 …` */
+function promptsInWords(prompts: PromptSource): string {
+  const hash = createHash('sha256');
+  for (let i = 0; i < prompts.length; i++) {
+    const { prompt, metadata = {} } = prompts.at(i)!;
+    hash.update(`${JSON.stringify([prompt, metadata])}\n`);
+  }
+  return `${prompts.length} prompts, sha256 ${hash.digest('hex')}`;
+}
+
+/** The files of a source by size and hash; the same wherever they lie. */
+async function filesInWords(required: RequiredFiles, { signal }: SetupContext): Promise<string> {
+  const options = signal ? { signal } : {};
+  const { place } = await fetchFiles(required, options);
+  const { kind, files } = await findFiles(required, options);
+  if (kind === 'file') return fileInWords(place);
+  const names = files.map(({ file }) => file).sort();
+  const each = await Promise.all(
+    names.map(async (name) => `${name}: ${await fileInWords(join(place, name))}`),
+  );
+  return each.join('; ');
+}
+
+/** `812 bytes, sha256 …`; of a large file the hash is that of parts at equal distances, its first and last bytes included. */
+export async function fileInWords(path: string): Promise<string> {
+  const { size } = await stat(path);
+  const hash = createHash('sha256');
+  const file = await open(path, 'r');
+  try {
+    if (size <= WHOLE_BYTES) {
+      for await (const chunk of file.createReadStream({ autoClose: false })) hash.update(chunk as Buffer);
+      return `${size} bytes, sha256 ${hash.digest('hex')}`;
+    }
+    const part = Buffer.alloc(PART_BYTES);
+    for (let i = 0; i < PARTS; i++) {
+      const at = Math.floor(((size - PART_BYTES) * i) / (PARTS - 1));
+      const { bytesRead } = await file.read(part, 0, PART_BYTES, at);
+      hash.update(part.subarray(0, bytesRead));
+    }
+    return `${size} bytes, sha256 of ${PARTS} parts ${hash.digest('hex')}`;
+  } finally {
+    await file.close();
+  }
+}
