@@ -155,6 +155,7 @@ describe('--dry-run', () => {
         '{"hidden_size": 1536, "image_latent_height": 27, "image_latent_width": 27, "num_diffusion_layers": 10}',
       'show-o2/model.safetensors': '',
       'qwen/tokenizer.json': '{}',
+      'qwen/tokenizer_config.json': '{}',
       'Wan2.1_VAE.pth': '',
       'prompts/train.txt': 'a prompt\n',
       'pickscore/config.json': '{}',

@@ -25,9 +25,9 @@ export const PUBLISHED = {
 const hintOf = (name: keyof typeof PUBLISHED) =>
   `The published checkpoint is at ${PUBLISHED[name]}; give a path or a hub id.`;
 
-const TOKENIZER_HINT =
-  `Name a model that has one in the option 'processor' (for CLIP '${CLIP}', for ImageReward ` +
-  `'google-bert/bert-base-uncased'), or write one in Python with AutoTokenizer.from_pretrained(...).save_pretrained(folder).`;
+const tokenizerHintOf = (name: keyof typeof PUBLISHED) =>
+  `${hintOf(name)} For another tokenizer name a model that has one in the option 'processor', or write one in Python ` +
+  `with AutoTokenizer.from_pretrained(...).save_pretrained(folder).`;
 
 /** The options that say where files come from. */
 interface Places {
@@ -62,7 +62,7 @@ function clipFiles(name: keyof typeof PUBLISHED, model: string, processor: strin
       option: 'processor',
       source: processor,
       files: { preprocessor, ...tokenizerFiles },
-      hint: TOKENIZER_HINT,
+      hint: tokenizerHintOf(name),
       ...revisionOf(places, processor, model),
     },
   } satisfies Record<string, RequiredFiles>;
@@ -115,7 +115,7 @@ function singleFile(
       hint: hintOf(name),
       ...revisionOf(places, model, model),
     },
-    processor: { option: 'processor', source: processor, files: tokenizerFiles, hint: TOKENIZER_HINT },
+    processor: { option: 'processor', source: processor, files: tokenizerFiles, hint: tokenizerHintOf(name) },
   } satisfies Record<string, RequiredFiles>;
 }
 
