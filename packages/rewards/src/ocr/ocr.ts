@@ -13,7 +13,7 @@ export interface OcrOptions {
  * flow_grpo's OCR reward: how close the text read in an image is to the text its prompt quotes, from 0 to 1.
  * Details: `distance`, the edit distance in code points.
  *
- * @throws from `score` when a prompt quotes nothing; see {@link quotedTarget}
+ * @throws from `score` when a prompt quotes nothing; see `quotedTarget`
  */
 export function ocr({ engine = paddleOcr() }: OcrOptions = {}): Scorer {
   return checkedScorer('ocr', async (images, prompts, _metadata, { signal }) => {

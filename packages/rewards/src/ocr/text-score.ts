@@ -34,7 +34,7 @@ export function quotedTarget(prompt: string): string {
  * flow_grpo's OCR reward: 1 − distance / length, where the distance is 0 when the target is part of the text
  * and else Levenshtein's, at most the target's length. Lengths count code points.
  *
- * @param target from {@link quotedTarget}
+ * @param target from `quotedTarget`
  * @param alone whether the target must be all there is to read: text around it then counts as distance
  */
 export function textScore(target: string, lines: readonly TextLine[], alone = false): TextScore {

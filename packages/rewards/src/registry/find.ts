@@ -143,7 +143,7 @@ export async function makeFoundReward(
 /**
  * A scorer by the name of its reward or the path of a module, its options checked.
  *
- * @throws as {@link findReward} and {@link makeFoundReward}
+ * @throws as `findReward` and `makeFoundReward`
  */
 export async function makeReward(
   name: string,
