@@ -119,6 +119,33 @@ it.each([
   expect(await run(join(project, 'node_modules/.bin', command), args)).toMatch(shows);
 });
 
+it('installs the libraries without FFI and protobuf', async () => {
+  const manifest = (name: string) =>
+    read(`packages/${name}/package.json`) as { dependencies?: Record<string, string> };
+  const needed = new Set(['sde-sampler', 'nn', 'showo2-model', 'rewards', 'grpo-trainer']);
+  for (const name of needed) {
+    for (const dependency of Object.keys(manifest(name).dependencies ?? {})) {
+      if (dependency.startsWith('@flow-grpo/')) needed.add(dependency.replace('@flow-grpo/', ''));
+    }
+  }
+  expect([...needed]).not.toContain('tfjs-backend-xla');
+  const folder = join(workplace, 'libraries');
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module" }');
+  const packed = [...needed].map((name) => join(workplace, `flow-grpo-${name}-0.0.0.tgz`));
+  const { version } = read('node_modules/@tensorflow/tfjs-core/package.json') as { version: string };
+  const peer = `@tensorflow/tfjs-core@${version}`;
+  await run(
+    'npm',
+    ['install', '--prefer-offline', '--ignore-scripts', '--no-audit', ...packed, peer],
+    folder,
+  );
+  expect(existsSync(join(folder, 'node_modules/@flow-grpo/grpo-trainer'))).toBe(true);
+  for (const absent of ['koffi', '@bufbuild/protobuf', '@flow-grpo/pjrt', '@flow-grpo/tfjs-backend-xla']) {
+    expect(existsSync(join(folder, 'node_modules', absent)), absent).toBe(false);
+  }
+});
+
 /** Standard output of a command in the project; its whole output in the error when it fails. */
 async function run(command: string, args: string[], cwd = project): Promise<string> {
   // npm tells what it runs of this repository and its workspaces; the project is on its own.
