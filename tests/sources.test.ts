@@ -25,7 +25,6 @@ describe('import circles', () => {
     ['packages/pjrt/src/buffer.ts', 'packages/pjrt/src/client.ts', 'packages/pjrt/src/executable.ts'],
     ['packages/pjrt/src/plugins/catalogue.ts', 'packages/pjrt/src/plugins/cuda-wheels.ts'],
     ['packages/rewards/src/images/decode.ts', 'packages/rewards/src/images/rgb.ts'],
-    ['packages/sde-sampler/src/loops/engine.ts', 'packages/sde-sampler/src/solvers/fixed.ts'],
     ['packages/showo2-model/src/pipeline/interleave.ts', 'packages/showo2-model/src/pipeline/showo2.ts'],
   ];
 

@@ -9,7 +9,7 @@ import {
   type CheckpointStore,
   type RunState,
 } from './checkpoint/store';
-import { resolveConfig } from './config/resolve';
+import { ConfigError, resolveConfig } from './config/resolve';
 import { placementOn } from './devices';
 import { checkDivergence, initialDivergenceState, type Verdict } from './divergence';
 import { epochMetrics, rewardStatistics } from './epoch-metrics';
@@ -59,7 +59,9 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
   const config = resolveConfig(options.config ?? {}, options.algorithm);
   const { promptsPerEpoch } = config.sampling;
   if (prompts.length < promptsPerEpoch) {
-    throw new Error(`${prompts.length} prompts are fewer than sampling.promptsPerEpoch (${promptsPerEpoch})`);
+    throw new ConfigError(
+      `${prompts.length} prompts are fewer than sampling.promptsPerEpoch (${promptsPerEpoch}): give more prompts, or set sampling.promptsPerEpoch to at most ${prompts.length}`,
+    );
   }
   const plan = epochPlan(config, options.algorithm);
   const { algorithm } = plan;

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { fuzzRequests, fuzzResponses } from './fuzz-runs.testing';
 
-const COUNT = Number(process.env.REWARD_FUZZ ?? 10_000);
+const COUNT = Number(process.env.REWARD_FUZZ || 10_000);
 const HOURS = 3_600_000;
 
 it(`a reward server answers ${COUNT} damaged requests`, { timeout: 2 * HOURS }, async () => {
