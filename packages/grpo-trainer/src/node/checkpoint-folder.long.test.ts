@@ -1,2 +1,2 @@
 /** The same suite with every kill of its series. */
-import './checkpoint.test';
+import './checkpoint-folder.test';
