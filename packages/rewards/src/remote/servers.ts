@@ -1,4 +1,5 @@
 import { encodeJpeg, type RgbImage, rgbImages } from '../images';
+import { plainText } from '../plain-text';
 import type { Scorer, Scores } from '../scorer';
 import { batchedClient, type Item } from './batched-client';
 import { genevalDetails, NOT_OF_KIND } from './geneval-details';
@@ -84,13 +85,14 @@ const outputs = (answer: ReadonlyMap<unknown, unknown>, count: number): Scores =
 
 function numberList(answer: ReadonlyMap<unknown, unknown>, key: string, count: number): number[] {
   const value = answer.get(key);
+  const where = plainText(key).slice(0, 100); // the server's own word, where it names kinds of prompt
   const list = value instanceof NdArray ? value.values : value;
   if (!Array.isArray(list) || list.length !== count) {
-    throw new Error(`The reward server's answer has no list of ${count} numbers under ${key}`);
+    throw new Error(`The reward server's answer has no list of ${count} numbers under ${where}`);
   }
   return list.map((item) => {
     if (typeof item !== 'number' && typeof item !== 'boolean') {
-      throw new Error(`The reward server's answer has a ${typeof item} among the numbers under ${key}`);
+      throw new Error(`The reward server's answer has a ${typeof item} among the numbers under ${where}`);
     }
     return Number(item);
   });
@@ -104,9 +106,10 @@ function groupLists(
   const groups = answer.get(key);
   if (!(groups instanceof Map)) throw new Error(`The reward server's answer has no dictionary under ${key}`);
   return Object.fromEntries(
-    [...groups.keys()].map((kind) => {
-      const values = numberList(groups, kind, count);
-      return [String(kind), values.map((value) => (value === NOT_OF_KIND ? Number.NaN : value))];
+    [...groups].map(([given, list]) => {
+      const kind = plainText(String(given));
+      const values = numberList(new Map([[kind, list]]), kind, count);
+      return [kind, values.map((value) => (value === NOT_OF_KIND ? Number.NaN : value))];
     }),
   );
 }
