@@ -7,11 +7,8 @@ import {
   parseShowo2Yaml,
   velocity,
   velocityFromFeatures,
-  wordTokenizer,
 } from '../src/index';
-import { config as tiny, words } from './tiny-model';
-
-const config = { ...tiny, tokens: wordTokenizer({ words }).tokens };
+import { config } from './tiny-model';
 
 const conditional = tf.tensor1d([3, 6]);
 const unconditional = tf.tensor1d([2, 4]);

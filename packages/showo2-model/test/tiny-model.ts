@@ -5,7 +5,7 @@ import { saveShowo2 } from '../src/node';
 
 export const words = ['a', 'red', 'circle', 'what', 'is', 'this', '?'];
 const tokenizer = wordTokenizer({ words });
-export const config = parseShowo2Config({
+const parsed = parseShowo2Config({
   hidden_size: 16,
   image_latent_dim: 4,
   image_latent_height: 2,
@@ -31,6 +31,8 @@ export const config = parseShowo2Config({
     head_dim: 8,
   },
 });
+/** With token ids that the small vocabulary holds. */
+export const config = { ...parsed, tokens: tokenizer.tokens };
 export const vaeConfig = {
   ...WAN21_VAE,
   dim: 4,
