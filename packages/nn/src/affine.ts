@@ -6,8 +6,24 @@ import * as tf from '@tensorflow/tfjs-core';
  * rounded once, together, as PyTorch does.
  */
 export function affine(rows: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor | undefined): tf.Tensor {
-  if (bias && storageOf(weight) !== 'float32')
-    return tf.fused.matMul({ a: rows, b: weight, transposeB: true, bias });
+  if (bias && storageOf(weight) !== 'float32') return fused(rows, weight, bias);
   const product = tf.matMul(rows, weight, false, true);
   return bias ? tf.add(product, bias) : product;
+}
+
+/** One kernel, where `tf.fused.matMul` has reshapes around it. */
+function fused(rows: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor): tf.Tensor {
+  const operation = tf.customGrad((...inputs) => {
+    const [a, b, c, save] = inputs as [tf.Tensor, tf.Tensor, tf.Tensor, tf.GradSaveFunc];
+    const attributes = { transposeA: false, transposeB: true, activation: 'linear' };
+    const value = tf.engine().runKernel('_FusedMatMul', { a, b, bias: c }, attributes) as tf.Tensor;
+    save([a, b]);
+    const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]) => [
+      tf.matMul(dy, saved[1]!),
+      tf.matMul(dy, saved[0]!, true),
+      tf.sum(dy, 0),
+    ];
+    return { value, gradFunc };
+  });
+  return operation(rows, weight, bias);
 }
