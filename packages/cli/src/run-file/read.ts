@@ -41,10 +41,13 @@ function assign(root: Record<string, unknown>, override: string): void {
   const equals = override.indexOf('=');
   if (equals < 1) throw new ConfigError(`${override}: an override looks like training.learningRate=1e-4`);
   const keys = override.slice(0, equals).split('.');
+  const inherited = keys.find((key) => key in Object.prototype);
+  if (inherited !== undefined) throw new ConfigError(`${override}: ${inherited} is no name of an option`);
   let node = root;
   for (const key of keys.slice(0, -1)) {
     node[key] ??= {};
-    if (typeof node[key] !== 'object') throw new ConfigError(`${override}: ${key} is not a group of options`);
+    if (typeof node[key] !== 'object' || node[key] === null)
+      throw new ConfigError(`${override}: ${key} is not a group of options`);
     node = node[key] as Record<string, unknown>;
   }
   node[keys.at(-1)!] = parseYaml(override.slice(equals + 1), override);

@@ -77,3 +77,13 @@ describe('rewards of a run file', () => {
     await rm(folder, { recursive: true });
   });
 });
+
+describe('an override', () => {
+  it.each(['__proto__.x=1', 'training.__proto__.x=1', 'constructor.prototype.x=1', 'training.toString.x=1'])(
+    '%s is refused and changes no object of the program',
+    async (override) => {
+      await expect(readRunFile(undefined, [override])).rejects.toThrow(/is no name of an option/);
+      expect(({} as { x?: number }).x).toBeUndefined();
+    },
+  );
+});
