@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { fetchFiles, findFiles, type RequiredFiles } from '@flow-grpo/checkpoint-io';
 import type { PromptSource } from '@flow-grpo/grpo-trainer';
 import type { SetupFingerprint } from '@flow-grpo/grpo-trainer/node';
+import { isRewardModule } from '@flow-grpo/rewards/registry';
 import { showo2RequiredFiles } from '@flow-grpo/showo2-model/node';
 import type { SetupChoice, Showo2SetupOptions } from '../run-file/setup-schema';
 import { findRewards } from './rewards';
@@ -60,8 +61,7 @@ async function showo2Fingerprint(
   for (const [key, entry] of Object.entries(reward)) {
     for (const { name, weight, options: own, definition } of await findRewards({ [key]: entry })) {
       words[`reward.${name}`] = JSON.stringify({ weight, ...own });
-      const isModule = /\.[cm]?[jt]s$/.test(key);
-      if (isModule) words[`reward.${name}.module`] = await fileInWords(key);
+      if (isRewardModule(key)) words[`reward.${name}.module`] = await fileInWords(key);
       for (const required of definition.requiredFiles?.(own) ?? []) {
         await files(required, `reward.${name}.${required.option}`);
       }
