@@ -18,7 +18,7 @@ console.log(`Fixtures: ${fixtures}`);
 const projects = packages.flatMap((name) => ['--project', name]);
 const { passed, failed, skipped } = vitest(['.parity.test.ts', ...projects], {
   FLOW_GRPO_FIXTURES: fixtures,
-  XLA_FLAGS: process.env.XLA_FLAGS || ' ', // compiled as users compile
+  XLA_FLAGS: process.env.XLA_FLAGS || '--xla_cpu_enable_fast_math=false', // XLA's default: compiled as users compile
 });
 console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
 process.exitCode = failed || passed === 0 ? 1 : 0;

@@ -11,7 +11,7 @@ import fc from 'fast-check';
 // On machines with GPUs too; FLOW_GRPO_XLA_PLATFORM=cuda runs the suites of XLA on these.
 process.env.FLOW_GRPO_XLA_PLATFORM ||= 'cpu';
 // Compiling takes most of a first run: on CPUs at XLA's quickest, except in `npm run test:long` and `npm run parity`, where
-// programs are compiled as users compile them. XLA_FLAGS from outside stay as they are; ' ' are none.
+// programs are compiled as users compile them. XLA_FLAGS from outside stay as they are; one that is XLA's default changes nothing.
 if (process.env.FLOW_GRPO_XLA_PLATFORM === 'cpu' && process.env.FLOW_GRPO_TESTS !== 'long')
   process.env.XLA_FLAGS ||=
     '--xla_backend_optimization_level=0 --xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters';
