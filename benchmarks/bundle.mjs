@@ -3,7 +3,7 @@
  * also what a machine without Node and npm needs beside it: node.xz, and koffi and sharp for Linux x86-64.
  */
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -48,6 +48,12 @@ await build({
     js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
   },
 });
+
+// The threads of distributed clients, which Node loads as they are.
+const threads = join(root, 'packages/pjrt/src/distributed');
+for (const file of readdirSync(threads).filter((name) => name.endsWith('.mjs'))) {
+  cpSync(join(threads, file), join(out, file));
+}
 
 if (options.portable) {
   if (!existsSync(join(out, 'node.xz'))) {

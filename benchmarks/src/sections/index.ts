@@ -7,6 +7,7 @@ import { decode } from './decode';
 import { dispatch } from './dispatch';
 import { epoch } from './epoch';
 import { fullParameters, shardedParameters } from './full-parameters';
+import { hosts } from './hosts';
 import { matmul } from './matmul';
 import { recipe, recipeAllParameters } from './recipe';
 import { rollout } from './rollout';
@@ -39,5 +40,6 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   startup: { run: startup, limit: 400, devices: 0 },
   recipe: { run: recipe, limit: 900, devices: 0 },
   recipeAllParameters: { run: recipeAllParameters, limit: 600, devices: 0 },
+  hosts: { run: hosts, limit: 900, devices: 0 },
   agreement: { run: agreement, limit: 120 },
 };

@@ -7,6 +7,7 @@ import { loadPlugin, type PjrtApi } from './api';
 import { PjrtBuffer } from './buffer';
 import { type CompileOptions, encodeCompileOptions } from './compile-options';
 import { PjrtDevice } from './device';
+import { type Cluster, type DistributedOptions, joinCluster } from './distributed/cluster';
 import {
   bufferTypeCode,
   type ElementType,
@@ -37,6 +38,8 @@ export interface ClientOptions {
    * is `development`. It costs about a microsecond a buffer.
    */
   finalizeLeaks?: boolean | undefined;
+  /** Share the devices of several processes, on one machine or many: each sees all of them, and has its own. */
+  distributed?: DistributedOptions | undefined;
 }
 
 /** What crosses into PJRT: any typed array, DataView or ArrayBuffer. */
@@ -53,6 +56,9 @@ export class PjrtClient {
   readonly platformVersion: string;
   /** Devices of this process. */
   readonly devices: readonly PjrtDevice[];
+  /** Devices of all processes that share the client's run, process by process; those of this one alone otherwise. */
+  readonly allDevices: readonly PjrtDevice[];
+  readonly processIndex: number;
   /** @internal */
   readonly events: EventWatcher;
   /** @internal */
@@ -69,6 +75,8 @@ export class PjrtClient {
     /** @internal */ readonly api: PjrtApi,
     private readonly handle: number,
     finalizeLeaks: boolean,
+    /** The processes of a distributed run. */
+    readonly cluster?: Cluster,
   ) {
     this.events = new EventWatcher(api);
     this.runs = new Runs(this.events);
@@ -76,9 +84,12 @@ export class PjrtClient {
     this.platformName = api.text(name.get(3), name.get(4));
     const version = api.call('Client_PlatformVersion', 5, [handle]);
     this.platformVersion = api.text(version.get(3), version.get(4));
-    const list = api.call('Client_AddressableDevices', 5, [handle]);
+    this.processIndex = api.call('Client_ProcessIndex', 4, [handle]).getInt32(3);
+    const list = api.call('Client_Devices', 5, [handle]);
     const pointers = new BigUint64Array(api.native.copy(list.get(3), list.get(4) * 8).buffer);
-    this.devices = Array.from(pointers, (each) => new PjrtDevice(api, Number(each), () => this.disposed));
+    const all = Array.from(pointers, (each) => new PjrtDevice(api, Number(each), () => this.disposed));
+    this.allDevices = all.sort((a, b) => a.processIndex - b.processIndex || a.id - b.id);
+    this.devices = this.allDevices.filter(({ isLocal }) => isLocal);
     this.cudaFolder = this.platformName === 'cpu' ? undefined : cudaDataFolder(api.path);
     closeAtExit(this);
     this.finalizers = finalizeLeaks ? new Finalizers((leaked) => this.release(leaked)) : undefined;
@@ -190,11 +201,11 @@ export class PjrtClient {
     return buffer;
   }
 
-  /** The device with this id; throws where this process has none. */
+  /** The device with this id, of any process; throws where there is none. */
   device(id: number): PjrtDevice {
-    const found = this.devices.find((device) => device.id === id);
+    const found = this.allDevices.find((device) => device.id === id);
     if (found !== undefined) return found;
-    const ids = this.devices.map((device) => device.id).join(', ');
+    const ids = this.allDevices.map((device) => device.id).join(', ');
     throw invalid('PjrtClient.device', `no device ${id}; there are ${ids}.`);
   }
 
@@ -218,6 +229,7 @@ export class PjrtClient {
     this.disposed = true;
     closed(this);
     this.api.call('Client_Destroy', 3, [this.handle], 'PjrtClient.dispose');
+    this.cluster?.leave();
   }
 
   /**
@@ -269,7 +281,11 @@ export class PjrtClient {
 
   /** @internal */
   checkDevice(device: PjrtDevice, operation: string): void {
-    if (!this.devices.includes(device)) throw invalid(operation, `${device} is not a device of this client.`);
+    if (this.devices.includes(device)) return;
+    const where = this.allDevices.includes(device)
+      ? `of process ${device.processIndex}: not on this process, which is ${this.processIndex}`
+      : 'not a device of this client';
+    throw invalid(operation, `${device} is ${where}.`);
   }
 
   /** @internal Runs native work, turning out-of-memory errors into ones that say what is free. */
@@ -444,10 +460,21 @@ function checkCompileOptions(operation: string, options: CompileOptions = {}): v
 export async function startClient(options: ClientOptions): Promise<PjrtClient> {
   const api = await loadPlugin(options.plugin);
   api.initialize();
-  const values = encodeNamedValues(api.native, options.options ?? {});
-  // Words 4 to 7 are the key-value callbacks of clients over several hosts, and their arguments.
-  const args = [values.address, values.count, 0, 0, 0, 0];
-  const words = await api.callAsync('Client_Create', 11, args, values.keep, 'createClient');
-  const finalizeLeaks = options.finalizeLeaks ?? process.env.NODE_ENV === 'development';
-  return new PjrtClient(api, words.get(8), finalizeLeaks);
+  const { distributed } = options;
+  const cluster = distributed && (await joinCluster(distributed));
+  const own = cluster && { node_id: cluster.processId, num_nodes: cluster.numProcesses };
+  const values = encodeNamedValues(api.native, { ...own, ...options.options });
+  try {
+    // get, put, the client that is made, try-get; each callback with an argument that none of ours needs.
+    const { get = 0, put = 0, tryGet = 0 } = (await cluster?.keyValueCallbacks()) ?? {};
+    const args = [values.address, values.count, get, 0, put, 0, 0, tryGet, 0];
+    const words = await api.callAsync('Client_Create', 11, args, values.keep, 'createClient');
+    const finalizeLeaks = options.finalizeLeaks ?? process.env.NODE_ENV === 'development';
+    const client = new PjrtClient(api, words.get(8), finalizeLeaks, cluster);
+    cluster?.leaveLast();
+    return client;
+  } catch (error) {
+    cluster?.leave(1);
+    throw error;
+  }
 }

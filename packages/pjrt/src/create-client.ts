@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { type ClientOptions, type PjrtClient, startClient } from './client';
+import { PjrtError } from './errors';
 import type { NamedValue } from './named-values';
 import { type FoundPlugin, findPlugin } from './plugins/find';
 import { type PluginPlatform, WHEEL_PATHS } from './plugins/locations';
@@ -29,6 +30,13 @@ export interface CreateClientOptions extends Omit<ClientOptions, 'plugin'> {
 export async function createClient(options: CreateClientOptions = {}): Promise<PjrtClient> {
   const { preallocate, cpuDevices, plugin, platform, ...rest } = options;
   const found = findPlugin({ plugin, platform });
+  if (rest.distributed !== undefined && found.platform === 'cpu') {
+    throw new PjrtError(
+      'createClient',
+      'UNIMPLEMENTED',
+      `${found.path} computes in one process only: several need a CUDA plugin (npx pjrt install cuda13).`,
+    );
+  }
   const all = pluginOptions(found, options);
   const start = () => startClient({ ...rest, plugin: found.path, options: all });
   return found.platform === 'cpu' ? withThreads(Number(all.cpu_device_count), start) : start();

@@ -21,7 +21,10 @@ export class PjrtDevice {
   readonly kind: string;
   /** Number of the device on this machine (the CUDA ordinal), -1 where it has none. */
   readonly localHardwareId: number;
+  /** The process whose device it is, of those that share the client's run. */
   readonly processIndex: number;
+  /** Whether it is a device of this process: only there are buffers made and read. */
+  readonly isLocal: boolean;
   readonly description: string;
   private readonly descriptionHandle: number;
 
@@ -40,6 +43,7 @@ export class PjrtDevice {
     this.kind = api.text(kind.get(3), kind.get(4));
     const text = words('DeviceDescription_ToString', 5, this.descriptionHandle);
     this.description = api.text(text.get(3), text.get(4));
+    this.isLocal = words('Device_IsAddressable', 4, handle).getBool(3);
     this.localHardwareId = words('Device_LocalHardwareId', 4, handle).getInt32(3);
   }
 
@@ -52,7 +56,7 @@ export class PjrtDevice {
 
   /** Memory in use now; undefined where the plugin does not count it (the CPU ones do not). */
   memoryStats(): DeviceMemoryStats | undefined {
-    if (this.isClosed()) return undefined;
+    if (this.isClosed() || !this.isLocal) return undefined;
     let words: ReturnType<PjrtApi['call']>;
     try {
       words = this.api.call('Device_MemoryStats', 25, [this.handle]);

@@ -44,7 +44,7 @@ interface CallFrame {
 export class PjrtExecutable {
   readonly numReplicas: number;
   readonly numPartitions: number;
-  /** Devices it runs on, in the order of `execute`'s argument lists; all of them for a portable program. */
+  /** Devices of this process that it runs on, in the order of `execute`'s argument lists; none for a portable program. */
   readonly devices: readonly PjrtDevice[];
   private readonly program: number;
   private readonly run: NativeFunction;

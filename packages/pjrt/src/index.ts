@@ -8,6 +8,7 @@ export { type HostData, PjrtClient } from './client';
 export type { CompileOptions } from './compile-options';
 export { type CreateClientOptions, createClient } from './create-client';
 export { type DeviceMemoryStats, PjrtDevice } from './device';
+export { Cluster, type DistributedOptions, joinCluster } from './distributed/cluster';
 export {
   type ArrayShape,
   ELEMENT_TYPES,
