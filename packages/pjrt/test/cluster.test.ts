@@ -1,0 +1,299 @@
+/** Processes that meet at a coordinator: strangers stay out, and nobody outlives a process that is lost. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { buildSync } from 'esbuild';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Cluster, createClient, joinCluster } from '../src/index';
+
+const secret = 'a secret of tests';
+const port = async (): Promise<number> => {
+  const alone = await joinCluster({ coordinator: '127.0.0.1:0', processId: 0, numProcesses: 1, secret });
+  alone.leave();
+  return alone.port;
+};
+const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+const bytes = (value: string) => new TextEncoder().encode(value);
+
+describe('options', () => {
+  const good = { coordinator: '127.0.0.1:0', processId: 0, numProcesses: 1, secret };
+  it.each([
+    [{ coordinator: '127.0.0.1' }, /host:port/],
+    [{ coordinator: '127.0.0.1:70000' }, /host:port/],
+    [{ processId: 1 }, /processId must be 0 to 0, not 1/],
+    [{ processId: -1 }, /processId/],
+    [{ numProcesses: 0 }, /numProcesses/],
+    [{ secret: 'short' }, /at least 8 characters/],
+    [{ coordinator: '192.0.2.1:0' }, /cannot listen at 192\.0\.2\.1.*address of this machine/],
+  ])('%j is refused', async (wrong, message) => {
+    await expect(joinCluster({ ...good, ...wrong })).rejects.toThrow(message);
+  });
+
+  it('a CPU plugin says that it computes in one process', async () => {
+    await expect(createClient({ platform: 'cpu', distributed: good })).rejects.toThrow(/one process only/);
+  });
+});
+
+describe('three processes', () => {
+  let clusters: Cluster[];
+  const lost: string[] = [];
+  let coordinator = '';
+  beforeAll(async () => {
+    coordinator = `127.0.0.1:${await port()}`;
+    clusters = await Promise.all(
+      [0, 1, 2].map((processId) =>
+        joinCluster({
+          coordinator,
+          processId,
+          numProcesses: 3,
+          secret,
+          onPeerLost: (reason) => lost.push(reason),
+        }),
+      ),
+    );
+  });
+  afterAll(() => {
+    for (const cluster of clusters.toReversed()) cluster.leave();
+  });
+
+  it('gather what each has, in their order, as often as they like under one name', async () => {
+    for (const round of ['a', 'b']) {
+      const all = await Promise.all(
+        clusters.map((cluster, i) => cluster.gather('values', bytes(`${round}${i}`))),
+      );
+      for (const each of all) expect(each.map(text)).toEqual([`${round}0`, `${round}1`, `${round}2`]);
+    }
+    const objects = await Promise.all(clusters.map((cluster, i) => cluster.gatherJson('json', { i })));
+    expect(objects[2]).toEqual([{ i: 0 }, { i: 1 }, { i: 2 }]);
+  });
+
+  it('wait for one another', async () => {
+    const passed: number[] = [];
+    const waiting = [0, 1].map(async (i) => {
+      await clusters[i]!.barrier('here');
+      passed.push(i);
+    });
+    expect(passed).toEqual([]);
+    await clusters[2]!.barrier('here');
+    await Promise.all(waiting);
+    expect(passed.toSorted()).toEqual([0, 1]);
+  });
+
+  it('a process with another secret, a taken number or none of the run’s is refused, and learns why', async () => {
+    const options = { coordinator, processId: 1, numProcesses: 3, secret, joinMs: 5000 };
+    await expect(joinCluster({ ...options, secret: 'another secret' })).rejects.toThrow(
+      /secret is another one/,
+    );
+    await expect(joinCluster(options)).rejects.toThrow(/process 1 is there already \(.*pid/);
+    await expect(joinCluster({ ...options, processId: 7, numProcesses: 8 })).rejects.toThrow(
+      /no process 7 among 3/,
+    );
+  });
+
+  const stranger = async (): Promise<Socket> => {
+    const socket = connect(Number(coordinator.split(':')[1]), '127.0.0.1').on('error', () => {});
+    await once(socket, 'data'); // the challenge
+    return socket;
+  };
+  // Not by once(), which a reset connection's error would end.
+  const ended = (socket: Socket) =>
+    new Promise<unknown>((resolve) => (socket.closed ? resolve(0) : socket.resume().on('close', resolve)));
+
+  it.each([
+    ['garbage', Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n')],
+    ['bytes that are no text', Buffer.from([0, 255, 254, 10, 0, 1, 10])],
+    ['JSON that is no object', Buffer.from('7\n')],
+    ['null', Buffer.from('null\n')],
+    ['a request before the secret', Buffer.from('{"op":"put","key":"a","value":"b"}\n')],
+    ['a proof of another kind', Buffer.from('{"join":2,"proof":{"length":64}}\n')],
+    ['a proof that is wrong', Buffer.from(`{"join":2,"proof":"${'0'.repeat(64)}"}\n`)],
+    ['a line without end', Buffer.alloc(100_000, 'x')],
+    ['a long line', Buffer.from(`{"join":"${'x'.repeat(100_000)}"}\n`)],
+  ])('%s ends the connection', async (_, sent) => {
+    const socket = await stranger();
+    socket.write(sent);
+    await ended(socket);
+  });
+
+  it('a proof that was seen on another connection is worth nothing', async () => {
+    const { proof } = await import('../src/distributed/protocol.mjs');
+    const socket = await stranger();
+    const old = proof(secret, 'process', 'an earlier challenge', 'n', '2');
+    socket.write(`${JSON.stringify({ join: 2, nonce: 'n', proof: old })}\n`);
+    await ended(socket);
+  });
+
+  it('a port scan, and hundreds of connections that say nothing, leave the run as it is', async () => {
+    const open: Socket[] = [];
+    for (let i = 0; i < 300; i++) {
+      const socket = connect(Number(coordinator.split(':')[1]), '127.0.0.1').on('error', () => {});
+      await once(socket, 'connect');
+      if (i % 3 === 0) socket.destroy();
+      else open.push(socket);
+    }
+    const all = await Promise.all(clusters.map((cluster, i) => cluster.gather('still', bytes(`${i}`))));
+    for (const each of all) expect(each.map(text)).toEqual(['0', '1', '2']);
+    for (const socket of open) socket.destroy();
+    expect(lost).toEqual([]);
+  });
+});
+
+it('a coordinator that does not know the secret is not joined', async () => {
+  const number = await port();
+  const { startCoordinator } = await import('../src/distributed/coordinator.mjs');
+  const coordinator = await startCoordinator({
+    host: '127.0.0.1',
+    port: number,
+    secret: 'another secret',
+    processes: 2,
+    joinMs: 60_000,
+    silenceMs: 60_000,
+  });
+  const joining = joinCluster({
+    coordinator: `127.0.0.1:${number}`,
+    processId: 1,
+    numProcesses: 2,
+    secret,
+    joinMs: 5000,
+  });
+  await expect(joining).rejects.toThrow(/secret is another one/);
+  coordinator.close();
+});
+
+describe('a process that is lost', () => {
+  const folder = fileURLToPath(new URL('../node_modules/.cache/cluster-test', import.meta.url));
+  const children: ChildProcess[] = [];
+  beforeAll(() => {
+    mkdirSync(folder, { recursive: true });
+    const source = fileURLToPath(new URL('../src/distributed', import.meta.url));
+    for (const file of readdirSync(source).filter((name) => name.endsWith('.mjs'))) {
+      cpSync(join(source, file), join(folder, file));
+    }
+    buildSync({
+      stdin: {
+        contents: `
+          import { joinCluster } from './src/index';
+          const [coordinator, id, how] = process.argv.slice(2);
+          const cluster = await joinCluster({ coordinator, processId: Number(id), numProcesses: 3, secret: ${JSON.stringify(secret)}, silenceMs: 3000 });
+          await cluster.barrier('all');
+          console.log('joined');
+          process.stdin.on('data', (text) => {
+            if (String(text).startsWith('throw')) throw new Error('thrown by the test');
+            if (String(text).startsWith('leave')) process.exit(0);
+            // A main thread that hangs, as in a collective whose partner is gone.
+            if (String(text).startsWith('hang')) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+          });`,
+        resolveDir: fileURLToPath(new URL('..', import.meta.url)),
+        loader: 'ts',
+      },
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      external: ['koffi'],
+      outfile: join(folder, 'main.mjs'),
+      logLevel: 'error',
+    });
+  });
+  afterAll(() => {
+    for (const child of children) child.kill('SIGKILL');
+    rmSync(folder, { recursive: true });
+  });
+
+  /** Three processes that have met; what each writes to stderr, and how it ends. */
+  async function start() {
+    const coordinator = `127.0.0.1:${await port()}`;
+    return Promise.all(
+      [0, 1, 2].map(async (id) => {
+        const child = spawn(process.execPath, [join(folder, 'main.mjs'), coordinator, `${id}`]);
+        children.push(child);
+        let stderr = '';
+        child.stderr.on('data', (chunk) => (stderr += chunk));
+        const end = once(child, 'close').then(([status]) => ({ status: status as number | null, stderr }));
+        await once(createInterface({ input: child.stdout }), 'line');
+        return { child, end };
+      }),
+    );
+  }
+  const message = (id: number, reason: string) =>
+    expect.stringMatching(new RegExp(`^Process ${id} ends: ${reason}.*Start all processes again`));
+
+  it('by a kill ends the others, which name it, though their main threads hang', async () => {
+    const [zero, one, two] = await start();
+    zero!.child.stdin!.write('hang\n');
+    two!.child.stdin!.write('hang\n');
+    one!.child.kill('SIGKILL');
+    const reason = `process 1 \\(.*pid ${one!.child.pid}\\) is gone`;
+    expect(await zero!.end).toEqual({ status: 75, stderr: message(0, reason) });
+    expect(await two!.end).toEqual({ status: 75, stderr: message(2, reason) });
+  });
+
+  it('by silence ends the others, and itself once it wakes', async () => {
+    const [zero, one, two] = await start();
+    two!.child.kill('SIGSTOP');
+    const reason = `process 2 \\(.*pid ${two!.child.pid}\\) has been silent for \\d+ s`;
+    expect(await zero!.end).toEqual({ status: 75, stderr: message(0, reason) });
+    expect(await one!.end).toEqual({ status: 75, stderr: message(1, reason) });
+    two!.child.kill('SIGCONT');
+    expect(await two!.end).toEqual({ status: 75, stderr: message(2, '') });
+  });
+
+  it('with the coordinator ends the others', async () => {
+    const [zero, one, two] = await start();
+    zero!.child.kill('SIGKILL');
+    for (const [id, each] of [one!, two!].entries()) {
+      expect(await each.end).toEqual({ status: 75, stderr: message(id + 1, 'process 0, .* is gone') });
+    }
+  });
+
+  it('with a silent coordinator ends the others', async () => {
+    const [zero, one, two] = await start();
+    zero!.child.kill('SIGSTOP');
+    for (const [id, each] of [one!, two!].entries()) {
+      expect(await each.end).toEqual({
+        status: 75,
+        stderr: message(id + 1, 'process 0, .* has been silent'),
+      });
+    }
+    zero!.child.kill('SIGKILL');
+    await zero!.end;
+  });
+
+  it('by an exception ends the others with its status', async () => {
+    const [zero, one, two] = await start();
+    one!.child.stdin!.write('throw\n');
+    expect(await one!.end).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('thrown by the test'),
+    });
+    const reason = 'process 1 \\(.*\\) ended with status 1';
+    expect(await zero!.end).toEqual({ status: 75, stderr: message(0, reason) });
+    expect(await two!.end).toEqual({ status: 75, stderr: message(2, reason) });
+  });
+
+  it('is none where it ends well: the others go on, whoever leaves first', async () => {
+    const [zero, one, two] = await start();
+    for (const each of [zero!, two!, one!]) {
+      each.child.stdin!.write('leave\n');
+      expect(await each.end).toEqual({ status: 0, stderr: '' });
+    }
+  });
+});
+
+it('processes that do not come are named', async () => {
+  const lost: string[] = [];
+  const cluster = await joinCluster({
+    coordinator: '127.0.0.1:0',
+    processId: 0,
+    numProcesses: 3,
+    secret,
+    joinMs: 500,
+    onPeerLost: (reason) => lost.push(reason),
+  });
+  await expect(cluster.barrier('never')).rejects.toThrow(/process 1, 2 did not come within/);
+  expect(lost).toHaveLength(1);
+  cluster.leave();
+});
