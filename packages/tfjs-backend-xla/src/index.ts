@@ -4,6 +4,7 @@ import { registerXla } from './register';
 
 registerXla();
 
+export { cluster } from './runtime/client';
 export { compilationStats } from './runtime/executables';
 export { type Execution, observeExecutions } from './runtime/observe';
 export { configure, type XlaOptions } from './runtime/settings';

@@ -49,6 +49,10 @@ export interface DeviceInfo {
   readonly bytesInUse: number | undefined;
   readonly peakBytesInUse: number | undefined;
   readonly bytesLimit: number | undefined;
+  /** The process that has it, of a run of several; bytes of other processes' devices are undefined. */
+  readonly process: number;
+  /** Whether that is this process. */
+  readonly isLocal: boolean;
 }
 
 /** The part of a tensor that one device holds. */
@@ -108,6 +112,8 @@ export interface Compiler {
   place(x: tf.Tensor, layout: Sharding): tf.Tensor;
   /** How a tensor lies over devices, where that is known. */
   layoutOf(x: tf.Tensor): Sharding | undefined;
+  /** What this process's devices hold of a tensor, as a tensor over these alone; the given one is gone. */
+  takeLocal(x: tf.Tensor): tf.Tensor;
   readShards(x: tf.Tensor): Promise<DeviceShard[]>;
   deviceInfo(): DeviceInfo[];
 

@@ -15,7 +15,15 @@ export { allGather, allReduce, axisIndex, reduceScatter } from './devices/collec
 export { defaultStorage, deviceInfo, isOutOfMemory } from './devices/device-info';
 export { mesh } from './devices/mesh';
 export { evenSpec, type Mesh, type MeshAxes, type PartitionSpec } from './devices/partition';
-export { gatherShards, readShards, replicate, shard, shardingOf, shardLike } from './devices/shard';
+export {
+  gatherShards,
+  readShards,
+  replicate,
+  shard,
+  shardingOf,
+  shardLike,
+  takeLocal,
+} from './devices/shard';
 export { type ShardMapOptions, shardMap } from './devices/shard-map';
 export { type JitOptions, type Jitted, jit } from './jit';
 export { checkpoint } from './loops/checkpoint';

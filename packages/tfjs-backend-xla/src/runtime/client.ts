@@ -1,5 +1,5 @@
 /** The one XLA client of this process: tfjs may make and drop backends, devices stay. */
-import type { PjrtClient } from '@flow-grpo/pjrt';
+import type { Cluster, PjrtClient } from '@flow-grpo/pjrt';
 import { currentSettings } from './settings';
 
 let starting: Promise<PjrtClient> | undefined;
@@ -25,13 +25,14 @@ async function start(): Promise<PjrtClient> {
   const { createClient } = await import('@flow-grpo/pjrt');
   // XLA's C++ log: warnings of its passes say nothing to users of this package.
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
-  const { plugin, platform, cpuDevices, clientOptions, finalizeLeaks } = currentSettings();
+  const { plugin, platform, cpuDevices, clientOptions, finalizeLeaks, distributed } = currentSettings();
   const client = await createClient({
     plugin,
     platform,
     cpuDevices,
     finalizeLeaks,
     options: clientOptions,
+    distributed,
   });
   currentSettings(true);
   return client;
@@ -42,3 +43,6 @@ export function client(): PjrtClient {
   if (!running) throw new Error("XLA is not running: await tf.setBackend('xla') first");
   return running;
 }
+
+/** The processes that share the devices; undefined where this one is alone. */
+export const cluster = (): Cluster | undefined => client().cluster;

@@ -2,10 +2,10 @@
 import type { DeviceInfo } from '@flow-grpo/tfjs-jit/backend';
 import { client } from './client';
 
-/** The devices of the running backend, as they are now. */
+/** The devices of the running backend, of all processes, as they are now. */
 export function deviceInfo(): DeviceInfo[] {
-  const { devices, platformName } = client();
-  return devices.map((device) => {
+  const { allDevices, platformName } = client();
+  return allDevices.map((device) => {
     const stats = device.memoryStats();
     return {
       kind: device.kind,
@@ -13,6 +13,8 @@ export function deviceInfo(): DeviceInfo[] {
       bytesInUse: stats?.bytesInUse,
       peakBytesInUse: stats?.peakBytesInUse,
       bytesLimit: stats?.bytesLimit,
+      process: device.processIndex,
+      isLocal: device.isLocal,
     };
   });
 }

@@ -1,5 +1,5 @@
 /** What may be chosen before the backend starts. */
-import type { NamedValue } from '@flow-grpo/pjrt';
+import type { DistributedOptions, NamedValue } from '@flow-grpo/pjrt';
 
 export interface XlaOptions {
   /** Path of a PJRT plugin library. Default: pjrt's own discovery. */
@@ -30,6 +30,11 @@ export interface XlaOptions {
   debugOptions?: Readonly<Record<string, string | number | bigint | boolean>>;
   /** Free device memory of tensors that were collected undisposed. Default: when NODE_ENV is `development`. */
   finalizeLeaks?: boolean;
+  /**
+   * Share the devices of several processes, on one machine or many. All processes must run the same programs over meshes in
+   * the same order; each has what its own devices hold.
+   */
+  distributed?: DistributedOptions;
 }
 
 let settings: XlaOptions = {};

@@ -2,14 +2,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { activeCompiler, type DeviceInfo, type FloatStorage } from '../compiler';
 
-/** The devices of the active backend, as they are now. A backend without a compiler is one device of its own name. */
+/** The devices of the active backend, of all processes that share them, as they are now. A backend without a compiler is one device of its own name. */
 export function deviceInfo(): DeviceInfo[] {
   const compiler = activeCompiler();
   if (compiler) return compiler.deviceInfo();
   const name = tf.getBackend() ?? 'none';
-  return [
-    { kind: name, platform: name, bytesInUse: undefined, peakBytesInUse: undefined, bytesLimit: undefined },
-  ];
+  const memory = { bytesInUse: undefined, peakBytesInUse: undefined, bytesLimit: undefined };
+  return [{ kind: name, platform: name, ...memory, process: 0, isLocal: true }];
 }
 
 /** How weights are best stored on the active backend: bfloat16 on accelerators of a compiler, else float32. */

@@ -89,6 +89,8 @@ describe('the compiler of the active backend', () => {
     bytesInUse: 1,
     peakBytesInUse: 2,
     bytesLimit: 3,
+    process: 0,
+    isLocal: true,
   });
 
   it('is found on its instance, by a symbol that copies of this package share', async () => {

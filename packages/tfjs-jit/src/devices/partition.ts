@@ -6,6 +6,8 @@ export interface Mesh {
   readonly axes: Readonly<Record<string, number>>;
   /** Number of devices. */
   readonly size: number;
+  /** Whether the devices are those of this process alone, where several share a run. */
+  readonly local?: true;
 }
 
 /** For each axis of a tensor: the mesh axis (or axes) that it is split over, or null. Missing axes are not split. */
@@ -21,10 +23,10 @@ export interface Sharding {
 }
 
 /** Equal for equal meshes: `data=2,model=2`. */
-export const meshKey = ({ axes }: Mesh): string =>
-  Object.entries(axes)
+export const meshKey = ({ axes, local }: Mesh): string =>
+  `${local ? 'local ' : ''}${Object.entries(axes)
     .map(([name, size]) => `${name}=${size}`)
-    .join(',');
+    .join(',')}`;
 
 /** One or several names, or null, as a list. */
 export const axisNames = (entry: MeshAxes | null): string[] =>

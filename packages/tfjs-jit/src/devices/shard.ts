@@ -40,10 +40,20 @@ export function shardingOf(x: tf.Tensor): { mesh: Mesh; spec: PartitionSpec } | 
 
 /**
  * What each device of the mesh holds of a tensor, read without putting it together; parts that several devices hold
- * come once, from the first of them. A tensor on one device is its only part.
+ * come once, from the first of them. A tensor on one device is its only part. Of several processes each gets the parts of
+ * its own devices, and no two of them the same: all together have the whole.
  */
 export async function readShards(x: tf.Tensor): Promise<DeviceShard[]> {
   return requireCompiler('readShards: needs').readShards(x);
+}
+
+/**
+ * What this process's devices hold of a tensor, as a tensor over these devices alone: the rows of a batch that are this
+ * process's to look at. The tensor itself is gone. Where one process has all devices it comes back as it is.
+ */
+export function takeLocal<T extends tf.Tensor>(x: T): T {
+  const compiler = activeCompiler();
+  return compiler ? (compiler.takeLocal(x) as T) : x;
 }
 
 /**
