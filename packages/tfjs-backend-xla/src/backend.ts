@@ -1,7 +1,7 @@
 /** Storage of tensors on XLA devices. */
 import type { Sharding } from '@flow-grpo/tfjs-jit/backend';
 import * as tf from '@tensorflow/tfjs-core';
-import { assemble, distinctParts } from './parallel/parts';
+import { assemble, wholeParts } from './parallel/parts';
 import { client } from './runtime/client';
 import { DeviceData, elementOf } from './runtime/data';
 import { bytesOf, valuesOf } from './runtime/host-values';
@@ -134,21 +134,19 @@ export class XlaBackend extends tf.KernelBackend {
   async raw(data: DeviceData): Promise<Uint8Array> {
     if (!data.buffers) return bytesOf(data);
     if (!data.sharding) return data.buffers[0]!.toHost();
-    const { buffers } = data;
-    const parts = distinctParts(data.sharding, data.shape);
-    return assemble(data, parts, await Promise.all(parts.map(({ device }) => buffers[device]!.toHost())));
+    const parts = wholeParts(data);
+    return assemble(data, parts, await Promise.all(parts.map(({ buffer }) => buffer.toHost())));
   }
 
   /** The same, blocking. */
   rawSync(data: DeviceData): Uint8Array {
     if (!data.buffers) return bytesOf(data);
     if (!data.sharding) return data.buffers[0]!.toHostSync();
-    const { buffers } = data;
-    const parts = distinctParts(data.sharding, data.shape);
+    const parts = wholeParts(data);
     return assemble(
       data,
       parts,
-      parts.map(({ device }) => buffers[device]!.toHostSync()),
+      parts.map(({ buffer }) => buffer.toHostSync()),
     );
   }
 

@@ -83,7 +83,7 @@ export function compileFunction(
       const { found } = specialize(args);
       const { text, mesh } = found.program;
       if (!found.executable || !inUse(found.executable))
-        found.executable = await executableAsync(text, name, mesh?.size);
+        found.executable = await executableAsync(text, name, mesh);
     },
     lower(args): Lowered {
       const { found } = specialize(args);
@@ -118,8 +118,7 @@ function warnOfSignatures(name: string): void {
 
 function load(found: Specialization): PjrtExecutable {
   const { text, mesh, results } = found.program;
-  if (!found.executable || !inUse(found.executable))
-    found.executable = executable(text, found.name, mesh?.size);
+  if (!found.executable || !inUse(found.executable)) found.executable = executable(text, found.name, mesh);
   const compiled = found.executable;
   found.shardings ??= results.map((value, i) => value.sharding ?? outputSharding(value, i, compiled, mesh));
   return compiled;

@@ -9,7 +9,7 @@ import { tracedWhile } from './loops/traced-while';
 import { ELEMENTS, storageOfElement } from './ops/storage';
 import { allGather, allReduce, axisIndex, reduceScatter } from './parallel/collectives';
 import { perDevice } from './parallel/per-device';
-import { place, readShards } from './parallel/shard';
+import { place, readShards, takeLocal } from './parallel/shard';
 import { DeviceData } from './runtime/data';
 import { deviceInfo } from './runtime/device-info';
 import { isTracing, perDeviceMesh } from './trace/frame';
@@ -30,6 +30,7 @@ export const xlaCompiler: Compiler = {
   axisIndex,
   place,
   layoutOf: (x) => activeBackend().find(x.dataId).layout,
+  takeLocal,
   readShards,
   deviceInfo,
   storageOf: (x) => storageOfElement(activeBackend().find(x.dataId).element),

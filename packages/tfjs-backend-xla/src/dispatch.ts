@@ -179,7 +179,7 @@ function compileEager(
     results,
     chosen.map((sharding) => sharding && shardingAttribute(sharding)),
   );
-  const program = executable(trace.module.toString(), lowering.kernelName, mesh?.size ?? 1);
+  const program = executable(trace.module.toString(), lowering.kernelName, mesh);
   return {
     executable: program,
     single,

@@ -6,6 +6,7 @@ import { client } from '../runtime/client';
 import type { DeviceData } from '../runtime/data';
 import { byteSize, numElements, sameShape, type TensorType, type Value } from '../stablehlo';
 import type { Trace } from '../trace/frame';
+import { localDevices, localPositions, meshDevices } from './devices';
 import { shardBox, shardingText } from './sharding';
 
 const MESH = 'mesh';
@@ -32,14 +33,14 @@ export const shardingAttribute = (sharding: Sharding): Record<string, string> =>
   'sdy.sharding': `#sdy.sharding${shardingText(sharding)}`,
 });
 
-/** The argument lists, one a device; tensors on one device are copied to all of a mesh. */
+/** The argument lists, one per device of this process; tensors on one device are copied to all of them in the mesh. */
 export function placeInputs(
   data: readonly DeviceData[],
   mesh: Mesh | undefined,
   backend: XlaBackend,
 ): PjrtBuffer[][] {
   if (!mesh) return [data.map((each) => each.buffers?.[0] ?? backend.buffer(each))];
-  const rows: PjrtBuffer[][] = Array.from({ length: mesh.size }, () => []);
+  const rows: PjrtBuffer[][] = localDevices(mesh).map(() => []);
   for (const each of data) {
     const buffers = each.sharding ? each.buffers! : spread(each, mesh, backend);
     buffers.forEach((buffer, device) => {
@@ -49,23 +50,24 @@ export function placeInputs(
   return rows;
 }
 
-/** The tensor on every device of the mesh; copies are kept with it. */
+/** The tensor on every device of the mesh that this process has; copies are kept with it. */
 function spread(data: DeviceData, mesh: Mesh, backend: XlaBackend): readonly PjrtBuffer[] {
   const first = backend.buffer(data);
-  if (data.copies?.length !== mesh.size - 1) {
+  const others = localDevices(mesh).slice(1);
+  if (data.copies?.length !== others.length) {
     for (const copy of data.copies ?? []) copy.dispose();
-    const { devices } = client();
-    data.copies = devices.slice(1, mesh.size).map((device) => first.copyToDevice(device));
+    data.copies = others.map((device) => first.copyToDevice(device));
   }
   return [first, ...data.copies];
 }
 
-/** Buffers of host or single-device data laid out by a sharding. */
+/** Buffers of host or single-device data laid out by a sharding, on the devices of this process. */
 export function scatter(bytes: Uint8Array, data: DeviceData, sharding: Sharding): PjrtBuffer[] {
   const { shape, element } = data;
   const width = byteSize(element);
   const strides = shape.map((_, i) => numElements(shape.slice(i + 1)) * width);
-  return Array.from({ length: sharding.mesh.size }, (_, device) => {
+  const devices = meshDevices(sharding.mesh);
+  return localPositions(sharding.mesh).map((device) => {
     const box = shardBox(sharding, shape, device);
     const local = box.map(([, extent]) => extent);
     const part = new Uint8Array(numElements(local) * width);
@@ -83,7 +85,7 @@ export function scatter(bytes: Uint8Array, data: DeviceData, sharding: Sharding)
       for (let i = start; i < start + extent; i++) copy(axis + 1, offset + i * strides[axis]!);
     };
     copy(0, 0);
-    return client().bufferFromHost(part, element, local, client().devices[device]);
+    return client().bufferFromHost(part, element, local, devices[device]);
   });
 }
 

@@ -1,33 +1,39 @@
 /** Puts tensors on several devices. */
 import type { PjrtBuffer } from '@flow-grpo/pjrt';
-import { type CompiledFunction, type DeviceShard, meshKey, type Sharding } from '@flow-grpo/tfjs-jit/backend';
+import {
+  type CompiledFunction,
+  type DeviceShard,
+  type Mesh,
+  meshKey,
+  type Sharding,
+} from '@flow-grpo/tfjs-jit/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { XlaBackend } from '../backend';
 import { compileFunction } from '../compile';
-import { client } from '../runtime/client';
 import { DeviceData } from '../runtime/data';
 import { bytesOf } from '../runtime/host-values';
 import { hlo } from '../stablehlo';
 import { currentFrame } from '../trace/frame';
 import { tracedValue } from '../trace/values';
-import { distinctParts } from './parts';
+import { localDevices, localPositions, meshDevices } from './devices';
+import { ownParts } from './parts';
 import { scatter } from './placement';
 import { shardBox, shardingKey, shardingText } from './sharding';
 
-/** The parts that devices hold of a tensor, each once, read without putting it together. */
+/** The parts that this process's devices hold of a tensor, each once, read without putting it together. */
 export async function readShards(x: tf.Tensor): Promise<DeviceShard[]> {
   const backend = tf.backend() as XlaBackend;
   const data = backend.readable(x.dataId);
-  const { sharding, buffers, shape } = data;
-  if (!sharding || !buffers) {
+  const { shape } = data;
+  if (!data.sharding || !data.buffers) {
     return [{ device: 0, start: shape.map(() => 0), shape, bytes: await backend.raw(data) }];
   }
   return Promise.all(
-    distinctParts(sharding, shape).map(async ({ device, box }) => ({
+    ownParts(data).map(async ({ device, box, buffer }) => ({
       device,
       start: box.map(([from]) => from),
       shape: box.map(([, extent]) => extent),
-      bytes: await buffers[device]!.toHost(),
+      bytes: await buffer.toHost(),
     })),
   );
 }
@@ -68,13 +74,15 @@ function resharded(x: tf.Tensor, layout: Sharding): tf.Tensor {
   return move.call([x]) as tf.Tensor;
 }
 
-/** The parts of a tensor that is on the first device, cut there and sent to the others. */
+/** What is of this process in a tensor that is on its first device, cut there and sent to the others. */
 function dealOut(x: tf.Tensor, layout: Sharding, backend: XlaBackend): PjrtBuffer[] {
-  const { devices } = client();
+  const devices = meshDevices(layout.mesh);
+  const local = localPositions(layout.mesh);
   const parts = new Map<string, tf.Tensor>();
   const buffers: PjrtBuffer[] = [];
   // The first device last: it keeps its part, which the others may have to copy.
-  for (let device = layout.mesh.size - 1; device >= 0; device--) {
+  for (let at = local.length - 1; at >= 0; at--) {
+    const device = local[at]!;
     const box = shardBox(layout, x.shape, device);
     const begin = box.map(([start]) => start);
     const key = begin.join();
@@ -86,7 +94,7 @@ function dealOut(x: tf.Tensor, layout: Sharding, backend: XlaBackend): PjrtBuffe
     }
     const data = backend.find(part.dataId);
     const here = backend.buffer(data);
-    if (device > 0) buffers[device] = here.copyToDevice(devices[device]!);
+    if (at > 0) buffers[at] = here.copyToDevice(devices[device]!);
     else {
       buffers[0] = here;
       data.buffers = undefined;
@@ -94,4 +102,34 @@ function dealOut(x: tf.Tensor, layout: Sharding, backend: XlaBackend): PjrtBuffe
   }
   tf.dispose([...parts.values()]);
   return buffers;
+}
+
+/**
+ * What this process's devices hold of a tensor, over a mesh of these alone, which has the same axes with fewer devices along
+ * the first; the given one is gone.
+ */
+export function takeLocal(x: tf.Tensor): tf.Tensor {
+  const backend = tf.backend() as XlaBackend;
+  const data = backend.readable(x.dataId);
+  const { sharding, buffers, dtype, element } = data;
+  const own = sharding ? localDevices(sharding.mesh).length : 0;
+  if (!sharding || own === sharding.mesh.size) return x;
+  const [along = ''] = Object.keys(sharding.mesh.axes);
+  const others = sharding.mesh.size / sharding.mesh.axes[along]!;
+  if (own % others !== 0) {
+    throw new Error(
+      `takeLocal: the ${own} devices of this process are no rows of the mesh ${meshKey(sharding.mesh)}`,
+    );
+  }
+  const mesh: Mesh = { axes: { ...sharding.mesh.axes, [along]: own / others }, size: own, local: true };
+  const shape = data.shape.map((extent, axis) =>
+    sharding.spec[axis]!.includes(along) ? (extent / sharding.mesh.axes[along]!) * (own / others) : extent,
+  );
+  const taken = new DeviceData(shape, dtype, element);
+  taken.buffers = buffers;
+  taken.sharding = own === 1 ? undefined : { mesh, spec: sharding.spec };
+  data.buffers = undefined;
+  data.release('was taken apart by takeLocal');
+  x.dispose();
+  return tf.engine().makeTensorFromTensorInfo({ dataId: backend.adopt(taken), shape, dtype });
 }

@@ -3,6 +3,8 @@ import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { cpus } from 'node:os';
 import type { CompileOptions, PjrtClient, PjrtExecutable } from '@flow-grpo/pjrt';
+import type { Mesh } from '@flow-grpo/tfjs-jit/backend';
+import { meshDevices } from '../parallel/devices';
 import { client } from './client';
 import { type Limits, Lru } from './lru';
 import { readProgram, writeProgram } from './program-cache';
@@ -44,16 +46,16 @@ export function inUse(program: PjrtExecutable): boolean {
 /** How many programs this process has compiled, read from disk, written to disk, and unloaded to make room. */
 export const compilationStats = (): Readonly<typeof stats> => ({ ...stats });
 
-/** The executable of a module, compiled when it is not known yet; blocks meanwhile. */
-export function executable(text: string, name: string, partitions = 1): PjrtExecutable {
-  const key = programKey(text, partitions);
+/** The executable of a module over a mesh, or for one device, compiled when it is not known yet; blocks meanwhile. */
+export function executable(text: string, name: string, mesh?: Mesh): PjrtExecutable {
+  const key = programKey(text, mesh);
   const known = loaded.get(key);
   if (known) return known;
   const fromDisk = readCache(key);
   if (fromDisk) return fromDisk;
   try {
     const start = performance.now();
-    const made = client().compileSync(text, compileOptions(partitions));
+    const made = client().compileSync(text, compileOptions(mesh));
     warnIfSlow(name, performance.now() - start, text);
     return keepCompiled(key, made, text);
   } catch (error) {
@@ -62,8 +64,8 @@ export function executable(text: string, name: string, partitions = 1): PjrtExec
 }
 
 /** The same on a worker thread. */
-export async function executableAsync(text: string, name: string, partitions = 1): Promise<PjrtExecutable> {
-  const key = programKey(text, partitions);
+export async function executableAsync(text: string, name: string, mesh?: Mesh): Promise<PjrtExecutable> {
+  const key = programKey(text, mesh);
   const known = loaded.get(key) ?? compiling.get(key);
   if (known) return known;
   const work = (async () => {
@@ -71,7 +73,7 @@ export async function executableAsync(text: string, name: string, partitions = 1
     if (fromDisk) return fromDisk;
     try {
       const start = performance.now();
-      const made = await client().compile(text, compileOptions(partitions));
+      const made = await client().compile(text, compileOptions(mesh));
       warnIfSlow(name, performance.now() - start, text);
       const meanwhile = loaded.get(key);
       if (!meanwhile) return keepCompiled(key, made, text);
@@ -105,8 +107,20 @@ export function warnIfSlow(name: string, milliseconds: number, text: string): vo
 /** Unloads the programs in memory: the next use reads or compiles them again. */
 export const forgetPrograms = (): void => loaded.clear();
 
-function compileOptions(partitions: number): CompileOptions {
-  return { numPartitions: partitions, debugOptions: debugOptions() };
+function compileOptions(mesh: Mesh | undefined): CompileOptions {
+  const ids = deviceIds(mesh);
+  return {
+    numPartitions: mesh?.size ?? 1,
+    debugOptions: debugOptions(),
+    ...(ids && { deviceAssignment: [ids] }),
+  };
+}
+
+/** Where a program runs, where several processes share the devices: XLA's own choice would be the first ones of all. */
+function deviceIds(mesh: Mesh | undefined): number[] | undefined {
+  const { devices, allDevices } = client();
+  if (devices.length === allDevices.length) return undefined;
+  return (mesh ? meshDevices(mesh) : devices.slice(0, 1)).map(({ id }) => id);
 }
 
 /** Trying Triton kernels for every matrix product multiplies compile times and gains nothing over cuBLAS here. */
@@ -120,8 +134,16 @@ const DEFAULTS: Readonly<Record<string, CompileOptions['debugOptions']>> = {
   cuda: CUDA_DEFAULTS,
 };
 
+/**
+ * Each process tries algorithms for itself: those that share the trials wait for one another at every compilation, of programs
+ * too that only one of them needs or finds in its cache.
+ */
+const SHARED_CUDA = { xla_gpu_shard_autotuning: false };
+
 function debugOptions(): NonNullable<CompileOptions['debugOptions']> {
-  return { ...DEFAULTS[client().platformName], ...currentSettings().debugOptions };
+  const { platformName, cluster } = client();
+  const shared = cluster && platformName === 'cuda' ? SHARED_CUDA : {};
+  return { ...DEFAULTS[platformName], ...shared, ...currentSettings().debugOptions };
 }
 
 /** `bytes` is what is known of its size on the host: plugins for CPUs do not say how large their code is. */
@@ -169,10 +191,12 @@ function environmentIdentity(): string {
   return identity.text;
 }
 
-function programKey(text: string, partitions: number): string {
+function programKey(text: string, mesh: Mesh | undefined): string {
+  const ids = deviceIds(mesh);
   return createHash('sha256')
     .update(environmentIdentity())
-    .update(`|${partitions}|`)
+    .update(`|${mesh?.size ?? 1}|`)
+    .update(ids ? `${ids}|` : '')
     .update(text)
     .digest('hex');
 }
