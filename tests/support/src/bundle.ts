@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, mkdtempSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
 
 const GRADIENTS = fileURLToPath(
   new URL('../../../node_modules/.cache/flow-grpo/gradients-4.22.0.mjs', import.meta.url),
@@ -31,9 +31,13 @@ export async function bundleProgram(entry: string): Promise<string> {
 
 /** Bundles `entry` with this repository's sources, and nothing else, into `outfile`. */
 export async function bundleSources(entry: string, outfile: string): Promise<void> {
-  await build({
+  await build({ ...bundleOptions(entry), outfile });
+}
+
+/** How programs are bundled, but for where they go. */
+export const bundleOptions = (entry: string) =>
+  ({
     entryPoints: [entry],
-    outfile,
     bundle: true,
     format: 'esm',
     platform: 'node',
@@ -51,7 +55,6 @@ export async function bundleSources(entry: string, outfile: string): Promise<voi
               ? undefined
               : { path, external: true },
           ),
-      },
+      } as Plugin,
     ],
-  });
-}
+  }) satisfies BuildOptions;
