@@ -2,6 +2,7 @@
 import { stopGradient } from '@flow-grpo/nn';
 import {
   axisIndex,
+  deviceInfo,
   evenSpec,
   hasCompiler,
   type Mesh,
@@ -28,6 +29,8 @@ export interface Placement {
   join<T>(batches: readonly T[]): T;
   /** Where row `i` of all batches of `batchSize` rows lies among the `total` that `join` makes. */
   rowOf(i: number, batchSize: number, total: number): number;
+  /** The rows of a batch that this process's devices hold, where several processes share it. */
+  ownRows(batchSize: number): { readonly from: number; readonly count: number };
   /** The given rows, int32 [b], of joined batches, split over the devices again; a constant for gradients. */
   take<T>(values: T, rows: tf.Tensor1D): T;
 }
@@ -39,6 +42,7 @@ export const oneDevice: Placement = {
   parameters: (params) => params,
   join: (batches) => joined(batches, (parts) => tf.concat([...parts])),
   rowOf: (i) => i,
+  ownRows: (batchSize) => ({ from: 0, count: batchSize }),
   take: (values, rows) => tree.map(values, (value) => stopGradient(() => tf.gather(value, rows))),
 };
 
@@ -88,6 +92,12 @@ export function placementOn(devices: number, shardParameters = false): Placement
       const [batch, within] = [Math.floor(i / batchSize), i % batchSize];
       const each = batchSize / devices;
       return Math.floor(within / each) * (total / devices) + batch * each + (within % each);
+    },
+    ownRows: (batchSize) => {
+      const share = batchSize / devices;
+      const own = deviceInfo().slice(0, devices);
+      const count = own.filter(({ isLocal }) => isLocal).length;
+      return { from: own.findIndex(({ isLocal }) => isLocal) * share, count: count * share };
     },
     take: (values, rows) => tree.map(values, (value) => stopGradient(() => takeRows(over, value, rows))),
   };

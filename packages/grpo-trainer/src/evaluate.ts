@@ -6,10 +6,11 @@ import type { GrpoConfig } from './config/schema';
 import { oneDevice, type Placement } from './devices';
 import { finiteMean } from './epoch-metrics';
 import type { Params, Policy } from './policy';
+import { oneProcess, type ProcessGroup, type SharedSignal, sharedSignal } from './process-group';
 import type { Progress } from './progress';
 import { samplerFunction } from './rollout/rollout';
 import { asScorer, type PromptSource, type RewardFunction, type Scorer, type Scores } from './scorer';
-import { joinDetails, MAX_SCORING, scoreBatch } from './scoring';
+import { joinDetails, MAX_SCORING, scoreOwn } from './scoring';
 
 export interface Evaluation {
   /** Epochs trained before it. */
@@ -39,6 +40,7 @@ export function createEvaluator<C, P>(
   prompts: PromptSource,
   config: GrpoConfig,
   placement: Placement = oneDevice,
+  group: ProcessGroup = oneProcess,
 ) {
   if (prompts.length === 0)
     throw new Error('evalPrompts is empty; leave it out to train without evaluations');
@@ -55,6 +57,16 @@ export function createEvaluator<C, P>(
     config.sampling.shift,
   );
   const plan = planSteps(schedule, { rule: 'ode' });
+
+  /** The first images of a batch, which every process can read. */
+  const firstImages = (images: tf.Tensor4D, count: number): tf.Tensor4D | undefined => {
+    if (count <= 0) return undefined;
+    const part = tf.slice(images, 0, count);
+    if (group.numProcesses === 1) return part;
+    const everywhere = placement.replicate(part);
+    part.dispose();
+    return everywhere;
+  };
 
   const distinct = distinctPrompts(examples.map(({ prompt }) => prompt));
 
@@ -79,8 +91,10 @@ export function createEvaluator<C, P>(
     weights: Params,
     epoch: number,
     onProgress?: (progress: Progress) => void,
-    signal?: AbortSignal,
+    signal?: AbortSignal | SharedSignal,
   ): Promise<Evaluation> => {
+    const stop = signal && 'isAsked' in signal ? signal : sharedSignal(group, signal);
+    const place = { placement, group, stop };
     const started = performance.now();
     const steps = stackSteps(plan);
     const root = random.key(config.seed);
@@ -90,35 +104,37 @@ export function createEvaluator<C, P>(
     let imageShape: number[] = [];
 
     /** Batches are scored in their order, one at a time. */
-    const scoreAndShow = async (images: tf.Tensor4D, b: number): Promise<Scores> => {
+    const scoreAndShow = async (images: tf.Tensor4D, b: number, count: number): Promise<Scores> => {
+      const from = b * batchSize;
+      // Before anything is waited for: processes that share devices run the same programs in the same order.
+      const first = firstImages(images, Math.min(SHOWN_IMAGES - from, count));
       try {
         await scoring.at(-1);
-        const [from, count] = [b * batchSize, images.shape[0]];
-        const scores = await scoreBatch(scorer, images, examples.slice(from, from + count), signal);
-        const missing = Math.min(SHOWN_IMAGES - from, count);
-        if (missing > 0) {
-          const part = tf.slice(images, 0, missing);
-          imageShape = part.shape;
-          shown[b] = (await part.data()) as Float32Array;
-          part.dispose();
+        const members = examples.slice(from, from + count);
+        const scores = await scoreOwn(`evaluation ${epoch} batch ${b}`, scorer, images, members, place);
+        if (first) {
+          imageShape = first.shape;
+          shown[b] = (await first.data()) as Float32Array;
         }
         return scores;
       } finally {
-        images.dispose();
+        tf.dispose([images, ...(first ? [first] : [])]);
       }
     };
     try {
       for (let b = 0; b < batches; b++) {
         if (b >= MAX_SCORING) await scoring[b - MAX_SCORING];
-        signal?.throwIfAborted();
+        if (group.numProcesses === 1) stop.signal?.throwIfAborted();
         onProgress?.({ phase: 'evaluation', epoch, done: b, total: batches });
         const from = b * batchSize;
         const count = Math.min(batchSize, examples.length - from);
         const places = Array.from({ length: batchSize }, (_, i) => Math.min(from + i, examples.length - 1));
         const decoded = imagesOf(weights, places, steps, key);
-        const images = count === batchSize ? decoded : tf.slice(decoded, 0, count);
+        // Several processes leave out what filled a batch up when each has its own rows.
+        const whole = count === batchSize || group.numProcesses > 1;
+        const images = whole ? decoded : tf.slice(decoded, 0, count);
         if (images !== decoded) decoded.dispose();
-        const scores = scoreAndShow(images, b);
+        const scores = scoreAndShow(images, b, count);
         scores.catch(() => {}); // seen below; until then not unhandled
         scoring.push(scores);
       }

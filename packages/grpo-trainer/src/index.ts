@@ -24,6 +24,7 @@ export {
   type Velocity,
   type VelocityCall,
 } from './policy';
+export type { ProcessGroup } from './process-group';
 export type { Progress } from './progress';
 export type { Example, PromptSource, RewardFunction, Scorer, Scores } from './scorer';
 export { train } from './train';

@@ -1,5 +1,8 @@
 /** Scores a batch of images and checks what came back. */
-import type * as tf from '@tensorflow/tfjs-core';
+import { takeLocal } from '@flow-grpo/tfjs-jit';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Placement } from './devices';
+import type { ProcessGroup, SharedSignal } from './process-group';
 import type { Example, Scorer, Scores } from './scorer';
 
 /** Batches that may wait for their scores at a time; bounds the images in memory. */
@@ -30,6 +33,55 @@ export async function scoreBatch(
     throw new Error(`Scorer ${scorer.name} gave ${result.scores[bad]} for ${JSON.stringify(prompt)}`);
   }
   return result;
+}
+
+/** Where a batch's images are, and who else scores. */
+export interface ScoringPlace {
+  readonly placement: Placement;
+  readonly group: ProcessGroup;
+  readonly stop: SharedSignal;
+}
+
+/**
+ * Has each process score the images of its own devices, and gives the scores of all; takes the images. Where one process was
+ * told to end all of them throw, at the same batch.
+ *
+ * @param name of the batch, the same in all processes and no other's at the time
+ * @param images may be more than the examples: a batch is filled up to what the devices share evenly
+ */
+export async function scoreOwn(
+  name: string,
+  scorer: Scorer,
+  images: tf.Tensor4D,
+  examples: readonly Example[],
+  { placement, group, stop }: ScoringPlace,
+): Promise<Scores> {
+  if (group.numProcesses === 1) return scoreBatch(scorer, images, examples, stop.signal);
+  const { from, count } = placement.ownRows(images.shape[0]);
+  const mine = examples.slice(from, from + count);
+  const taken = takeLocal(images);
+  let own: Scores = { scores: [], details: {} };
+  try {
+    if (mine.length > 0) {
+      const scored = mine.length < count ? tf.slice(taken, 0, mine.length) : taken;
+      try {
+        own = await scoreBatch(scorer, scored, mine);
+      } finally {
+        if (scored !== taken) scored.dispose();
+      }
+    }
+  } finally {
+    taken.dispose();
+  }
+  const all = await group.gatherJson(`scores of ${name}`, { ...own, asked: stop.isAsked() });
+  stop.heard(all.map(({ asked }) => asked));
+  // JSON has null for NaN, the score of an image that was dropped.
+  const numbers = (values: readonly (number | null)[]) => values.map((value) => value ?? Number.NaN);
+  const parts = all.map(({ scores, details }) => ({
+    scores: numbers(scores),
+    details: Object.fromEntries(Object.entries(details).map(([key, values]) => [key, numbers(values)])),
+  }));
+  return { scores: parts.flatMap(({ scores }) => scores), details: joinDetails(parts) };
 }
 
 /** Details by name over several batches; NaN where a batch lacks one. */

@@ -6,6 +6,7 @@ import type { GrpoConfig, GrpoConfigInput } from './config/schema';
 import type { EpochDetails, EpochMetrics } from './epoch-metrics';
 import type { Evaluation } from './evaluate';
 import type { Params, Policy } from './policy';
+import type { ProcessGroup } from './process-group';
 import type { Progress } from './progress';
 import type { PromptSource, RewardFunction, Scorer } from './scorer';
 
@@ -40,8 +41,13 @@ export interface TrainOptions<C, P, A extends AnyAlgorithm = AnyAlgorithm> {
   readonly overlapRewards?: boolean;
   /** One device's peak TFLOP/s, for the metric `mfu`; known for NVIDIA's data-centre GPUs. */
   readonly peakTflops?: number | undefined;
-  /** Aborting ends the run at the next safe point, with a checkpoint. */
+  /** Aborting ends the run at the next safe point, with a checkpoint; of several processes all end with the one aborted. */
   readonly signal?: AbortSignal;
+  /**
+   * The processes that share `config.devices`, all of which call `train` with the same options; this one alone by default.
+   * The store must be one that they share.
+   */
+  readonly group?: ProcessGroup;
   readonly onEpoch?: (metrics: EpochMetrics, details: EpochDetails) => void | Promise<void>;
   readonly onEvaluation?: (evaluation: Evaluation) => void | Promise<void>;
   readonly onProgress?: (progress: Progress) => void;

@@ -47,6 +47,7 @@ async function loop<C, P, A extends AnyAlgorithm>(options: TrainOptions<C, P, A>
         epoch.dispose();
       }
       const last = run.epoch === config.epochs;
+      await run.agree(); // processes end at the same epoch
       if (last || run.epoch % config.evalEvery === 0) await run.evaluate();
       if (last || run.interrupted || run.epoch % config.saveEvery === 0) await run.save();
       if (run.interrupted && !last) return run.finish('interrupted');

@@ -19,6 +19,7 @@ import type { Advantages } from './maths/advantages';
 import { withOutOfMemoryHint } from './out-of-memory';
 import { type PhaseTimer, phaseTimer } from './phase-times';
 import type { Params } from './policy';
+import { oneProcess, sharedSignal } from './process-group';
 import { drawWithoutReplacement, randomAt } from './random';
 import { createRollout, type EpochBatch } from './rollout/create-rollout';
 import { epochPlan } from './rollout/epoch-plan';
@@ -55,7 +56,7 @@ export interface Epoch<C> {
  * @throws as `train` says
  */
 export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptions<C, P, A>) {
-  const { policy, prompts, signal, store, onMessage, onProgress } = options;
+  const { policy, prompts, store, onMessage, onProgress } = options;
   const config = resolveConfig(options.config ?? {}, options.algorithm);
   const { promptsPerEpoch } = config.sampling;
   if (prompts.length < promptsPerEpoch) {
@@ -67,6 +68,9 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
   const { algorithm } = plan;
   const copies = algorithm.copies ?? {};
   const placement = placementOn(config.devices, config.shardParameters);
+  const { group = oneProcess } = options;
+  const stop = sharedSignal(group, options.signal);
+  const { signal } = stop;
   const scorer = asScorer(options.scorer);
   const setup = options.setup ?? {};
 
@@ -100,10 +104,10 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
 
   const flops = flopCounter();
   const peakTflops = options.peakTflops ?? currentPeakTflops();
-  const rollout = createRollout(policy, scorer, plan, config, placement, flops);
+  const rollout = createRollout(policy, scorer, plan, config, placement, flops, group, stop);
   const updateState = createUpdate(policy, plan, config, placement, flops);
   const evaluator =
-    options.evalPrompts && createEvaluator(policy, scorer, options.evalPrompts, config, placement);
+    options.evalPrompts && createEvaluator(policy, scorer, options.evalPrompts, config, placement, group);
   const epochKey = jit((key: tf.Tensor, epoch: tf.Tensor) => random.foldIn(key, epoch), { name: 'epochKey' });
   const rootKey = random.key(config.seed);
 
@@ -183,7 +187,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
       const images = await withOutOfMemoryHint(
         'a lower sampling.batchSize',
         rollout(drawing, epoch.prompts, epoch.window, epoch.key, {
-          signal,
+          name: `epoch ${epoch.number}`,
           overlap: options.overlapRewards ?? true,
           timer: epoch.timer,
           onProgress: (phase, done, total) => onProgress?.({ phase, epoch: epoch.number, done, total }),
@@ -273,6 +277,9 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
       return `Diverged in ${problem}.${target ? ` The last good checkpoint is ${target.place}.` : ''}`;
     },
 
+    /** Has all processes know whether one of them was told to end. */
+    agree: () => stop.ask(`after epoch ${run.epoch}`),
+
     /** Counts the epoch as done. */
     advance({ updates }: UpdateResult, verdict: Verdict): void {
       run = { ...run, epoch: run.epoch + 1, updates: run.updates + updates, divergence: verdict.state };
@@ -283,7 +290,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
       const weights = config.ema.enabled ? state.ema : state.trained;
       const evaluation = await withOutOfMemoryHint(
         'a lower evalBatchSize',
-        evaluator(weights, run.epoch, onProgress, signal),
+        evaluator(weights, run.epoch, onProgress, stop),
       );
       await options.onEvaluation?.(evaluation);
     },
@@ -297,8 +304,9 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
       const interrupted = isAbort(error, signal);
       let thrown = error;
       try {
-        // A checkpoint that could not be written is not tried again.
-        if (isCurrent() && !(error instanceof CheckpointStateError)) await save();
+        // A checkpoint that could not be written is not tried again, and several processes only write one together.
+        const together = group.numProcesses === 1 || interrupted;
+        if (together && isCurrent() && !(error instanceof CheckpointStateError)) await save();
       } catch (second) {
         if (interrupted) thrown = second;
         else onMessage?.(`No checkpoint could be written either: ${(second as Error).message}`);

@@ -6,19 +6,37 @@ import { saveSafetensors } from '@flow-grpo/checkpoint-io';
 import { type Checkpoint, CheckpointStateError, type CheckpointStore } from '../checkpoint/store';
 import { epochOf, listRuns, nameOf, REPLACED, WRITING } from './checkpoint-names';
 import { acquireLease, type HeldLease, type LeaseOptions } from './lease';
+import { oneProcess, type ProcessGroup } from '../process-group';
 import { FORMAT_VERSION, formatState, hashFile, openCheckpoint } from './open-checkpoint';
+import { fileOf, ownPieces } from './pieces';
 
 /**
  * The checkpoints `<folder>/epoch-<n>`: weights, AdamW's moments, the average and the algorithm's copies as safetensors;
  * counters, configuration, setup and checksums in state.json. `open` takes the path of a checkpoint elsewhere, too. A lease
  * in the folder keeps other runs out while one writes there.
  *
+ * Where several processes train, each has such a store on one folder that all of them see. Each writes the parts of its own
+ * devices; process 0 has the lease, and makes the checkpoint whole by one rename. Any number of processes can read it.
+ *
  * @param lease how the lease is taken, or one that the caller has and gives back
  */
-export function checkpointFolder(folder: string, lease: LeaseOptions | HeldLease = {}): CheckpointStore {
+export function checkpointFolder(
+  folder: string,
+  lease: LeaseOptions | HeldLease = {},
+  group: ProcessGroup = oneProcess,
+): CheckpointStore {
   let held: HeldLease | undefined;
+  const isFirst = group.processId === 0;
+  /** What process 0 makes of the folder, in all processes. */
+  const byFirst = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
+    if (group.numProcesses === 1) return work();
+    const done = isFirst ? await outcome(work) : {};
+    const [first] = await group.gatherJson(`${what} ${folder}`, done);
+    return resultOf(first!);
+  };
   return {
     async acquire() {
+      if (!isFirst) return async () => {};
       if ('release' in lease) {
         held = lease;
         return async () => {};
@@ -30,16 +48,33 @@ export function checkpointFolder(folder: string, lease: LeaseOptions | HeldLease
         await mine.release();
       };
     },
-    recover: () => recover(folder),
-    list: async () =>
-      (await listRuns(folder)).map((name) => ({ name, epoch: epochOf(name), place: join(folder, name) })),
+    recover: () => byFirst('recover', () => recover(folder)),
+    list: async () => {
+      const names = await byFirst('list', () => listRuns(folder));
+      return names.map((name) => ({ name, epoch: epochOf(name), place: join(folder, name) }));
+    },
     async save(checkpoint, keep) {
-      await held?.check();
-      await save(folder, checkpoint, keep);
+      const temporary = await byFirst('begin', async () => {
+        await held?.check();
+        return beginSave(folder);
+      });
+      // Every process says how it went, so that all of them fail where one did.
+      const own = await outcome(() => writeParts(temporary, checkpoint, group).catch(explain(folder)));
+      const all = group.numProcesses === 1 ? [own] : await group.gatherJson(`write ${temporary}`, own);
+      await byFirst('commit', async () => {
+        try {
+          const sha256 = Object.assign({}, ...all.map(resultOf)) as Record<string, string>;
+          await commitSave(folder, temporary, checkpoint, sha256, keep);
+        } catch (error) {
+          await rm(temporary, { recursive: true, force: true });
+          return explain(folder)(error);
+        }
+      });
     },
     open: async (name) =>
       openCheckpoint((await listRuns(folder)).includes(name) ? join(folder, name) : resolve(name)),
-    archiveLaterCheckpoints: (epoch) => archiveLaterCheckpoints(folder, epoch),
+    archiveLaterCheckpoints: (epoch) =>
+      byFirst('archive', async () => (await archiveLaterCheckpoints(folder, epoch)) ?? undefined),
   };
 }
 
@@ -56,34 +91,76 @@ async function recover(folder: string): Promise<void> {
   }
 }
 
+/** An outcome that another process can be told. */
+interface Outcome<T> {
+  readonly result?: T;
+  readonly error?: string;
+  /** In this process alone. */
+  readonly thrown?: unknown;
+}
+
+async function outcome<T>(work: () => Promise<T>): Promise<Outcome<T>> {
+  try {
+    return { result: await work() };
+  } catch (error) {
+    return Object.defineProperty({ error: (error as Error).message }, 'thrown', { value: error });
+  }
+}
+
+/** @throws this process's own error, or another's as a CheckpointStateError */
+function resultOf<T>({ result, error, thrown }: Outcome<T>): T {
+  if (thrown !== undefined) throw thrown;
+  if (error !== undefined) throw new CheckpointStateError(error);
+  return result as T;
+}
+
 /**
- * The folder is filled under a temporary name and renamed when every file is on the disk, so a kill at any moment leaves
- * the older checkpoints good.
+ * A folder under a temporary name, which is renamed when every file is on the disk, so a kill at any moment leaves the older
+ * checkpoints good.
  */
-async function save(folder: string, { run, config, setup, parts }: Checkpoint, keep: number): Promise<void> {
+async function beginSave(folder: string): Promise<string> {
   await mkdir(folder, { recursive: true });
+  const temporary = join(folder, `${WRITING}${randomBytes(6).toString('hex')}`);
+  await mkdir(temporary);
+  return temporary;
+}
+
+/** Writes what this process has of a checkpoint; gives the checksums of its files. */
+async function writeParts(
+  temporary: string,
+  { run, parts }: Checkpoint,
+  group: ProcessGroup,
+): Promise<Record<string, string>> {
+  const sha256: Record<string, string> = {};
+  const metadata = { epoch: String(run.epoch) };
+  for (const [part, params] of Object.entries(parts)) {
+    const alone = group.numProcesses === 1;
+    const { tensors, pieces } = alone ? { tensors: params, pieces: {} } : await ownPieces(params);
+    if (!alone && Object.keys(tensors).length === 0) continue;
+    const stem = fileOf(part, group.processId);
+    const file = join(temporary, `${stem}.safetensors`);
+    await saveSafetensors(file, tensors, { metadata: alone ? metadata : { ...metadata, ...pieces } });
+    sha256[stem] = await hashFile(file);
+  }
+  return sha256;
+}
+
+async function commitSave(
+  folder: string,
+  temporary: string,
+  { run, config, setup }: Checkpoint,
+  sha256: Record<string, string>,
+  keep: number,
+): Promise<void> {
   const name = nameOf(run.epoch);
   const target = join(folder, name);
-  const temporary = join(folder, `${WRITING}${randomBytes(6).toString('hex')}`);
-  try {
-    await mkdir(temporary);
-    const sha256: Record<string, string> = {};
-    for (const [part, params] of Object.entries(parts)) {
-      const file = join(temporary, `${part}.safetensors`);
-      await saveSafetensors(file, params, { metadata: { epoch: String(run.epoch) } });
-      sha256[part] = await hashFile(file);
-    }
-    const state = formatState({ formatVersion: FORMAT_VERSION, run, config, setup, sha256 });
-    await writeDurably(join(temporary, 'state.json'), state);
-    const replaced = join(folder, `${REPLACED}${name}`);
-    await rename(target, replaced).catch(ignoreMissing);
-    await rename(temporary, target);
-    await syncFolder(folder);
-    await rm(replaced, { recursive: true, force: true });
-  } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
-    throw explain(error, folder);
-  }
+  const state = formatState({ formatVersion: FORMAT_VERSION, run, config, setup, sha256 });
+  await writeDurably(join(temporary, 'state.json'), state);
+  const replaced = join(folder, `${REPLACED}${name}`);
+  await rename(target, replaced).catch(ignoreMissing);
+  await rename(temporary, target);
+  await syncFolder(folder);
+  await rm(replaced, { recursive: true, force: true });
   const stale = (await listRuns(folder)).slice(0, -keep);
   for (const old of stale) await rm(join(folder, old), { recursive: true, force: true });
 }
@@ -125,12 +202,14 @@ export function isDiskFull(error: unknown): error is NodeJS.ErrnoException {
   return code === 'ENOSPC' || code === 'EDQUOT';
 }
 
-function explain(error: unknown, folder: string): unknown {
-  if (!isDiskFull(error)) return error;
-  return new CheckpointStateError(
-    `No space left for a checkpoint in ${folder}; the earlier ones are good. Free some, or lower keepCheckpoints.`,
-  );
-}
+const explain =
+  (folder: string) =>
+  (error: unknown): never => {
+    if (!isDiskFull(error)) throw error;
+    throw new CheckpointStateError(
+      `No space left for a checkpoint in ${folder}; the earlier ones are good. Free some, or lower keepCheckpoints.`,
+    );
+  };
 
 function ignoreMissing(error: NodeJS.ErrnoException): void {
   if (error.code !== 'ENOENT') throw error;

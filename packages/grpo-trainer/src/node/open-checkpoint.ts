@@ -2,8 +2,9 @@
 import { createHash } from 'node:crypto';
 import { open, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { loadParams } from '@flow-grpo/checkpoint-io';
+import { loadParams, openCheckpoint as openTensors } from '@flow-grpo/checkpoint-io';
 import { fromBytes } from '@flow-grpo/tfjs-jit';
+import * as tf from '@tensorflow/tfjs-core';
 import { type RestoreOptions, restoreState, restoreWeights } from '../checkpoint/restore';
 import {
   CheckpointStateError,
@@ -15,6 +16,7 @@ import type { GrpoConfig } from '../config/schema';
 import type { Params } from '../policy';
 import type { TrainState } from '../update/state';
 import { epochOf, isCheckpointName } from './checkpoint-names';
+import { insert, partOf, piecesIn } from './pieces';
 
 export const FORMAT_VERSION = 2;
 
@@ -44,21 +46,71 @@ export async function openCheckpoint(path: string): Promise<SavedCheckpoint> {
     run,
     config,
     setup,
-    parts: Object.keys(sha256),
+    parts: [...new Set(Object.keys(sha256).map((file) => partOf(file).part))],
     async read(part, upload = (value) => value) {
-      const file = join(path, `${part}.safetensors`);
-      const hash = await hashFile(file).catch(() => 'missing');
-      if (hash !== sha256[part]) {
-        throw new CheckpointStateError(
-          `${file} is ${hash === 'missing' ? 'missing' : 'damaged (its checksum differs)'}; resume from an older checkpoint by its path`,
-        );
+      const stems = Object.keys(sha256).filter((file) => partOf(file).part === part);
+      const files: string[] = [];
+      for (const stem of stems.length > 0 ? stems : [part]) {
+        const file = join(path, `${stem}.safetensors`);
+        const hash = await hashFile(file).catch(() => 'missing');
+        if (hash !== sha256[stem]) {
+          throw new CheckpointStateError(
+            `${file} is ${hash === 'missing' ? 'missing' : 'damaged (its checksum differs)'}; resume from an older checkpoint by its path`,
+          );
+        }
+        files.push(file);
       }
-      return loadParams(file, {
-        upload: async ({ name, shape }, bytes) => upload(fromBytes(await bytes(), shape, 'float32'), name),
-      });
+      return files.length === 1
+        ? loadParams(files[0]!, {
+            upload: async ({ name, shape }, bytes) =>
+              upload(fromBytes(await bytes(), shape, 'float32'), name),
+          })
+        : loadPieces(files, upload);
     },
   };
 }
+
+/** Tensors of which several processes wrote a piece each, one after the other. */
+async function loadPieces(
+  files: readonly string[],
+  upload: (value: Params[string], name: string) => Params[string],
+): Promise<Params> {
+  const opened = await Promise.all(files.map((file) => openTensors(file)));
+  const loaded: Record<string, Params[string]> = {};
+  try {
+    const stored = opened.flatMap((tensors) => {
+      const pieces = piecesIn(tensors.metadata as Record<string, string>);
+      return tensors.names.map((key) => {
+        const { shape } = tensors.info(key);
+        const place = pieces.get(key) ?? { of: key, whole: shape, start: shape.map(() => 0) };
+        return { ...place, key, shape, tensors };
+      });
+    });
+    for (const name of new Set(stored.map(({ of }) => of))) {
+      const own = stored.filter(({ of }) => of === name);
+      const { whole } = own[0]!;
+      const values = new Float32Array(sizeOf(whole));
+      if (own.reduce((sum, { shape }) => sum + sizeOf(shape), 0) !== values.length) {
+        throw new CheckpointStateError(
+          `${files.join(', ')} hold a part of ${name} only; resume from an older checkpoint by its path`,
+        );
+      }
+      for (const { key, shape, start, tensors } of own) {
+        const bytes = await tensors.readBytes(key);
+        insert(values, whole, new Float32Array(bytes.buffer, bytes.byteOffset, sizeOf(shape)), shape, start);
+      }
+      loaded[name] = upload(fromBytes(new Uint8Array(values.buffer), whole, 'float32'), name);
+    }
+    return loaded;
+  } catch (error) {
+    tf.dispose(loaded);
+    throw error;
+  } finally {
+    await Promise.all(opened.map((tensors) => tensors.close()));
+  }
+}
+
+const sizeOf = (shape: readonly number[]) => shape.reduce((product, extent) => product * extent, 1);
 
 /**
  * Reads a checkpoint folder into a new state.

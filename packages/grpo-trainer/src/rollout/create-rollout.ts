@@ -8,8 +8,9 @@ import type { Placement } from '../devices';
 import { indices } from '../indices';
 import { type PhaseTimer, phaseTimer } from '../phase-times';
 import type { Params, Policy } from '../policy';
+import { oneProcess, type ProcessGroup, type SharedSignal, sharedSignal } from '../process-group';
 import type { Example, Scorer, Scores } from '../scorer';
-import { joinDetails, MAX_SCORING, scoreBatch } from '../scoring';
+import { joinDetails, MAX_SCORING, scoreOwn } from '../scoring';
 import type { FlopCounter } from '../utilisation';
 import type { EpochPlan } from './epoch-plan';
 import { type Rollout, rolloutFunction } from './rollout';
@@ -26,7 +27,8 @@ export interface EpochBatch<C> extends EpochSamples, ScoredImages {
 }
 
 export interface RolloutCall {
-  readonly signal?: AbortSignal | undefined;
+  /** What the processes that share the batch gather its scores under; one process needs none. */
+  readonly name?: string;
   /** Score a batch while the next one runs; true by default. */
   readonly overlap?: boolean;
   readonly timer?: PhaseTimer;
@@ -46,7 +48,10 @@ export function createRollout<C, P>(
   config: GrpoConfig,
   placement: Placement,
   flops: FlopCounter,
+  group: ProcessGroup = oneProcess,
+  stop: SharedSignal = sharedSignal(group, undefined),
 ) {
+  const place = { placement, group, stop };
   const { epochSize, batchSize, batches, algorithm } = plan;
   const { samplesPerPrompt, sameLatent } = config.sampling;
   const needs = algorithm.rollout;
@@ -60,7 +65,7 @@ export function createRollout<C, P>(
     examples: readonly Example[],
     window: readonly number[],
     key: tf.Tensor,
-    { signal, overlap = true, timer = phaseTimer(), onProgress }: RolloutCall = {},
+    { name = '', overlap = true, timer = phaseTimer(), onProgress }: RolloutCall = {},
   ): Promise<EpochBatch<C>> => {
     const encoded = policy.encodePrompts(examples.map(({ prompt }) => prompt));
     const condition = placement.replicate(encoded);
@@ -88,7 +93,7 @@ export function createRollout<C, P>(
       // A backend that computes at once is told from one that will, before the scorer keeps this thread busy.
       await Promise.race([ready, nextTask()]);
       const members = prompts.map((prompt) => examples[prompt]!);
-      const scores = scoreBatch(scorer, images, members, signal).finally(async () => {
+      const scores = scoreOwn(`${name} batch ${b}`, scorer, images, members, place).finally(async () => {
         await ready;
         images.dispose();
       });
@@ -100,7 +105,8 @@ export function createRollout<C, P>(
       for (let b = 0; b < batches; b++) {
         const pending = overlap ? MAX_SCORING : 1;
         if (b >= pending) await scoring[b - pending];
-        signal?.throwIfAborted();
+        // Several processes end where they have gathered scores, all at the same place.
+        if (group.numProcesses === 1) stop.signal?.throwIfAborted();
         onProgress?.('rollout', b, batches);
         await start(b);
       }

@@ -1,6 +1,5 @@
 /** Several processes that share devices, as threads on parts of one CPU client. */
 import { fileURLToPath } from 'node:url';
-import { expectClose } from '@flow-grpo/test-support';
 import { type ProcessesProgram, processesProgram } from '@flow-grpo/test-support/processes';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
@@ -74,10 +73,7 @@ describe.each([
       expect(columns).toEqual(count(size * size));
       expect(gradient).toEqual(alone.gradient);
     }
-    expectClose(
-      alone.gradient,
-      alone.gradient.map((value) => value || Number.NaN),
-    ); // none is 0
+    expect(alone.gradient.every((value) => value !== 0)).toBe(true);
   });
 
   it('have the parts of their own devices, each part in one process', () => {
