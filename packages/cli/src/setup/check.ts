@@ -6,6 +6,8 @@ import type { ChosenReward } from '@flow-grpo/rewards/registry';
 import { showo2RequiredFiles } from '@flow-grpo/showo2-model/node';
 import { bytes } from '../run/start-table';
 import type { RewardChoice, SetupChoice, Showo2SetupOptions } from '../run-file/setup-schema';
+import { loraOf } from '../run-file/train-schema';
+import { requiredAdapter } from './lora';
 import { requiredPrompts } from './prompts';
 import { findRewards } from './rewards';
 import type { SetupContext } from './setup';
@@ -41,10 +43,12 @@ export async function checkShowo2(
 ): Promise<FoundSource[]> {
   const { model, config, tokenizer, vae } = options;
   const { signal } = context;
+  const start = loraOf(options.train)?.start;
   const parts = await showo2RequiredFiles(model, { config, tokenizer, vae }, signal ? { signal } : {});
   const looks = [
     ...parts.map((part) => lookForFiles({ ...part, option: `setup.${part.option}` }, context)),
     ...requiredPrompts(options).map((required) => lookForFiles(required, context)),
+    ...(start === undefined ? [] : [lookForFiles(requiredAdapter('setup.train.lora.start', start), context)]),
     ...Object.entries(options.reward).map(([key, entry]) => lookForReward(key, { [key]: entry }, context)),
   ];
   const looked = await Promise.allSettled(looks);
