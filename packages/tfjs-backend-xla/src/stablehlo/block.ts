@@ -92,16 +92,27 @@ export function op(
   return values;
 }
 
-/** Writes a block with arguments of these types; what `body` returns is yielded by `terminator`. */
+/**
+ * Writes a block with arguments of these types; what `body` returns is yielded by `terminator`.
+ *
+ * @param body may ask for one more argument of a type by its third parameter
+ */
 export function region(
   b: Block,
   args: readonly TensorType[],
-  body: (inner: Block, args: Value[]) => readonly Value[],
+  body: (inner: Block, args: Value[], more: (type: TensorType) => Value) => readonly Value[],
   terminator = 'stablehlo.return',
 ): Region {
   const inner = newBlock(b);
-  const values = args.map(({ shape, dtype }) => ({ id: fresh(b), shape, dtype }));
-  const results = body(inner, values);
+  const argument = ({ shape, dtype }: TensorType): Value => ({ id: fresh(b), shape, dtype });
+  const values = args.map(argument);
+  const given = [...values];
+  const more = (type: TensorType): Value => {
+    const value = argument(type);
+    values.push(value);
+    return value;
+  };
+  const results = body(inner, given, more);
   const head = values.length ? `^bb0(${values.map((v) => `${v.id}: ${typeText(v)}`).join(', ')}):\n` : '';
   const ids = results.map(idOf);
   const end = `${terminator} ${ids.join(', ')}${ids.length ? ` : ${results.map(typeText).join(', ')}` : ''}`;
