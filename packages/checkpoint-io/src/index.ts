@@ -19,6 +19,7 @@ export {
 export { type CheckKeysOptions, checkKeys, shapesOf } from './keys';
 export { type LoadOptions, type LoadProgress, loadParams } from './load';
 export { checkpointFiles, type OpenOptions, openCheckpoint, openSource } from './open';
+export { fromPeft, type LoadedLora, loadLora, type PeftConfig, saveLora, toPeft } from './peft';
 export type { FloatDtype, RawTensor, Savable } from './safetensors/write';
 export { type SaveOptions, saveSafetensors } from './save';
 export {

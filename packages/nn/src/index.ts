@@ -6,6 +6,21 @@ export { castLike, castParams, castToStorage, uploadAs, type WeightDtype } from 
 export { gatherRows } from './gather-rows';
 export { stopGradient } from './gradients';
 export { linear } from './linear';
+export {
+  adaptedWeights,
+  checkAdapters,
+  initLora,
+  type LoraConfig,
+  type LoraInit,
+  type LoraScale,
+  loraScale,
+  loraScales,
+  loraTargets,
+  mergeLora,
+  stackLora,
+  unstackLora,
+  withLora,
+} from './lora';
 export { layerNorm, rmsNorm } from './norm';
 export {
   countParams,

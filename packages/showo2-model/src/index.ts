@@ -50,17 +50,6 @@ export {
   unstackLayers,
   upstreamNames,
 } from './layers';
-export {
-  fromPeft,
-  initLora,
-  type LoadedLora,
-  type LoraConfig,
-  type LoraScale,
-  mergeLora,
-  type PeftConfig,
-  toPeft,
-  withLora,
-} from './lora/index';
 export type { Observe } from './observe';
 export type { DenoiseEvent, GenerateOptions } from './pipeline/generate';
 export { coverCrop } from './pipeline/images';

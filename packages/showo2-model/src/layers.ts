@@ -115,16 +115,6 @@ export function upstreamNames(params: Params): Params {
   return Object.values(LAYER_BASES).reduce(unstackLayers, params);
 }
 
-/** Where the layers of `params` that are stacked hold the weight called `name`: the stack's name, and which layer of it. */
-export function stackedPlace(params: Params, name: string): { name: string; index: number } | undefined {
-  for (const base of Object.values(LAYER_BASES)) {
-    const [index, rest] = layerName(base, name) ?? [];
-    const stack = `${base}*.${rest}`;
-    if (index !== undefined && stack in params) return { name: stack, index };
-  }
-  return undefined;
-}
-
 /** Keys and values a layer computed or reads, [B, T, K, D]. */
 export interface LayerKv {
   keys: tf.Tensor;

@@ -1,9 +1,11 @@
 /** Adapters as folders on disk, in PEFT's layout. */
 import { access, mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { loadParams, saveSafetensors, writeFileAtomic } from '@flow-grpo/checkpoint-io';
 import * as tf from '@tensorflow/tfjs-core';
-import { CONFIG, fromPeft, type LoadedLora, toPeft } from './peft';
+import { writeFileAtomic } from '../atomic-file';
+import { loadParams } from '../load';
+import { saveSafetensors } from '../save';
+import { CONFIG, fromPeft, type LoadedLora, toPeft } from './layout';
 
 const WEIGHTS = ['adapter_model.safetensors', 'adapter_model.bin'] as const;
 
@@ -15,10 +17,10 @@ const WEIGHTS = ['adapter_model.safetensors', 'adapter_model.bin'] as const;
  */
 export async function saveLora(
   folder: string,
-  { adapters, ...scale }: LoadedLora,
-  options: { baseModel?: string } = {},
+  lora: LoadedLora,
+  options: { baseModel?: string | undefined } = {},
 ): Promise<void> {
-  const { tensors, config } = toPeft(adapters, scale);
+  const { tensors, config } = toPeft(lora);
   const text = `${JSON.stringify({ ...config, base_model_name_or_path: options.baseModel ?? null }, null, 2)}\n`;
   fromPeft(tensors, JSON.parse(text), `what would be ${join(folder, CONFIG)}`);
   await mkdir(folder, { recursive: true });
@@ -30,6 +32,8 @@ export async function saveLora(
 /**
  * Reads a folder that PEFT or `saveLora` wrote: adapter_config.json beside adapter_model.safetensors (or .bin). Factors
  * are float32, whatever is stored.
+ *
+ * @throws naming the file that is missing or damaged, and as `fromPeft` does
  */
 export async function loadLora(folder: string): Promise<LoadedLora> {
   const file = join(folder, CONFIG);
