@@ -18,7 +18,8 @@ export {
 } from './hub/index';
 export { type CheckKeysOptions, checkKeys, shapesOf } from './keys';
 export { type LoadOptions, type LoadProgress, loadParams } from './load';
-export { checkpointFiles, type OpenOptions, openCheckpoint, openSource } from './open';
+export { checkpointFiles, type OpenOptions, openCheckpoint, openSource, storedShapes } from './open';
+export { readJson } from './read-json';
 export type { FloatDtype, RawTensor, Savable } from './safetensors/write';
 export { type SaveOptions, saveSafetensors } from './save';
 export {
@@ -31,6 +32,7 @@ export {
   type FindFilesOptions,
   type FoundFiles,
   fetchFiles,
+  fetchPart,
   findFiles,
   firstOf,
   inFolder,
@@ -42,4 +44,6 @@ export {
   type RequiredFiles,
   resolveModel,
   type Source,
+  type SourceOptions,
 } from './sources';
+export { loadBytePairTokenizer, readTokenizer } from './tokenizer/load';

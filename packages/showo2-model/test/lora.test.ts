@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadParams } from '@flow-grpo/checkpoint-io';
+import { unstackLayers } from '@flow-grpo/nn';
 import { fixtureCases, maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -12,7 +13,6 @@ import {
   mergeLora,
   stackFrozen,
   toPeft,
-  unstackLayers,
   velocity,
   withLora,
 } from '../src/index';

@@ -1,7 +1,7 @@
-import { castLike, type NamePattern, type Params, param, selectNames } from '@flow-grpo/nn';
+import { castLike, type NamePattern, type Params, param, selectNames, stackedPlace } from '@flow-grpo/nn';
 import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
-import { LAYER_BASES, stackedPlace } from '../layers';
+import { LAYER_BASES } from '../layers';
 
 /** Low-rank adaptation (Hu et al. 2021): W + (alpha / rank) B A, with B starting at zero. */
 export interface LoraConfig {
