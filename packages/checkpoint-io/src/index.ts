@@ -19,6 +19,17 @@ export {
 export { type CheckKeysOptions, checkKeys, shapesOf } from './keys';
 export { type LoadOptions, type LoadProgress, loadParams } from './load';
 export { checkpointFiles, type OpenOptions, openCheckpoint, openSource, storedShapes } from './open';
+export {
+  fromDiffusers,
+  fromPeft,
+  type LoadedLora,
+  loadLora,
+  type PeftConfig,
+  type SaveLoraOptions,
+  saveLora,
+  toDiffusers,
+  toPeft,
+} from './peft';
 export { readJson } from './read-json';
 export type { FloatDtype, RawTensor, Savable } from './safetensors/write';
 export { type SaveOptions, saveSafetensors } from './save';

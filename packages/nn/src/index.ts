@@ -17,6 +17,21 @@ export { drawParams, type ParameterSpec, type Start } from './draw-params';
 export { gatherRows, repeatRows } from './gather-rows';
 export { stopGradient } from './gradients';
 export { linear } from './linear';
+export {
+  adaptedWeights,
+  checkAdapters,
+  initLora,
+  type LoraConfig,
+  type LoraInit,
+  type LoraScale,
+  loraScale,
+  loraScales,
+  loraTargets,
+  mergeLora,
+  stackLora,
+  unstackLora,
+  withLora,
+} from './lora';
 export { groupNorm, layerNorm, rmsNorm } from './norm';
 export type { Observe } from './observe';
 export {

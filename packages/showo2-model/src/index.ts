@@ -42,17 +42,6 @@ export { forwardSequence, type SequenceInputs, sequenceLogits, textLogits } from
 export { guide } from './guidance';
 export { initParams, parameterSpecs } from './init';
 export { LAYER_BASES, stackForTraining, stackFrozen, upstreamNames } from './layers';
-export {
-  fromPeft,
-  initLora,
-  type LoadedLora,
-  type LoraConfig,
-  type LoraScale,
-  mergeLora,
-  type PeftConfig,
-  toPeft,
-  withLora,
-} from './lora/index';
 export type { DenoiseEvent, GenerateOptions } from './pipeline/generate';
 export { coverCrop } from './pipeline/images';
 export type { InterleaveOptions, Segment } from './pipeline/interleave';

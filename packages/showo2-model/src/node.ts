@@ -1,5 +1,4 @@
-/** What reads and writes files: models by path or hub id, tokenizers, adapters. */
-export { loadLora, saveLora } from './lora/files';
+/** What reads and writes files: models by path or hub id, tokenizers. */
 export {
   type LoadingProgress,
   type LoadShowo2Options,
