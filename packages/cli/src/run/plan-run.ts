@@ -2,7 +2,8 @@
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import type { RunFile } from '../run-file/schema';
 import { checkSetup } from '../setup/check';
-import { isModelSetup, modelSizes } from '../setup/models';
+import { modelSizes } from '../setup/model-sizes';
+import { isModelSetup } from '../setup/models';
 import type { SetupContext } from '../setup/setup';
 import { memoryOf } from './memory-estimate';
 import { bytes, startTable, textTable } from './start-table';
