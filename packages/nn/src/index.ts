@@ -3,7 +3,18 @@ export { gelu, geluTanh, quickGelu, silu } from './activations';
 export { affine } from './affine';
 export { bicubicMatrix, interpolatePositions } from './bicubic';
 export { castLike, castParams, castToStorage, uploadAs, type WeightDtype } from './cast';
-export { gatherRows } from './gather-rows';
+export { conv2d, convolve, enlarge, halve, roundsSums } from './convolution';
+export {
+  type Attend,
+  joinHeads,
+  type QwenLayerConfig,
+  qwenAttention,
+  qwenLayer,
+  splitHeads,
+  swiglu,
+} from './decoder-layer';
+export { drawParams, type ParameterSpec, type Start } from './draw-params';
+export { gatherRows, repeatRows } from './gather-rows';
 export { stopGradient } from './gradients';
 export { linear } from './linear';
 export {
@@ -21,7 +32,8 @@ export {
   unstackLora,
   withLora,
 } from './lora';
-export { layerNorm, rmsNorm } from './norm';
+export { groupNorm, layerNorm, rmsNorm } from './norm';
+export type { Observe } from './observe';
 export {
   countParams,
   matchesPattern,
@@ -32,13 +44,26 @@ export {
   pickParams,
   selectNames,
 } from './params';
-export { patchEmbed } from './patches';
+export { imagesOfPatchRows, patchEmbed, patchRows } from './patches';
 export {
   applyRotary,
+  applyRotaryPairs,
   type Llama3Scaling,
   type RotaryTables,
   rotaryFrequencies,
   rotaryTables,
 } from './rotary';
+export {
+  type LayerBody,
+  type LayerKv,
+  replaceByStacks,
+  runLayers,
+  stackedPlace,
+  stackForTraining,
+  stackLayers,
+  unstackLayers,
+} from './stacked-layers';
+export { overTiles, type TilingOptions, tileSizes } from './tiles';
 export { timestepFeatures } from './timestep';
+export { fromUnit, toUnit } from './unit-images';
 export { warnIfUncompiled } from './warn-uncompiled';

@@ -1,8 +1,8 @@
-import { initLora, mergeLora, withLora } from '@flow-grpo/nn';
+import { initLora, mergeLora, unstackLayers, withLora } from '@flow-grpo/nn';
 import { fixtureCases, maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { encodePrompts, stackFrozen, unstackLayers, velocity } from '../src/index';
+import { encodePrompts, stackFrozen, velocity } from '../src/index';
 import { LAYER_BASES } from '../src/layers';
 import { loadCase } from './case';
 

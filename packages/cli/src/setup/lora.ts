@@ -59,9 +59,9 @@ export async function openLora(
  */
 export async function loraSizes(
   train: TrainChoice | undefined,
-  layers: readonly string[],
+  layers: readonly NamePattern[],
   context: SetupContext,
-): Promise<{ rank: number; targets: readonly string[] } | undefined> {
+): Promise<{ rank: number; targets: readonly NamePattern[] } | undefined> {
   const lora = loraOf(train);
   if (!lora) return undefined;
   if (lora.start === undefined) return { rank: lora.rank ?? RANK, targets: lora.targets ?? layers };
@@ -107,6 +107,9 @@ export function adaptedWeightsOf(
   const names = start ? layersOf(start) : loraTargets(params, targets ?? layers);
   return names.map((name) => new RegExp(`^${name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}\\.weight$`));
 }
+
+/** For `loraPolicy`, where the policy would train the weights of the targets and nothing else. */
+export const withoutTargets = ({ targets: _, ...lora }: ChosenLora): Omit<ChosenLora, 'targets'> => lora;
 
 const layersOf = (adapters: Params): string[] => [
   ...new Set(Object.keys(adapters).map((name) => name.replace(/\.lora_[AB]\.weight$/, ''))),

@@ -9,7 +9,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { resolveRunFile } from '../run-file/schema';
 import type { Showo2SetupOptions } from '../run-file/setup-schema';
-import { checkShowo2 } from './check';
+import { checkModel } from './check';
 import { makeSetup } from './setup';
 import { showo2Setup } from './showo2';
 import { showo2Sizes } from './showo2-sizes';
@@ -110,7 +110,7 @@ describe('showo2Setup', () => {
     await expect(
       showo2Setup({ ...setup(), train: { lora: { start: at, rank: 4, targets: ['q_proj'] } } }),
     ).rejects.toThrow(/setup.train.lora.start: .*their own rank, targets; leave lora.rank, lora.targets out/);
-    const found = await checkShowo2(resolveRunFile({ setup: going }).setup as Showo2SetupOptions);
+    const found = await checkModel(resolveRunFile({ setup: going }).setup as Showo2SetupOptions);
     expect(found.map(({ option }) => option)).toContain('setup.train.lora.start');
     expect(await showo2Sizes(resolveRunFile({ setup: going }).setup as Showo2SetupOptions)).toEqual(sizes);
     tf.dispose([policy!.params, second.policy!.params, adapters]);

@@ -1,7 +1,7 @@
 /** How large a Show-o2 is, from its configuration alone. */
 import { mainFile, oneOf } from '@flow-grpo/checkpoint-io';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
-import { loraTargets, selectNames } from '@flow-grpo/nn';
+import { loraTargets, type NamePattern, selectNames } from '@flow-grpo/nn';
 import { imageBlockLength, latentShape, parameterSpecs, type Showo2Config } from '@flow-grpo/showo2-model';
 import { readShowo2Config } from '@flow-grpo/showo2-model/node';
 import type { ModelSizes } from '../run/memory-estimate';
@@ -32,10 +32,14 @@ export async function showo2Sizes(
   const headOnly = trained.every((name) => name.startsWith('diffusion_head_'));
   const stored = options.dtype === 'bfloat16' ? 2 : 4;
   const branches = options.guidanceScale > 0 && options.guidanceInTraining ? 2 : 1;
+  const trainedParameters = sum(
+    trained.map((name) => (lora ? lora.rank * sum(specs[name]!.shape) : size(name))),
+  );
+  const adapters = lora ? trainedParameters : 0;
   return {
-    weightBytes: stored * total,
-    parameters: total,
-    trainedParameters: sum(trained.map((name) => (lora ? lora.rank * sum(specs[name]!.shape) : size(name)))),
+    weightBytes: stored * total + 4 * adapters,
+    parameters: total + adapters,
+    trainedParameters,
     referenceCopies: lora === undefined,
     latentSize: latentShape(config).reduce((a, b) => a * b, 1),
     featureBytes: headOnly ? branches * imageBlockLength(config) * config.head.hiddenSize * stored : 0,
@@ -61,7 +65,7 @@ async function readConfig(options: Showo2SetupOptions, context: SetupContext): P
 function trainedNames(
   specs: ReturnType<typeof parameterSpecs>,
   { train }: Showo2SetupOptions,
-  targets: readonly string[] | undefined,
+  targets: readonly NamePattern[] | undefined,
 ): string[] {
   try {
     return targets

@@ -11,13 +11,13 @@ import {
   upstreamNames,
 } from '@flow-grpo/showo2-model';
 import { type LoadingProgress, loadShowo2 } from '@flow-grpo/showo2-model/node';
-import { showo2Policy } from '@flow-grpo/showo2-model/policy';
+import { type Showo2Policy, showo2Policy } from '@flow-grpo/showo2-model/policy';
 import * as tf from '@tensorflow/tfjs-core';
 import { bytes } from '../run/start-table';
 import { type Showo2SetupInput, type Showo2SetupOptions, setupSchemaOf } from '../run-file/setup-schema';
 import { weightsOf } from '../run-file/train-schema';
-import { checkShowo2 } from './check';
-import { adaptedWeightsOf, type ChosenLora, openLora } from './lora';
+import { checkModel } from './check';
+import { adaptedWeightsOf, type ChosenLora, openLora, withoutTargets } from './lora';
 import { openPromptSets } from './prompts';
 import { makeRewards } from './rewards';
 import type { RunSetup, SetupContext } from './setup';
@@ -31,7 +31,7 @@ import { downloadMessages } from './sources';
  */
 export async function showo2Setup(input: Showo2SetupInput, context: SetupContext = {}): Promise<RunSetup> {
   const options = parseConfig(setupSchemaOf(input), input) as Showo2SetupOptions;
-  await checkShowo2(options, context);
+  await checkModel(options, context);
   const sets = await openPromptSets(options, context);
   const lora = await openLora(options.train, context);
   const parts = await loadParts(options, context);
@@ -39,7 +39,7 @@ export async function showo2Setup(input: Showo2SetupInput, context: SetupContext
   const textLength = textLengthOf(parts, options, sets, context);
   return {
     ...sets,
-    policy: showo2PolicyOf(parts, options, textLength, lora) as Policy,
+    policy: showo2PolicyOf(parts, options, textLength, lora),
     savedWeights: upstreamNames,
     baseModel: options.model,
     fingerprint: { textLength: `${textLength}` },
@@ -88,6 +88,9 @@ function textLengthOf(
   return chosen.length;
 }
 
+type ModelParts = Pick<Showo2Parts, 'params' | 'config' | 'tokenizer' | 'vae'>;
+type PolicyChoice = Pick<Showo2SetupOptions, 'guidanceScale' | 'guidanceInTraining' | 'train'>;
+
 /** The layers that get adapters unless it is said. */
 export const ADAPTED_LAYERS = ['diffusion_head_a.*_proj'] as const;
 
@@ -97,12 +100,19 @@ export const ADAPTED_LAYERS = ['diffusion_head_a.*_proj'] as const;
  * @param lora adapters that train in place of the weights themselves
  * @throws {ConfigError} when no weight has a name that `train` asks for, and when adapters do not fit.
  */
+export function showo2PolicyOf(parts: ModelParts, options: PolicyChoice, textLength: number): Showo2Policy;
 export function showo2PolicyOf(
-  { params, config, tokenizer, vae }: Pick<Showo2Parts, 'params' | 'config' | 'tokenizer' | 'vae'>,
-  options: Pick<Showo2SetupOptions, 'guidanceScale' | 'guidanceInTraining' | 'train'>,
+  parts: ModelParts,
+  options: PolicyChoice,
+  textLength: number,
+  lora: ChosenLora | undefined,
+): Policy;
+export function showo2PolicyOf(
+  { params, config, tokenizer, vae }: ModelParts,
+  options: PolicyChoice,
   textLength: number,
   lora?: ChosenLora,
-) {
+): Showo2Policy | Policy {
   try {
     const train = lora ? adaptedWeightsOf(params, lora, ADAPTED_LAYERS) : weightsOf(options.train);
     const policy = showo2Policy({
@@ -117,14 +127,11 @@ export function showo2PolicyOf(
       textLength,
       ...(train && { train }),
     });
-    return lora ? loraPolicy(policy, withoutTargets(lora)) : policy;
+    return lora ? (loraPolicy(policy, withoutTargets(lora)) as Policy) : policy;
   } catch (error) {
     throw new ConfigError(`setup.train: ${(error as Error).message}`, { cause: error });
   }
 }
-
-/** The policy would train the targets and nothing else. */
-const withoutTargets = ({ targets: _, ...lora }: ChosenLora) => lora;
 
 /** Latents [B, h, w, C] to images [B, H, W, 3] in [0, 1]. */
 export function decodeImages(vae: Showo2Parts['vae'], latents: tf.Tensor): tf.Tensor4D {

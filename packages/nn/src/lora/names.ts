@@ -15,20 +15,6 @@ export const adaptedNames = (adapters: Params): string[] =>
     .filter((name) => name.endsWith(DOWN))
     .map((name) => name.slice(0, -DOWN.length));
 
-/**
- * Where `params` hold what belongs to `name`: a weight under another name, `blocks.*.q.weight` for `blocks.3.q.weight`,
- * is a stack of equal layers [layers, …], for `scan`; undefined for what is not stacked.
- */
-export function stackedPlace(params: Params, name: string): { name: string; index: number } | undefined {
-  const parts = name.split('.');
-  for (const [i, part] of parts.entries()) {
-    if (!/^\d+$/.test(part)) continue;
-    const stack = [...parts.slice(0, i), '*', ...parts.slice(i + 1)].join('.');
-    if (stack in params) return { name: stack, index: Number(part) };
-  }
-  return undefined;
-}
-
 /** Weights by name, of which the shapes are looked at. */
 type Shapes = Readonly<Record<string, { readonly shape: readonly number[] }>>;
 

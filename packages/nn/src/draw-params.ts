@@ -1,6 +1,6 @@
-import type { Params } from '@flow-grpo/nn';
 import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
+import type { Params } from './params';
 
 /** How a parameter starts: a constant, a normal of that deviation, or uniform within ± the bound. */
 export type Start = { constant: number } | { normal: number } | { uniform: number };
