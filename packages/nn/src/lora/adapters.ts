@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { castLike } from '../cast';
 import { type Params, param } from '../params';
-import { stackedPlace, stackedPlace } from '../stacked-layers';
+import { stackedPlace } from '../stacked-layers';
 import { adaptedNames, DOWN, layerOfStack, linearShapes, SCALE, UP } from './names';
 
 /** What the product of an adapter's factors is multiplied with. */
