@@ -13,8 +13,8 @@ import {
 import { acquireLease, checkpointFolder, epochOf, listRuns } from '@flow-grpo/grpo-trainer/node';
 
 import { need } from '../commands/shared';
+import { readLines } from '../logging/json-lines';
 import { type ProgressLine, progressLine } from '../logging/progress-line';
-import { readLines } from '../logging/run-log';
 import { writeRunReport } from '../report/run-report';
 import type { RunFile } from '../run-file/schema';
 import { setupFingerprint } from '../setup/fingerprint';
