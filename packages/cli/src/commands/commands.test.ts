@@ -3,8 +3,10 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { acquireLease } from '@flow-grpo/grpo-trainer/node';
+import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { readLines } from '../logging/run-log';
+import { readLines } from '../logging/json-lines';
 import { main } from './main';
 
 let folder: string;
@@ -92,6 +94,31 @@ describe('flow-grpo', () => {
     await run('eval', ...shared, '--adapter', folder);
     expect(printed.at(-1)).toMatch(/--adapter: .*adapter_config.json cannot be read/);
     expect(process.exitCode).toBe(2);
+  it('pre-trains in a folder that nobody else has, or takes it over', async () => {
+    const setup = join(folder, 'setup.mjs');
+    // tfjs of this package: a module outside of the repository finds none.
+    await writeFile(
+      setup,
+      `export default ({ tf }) => ({ pretrain: {
+        params: { shift: globalThis.tf.zeros([2]) },
+        velocity: (params, x) => globalThis.tf.add(globalThis.tf.mul(x, 0), params.shift),
+        batchAt: () => ({ latents: globalThis.tf.ones([4, 2]), condition: null }),
+        options: { steps: 2 },
+      } });`,
+    );
+    Object.assign(globalThis, { tf });
+    const output = join(folder, 'run');
+    const pretrain = (...more: string[]) =>
+      run('pretrain', '--setup', setup, '-o', output, '--backend', 'cpu', ...more);
+    const lease = await acquireLease(join(output, 'pretrain'));
+    await pretrain().catch((error: Error) => printed.push(error.message));
+    expect(printed.join('\n')).toMatch(/pretrain is in use by process .*--take-over/);
+    expect(existsSync(join(output, 'model.safetensors'))).toBe(false);
+    await pretrain('--take-over');
+    expect(existsSync(join(output, 'model.safetensors'))).toBe(true);
+    await expect(lease.check()).rejects.toThrow(/taken over/);
+    await lease.release();
+    expect(existsSync(join(output, 'pretrain/lease.json'))).toBe(false);
   });
 
   it('refuses what it does not know, with a suggestion', async () => {

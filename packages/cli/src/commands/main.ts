@@ -45,7 +45,9 @@ export function program(): Command {
   addSharedOptions(checkpoint(command('sample', 'as eval, and draw a grid of the images'))).action(
     (file, options) => evaluateCommand(file, options, true),
   );
-  addSharedOptions(command('pretrain', 'pre-train by flow matching; resumes')).action(pretrainCommand);
+  addSharedOptions(command('pretrain', 'pre-train by flow matching; resumes'))
+    .option('--take-over', 'take the folder from a run that has it')
+    .action(pretrainCommand);
   command('report', 'write report.html')
     .argument('<folder>', "a run's folder")
     .action(async (folder: string) => console.log(await writeRunReport(folder)));

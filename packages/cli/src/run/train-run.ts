@@ -15,8 +15,8 @@ import { acquireLease, checkpointFolder, epochOf, listRuns } from '@flow-grpo/gr
 import { unstackLora } from '@flow-grpo/nn';
 
 import { need } from '../commands/shared';
+import { readLines } from '../logging/json-lines';
 import { type ProgressLine, progressLine } from '../logging/progress-line';
-import { readLines } from '../logging/run-log';
 import { writeRunReport } from '../report/run-report';
 import type { RunFile } from '../run-file/schema';
 import { setupFingerprint } from '../setup/fingerprint';
