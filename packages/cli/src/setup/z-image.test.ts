@@ -15,7 +15,7 @@ import { setupFingerprint } from './fingerprint';
 import { makeSetup } from './setup';
 import { zImageSizes } from './z-image-sizes';
 
-const [{ dir: model }] = fixtureCases('z-image-pipeline') as [{ dir: string }];
+const model = fixtureCases('z-image-pipeline')[0]!.dir;
 let folder: string;
 beforeAll(async () => {
   expect(await tf.setBackend('xla')).toBe(true);
@@ -60,15 +60,16 @@ describe('kind: z-image', () => {
     ['grpo', { grpo: { beta: 0.01 } }, { guidanceScale: 1.5 }],
     ['nft', { nft: { timesPerImage: 2 } }, {}],
   ])('trains with %s', async (algorithm, own, change) => {
+    const config: GrpoConfigInput = {
+      ...{ algorithm: algorithm as 'grpo' | 'nft', epochs: 1, ...own },
+      sampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 4 },
+      training: { updatesPerEpoch: 1, learningRate: 1e-3 },
+    };
     const { policy, prompts, scorer } = await makeSetup(options({ ...change, train: ['attention.to_'] }));
     const seen: EpochMetrics[] = [];
     const { trained, ema } = await train({
       ...{ policy: policy!, prompts: prompts!, scorer: scorer! },
-      config: {
-        ...{ algorithm, epochs: 1, ...own },
-        sampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 4 },
-        training: { updatesPerEpoch: 1, learningRate: 1e-3 },
-      },
+      config,
       onEpoch: (metrics) => void seen.push(metrics),
     });
     expect(seen[0]!.gradNorm).toBeGreaterThan(0);
