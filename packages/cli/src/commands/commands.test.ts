@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { readLines } from '../logging/run-log';
 import { main } from './main';
@@ -53,6 +54,44 @@ describe('flow-grpo', () => {
     expect(html).toContain('<svg');
     expect(html).toContain('data:image/png;base64,');
     expect(html).not.toMatch(/(src|href)="(?!data:)/);
+  });
+
+  it('trains adapters, which PEFT’s layout holds, and evaluates a folder of them', async () => {
+    const setup = fileURLToPath(new URL('../setup/testing/adapted-toy.ts', import.meta.url));
+    const output = join(folder, 'run');
+    const shared = ['--setup', setup, '--backend', 'cpu', '--training.learningRate', '0.05'];
+    const sizes = [
+      '--sampling.promptsPerEpoch',
+      '2',
+      '--sampling.samplesPerPrompt',
+      '8',
+      '--sampling.numSteps',
+      '4',
+    ];
+    await run('train', ...shared, ...sizes, '-o', output, '--epochs', '3', '--ema.enabled', 'false');
+    expect(printed.join('\n')).toContain(`adapters: ${join(output, 'adapter')}`);
+    expect(existsSync(join(output, 'model.safetensors'))).toBe(false);
+    const json = JSON.parse(await readFile(join(output, 'adapter/adapter_config.json'), 'utf8'));
+    expect(json).toMatchObject({ r: 2, lora_alpha: 4, base_model_name_or_path: 'someone/flow' });
+    const evaluated = async (...more: string[]) => {
+      await run('eval', ...shared, ...sizes, '--ema.enabled', 'false', ...more);
+      return JSON.parse(printed.at(-1)!) as { reward: number };
+    };
+    const checkpoint = join(output, 'checkpoints/epoch-000003');
+    const [without, saved, trained] = [
+      await evaluated(),
+      await evaluated('--adapter', join(output, 'adapter')),
+      await evaluated('--checkpoint', checkpoint),
+    ];
+    expect(saved.reward).toBe(trained.reward);
+    expect(saved.reward).toBeGreaterThan(without.reward);
+    await run('eval', ...shared, '--adapter', join(output, 'adapter'), '--checkpoint', checkpoint);
+    expect(printed.at(-1)).toContain('--checkpoint and --adapter: give one of them');
+    await run('eval', '--backend', 'cpu', '--adapter', join(output, 'adapter'));
+    expect(printed.at(-1)).toContain('--adapter: setup toy takes no adapters');
+    await run('eval', ...shared, '--adapter', folder);
+    expect(printed.at(-1)).toMatch(/--adapter: .*adapter_config.json cannot be read/);
+    expect(process.exitCode).toBe(2);
   });
 
   it('refuses what it does not know, with a suggestion', async () => {

@@ -18,7 +18,9 @@ export function program(): Command {
     .exitOverride();
   const command = (name: string, description: string) => root.command(name).description(description);
   const checkpoint = (target: Command) =>
-    target.option('--checkpoint <path>', "a checkpoint's folder; the untrained model without it");
+    target
+      .option('--checkpoint <path>', "a checkpoint's folder; the untrained model without it")
+      .option('--adapter <folder>', "low-rank adapters on the model, in PEFT's layout");
 
   const train = command('train', 'train; continues from the newest checkpoint in the folder')
     .option('--resume <auto|path>', 'checkpoint to continue from', 'auto')

@@ -5,6 +5,8 @@ import { ConfigError } from '@flow-grpo/grpo-trainer';
 import type { ChosenReward } from '@flow-grpo/rewards/registry';
 import { bytes } from '../run/start-table';
 import type { ModelSetupOptions, RewardChoice, SetupChoice } from '../run-file/setup-schema';
+import { loraOf } from '../run-file/train-schema';
+import { requiredAdapter } from './lora';
 import { isModelSetup, modelRequiredFiles } from './models';
 import { requiredPrompts } from './prompts';
 import { findRewards } from './rewards';
@@ -40,10 +42,12 @@ export async function checkModel(
   context: SetupContext = {},
 ): Promise<FoundSource[]> {
   const { signal } = context;
+  const start = loraOf(options.train)?.start;
   const parts = await modelRequiredFiles(options, context);
   const looks = [
     ...parts.map((part) => lookForFiles({ ...part, option: `setup.${part.option}` }, context)),
     ...requiredPrompts(options).map((required) => lookForFiles(required, context)),
+    ...(start === undefined ? [] : [lookForFiles(requiredAdapter('setup.train.lora.start', start), context)]),
     ...Object.entries(options.reward).map(([key, entry]) => lookForReward(key, { [key]: entry }, context)),
   ];
   const looked = await Promise.allSettled(looks);

@@ -59,13 +59,15 @@ describe('kind: z-image', () => {
   it.each<[string, GrpoConfigInput, Partial<ZImageSetupInput>]>([
     ['grpo', { grpo: { beta: 0.01 } }, { guidanceScale: 1.5 }],
     ['nft', { nft: { timesPerImage: 2 } }, {}],
-  ])('trains with %s', async (algorithm, own, change) => {
+    ['grpo', { grpo: { beta: 0.01 } }, { train: { lora: { rank: 4, alpha: 8 } } }],
+    ['nft', { nft: { timesPerImage: 2 } }, { train: { lora: { rank: 4, init: 'gaussian' } } }],
+  ])('trains with %s, %j, %j', async (algorithm, own, change) => {
     const config: GrpoConfigInput = {
       ...{ algorithm: algorithm as 'grpo' | 'nft', epochs: 1, ...own },
       sampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 4 },
       training: { updatesPerEpoch: 1, learningRate: 1e-3 },
     };
-    const { policy, prompts, scorer } = await makeSetup(options({ ...change, train: ['attention.to_'] }));
+    const { policy, prompts, scorer } = await makeSetup(options({ train: ['attention.to_'], ...change }));
     const seen: EpochMetrics[] = [];
     const { trained, ema } = await train({
       ...{ policy: policy!, prompts: prompts!, scorer: scorer! },
@@ -98,6 +100,8 @@ describe('kind: z-image', () => {
   it.each([
     ['everything', {}],
     ['some weights', { train: ['attention.to_q'] }],
+    ['adapters', { train: { lora: { rank: 4 } } }],
+    ['adapters of some layers', { train: { lora: { rank: 4, targets: ['feed_forward'] } } }],
   ])('knows the memory that the loaded policy has: %s', async (_, change) => {
     const config = resolveConfig({ sampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 4 } });
     const before = memoryOf(await zImageSizes(options(change)), config);

@@ -1,0 +1,116 @@
+/** The adapters that a setup asks for: their options, and those of a folder to go on with. */
+import { readFile } from 'node:fs/promises';
+import { firstOf, type LoadedLora, loadLora, oneOf, type RequiredFiles } from '@flow-grpo/checkpoint-io';
+import { ConfigError, type LoraPolicyOptions } from '@flow-grpo/grpo-trainer';
+import { loraTargets, type NamePattern, type Params } from '@flow-grpo/nn';
+import { z } from 'zod';
+import { loraOf, type TrainChoice } from '../run-file/train-schema';
+import type { SetupContext } from './setup';
+import { openSource } from './sources';
+
+const RANK = 32;
+
+/** Adapters for a model whose weights are known. */
+export type ChosenLora = Omit<LoraPolicyOptions, 'seed'>;
+
+/** The files of adapters in PEFT's layout. */
+export const requiredAdapter = (option: string, source: string) =>
+  ({
+    option,
+    source,
+    files: {
+      config: oneOf('adapter_config.json'),
+      weights: firstOf(oneOf('adapter_model.safetensors'), oneOf('adapter_model.bin')),
+    },
+  }) satisfies RequiredFiles;
+
+/**
+ * The adapters of a setup: those that the command was given, else what `train` says, with the adapters of `start` loaded.
+ *
+ * @throws {ConfigError} when `start` is not there, and when rank, alpha or targets are given beside it.
+ */
+export async function openLora(
+  train: TrainChoice | undefined,
+  context: SetupContext,
+): Promise<ChosenLora | undefined> {
+  if (context.adapter) return startingFrom(context.adapter);
+  const lora = loraOf(train);
+  if (!lora) return undefined;
+  const { start, init, targets, useRslora = false } = lora;
+  if (start === undefined) {
+    const rank = lora.rank ?? RANK;
+    return { rank, alpha: lora.alpha ?? 2 * rank, useRslora, init, ...(targets && { targets }) };
+  }
+  const own = (['rank', 'alpha', 'targets', 'useRslora'] as const).filter((key) => lora[key] !== undefined);
+  if (own.length > 0) {
+    throw new ConfigError(
+      `setup.train.lora.start: the adapters of ${start} have their own ${own.join(', ')}; leave ${own.map((key) => `lora.${key}`).join(', ')} out`,
+    );
+  }
+  const { place } = await openSource(requiredAdapter('setup.train.lora.start', start), context);
+  return startingFrom(await loadAdapter('setup.train.lora.start', place));
+}
+
+/**
+ * Rank and layers of the adapters that `train` asks for, from configurations alone; undefined where weights train themselves.
+ *
+ * @param layers what gets adapters unless it is said
+ * @throws {ConfigError} when `start` is not there, or its configuration cannot be read.
+ */
+export async function loraSizes(
+  train: TrainChoice | undefined,
+  layers: readonly NamePattern[],
+  context: SetupContext,
+): Promise<{ rank: number; targets: readonly NamePattern[] } | undefined> {
+  const lora = loraOf(train);
+  if (!lora) return undefined;
+  if (lora.start === undefined) return { rank: lora.rank ?? RANK, targets: lora.targets ?? layers };
+  const { files, ...required } = requiredAdapter('setup.train.lora.start', lora.start);
+  const { paths } = await openSource({ ...required, files: { config: files.config } }, context);
+  try {
+    const { r, target_modules: targets } = peftSizes.parse(JSON.parse(await readFile(paths.config, 'utf8')));
+    return { rank: r, targets: Array.isArray(targets) ? targets : layers };
+  } catch (error) {
+    throw new ConfigError(`setup.train.lora.start: ${paths.config}: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+/** What sizes follow from; `target_modules` may be an expression. */
+const peftSizes = z.looseObject({
+  r: z.int().min(1),
+  target_modules: z.union([z.array(z.string()), z.string()]),
+});
+
+/** @throws {ConfigError} naming the option, when the folder holds no adapters that can be read. */
+export async function loadAdapter(option: string, folder: string): Promise<LoadedLora> {
+  try {
+    return await loadLora(folder);
+  } catch (error) {
+    throw new ConfigError(`${option}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+const startingFrom = ({ adapters, ...scale }: LoadedLora): ChosenLora => ({ ...scale, start: adapters });
+
+/**
+ * Names of the weights that the adapters belong to, as patterns that fit no other.
+ *
+ * @param layers what gets adapters unless it is said
+ */
+export function adaptedWeightsOf(
+  params: Params,
+  { targets, start }: ChosenLora,
+  layers: readonly NamePattern[],
+): RegExp[] {
+  const names = start ? layersOf(start) : loraTargets(params, targets ?? layers);
+  return names.map((name) => new RegExp(`^${name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}\\.weight$`));
+}
+
+/** For a policy that would train the targets and nothing else. */
+export const withoutTargets = ({ targets: _, ...lora }: ChosenLora) => lora;
+
+const layersOf = (adapters: Params): string[] => [
+  ...new Set(Object.keys(adapters).map((name) => name.replace(/\.lora_[AB]\.weight$/, ''))),
+];
