@@ -11,7 +11,7 @@ import {
   upstreamNames,
 } from '@flow-grpo/showo2-model';
 import { type LoadingProgress, loadShowo2 } from '@flow-grpo/showo2-model/node';
-import { showo2Policy } from '@flow-grpo/showo2-model/policy';
+import { type Showo2Policy, showo2Policy } from '@flow-grpo/showo2-model/policy';
 import * as tf from '@tensorflow/tfjs-core';
 import { bytes } from '../run/start-table';
 import { type Showo2SetupInput, type Showo2SetupOptions, setupSchemaOf } from '../run-file/setup-schema';
@@ -39,7 +39,7 @@ export async function showo2Setup(input: Showo2SetupInput, context: SetupContext
   const textLength = textLengthOf(parts, options, sets, context);
   return {
     ...sets,
-    policy: showo2PolicyOf(parts, options, textLength, lora) as Policy,
+    policy: showo2PolicyOf(parts, options, textLength, lora),
     savedWeights: upstreamNames,
     baseModel: options.model,
     fingerprint: { textLength: `${textLength}` },
@@ -91,15 +91,25 @@ function textLengthOf(
 /** The layers that get adapters unless it is said. */
 export const ADAPTED_LAYERS = ['diffusion_head_a.*_proj'] as const;
 
+type PolicyParts = Pick<Showo2Parts, 'params' | 'config' | 'tokenizer' | 'vae'>;
+type PolicyOptions = Pick<Showo2SetupOptions, 'guidanceScale' | 'guidanceInTraining' | 'train'>;
+
 /**
  * The policy of a Show-o2's parts, whose parameters it uses up.
  *
  * @param lora adapters that train in place of the weights themselves
  * @throws {ConfigError} when no weight has a name that `train` asks for, and when adapters do not fit.
  */
+export function showo2PolicyOf(parts: PolicyParts, options: PolicyOptions, textLength: number): Showo2Policy;
 export function showo2PolicyOf(
-  { params, config, tokenizer, vae }: Pick<Showo2Parts, 'params' | 'config' | 'tokenizer' | 'vae'>,
-  options: Pick<Showo2SetupOptions, 'guidanceScale' | 'guidanceInTraining' | 'train'>,
+  parts: PolicyParts,
+  options: PolicyOptions,
+  textLength: number,
+  lora: ChosenLora | undefined,
+): Policy;
+export function showo2PolicyOf(
+  { params, config, tokenizer, vae }: PolicyParts,
+  options: PolicyOptions,
   textLength: number,
   lora?: ChosenLora,
 ) {
@@ -117,7 +127,7 @@ export function showo2PolicyOf(
       textLength,
       ...(train && { train }),
     });
-    return lora ? loraPolicy(policy, withoutTargets(lora)) : policy;
+    return (lora ? loraPolicy(policy, withoutTargets(lora)) : policy) as Policy;
   } catch (error) {
     throw new ConfigError(`setup.train: ${(error as Error).message}`, { cause: error });
   }

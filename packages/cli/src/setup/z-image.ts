@@ -40,7 +40,7 @@ export async function zImageSetup(input: ZImageSetupInput, context: SetupContext
   const textLength = promptLength(parts.textEncoder!, ['', ...new Set(prompts)], options.maxPromptTokens);
   return {
     ...sets,
-    policy: zImagePolicyOf(parts, options, textLength, lora) as Policy,
+    policy: zImagePolicyOf(parts, options, textLength, lora),
     savedWeights: (weights) => unstackLayers(weights),
     saveAdapter: (folder, adapters) => saveLora(folder, adapters, { layout: 'diffusers' }),
     fingerprint: { textLength: `${textLength}` },
@@ -95,7 +95,7 @@ export function zImagePolicyOf(
   >,
   textLength: number,
   lora?: ChosenLora,
-) {
+): Policy {
   const { size, maxPromptTokens: maxTokens } = options;
   const [height, width] = size.map((side) => side / spatialFactor(vae.config)) as [number, number];
   const encode = promptEncoder(textEncoder!);
@@ -113,7 +113,7 @@ export function zImagePolicyOf(
       guidanceInTraining: options.guidanceInTraining,
       ...(train && { train }),
     });
-    return lora ? loraPolicy(policy, withoutTargets(lora)) : policy;
+    return (lora ? loraPolicy(policy, withoutTargets(lora)) : policy) as Policy;
   } catch (error) {
     throw new ConfigError(`setup.train: ${(error as Error).message}`, { cause: error });
   }
