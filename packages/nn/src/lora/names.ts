@@ -18,9 +18,6 @@ export const adaptedNames = (adapters: Params): string[] =>
 /** Weights by name, of which the shapes are looked at. */
 type Shapes = Readonly<Record<string, { readonly shape: readonly number[] }>>;
 
-/** Weights by name, of which the shapes are looked at. */
-type Shapes = Readonly<Record<string, { readonly shape: readonly number[] }>>;
-
 /** [out, in] of every linear layer by its own name without `.weight`, stacked layers one by one. */
 export function linearShapes(params: Shapes): Map<string, [number, number]> {
   const shapes = new Map<string, [number, number]>();
