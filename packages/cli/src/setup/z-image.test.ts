@@ -2,9 +2,16 @@ import '@flow-grpo/tfjs-backend-xla';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openCheckpoint } from '@flow-grpo/checkpoint-io';
-import { type EpochMetrics, type GrpoConfigInput, resolveConfig, train } from '@flow-grpo/grpo-trainer';
+import { loadLora, openCheckpoint } from '@flow-grpo/checkpoint-io';
+import {
+  type EpochMetrics,
+  type GrpoConfigInput,
+  loraScaleOf,
+  resolveConfig,
+  train,
+} from '@flow-grpo/grpo-trainer';
 import { parseConfig } from '@flow-grpo/grpo-trainer/config';
+import { countParams, pickParams, unstackLora } from '@flow-grpo/nn';
 import { fixtureCases } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -80,6 +87,29 @@ describe('kind: z-image', () => {
       expect(seen[0]!.maxLogProbMismatch).toBeLessThan(1e-5);
     }
     tf.dispose([trained, ema, policy!.params]);
+  });
+
+  it('goes on from adapters in the layout of diffusers, which it saves too', async () => {
+    const start = fixtureCases('z-image-lora')[0]!.dir;
+    const file = join(start, 'pytorch_lora_weights.safetensors');
+    const { adapters: given, ...scale } = await loadLora(file);
+    const made = await makeSetup(options({ train: { lora: { start: file } } }));
+    expect(loraScaleOf(made.policy!)).toMatchObject(scale);
+    const trained = pickParams(made.policy!.params, made.policy!.trainable);
+    const layers = unstackLora(trained);
+    expect(Object.keys(layers).sort()).toEqual(Object.keys(given).sort());
+    const saved = join(folder, 'adapter');
+    await made.saveAdapter!(saved, { adapters: layers, ...scale });
+    const back = await loadLora(join(saved, 'pytorch_lora_weights.safetensors'));
+    expect(back).toMatchObject(scale);
+    for (const [name, value] of Object.entries(given)) {
+      expect(back.adapters[name]!.dataSync(), name).toEqual(value.dataSync());
+    }
+    const sizes = await zImageSizes(options({ train: { lora: { start: file } } }));
+    expect(sizes.trainedParameters).toBe(countParams(given));
+    const found = await checkModel(options({ train: { lora: { start: file } } }));
+    expect(found.map(({ option }) => option)).toContain('setup.train.lora.start');
+    tf.dispose([made.policy!.params, given, layers, back.adapters]);
   });
 
   it('finds what a run reads, and names what is missing', async () => {
