@@ -148,8 +148,8 @@ export function adaptedWeightsOf(
   return names.map((name) => new RegExp(`^${name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}\\.weight$`));
 }
 
-/** For a policy that would train the targets and nothing else. */
-export const withoutTargets = ({ targets: _, ...lora }: ChosenLora) => lora;
+/** For `loraPolicy`, where the policy would train the weights of the targets and nothing else. */
+export const withoutTargets = ({ targets: _, ...lora }: ChosenLora): Omit<ChosenLora, 'targets'> => lora;
 
 const layersOf = (adapters: Params): string[] => [
   ...new Set(Object.keys(adapters).map((name) => name.replace(/\.lora_[AB]\.weight$/, ''))),

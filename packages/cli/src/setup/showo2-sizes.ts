@@ -32,10 +32,14 @@ export async function showo2Sizes(
   const headOnly = trained.every((name) => name.startsWith('diffusion_head_'));
   const stored = options.dtype === 'bfloat16' ? 2 : 4;
   const branches = options.guidanceScale > 0 && options.guidanceInTraining ? 2 : 1;
+  const trainedParameters = sum(
+    trained.map((name) => (lora ? lora.rank * sum(specs[name]!.shape) : size(name))),
+  );
+  const adapters = lora ? trainedParameters : 0;
   return {
-    weightBytes: stored * total,
-    parameters: total,
-    trainedParameters: sum(trained.map((name) => (lora ? lora.rank * sum(specs[name]!.shape) : size(name)))),
+    weightBytes: stored * total + 4 * adapters,
+    parameters: total + adapters,
+    trainedParameters,
     referenceCopies: lora === undefined,
     latentSize: latentShape(config).reduce((a, b) => a * b, 1),
     featureBytes: headOnly ? branches * imageBlockLength(config) * config.head.hiddenSize * stored : 0,

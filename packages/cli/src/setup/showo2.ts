@@ -88,11 +88,11 @@ function textLengthOf(
   return chosen.length;
 }
 
+type ModelParts = Pick<Showo2Parts, 'params' | 'config' | 'tokenizer' | 'vae'>;
+type PolicyChoice = Pick<Showo2SetupOptions, 'guidanceScale' | 'guidanceInTraining' | 'train'>;
+
 /** The layers that get adapters unless it is said. */
 export const ADAPTED_LAYERS = ['diffusion_head_a.*_proj'] as const;
-
-type PolicyParts = Pick<Showo2Parts, 'params' | 'config' | 'tokenizer' | 'vae'>;
-type PolicyOptions = Pick<Showo2SetupOptions, 'guidanceScale' | 'guidanceInTraining' | 'train'>;
 
 /**
  * The policy of a Show-o2's parts, whose parameters it uses up.
@@ -100,19 +100,19 @@ type PolicyOptions = Pick<Showo2SetupOptions, 'guidanceScale' | 'guidanceInTrain
  * @param lora adapters that train in place of the weights themselves
  * @throws {ConfigError} when no weight has a name that `train` asks for, and when adapters do not fit.
  */
-export function showo2PolicyOf(parts: PolicyParts, options: PolicyOptions, textLength: number): Showo2Policy;
+export function showo2PolicyOf(parts: ModelParts, options: PolicyChoice, textLength: number): Showo2Policy;
 export function showo2PolicyOf(
-  parts: PolicyParts,
-  options: PolicyOptions,
+  parts: ModelParts,
+  options: PolicyChoice,
   textLength: number,
   lora: ChosenLora | undefined,
 ): Policy;
 export function showo2PolicyOf(
-  { params, config, tokenizer, vae }: PolicyParts,
-  options: PolicyOptions,
+  { params, config, tokenizer, vae }: ModelParts,
+  options: PolicyChoice,
   textLength: number,
   lora?: ChosenLora,
-) {
+): Showo2Policy | Policy {
   try {
     const train = lora ? adaptedWeightsOf(params, lora, ADAPTED_LAYERS) : weightsOf(options.train);
     const policy = showo2Policy({
@@ -127,7 +127,7 @@ export function showo2PolicyOf(
       textLength,
       ...(train && { train }),
     });
-    return (lora ? loraPolicy(policy, withoutTargets(lora)) : policy) as Policy;
+    return lora ? (loraPolicy(policy, withoutTargets(lora)) as Policy) : policy;
   } catch (error) {
     throw new ConfigError(`setup.train: ${(error as Error).message}`, { cause: error });
   }
