@@ -98,11 +98,7 @@ export const zImageSetupSchema = z.strictObject({
     .enum(['float32', 'bfloat16'])
     .default('bfloat16')
     .describe('How frozen weights are stored; what trains has float32 masters'),
-  train: z
-    .array(text)
-    .min(1)
-    .optional()
-    .describe('Parts or globs of the names that train; all of the transformer by default'),
+  train: trainSchema('all of the transformer', 'the attention projections of every block').optional(),
   guidanceScale: z
     .number()
     .min(0)
