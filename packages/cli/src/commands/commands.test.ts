@@ -135,6 +135,29 @@ describe('flow-grpo', () => {
     );
   });
 
+  it('looks through a finished run for signs of a hacked reward', async () => {
+    const of = (black: number) =>
+      Array.from({ length: 40 }, (_, epoch) =>
+        JSON.stringify({
+          ...{ epoch, samples: 128 * (epoch + 1), reward: 0.5 + 0.01 * epoch, rewardStd: 0.2 },
+          'images.nearBlack': 0.004 + (black * epoch) / 40,
+        }),
+      ).join('\n');
+    const file = join(folder, 'metrics.jsonl');
+    await writeFile(file, of(0.05));
+    await run('inspect', folder);
+    expect(process.exitCode).toBe(1);
+    expect(printed.at(-1)).toMatch(/may have been hacked: epoch \d+: .*near-black pixels take over/);
+    process.exitCode = undefined;
+    await writeFile(file, of(0.01));
+    await run('inspect', folder);
+    expect(process.exitCode).toBeUndefined();
+    expect(printed.at(-1)).toBe('Nothing drifts far in 40 epochs (5120 images).');
+    await run('inspect', join(folder, 'none'));
+    expect(process.exitCode).toBe(2);
+    expect(printed.at(-1)).toMatch(/metrics.jsonl has no epoch in it/);
+  });
+
   it('prints a JSON Schema', async () => {
     await run('schema');
     const schema = JSON.parse(printed.at(-1)!);

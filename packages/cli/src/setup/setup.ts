@@ -16,6 +16,8 @@ export interface RunSetup {
   readonly prompts?: PromptSource;
   readonly scorer?: Scorer;
   readonly evalPrompts?: PromptSource;
+  /** Rewards that evaluations have besides, by name. */
+  readonly evalRewards?: Readonly<Record<string, Scorer>>;
   /** Trained weights under the names by which they are saved for others; `model.safetensors` has the policy's without it. */
   readonly savedWeights?: (weights: Params) => Params;
   /** What else the run is made of, as text that changes when it does: a run that resumes must have the same. */

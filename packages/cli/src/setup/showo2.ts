@@ -17,7 +17,7 @@ import { bytes } from '../run/start-table';
 import { type Showo2SetupInput, type Showo2SetupOptions, setupSchemaOf } from '../run-file/setup-schema';
 import { checkShowo2 } from './check';
 import { openPromptSets } from './prompts';
-import { makeRewards } from './rewards';
+import { makeEvalRewards, makeRewards } from './rewards';
 import type { RunSetup, SetupContext } from './setup';
 import { downloadMessages } from './sources';
 
@@ -40,6 +40,9 @@ export async function showo2Setup(input: Showo2SetupInput, context: SetupContext
     savedWeights: upstreamNames,
     fingerprint: { textLength: `${textLength}` },
     scorer: await makeRewards(options.reward, options.rewardFailure, context),
+    ...(options.evalRewards && {
+      evalRewards: await makeEvalRewards(options.evalRewards, options.rewardFailure, context),
+    }),
   };
 }
 
