@@ -3,9 +3,10 @@ import { gatherSteps } from '@flow-grpo/sde-sampler';
 import { jit, random, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { noisedPoints, type Pass, type PassRows, recordedPoints } from '../algorithms/pass';
-import type { Placement } from '../devices';
+import { allImages } from '../algorithms/units';
 import { indices } from '../indices';
 import { meanSquare } from '../losses/rows';
+import type { Placement } from '../placement';
 import type { Params, Policy } from '../policy';
 import type { EpochBatch } from '../rollout/create-rollout';
 import type { EpochPlan } from '../rollout/epoch-plan';
@@ -32,6 +33,8 @@ export interface VelocityNumbers {
 const PROBED_IMAGES = 8;
 /** Times at which each is noised, where no steps are recorded. */
 const PROBED_TIMES = 4;
+/** Images are noised each for itself, whatever the algorithm does. */
+const ONE_BY_ONE = { copies: {}, units: allImages(PROBED_IMAGES) };
 /** The probe's stream of the epoch's key. */
 const PROBE_STREAM = 0x9b0be;
 
@@ -54,7 +57,7 @@ export function createVelocityProbe<C, P>(policy: Policy<C, P>, plan: EpochPlan,
   const velocityOf = jit(
     (weights: Params, condition: C, samples: EpochSamples, rows: PassRows): tf.Tensor => {
       const given = { trained: weights, copies: {} };
-      const pass = passOf(policy, { copies: {} }, placement, given, condition, samples, rows);
+      const pass = passOf(policy, ONE_BY_ONE, placement, given, condition, samples, rows);
       return placement.shardBatch(pass.velocity('trained', pointsOf(pass)));
     },
     { name: 'probeVelocity' },
