@@ -94,6 +94,8 @@ describe('flow-grpo', () => {
     await run('eval', ...shared, '--adapter', folder);
     expect(printed.at(-1)).toMatch(/--adapter: .*adapter_config.json cannot be read/);
     expect(process.exitCode).toBe(2);
+  });
+
   it('pre-trains in a folder that nobody else has, or takes it over', async () => {
     const setup = join(folder, 'setup.mjs');
     // tfjs of this package: a module outside of the repository finds none.
@@ -199,6 +201,29 @@ describe('flow-grpo', () => {
     expect(printed.at(-1)).toMatch(
       /no space left on device, write: the disk is full. Checkpoints .* are good/,
     );
+  });
+
+  it('looks through a finished run for signs of a hacked reward', async () => {
+    const of = (black: number) =>
+      Array.from({ length: 40 }, (_, epoch) =>
+        JSON.stringify({
+          ...{ epoch, samples: 128 * (epoch + 1), reward: 0.5 + 0.01 * epoch, rewardStd: 0.2 },
+          'images.nearBlack': 0.004 + (black * epoch) / 40,
+        }),
+      ).join('\n');
+    const file = join(folder, 'metrics.jsonl');
+    await writeFile(file, of(0.05));
+    await run('inspect', folder);
+    expect(process.exitCode).toBe(1);
+    expect(printed.at(-1)).toMatch(/may have been hacked: epoch \d+: .*near-black pixels take over/);
+    process.exitCode = undefined;
+    await writeFile(file, of(0.01));
+    await run('inspect', folder);
+    expect(process.exitCode).toBeUndefined();
+    expect(printed.at(-1)).toBe('Nothing drifts far in 40 epochs (5120 images).');
+    await run('inspect', join(folder, 'none'));
+    expect(process.exitCode).toBe(2);
+    expect(printed.at(-1)).toMatch(/metrics.jsonl has no epoch in it/);
   });
 
   it('prints a JSON Schema', async () => {

@@ -95,6 +95,7 @@ async function trainInto(
       policy,
       prompts,
       evalPrompts: made.evalPrompts,
+      evalRewards: made.evalRewards,
       config,
       store,
       setup: await setupFingerprint(run.setup, made, { signal: options.signal }),
@@ -111,7 +112,7 @@ async function trainInto(
     finalMessage =
       result.problem ?? `${result.reason} after ${result.epochs} epochs, ${result.updates} updates`;
     line.note(finalMessage);
-    exitCode = result.reason === 'diverged' ? 1 : 0;
+    exitCode = result.reason === 'diverged' || result.reason === 'hacked' ? 1 : 0;
     return result.reason;
   } finally {
     await observers.close(finalMessage, exitCode);
