@@ -25,7 +25,7 @@ export {
   type VelocityCall,
 } from './policy';
 export type { Progress } from './progress';
-export type { Example, PromptSource, RewardFunction, Scorer, Scores } from './scorer';
+export type { Example, PromptSource, RewardFunction, Scorer, Scores, ScoringOptions } from './scorer';
 export { train } from './train';
 export type { TrainOptions, TrainResult } from './train-options';
 export { currentPeakTflops, peakTflopsOf } from './utilisation';
