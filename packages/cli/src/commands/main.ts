@@ -2,14 +2,23 @@
 
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { CheckpointStateError, isDiskFull } from '@flow-grpo/grpo-trainer/node';
-import { Command, CommanderError } from 'commander';
-import { writeRunReport } from '../report/run-report';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { type RunReportOptions, writeRunReport } from '../report/run-report';
 import { runFileJsonSchema } from '../run-file/schema';
 import { doctorCommand } from './doctor';
 import { evaluateCommand } from './evaluate';
 import { pretrainCommand } from './pretrain';
 import { addSharedOptions } from './shared';
 import { trainCommand } from './train';
+import { uiCommand } from './ui';
+
+const repeated = (value: string, before: readonly string[]) => [...before, value];
+
+function portNumber(text: string): number {
+  const port = Number(text);
+  if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port;
+  throw new InvalidArgumentError('give a whole number from 0 to 65535.');
+}
 
 /** The command with all its subcommands. */
 export function program(): Command {
@@ -26,14 +35,20 @@ export function program(): Command {
     .option(
       '--allow-changed <name>',
       'what may differ from the run that is resumed, e.g. grpo.clipRange or setup.reward; may be repeated',
-      (name: string, before: readonly string[]) => [...before, name],
-      [] as readonly string[],
+      repeated,
+      [],
     )
     .option('--take-over', "take the folder from a run that has it; that run's checkpoints end then")
     .option('--dry-run', 'print what would run and check that everything is there, without loading a model')
-    .option('--ui', 'serve the report live while training')
-    .option('--ui-port <port>', 'port of the live report; 0 is any free one', '0')
+    .option('--ui', 'serve a page that follows the run')
+    .option('--ui-port <port>', 'port of the page; 0 is any free one', '0')
     .option('--ui-host <host>', 'address it listens at; 0.0.0.0 for other machines', '127.0.0.1')
+    .option(
+      '--ui-allow-host <name>',
+      'further name by which it may be asked for; may be repeated',
+      repeated,
+      [],
+    )
     .option('--profile', 'profile some epochs: a trace, and a table of where the time goes')
     .option('--profile-epochs <n>', 'how many, after the first one', '3');
   addSharedOptions(train).action(trainCommand);
@@ -44,9 +59,20 @@ export function program(): Command {
     (file, options) => evaluateCommand(file, options, true),
   );
   addSharedOptions(command('pretrain', 'pre-train by flow matching; resumes')).action(pretrainCommand);
-  command('report', 'write report.html')
+  command('ui', 'serve the page of runs, finished or under way')
+    .argument('<folders...>', 'folders of runs; several are laid over each other')
+    .option('--port <port>', 'port; 0 is any free one', portNumber, 0)
+    .option('--host <host>', 'address it listens at; 0.0.0.0 for other machines', '127.0.0.1')
+    .option('--allow-host <name>', 'further name by which it may be asked for; may be repeated', repeated, [])
+    .action(uiCommand);
+  command('report', 'write report.html, the page of a run as files')
     .argument('<folder>', "a run's folder")
-    .action(async (folder: string) => console.log(await writeRunReport(folder)));
+    .argument('[others...]', 'folders of runs to lay over it')
+    .option('-o, --out <folder>', "write there, with copies of the images, rather than into the run's folder")
+    .option('--single-file', 'put everything into one file, with 200 images at most')
+    .action(async (folder: string, others: string[], options: RunReportOptions) =>
+      console.log(await writeRunReport(folder, { ...options, others })),
+    );
   command('schema', 'print the JSON Schema of configuration files').action(() =>
     console.log(JSON.stringify(runFileJsonSchema(), null, 2)),
   );

@@ -1,6 +1,7 @@
 /** flow-grpo train */
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { abortOnSignals } from '@flow-grpo/grpo-trainer/node';
+import { runPerson } from '../human/run-person';
 import { progressLine } from '../logging/progress-line';
 import type { ObserverOptions } from '../run/observers';
 import { planRun } from '../run/plan-run';
@@ -24,8 +25,9 @@ export async function trainCommand(file: string | undefined, options: TrainComma
   );
   try {
     if (options.dryRun) return await showPlan(await readRun(file, options), { signal, onMessage: line.note });
-    const { run, made } = await openRun(file, options, { signal, onMessage: line.note });
-    const reason = await trainRun(run, made, { ...options, signal }, line);
+    const person = options.ui ? runPerson() : undefined;
+    const { run, made } = await openRun(file, options, { signal, onMessage: line.note, person });
+    const reason = await trainRun(run, made, { ...options, signal, person }, line);
     if (reason === 'diverged') process.exitCode = 1;
   } finally {
     line.end();

@@ -13,6 +13,7 @@ import {
 import { acquireLease, checkpointFolder, epochOf, listRuns } from '@flow-grpo/grpo-trainer/node';
 
 import { need } from '../commands/shared';
+import { unjudgedEvaluations } from '../human/unjudged-evaluations';
 import { type ProgressLine, progressLine } from '../logging/progress-line';
 import { readLines } from '../logging/run-log';
 import { writeRunReport } from '../report/run-report';
@@ -74,7 +75,9 @@ async function trainInto(
   const { config, output } = run;
   const policy = need(made.policy, 'policy', run);
   const prompts = need(made.prompts, 'prompts', run);
-  const scorer = need(made.scorer, 'scorer', run);
+  const { person } = options;
+  const given = need(made.scorer, 'scorer', run);
+  const scorer = person?.expected ? unjudgedEvaluations(given) : given;
   const resume = options.resume ?? 'auto';
   const fromEpoch = resume ? await resumeEpoch(output, resume) : 0;
   const { prompt } = prompts.at(0)!;
@@ -83,6 +86,7 @@ async function trainInto(
   const minimum =
     measured === undefined ? minimumEpochTime(policy, prompt, config, run.peakTflops) : undefined;
   line.note(startTable(run, memory, { measured, minimum }));
+  await person?.keepIn(output);
   const observers = await attachObservers(run, scorer, fromEpoch, { ...OBSERVERS, ...options }, line);
   await writeFile(join(output, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
   let finalMessage = 'ended by an error';

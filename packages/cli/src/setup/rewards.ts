@@ -33,13 +33,13 @@ export async function findRewards(choice: RewardChoice): Promise<ChosenReward[]>
 export async function makeRewards(
   choice: RewardChoice,
   rule: RewardRule,
-  { signal, onMessage }: SetupContext = {},
+  { signal, onMessage, person }: SetupContext = {},
 ): Promise<Scorer> {
   const { multiScore, withFailureRule } = await import('@flow-grpo/rewards');
   const parts: { scorer: RewardScorer; weight: number; name: string }[] = [];
   for (const chosen of await findRewards(choice)) {
     const { key, name, weight } = chosen;
-    const context = { onDownload: downloadMessages(onMessage, name), ...(signal && { signal }) };
+    const context = { onDownload: downloadMessages(onMessage, name), person, ...(signal && { signal }) };
     parts.push({ scorer: await orConfigError(key, makeChosenReward(chosen, context)), weight, name });
   }
   return withFailureRule(multiScore(parts), rule);

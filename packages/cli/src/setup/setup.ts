@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url';
 import type { Params, Policy, PromptSource, Scorer } from '@flow-grpo/grpo-trainer';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import type { SetupFingerprint } from '@flow-grpo/grpo-trainer/node';
+import type { Person } from '@flow-grpo/rewards/human';
 import type * as tf from '@tensorflow/tfjs-core';
 import type { FlowBatch, FlowMatchingOptions } from '../pretrain/flow-matching';
 import type { SetupChoice } from '../run-file/setup-schema';
@@ -34,6 +35,8 @@ export interface SetupContext {
   readonly signal?: AbortSignal | undefined;
   /** Told of long work, such as downloads. */
   readonly onMessage?: ((message: string) => void) | undefined;
+  /** Whom the reward `human` asks: whoever looks at the run's page. */
+  readonly person?: Person | undefined;
 }
 
 /** A module's default export; `options` are those of `setup.options` in the run's file. */

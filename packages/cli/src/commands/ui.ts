@@ -1,0 +1,57 @@
+/** flow-grpo ui */
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ConfigError } from '@flow-grpo/grpo-trainer';
+import { serveRuns } from '../page/server';
+
+export interface UiCommandOptions {
+  readonly port: number;
+  readonly host: string;
+  readonly allowHost: readonly string[];
+}
+
+/** How often the folders are looked at: another process may be writing them. */
+const LOOK_MS = 2000;
+
+/**
+ * Serves the page of runs in folders, finished or under way elsewhere, until it is interrupted.
+ *
+ * @throws {ConfigError} for a folder without a run, and a port that is taken
+ */
+export async function uiCommand(folders: readonly string[], options: UiCommandOptions): Promise<void> {
+  for (const folder of folders) {
+    if ((await lastChange(folder)) === undefined) {
+      throw new ConfigError(`${folder} holds no run: there is no metrics.jsonl in it`);
+    }
+  }
+  const { port, host, allowHost } = options;
+  const ui = await serveRuns(folders, { port, host, allowedHosts: allowHost }).catch((error: Error) => {
+    throw new ConfigError(error.message);
+  });
+  console.log(`${ui.url}\nCtrl-C ends it.`);
+  let seen: number | undefined;
+  const look = async () => {
+    const changes = await Promise.all(folders.map(lastChange));
+    const latest = Math.max(...changes.map((time) => time ?? 0));
+    if (latest === seen) return;
+    seen = latest;
+    ui.status(`Last change: ${new Date(latest).toLocaleString()}`);
+    ui.changed();
+  };
+  await look();
+  const timer = setInterval(() => void look().catch(() => {}), LOOK_MS);
+  await new Promise<void>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, resolve);
+  });
+  clearInterval(timer);
+  await ui.close('The page is no longer served.');
+}
+
+/** When a run's records last changed; undefined where there are none. */
+async function lastChange(folder: string): Promise<number | undefined> {
+  const times = await Promise.all(
+    ['metrics.jsonl', 'evaluations.jsonl'].map((name) => stat(join(folder, name)).catch(() => undefined)),
+  );
+  const [metrics, evaluations] = times;
+  return metrics && Math.max(metrics.mtimeMs, evaluations?.mtimeMs ?? 0);
+}

@@ -1,0 +1,78 @@
+/** The watch on reward hacking, beside the reward. */
+import type { RunData } from '../run-data';
+import { Chart, type Zoom } from './chart';
+import { type CurveStyle, RewardChart } from './curves';
+import { changeOf, figure, type Insight } from './insight';
+import { metricLines, type ShownRun, X_LABELS } from './lines';
+
+/** Numbers of the watch among an epoch's numbers: of the images themselves, and of the model. */
+const WATCHED: Readonly<Record<string, string>> = {
+  'images.brightness': 'Brightness',
+  'images.nearBlack': 'Near-black pixels',
+  'images.nearWhite': 'Near-white pixels',
+  'images.edgeDensity': 'Edges',
+  'images.sharpness': 'Sharpness',
+  'images.colorEntropy': 'Colours',
+  'images.diversity': 'Diversity within a prompt',
+  velocityNorm: 'Length of velocities',
+  velocityKl: 'Velocity KL to the reference',
+};
+
+/** Those that a run has, in the order of the list; statistics of a later version come after them. */
+export function watched(names: Iterable<string>): string[] {
+  const there = new Set(names);
+  const others = [...there].filter((name) => name.startsWith('images.') && !Object.hasOwn(WATCHED, name));
+  return [...Object.keys(WATCHED).filter((name) => there.has(name)), ...others.sort()];
+}
+
+/** A statistic counts as drifted when it moved so many standard errors and by such a share of its first value. */
+const CLEAR = 4;
+const SHARE = 0.5;
+
+/** Statistics that have moved far from where they started. */
+function drifted(run: RunData): string[] {
+  return watched(Object.keys(run.metrics)).flatMap((name) => {
+    const change = changeOf(run.metrics[name]!);
+    if (!change) return [];
+    const { first, last, clear } = change;
+    const moved = Math.abs(last.mean - first.mean);
+    if (Math.abs(clear) < CLEAR || moved < SHARE * Math.abs(first.mean) || moved < 1e-3) return [];
+    return [`${textOf(name)} ${figure(first.mean)} → ${figure(last.mean)}`];
+  });
+}
+
+export function hacking(run: RunData): Insight {
+  const names = watched(Object.keys(run.metrics));
+  if (names.length === 0)
+    return { tone: 'plain', verdict: 'Not watched', because: 'This run has no statistics of its images.' };
+  const found = drifted(run);
+  if (found.length === 0)
+    return {
+      tone: 'good',
+      verdict: 'No sign of it',
+      because: `${names.length} statistics of images and model are near where they started.`,
+    };
+  return { tone: 'warn', verdict: 'Look at the images', because: `${found.join('; ')}.` };
+}
+
+const textOf = (name: string) => WATCHED[name] ?? name;
+
+export function Hacking({ runs, style, zoom }: { runs: readonly ShownRun[]; style: CurveStyle; zoom: Zoom }) {
+  const names = watched(runs.flatMap(({ run }) => Object.keys(run.metrics)));
+  if (names.length === 0) return <p class="empty">No statistics of images in this run's metrics.</p>;
+  return (
+    <div class="charts">
+      <RewardChart runs={runs} style={style} zoom={zoom} height={190} />
+      {names.map((name) => (
+        <Chart
+          key={name}
+          title={textOf(name)}
+          lines={metricLines(runs, name, style.axis, style.smoothing)}
+          xLabel={X_LABELS[style.axis]}
+          zoom={zoom}
+          log={style.log}
+        />
+      ))}
+    </div>
+  );
+}
