@@ -22,7 +22,7 @@ export default defineConfig({
   description: 'Reinforcement learning for flow-matching image models, in TypeScript',
   base: process.env.DOCS_BASE ?? '/',
   cleanUrls: true,
-  srcExclude: ['sampler-demo/**', 'generated/**'],
+  srcExclude: ['sampler-demo/**', 'paint-a-reward/**', 'generated/**'],
   markdown: {
     config: (md) => {
       // On GitHub a document links to files of the repository; here some of them are pages.
@@ -49,7 +49,13 @@ export default defineConfig({
       { text: 'Guide', link: '/getting-started' },
       { text: 'Packages', link: '/packages/' },
       { text: 'API', link: '/api/' },
-      { text: 'Demo', link: '/sampler-demo/index.html', target: '_self' },
+      {
+        text: 'Try it',
+        items: [
+          { text: 'From noise to data', link: '/sampler-demo/index.html', target: '_self' },
+          { text: 'Paint a reward', link: '/paint-a-reward/index.html', target: '_self' },
+        ],
+      },
     ],
     sidebar: [
       {
@@ -61,6 +67,7 @@ export default defineConfig({
           { text: 'Choose an algorithm', link: '/choosing-an-algorithm' },
           { text: 'Your own algorithm', link: '/algorithms' },
           { text: 'Your own model', link: '/adding-a-model' },
+          { text: 'Watch a run', link: '/run-page' },
           { text: 'Coming from Python', link: '/porting' },
           { text: 'Architecture', link: '/architecture' },
           { text: 'What is supported', link: '/features' },

@@ -3,6 +3,7 @@
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { build, createServer } from 'vitepress';
+import { buildPaintPage } from '../paint-a-reward/build.mjs';
 import { buildDemo } from '../sampler-demo/build.mjs';
 import { writeApi } from './api.mjs';
 import { loadGenerators } from './bundle.mjs';
@@ -13,6 +14,7 @@ const docs = fileURLToPath(new URL('..', import.meta.url));
 const { generate } = await loadGenerators();
 await generate(docs);
 await buildDemo(`${docs}public/sampler-demo`);
+await buildPaintPage(`${docs}public/paint-a-reward`);
 await writeApi(`${docs}api`);
 if (values.dev) {
   const server = await createServer(docs);

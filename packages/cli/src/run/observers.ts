@@ -124,7 +124,7 @@ async function openWandb(
 
 async function openUi(
   output: string,
-  { uiPort, uiHost, uiAllowHost = [] }: ObserverOptions,
+  { uiPort, uiHost, uiAllowHost = [], person }: ObserverOptions,
 ): Promise<UiServer> {
   const port = wholeNumber('--ui-port', uiPort, 0, 65_535);
   return serveRuns([output], { port, host: uiHost, allowedHosts: uiAllowHost, person }).catch(
