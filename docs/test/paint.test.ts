@@ -1,9 +1,9 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import '@flow-grpo/tfjs-jit/gradients';
 import '@tensorflow/tfjs-backend-cpu';
+import { overflow, seriousFaults } from '@flow-grpo/test-support/accessibility';
 import { launchChromium } from '@flow-grpo/test-support/chromium';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Page } from 'playwright-core';
@@ -111,20 +111,10 @@ describe('the page', () => {
     await page.setViewportSize({ width, height: 860 });
     await page.reload();
     await page.waitForSelector('body[data-ready]');
-    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
-    await page.addScriptTag({ path: createRequire(import.meta.url).resolve('axe-core/axe.min.js') });
-    const faults = await page.evaluate(async () => {
-      const { axe } = globalThis as unknown as {
-        axe: { run(): Promise<{ violations: { id: string; impact: string }[] }> };
-      };
-      const { violations } = await axe.run();
-      return violations
-        .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-        .map(({ id }) => id);
-    });
+    expect(await overflow(page)).toBe(0);
     const screenshots = process.env.UI_SCREENSHOTS;
     if (screenshots)
       await page.screenshot({ path: join(screenshots, `paint-${colorScheme}-${width}.png`), fullPage: true });
-    expect(faults).toEqual([]);
+    expect(await seriousFaults(page)).toEqual([]);
   });
 });

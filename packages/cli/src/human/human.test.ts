@@ -2,9 +2,9 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gaussianFlow } from '@flow-grpo/grpo-trainer';
-import type { Question } from '@flow-grpo/rewards/human';
-import { questionOf } from '@flow-grpo/rewards/human';
+import { type Question, questionOf } from '@flow-grpo/rewards/human';
 import { makeReward } from '@flow-grpo/rewards/registry';
+import { overflow, seriousFaults } from '@flow-grpo/test-support/accessibility';
 import { launchChromium } from '@flow-grpo/test-support/chromium';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -141,6 +141,19 @@ describe('the page of questions', () => {
     const page = await browser.context.newPage();
     await page.goto(server.url);
     const first = person.ask(question);
+    await page.getByRole('button', { name: 'Image 3' }).waitFor();
+    for (const [colorScheme, width] of [
+      ['light', 1200],
+      ['dark', 390],
+    ] as const) {
+      await page.emulateMedia({ colorScheme });
+      await page.setViewportSize({ width, height: 860 });
+      const screenshots = process.env.UI_SCREENSHOTS;
+      if (screenshots)
+        await page.screenshot({ path: join(screenshots, `judge-${colorScheme}-${width}.png`) });
+      expect(await overflow(page)).toBe(0);
+      expect(await seriousFaults(page)).toEqual([]);
+    }
     await page.getByRole('button', { name: 'order them' }).click();
     await page.getByRole('button', { name: 'Image 3' }).click();
     await page.keyboard.press('1');

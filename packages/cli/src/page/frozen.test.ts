@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { overflow, seriousFaults } from '@flow-grpo/test-support/accessibility';
 import { launchChromium } from '@flow-grpo/test-support/chromium';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -62,25 +62,6 @@ async function drawAll(): Promise<void> {
   });
 }
 
-/** Serious faults by axe, as `rule: element`. */
-async function faults(): Promise<string[]> {
-  const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
-  await page.addScriptTag({ path: axe });
-  return page.evaluate(async () => {
-    const { axe } = globalThis as unknown as {
-      axe: { run(): Promise<{ violations: { id: string; impact: string; nodes: { html: string }[] }[] }> };
-    };
-    const { violations } = await axe.run();
-    return violations
-      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-      .flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 200)}`));
-  });
-}
-
-/** How far the page is wider than the window. */
-const overflow = () =>
-  page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-
 describe('a run as files', () => {
   it('shows everything without a server', async () => {
     await open(await writeRunReport(join(folder, 'shapes')));
@@ -121,13 +102,13 @@ describe('a run as files', () => {
     expect(await page.evaluate(() => document.documentElement.dataset.theme)).toBe(colorScheme);
     await drawAll();
     await shot(`${colorScheme}-${width}`);
-    expect(await overflow()).toBe(0);
-    expect(await faults()).toEqual([]);
+    expect(await overflow(page)).toBe(0);
+    expect(await seriousFaults(page)).toEqual([]);
     await page.getByRole('button', { name: /^Enlarge: a blue circle/ }).click();
     await page.waitForSelector('dialog[open]');
     await shot(`enlarged-${colorScheme}-${width}`, false);
-    expect(await overflow()).toBe(0);
-    expect(await faults()).toEqual([]);
+    expect(await overflow(page)).toBe(0);
+    expect(await seriousFaults(page)).toEqual([]);
     await page.setViewportSize({ width: 1200, height: 860 });
     await page.emulateMedia({ colorScheme: 'light' });
   });
@@ -220,7 +201,7 @@ describe('a run as files', () => {
     await page.getByLabel('Everything else of').selectOption('shapes-slow');
     const image = await page.waitForSelector('#images img[src="../shapes-slow/samples/epoch-000040.png"]');
     await page.waitForFunction((element) => (element as HTMLImageElement).naturalHeight > 0, image);
-    expect(await faults()).toEqual([]);
+    expect(await seriousFaults(page)).toEqual([]);
     expect(problems).toEqual([]);
   });
 });
