@@ -1,6 +1,7 @@
 import { katex } from '@mdit/plugin-katex';
 import { defineConfig } from 'vitepress';
 import { apiLink, packageNames } from '../site/packages';
+import { hasTuned } from '../try-it/build.mjs';
 
 /** The page that shows a file or folder of the repository, from any document's point of view. */
 function pageOf(link: string): string {
@@ -22,7 +23,7 @@ export default defineConfig({
   description: 'Reinforcement learning for flow-matching image models, in TypeScript',
   base: process.env.DOCS_BASE ?? '/',
   cleanUrls: true,
-  srcExclude: ['sampler-demo/**', 'paint-a-reward/**', 'generated/**'],
+  srcExclude: ['sampler-demo/**', 'paint-a-reward/**', 'try-it/**', 'generated/**'],
   markdown: {
     config: (md) => {
       // On GitHub a document links to files of the repository; here some of them are pages.
@@ -54,6 +55,7 @@ export default defineConfig({
         items: [
           { text: 'From noise to data', link: '/sampler-demo/index.html', target: '_self' },
           { text: 'Paint a reward', link: '/paint-a-reward/index.html', target: '_self' },
+          ...(hasTuned() ? [{ text: 'Before and after', link: '/try-it/index.html', target: '_self' }] : []),
         ],
       },
     ],

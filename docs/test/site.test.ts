@@ -25,7 +25,7 @@ beforeAll(async () => {
     maxBuffer: 1 << 26,
   });
   for (const file of readdirSync(dist, { recursive: true, encoding: 'utf8' })) {
-    if (!file.endsWith('.html') || /^(sampler-demo|paint-a-reward)/.test(file)) continue;
+    if (!file.endsWith('.html') || /^(sampler-demo|paint-a-reward|try-it)/.test(file)) continue;
     const html = readFileSync(join(dist, file), 'utf8');
     const values = (attribute: string) =>
       [...html.matchAll(new RegExp(`\\s${attribute}="([^"]*)"`, 'g'))].map(([, value]) =>
