@@ -28,7 +28,7 @@ export async function trainCommand(file: string | undefined, options: TrainComma
     const person = options.ui ? runPerson() : undefined;
     const { run, made } = await openRun(file, options, { signal, onMessage: line.note, person });
     const reason = await trainRun(run, made, { ...options, signal, person }, line);
-    if (reason === 'diverged') process.exitCode = 1;
+    if (reason === 'diverged' || reason === 'hacked') process.exitCode = 1;
   } finally {
     line.end();
     release();

@@ -163,7 +163,7 @@ describe('a run as files', () => {
     expect(await verdict()).toContain('No sign of it');
     await writeMadeUpRun(join(folder, 'black'), { epochs: 60, evaluations: 2, hacked: true });
     await open(await writeRunReport(join(folder, 'black')));
-    expect(await verdict()).toMatch(/Look at the images[\s\S]*Near-black pixels/);
+    expect(await verdict()).toMatch(/Look at the images[\s\S]*near-black pixels take over/);
     await drawAll();
     expect(await page.$eval('#watch', (part) => (part as HTMLElement).innerText)).toContain(
       'Length of velocities',

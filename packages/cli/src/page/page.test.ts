@@ -187,7 +187,7 @@ describe('the server', () => {
   });
 
   it('answers 500 when the run cannot be read, and goes on', async () => {
-    await writeFile(join(folder, 'metrics.jsonl'), '{"epoch":0}\nnull\n');
+    await writeFile(join(folder, 'metrics.jsonl'), '{"epoch":0}\n{"no":"epoch"}\n');
     server.changed();
     const answer = await get('/data');
     expect(answer.status).toBe(500);

@@ -1,8 +1,9 @@
 /** Reads the folder of a run, finished or under way, as the page shows it. */
 import { readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import type { EpochMetrics } from '@flow-grpo/grpo-trainer';
-import { type EvaluationRecord, type HistogramRecord, type PromptList, readLines } from '../logging/run-log';
+import { type EpochMetrics, hackingOf } from '@flow-grpo/grpo-trainer';
+import { readLines } from '../logging/json-lines';
+import type { EvaluationRecord, HistogramRecord, PromptList } from '../logging/run-log';
 import { withoutPaths } from './paths';
 import type { EvaluationData, HistogramData, RunData, RunNews } from './run-data';
 
@@ -42,6 +43,7 @@ export async function readRun(
     name: basename(resolve(folder)),
     plannedEpochs: plannedEpochs(config),
     config: config && withoutPaths(config),
+    hacking: hackingSigns(epochs, config),
     metrics: columnsOf(epochs),
     evaluations: evaluations.map((record) => evaluationData(record, prompts, lists, address)),
     prompts: prompts.texts,
@@ -65,9 +67,9 @@ export function newsSince(run: RunData, from: number): RunNews {
 }
 
 async function recordsOf<T extends { epoch: number }>(file: string): Promise<T[]> {
-  const lines = await readLines<T | null>(file);
+  const lines = await readLines<T>(file);
   return lines.map((record) => {
-    if (typeof record?.epoch !== 'number')
+    if (typeof record.epoch !== 'number')
       throw new Error(`${basename(file)} holds a line that is no record of a run`);
     return record;
   });
@@ -135,12 +137,29 @@ function histogramData(records: readonly HistogramRecord[]): HistogramData[] {
 }
 
 function plannedEpochs(config: string | null): number | null {
+  const { epochs } = parsed(config);
+  return typeof epochs === 'number' ? epochs : null;
+}
+
+function parsed(config: string | null): Record<string, unknown> {
   try {
-    const { epochs } = JSON.parse(config ?? '{}') as { epochs?: unknown };
-    return typeof epochs === 'number' ? epochs : null;
+    return (JSON.parse(config ?? '{}') ?? {}) as Record<string, unknown>;
   } catch {
-    return null; // a foreign run's file
+    return {}; // a foreign run's file
   }
+}
+
+/** How the watch looks at a run whose configuration does not say. */
+const WATCH = { window: 10, tolerance: 1 };
+
+/** What the watch on reward hacking says of a run; null where it has nothing to look at. */
+function hackingSigns(epochs: readonly EpochMetrics[], config: string | null): string[] | null {
+  if (!epochs.some((metrics) => Object.keys(metrics).some((name) => name.startsWith('images.')))) return null;
+  const { window, tolerance } = {
+    ...WATCH,
+    ...(parsed(config).hacking as Partial<typeof WATCH> | undefined),
+  };
+  return hackingOf(epochs, { window, tolerance });
 }
 
 /** Six digits are more than a screen shows; what is not finite is null, as in JSON. */

@@ -38,6 +38,8 @@ export interface RunData {
   readonly plannedEpochs: number | null;
   /** Its configuration as text, without paths of the machine. */
   readonly config: string | null;
+  /** What the watch on reward hacking says; null where there are no statistics of images to look at. */
+  readonly hacking: readonly string[] | null;
   /** One column per number of an epoch, all of one length; null where an epoch lacks it. `epoch` is always there. */
   readonly metrics: Readonly<Record<string, readonly (number | null)[]>>;
   readonly prompts: readonly string[];

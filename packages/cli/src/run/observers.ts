@@ -56,7 +56,7 @@ export async function attachObservers(
         onMessage: line.note,
       })
     : undefined;
-  const log = await runLog(output, fromEpoch);
+  const log = await runLog(output, fromEpoch, line.note);
   const ui = options.ui ? await openUi(output, options) : undefined;
   if (ui) line.note(`live page: ${ui.url}`);
   const shown = ui ? mirrored(line, ui) : line;

@@ -2,7 +2,7 @@
 import type { RunData } from '../run-data';
 import { Chart, type Zoom } from './chart';
 import { type CurveStyle, RewardChart } from './curves';
-import { changeOf, figure, type Insight } from './insight';
+import type { Insight } from './insight';
 import { metricLines, type ShownRun, X_LABELS } from './lines';
 
 /** Numbers of the watch among an epoch's numbers: of the images themselves, and of the model. */
@@ -15,7 +15,8 @@ const WATCHED: Readonly<Record<string, string>> = {
   'images.colorEntropy': 'Colours',
   'images.diversity': 'Diversity within a prompt',
   velocityNorm: 'Length of velocities',
-  velocityKl: 'Velocity KL to the reference',
+  velocityChange: 'Change of velocities per update',
+  velocityKl: 'Velocity KL of an update',
 };
 
 /** Those that a run has, in the order of the list; statistics of a later version come after them. */
@@ -25,34 +26,14 @@ export function watched(names: Iterable<string>): string[] {
   return [...Object.keys(WATCHED).filter((name) => there.has(name)), ...others.sort()];
 }
 
-/** A statistic counts as drifted when it moved so many standard errors and by such a share of its first value. */
-const CLEAR = 4;
-const SHARE = 0.5;
-
-/** Statistics that have moved far from where they started. */
-function drifted(run: RunData): string[] {
-  return watched(Object.keys(run.metrics)).flatMap((name) => {
-    const change = changeOf(run.metrics[name]!);
-    if (!change) return [];
-    const { first, last, clear } = change;
-    const moved = Math.abs(last.mean - first.mean);
-    if (Math.abs(clear) < CLEAR || moved < SHARE * Math.abs(first.mean) || moved < 1e-3) return [];
-    return [`${textOf(name)} ${figure(first.mean)} → ${figure(last.mean)}`];
-  });
-}
-
-export function hacking(run: RunData): Insight {
-  const names = watched(Object.keys(run.metrics));
-  if (names.length === 0)
+export function hacking({ hacking: signs, metrics }: RunData): Insight {
+  if (signs === null) {
     return { tone: 'plain', verdict: 'Not watched', because: 'This run has no statistics of its images.' };
-  const found = drifted(run);
-  if (found.length === 0)
-    return {
-      tone: 'good',
-      verdict: 'No sign of it',
-      because: `${names.length} statistics of images and model are near where they started.`,
-    };
-  return { tone: 'warn', verdict: 'Look at the images', because: `${found.join('; ')}.` };
+  }
+  if (signs.length > 0) return { tone: 'warn', verdict: 'Look at the images', because: signs.join(' ') };
+  const count = watched(Object.keys(metrics)).length;
+  const because = `None of ${count} statistics drifts far while the reward rises.`;
+  return { tone: 'good', verdict: 'No sign of it', because };
 }
 
 const textOf = (name: string) => WATCHED[name] ?? name;

@@ -6,6 +6,7 @@ const run = (metrics: RunData['metrics'], more: Partial<RunData> = {}): RunData 
   name: 'run',
   plannedEpochs: null,
   config: null,
+  hacking: null,
   metrics: { epoch: (metrics.reward ?? metrics.seconds ?? []).map((_, i) => i), ...metrics },
   prompts: [],
   kinds: [],

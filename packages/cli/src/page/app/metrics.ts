@@ -28,7 +28,7 @@ export const METRICS: Readonly<Record<string, MetricText>> = {
 
 /** Columns that count or that other parts of the page show. */
 const ELSEWHERE =
-  /^(epoch|updates|samples|reward|windowStart|seconds\w*)$|^reward\.|^images\.|^velocity(Norm|Kl)$|\.\d+\.(mean|p99)$/;
+  /^(epoch|updates|samples|reward|windowStart|seconds\w*)$|^reward\.|^images\.|^velocity(Norm|Change|Kl)$|\.\d+\.(mean|p99)$/;
 
 /** Names of the numbers that runs have besides, sorted. */
 export function otherMetrics(names: Iterable<string>): string[] {

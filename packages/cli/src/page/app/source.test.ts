@@ -8,6 +8,7 @@ const run = (rewards: readonly number[], evaluations: readonly number[] = []): R
   name: 'run',
   plannedEpochs: 9,
   config: null,
+  hacking: null,
   metrics: { epoch: rewards.map((_, i) => i), reward: rewards, seconds: rewards.map(() => 1) },
   prompts: [],
   kinds: [],
