@@ -30,6 +30,7 @@ const project = join(workplace, 'project');
 const EXAMPLES: Record<string, { more?: string; shows: RegExp; prepare?: () => Promise<void> | void }> = {
   'checkpoint-io': { shows: /\[\[1, 1, 1\],\s+\[1, 1, 1\]\][\s\S]*dtype: 'bfloat16'/ },
   cli: { shows: /finished/ },
+  create: { shows: /'policy\.ts'/ },
   datasets: { more: 'console.log(images.length, shape);', shows: /393216 \[ 32, 64, 64, 3 \]/ },
   'grpo-trainer': { shows: /(-?[\d.]+(e-\d+)?\s+){20}/ },
   nn: { shows: /Tensor\s+\[\[/ },

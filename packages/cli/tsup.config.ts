@@ -9,5 +9,8 @@ const entries = {
   'run-file': 'src/run-file/index.ts',
 };
 
-/** The command is an entry of its own. */
-export default library({ ...entries, bin: 'src/bin.ts' }, { dts: { entry: entries } });
+/** The command and the loader that Node runs beside it are entries of their own. */
+export default library(
+  { ...entries, bin: 'src/bin.ts', 'typescript-loader': 'src/setup/typescript-loader.ts' },
+  { dts: { entry: entries } },
+);

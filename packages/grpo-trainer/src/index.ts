@@ -25,7 +25,14 @@ export {
   type VelocityCall,
 } from './policy';
 export type { Progress } from './progress';
-export type { Example, PromptSource, RewardFunction, Scorer, Scores } from './scorer';
+export {
+  asScorer,
+  type Example,
+  type PromptSource,
+  type RewardFunction,
+  type Scorer,
+  type Scores,
+} from './scorer';
 export { train } from './train';
 export type { TrainOptions, TrainResult } from './train-options';
 export { currentPeakTflops, peakTflopsOf } from './utilisation';

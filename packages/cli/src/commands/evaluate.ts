@@ -1,6 +1,6 @@
 /** flow-grpo eval and flow-grpo sample */
 import { join } from 'node:path';
-import { createEvaluator, placementOn, trainableParams } from '@flow-grpo/grpo-trainer';
+import { asScorer, createEvaluator, placementOn, trainableParams } from '@flow-grpo/grpo-trainer';
 import { finiteMean } from '@flow-grpo/grpo-trainer/maths';
 import { loadWeights } from '@flow-grpo/grpo-trainer/node';
 import { duration } from '../logging/duration';
@@ -24,7 +24,8 @@ export async function evaluateCommand(
   const policy = need(made.policy, 'policy', run);
   const prompts = need(made.evalPrompts ?? made.prompts, 'evalPrompts', run);
   const placement = placementOn(config.devices, config.shardParameters);
-  const evaluate = createEvaluator(policy, need(made.scorer, 'scorer', run), prompts, config, placement);
+  const scorer = asScorer(need(made.scorer, 'scorer', run));
+  const evaluate = createEvaluator(policy, scorer, prompts, config, placement);
   const { trainable } = policy;
   const loaded = options.checkpoint
     ? await loadWeights(options.checkpoint, config, { placement, trainable })

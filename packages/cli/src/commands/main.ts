@@ -1,26 +1,36 @@
 /** The flow-grpo command. */
 
-import { ConfigError } from '@flow-grpo/grpo-trainer';
-import { CheckpointStateError, isDiskFull } from '@flow-grpo/grpo-trainer/node';
-import { Command, CommanderError } from 'commander';
+import { Argument, Command } from 'commander';
+import manifest from '../../package.json' with { type: 'json' };
 import { writeRunReport } from '../report/run-report';
+import { checkRunFolder } from '../run/output-folder';
 import { runFileJsonSchema } from '../run-file/schema';
+import { completionScript, SHELLS } from './completion';
 import { doctorCommand } from './doctor';
 import { evaluateCommand } from './evaluate';
+import { reportFailure } from './failure';
+import { addInitCommand } from './init';
 import { pretrainCommand } from './pretrain';
 import { addSharedOptions } from './shared';
 import { trainCommand } from './train';
+
+const EXIT_CODES = `
+Exit codes: 0 finished; 1 diverged or failed; 2 wrong usage or configuration; 130 interrupted, with a checkpoint.
+The variable DEBUG=1 adds stacks to error messages.`;
 
 /** The command with all its subcommands. */
 export function program(): Command {
   const root = new Command('flow-grpo')
     .description('Reinforcement learning for flow-matching models')
+    .version(manifest.version, '-V, --version', 'print the version')
+    .addHelpText('after', EXIT_CODES)
+    .showHelpAfterError('(--help lists commands and options)')
     .exitOverride();
   const command = (name: string, description: string) => root.command(name).description(description);
   const checkpoint = (target: Command) =>
     target.option('--checkpoint <path>', "a checkpoint's folder; the untrained model without it");
 
-  const train = command('train', 'train; continues from the newest checkpoint in the folder')
+  const train = command('train', 'train a policy; resumes from the newest checkpoint in the folder')
     .option('--resume <auto|path>', 'checkpoint to continue from', 'auto')
     .option('--no-resume', 'start anew')
     .option(
@@ -40,40 +50,43 @@ export function program(): Command {
   addSharedOptions(checkpoint(command('eval', 'score the evaluation prompts at noise level 0'))).action(
     (file, options) => evaluateCommand(file, options, false),
   );
-  addSharedOptions(checkpoint(command('sample', 'as eval, and draw a grid of the images'))).action(
+  addSharedOptions(checkpoint(command('sample', 'evaluate, and save a grid of the images'))).action(
     (file, options) => evaluateCommand(file, options, true),
   );
   addSharedOptions(command('pretrain', 'pre-train by flow matching; resumes')).action(pretrainCommand);
   command('report', 'write report.html')
     .argument('<folder>', "a run's folder")
-    .action(async (folder: string) => console.log(await writeRunReport(folder)));
+    .option('--json', 'print {"report": …} as JSON')
+    .action(async (folder: string, { json }: { json?: boolean }) => {
+      await checkRunFolder(folder);
+      const report = await writeRunReport(folder);
+      console.log(json ? JSON.stringify({ report }) : report);
+    });
   command('schema', 'print the JSON Schema of configuration files').action(() =>
     console.log(JSON.stringify(runFileJsonSchema(), null, 2)),
   );
   command('doctor', 'check that this machine can run it')
     .option('--backend <name>', 'backend to check', 'xla')
+    .option('--json', 'print what was found as JSON')
     .action(doctorCommand);
+  addInitCommand(root);
+  command('completion', 'print a script that completes this command in a shell')
+    .addArgument(new Argument('<shell>').choices(SHELLS))
+    .addHelpText('after', COMPLETION_HELP)
+    .action((shell) => console.log(completionScript(root, shell)));
   return root;
 }
 
-/** Runs the command; mistakes of the user end with their message alone and status 2. */
+const COMPLETION_HELP = `
+bash: source <(flow-grpo completion bash), in ~/.bashrc
+zsh:  flow-grpo completion zsh > "\${fpath[1]}/_flow-grpo"
+fish: flow-grpo completion fish > ~/.config/fish/completions/flow-grpo.fish`;
+
+/** Runs the command; what goes wrong ends it with a message and the exit code. */
 export async function main(argv: readonly string[] = process.argv): Promise<void> {
   try {
     await program().parseAsync(argv);
   } catch (error) {
-    if (error instanceof CommanderError) {
-      // Commander has printed what is wrong, or the help that was asked for.
-      if (error.exitCode !== 0) process.exitCode = 2;
-      return;
-    }
-    if (error instanceof ConfigError || error instanceof CheckpointStateError) {
-      console.error(error.message);
-      process.exitCode = 2;
-    } else if (isDiskFull(error)) {
-      console.error(
-        `${error.message}: the disk is full. Checkpoints that are there are good: make room, and train again to go on.`,
-      );
-      process.exitCode = 1;
-    } else throw error;
+    reportFailure(error);
   }
 }

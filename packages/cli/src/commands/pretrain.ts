@@ -1,10 +1,11 @@
 /** flow-grpo pretrain */
 import { join } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
-import { abortOnSignals } from '@flow-grpo/grpo-trainer/node';
+import { abortOnSignals, isAbort } from '@flow-grpo/grpo-trainer/node';
 import { duration } from '../logging/duration';
 import { progressLine } from '../logging/progress-line';
 import { pretrain } from '../pretrain/flow-matching';
+import { exitCodeOf, InterruptedError } from './failure';
 import { need, openRun, type SharedOptions } from './shared';
 
 export async function pretrainCommand(file: string | undefined, options: SharedOptions): Promise<void> {
@@ -27,10 +28,14 @@ export async function pretrainCommand(file: string | undefined, options: SharedO
     if (result.reason === 'finished')
       await saveSafetensors(join(run.output, 'model.safetensors'), result.ema);
     line.note(`${result.reason} after ${result.steps} steps`);
+    process.exitCode = exitCodeOf(result.reason) || undefined;
+    const { reason, steps } = result;
+    if (options.json) console.log(JSON.stringify({ reason, steps, output: run.output }));
   } catch (error) {
-    if (!signal.aborted) throw error;
-    line.note('interrupted before pre-training began');
+    if (!isAbort(error, signal)) throw error;
+    throw new InterruptedError('interrupted before pre-training began');
   } finally {
+    line.end();
     release();
   }
 }

@@ -99,7 +99,7 @@ describe('flow-grpo train, as a process', () => {
     const run = start(['train', file]);
     await run.says(/epoch 3\/100000 {2}reward/);
     run.child.kill('SIGINT');
-    expect(await run.ended, run.text()).toBe(0);
+    expect(await run.ended, run.text()).toBe(130);
     expect(run.text()).toContain('SIGINT: saving, then ending');
     const [saved] = await listRuns(join(output, 'checkpoints'));
     const epochs = (await readLines(join(output, 'metrics.jsonl'))).length;
@@ -126,7 +126,7 @@ describe('flow-grpo train, as a process', () => {
       await text('images/s');
       run.child.kill('SIGTERM');
       await text('interrupted after');
-      expect(await run.ended, run.text()).toBe(0);
+      expect(await run.ended, run.text()).toBe(130);
     } finally {
       await close();
     }

@@ -10,7 +10,7 @@ import { findWandb } from '../logging/wandb/credentials';
 import { type WandbLog, wandbLog } from '../logging/wandb/sink';
 import { serveRun, type UiServer } from '../page/server';
 import { profiledEpochs } from '../profile/profiled-epochs';
-import type { RunFile } from '../run-file/schema';
+import type { TrainingRun } from './training-run';
 
 export interface ObserverOptions {
   /** Serve the report while training. */
@@ -37,7 +37,7 @@ export interface Observers extends Callbacks {
  * @throws {ConfigError} when one of them cannot start: better now than after a day of training.
  */
 export async function attachObservers(
-  run: RunFile,
+  run: TrainingRun,
   scorer: Scorer,
   fromEpoch: number,
   options: ObserverOptions,
@@ -89,7 +89,7 @@ export async function attachObservers(
 }
 
 async function openWandb(
-  { wandb: asked, config, setup, output }: RunFile,
+  { wandb: asked, config, setup, output }: TrainingRun,
   resume: boolean,
   onMessage: (message: string) => void,
 ): Promise<WandbLog | undefined> {
@@ -134,8 +134,8 @@ function mirrored(line: ProgressLine, ui: UiServer): ProgressLine {
 }
 
 /** Images that a step of each phase stands for, for rates. */
-function imagesPerStep({ config }: RunFile): Record<Progress['phase'], number> {
-  const { batchSize, epochSize } = epochPlan(config);
+function imagesPerStep({ config, algorithm }: TrainingRun): Record<Progress['phase'], number> {
+  const { batchSize, epochSize } = epochPlan(config, algorithm);
   return {
     rollout: batchSize,
     reward: batchSize,

@@ -6,6 +6,7 @@ import type { ChosenReward } from '@flow-grpo/rewards/registry';
 import { showo2RequiredFiles } from '@flow-grpo/showo2-model/node';
 import { bytes } from '../run/start-table';
 import type { RewardChoice, SetupChoice, Showo2SetupOptions } from '../run-file/setup-schema';
+import { moduleProblem } from './import-module';
 import { requiredPrompts } from './prompts';
 import { findRewards } from './rewards';
 import type { SetupContext } from './setup';
@@ -26,12 +27,16 @@ const SERVER_MILLISECONDS = 10_000;
 
 /**
  * Finds the checkpoints, prompts and servers of a setup. Folders must have the files that will be read, repositories of
- * the hub must exist and have them, servers must answer. A module of one's own looks after itself.
+ * the hub must exist and have them, servers must answer. Of a module of one's own its file must be there.
  *
  * @throws {ConfigError} with one line for everything that is missing: the option, the place, and where to get it.
  */
 export async function checkSetup(choice: SetupChoice, context: SetupContext = {}): Promise<FoundSource[]> {
-  return choice.kind === 'showo2' ? checkShowo2(choice, context) : [];
+  if (choice.kind === 'showo2') return checkShowo2(choice, context);
+  if (choice.kind !== 'module') return [];
+  const problem = await moduleProblem(choice.path);
+  if (problem !== undefined) throw new ConfigError(`setup.path: ${problem}`);
+  return [{ option: 'setup.path', place: choice.path, state: 'module', download: 0 }];
 }
 
 /** The same for the options of a Show-o2. */
