@@ -34,7 +34,8 @@ export async function doctorCommand(options: { backend: string; json?: boolean }
       rows.push(['compilation', `${compiled} compiled, ${loadedFromDisk} from the cache`]);
     }
   } catch (error) {
-    rows.push(['backend', `${backend}: ${(error as Error).message}`]);
+    const why = (error as Error).message.replace(/^--backend: /, '');
+    rows.push(['backend', `${backend}: ${why}`]);
   }
   for (const [name, load] of Object.entries(OPTIONAL)) {
     const found = await load().then(
