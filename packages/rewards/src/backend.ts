@@ -62,11 +62,18 @@ export async function loadBackend(name: string): Promise<void> {
  */
 export async function startBackend(name: string): Promise<void> {
   await loadBackend(name);
-  const started = await tf.setBackend(name).catch((error: Error) => error);
+  const started = await start(name).catch((error: Error) => error);
   if (started === true) return;
   const why = started === false ? '' : `: ${started.message}`;
   const help = name === 'xla' ? '\nnpx pjrt doctor says what is missing; --backend cpu does without' : '';
   throw new Error(`backend ${name} does not start${why}${help}`);
+}
+
+/** XLA's own start says why it fails; tfjs would log it and go on. */
+async function start(name: string): Promise<boolean> {
+  if (name !== 'xla') return tf.setBackend(name);
+  await (await import('@flow-grpo/tfjs-backend-xla')).startXla();
+  return true;
 }
 
 /** @returns false when the package is not installed. */

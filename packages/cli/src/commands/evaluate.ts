@@ -36,7 +36,8 @@ export async function evaluateCommand(
     const seconds = (performance.now() - started) / 1000;
     const rate = `${((done * config.evalBatchSize) / seconds).toPrecision(3)} images/s`;
     const left = `ends in ${duration(((total - done) * seconds) / done)}`;
-    line.show([`evaluation ${done + 1}/${total}`, ...(done > 0 ? [rate, left] : [])].join('  '));
+    const text = [`evaluation ${Math.min(done + 1, total)}/${total}`, ...(done > 0 ? [rate, left] : [])];
+    line.show(text.join('  '), done / total);
   });
   line.end();
   if (images) {

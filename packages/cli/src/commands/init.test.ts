@@ -1,8 +1,11 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { SETUPS, type SetupKind } from '@flow-grpo/create';
 import type { EpochMetrics } from '@flow-grpo/grpo-trainer';
+import { bundleFolder } from '@flow-grpo/test-support/bundle';
+import { transformSync } from 'esbuild';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { readLines } from '../logging/run-log';
 import { readRunFile } from '../run-file/read';
@@ -41,8 +44,25 @@ describe('flow-grpo init', () => {
   it('writes a model of its own that learns', async () => {
     await run('init', folder, '--setup', 'module');
     const output = join(folder, 'run');
-    const args = ['-o', output, '--backend', 'cpu', '--epochs', '12', '-s', 'sampling.numSteps=6'];
+    // Beside this package, where tfjs-core is found; the first-hour script runs the TypeScript itself.
+    const beside = bundleFolder(fileURLToPath(new URL('../..', import.meta.url)));
+    const policy = await readFile(join(folder, 'policy.ts'), 'utf8');
+    const own = policy.replace(/import .* from 'flow-grpo';/, 'const defineSetup = (setup) => setup;');
+    await writeFile(join(beside, 'policy.mjs'), transformSync(own, { loader: 'ts' }).code);
+    const args = [
+      '--setup',
+      join(beside, 'policy.mjs'),
+      '-o',
+      output,
+      '--backend',
+      'cpu',
+      '--epochs',
+      '12',
+      '-s',
+      'sampling.numSteps=6',
+    ];
     await run('train', join(folder, 'run.yaml'), ...args);
+    await rm(beside, { recursive: true });
     expect(process.exitCode).toBeUndefined();
     const rewards = (await readLines<EpochMetrics>(join(output, 'metrics.jsonl'))).map(
       ({ reward }) => reward,
@@ -56,7 +76,7 @@ describe('flow-grpo init', () => {
     await run('init', folder, '--setup', 'showo2', '--reward', './warm.ts', '--prompts', 'mine.txt');
     const { setup } = await readRunFile(join(folder, 'run.yaml'), []);
     expect(setup).toMatchObject({
-      dataset: join(folder, 'mine.txt'),
+      dataset: 'mine.txt',
       reward: { [join(folder, 'warm.ts')]: 1 },
     });
     const { default: warmth } = (await import(join(folder, 'warm.ts'))) as {

@@ -48,6 +48,7 @@ export async function initCommand(folder: string, options: InitCommandOptions): 
   });
   await writeFile(join(folder, SCHEMA), `${JSON.stringify(runFileJsonSchema(), null, 2)}\n`);
   console.log(['Written:', ...written, join(folder, SCHEMA)].join('\n  '));
-  const file = join(folder, 'run.yaml');
-  console.log(`\nNext: flow-grpo train ${file} --dry-run, then flow-grpo train ${file}`);
+  // Paths in the file are relative to where the command runs.
+  const there = folder === '.' ? '' : `cd ${folder}, `;
+  console.log(`\nNext: ${there}flow-grpo train run.yaml --dry-run, then flow-grpo train run.yaml`);
 }

@@ -13,6 +13,7 @@ import { addInitCommand } from './init';
 import { pretrainCommand } from './pretrain';
 import { addSharedOptions } from './shared';
 import { trainCommand } from './train';
+import { addVerifyCommand } from './verify';
 
 const EXIT_CODES = `
 Exit codes: 0 finished; 1 diverged or failed; 2 wrong usage or configuration; 130 interrupted, with a checkpoint.
@@ -70,6 +71,7 @@ export function program(): Command {
     .option('--json', 'print what was found as JSON')
     .action(doctorCommand);
   addInitCommand(root);
+  addVerifyCommand(root);
   command('completion', 'print a script that completes this command in a shell')
     .addArgument(new Argument('<shell>').choices(SHELLS))
     .addHelpText('after', COMPLETION_HELP)

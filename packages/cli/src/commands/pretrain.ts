@@ -20,7 +20,7 @@ export async function pretrainCommand(file: string | undefined, options: SharedO
       checkpoint: join(run.output, 'pretrain'),
       signal,
       onReport: ({ step, steps, loss, stepsPerSecond, secondsLeft }) =>
-        line.note(
+        line.log(
           `step ${step}/${steps}  loss ${loss.toFixed(5)}  ${stepsPerSecond.toFixed(1)} steps/s  ${duration(secondsLeft)} left`,
         ),
       ...work.options,

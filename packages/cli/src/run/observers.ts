@@ -3,8 +3,9 @@
 import type { Progress, Scorer, TrainOptions } from '@flow-grpo/grpo-trainer';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { epochPlan } from '@flow-grpo/grpo-trainer/config';
-import { type ProgressLine, trainingProgress } from '../logging/progress-line';
+import type { ProgressLine } from '../logging/progress-line';
 import { runLog } from '../logging/run-log';
+import { trainingProgress } from '../logging/training-progress';
 import { wandbClient } from '../logging/wandb/client';
 import { findWandb } from '../logging/wandb/credentials';
 import { type WandbLog, wandbLog } from '../logging/wandb/sink';
@@ -126,11 +127,13 @@ function wholeNumber(flag: string, text: string, low: number, high = Number.MAX_
 
 /** A progress line that the live page shows as well. */
 function mirrored(line: ProgressLine, ui: UiServer): ProgressLine {
-  const both = (show: (text: string) => void) => (text: string) => {
-    show(text);
-    ui.status(text);
-  };
-  return { ...line, show: both(line.show), note: both(line.note) };
+  const both =
+    <Rest extends unknown[]>(show: (text: string, ...rest: Rest) => void) =>
+    (text: string, ...rest: Rest) => {
+      show(text, ...rest);
+      ui.status(text);
+    };
+  return { ...line, show: both(line.show), log: both(line.log), note: both(line.note) };
 }
 
 /** Images that a step of each phase stands for, for rates. */

@@ -24,7 +24,12 @@ const onItsSide = async (images: tf.Tensor4D, asked: string[]) => {
   const x = await images.data();
   return asked.map((prompt, i) => (prompt === 'right' ? 1 : -1) * x[3 * i]!);
 };
-const line = { show: () => {}, note: (text: string) => void noted.push(text), end: () => {} };
+const line = {
+  show: () => {},
+  note: (text: string) => void noted.push(text),
+  log: (text: string) => void noted.push(text),
+  end: () => {},
+};
 const options = () => ({
   policy: gaussianFlow({ prompts: ['left', 'right'], mean: [0.5, 0.5], std: 0.1 }),
   prompts,
