@@ -57,9 +57,11 @@ describe('flow-grpo init', () => {
       '--backend',
       'cpu',
       '--epochs',
-      '12',
-      '-s',
-      'sampling.numSteps=6',
+      '8',
+      '--sampling.numSteps',
+      '5',
+      '--sampling.samplesPerPrompt',
+      '8',
     ];
     await run('train', join(folder, 'run.yaml'), ...args);
     await rm(beside, { recursive: true });
@@ -67,7 +69,7 @@ describe('flow-grpo init', () => {
     const rewards = (await readLines<EpochMetrics>(join(output, 'metrics.jsonl'))).map(
       ({ reward }) => reward,
     );
-    expect(rewards).toHaveLength(12);
+    expect(rewards).toHaveLength(8);
     expect(rewards.at(-1)!).toBeGreaterThan(rewards[0]! + 0.1);
     expect(await readFile(join(output, 'report.html'), 'utf8')).toContain('magenta');
   });
