@@ -26,6 +26,8 @@ export interface ObserverOptions {
 type Callbacks = Required<Pick<TrainOptions<unknown, unknown>, 'onProgress' | 'onEpoch' | 'onEvaluation'>>;
 
 export interface Observers extends Callbacks {
+  /** Names of the programs that are being compiled; none when that is over. */
+  onCompile(names: readonly string[]): void;
   /** The scorer, watched by the profile. */
   readonly scorer: Scorer;
   /** The run is over: sends what is left, with a final message. */
@@ -67,6 +69,7 @@ export async function attachObservers(
       progress.onProgress(now);
       profile?.onPhase(now.phase);
     },
+    onCompile: progress.onCompile,
     async onEpoch(metrics, details) {
       profile?.onPhase('logs');
       progress.onEpoch(metrics);
