@@ -13,7 +13,7 @@ export { checkDivergence, type DivergenceState, initialDivergenceState, type Ver
 export type { EpochDetails, EpochMetrics } from './epoch-metrics';
 export { createEvaluator, type Evaluation } from './evaluate';
 export { type GaussianFlowOptions, gaussianFlow } from './policies/gaussian-flow';
-export { type LoraPolicy, type LoraPolicyOptions, loraPolicy } from './policies/lora-policy';
+export { type LoraPolicy, type LoraPolicyOptions, loraPolicy, loraScaleOf } from './policies/lora-policy';
 export {
   type FeaturesCall,
   type Params,
@@ -33,7 +33,9 @@ export {
   type RewardFunction,
   type Scorer,
   type Scores,
+  withEvalRewards,
 } from './scorer';
 export { train } from './train';
 export type { TrainOptions, TrainResult } from './train-options';
 export { currentPeakTflops, peakTflopsOf } from './utilisation';
+export { hackingOf } from './watch/hacking';

@@ -1,5 +1,5 @@
 /** The one place that turns what ended a command into words and an exit code. */
-import { ConfigError } from '@flow-grpo/grpo-trainer';
+import { ConfigError, type TrainResult } from '@flow-grpo/grpo-trainer';
 import { CheckpointStateError, isDiskFull } from '@flow-grpo/grpo-trainer/node';
 import { CommanderError } from 'commander';
 
@@ -7,8 +7,14 @@ import { CommanderError } from 'commander';
 export const EXIT = { finished: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
 /** The exit code of a run by the reason it ended with. */
-export const exitCodeOf = (reason: 'finished' | 'interrupted' | 'diverged'): number =>
-  ({ finished: EXIT.finished, interrupted: EXIT.interrupted, diverged: EXIT.failed })[reason];
+export const exitCodeOf = (reason: TrainResult['reason']): number => EXIT_BY_REASON[reason];
+
+const EXIT_BY_REASON: Readonly<Record<TrainResult['reason'], number>> = {
+  finished: EXIT.finished,
+  interrupted: EXIT.interrupted,
+  diverged: EXIT.failed,
+  hacked: EXIT.failed,
+};
 
 /** A command was told to end before it had anything to save. */
 export class InterruptedError extends Error {

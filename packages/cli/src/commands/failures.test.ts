@@ -301,6 +301,8 @@ describe('describeFailure', () => {
   });
 
   it('knows how a run ended', () => {
-    expect((['finished', 'diverged', 'interrupted'] as const).map(exitCodeOf)).toEqual([0, 1, 130]);
+    expect((['finished', 'diverged', 'hacked', 'interrupted'] as const).map(exitCodeOf)).toEqual([
+      0, 1, 1, 130,
+    ]);
   });
 });

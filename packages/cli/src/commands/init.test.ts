@@ -7,7 +7,7 @@ import type { EpochMetrics } from '@flow-grpo/grpo-trainer';
 import { bundleFolder } from '@flow-grpo/test-support/bundle';
 import { transformSync } from 'esbuild';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { readLines } from '../logging/run-log';
+import { readLines } from '../logging/json-lines';
 import { readRunFile } from '../run-file/read';
 import { main } from './main';
 

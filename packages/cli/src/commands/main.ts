@@ -10,13 +10,14 @@ import { doctorCommand } from './doctor';
 import { evaluateCommand } from './evaluate';
 import { reportFailure } from './failure';
 import { addInitCommand } from './init';
+import { type InspectCommandOptions, inspectCommand } from './inspect';
 import { pretrainCommand } from './pretrain';
 import { addSharedOptions } from './shared';
 import { trainCommand } from './train';
 import { addVerifyCommand } from './verify';
 
 const EXIT_CODES = `
-Exit codes: 0 finished; 1 diverged or failed; 2 wrong usage or configuration; 130 interrupted, with a checkpoint.
+Exit codes: 0 finished; 1 diverged, hacked its reward, or failed; 2 wrong usage or configuration; 130 interrupted, with a checkpoint.
 The variable DEBUG=1 adds stacks to error messages.`;
 
 /** The command with all its subcommands. */
@@ -29,7 +30,9 @@ export function program(): Command {
     .exitOverride();
   const command = (name: string, description: string) => root.command(name).description(description);
   const checkpoint = (target: Command) =>
-    target.option('--checkpoint <path>', "a checkpoint's folder; the untrained model without it");
+    target
+      .option('--checkpoint <path>', "a checkpoint's folder; the untrained model without it")
+      .option('--adapter <folder>', "low-rank adapters on the model, in PEFT's layout");
 
   const train = command('train', 'train a policy; resumes from the newest checkpoint in the folder')
     .option('--resume <auto|path>', 'checkpoint to continue from', 'auto')
@@ -54,7 +57,9 @@ export function program(): Command {
   addSharedOptions(checkpoint(command('sample', 'evaluate, and save a grid of the images'))).action(
     (file, options) => evaluateCommand(file, options, true),
   );
-  addSharedOptions(command('pretrain', 'pre-train by flow matching; resumes')).action(pretrainCommand);
+  addSharedOptions(command('pretrain', 'pre-train by flow matching; resumes'))
+    .option('--take-over', 'take the folder from a run that has it')
+    .action(pretrainCommand);
   command('report', 'write report.html')
     .argument('<folder>', "a run's folder")
     .option('--json', 'print {"report": …} as JSON')
@@ -62,6 +67,13 @@ export function program(): Command {
       await checkRunFolder(folder);
       const report = await writeRunReport(folder);
       console.log(json ? JSON.stringify({ report }) : report);
+    });
+  command('inspect', "look through a run's metrics for signs that its reward was hacked; status 1 if so")
+    .argument('<folder>', "a run's folder")
+    .option('--window <epochs>', 'epochs that the start, and the present, are means over')
+    .option('--tolerance <factor>', 'factor on how far the statistics of images may drift')
+    .action(async (folder: string, options: InspectCommandOptions) => {
+      if (await inspectCommand(folder, options)) process.exitCode = 1;
     });
   command('schema', 'print the JSON Schema of configuration files').action(() =>
     console.log(JSON.stringify(runFileJsonSchema(), null, 2)),

@@ -9,6 +9,7 @@ import { checkOutput } from '../run/output-folder';
 import { explained } from '../run-file/origins';
 import { readRunFile } from '../run-file/read';
 import type { RunFile } from '../run-file/schema';
+import { loadAdapter } from '../setup/lora';
 import { makeSetup, type RunSetup, type SetupContext } from '../setup/setup';
 import { addConfigFlags, flagOverrides } from './flags';
 
@@ -60,7 +61,9 @@ export async function openRun(
   return explained(run.origins, async () => {
     await checkOutput(run.output);
     await useBackend(options.backend, run.config.devices);
-    return { run, made: await makeSetup(run.setup, context) };
+    const { adapter: folder } = options;
+    const adapter = typeof folder === 'string' ? await loadAdapter('--adapter', folder) : undefined;
+    return { run, made: await makeSetup(run.setup, { ...context, adapter }) };
   });
 }
 

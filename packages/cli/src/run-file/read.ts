@@ -59,17 +59,20 @@ function resolveModules(root: Record<string, unknown>, folder: string, origins: 
   const { setup } = root;
   if (typeof setup === 'string') root.setup = isModulePath(setup) ? resolve(folder, setup) : setup;
   if (setup === null || typeof setup !== 'object') return;
-  const { kind, path, reward } = setup as { kind?: unknown; path?: unknown; reward?: unknown };
+  const { kind, path } = setup as { kind?: unknown; path?: unknown };
   if (kind === 'module' && typeof path === 'string') Object.assign(setup, { path: resolve(folder, path) });
-  if (reward === null || typeof reward !== 'object') return;
-  const entries = Object.entries(reward).map(([key, value]) => {
-    if (!isRewardModule(key)) return [key, value];
-    const path = resolve(folder, key);
-    const origin = origins.get(`setup.reward.${key}`);
-    if (origin) origins.set(`setup.reward.${path}`, origin);
-    return [path, value];
-  });
-  Object.assign(setup, { reward: Object.fromEntries(entries) });
+  for (const option of ['reward', 'evalRewards']) {
+    const rewards = (setup as Record<string, unknown>)[option];
+    if (rewards === null || typeof rewards !== 'object') continue;
+    const entries = Object.entries(rewards).map(([key, value]) => {
+      if (!isRewardModule(key)) return [key, value];
+      const module = resolve(folder, key);
+      const origin = origins.get(`setup.${option}.${key}`);
+      if (origin) origins.set(`setup.${option}.${module}`, origin);
+      return [module, value];
+    });
+    Object.assign(setup, { [option]: Object.fromEntries(entries) });
+  }
 }
 
 function assign(root: Record<string, unknown>, override: string, origins: OptionOrigins): void {

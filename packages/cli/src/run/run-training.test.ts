@@ -7,7 +7,7 @@ import { type EpochMetrics, gaussianFlow } from '@flow-grpo/grpo-trainer';
 import { defineAlgorithm } from '@flow-grpo/grpo-trainer/algorithms';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { readLines } from '../logging/run-log';
+import { readLines } from '../logging/json-lines';
 import { runTraining } from './run-training';
 
 let folder: string;

@@ -26,6 +26,8 @@ export interface RunTrainingOptions<C = unknown, P = unknown, A extends AnyAlgor
   readonly scorer: RewardFunction | Scorer;
   /** Prompts of evaluations, whose images are in grids and in the report; no evaluations without. */
   readonly evalPrompts?: PromptSource;
+  /** Rewards that evaluations have besides, by name; training does not see them. */
+  readonly evalRewards?: Readonly<Record<string, Scorer>>;
   /** The run's folder. */
   readonly output: string;
   /** The options under a run file's names; defaults for the rest. */
@@ -72,6 +74,7 @@ export async function runTraining<C, P, A extends AnyAlgorithm = AnyAlgorithm>(
     prompts,
     scorer: asScorer(scorer),
     ...(evalPrompts && { evalPrompts }),
+    ...(options.evalRewards && { evalRewards: options.evalRewards }),
     ...(fingerprint && { fingerprint }),
   };
   const signals = options.signal

@@ -1,13 +1,14 @@
 /** A run of training, with all that a command line gives it: logs, report, live page, profile, final weights. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { saveSafetensors } from '@flow-grpo/checkpoint-io';
+import { saveLora, saveSafetensors } from '@flow-grpo/checkpoint-io';
 import {
   asScorer,
   type CheckpointStore,
   ConfigError,
   type EpochMetrics,
   type GrpoConfig,
+  loraScaleOf,
   type Params,
   type PromptSource,
   type TrainOptions,
@@ -15,9 +16,10 @@ import {
   train,
 } from '@flow-grpo/grpo-trainer';
 import { acquireLease, checkpointFolder, epochOf, listRuns } from '@flow-grpo/grpo-trainer/node';
+import { unstackLora } from '@flow-grpo/nn';
 import { need } from '../commands/shared';
+import { readLines } from '../logging/json-lines';
 import { type ProgressLine, progressLine } from '../logging/progress-line';
-import { readLines } from '../logging/run-log';
 import { writeRunReport } from '../report/run-report';
 import { setupFingerprint } from '../setup/fingerprint';
 import type { RunSetup } from '../setup/setup';
@@ -53,6 +55,8 @@ export interface RunResult extends TrainResult {
   readonly report?: string;
   /** The trained weights' file (their average where there is one), of a run that finished. */
   readonly model?: string;
+  /** The folder of trained adapters, of a run whose adapters train. */
+  readonly adapter?: string;
 }
 
 /** Where the live page listens, and how much is profiled, unless it is said. */
@@ -61,7 +65,8 @@ const OBSERVERS = { uiPort: '0', uiHost: '127.0.0.1', profileEpochs: '3' };
 /**
  * Trains what a run's file describes, as `flow-grpo train` does, on the current backend. The folder `run.output` gets
  * config.json, metrics.jsonl, TensorBoard events, sample grids, checkpoints, report.html, and when the run has finished
- * model.safetensors: the trained weights (their average where there is one) under the model's own names.
+ * model.safetensors: the trained weights (their average where there is one) under the model's own names, or of adapters the
+ * folder `adapter` in PEFT's layout.
  *
  * @returns how it ended, and what it left
  * @throws {ConfigError} when the setup lacks a policy, prompts or a reward, or an observer cannot start; a
@@ -114,6 +119,7 @@ async function trainInto(
       policy,
       prompts,
       evalPrompts: made.evalPrompts,
+      evalRewards: made.evalRewards,
       config,
       ...(algorithm && { algorithm }),
       store,
@@ -126,15 +132,14 @@ async function trainInto(
       ...withCallbacks(observers, options, line),
     });
     const weights = config.ema.enabled ? result.ema : result.trained;
-    const model = result.reason === 'finished' ? join(output, 'model.safetensors') : undefined;
-    if (model) await saveModel(model, weights, made);
+    const saved = result.reason === 'finished' ? await saveModel(output, weights, made, line) : {};
     const report = result.updates > 0 ? await writeRunReport(output) : undefined;
     if (report) line.note(`report: ${report}`);
     finalMessage =
       result.problem ?? `${result.reason} after ${result.epochs} epochs, ${result.updates} updates`;
     line.note(finalMessage);
-    exitCode = result.reason === 'diverged' ? 1 : 0;
-    return { ...result, output, ...(report && { report }), ...(model && { model }) };
+    exitCode = result.reason === 'diverged' || result.reason === 'hacked' ? 1 : 0;
+    return { ...result, output, ...(report && { report }), ...saved };
   } finally {
     await observers.close(finalMessage, exitCode);
   }
@@ -172,14 +177,40 @@ function checkPromptCount({ length }: PromptSource, { sampling: { promptsPerEpoc
   }
 }
 
-async function saveModel(file: string, weights: Params, { savedWeights }: RunSetup): Promise<void> {
+/** `model.safetensors`, or of a policy whose adapters train the folder `adapter`. */
+async function saveModel(
+  output: string,
+  weights: Params,
+  made: RunSetup,
+  line: ProgressLine,
+): Promise<Pick<RunResult, 'model' | 'adapter'>> {
+  const { savedWeights, saveAdapter = inPeftLayout(made) } = made;
+  const lora = loraScaleOf(made.policy!);
+  if (lora) {
+    const folder = join(output, 'adapter');
+    const adapters = unstackLora(weights);
+    try {
+      await saveAdapter(folder, { adapters, ...lora });
+      line.note(`adapters: ${folder}`);
+    } finally {
+      for (const [name, value] of Object.entries(adapters)) if (weights[name] !== value) value.dispose();
+    }
+    return { adapter: folder };
+  }
+  const file = join(output, 'model.safetensors');
   const saved = savedWeights?.(weights) ?? weights;
   try {
     await saveSafetensors(file, saved);
   } finally {
     for (const [name, value] of Object.entries(saved)) if (weights[name] !== value) value.dispose();
   }
+  return { model: file };
 }
+
+const inPeftLayout =
+  ({ baseModel }: RunSetup): NonNullable<RunSetup['saveAdapter']> =>
+  (folder, lora) =>
+    saveLora(folder, lora, { baseModel });
 
 async function resumeEpoch(output: string, resume: string): Promise<number> {
   const name = resume === 'auto' ? (await listRuns(join(output, 'checkpoints'))).at(-1) : resume;
