@@ -64,6 +64,7 @@ export default defineConfig({
         text: 'Guide',
         items: [
           { text: 'Getting started', link: '/getting-started' },
+          { text: 'First hour with Show-o2', link: '/first-hour' },
           { text: 'The mathematics', link: '/maths' },
           { text: 'The recipe', link: '/recipe' },
           { text: 'Choose an algorithm', link: '/choosing-an-algorithm' },

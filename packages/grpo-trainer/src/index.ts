@@ -27,6 +27,7 @@ export {
 } from './policy';
 export type { Progress } from './progress';
 export {
+  asScorer,
   type Example,
   type PromptSource,
   type RewardFunction,

@@ -4,14 +4,15 @@ import type { Progress, Scorer, TrainOptions } from '@flow-grpo/grpo-trainer';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { epochPlan } from '@flow-grpo/grpo-trainer/config';
 import type { RunPerson } from '../human/run-person';
-import { type ProgressLine, trainingProgress } from '../logging/progress-line';
+import type { ProgressLine } from '../logging/progress-line';
 import { runLog } from '../logging/run-log';
+import { trainingProgress } from '../logging/training-progress';
 import { wandbClient } from '../logging/wandb/client';
 import { findWandb } from '../logging/wandb/credentials';
 import { type WandbLog, wandbLog } from '../logging/wandb/sink';
 import { serveRuns, type UiServer } from '../page/server';
 import { profiledEpochs } from '../profile/profiled-epochs';
-import type { RunFile } from '../run-file/schema';
+import type { TrainingRun } from './training-run';
 
 export interface ObserverOptions {
   /** Serve the report while training. */
@@ -30,6 +31,8 @@ export interface ObserverOptions {
 type Callbacks = Required<Pick<TrainOptions<unknown, unknown>, 'onProgress' | 'onEpoch' | 'onEvaluation'>>;
 
 export interface Observers extends Callbacks {
+  /** Names of the programs that are being compiled; none when that is over. */
+  onCompile(names: readonly string[]): void;
   /** The scorer, watched by the profile. */
   readonly scorer: Scorer;
   /** The run is over: sends what is left, with a final message. */
@@ -42,7 +45,7 @@ export interface Observers extends Callbacks {
  * @throws {ConfigError} when one of them cannot start: better now than after a day of training.
  */
 export async function attachObservers(
-  run: RunFile,
+  run: TrainingRun,
   scorer: Scorer,
   fromEpoch: number,
   options: ObserverOptions,
@@ -76,6 +79,7 @@ export async function attachObservers(
       progress.onProgress(now);
       profile?.onPhase(now.phase);
     },
+    onCompile: progress.onCompile,
     async onEpoch(metrics, details) {
       profile?.onPhase('logs');
       progress.onEpoch(metrics);
@@ -101,7 +105,7 @@ export async function attachObservers(
 }
 
 async function openWandb(
-  { wandb: asked, config, setup, output }: RunFile,
+  { wandb: asked, config, setup, output }: TrainingRun,
   resume: boolean,
   onMessage: (message: string) => void,
 ): Promise<WandbLog | undefined> {
@@ -143,16 +147,18 @@ function wholeNumber(flag: string, text: string, low: number, high = Number.MAX_
 
 /** A progress line that the live page shows as well. */
 function mirrored(line: ProgressLine, ui: UiServer): ProgressLine {
-  const both = (show: (text: string) => void) => (text: string) => {
-    show(text);
-    ui.status(text);
-  };
-  return { ...line, show: both(line.show), note: both(line.note) };
+  const both =
+    <Rest extends unknown[]>(show: (text: string, ...rest: Rest) => void) =>
+    (text: string, ...rest: Rest) => {
+      show(text, ...rest);
+      ui.status(text);
+    };
+  return { ...line, show: both(line.show), log: both(line.log), note: both(line.note) };
 }
 
 /** Images that a step of each phase stands for, for rates. */
-function imagesPerStep({ config }: RunFile): Record<Progress['phase'], number> {
-  const { batchSize, epochSize } = epochPlan(config);
+function imagesPerStep({ config, algorithm }: TrainingRun): Record<Progress['phase'], number> {
+  const { batchSize, epochSize } = epochPlan(config, algorithm);
   return {
     rollout: batchSize,
     reward: batchSize,

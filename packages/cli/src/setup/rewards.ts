@@ -2,8 +2,14 @@
 import type { Scorer } from '@flow-grpo/grpo-trainer';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import type { Scorer as RewardScorer } from '@flow-grpo/rewards';
-import { type ChosenReward, chosenRewards, makeChosenReward } from '@flow-grpo/rewards/registry';
+import {
+  type ChosenReward,
+  chosenRewards,
+  isRewardModule,
+  makeChosenReward,
+} from '@flow-grpo/rewards/registry';
 import type { RewardChoice } from '../run-file/setup-schema';
+import { readTypeScript } from './import-module';
 import type { SetupContext } from './setup';
 import { downloadMessages } from './sources';
 
@@ -20,6 +26,7 @@ export interface RewardRule {
 export async function findRewards(choice: RewardChoice, option = 'reward'): Promise<ChosenReward[]> {
   const found: ChosenReward[] = [];
   for (const [key, entry] of Object.entries(choice)) {
+    if (isRewardModule(key)) readTypeScript(key);
     found.push(...(await orConfigError(option, key, chosenRewards({ [key]: entry }))));
   }
   return found;
