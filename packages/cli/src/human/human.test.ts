@@ -53,7 +53,7 @@ async function run(person: RunPerson, reds: number[], onNote: (text: string) => 
     training: { learningRate: 0.05, updatesPerEpoch: 1 },
     grpo: { clipRange: 0.2 },
   });
-  const line = { show: onNote, note: onNote, end: () => {} };
+  const line = { show: onNote, log: onNote, note: onNote, end: () => {} };
   return trainRun(file, made, { ui: true, person, resume: false }, line);
 }
 
