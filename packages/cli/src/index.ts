@@ -4,6 +4,7 @@
  */
 export { exitCodeOf, reportFailure } from './commands/failure';
 export { useBackend } from './commands/shared';
+export { type RunPerson, runPerson } from './human/run-person';
 export { type ProgressLine, progressLine } from './logging/progress-line';
 export { planRun, type RunPlan } from './run/plan-run';
 export { type RunTrainingOptions, runTraining } from './run/run-training';
