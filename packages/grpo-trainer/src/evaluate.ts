@@ -18,6 +18,8 @@ export interface Evaluation {
   /** Mean over all prompts, but those whose images the scorer dropped. */
   readonly reward: number;
   readonly prompts: readonly string[];
+  /** What the data set says of each prompt. */
+  readonly metadata: readonly Readonly<Record<string, unknown>>[];
   /** NaN for images that the scorer dropped. */
   readonly scores: readonly number[];
   readonly details: Readonly<Record<string, readonly number[]>>;
@@ -111,7 +113,8 @@ export function createEvaluator<C, P>(
       try {
         await scoring.at(-1);
         const members = examples.slice(from, from + count);
-        const scores = await scoreOwn(`evaluation ${epoch} batch ${b}`, scorer, images, members, place);
+        const name = `evaluation ${epoch} batch ${b}`;
+        const scores = await scoreOwn(name, scorer, images, members, 'evaluation', place);
         if (first) {
           imageShape = first.shape;
           shown[b] = (await first.data()) as Float32Array;
@@ -145,6 +148,7 @@ export function createEvaluator<C, P>(
         epoch,
         reward: finiteMean(scores),
         prompts: examples.map(({ prompt }) => prompt),
+        metadata: examples.map(({ metadata = {} }) => metadata),
         scores,
         details: joinDetails(scored),
         images: pixels,

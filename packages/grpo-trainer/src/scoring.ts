@@ -1,9 +1,9 @@
 /** Scores a batch of images and checks what came back. */
 import { takeLocal } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
-import type { Placement } from './devices';
+import type { Placement } from './placement';
 import type { ProcessGroup, SharedSignal } from './process-group';
-import type { Example, Scorer, Scores } from './scorer';
+import type { Example, Scorer, Scores, ScoringOptions } from './scorer';
 
 /** Batches that may wait for their scores at a time; bounds the images in memory. */
 export const MAX_SCORING = 2;
@@ -13,13 +13,14 @@ export async function scoreBatch(
   scorer: Scorer,
   images: tf.Tensor4D,
   examples: readonly Example[],
+  purpose: NonNullable<ScoringOptions['purpose']>,
   signal?: AbortSignal,
 ): Promise<Scores> {
   const result = await scorer.score(
     images,
     examples.map(({ prompt }) => prompt),
     examples.map(({ metadata }) => metadata ?? {}),
-    signal ? { signal } : {},
+    { purpose, ...(signal && { signal }) },
   );
   if (result.scores.length !== examples.length) {
     throw new Error(
@@ -54,9 +55,10 @@ export async function scoreOwn(
   scorer: Scorer,
   images: tf.Tensor4D,
   examples: readonly Example[],
+  purpose: NonNullable<ScoringOptions['purpose']>,
   { placement, group, stop }: ScoringPlace,
 ): Promise<Scores> {
-  if (group.numProcesses === 1) return scoreBatch(scorer, images, examples, stop.signal);
+  if (group.numProcesses === 1) return scoreBatch(scorer, images, examples, purpose, stop.signal);
   const { from, count } = placement.ownRows(images.shape[0]);
   const mine = examples.slice(from, from + count);
   const taken = takeLocal(images);
@@ -65,7 +67,7 @@ export async function scoreOwn(
     if (mine.length > 0) {
       const scored = mine.length < count ? tf.slice(taken, 0, mine.length) : taken;
       try {
-        own = await scoreBatch(scorer, scored, mine);
+        own = await scoreBatch(scorer, scored, mine, purpose);
       } finally {
         if (scored !== taken) scored.dispose();
       }

@@ -8,4 +8,5 @@ export { cluster } from './runtime/client';
 export { compilationStats } from './runtime/executables';
 export { type Execution, observeExecutions } from './runtime/observe';
 export { configure, type XlaOptions } from './runtime/settings';
+export { startXla } from './start';
 export { registerXla };

@@ -1,11 +1,12 @@
 /** Compiled programs: one per module text in memory, where those used least recently go, and on disk between runs. */
 import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { availableParallelism, cpus } from 'node:os';
 import type { CompileOptions, PjrtClient, PjrtExecutable } from '@flow-grpo/pjrt';
 import type { Mesh } from '@flow-grpo/tfjs-jit/backend';
 import { meshDevices } from '../parallel/devices';
 import { client } from './client';
+import { making, makingAsync, places } from './compilations';
 import { type Limits, Lru } from './lru';
 import { readProgram, writeProgram } from './program-cache';
 import { currentSettings } from './settings';
@@ -51,24 +52,29 @@ export function executable(text: string, name: string, mesh?: Mesh): PjrtExecuta
   const key = programKey(text, mesh);
   const known = loaded.get(key);
   if (known) return known;
-  const fromDisk = readCache(key);
-  if (fromDisk) return fromDisk;
-  try {
-    const start = performance.now();
-    const made = client().compileSync(text, compileOptions(mesh));
-    warnIfSlow(name, performance.now() - start, text);
-    return keepCompiled(key, made, text);
-  } catch (error) {
-    throw named(error, name);
-  }
+  return making(name, () => {
+    const fromDisk = readCache(key);
+    if (fromDisk) return fromDisk;
+    try {
+      const start = performance.now();
+      const made = client().compileSync(text, compileOptions(mesh));
+      warnIfSlow(name, performance.now() - start, text);
+      return keepCompiled(key, made, text);
+    } catch (error) {
+      throw named(error, name);
+    }
+  });
 }
 
-/** The same on a worker thread. */
+/** Compilations at a time, each of which uses several threads at times. */
+const compilations = places(Math.max(2, Math.min(8, availableParallelism())));
+
+/** The same on a thread of its own. */
 export async function executableAsync(text: string, name: string, mesh?: Mesh): Promise<PjrtExecutable> {
   const key = programKey(text, mesh);
   const known = loaded.get(key) ?? compiling.get(key);
   if (known) return known;
-  const work = (async () => {
+  const make = async (): Promise<PjrtExecutable> => {
     const fromDisk = await readCacheAsync(key);
     if (fromDisk) return fromDisk;
     try {
@@ -82,7 +88,8 @@ export async function executableAsync(text: string, name: string, mesh?: Mesh): 
     } catch (error) {
       throw named(error, name);
     }
-  })();
+  };
+  const work = makingAsync(name, () => compilations(make));
   compiling.set(key, work);
   try {
     return await work;
