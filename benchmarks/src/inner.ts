@@ -8,6 +8,8 @@ export interface InnerOptions {
   /** Seconds. */
   readonly limit: number;
   readonly env?: Readonly<Record<string, string>>;
+  /** Small sizes, whatever this section's are. */
+  readonly tiny?: boolean;
   /** Its measurements come back only, instead of being this section's too. */
   readonly quiet?: boolean;
 }
@@ -18,9 +20,9 @@ export interface InnerOptions {
  * @returns what it measured
  * @throws when it fails or takes too long.
  */
-export async function runInner(name: string, { folder, ...options }: InnerOptions): Promise<Measurement[]> {
+export async function runInner(name: string, { folder, tiny, ...options }: InnerOptions): Promise<Measurement[]> {
   const measurements: Measurement[] = [];
-  const size = process.argv.includes('--tiny') ? ['--tiny'] : [];
+  const size = tiny || process.argv.includes('--tiny') ? ['--tiny'] : [];
   const args = [process.argv[1]!, '--section', name, '--folder', folder, ...size];
   const onMeasurement = (measurement: Measurement) => measurements.push(measurement);
   const reason = await measureIn(process.execPath, args, { ...options, onMeasurement });

@@ -67,6 +67,7 @@ export default defineConfig({
           { text: 'First hour with Show-o2', link: '/first-hour' },
           { text: 'The mathematics', link: '/maths' },
           { text: 'The recipe', link: '/recipe' },
+          { text: 'Several machines', link: '/several-machines' },
           { text: 'Choose an algorithm', link: '/choosing-an-algorithm' },
           { text: 'Your own algorithm', link: '/algorithms' },
           { text: 'Your own model', link: '/adding-a-model' },

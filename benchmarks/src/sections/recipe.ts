@@ -3,11 +3,13 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { EpochMetrics } from '@flow-grpo/grpo-trainer';
+import { cluster } from '@flow-grpo/tfjs-backend-xla';
 import { makeSetup, progressLine, readRunFile, trainRun, useBackend } from 'flow-grpo';
 import { readLines } from 'flow-grpo/logging';
 import { peakMemory, startDevice } from '../device';
 import { runInner } from '../inner';
 import { machineFacts } from '../machine';
+import { placeOfProcess } from '../processes';
 import { writeClip, writeShowo2 } from '../model/checkpoints';
 import { type Measurement, report } from '../reporting';
 import { inTemporaryFolder } from '../temporary';
@@ -34,6 +36,10 @@ const HEAD: Variant = { epochs: EPOCHS, prompts: 4, share: 1, overrides: [] };
 const VARIANTS: Readonly<Record<string, Variant>> = {
   one: HEAD,
   all: HEAD,
+  /** As `all`, in two processes with a GPU each; and both shorter in images, for equality. */
+  hosts: HEAD,
+  agreeOne: { ...HEAD, epochs: EPOCHS + 2 },
+  agreeHosts: { ...HEAD, epochs: EPOCHS + 2 },
   /** The run of `all` once more, for one epoch: another process, with every program in its cache. */
   resumed: { ...HEAD, epochs: EPOCHS + 1 },
   allParameters: {
@@ -114,15 +120,17 @@ export async function recipeRun(workload: Workload, folder: string, variant: str
     'divergence.action=off',
     ...overrides,
   ]);
-  await useBackend('xla', devices);
+  const place = placeOfProcess();
+  await useBackend('xla', devices, place);
   const line = progressLine();
   const started = performance.now();
   const setup = await makeSetup(run.setup, { onMessage: line.note });
   const loadSeconds = (performance.now() - started) / 1000;
   const startedTraining = performance.now();
-  await trainRun(run, setup, { resume: resumed ? 'auto' : false }, line);
+  await trainRun(run, setup, { resume: resumed ? 'auto' : false, group: cluster() }, line);
   const trainingSeconds = (performance.now() - startedTraining) / 1000;
   line.end();
+  if (place && place.processId !== 0) return;
   const seen = await readLines<EpochMetrics>(join(output, 'metrics.jsonl'));
   const own = resumed ? seen.slice(EPOCHS) : seen;
   const warm = seen.slice(1, resumed ? EPOCHS : undefined);

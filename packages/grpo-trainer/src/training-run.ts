@@ -91,7 +91,8 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
   const placement = placementOn(config.devices, config.shardParameters);
   const { group = oneProcess } = options;
   const { count: ownImages } = placement.ownRows(plan.batchSize);
-  if (scorer.wholeGroups && ownImages % Math.min(samplesPerPrompt, plan.groupInBatch) !== 0) {
+  const alone = group.numProcesses === 1;
+  if (!alone && scorer.wholeGroups && ownImages % Math.min(samplesPerPrompt, plan.groupInBatch) !== 0) {
     throw new ConfigError(
       `sampling.batchSize (${plan.batchSize}) gives each of ${group.numProcesses} processes ${ownImages} images, and the reward ${scorer.name} compares all ${samplesPerPrompt} images of a prompt: make it a multiple of ${samplesPerPrompt * group.numProcesses}`,
     );

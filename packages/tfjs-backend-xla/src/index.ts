@@ -5,6 +5,7 @@ import { registerXla } from './register';
 registerXla();
 
 export { cluster } from './runtime/client';
+export { type PluginInfo, pluginInfo } from './runtime/plugin-info';
 export { compilationStats } from './runtime/executables';
 export { type Execution, observeExecutions } from './runtime/observe';
 export { configure, type XlaOptions } from './runtime/settings';

@@ -5,6 +5,11 @@ import { compilationStats } from '@flow-grpo/tfjs-backend-xla';
 import { deviceInfo } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { bytes, textTable } from '../run/start-table';
+import { ConfigError } from '@flow-grpo/grpo-trainer';
+import manifest from '../../package.json' with { type: 'json' };
+import { checkProcesses } from '../processes/check';
+import { joining } from '../processes/join';
+import type { PlaceFlags } from '../processes/place';
 import { EXIT } from './failure';
 import { useBackend } from './shared';
 
@@ -13,8 +18,15 @@ const OPTIONAL = {
   '@flow-grpo/datasets': () => import('@flow-grpo/datasets'),
 } as const;
 
+interface DoctorOptions extends PlaceFlags {
+  readonly backend: string;
+  readonly json?: boolean;
+  /** Check what several processes need, in each of them. */
+  readonly distributed?: boolean;
+}
+
 /** Prints what this machine can run; the exit status is 1 when training cannot. */
-export async function doctorCommand(options: { backend: string; json?: boolean }): Promise<void> {
+export async function doctorCommand(options: DoctorOptions): Promise<void> {
   const { backend, json } = options;
   const rows: [string, string][] = [
     ['Node', process.version],
@@ -22,6 +34,7 @@ export async function doctorCommand(options: { backend: string; json?: boolean }
   ];
   let ok = false;
   try {
+    if (options.distributed) return await checkTogether(options);
     await useBackend(backend);
     const product = tf.matMul(tf.ones([64, 64]), tf.ones([64, 64]));
     const [value] = await product.data();
@@ -46,6 +59,23 @@ export async function doctorCommand(options: { backend: string; json?: boolean }
   }
   if (!ok) process.exitCode = EXIT.failed;
   console.log(json ? JSON.stringify({ ok, ...Object.fromEntries(rows) }) : textTable(rows));
+}
+
+/** In each process of a run: starts XLA over all of them, compares them, and sums over their devices; process 0 tells. */
+async function checkTogether({ backend, json, ...flags }: DoctorOptions): Promise<void> {
+  const place = joining(flags);
+  if (!place) {
+    throw new ConfigError(
+      '--distributed: nothing says that this is one process of several: start it as the run is started (srun, torchrun, …), or give --coordinator, --process and --processes',
+    );
+  }
+  await useBackend(backend, undefined, place);
+  const { rows, problems } = await checkProcesses(manifest.version);
+  if (problems.length > 0) process.exitCode = EXIT.failed;
+  if (place.processId === 0) {
+    const table = [...rows, ...problems.map((problem): [string, string] => ['problem', problem])];
+    console.log(json ? JSON.stringify({ ok: problems.length === 0, rows, problems }) : textTable(table));
+  }
 }
 
 /** E.g. `8 × NVIDIA H200 (cuda), 150 GB each, peak 989 TFLOP/s`; what is not known is left out. */

@@ -12,7 +12,7 @@ import { reportFailure } from './failure';
 import { addInitCommand } from './init';
 import { type InspectCommandOptions, inspectCommand } from './inspect';
 import { pretrainCommand } from './pretrain';
-import { addSharedOptions } from './shared';
+import { addPlaceOptions, addSharedOptions } from './shared';
 import { trainCommand } from './train';
 import { uiCommand } from './ui';
 import { addVerifyCommand } from './verify';
@@ -69,7 +69,7 @@ export function program(): Command {
     )
     .option('--profile', 'profile some epochs: a trace, and a table of where the time goes')
     .option('--profile-epochs <n>', 'how many, after the first one', '3');
-  addSharedOptions(train).action(trainCommand);
+  addPlaceOptions(addSharedOptions(train)).action(trainCommand);
   addSharedOptions(checkpoint(command('eval', 'score the evaluation prompts at noise level 0'))).action(
     (file, options) => evaluateCommand(file, options, false),
   );
@@ -106,7 +106,8 @@ export function program(): Command {
   command('schema', 'print the JSON Schema of configuration files').action(() =>
     console.log(JSON.stringify(runFileJsonSchema(), null, 2)),
   );
-  command('doctor', 'check that this machine can run it')
+  addPlaceOptions(command('doctor', 'check that this machine can run it'))
+    .option('--distributed', 'check what several processes need; start it in each of them')
     .option('--backend <name>', 'backend to check', 'xla')
     .option('--json', 'print what was found as JSON')
     .action(doctorCommand);

@@ -1,10 +1,12 @@
 /** What the subcommands share: their options, and a run opened by them. */
 
-import { ConfigError } from '@flow-grpo/grpo-trainer';
+import { ConfigError, type ProcessGroup } from '@flow-grpo/grpo-trainer';
 import { BACKEND_HELP, backendProblem, loadBackend, startBackend } from '@flow-grpo/rewards/backend';
-import { configure } from '@flow-grpo/tfjs-backend-xla';
+import { cluster, configure } from '@flow-grpo/tfjs-backend-xla';
 import { deviceInfo, hasCompiler } from '@flow-grpo/tfjs-jit';
+import * as tf from '@tensorflow/tfjs-core';
 import type { Command } from 'commander';
+import { joining } from '../processes/join';
 import { checkOutput } from '../run/output-folder';
 import { explained } from '../run-file/origins';
 import { readRunFile } from '../run-file/read';
@@ -21,6 +23,10 @@ export interface SharedOptions {
   readonly output?: string;
   /** The result as one line of JSON on standard output; what is for people stays on standard error. */
   readonly json?: boolean;
+  /** This process's place in a run of several, where no launcher gives it. */
+  readonly coordinator?: string;
+  readonly process?: string;
+  readonly processes?: string;
   /** Flags of single options, by their path. */
   readonly [flag: string]: unknown;
 }
@@ -60,7 +66,7 @@ export async function openRun(
   const run = await readRun(file, options);
   return explained(run.origins, async () => {
     await checkOutput(run.output);
-    await useBackend(options.backend, run.config.devices);
+    await useBackend(options.backend, run.config.devices, joining(options));
     const { adapter: folder } = options;
     const adapter = typeof folder === 'string' ? await loadAdapter('--adapter', folder) : undefined;
     return { run, made: await makeSetup(run.setup, { ...context, adapter }) };
@@ -77,25 +83,52 @@ export function checkBackendName(name: string): void {
   if (problem !== undefined) throw new ConfigError(`--backend: ${problem}`);
 }
 
+/** The place of a process in a run of several, for commands that such a run has. */
+export const addPlaceOptions = (command: Command): Command =>
+  command
+    .option('--coordinator <host:port>', 'where process 0 of several listens; launchers give it')
+    .option('--process <i>', "this process's number, from 0")
+    .option('--processes <n>', 'how many there are');
+
 /**
  * Starts a backend with at least `devices` devices; XLA's CPU plugin makes as many as are asked for.
  *
- * @throws {ConfigError} when the backend is not there, does not start, or has fewer devices.
+ * @param place of this process in a run of several: the devices are those of all of them
+ * @throws {ConfigError} when the backend is not there, does not start, or has fewer devices; several processes must use all.
  */
-export async function useBackend(name: string, devices = 1): Promise<void> {
+export async function useBackend(
+  name: string,
+  devices?: number,
+  place?: ReturnType<typeof joining>,
+): Promise<void> {
   checkBackendName(name);
+  if (place && name !== 'xla') {
+    throw new ConfigError(`--backend ${name} computes in one process; ${place.numProcesses} need xla`);
+  }
   try {
     await loadBackend(name);
-    if (name === 'xla' && devices > 1 && !hasCompiler()) configure({ cpuDevices: devices });
+    if (place) {
+      const { distributed, clientOptions } = place;
+      configure({ distributed, ...(clientOptions && { clientOptions }) });
+    } else if (name === 'xla' && devices !== undefined && devices > 1 && !hasCompiler()) configure({ cpuDevices: devices });
     await startBackend(name);
   } catch (error) {
     throw new ConfigError((error as Error).message, { cause: error });
   }
   const there = deviceInfo().length;
-  if (there < devices) {
+  if (place && devices !== undefined && there !== devices) {
+    throw new ConfigError(
+      `devices: ${place.numProcesses} processes have ${there} devices together, and the run asks for ${devices}: set devices=${there}`,
+    );
+  }
+  if (devices !== undefined && there < devices) {
     throw new ConfigError(`devices: ${devices} are asked for, and backend ${name} has ${there}`);
   }
 }
+
+/** The processes that share this one's backend; undefined where it is alone. */
+export const runProcesses = (): ProcessGroup | undefined =>
+  tf.getBackend() === 'xla' ? cluster() : undefined;
 
 /** A part of a setup that a command cannot do without. */
 export function need<T>(

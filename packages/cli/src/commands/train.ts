@@ -10,7 +10,7 @@ import { trainRun } from '../run/train-run';
 import { explained } from '../run-file/origins';
 import type { SetupContext } from '../setup/setup';
 import { exitCodeOf, InterruptedError } from './failure';
-import { checkBackendName, openRun, readRun, type SharedOptions } from './shared';
+import { checkBackendName, openRun, readRun, runProcesses, type SharedOptions } from './shared';
 
 export interface TrainCommandOptions extends SharedOptions, ObserverOptions {
   readonly resume: string | false;
@@ -30,7 +30,7 @@ export async function trainCommand(file: string | undefined, options: TrainComma
     const person = options.ui ? runPerson() : undefined;
     const { run, made } = await openRun(file, options, { signal, onMessage: line.note, person });
     const result = await explained(run.origins, () =>
-      trainRun(run, made, { ...options, signal, person }, line),
+      trainRun(run, made, { ...options, signal, person, group: runProcesses() }, line),
     );
     process.exitCode = exitCodeOf(result.reason) || undefined;
     const { trained: _, ema: __, ...told } = result;

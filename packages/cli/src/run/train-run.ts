@@ -10,12 +10,19 @@ import {
   type GrpoConfig,
   loraScaleOf,
   type Params,
+  type ProcessGroup,
   type PromptSource,
   type TrainOptions,
   type TrainResult,
   train,
 } from '@flow-grpo/grpo-trainer';
-import { acquireLease, checkpointFolder, epochOf, listRuns } from '@flow-grpo/grpo-trainer/node';
+import {
+  acquireLease,
+  checkpointFolder,
+  epochOf,
+  listRuns,
+  loadWeights,
+} from '@flow-grpo/grpo-trainer/node';
 import { unstackLora } from '@flow-grpo/nn';
 import { need } from '../commands/shared';
 import { unjudgedEvaluations } from '../human/unjudged-evaluations';
@@ -46,6 +53,11 @@ export interface TrainRunOptions extends Partial<ObserverOptions>, RunCallbacks 
   readonly allowChanged?: readonly string[];
   /** Takes the run's folder from a run that has it. */
   readonly takeOver?: boolean;
+  /**
+   * The processes that train together, each of which calls this with the same run; they must share its folder. Process 0
+   * writes all but its parts of checkpoints.
+   */
+  readonly group?: ProcessGroup | undefined;
 }
 
 /** How a run ended, and what it left. The caller disposes of `trained` and `ema`. */
@@ -79,16 +91,45 @@ export async function trainRun(
   options: TrainRunOptions = {},
   line: ProgressLine = progressLine(),
 ): Promise<RunResult> {
-  const { takeOver = false } = options;
-  await checkOutput(run.output);
+  const { takeOver = false, group } = options;
   const checkpoints = join(run.output, 'checkpoints');
+  if (group && group.processId !== 0) {
+    return trainAlong(checkpointFolder(checkpoints, {}, group), run, made, options);
+  }
+  await checkOutput(run.output);
   // Before anything is written: the logs of a run under way would be cut.
   const lease = await acquireLease(checkpoints, { takeOver, onWait: line.note });
   try {
-    return await trainInto(checkpointFolder(checkpoints, lease), run, made, options, line);
+    return await trainInto(checkpointFolder(checkpoints, lease, group), run, made, options, line);
   } finally {
     await lease.release();
   }
+}
+
+/** A process beside process 0: it trains, and tells nothing. */
+async function trainAlong(
+  store: CheckpointStore,
+  run: TrainingRun,
+  made: RunSetup,
+  { signal, allowChanged = [], resume = 'auto', group }: TrainRunOptions,
+): Promise<RunResult> {
+  const { config, output, algorithm } = run;
+  const result = await train({
+    policy: need(made.policy, 'policy', run),
+    prompts: need(made.prompts, 'prompts', run),
+    scorer: need(made.scorer, 'scorer', run),
+    evalPrompts: made.evalPrompts,
+    evalRewards: made.evalRewards,
+    config,
+    ...(algorithm && { algorithm }),
+    store,
+    setup: await setupFingerprint(run.setup, made, { signal }),
+    allowChanged,
+    resume,
+    ...(signal && { signal }),
+    ...(group && { group }),
+  });
+  return { ...result, output };
 }
 
 async function trainInto(
@@ -132,10 +173,11 @@ async function trainInto(
       resume,
       peakTflops: run.peakTflops,
       ...(options.signal && { signal: options.signal }),
+      ...(options.group && { group: options.group }),
       ...observers,
       ...withCallbacks(observers, options, line),
     });
-    const weights = config.ema.enabled ? result.ema : result.trained;
+    const weights = await finalWeights(result, run, options.group);
     const saved = result.reason === 'finished' ? await saveModel(output, weights, made, line) : {};
     const report = result.updates > 0 ? await writeRunReport(output) : undefined;
     if (report) line.note(`report: ${report}`);
@@ -147,6 +189,18 @@ async function trainInto(
   } finally {
     await observers.close(finalMessage, exitCode);
   }
+}
+
+/** Of several processes none has all of weights that are split: they are read from the last checkpoint, which is whole. */
+async function finalWeights(
+  { reason, ema, trained, epochs }: TrainResult,
+  { config, output }: TrainingRun,
+  group: ProcessGroup | undefined,
+): Promise<Params> {
+  if (reason !== 'finished' || !group || !config.shardParameters) return config.ema.enabled ? ema : trained;
+  const name = (await listRuns(join(output, 'checkpoints'))).find((each) => epochOf(each) === epochs);
+  const { weights } = await loadWeights(join(output, 'checkpoints', name!), config);
+  return weights;
 }
 
 /** The run's observers first, then the caller. */

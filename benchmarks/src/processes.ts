@@ -1,0 +1,46 @@
+/** Processes with a GPU each, which share a run: the part of a section that such a process is. */
+import { randomBytes } from 'node:crypto';
+import { createServer } from 'node:net';
+import { type InnerOptions, runInner } from './inner';
+import type { Measurement } from './reporting';
+
+export const PROCESSES = 2;
+
+/** Runs a part in all processes at once; each finds its place in the environment. Process 0's measurements come back. */
+export async function inProcesses(
+  part: string,
+  { env, ...options }: InnerOptions,
+): Promise<Measurement[]> {
+  const common = { HOSTS_PORT: `${await freePort()}`, HOSTS_SECRET: randomBytes(16).toString('hex') };
+  const all = await Promise.all(
+    Array.from({ length: PROCESSES }, (_, id) =>
+      runInner(part, { ...options, env: { ...env, ...common, HOSTS_ID: `${id}` } }),
+    ),
+  );
+  return all[0]!;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** The place of a process that `inProcesses` started, as the command takes it; undefined in others. */
+export function placeOfProcess() {
+  const { HOSTS_ID, HOSTS_PORT, HOSTS_SECRET } = process.env;
+  if (HOSTS_ID === undefined) return undefined;
+  const place = {
+    coordinator: `127.0.0.1:${HOSTS_PORT}`,
+    processId: Number(HOSTS_ID),
+    numProcesses: PROCESSES,
+  };
+  return {
+    launcher: 'benchmarks',
+    ...place,
+    distributed: { ...place, secret: HOSTS_SECRET! },
+    clientOptions: { visible_devices: [place.processId] },
+  };
+}
