@@ -33,7 +33,8 @@ export async function startBackend(name: QuickstartOptions['backend'] = 'xla', d
       throw new Error(`--backend ${name} needs ${wanted}: npm install ${wanted} (${reason})`);
     }
   }
-  if (name === 'xla' && devices > 1) configure({ cpuDevices: devices });
+  // The model is small: the GPU's memory stays free for others.
+  if (name === 'xla') configure({ preallocate: false, ...(devices > 1 && { cpuDevices: devices }) });
   if (!(await tf.setBackend(name))) throw new Error(`The backend '${name}' could not be started.`);
   if (name !== 'xla') {
     if (devices > 1) throw new Error(`--devices ${devices}: only the backend 'xla' has several devices.`);

@@ -16,9 +16,17 @@ import {
 import { abortOnSignals, checkpointFolder } from '@flow-grpo/grpo-trainer/node';
 import { progressLine } from 'flow-grpo';
 import { minutesByDefault, startBackend } from './backend';
-import { accuracies, habits, heldOutPrompts, trainingPrompts, witness } from './evaluation';
+import {
+  accuracies,
+  type CurvePoint,
+  curvePoint,
+  habits,
+  heldOutPrompts,
+  trainingPrompts,
+  witness,
+} from './evaluation';
 import { readOptions } from './options';
-import { resultOf, saveTuned } from './outputs';
+import { resultOf, saveTuned, trainingSeconds } from './outputs';
 import { smallPolicy } from './policy';
 import { recipe } from './recipe';
 import { percent, writeReport } from './report';
@@ -46,10 +54,10 @@ async function run() {
   const options = { ...given, minutes: given.minutes ?? minutesByDefault() };
   const model = await loadSmallModel(options.model);
   console.log(`Model: ${options.model}\nBackend: ${backend}\nReward: ${options.reward}`);
-  const policy = smallPolicy(model);
+  const policy = smallPolicy(model, options.train);
   const config = resolveConfig(recipe(options));
   const prompts = heldOutPrompts(options.evalPrompts, model.kinds);
-  const watched = witness(scorer);
+  const watched = witness(scorer, prompts);
   const evaluate = createEvaluator(policy, watched, prompts, config);
   const evaluateNow = async (when: 'Before' | 'After', weights: Params, epoch: number) => {
     const evaluation = await evaluate(weights, epoch, ({ done, total }) =>
@@ -71,10 +79,20 @@ async function run() {
   );
   const clock = trainingClock(options);
   const history: EpochMetrics[] = [];
+  const curve: CurvePoint[] = [];
   const result = await train({
     policy,
+    ...(options.curve && {
+      evalPrompts: prompts,
+      onEvaluation: async (evaluation) => {
+        const { samples: images = 0 } = history.at(-1) ?? {};
+        const seconds = trainingSeconds(history);
+        curve.push(curvePoint(evaluation, watched.take(), prompts, { images, seconds }));
+        await writeFile(join(out, 'curve.json'), `${JSON.stringify(curve, null, 2)}\n`);
+      },
+    }),
     prompts: trainingPrompts(options.seed, PROMPTS, model.kinds),
-    scorer,
+    scorer: watched,
     config,
     store: checkpointFolder(join(out, 'checkpoints')),
     signal: AbortSignal.any([signal, clock.signal]),

@@ -1,4 +1,5 @@
 /** The quickstart's command line. */
+import { algorithms } from '@flow-grpo/grpo-trainer/algorithms';
 import { REWARDS } from '@flow-grpo/rewards/registry';
 import { Command, InvalidArgumentError } from 'commander';
 import { ASSETS } from './small-model';
@@ -22,6 +23,14 @@ export interface QuickstartOptions {
   /** Images of held-out prompts in the evaluations before and after. */
   evalPrompts: number;
   learningRate: number;
+  /** What it is trained with. */
+  algorithm: string;
+  /** Further options of the trainer as `key.path=value`, applied last. */
+  set: string[];
+  /** Parts or globs of the weights that train. */
+  train?: string[];
+  /** Training images between evaluations on the way, whose numbers go to `curve.json`; none without. */
+  curve?: number;
   /** Folder of the model that is tuned, as `pretrain` writes it. */
   model: string;
   /** Folder for everything the run writes. */
@@ -45,7 +54,21 @@ export function readOptions(args: readonly string[]): QuickstartOptions {
     .option('--devices <n>', 'devices that share the images of an epoch', whole(1), 1)
     .option('--seed <n>', 'everything random is a function of it', whole(0), 0)
     .option('--eval-prompts <n>', 'images of held-out prompts, before and after', whole(1), 480)
+    .option(
+      '--algorithm <name>',
+      `one of ${Object.keys(algorithms).join(', ')}`,
+      oneOf(Object.keys(algorithms)),
+      'grpo',
+    )
     .option('--learning-rate <n>', 'of AdamW', positive, 1e-4)
+    .option(
+      '-s, --set <key=value>',
+      'any option of the trainer, such as grpo.beta=0.1; may be repeated',
+      several,
+      [],
+    )
+    .option('--train <names>', 'parts or globs of the weights that train; may be repeated', several)
+    .option('--curve <n>', 'evaluate after every so many training images too', positive)
     .option('--model <folder>', 'the model that is tuned, as npm run pretrain writes it', ASSETS)
     .option('--out <folder>', 'where the report, pictures and the tuned model go', 'runs/quickstart')
     .parse([...args], { from: 'user' })
@@ -56,6 +79,8 @@ function rewardName(value: string): string {
   const names = [...new Set([...OWN_REWARDS, ...Object.keys(REWARDS)])];
   return oneOf(names)(value);
 }
+
+const several = (value: string, others: readonly string[] = []): string[] => [...others, value];
 
 function oneOf<T extends string>(names: readonly T[]) {
   return (value: string): T => {

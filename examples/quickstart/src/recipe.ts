@@ -1,5 +1,6 @@
 /** How the small model is tuned: the numbers of the run. */
 import type { GrpoConfigInput } from '@flow-grpo/grpo-trainer';
+import { applyOverride } from 'flow-grpo';
 import type { QuickstartOptions } from './options';
 import { SAMPLING } from './policy';
 
@@ -9,8 +10,11 @@ import { SAMPLING } from './policy';
  */
 const UNCOMPILED = { rollout: 32, pass: 8 };
 
-/** Epochs of a run that time or a number of images ends. */
+/** Epochs of a run that time ends. */
 const NO_END = 1_000_000;
+
+const GROUPS = { promptsPerEpoch: 8, samplesPerPrompt: 16 };
+const EPOCH = GROUPS.promptsPerEpoch * GROUPS.samplesPerPrompt;
 
 /**
  * What keeps the model varied: without it, it soon draws black wherever a prompt leaves the colour free, and forgets what
@@ -18,24 +22,39 @@ const NO_END = 1_000_000;
  */
 const KL_TO_REFERENCE = 0.5;
 
+/** Options of algorithms for this task where their own defaults, made for models a thousand times as large, do not serve. */
+const OWN: Readonly<Record<string, object>> = {
+  grpo: { clipRange: 1e-3, beta: KL_TO_REFERENCE, globalStd: false },
+};
+
 /**
  * Flow-GRPO-Fast: only the steps after the first one and before the sixth are stochastic and train, the rest of a rollout
  * is the ODE. That learns faster than training all steps, and costs less.
  */
-export function recipe({ seed, learningRate, devices, backend }: Recipe): GrpoConfigInput {
+export function recipe({
+  seed,
+  learningRate,
+  devices,
+  backend,
+  algorithm,
+  images,
+  curve,
+  set,
+}: Recipe): GrpoConfigInput {
   const compiled = backend === 'xla';
-  return {
+  const config: Record<string, unknown> = {
     seed,
     devices,
-    epochs: NO_END,
+    algorithm,
+    epochs: images === undefined ? NO_END : Math.ceil(images / EPOCH),
+    ...(curve && { evalEvery: Math.ceil(curve / EPOCH) }),
     saveEvery: 100,
     keepCheckpoints: 1,
     evalBatchSize: compiled ? 120 : UNCOMPILED.rollout,
     sampling: {
       ...SAMPLING,
       noiseLevel: 0.7,
-      promptsPerEpoch: 8,
-      samplesPerPrompt: 16,
+      ...GROUPS,
       ...(compiled ? {} : { batchSize: UNCOMPILED.rollout }),
       window: { start: 1, end: 5 },
     },
@@ -47,10 +66,15 @@ export function recipe({ seed, learningRate, devices, backend }: Recipe): GrpoCo
       beta2: 0.99,
       weightDecay: 0,
     },
-    grpo: { clipRange: 1e-3, beta: KL_TO_REFERENCE, globalStd: false },
+    ...(OWN[algorithm] && { [algorithm]: OWN[algorithm] }),
     // The average of the last hundred updates; better by points than the last weights.
     ema: { enabled: true, decay: 0.99, interval: 1 },
   };
+  for (const override of set) applyOverride(config, override);
+  return config as GrpoConfigInput;
 }
 
-type Recipe = Pick<QuickstartOptions, 'seed' | 'learningRate' | 'devices' | 'backend'>;
+type Recipe = Pick<
+  QuickstartOptions,
+  'seed' | 'learningRate' | 'devices' | 'backend' | 'algorithm' | 'images' | 'curve' | 'set'
+>;

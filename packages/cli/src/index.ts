@@ -6,7 +6,7 @@ export { useBackend } from './commands/shared';
 export { type ProgressLine, progressLine } from './logging/progress-line';
 export { planRun, type RunPlan } from './run/plan-run';
 export { type TrainRunOptions, trainRun } from './run/train-run';
-export { readRunFile } from './run-file/read';
+export { applyOverride, readRunFile } from './run-file/read';
 export type { RunFile } from './run-file/schema';
 export type { Showo2SetupInput } from './run-file/setup-schema';
 export { defineSetup, makeSetup, type RunSetup, type SetupContext, type SetupFunction } from './setup/setup';

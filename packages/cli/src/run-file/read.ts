@@ -21,7 +21,7 @@ export async function readRunFile(file: string | undefined, overrides: readonly 
   if (typeof root !== 'object' || Array.isArray(root))
     throw new ConfigError(`${file} must hold options by name`);
   if (file !== undefined) resolveModules(root, dirname(file));
-  for (const override of overrides) assign(root, override);
+  for (const override of overrides) applyOverride(root, override);
   return resolveRunFile(root);
 }
 
@@ -37,7 +37,12 @@ function resolveModules(root: Record<string, unknown>, folder: string): void {
   Object.assign(setup!, { reward: Object.fromEntries(entries) });
 }
 
-function assign(root: Record<string, unknown>, override: string): void {
+/**
+ * Sets an option in nested records, in place: `training.learningRate=1e-4`, whose value is YAML.
+ *
+ * @throws {ConfigError} for what does not look like that, and for a name that leads through something else than options.
+ */
+export function applyOverride(root: Record<string, unknown>, override: string): void {
   const equals = override.indexOf('=');
   if (equals < 1) throw new ConfigError(`${override}: an override looks like training.learningRate=1e-4`);
   const keys = override.slice(0, equals).split('.');

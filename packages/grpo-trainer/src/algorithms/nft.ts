@@ -1,4 +1,5 @@
 /** DiffusionNFT. */
+import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import { decayAt, decaySchedule } from '../losses/decay';
 import { nftLoss, optimality } from '../losses/nft';
@@ -36,6 +37,20 @@ const options = z.strictObject({
     .min(1)
     .optional()
     .describe('How many of them; what timestepFraction says by default'),
+  advantageOffset: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe(
+      'Added to every advantage, so that images as good as their group pull a little too; 0 in the official code',
+    ),
+  klTarget: z
+    .number()
+    .positive()
+    .optional()
+    .describe(
+      'Where the KL on the velocity has twice its weight, and ever more beyond; the same weight everywhere without, as in the official code',
+    ),
   ...advantageOptions,
 });
 
@@ -80,7 +95,7 @@ function loss(pass: Pass, own: Options, timesPerImage: number, drawTimes: DrawTi
       velocity: pass.velocity('trained', points),
       oldVelocity: pass.velocity('old', points),
       referenceVelocity: own.klWeight > 0 ? pass.velocity('reference', points) : undefined,
-      rho: optimality(advantages, own.advClipMax, own.advMode),
+      rho: optimality(tf.add(advantages, own.advantageOffset), own.advClipMax, own.advMode),
     },
     own,
   );
