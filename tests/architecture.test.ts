@@ -15,6 +15,7 @@ const BELOW: Record<string, string[]> = {
   'tfjs-backend-xla': ['tfjs-jit', 'pjrt'],
   nn: ['tfjs-jit'],
   'showo2-model': ['tfjs-jit', 'nn', 'checkpoint-io', 'sde-sampler'],
+  'z-image-model': ['tfjs-jit', 'nn', 'checkpoint-io', 'sde-sampler'],
   // flow-grpo-score starts XLA where it is installed.
   rewards: ['tfjs-jit', 'tfjs-backend-xla', 'nn', 'checkpoint-io', 'datasets'],
   'grpo-trainer': ['tfjs-jit', 'nn', 'checkpoint-io', 'sde-sampler'],
@@ -26,6 +27,7 @@ const BELOW: Record<string, string[]> = {
     'sde-sampler',
     'datasets',
     'showo2-model',
+    'z-image-model',
     'rewards',
     'grpo-trainer',
   ],

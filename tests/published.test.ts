@@ -45,6 +45,7 @@ const EXAMPLES: Record<string, { more?: string; shows: RegExp; prepare?: () => P
     more: 'console.log(images.shape);',
     shows: /49\/49\s+\[ 1, 64, 64, 3 \]/,
   },
+  'z-image-model': { prepare: placeZImage, shows: /\[ 1, 512, 512, 3 \]/ },
   'tfjs-jit': { shows: /cpu plain (-?[\d.]+)\s+xla compiled \1/ },
   'tfjs-backend-xla': {
     more: 'console.log(Array.from(await w.data(), Math.round));',
@@ -122,7 +123,14 @@ it.each([
 it('installs the libraries without FFI and protobuf', async () => {
   const manifest = (name: string) =>
     read(`packages/${name}/package.json`) as { dependencies?: Record<string, string> };
-  const needed = new Set(['sde-sampler', 'nn', 'showo2-model', 'rewards', 'grpo-trainer']);
+  const needed = new Set([
+    'sde-sampler',
+    'nn',
+    'showo2-model',
+    'z-image-model',
+    'rewards',
+    'grpo-trainer',
+  ]);
   for (const name of needed) {
     for (const dependency of Object.keys(manifest(name).dependencies ?? {})) {
       if (dependency.startsWith('@flow-grpo/')) needed.add(dependency.replace('@flow-grpo/', ''));
@@ -176,6 +184,15 @@ async function drawSign(): Promise<void> {
     <rect width="320" height="120" fill="white"/>
     <text x="160" y="80" font-size="64" font-family="sans-serif" text-anchor="middle">OPEN</text></svg>`;
   await sharp(Buffer.from(svg)).png().toFile(join(project, 'sign.png'));
+}
+
+/** A Z-Image of a few thousand random weights, where the example of z-image-model looks for the real one. */
+function placeZImage(): void {
+  const folder = join(project, 'Tongyi-MAI/Z-Image-Turbo');
+  cpSync(join(root, 'fixtures/z-image-pipeline'), folder, { recursive: true });
+  const file = join(folder, 'transformer/config.json');
+  const config = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
+  writeFileSync(file, JSON.stringify({ ...config, axes_lens: [1536, 512, 512] }));
 }
 
 /** The quickstart's small model, where the example of showo2-model looks for the real one. */

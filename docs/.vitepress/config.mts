@@ -60,6 +60,7 @@ export default defineConfig({
           { text: 'The recipe', link: '/recipe' },
           { text: 'Choose an algorithm', link: '/choosing-an-algorithm' },
           { text: 'Your own algorithm', link: '/algorithms' },
+          { text: 'Your own model', link: '/adding-a-model' },
           { text: 'Coming from Python', link: '/porting' },
           { text: 'Architecture', link: '/architecture' },
           { text: 'What is supported', link: '/features' },

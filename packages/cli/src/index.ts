@@ -8,6 +8,7 @@ export { planRun, type RunPlan } from './run/plan-run';
 export { type TrainRunOptions, trainRun } from './run/train-run';
 export { applyOverride, readRunFile } from './run-file/read';
 export type { RunFile } from './run-file/schema';
-export type { Showo2SetupInput } from './run-file/setup-schema';
+export type { Showo2SetupInput, ZImageSetupInput } from './run-file/setup-schema';
 export { defineSetup, makeSetup, type RunSetup, type SetupContext, type SetupFunction } from './setup/setup';
 export { decodeImages, showo2PolicyOf, showo2Setup } from './setup/showo2';
+export { zImagePolicyOf, zImageSetup } from './setup/z-image';

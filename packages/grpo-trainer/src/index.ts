@@ -13,6 +13,7 @@ export { checkDivergence, type DivergenceState, initialDivergenceState, type Ver
 export type { EpochDetails, EpochMetrics } from './epoch-metrics';
 export { createEvaluator, type Evaluation } from './evaluate';
 export { type GaussianFlowOptions, gaussianFlow } from './policies/gaussian-flow';
+export { type LoraPolicy, type LoraPolicyOptions, loraPolicy } from './policies/lora-policy';
 export {
   type FeaturesCall,
   type Params,

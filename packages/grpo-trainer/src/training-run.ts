@@ -82,11 +82,11 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
             setup,
             allowChanged: options.allowChanged ?? [],
           });
-    const complete = saved && Object.keys(copies).every((copy) => saved.state.copies[copy]);
-    const start = complete ? {} : placedWeights(policy, placement);
-    const state = saved?.state ?? { ...initialState(start), copies: {} };
-    const all = { ...state, copies: initialCopies(copies, start, state.copies) };
-    tree.dispose(start);
+    let start: Params | undefined;
+    const placed = () => (start ??= placedWeights(policy, placement));
+    const state = saved?.state ?? { ...initialState(placed()), copies: {} };
+    const all = { ...state, copies: initialCopies(copies, policy, placed, state.copies) };
+    if (start) tree.dispose(start);
     return { state: all, run: saved?.run ?? freshRun };
   };
 

@@ -103,6 +103,11 @@ export class PjrtClient {
     return this.buffers.size;
   }
 
+  /** Programs loaded and not disposed yet. */
+  get liveExecutables(): number {
+    return this.executables.size;
+  }
+
   /** Compiles StableHLO (MLIR text or bytecode) on a worker thread. */
   async compile(program: string | Uint8Array, options?: CompileOptions): Promise<PjrtExecutable> {
     const { args, keep } = this.compileArgs('PjrtClient.compile', program, options);

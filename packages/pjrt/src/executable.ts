@@ -76,6 +76,11 @@ export class PjrtExecutable {
     return this.handle === 0 || this.client.isDisposed;
   }
 
+  /** Whether a run of it is under way on a device. */
+  get isRunning(): boolean {
+    return !this.isDisposed && this.client.runs.has(this);
+  }
+
   /** What its module is called. */
   get name(): string {
     if (this.ownName === undefined) {
@@ -150,7 +155,7 @@ export class PjrtExecutable {
     }
     let failure: PjrtError | undefined;
     for (let i = 0; i < devices.length; i++) {
-      failure = client.runs.add(words.get(firstEvent + i), this.name) ?? failure;
+      failure = client.runs.add(words.get(firstEvent + i), this.name, this) ?? failure;
     }
     if (failure !== undefined) {
       for (const row of outputs) for (const buffer of row) buffer.dispose();

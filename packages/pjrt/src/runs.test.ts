@@ -43,6 +43,17 @@ describe('runs', () => {
     expect(freed).toEqual([2, 3, 1]);
   });
 
+  it('know which program is under way', () => {
+    const { ends, runs } = plugin();
+    const [program, other] = [{}, {}];
+    runs.add(1, 'step', program);
+    runs.add(2, 'step', program);
+    ends.set(1, '');
+    expect([runs.has(program), runs.has(other)]).toEqual([true, false]);
+    ends.set(2, 'too large');
+    expect(runs.has(program)).toBe(false);
+  });
+
   it('hold no event of one that has ended once another is added', () => {
     const { ends, freed, runs } = plugin();
     for (let event = 1; event <= 1000; event++) {

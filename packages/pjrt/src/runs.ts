@@ -7,6 +7,8 @@ interface Run {
   readonly event: number;
   /** The program's name: it may be disposed of by then. */
   readonly name: string;
+  /** What runs, told apart by identity. */
+  readonly program: object | undefined;
 }
 
 /** Failed runs to remember. */
@@ -23,12 +25,18 @@ export class Runs {
   constructor(private readonly events: Pick<EventWatcher, 'isReady' | 'waitSync'>) {}
 
   /** Takes the event of a run's end. Returns the error of a run that has failed already, which is not remembered. */
-  add(event: number, name: string): PjrtError | undefined {
+  add(event: number, name: string, program?: object): PjrtError | undefined {
     if (event === 0) return undefined;
     this.sweep();
     if (this.events.isReady(event)) return this.errorAt(event);
-    this.underWay.push({ event, name });
+    this.underWay.push({ event, name, program });
     return undefined;
+  }
+
+  /** Whether a run of this program has not ended. */
+  has(program: object): boolean {
+    this.sweep(true);
+    return this.underWay.some((run) => run.program === program);
   }
 
   /** An error that came up later than what failed, as the error of the program that did; itself where that is not known. */

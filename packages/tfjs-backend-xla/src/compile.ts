@@ -15,7 +15,7 @@ import { activeBackend, conform, run } from './dispatch';
 import { outputSharding, placeInputs } from './parallel/placement';
 import { shardingKey } from './parallel/sharding';
 import { DeviceData } from './runtime/data';
-import { executable, executableAsync } from './runtime/executables';
+import { executable, executableAsync, inUse } from './runtime/executables';
 import { releaseCaptures } from './trace/frame';
 import { type TracedProgram, traceFunction } from './trace/program';
 
@@ -36,12 +36,18 @@ interface Specialization {
   shardings: readonly (Sharding | undefined)[] | undefined;
 }
 
+/** Traced programs that one function keeps. */
+const SIGNATURES = 256;
+const SIGNATURES_BYTES = 2 ** 26;
+
 /** `fn` as executables: traced once per signature, with tensors that have no values. */
 export function compileFunction(
   fn: (...args: unknown[]) => unknown,
   { name, donate }: { readonly name: string; readonly donate: ReadonlySet<number> },
 ): CompiledFunction {
+  /** Those used most recently first. */
   const known: Specialization[] = [];
+  let warned = false;
 
   const specialize = (args: readonly unknown[]): { found: Specialization; tensors: tf.Tensor[] } => {
     for (let i = 0; i < known.length; i++) {
@@ -60,6 +66,11 @@ export function compileFunction(
     const leaves = tensors.map(leafKind);
     const found = { args: def, leaves, program, name, executable: undefined, shardings: undefined };
     known.unshift(found);
+    if (known.length > SIGNATURES && !warned) {
+      warned = true;
+      warnOfSignatures(name);
+    }
+    forgetOldest(known);
     return { found, tensors };
   };
 
@@ -71,7 +82,8 @@ export function compileFunction(
     async prepare(args) {
       const { found } = specialize(args);
       const { text, mesh } = found.program;
-      found.executable ??= await executableAsync(text, name, mesh?.size);
+      if (!found.executable || !inUse(found.executable))
+        found.executable = await executableAsync(text, name, mesh?.size);
     },
     lower(args): Lowered {
       const { found } = specialize(args);
@@ -83,9 +95,31 @@ export function compileFunction(
   return compiled;
 }
 
+/**
+ * Drops the programs used least recently where there are too many: they are traced again when they are called again. One
+ * that read tensors from outside stays, since these may be gone.
+ */
+function forgetOldest(known: Specialization[]): void {
+  let bytes = known.reduce((sum, { program }) => sum + program.text.length, 0);
+  for (let i = known.length - 1; i > 0 && (known.length > SIGNATURES || bytes > SIGNATURES_BYTES); i--) {
+    const { text, captures } = known[i]!.program;
+    if (captures.some((capture) => 'data' in capture)) continue;
+    bytes -= text.length;
+    known.splice(i, 1);
+  }
+}
+
+function warnOfSignatures(name: string): void {
+  process.emitWarning(
+    `${name} has been traced for ${SIGNATURES} different arguments, each a program of its own. Pass numbers that change from call to call as tensors (tf.scalar), and round sizes that change.`,
+    { type: 'XlaSignaturesWarning' },
+  );
+}
+
 function load(found: Specialization): PjrtExecutable {
   const { text, mesh, results } = found.program;
-  found.executable ??= executable(text, found.name, mesh?.size);
+  if (!found.executable || !inUse(found.executable))
+    found.executable = executable(text, found.name, mesh?.size);
   const compiled = found.executable;
   found.shardings ??= results.map((value, i) => value.sharding ?? outputSharding(value, i, compiled, mesh));
   return compiled;

@@ -14,7 +14,8 @@ import {
 import { shardingKey } from './parallel/sharding';
 import { client } from './runtime/client';
 import { DeviceData, dtypeOf } from './runtime/data';
-import { executable, named } from './runtime/executables';
+import { executable, inUse, named } from './runtime/executables';
+import { Lru } from './runtime/lru';
 import { observed } from './runtime/observe';
 import { type Block, type ElementType, hlo, sameShape, type Value } from './stablehlo';
 import { currentFrame, Trace } from './trace/frame';
@@ -88,7 +89,8 @@ interface EagerProgram {
   readonly shardings: readonly (Sharding | undefined)[];
 }
 
-const programs = new Map<string, EagerProgram>();
+/** By kernel, shapes and attributes. An entry is small: its program is kept, and let go, by `runtime/executables.ts`. */
+const programs = new Lru<string, EagerProgram>({ count: 8192, bytes: 2 ** 26 });
 
 function runEager(
   lowering: Lowering,
@@ -115,9 +117,9 @@ function runEager(
   }
   key += `|${attributeKey(attrs)}`;
   let program = programs.get(key);
-  if (!program) {
+  if (!program || !inUse(program.executable)) {
     program = compileEager(lowering, inputs, data, attrs);
-    programs.set(key, program);
+    programs.add(key, program, key.length);
   }
   const { mesh, outputs, shardings } = program;
   const args = placeInputs(data, mesh, backend);

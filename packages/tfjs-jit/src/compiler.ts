@@ -88,6 +88,8 @@ export interface Compiler {
   /**
    * Runs `local` on every device's shards of `tensors`, laid out by `ins`, as one operation of the program. `specs`, which
    * is asked once `local` ran, says how its results are parts of whole tensors.
+   *
+   * @param captures whether `local` may read tensors from outside of the trace: the same on every device
    */
   perDevice(
     mesh: Mesh,
@@ -95,6 +97,7 @@ export interface Compiler {
     ins: readonly Sharding[],
     specs: () => readonly PartitionSpec[],
     local: (shards: readonly tf.Tensor[]) => readonly tf.Tensor[],
+    captures: boolean,
   ): tf.Tensor[];
   /** The mesh of the `perDevice` that is being traced, if any. The collectives below are called only inside. */
   perDeviceMesh(): Mesh | undefined;

@@ -30,7 +30,7 @@ export interface Jitted<A extends unknown[], R> {
  * shardings of the tensors, and the values of all other leaves.
  *
  * `fn` runs once per signature, with tensors that have no values; what else it does (logging, counters) happens then
- * only. Tensors it reads from outside become parameters and stay alive with the function; `tf.variable`s are read
+ * only. (Of more than 256 signatures those used least recently are traced anew when they come again.) Tensors it reads from outside become parameters and stay alive with the function; `tf.variable`s are read
  * anew at every call, but cannot be assigned inside. Gradients may be taken inside, or of the jitted function from
  * outside. A jitted function called in another one becomes part of it. On a backend without a compiler it is
  * `fn` in a `tf.tidy`.

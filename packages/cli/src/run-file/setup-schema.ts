@@ -74,6 +74,67 @@ export const showo2SetupSchema = z.strictObject({
     .describe('What happens when a reward fails'),
 });
 
+const { shape: shared } = showo2SetupSchema;
+/** What every model's setup has: prompts and rewards. */
+const prompting = {
+  dataset: shared.dataset,
+  evalDataset: shared.evalDataset,
+  evalPrompts: shared.evalPrompts,
+  promptColumn: shared.promptColumn,
+  reward: shared.reward,
+  rewardFailure: shared.rewardFailure,
+};
+const pixels = z.int().min(16).multipleOf(16);
+
+export const zImageSetupSchema = z.strictObject({
+  kind: z.literal('z-image').describe("Z-Image from a repository or folder in diffusers' layout"),
+  model: place('Z-Image: a folder or a hub id such as Tongyi-MAI/Z-Image-Turbo'),
+  transformer: place(
+    "Other weights of the transformer: a file, a folder or a hub id; the model's own by default",
+  ).optional(),
+  size: z
+    .tuple([pixels, pixels])
+    .default([512, 512])
+    .describe('Height and width of the images in pixels, multiples of 16'),
+  dtype: z
+    .enum(['float32', 'bfloat16'])
+    .default('bfloat16')
+    .describe('How frozen weights are stored; what trains has float32 masters'),
+  train: z
+    .array(text)
+    .min(1)
+    .optional()
+    .describe('Parts or globs of the names that train; all of the transformer by default'),
+  guidanceScale: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe(
+      "Guidance v = c + scale·(c − u) of rollouts and evaluations, as diffusers' pipeline counts it: one less than the usual scale; 0 is none, as for Turbo",
+    ),
+  cfgNormalization: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe(
+      'Keeps guided velocities from being longer than so many times the conditional ones; 0 is no limit (cfg_normalization)',
+    ),
+  cfgTruncation: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(1)
+    .describe('No guidance at times above this, 0 noise and 1 data (cfg_truncation)'),
+  guidanceInTraining: shared.guidanceInTraining,
+  maxPromptTokens: z
+    .int()
+    .min(1)
+    .max(512)
+    .default(512)
+    .describe('Tokens that longer prompts are cut to, chat layout included (max_sequence_length)'),
+  ...prompting,
+});
+
 /** Options of a module of one's own, handed to its default export. */
 export const moduleSetupSchema = z.strictObject({
   kind: z.literal('module').describe('A module whose default export makes policy, prompts and scorer'),
@@ -87,24 +148,34 @@ const toySetupSchema = z.strictObject({
 
 /** A kind with its options; text stands for a kind without options (toy) or for a module's path. */
 export const setupSchema = z.union([
-  z.discriminatedUnion('kind', [showo2SetupSchema, moduleSetupSchema, toySetupSchema]),
+  z.discriminatedUnion('kind', [showo2SetupSchema, zImageSetupSchema, moduleSetupSchema, toySetupSchema]),
   text,
 ]);
 
 export type Showo2SetupInput = z.input<typeof showo2SetupSchema>;
 export type Showo2SetupOptions = z.output<typeof showo2SetupSchema>;
+export type ZImageSetupInput = z.input<typeof zImageSetupSchema>;
+export type ZImageSetupOptions = z.output<typeof zImageSetupSchema>;
+/** Setups of models from checkpoints. */
+export type ModelSetupOptions = Showo2SetupOptions | ZImageSetupOptions;
 export type { RewardChoice };
 export type SetupChoice =
-  | Showo2SetupOptions
+  | ModelSetupOptions
   | z.output<typeof moduleSetupSchema>
   | z.output<typeof toySetupSchema>;
 
-const SETUPS = { showo2: showo2SetupSchema, module: moduleSetupSchema, toy: toySetupSchema } as const;
+const SETUPS = {
+  showo2: showo2SetupSchema,
+  'z-image': zImageSetupSchema,
+  module: moduleSetupSchema,
+  toy: toySetupSchema,
+} as const;
 
 /** The schema of the kind that `given` asks for, so that errors are about that kind alone. */
 export function setupSchemaOf(given: unknown): z.ZodType<SetupChoice> {
   const { kind, reward } = (given ?? {}) as { kind?: unknown; reward?: unknown };
   if (kind === 'showo2') return showo2SetupSchema.extend({ reward: rewardsOf(reward) });
+  if (kind === 'z-image') return zImageSetupSchema.extend({ reward: rewardsOf(reward) });
   return Object.hasOwn(SETUPS, String(kind))
     ? SETUPS[kind as keyof typeof SETUPS]
     : (z.strictObject({ kind: z.enum(Object.keys(SETUPS) as (keyof typeof SETUPS)[]) }).loose() as never);

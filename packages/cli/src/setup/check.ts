@@ -3,9 +3,9 @@ import { createRequire } from 'node:module';
 import { type FoundFiles, findFiles, MissingFilesError, type RequiredFiles } from '@flow-grpo/checkpoint-io';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import type { ChosenReward } from '@flow-grpo/rewards/registry';
-import { showo2RequiredFiles } from '@flow-grpo/showo2-model/node';
 import { bytes } from '../run/start-table';
-import type { RewardChoice, SetupChoice, Showo2SetupOptions } from '../run-file/setup-schema';
+import type { ModelSetupOptions, RewardChoice, SetupChoice } from '../run-file/setup-schema';
+import { isModelSetup, modelRequiredFiles } from './models';
 import { requiredPrompts } from './prompts';
 import { findRewards } from './rewards';
 import type { SetupContext } from './setup';
@@ -31,17 +31,16 @@ const SERVER_MILLISECONDS = 10_000;
  * @throws {ConfigError} with one line for everything that is missing: the option, the place, and where to get it.
  */
 export async function checkSetup(choice: SetupChoice, context: SetupContext = {}): Promise<FoundSource[]> {
-  return choice.kind === 'showo2' ? checkShowo2(choice, context) : [];
+  return isModelSetup(choice) ? checkModel(choice, context) : [];
 }
 
-/** The same for the options of a Show-o2. */
-export async function checkShowo2(
-  options: Showo2SetupOptions,
+/** The same for the options of a model. */
+export async function checkModel(
+  options: ModelSetupOptions,
   context: SetupContext = {},
 ): Promise<FoundSource[]> {
-  const { model, config, tokenizer, vae } = options;
   const { signal } = context;
-  const parts = await showo2RequiredFiles(model, { config, tokenizer, vae }, signal ? { signal } : {});
+  const parts = await modelRequiredFiles(options, context);
   const looks = [
     ...parts.map((part) => lookForFiles({ ...part, option: `setup.${part.option}` }, context)),
     ...requiredPrompts(options).map((required) => lookForFiles(required, context)),

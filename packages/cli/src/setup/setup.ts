@@ -9,6 +9,7 @@ import type { FlowBatch, FlowMatchingOptions } from '../pretrain/flow-matching';
 import type { SetupChoice } from '../run-file/setup-schema';
 import { showo2Setup } from './showo2';
 import { toySetup } from './toy';
+import { zImageSetup } from './z-image';
 
 /** What a setup gives; of its parts a command needs some. Made once the backend is ready. */
 export interface RunSetup {
@@ -53,6 +54,7 @@ export const defineSetup = (setup: SetupFunction): SetupFunction => setup;
 export async function makeSetup(choice: SetupChoice, context: SetupContext = {}): Promise<RunSetup> {
   if (choice.kind === 'toy') return toySetup();
   if (choice.kind === 'showo2') return showo2Setup(choice, context);
+  if (choice.kind === 'z-image') return zImageSetup(choice, context);
   const file = resolve(choice.path);
   const module = (await import(pathToFileURL(file).href).catch((error: Error) => {
     throw new ConfigError(`setup: ${file} cannot be loaded: ${error.message}`);

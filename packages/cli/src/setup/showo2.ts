@@ -15,7 +15,7 @@ import { type Showo2Policy, showo2Policy } from '@flow-grpo/showo2-model/policy'
 import * as tf from '@tensorflow/tfjs-core';
 import { bytes } from '../run/start-table';
 import { type Showo2SetupInput, type Showo2SetupOptions, setupSchemaOf } from '../run-file/setup-schema';
-import { checkShowo2 } from './check';
+import { checkModel } from './check';
 import { openPromptSets } from './prompts';
 import { makeRewards } from './rewards';
 import type { RunSetup, SetupContext } from './setup';
@@ -29,7 +29,7 @@ import { downloadMessages } from './sources';
  */
 export async function showo2Setup(input: Showo2SetupInput, context: SetupContext = {}): Promise<RunSetup> {
   const options = parseConfig(setupSchemaOf(input), input) as Showo2SetupOptions;
-  await checkShowo2(options, context);
+  await checkModel(options, context);
   const sets = await openPromptSets(options, context);
   const parts = await loadParts(options, context);
   context.onMessage?.(`Loading rewards: ${Object.keys(options.reward).join(', ')}`);

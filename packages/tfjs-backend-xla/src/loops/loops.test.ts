@@ -122,6 +122,27 @@ describe('scan', () => {
     expectAllClose(await onBoth(f as never, [[2], [3, 4, 2]]), 1e-3);
   });
 
+  it.each([
+    ['its values', () => 1, (f: (x: tf.Tensor) => tf.Tensor) => f],
+    // Once forward, and once more in the backward pass of every scan around it.
+    ['its gradient', (depth: number) => depth + 1, (f: (x: tf.Tensor) => tf.Tensor) => tf.grad(f)],
+  ])('traces the body of ten nested ones once for %s', (_, most, wrap) => {
+    const depth = 10;
+    let calls = 0;
+    const nested = (level: number, x: tf.Tensor): tf.Tensor => {
+      if (level === 0) {
+        calls++;
+        return tf.sin(x);
+      }
+      return scan((c: tf.Tensor): [tf.Tensor, null] => [nested(level - 1, c), null], x, null, {
+        length: 2,
+      })[0];
+    };
+    const { text } = jit(wrap((x) => tf.sum(nested(depth, x)))).lower(tf.ones([2]));
+    expect(calls).toBe(most(depth));
+    expect(text.length).toBeLessThan(300_000);
+  });
+
   it('has gradients when it takes a single step', async () => {
     const f = (h: tf.Tensor, w: tf.Tensor, b: tf.Tensor) =>
       tf.grads((...xs: tf.Tensor[]) => {

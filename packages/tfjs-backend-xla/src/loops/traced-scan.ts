@@ -13,7 +13,7 @@ import {
 import * as tf from '@tensorflow/tfjs-core';
 import type { XlaBackend } from '../backend';
 import { shardingText } from '../parallel/sharding';
-import { type Block, type ElementType, hlo, type TensorType, type Value } from '../stablehlo';
+import { type Block, type ElementType, hlo, type OpenRegion, type Value } from '../stablehlo';
 import { currentFrame, perDeviceMesh } from '../trace/frame';
 import { inBlock, tensorOf, tracedValue, withFreeTensors } from '../trace/values';
 import { checkSameTypes } from './check';
@@ -29,6 +29,15 @@ interface Step {
   run(carry: readonly tf.Tensor[], x: readonly tf.Tensor[]): { carry: tf.Tensor[]; y: tf.Tensor[] };
   y: TreeDef | undefined;
   yTypes: tf.DataType[];
+}
+
+/** The loop's body, with what the step computes; the stacks that its results go to are still to be added. */
+interface Body {
+  readonly region: OpenRegion;
+  readonly i: Value;
+  readonly before: readonly Value[];
+  readonly after: readonly Value[];
+  readonly y: readonly Value[];
 }
 
 export function tracedScan<C, X, Y>(f: (carry: C, x: X) => [C, Y], carry: C, xs: X, length: number): [C, Y] {
@@ -56,11 +65,11 @@ export function tracedScan<C, X, Y>(f: (carry: C, x: X) => [C, Y], carry: C, xs:
       layout: perDeviceMesh() ? undefined : backend.find(tensor.dataId).layout,
     }));
   const loop = new ScanLoop(step, typed(carries.tensors), typed(slices.tensors), length, backend);
-  const { result: yTypes, free, others } = withFreeTensors(() => loop.probe());
+  const { result: body, free, others } = withFreeTensors(() => loop.traceBody());
   if (isRecording()) for (const tensor of [...free, ...others]) currentFrame()!.trace.keep(tensor);
   const outputs = isRecording()
-    ? recorded(loop, yTypes, carries.tensors, slices.tensors, free)
-    : loop.forward(yTypes, false).outputs;
+    ? recorded(loop, body, carries.tensors, slices.tensors, free)
+    : loop.forward(body, false).outputs;
   const split = carries.tensors.length;
   return [
     unflatten(carries.def, outputs.slice(0, split)) as C,
@@ -70,7 +79,7 @@ export function tracedScan<C, X, Y>(f: (carry: C, x: X) => [C, Y], carry: C, xs:
 
 function recorded(
   loop: ScanLoop,
-  yTypes: readonly TensorType[],
+  body: Body,
   carry: readonly tf.Tensor[],
   xs: readonly tf.Tensor[],
   free: readonly tf.Tensor[],
@@ -80,7 +89,7 @@ function recorded(
   return customVjp(
     inputs,
     () => {
-      const forward = loop.forward(yTypes, true);
+      const forward = loop.forward(body, true);
       saved = forward.saved;
       return forward.outputs;
     },
@@ -122,18 +131,19 @@ class ScanLoop {
     return layout ? hlo.shardingConstraint(block, room, shardingText(layout)) : room;
   }
 
-  /** Traces a step into a block that is thrown away, for the types of `y`. */
-  probe(): TensorType[] {
-    const slices = this.xs.map(({ value }) => ({ shape: value.shape.slice(1), dtype: value.dtype }));
-    const carries = this.carry.map(({ value }) => value);
-    const { results } = hlo.region(this.block, [...carries, ...slices], (b, args) =>
-      inBlock(b, this.backend, () => {
-        const { carry, y } = this.run(args.slice(0, carries.length), args.slice(carries.length));
-        return [...carry, ...y];
-      }),
-    );
-    checkSameTypes('scan: the carry', carries, results.slice(0, carries.length));
-    return results.slice(carries.length);
+  /** Traces a step, once: traced twice, a scan in a scan in a scan would trace its own eight times. */
+  traceBody(): Body {
+    const region = hlo.openRegion(this.block);
+    const i = region.argument({ shape: [], dtype: 'i32' });
+    const before = this.carry.map(({ value }) => region.argument(value));
+    const x = this.xs.map(({ value }) => at(region.block, value, i));
+    const results = inBlock(region.block, this.backend, () => {
+      const { carry, y } = this.run(before, x);
+      return [...carry, ...y];
+    });
+    const after = results.slice(0, before.length);
+    checkSameTypes('scan: the carry', before, after);
+    return { region, i, before, after, y: results.slice(before.length) };
   }
 
   private run(carry: readonly Value[], x: readonly Value[]) {
@@ -143,35 +153,26 @@ class ScanLoop {
     );
   }
 
-  forward(yTypes: readonly TensorType[], save: boolean): { outputs: tf.Tensor[]; saved: readonly Value[] } {
+  /** The loop. Call it once: it finishes the body. With `save` the carries before every step are stacked too. */
+  forward(body: Body, save: boolean): { outputs: tf.Tensor[]; saved: readonly Value[] } {
     const { block, length } = this;
-    const carries = this.carry.map(({ value }) => value);
-    const n = carries.length;
-    const room = (type: TensorType) => hlo.full(block, [length, ...type.shape], zero(type.dtype), type.dtype);
-    const stacks = [...yTypes.map(room), ...(save ? carries.map(room) : [])];
-    const state = hlo.while(
-      block,
-      [hlo.scalar(block, 0, 'i32'), ...carries, ...stacks],
-      (b, [i]) => hlo.compare(b, 'LT', i!, hlo.scalar(b, length, 'i32')),
-      (b, [i, ...rest]) => {
-        const before = rest.slice(0, n);
-        const x = this.xs.map(({ value }) => at(b, value, i!));
-        const values = inBlock(b, this.backend, () => {
-          const { carry, y } = this.run(before, x);
-          return [...carry, ...y];
-        });
-        const rows = [...values.slice(n), ...(save ? before : [])];
-        const filled = rest.slice(n).map((stack, k) => put(b, stack, rows[k]!, i!));
-        return [hlo.add(b, i!, hlo.scalar(b, 1, 'i32')), ...values.slice(0, n), ...filled];
-      },
-      length,
-    );
-    const after = state.slice(1);
+    const { region, i, before, after, y } = body;
+    const rows = [...y, ...(save ? before : [])];
+    const stacks = rows.map(({ shape, dtype }) => hlo.full(block, [length, ...shape], zero(dtype), dtype));
+    const init = [hlo.scalar(block, 0, 'i32'), ...this.carry.map(({ value }) => value), ...stacks];
+    const condition = hlo.region(block, init, (b, [k]) => [
+      hlo.compare(b, 'LT', k!, hlo.scalar(b, length, 'i32')),
+    ]);
+    const b = region.block;
+    const filled = stacks.map((stack, k) => put(b, region.argument(stack), rows[k]!, i));
+    const loop = region.close([hlo.add(b, i, hlo.scalar(b, 1, 'i32')), ...after, ...filled]);
+    const state = hlo.whileOp(block, init, condition, loop, length).slice(1);
+    const n = before.length;
     const outputs = [
-      ...this.carry.map(({ dtype }, i) => this.tensor({ value: after[i]!, dtype })),
-      ...yTypes.map((_, i) => this.tensor({ value: after[n + i]!, dtype: this.step.yTypes[i]! })),
+      ...this.carry.map(({ dtype }, k) => this.tensor({ value: state[k]!, dtype })),
+      ...y.map((_, k) => this.tensor({ value: state[n + k]!, dtype: this.step.yTypes[k]! })),
     ];
-    return { outputs, saved: after.slice(n + yTypes.length) };
+    return { outputs, saved: state.slice(n + y.length) };
   }
 
   /** Gradients of the float carries, the float xs and the free tensors, from those of all outputs. */

@@ -1,17 +1,47 @@
-/** Compiled programs: one a module text in memory, and on disk between runs. */
+/** Compiled programs: one per module text in memory, where those used least recently go, and on disk between runs. */
 import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { cpus } from 'node:os';
 import type { CompileOptions, PjrtClient, PjrtExecutable } from '@flow-grpo/pjrt';
 import { client } from './client';
+import { type Limits, Lru } from './lru';
 import { readProgram, writeProgram } from './program-cache';
 import { currentSettings } from './settings';
 
-const loaded = new Map<string, PjrtExecutable>();
-const compiling = new Map<string, Promise<PjrtExecutable>>();
-const stats = { compiled: 0, loadedFromDisk: 0, written: 0 };
+/** Programs in memory: more than a training run has, few enough for a process that meets new shapes all day. */
+const LIMITS: Limits = { count: 4096, bytes: 2 ** 31 };
 
-/** How many programs this process has compiled, read from disk and written to disk. */
+const compiling = new Map<string, Promise<PjrtExecutable>>();
+const stats = { compiled: 0, loadedFromDisk: 0, written: 0, evicted: 0 };
+const keys = new WeakMap<PjrtExecutable, string>();
+let loaded = programs(LIMITS);
+
+/** A program that runs is not unloaded. */
+function programs(limits: Limits): Lru<string, PjrtExecutable> {
+  return new Lru(limits, (program) => {
+    if (program.isRunning) return false;
+    program.dispose();
+    stats.evicted++;
+    return true;
+  });
+}
+
+/** For tests: other limits, from an empty cache on. */
+export function limitPrograms(limits: Limits = LIMITS): void {
+  loaded.clear();
+  loaded = programs(limits);
+}
+
+/**
+ * Notes that a program is about to run. Returns false where it was unloaded, since others were used more recently: ask
+ * `executable` for it again. Whoever keeps one asks at every run.
+ */
+export function inUse(program: PjrtExecutable): boolean {
+  const key = keys.get(program);
+  return key !== undefined && loaded.get(key) === program;
+}
+
+/** How many programs this process has compiled, read from disk, written to disk, and unloaded to make room. */
 export const compilationStats = (): Readonly<typeof stats> => ({ ...stats });
 
 /** The executable of a module, compiled when it is not known yet; blocks meanwhile. */
@@ -20,9 +50,12 @@ export function executable(text: string, name: string, partitions = 1): PjrtExec
   const known = loaded.get(key);
   if (known) return known;
   const fromDisk = readCache(key);
-  if (fromDisk) return keep(key, fromDisk);
+  if (fromDisk) return fromDisk;
   try {
-    return keepCompiled(key, client().compileSync(text, compileOptions(partitions)));
+    const start = performance.now();
+    const made = client().compileSync(text, compileOptions(partitions));
+    warnIfSlow(name, performance.now() - start, text);
+    return keepCompiled(key, made, text);
   } catch (error) {
     throw named(error, name);
   }
@@ -35,10 +68,15 @@ export async function executableAsync(text: string, name: string, partitions = 1
   if (known) return known;
   const work = (async () => {
     const fromDisk = await readCacheAsync(key);
-    if (fromDisk) return keep(key, fromDisk);
+    if (fromDisk) return fromDisk;
     try {
+      const start = performance.now();
       const made = await client().compile(text, compileOptions(partitions));
-      return loaded.get(key) ?? keepCompiled(key, made);
+      warnIfSlow(name, performance.now() - start, text);
+      const meanwhile = loaded.get(key);
+      if (!meanwhile) return keepCompiled(key, made, text);
+      made.dispose();
+      return meanwhile;
     } catch (error) {
       throw named(error, name);
     }
@@ -51,7 +89,20 @@ export async function executableAsync(text: string, name: string, partitions = 1
   }
 }
 
-/** Drops the programs in memory: the next use reads or compiles them again. */
+/** Milliseconds after which a compilation is worth a word. */
+const SLOW = 30_000;
+
+/** Says of a compilation that took long what makes one short. */
+export function warnIfSlow(name: string, milliseconds: number, text: string): void {
+  if (milliseconds < SLOW) return;
+  const operations = text.match(/ = /g)?.length ?? 0;
+  process.emitWarning(
+    `${name} took ${Math.round(milliseconds / 1000)} s to compile: its program has ${operations} operations. Layers that repeat compile once when they are written as a scan (@flow-grpo/tfjs-jit).`,
+    { type: 'XlaCompileWarning' },
+  );
+}
+
+/** Unloads the programs in memory: the next use reads or compiles them again. */
 export const forgetPrograms = (): void => loaded.clear();
 
 function compileOptions(partitions: number): CompileOptions {
@@ -73,15 +124,23 @@ function debugOptions(): NonNullable<CompileOptions['debugOptions']> {
   return { ...DEFAULTS[client().platformName], ...currentSettings().debugOptions };
 }
 
-function keep(key: string, made: PjrtExecutable): PjrtExecutable {
-  loaded.set(key, made);
+/** `bytes` is what is known of its size on the host: plugins for CPUs do not say how large their code is. */
+function keep(key: string, made: PjrtExecutable, bytes: number): PjrtExecutable {
+  keys.set(made, key);
+  loaded.add(key, made, Math.max(bytes, made.memoryStats()?.generatedCode ?? 0));
   return made;
 }
 
-function keepCompiled(key: string, made: PjrtExecutable): PjrtExecutable {
+function keepCompiled(key: string, made: PjrtExecutable, text: string): PjrtExecutable {
   stats.compiled++;
-  if (writeProgram(key, () => made.serialize())) stats.written++;
-  return keep(key, made);
+  let bytes = text.length;
+  const serialize = () => {
+    const serialized = made.serialize();
+    bytes = serialized.length;
+    return serialized;
+  };
+  if (writeProgram(key, serialize)) stats.written++;
+  return keep(key, made, bytes);
 }
 
 let identity: { client: PjrtClient; text: string } | undefined;
@@ -124,7 +183,7 @@ function readCache(key: string): PjrtExecutable | undefined {
   try {
     const program = client().deserialize(bytes);
     stats.loadedFromDisk++;
-    return program;
+    return keep(key, program, bytes.length);
   } catch {
     return undefined;
   }
@@ -135,8 +194,13 @@ async function readCacheAsync(key: string): Promise<PjrtExecutable | undefined> 
   if (!bytes) return undefined;
   try {
     const program = await client().deserializeAsync(bytes);
+    const meanwhile = loaded.get(key);
+    if (meanwhile) {
+      program.dispose();
+      return meanwhile;
+    }
     stats.loadedFromDisk++;
-    return program;
+    return keep(key, program, bytes.length);
   } catch {
     return undefined;
   }

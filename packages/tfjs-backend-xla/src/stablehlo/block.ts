@@ -92,25 +92,53 @@ export function op(
   return values;
 }
 
-/** Writes a block with arguments of these types; what `body` returns is yielded by `terminator`. */
+/** A block that an op will hold, whose arguments may be added while it is written. */
+export interface OpenRegion {
+  readonly block: Block;
+  argument(type: TensorType): Value;
+  /** Ends it with what it yields; nothing is appended to it afterwards. */
+  close(results: readonly Value[], terminator?: string): Region;
+}
+
+/** Starts a block inside `b`. */
+export function openRegion(b: Block): OpenRegion {
+  const block = newBlock(b);
+  const args: Value[] = [];
+  return {
+    block,
+    argument({ shape, dtype }) {
+      const value = { id: fresh(b), shape, dtype };
+      args.push(value);
+      return value;
+    },
+    close(results, terminator = 'stablehlo.return') {
+      const head = args.length ? `^bb0(${args.map((v) => `${v.id}: ${typeText(v)}`).join(', ')}):\n` : '';
+      const ids = results.map(idOf);
+      const end = `${terminator} ${ids.join(', ')}${ids.length ? ` : ${results.map(typeText).join(', ')}` : ''}`;
+      return {
+        text: `{\n${head}${blockText(block, '  ')}\n  ${end}\n}`.replace(/\n\n+/g, '\n'),
+        results,
+        captures: capturesOf(block, args.map(idOf), ids),
+        flops: blockFlops(block, results),
+      };
+    },
+  };
+}
+
+/**
+ * Writes a block with arguments of these types; what `body` returns is yielded by `terminator`.
+ *
+ * @param body may ask for one more argument of a type by its third parameter
+ */
 export function region(
   b: Block,
   args: readonly TensorType[],
-  body: (inner: Block, args: Value[]) => readonly Value[],
-  terminator = 'stablehlo.return',
+  body: (inner: Block, args: Value[], more: (type: TensorType) => Value) => readonly Value[],
+  terminator?: string,
 ): Region {
-  const inner = newBlock(b);
-  const values = args.map(({ shape, dtype }) => ({ id: fresh(b), shape, dtype }));
-  const results = body(inner, values);
-  const head = values.length ? `^bb0(${values.map((v) => `${v.id}: ${typeText(v)}`).join(', ')}):\n` : '';
-  const ids = results.map(idOf);
-  const end = `${terminator} ${ids.join(', ')}${ids.length ? ` : ${results.map(typeText).join(', ')}` : ''}`;
-  return {
-    text: `{\n${head}${blockText(inner, '  ')}\n  ${end}\n}`.replace(/\n\n+/g, '\n'),
-    results,
-    captures: capturesOf(inner, values.map(idOf), ids),
-    flops: blockFlops(inner, results),
-  };
+  const open = openRegion(b);
+  const values = args.map(open.argument);
+  return open.close(body(open.block, values, open.argument), terminator);
 }
 
 /** What a block with these arguments and results reads and does not make itself. */

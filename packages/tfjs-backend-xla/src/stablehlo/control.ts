@@ -1,4 +1,4 @@
-import { type Block, op, region } from './block';
+import { type Block, op, type Region, region } from './block';
 import { describe, fail } from './errors';
 import { floatElements } from './flops';
 import { type Shape, sameShape, type TensorType, type Value } from './types';
@@ -45,8 +45,18 @@ export function whileLoop(
       fail('while', `the condition must be an i1 scalar, got ${describe(c)}`);
     return [c];
   });
-  const loop = region(b, init, body);
-  loop.results.forEach((r, i) => {
+  return whileOp(b, init, cond, region(b, init, body), steps);
+}
+
+/** The same of blocks that are written already. */
+export function whileOp(
+  b: Block,
+  init: readonly Value[],
+  condition: Region,
+  body: Region,
+  steps: number,
+): Value[] {
+  body.results.forEach((r, i) => {
     const before = init[i];
     if (!before || before.dtype !== r.dtype || !sameShape(before.shape, r.shape))
       fail(
@@ -54,9 +64,10 @@ export function whileLoop(
         `state ${i} is ${before ? describe(before) : 'absent'} before the body and ${describe(r)} after it`,
       );
   });
-  if (loop.results.length !== init.length)
-    fail('while', `the body returns ${loop.results.length} values for a state of ${init.length}`);
-  return op(b, 'stablehlo.while', init, init, {}, [cond, loop], steps * (cond.flops + loop.flops));
+  if (body.results.length !== init.length)
+    fail('while', `the body returns ${body.results.length} values for a state of ${init.length}`);
+  const flops = steps * (condition.flops + body.flops);
+  return op(b, 'stablehlo.while', init, init, {}, [condition, body], flops);
 }
 
 /** Keeps XLA from moving or merging work across it. */

@@ -3,7 +3,7 @@
  * (`hlo.add(block, x, y)`): what they accept, a plugin's parser accepts, and what does not fit is refused with both
  * shapes. Floating-point operations are counted as ops are appended.
  */
-export type { Block, Region } from './block';
+export type { Block, OpenRegion, Region } from './block';
 export type { CollectiveOptions } from './collective';
 export type {
   ConvolutionLayout,

@@ -1,5 +1,5 @@
 /** The ops of StableHLO, CHLO and Shardy: each checks shapes and types, then appends itself to a block. */
-export { op, region } from './block';
+export { op, openRegion, region } from './block';
 export {
   allGather,
   allReduce,
@@ -10,7 +10,14 @@ export {
 } from './collective';
 export { constant, full, scalar } from './constants';
 export { convolution, dot, fft } from './contraction';
-export { chlo, customCall, optimizationBarrier, rngBitGenerator, whileLoop as while } from './control';
+export {
+  chlo,
+  customCall,
+  optimizationBarrier,
+  rngBitGenerator,
+  whileLoop as while,
+  whileOp,
+} from './control';
 export {
   add,
   and,
