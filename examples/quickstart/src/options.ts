@@ -22,13 +22,13 @@ export interface QuickstartOptions {
   seed: number;
   /** Images of held-out prompts in the evaluations before and after. */
   evalPrompts: number;
-  learningRate: number;
+  learningRate?: number;
   /** What it is trained with. */
   algorithm: string;
   /** Further options of the trainer as `key.path=value`, applied last. */
   set: string[];
   /** Parts or globs of the weights that train. */
-  train?: string[];
+  train: string[];
   /** Training images between evaluations on the way, whose numbers go to `curve.json`; none without. */
   curve?: number;
   /** Folder of the model that is tuned, as `pretrain` writes it. */
@@ -37,9 +37,11 @@ export interface QuickstartOptions {
   out: string;
 }
 
+type Given = Omit<QuickstartOptions, 'train'> & Partial<Pick<QuickstartOptions, 'train'>>;
+
 /** Reads the command line; ends the process with a message when it is wrong. */
 export function readOptions(args: readonly string[]): QuickstartOptions {
-  return new Command('quickstart')
+  const given = new Command('quickstart')
     .description('Tunes a small Show-o2 on coloured shapes with Flow-GRPO and reports what it learnt')
     .option('--minutes <n>', 'minutes of training (default: 8 on a CPU, 1 on a GPU)', positive)
     .option('--images <n>', 'end after so many training images, if that is sooner', positive)
@@ -60,19 +62,24 @@ export function readOptions(args: readonly string[]): QuickstartOptions {
       oneOf(Object.keys(algorithms)),
       'grpo',
     )
-    .option('--learning-rate <n>', 'of AdamW', positive, 1e-4)
+    .option('--learning-rate <n>', "of AdamW (default: the algorithm's)", positive)
     .option(
       '-s, --set <key=value>',
       'any option of the trainer, such as grpo.beta=0.1; may be repeated',
       several,
       [],
     )
-    .option('--train <names>', 'parts or globs of the weights that train; may be repeated', several)
+    .option(
+      '--train <names>',
+      'parts or globs of the weights that train; may be repeated (default: all)',
+      several,
+    )
     .option('--curve <n>', 'evaluate after every so many training images too', positive)
     .option('--model <folder>', 'the model that is tuned, as npm run pretrain writes it', ASSETS)
     .option('--out <folder>', 'where the report, pictures and the tuned model go', 'runs/quickstart')
     .parse([...args], { from: 'user' })
-    .opts<QuickstartOptions>();
+    .opts<Given>();
+  return { ...given, train: given.train ?? ['**'] };
 }
 
 function rewardName(value: string): string {

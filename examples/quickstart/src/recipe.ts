@@ -13,22 +13,37 @@ const UNCOMPILED = { rollout: 32, pass: 8 };
 /** Epochs of a run that time ends. */
 const NO_END = 1_000_000;
 
-const GROUPS = { promptsPerEpoch: 8, samplesPerPrompt: 16 };
+const GROUPS = { promptsPerEpoch: 16, samplesPerPrompt: 16 };
 const EPOCH = GROUPS.promptsPerEpoch * GROUPS.samplesPerPrompt;
+
+interface Preset {
+  readonly learningRate: number;
+  /** Options of the algorithm where its own defaults, made for models a thousand times as large, do not serve. */
+  readonly options?: Readonly<Record<string, unknown>>;
+}
+
+/** Two times of the rollout's grid for each image, and a hold on the pre-trained velocity, without which long runs collapse. */
+const NFT = { klWeight: 0.1, klTarget: 0.05, timesPerImage: 2, decayType: 0, globalStd: false };
 
 /**
  * What keeps the model varied: without it, it soon draws black wherever a prompt leaves the colour free, and forgets what
  * it knew of the prompts that are rare in training.
  */
-const KL_TO_REFERENCE = 0.5;
+const GRPO = { clipRange: 1e-3, beta: 0.5, globalStd: false };
 
-/** Options of algorithms for this task where their own defaults, made for models a thousand times as large, do not serve. */
-const OWN: Readonly<Record<string, object>> = {
-  grpo: { clipRange: 1e-3, beta: KL_TO_REFERENCE, globalStd: false },
+const PRESETS: Readonly<Record<string, Preset>> = {
+  nft: { learningRate: 1e-4, options: NFT },
+  grpo: { learningRate: 3e-5, options: GRPO },
+  awm: { learningRate: 1e-4 },
+  crd: { learningRate: 1e-4 },
+  dgpo: { learningRate: 1e-4 },
 };
 
+/** Of algorithms that have no preset. */
+const LEARNING_RATE = 3e-5;
+
 /**
- * Flow-GRPO-Fast: only the steps after the first one and before the sixth are stochastic and train, the rest of a rollout
+ * All weights train. Of algorithms that need noise, as in Flow-GRPO-Fast, only the steps after the first one and before the sixth are stochastic and train, the rest of a rollout
  * is the ODE. That learns faster than training all steps, and costs less.
  */
 export function recipe({
@@ -42,6 +57,7 @@ export function recipe({
   set,
 }: Recipe): GrpoConfigInput {
   const compiled = backend === 'xla';
+  const preset = PRESETS[algorithm];
   const config: Record<string, unknown> = {
     seed,
     devices,
@@ -59,14 +75,16 @@ export function recipe({
       window: { start: 1, end: 5 },
     },
     training: {
-      learningRate,
+      learningRate: learningRate ?? preset?.learningRate ?? LEARNING_RATE,
       warmupSteps: 6,
+      schedule: 'inverseSqrt',
+      decayFrom: 100,
       updatesPerEpoch: 2,
       ...(compiled ? {} : { batchSize: UNCOMPILED.pass }),
       beta2: 0.99,
       weightDecay: 0,
     },
-    ...(OWN[algorithm] && { [algorithm]: OWN[algorithm] }),
+    ...(preset?.options && { [algorithm]: { ...preset.options } }),
     // The average of the last hundred updates; better by points than the last weights.
     ema: { enabled: true, decay: 0.99, interval: 1 },
   };

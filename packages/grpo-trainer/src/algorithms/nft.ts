@@ -1,5 +1,4 @@
 /** DiffusionNFT. */
-import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import { decayAt, decaySchedule } from '../losses/decay';
 import { nftLoss, optimality } from '../losses/nft';
@@ -37,19 +36,12 @@ const options = z.strictObject({
     .min(1)
     .optional()
     .describe('How many of them; what timestepFraction says by default'),
-  advantageOffset: z
-    .number()
-    .min(0)
-    .default(0)
-    .describe(
-      'Added to every advantage, so that images as good as their group pull a little too; 0 in the official code',
-    ),
   klTarget: z
     .number()
     .positive()
     .optional()
     .describe(
-      'Where the KL on the velocity has twice its weight, and ever more beyond; the same weight everywhere without, as in the official code',
+      'The KL on the velocity (of an image at a time) where its weight is doubled; it goes on growing beyond, so that long runs do not collapse. Without it, as in the official code, the weight stays',
     ),
   ...advantageOptions,
 });
@@ -95,7 +87,7 @@ function loss(pass: Pass, own: Options, timesPerImage: number, drawTimes: DrawTi
       velocity: pass.velocity('trained', points),
       oldVelocity: pass.velocity('old', points),
       referenceVelocity: own.klWeight > 0 ? pass.velocity('reference', points) : undefined,
-      rho: optimality(tf.add(advantages, own.advantageOffset), own.advClipMax, own.advMode),
+      rho: optimality(advantages, own.advClipMax, own.advMode),
     },
     own,
   );
