@@ -2,8 +2,11 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { acquireLease } from '@flow-grpo/grpo-trainer/node';
+import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { readLines } from '../logging/run-log';
+import { readLines } from '../logging/json-lines';
 import { main } from './main';
 
 let folder: string;
@@ -53,6 +56,71 @@ describe('flow-grpo', () => {
     expect(html).toContain('<svg');
     expect(html).toContain('data:image/png;base64,');
     expect(html).not.toMatch(/(src|href)="(?!data:)/);
+  });
+
+  it('trains adapters, which PEFT’s layout holds, and evaluates a folder of them', async () => {
+    const setup = fileURLToPath(new URL('../setup/testing/adapted-toy.ts', import.meta.url));
+    const output = join(folder, 'run');
+    const shared = ['--setup', setup, '--backend', 'cpu', '--training.learningRate', '0.05'];
+    const sizes = [
+      '--sampling.promptsPerEpoch',
+      '2',
+      '--sampling.samplesPerPrompt',
+      '8',
+      '--sampling.numSteps',
+      '4',
+    ];
+    await run('train', ...shared, ...sizes, '-o', output, '--epochs', '3', '--ema.enabled', 'false');
+    expect(printed.join('\n')).toContain(`adapters: ${join(output, 'adapter')}`);
+    expect(existsSync(join(output, 'model.safetensors'))).toBe(false);
+    const json = JSON.parse(await readFile(join(output, 'adapter/adapter_config.json'), 'utf8'));
+    expect(json).toMatchObject({ r: 2, lora_alpha: 4, base_model_name_or_path: 'someone/flow' });
+    const evaluated = async (...more: string[]) => {
+      await run('eval', ...shared, ...sizes, '--ema.enabled', 'false', ...more);
+      return JSON.parse(printed.at(-1)!) as { reward: number };
+    };
+    const checkpoint = join(output, 'checkpoints/epoch-000003');
+    const [without, saved, trained] = [
+      await evaluated(),
+      await evaluated('--adapter', join(output, 'adapter')),
+      await evaluated('--checkpoint', checkpoint),
+    ];
+    expect(saved.reward).toBe(trained.reward);
+    expect(saved.reward).toBeGreaterThan(without.reward);
+    await run('eval', ...shared, '--adapter', join(output, 'adapter'), '--checkpoint', checkpoint);
+    expect(printed.at(-1)).toContain('--checkpoint and --adapter: give one of them');
+    await run('eval', '--backend', 'cpu', '--adapter', join(output, 'adapter'));
+    expect(printed.at(-1)).toContain('--adapter: setup toy takes no adapters');
+    await run('eval', ...shared, '--adapter', folder);
+    expect(printed.at(-1)).toMatch(/--adapter: .*adapter_config.json cannot be read/);
+    expect(process.exitCode).toBe(2);
+  });
+
+  it('pre-trains in a folder that nobody else has, or takes it over', async () => {
+    const setup = join(folder, 'setup.mjs');
+    // tfjs of this package: a module outside of the repository finds none.
+    await writeFile(
+      setup,
+      `export default ({ tf }) => ({ pretrain: {
+        params: { shift: globalThis.tf.zeros([2]) },
+        velocity: (params, x) => globalThis.tf.add(globalThis.tf.mul(x, 0), params.shift),
+        batchAt: () => ({ latents: globalThis.tf.ones([4, 2]), condition: null }),
+        options: { steps: 2 },
+      } });`,
+    );
+    Object.assign(globalThis, { tf });
+    const output = join(folder, 'run');
+    const pretrain = (...more: string[]) =>
+      run('pretrain', '--setup', setup, '-o', output, '--backend', 'cpu', ...more);
+    const lease = await acquireLease(join(output, 'pretrain'));
+    await pretrain().catch((error: Error) => printed.push(error.message));
+    expect(printed.join('\n')).toMatch(/pretrain is in use by process .*--take-over/);
+    expect(existsSync(join(output, 'model.safetensors'))).toBe(false);
+    await pretrain('--take-over');
+    expect(existsSync(join(output, 'model.safetensors'))).toBe(true);
+    await expect(lease.check()).rejects.toThrow(/taken over/);
+    await lease.release();
+    expect(existsSync(join(output, 'pretrain/lease.json'))).toBe(false);
   });
 
   it('refuses what it does not know, with a suggestion', async () => {
@@ -133,6 +201,29 @@ describe('flow-grpo', () => {
     expect(printed.at(-1)).toMatch(
       /no space left on device, write: the disk is full. Checkpoints .* are good/,
     );
+  });
+
+  it('looks through a finished run for signs of a hacked reward', async () => {
+    const of = (black: number) =>
+      Array.from({ length: 40 }, (_, epoch) =>
+        JSON.stringify({
+          ...{ epoch, samples: 128 * (epoch + 1), reward: 0.5 + 0.01 * epoch, rewardStd: 0.2 },
+          'images.nearBlack': 0.004 + (black * epoch) / 40,
+        }),
+      ).join('\n');
+    const file = join(folder, 'metrics.jsonl');
+    await writeFile(file, of(0.05));
+    await run('inspect', folder);
+    expect(process.exitCode).toBe(1);
+    expect(printed.at(-1)).toMatch(/may have been hacked: epoch \d+: .*near-black pixels take over/);
+    process.exitCode = undefined;
+    await writeFile(file, of(0.01));
+    await run('inspect', folder);
+    expect(process.exitCode).toBeUndefined();
+    expect(printed.at(-1)).toBe('Nothing drifts far in 40 epochs (5120 images).');
+    await run('inspect', join(folder, 'none'));
+    expect(process.exitCode).toBe(2);
+    expect(printed.at(-1)).toMatch(/metrics.jsonl has no epoch in it/);
   });
 
   it('prints a JSON Schema', async () => {

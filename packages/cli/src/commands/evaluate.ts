@@ -1,6 +1,13 @@
 /** flow-grpo eval and flow-grpo sample */
 import { join } from 'node:path';
-import { createEvaluator, placementOn, trainableParams } from '@flow-grpo/grpo-trainer';
+import {
+  ConfigError,
+  createEvaluator,
+  loraScaleOf,
+  placementOn,
+  trainableParams,
+  withEvalRewards,
+} from '@flow-grpo/grpo-trainer';
 import { finiteMean } from '@flow-grpo/grpo-trainer/maths';
 import { loadWeights } from '@flow-grpo/grpo-trainer/node';
 import { duration } from '../logging/duration';
@@ -10,6 +17,8 @@ import { need, openRun, type SharedOptions } from './shared';
 
 export interface EvaluateCommandOptions extends SharedOptions {
   readonly checkpoint?: string;
+  /** A folder of adapters in PEFT's layout. */
+  readonly adapter?: string;
 }
 
 /** Scores the evaluation prompts; with `images` it also draws a grid. Prints one line of JSON. */
@@ -19,12 +28,17 @@ export async function evaluateCommand(
   images: boolean,
 ): Promise<void> {
   const line = progressLine();
+  if (options.checkpoint && options.adapter)
+    throw new ConfigError('--checkpoint and --adapter: give one of them');
   const { run, made } = await openRun(file, options, { onMessage: line.note });
   const { config, output } = run;
   const policy = need(made.policy, 'policy', run);
+  if (options.adapter && !loraScaleOf(policy))
+    throw new ConfigError(`--adapter: setup ${run.setup.kind} takes no adapters`);
   const prompts = need(made.evalPrompts ?? made.prompts, 'evalPrompts', run);
   const placement = placementOn(config.devices, config.shardParameters);
-  const evaluate = createEvaluator(policy, need(made.scorer, 'scorer', run), prompts, config, placement);
+  const scorer = withEvalRewards(need(made.scorer, 'scorer', run), made.evalRewards);
+  const evaluate = createEvaluator(policy, scorer, prompts, config, placement);
   const { trainable } = policy;
   const loaded = options.checkpoint
     ? await loadWeights(options.checkpoint, config, { placement, trainable })

@@ -7,6 +7,7 @@ import { deviceInfo, hasCompiler } from '@flow-grpo/tfjs-jit';
 import type { Command } from 'commander';
 import { readRunFile } from '../run-file/read';
 import type { RunFile } from '../run-file/schema';
+import { loadAdapter } from '../setup/lora';
 import { makeSetup, type RunSetup, type SetupContext } from '../setup/setup';
 import { addConfigFlags, flagOverrides } from './flags';
 
@@ -52,7 +53,9 @@ export async function openRun(
 ): Promise<{ run: RunFile; made: RunSetup }> {
   const run = await readRun(file, options);
   await useBackend(options.backend, run.config.devices);
-  return { run, made: await makeSetup(run.setup, context) };
+  const { adapter: folder } = options;
+  const adapter = typeof folder === 'string' ? await loadAdapter('--adapter', folder) : undefined;
+  return { run, made: await makeSetup(run.setup, { ...context, adapter }) };
 }
 
 /**

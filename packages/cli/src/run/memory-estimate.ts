@@ -25,6 +25,8 @@ export interface ModelSizes {
   readonly weightBytes: number;
   readonly parameters: number;
   readonly trainedParameters: number;
+  /** Whether an algorithm's reference takes a copy of what trains; not where adapters do. */
+  readonly referenceCopies: boolean;
   /** Numbers in one sample's latents. */
   readonly latentSize: number;
   /** Bytes of one sample's features at one step; undefined where they cannot be told without running. */
@@ -38,6 +40,7 @@ export function estimateMemory(policy: Policy, prompt: string, config: GrpoConfi
       weightBytes: sum(all.map(bytesOf)),
       parameters: sum(all.map(({ size }) => size)),
       trainedParameters: sum(policy.trainable.map((name) => policy.params[name]?.size ?? 0)),
+      referenceCopies: policy.untrained === undefined,
       latentSize: policy.latentShape.reduce((a, b) => a * b, 1),
       featureBytes: policy.velocityFromFeatures ? featureBytes(policy, prompt) : 0,
     },
@@ -59,7 +62,10 @@ export function memoryOf(model: ModelSizes, config: GrpoConfig): MemoryEstimate 
     updates > 1
       ? ((algorithm.measuredLatents ?? 0) * algorithm.pointsPerImage * updates) / updatesPerEpoch
       : 0;
-  const copies = COPIES + Object.keys(algorithm.copies ?? {}).length;
+  const taken = Object.values(algorithm.copies ?? {}).filter(
+    ({ moves }) => moves !== 'never' || model.referenceCopies,
+  );
+  const copies = COPIES + taken.length;
   const { trainedParameters, parameters, featureBytes: features } = model;
   const share = config.shardParameters ? config.devices : 1;
   return {

@@ -1,20 +1,22 @@
 /** A run of training, with all that a command line gives it: logs, report, live page, profile, final weights. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { saveSafetensors } from '@flow-grpo/checkpoint-io';
+import { saveLora, saveSafetensors } from '@flow-grpo/checkpoint-io';
 
 import {
   type CheckpointStore,
   type EpochMetrics,
+  loraScaleOf,
   type Params,
   type TrainResult,
   train,
 } from '@flow-grpo/grpo-trainer';
 import { acquireLease, checkpointFolder, epochOf, listRuns } from '@flow-grpo/grpo-trainer/node';
+import { unstackLora } from '@flow-grpo/nn';
 
 import { need } from '../commands/shared';
+import { readLines } from '../logging/json-lines';
 import { type ProgressLine, progressLine } from '../logging/progress-line';
-import { readLines } from '../logging/run-log';
 import { writeRunReport } from '../report/run-report';
 import type { RunFile } from '../run-file/schema';
 import { setupFingerprint } from '../setup/fingerprint';
@@ -41,7 +43,8 @@ const OBSERVERS = { uiPort: '0', uiHost: '127.0.0.1', profileEpochs: '3' };
 /**
  * Trains what a run's file describes, as `flow-grpo train` does, on the current backend. The folder `run.output` gets
  * config.json, metrics.jsonl, TensorBoard events, sample grids, checkpoints, report.html, and when the run has finished
- * model.safetensors: the trained weights (their average where there is one) under the model's own names.
+ * model.safetensors: the trained weights (their average where there is one) under the model's own names, or of adapters the
+ * folder `adapter` in PEFT's layout.
  *
  * @returns why it ended
  * @throws {ConfigError} when the setup lacks a policy, prompts or a reward, or an observer cannot start; a
@@ -92,6 +95,7 @@ async function trainInto(
       policy,
       prompts,
       evalPrompts: made.evalPrompts,
+      evalRewards: made.evalRewards,
       config,
       store,
       setup: await setupFingerprint(run.setup, made, { signal: options.signal }),
@@ -103,19 +107,34 @@ async function trainInto(
       ...observers,
     });
     const weights = config.ema.enabled ? result.ema : result.trained;
-    if (result.reason === 'finished') await saveModel(join(output, 'model.safetensors'), weights, made);
+    if (result.reason === 'finished') await saveModel(output, weights, made, line);
     if (result.updates > 0) line.note(`report: ${await writeRunReport(output)}`);
     finalMessage =
       result.problem ?? `${result.reason} after ${result.epochs} epochs, ${result.updates} updates`;
     line.note(finalMessage);
-    exitCode = result.reason === 'diverged' ? 1 : 0;
+    exitCode = result.reason === 'diverged' || result.reason === 'hacked' ? 1 : 0;
     return result.reason;
   } finally {
     await observers.close(finalMessage, exitCode);
   }
 }
 
-async function saveModel(file: string, weights: Params, { savedWeights }: RunSetup): Promise<void> {
+/** `model.safetensors`, or of a policy whose adapters train the folder `adapter`. */
+async function saveModel(output: string, weights: Params, made: RunSetup, line: ProgressLine): Promise<void> {
+  const { savedWeights, saveAdapter = inPeftLayout(made) } = made;
+  const lora = loraScaleOf(made.policy!);
+  if (lora) {
+    const folder = join(output, 'adapter');
+    const adapters = unstackLora(weights);
+    try {
+      await saveAdapter(folder, { adapters, ...lora });
+      line.note(`adapters: ${folder}`);
+    } finally {
+      for (const [name, value] of Object.entries(adapters)) if (weights[name] !== value) value.dispose();
+    }
+    return;
+  }
+  const file = join(output, 'model.safetensors');
   const saved = savedWeights?.(weights) ?? weights;
   try {
     await saveSafetensors(file, saved);
@@ -123,6 +142,11 @@ async function saveModel(file: string, weights: Params, { savedWeights }: RunSet
     for (const [name, value] of Object.entries(saved)) if (weights[name] !== value) value.dispose();
   }
 }
+
+const inPeftLayout =
+  ({ baseModel }: RunSetup): NonNullable<RunSetup['saveAdapter']> =>
+  (folder, lora) =>
+    saveLora(folder, lora, { baseModel });
 
 async function resumeEpoch(output: string, resume: string): Promise<number> {
   const name = resume === 'auto' ? (await listRuns(join(output, 'checkpoints'))).at(-1) : resume;

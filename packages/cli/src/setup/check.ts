@@ -5,6 +5,8 @@ import { ConfigError } from '@flow-grpo/grpo-trainer';
 import type { ChosenReward } from '@flow-grpo/rewards/registry';
 import { bytes } from '../run/start-table';
 import type { ModelSetupOptions, RewardChoice, SetupChoice } from '../run-file/setup-schema';
+import { loraOf } from '../run-file/train-schema';
+import { requiredAdapter } from './lora';
 import { isModelSetup, modelRequiredFiles } from './models';
 import { requiredPrompts } from './prompts';
 import { findRewards } from './rewards';
@@ -40,11 +42,17 @@ export async function checkModel(
   context: SetupContext = {},
 ): Promise<FoundSource[]> {
   const { signal } = context;
+  const start = loraOf(options.train)?.start;
   const parts = await modelRequiredFiles(options, context);
   const looks = [
     ...parts.map((part) => lookForFiles({ ...part, option: `setup.${part.option}` }, context)),
     ...requiredPrompts(options).map((required) => lookForFiles(required, context)),
-    ...Object.entries(options.reward).map(([key, entry]) => lookForReward(key, { [key]: entry }, context)),
+    ...(start === undefined ? [] : [lookForFiles(requiredAdapter('setup.train.lora.start', start), context)]),
+    ...(['reward', 'evalRewards'] as const).flatMap((option) =>
+      Object.entries(options[option] ?? {}).map(([key, entry]) =>
+        lookForReward(option, key, { [key]: entry }, context),
+      ),
+    ),
   ];
   const looked = await Promise.allSettled(looks);
   signal?.throwIfAborted();
@@ -83,12 +91,15 @@ function inWords({ kind, bytes: size, downloadBytes }: FoundFiles): string {
 
 /** The module, files, package and server of one reward. Throws an AggregateError of all that is missing. */
 async function lookForReward(
+  option: string,
   key: string,
   choice: RewardChoice,
   context: SetupContext,
 ): Promise<FoundSource[]> {
   const results = await Promise.allSettled(
-    (await findRewards(choice)).flatMap((reward) => looksOf(`setup.reward.${key}`, reward, context)),
+    (await findRewards(choice, option)).flatMap((reward) =>
+      looksOf(`setup.${option}.${key}`, reward, context),
+    ),
   );
   const errors = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
   if (errors.length > 0) throw new AggregateError(errors);

@@ -1,6 +1,7 @@
 /** What the command trains: a kind of set-up that is built in, or a module of one's own. */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type { LoadedLora } from '@flow-grpo/checkpoint-io';
 import type { Params, Policy, PromptSource, Scorer } from '@flow-grpo/grpo-trainer';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import type { SetupFingerprint } from '@flow-grpo/grpo-trainer/node';
@@ -17,8 +18,14 @@ export interface RunSetup {
   readonly prompts?: PromptSource;
   readonly scorer?: Scorer;
   readonly evalPrompts?: PromptSource;
+  /** Rewards that evaluations have besides, by name. */
+  readonly evalRewards?: Readonly<Record<string, Scorer>>;
   /** Trained weights under the names by which they are saved for others; `model.safetensors` has the policy's without it. */
   readonly savedWeights?: (weights: Params) => Params;
+  /** Path or hub id of the model that adapters belong to, for PEFT's adapter_config.json. */
+  readonly baseModel?: string;
+  /** Saves trained adapters for others, in another layout than PEFT's, which they have without it. */
+  readonly saveAdapter?: (folder: string, lora: LoadedLora) => Promise<void>;
   /** What else the run is made of, as text that changes when it does: a run that resumes must have the same. */
   readonly fingerprint?: SetupFingerprint;
   /** For `flow-grpo pretrain`. */
@@ -33,6 +40,8 @@ export interface RunSetup {
 /** What making a setup may use and tell. */
 export interface SetupContext {
   readonly signal?: AbortSignal | undefined;
+  /** Adapters that the command was given: the policy is to be one whose adapters these are (`start` of `loraPolicy`). */
+  readonly adapter?: LoadedLora | undefined;
   /** Told of long work, such as downloads. */
   readonly onMessage?: ((message: string) => void) | undefined;
 }
