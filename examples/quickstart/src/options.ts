@@ -60,7 +60,7 @@ export function readOptions(args: readonly string[]): QuickstartOptions {
       '--algorithm <name>',
       `one of ${Object.keys(algorithms).join(', ')}`,
       oneOf(Object.keys(algorithms)),
-      'grpo',
+      'nft',
     )
     .option('--learning-rate <n>', "of AdamW (default: the algorithm's)", positive)
     .option(
