@@ -19,7 +19,7 @@ import { weightsOf } from '../run-file/train-schema';
 import { checkModel } from './check';
 import { adaptedWeightsOf, type ChosenLora, openLora, withoutTargets } from './lora';
 import { openPromptSets } from './prompts';
-import { makeRewards } from './rewards';
+import { makeEvalRewards, makeRewards } from './rewards';
 import type { RunSetup, SetupContext } from './setup';
 import { downloadMessages } from './sources';
 
@@ -45,6 +45,9 @@ export async function zImageSetup(input: ZImageSetupInput, context: SetupContext
     saveAdapter: (folder, adapters) => saveLora(folder, adapters, { layout: 'diffusers' }),
     fingerprint: { textLength: `${textLength}` },
     scorer: await makeRewards(options.reward, options.rewardFailure, context),
+    ...(options.evalRewards && {
+      evalRewards: await makeEvalRewards(options.evalRewards, options.rewardFailure, context),
+    }),
   };
 }
 
