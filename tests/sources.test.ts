@@ -15,6 +15,7 @@ describe('import circles', () => {
   const STILL: string[][] = [
     [
       'packages/cli/src/setup/check.ts',
+      'packages/cli/src/setup/lora.ts',
       'packages/cli/src/setup/prompts.ts',
       'packages/cli/src/setup/rewards.ts',
       'packages/cli/src/setup/setup.ts',
