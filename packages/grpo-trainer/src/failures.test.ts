@@ -84,6 +84,15 @@ describe('an update that throws', () => {
   });
 });
 
+it('a run that is to resume, and has no store to resume from, is refused', async () => {
+  const store = undefined as never; // none
+  for (const resume of ['auto', 'epoch-000003'])
+    expect((await run({ resume, store })).outcome).toMatchObject({
+      message: expect.stringMatching(/resume needs a store/),
+    });
+  expect((await run({ resume: false, store })).outcome).toMatchObject({ reason: 'finished' });
+});
+
 describe('an epoch', () => {
   it('whose images were all dropped leaves no tensor', async () => {
     const scorer = {
