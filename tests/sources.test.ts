@@ -22,10 +22,6 @@ describe('import circles', () => {
       'packages/cli/src/setup/sources.ts',
       'packages/cli/src/setup/toy.ts',
     ],
-    ['packages/pjrt/src/buffer.ts', 'packages/pjrt/src/client.ts', 'packages/pjrt/src/executable.ts'],
-    ['packages/pjrt/src/plugins/catalogue.ts', 'packages/pjrt/src/plugins/cuda-wheels.ts'],
-    ['packages/rewards/src/images/decode.ts', 'packages/rewards/src/images/rgb.ts'],
-    ['packages/showo2-model/src/pipeline/interleave.ts', 'packages/showo2-model/src/pipeline/showo2.ts'],
   ];
 
   it('are none within a package, `import type` included', () => {
