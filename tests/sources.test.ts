@@ -21,6 +21,7 @@ describe('import circles', () => {
       'packages/cli/src/setup/showo2.ts',
       'packages/cli/src/setup/sources.ts',
       'packages/cli/src/setup/toy.ts',
+      'packages/cli/src/setup/z-image.ts',
     ],
   ];
 

@@ -8,6 +8,14 @@ import {
   wordTokenizer,
 } from '@flow-grpo/showo2-model';
 import type { FloatStorage } from '@flow-grpo/tfjs-jit';
+import {
+  type AutoencoderConfig,
+  QWEN3_4B,
+  type TextEncoderConfig,
+  type TransformerConfig,
+  Z_IMAGE_AUTOENCODER,
+  Z_IMAGE_TRANSFORMER,
+} from '@flow-grpo/z-image-model';
 
 export interface ClipSizes {
   readonly vision: TowerSizes & { readonly imageSize: number; readonly patchSize: number };
@@ -22,12 +30,26 @@ interface TowerSizes {
   readonly heads: number;
 }
 
+export interface ZImageSizes {
+  readonly transformer: TransformerConfig;
+  readonly textEncoder: TextEncoderConfig;
+  readonly vae: AutoencoderConfig;
+  /** Of images that are drawn, and of those that adapters are trained on. */
+  readonly sizes: readonly (readonly [height: number, width: number])[];
+  readonly trainingSize: readonly [height: number, width: number];
+  readonly steps: number;
+  /** Images of a prompt in training. */
+  readonly group: number;
+  readonly rounds: number;
+}
+
 export interface Workload {
   readonly showo2: Showo2Config;
   /** The model whose parameters are split over two devices. */
   readonly large: Showo2Config;
   readonly vae: WanVaeConfig;
   readonly clip: ClipSizes;
+  readonly zImage: ZImageSizes;
   /** How weights and activations are held. */
   readonly storage: FloatStorage;
   /** Images a rollout call; guidance doubles the rows. */
@@ -68,6 +90,19 @@ export const FULL: Workload = {
     vision: { width: 1280, intermediate: 5120, layers: 32, heads: 16, imageSize: 224, patchSize: 14 },
     text: { width: 1024, intermediate: 4096, layers: 24, heads: 16, vocabulary: 49408, positions: 77 },
     projection: 1024,
+  },
+  zImage: {
+    transformer: Z_IMAGE_TRANSFORMER,
+    textEncoder: QWEN3_4B,
+    vae: Z_IMAGE_AUTOENCODER,
+    sizes: [
+      [1024, 1024],
+      [512, 512],
+    ],
+    trainingSize: [512, 512],
+    steps: 8,
+    group: 4,
+    rounds: 5,
   },
   storage: 'bfloat16',
   batch: 8,
@@ -120,6 +155,36 @@ export const TINY: Workload = {
     vision: { width: 32, intermediate: 64, layers: 2, heads: 2, imageSize: 28, patchSize: 14 },
     text: { width: 32, intermediate: 64, layers: 2, heads: 2, vocabulary: 64, positions: 16 },
     projection: 16,
+  },
+  zImage: {
+    transformer: {
+      ...Z_IMAGE_TRANSFORMER,
+      dim: 32,
+      heads: 2,
+      layers: 2,
+      refinerLayers: 1,
+      captionDim: 24,
+      axesDims: [4, 6, 6],
+    },
+    textEncoder: {
+      ...QWEN3_4B,
+      hiddenSize: 24,
+      intermediateSize: 32,
+      layers: 3,
+      heads: 2,
+      kvHeads: 1,
+      headDim: 12,
+      vocabSize: 64,
+    },
+    vae: { ...Z_IMAGE_AUTOENCODER, channels: [8, 8, 8, 8], layersPerBlock: 1, groups: 4 },
+    sizes: [
+      [64, 64],
+      [32, 32],
+    ],
+    trainingSize: [32, 32],
+    steps: 3,
+    group: 2,
+    rounds: 2,
   },
   batch: 2,
   steps: 4,

@@ -1,3 +1,7 @@
 import { library } from '../../tsup.base.ts';
 
-export default library({ index: 'src/index.ts', pickle: 'src/pickle/index.ts' });
+export default library({
+  index: 'src/index.ts',
+  pickle: 'src/pickle/index.ts',
+  tokenizer: 'src/tokenizer/index.ts',
+});

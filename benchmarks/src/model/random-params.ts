@@ -14,7 +14,11 @@ interface Spread {
  * on the values, since zeros take less power.
  */
 export function spreadOf(name: string, shape: readonly number[]): Spread {
-  if (/gamma$|norm\d?\.weight$|norm_final\.weight$|fusion_proj\.0\.weight$/.test(name))
+  if (
+    /gamma$|norm\d?\.weight$|norm_(final|out|[qk])\.weight$|cap_embedder\.0\.weight$|fusion_proj\.0\.weight$/.test(
+      name,
+    )
+  )
     return { mean: 1, deviation: 0.1 };
   if (shape.length < 2) return { mean: 0, deviation: 0.05 };
   if (/embed/.test(name)) return { mean: 0, deviation: 0.1 };

@@ -14,6 +14,7 @@ import { scaling } from './scaling';
 import { scorer } from './scorer';
 import { startup } from './startup';
 import { update } from './update';
+import { zImage } from './z-image';
 
 export interface Section {
   readonly run: (workload: Workload) => Promise<void>;
@@ -39,5 +40,6 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   startup: { run: startup, limit: 400, devices: 0 },
   recipe: { run: recipe, limit: 900, devices: 0 },
   recipeAllParameters: { run: recipeAllParameters, limit: 600, devices: 0 },
+  zImage: { run: zImage, limit: 570 },
   agreement: { run: agreement, limit: 120 },
 };

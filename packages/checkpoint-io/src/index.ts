@@ -18,7 +18,19 @@ export {
 } from './hub/index';
 export { type CheckKeysOptions, checkKeys, shapesOf } from './keys';
 export { type LoadOptions, type LoadProgress, loadParams } from './load';
-export { checkpointFiles, type OpenOptions, openCheckpoint, openSource } from './open';
+export { checkpointFiles, type OpenOptions, openCheckpoint, openSource, storedShapes } from './open';
+export {
+  fromDiffusers,
+  fromPeft,
+  type LoadedLora,
+  loadLora,
+  type PeftConfig,
+  type SaveLoraOptions,
+  saveLora,
+  toDiffusers,
+  toPeft,
+} from './peft';
+export { readJson } from './read-json';
 export type { FloatDtype, RawTensor, Savable } from './safetensors/write';
 export { type SaveOptions, saveSafetensors } from './save';
 export {
@@ -31,6 +43,7 @@ export {
   type FindFilesOptions,
   type FoundFiles,
   fetchFiles,
+  fetchPart,
   findFiles,
   firstOf,
   inFolder,
@@ -42,4 +55,6 @@ export {
   type RequiredFiles,
   resolveModel,
   type Source,
+  type SourceOptions,
 } from './sources';
+export { loadBytePairTokenizer, readTokenizer } from './tokenizer/load';

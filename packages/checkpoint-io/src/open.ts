@@ -144,3 +144,17 @@ const looksLikeSafetensors = (start: Uint8Array): boolean =>
 
 /** The opcode PROTO with a protocol that has binary pickles. */
 const looksLikePickle = (start: Uint8Array): boolean => start[0] === 0x80 && start[1]! >= 2 && start[1]! <= 5;
+
+/** Names and shapes of a checkpoint, out of its headers. */
+export async function storedShapes(
+  path: string,
+  filter: (name: string) => boolean = () => true,
+): Promise<Record<string, readonly number[]>> {
+  const checkpoint = await openCheckpoint(path);
+  try {
+    const names = checkpoint.names.filter(filter);
+    return Object.fromEntries(names.map((name) => [name, checkpoint.info(name).shape]));
+  } finally {
+    await checkpoint.close();
+  }
+}

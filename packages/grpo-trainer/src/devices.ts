@@ -1,36 +1,20 @@
 /** Several devices: rows and, if asked for, parameters split over them; XLA partitions the executables. */
 import { stopGradient } from '@flow-grpo/nn';
 import {
-  axisIndex,
   evenSpec,
   hasCompiler,
   type Mesh,
   mesh,
-  reduceScatter,
   replicate,
   shard,
   shardMap,
   tree,
 } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
-import type { Params } from './policy';
+import { exchangeRows, perDevice } from './per-device';
+import type { Placement } from './placement';
 
-/** Where tensors go. On one device what places them returns what it gets; elsewhere it disposes of nothing. */
-export interface Placement {
-  readonly devices: number;
-  /** Splits every tensor of a pytree over the devices along `axis` (0 by default). */
-  shardBatch<T>(values: T, axis?: number): T;
-  /** Puts every tensor of a pytree on all devices. Inside jit it makes XLA reduce over devices. */
-  replicate<T>(values: T): T;
-  /** Puts trained weights, or what belongs to each of them, on all devices, or a part of each on every device. */
-  parameters(params: Params): Params;
-  /** Joins batches of equally many rows, each split over the devices, without moving any; disposes of the batches. */
-  join<T>(batches: readonly T[]): T;
-  /** Where row `i` of all batches of `batchSize` rows lies among the `total` that `join` makes. */
-  rowOf(i: number, batchSize: number, total: number): number;
-  /** The given rows, int32 [b], of joined batches, split over the devices again; a constant for gradients. */
-  take<T>(values: T, rows: tf.Tensor1D): T;
-}
+export type { Placement };
 
 export const oneDevice: Placement = {
   devices: 1,
@@ -39,7 +23,8 @@ export const oneDevice: Placement = {
   parameters: (params) => params,
   join: (batches) => joined(batches, (parts) => tf.concat([...parts])),
   rowOf: (i) => i,
-  take: (values, rows) => tree.map(values, (value) => stopGradient(() => tf.gather(value, rows))),
+  take: (values, rows, select = all) =>
+    tree.map(values, (value) => stopGradient(() => select(tf.gather(value, rows)))),
 };
 
 /**
@@ -89,23 +74,23 @@ export function placementOn(devices: number, shardParameters = false): Placement
       const each = batchSize / devices;
       return Math.floor(within / each) * (total / devices) + batch * each + (within % each);
     },
-    take: (values, rows) => tree.map(values, (value) => stopGradient(() => takeRows(over, value, rows))),
+    take: (values, rows, select = all) =>
+      tree.map(values, (value) => stopGradient(() => takeRows(over, value, rows, select))),
+    ...(!shardParameters && { perDevice: perDevice(over) }),
   };
 }
 
-/** Every device gives the rows that it holds, zeros for the others; their sum is the rows, each device its share. */
-function takeRows(over: Mesh, value: tf.Tensor, rows: tf.Tensor1D): tf.Tensor {
-  const [taken] = shardMap(
-    (own: tf.Tensor, all: tf.Tensor1D) => {
-      const count = own.shape[0]!;
-      const at = tf.sub(all, tf.mul(axisIndex('data'), tf.scalar(count, 'int32')));
-      const inside = tf.logicalAnd(tf.greaterEqual(at, 0), tf.less(at, count));
-      const found = tf.gather(own, tf.where(inside, at, tf.zerosLike(at)) as tf.Tensor1D);
-      const mask = tf.reshape(inside, [-1, ...found.shape.slice(1).map(() => 1)]);
-      return [reduceScatter(tf.where(mask, found, tf.zerosLike(found)), 'data', 0)];
-    },
-    { mesh: over, inSpecs: [['data'], []], outSpecs: [['data']] },
-  )(value, rows);
+const all = (rows: tf.Tensor): tf.Tensor => rows;
+
+function takeRows(
+  over: Mesh,
+  value: tf.Tensor,
+  rows: tf.Tensor1D,
+  select: (rows: tf.Tensor) => tf.Tensor,
+): tf.Tensor {
+  const [taken] = shardMap((own: tf.Tensor, wanted: tf.Tensor1D) => [exchangeRows(own, wanted, select)], {
+    ...{ mesh: over, inSpecs: [['data'], []], outSpecs: [['data']] },
+  })(value, rows);
   return taken!;
 }
 

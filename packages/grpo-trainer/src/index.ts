@@ -13,6 +13,7 @@ export { checkDivergence, type DivergenceState, initialDivergenceState, type Ver
 export type { EpochDetails, EpochMetrics } from './epoch-metrics';
 export { createEvaluator, type Evaluation } from './evaluate';
 export { type GaussianFlowOptions, gaussianFlow } from './policies/gaussian-flow';
+export { type LoraPolicy, type LoraPolicyOptions, loraPolicy, loraScaleOf } from './policies/lora-policy';
 export {
   type FeaturesCall,
   type Params,
@@ -25,7 +26,17 @@ export {
   type VelocityCall,
 } from './policy';
 export type { Progress } from './progress';
-export type { Example, PromptSource, RewardFunction, Scorer, Scores } from './scorer';
+export {
+  asScorer,
+  type Example,
+  type PromptSource,
+  type RewardFunction,
+  type Scorer,
+  type Scores,
+  type ScoringOptions,
+  withEvalRewards,
+} from './scorer';
 export { train } from './train';
 export type { TrainOptions, TrainResult } from './train-options';
 export { currentPeakTflops, peakTflopsOf } from './utilisation';
+export { hackingOf } from './watch/hacking';

@@ -75,6 +75,16 @@ export interface Policy<Condition = unknown, Prepared = unknown> {
   readonly params: Params;
   /** Names of the weights that train, a subset of `params`. */
   readonly trainable: readonly string[];
+  /**
+   * What stands for `trained` to mean the model without its training, where that takes no copy of weights: {} of adapters
+   * (`loraPolicy`). Algorithms' references then are this; otherwise they are copies of the weights that training starts from.
+   */
+  readonly untrained?: Params;
+  /**
+   * Whether a layer with a weight `X.weight` adds the low-rank product of `X.lora_A.weight`, `X.lora_B.weight` and `X.lora_scale`
+   * where `trained` holds these, as `linear` of @flow-grpo/nn does. `loraPolicy` hands other policies the sum as `X.weight`.
+   */
+  readonly lowRankLayers?: boolean;
   /** Shape of one sample's latents, e.g. [8, 8, 16]. */
   readonly latentShape: readonly number[];
   /**

@@ -1,12 +1,16 @@
 /** The loop: sample, score, compare, update, average, evaluate, save. */
 import type { AnyAlgorithm } from './algorithms/algorithm';
 import { ConfigError } from './config/config-error';
+import type { GrpoConfig } from './config/schema';
 import type { TrainOptions, TrainResult } from './train-options';
 import { startRun } from './training-run';
 
 /**
  * Trains a policy with Flow-GRPO or another algorithm. Every random number is a function of the seed and the
  * epoch, so a run that was interrupted and resumed gives the same bits as one that was not.
+ *
+ * What outlives the call is what `store` keeps, the checkpoints, and the weights it returns. Logs, sample grids and a
+ * report are the callbacks' affair: `runTraining` of the package flow-grpo writes them for a policy of one's own.
  *
  * An error ends the run after a checkpoint of what was reached; nothing but the policy's own tensors is left then.
  *
@@ -35,18 +39,18 @@ async function loop<C, P, A extends AnyAlgorithm>(options: TrainOptions<C, P, A>
   const { config, algorithm } = run;
   try {
     if (run.epoch === 0) await run.evaluate();
-    if (config.divergence.action === 'rollback') await run.save(); // something to roll back to
+    if (rollsBack(config)) await run.save(); // something to roll back to
     while (run.epoch < config.epochs) {
       const epoch = run.beginEpoch();
       try {
         const images = await run.sample(epoch); // and score
         const advantages = algorithm.advantages(images);
         const result = await run.update(epoch, images, advantages); // and average
-        await run.report(epoch, images, advantages, result);
-        const verdict = run.checkDivergence(images, result);
+        const metrics = await run.report(epoch, images, advantages, result);
+        const verdict = run.check(metrics, result);
         if (verdict.problem) {
           if (await run.rollBack(verdict)) continue;
-          return run.finish('diverged', await run.problemOf(verdict));
+          return run.finish(verdict.reason, await run.problemOf(verdict));
         }
         run.advance(result, verdict);
       } finally {
@@ -62,3 +66,6 @@ async function loop<C, P, A extends AnyAlgorithm>(options: TrainOptions<C, P, A>
     return run.endBy(error);
   }
 }
+
+const rollsBack = ({ divergence, hacking }: GrpoConfig) =>
+  divergence.action === 'rollback' || hacking.action === 'rollback';

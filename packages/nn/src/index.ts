@@ -3,10 +3,37 @@ export { gelu, geluTanh, quickGelu, silu } from './activations';
 export { affine } from './affine';
 export { bicubicMatrix, interpolatePositions } from './bicubic';
 export { castLike, castParams, castToStorage, uploadAs, type WeightDtype } from './cast';
-export { gatherRows } from './gather-rows';
+export { conv2d, convolve, enlarge, halve, roundsSums } from './convolution';
+export {
+  type Attend,
+  joinHeads,
+  type QwenLayerConfig,
+  qwenAttention,
+  qwenLayer,
+  splitHeads,
+  swiglu,
+} from './decoder-layer';
+export { drawParams, type ParameterSpec, type Start } from './draw-params';
+export { gatherRows, repeatRows } from './gather-rows';
 export { stopGradient } from './gradients';
 export { linear } from './linear';
-export { layerNorm, rmsNorm } from './norm';
+export {
+  adaptedWeights,
+  checkAdapters,
+  initLora,
+  type LoraConfig,
+  type LoraInit,
+  type LoraScale,
+  loraScale,
+  loraScales,
+  loraTargets,
+  mergeLora,
+  stackLora,
+  unstackLora,
+  withLora,
+} from './lora';
+export { groupNorm, layerNorm, rmsNorm } from './norm';
+export type { Observe } from './observe';
 export {
   countParams,
   matchesPattern,
@@ -17,13 +44,26 @@ export {
   pickParams,
   selectNames,
 } from './params';
-export { patchEmbed } from './patches';
+export { imagesOfPatchRows, patchEmbed, patchRows } from './patches';
 export {
   applyRotary,
+  applyRotaryPairs,
   type Llama3Scaling,
   type RotaryTables,
   rotaryFrequencies,
   rotaryTables,
 } from './rotary';
+export {
+  type LayerBody,
+  type LayerKv,
+  replaceByStacks,
+  runLayers,
+  stackedPlace,
+  stackForTraining,
+  stackLayers,
+  unstackLayers,
+} from './stacked-layers';
+export { overTiles, type TilingOptions, tileSizes } from './tiles';
 export { timestepFeatures } from './timestep';
+export { fromUnit, toUnit } from './unit-images';
 export { warnIfUncompiled } from './warn-uncompiled';

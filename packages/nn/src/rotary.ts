@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { castLike } from './cast';
+import { castLike, castToStorage } from './cast';
 
 /** Llama 3's frequency scaling: waves longer than the original context are slowed down by `factor`. */
 export interface Llama3Scaling {
@@ -51,4 +51,21 @@ export function applyRotary(x: tf.Tensor, { cos, sin }: RotaryTables): tf.Tensor
     3,
   );
   return castLike(turned, x);
+}
+
+/**
+ * Turns neighbouring numbers (2i, 2i + 1) of the last axis of `x` [B, T, N, D] against each other (the interleaved layout of
+ * Meta's Llama code and of complex numbers), in float32.
+ */
+export function applyRotaryPairs(x: tf.Tensor, { cos, sin }: RotaryTables): tf.Tensor {
+  const [batch, length, heads, size] = x.shape as [number, number, number, number];
+  const pairs = tf.reshape(castToStorage(x, 'float32'), [batch * length * heads, size / 2, 2]);
+  const [first, second] = tf
+    .split(pairs, 2, 2)
+    .map((part) => tf.reshape(part, [batch, length, heads, size / 2])) as [tf.Tensor, tf.Tensor];
+  const turned = [
+    tf.sub(tf.mul(first, cos), tf.mul(second, sin)),
+    tf.add(tf.mul(first, sin), tf.mul(second, cos)),
+  ].map((part) => tf.reshape(part, [batch * length * heads, size / 2, 1]));
+  return castLike(tf.reshape(tf.concat(turned, 2), x.shape), x);
 }

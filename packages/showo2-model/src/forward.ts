@@ -1,15 +1,13 @@
-import { castLike, type Params } from '@flow-grpo/nn';
+import { type Attend, castLike, type Observe, type Params, qwenLayer, runLayers } from '@flow-grpo/nn';
 import { scaledDotProductAttention } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from './config/config';
 import { blockModulation, headBlock, splitModulation } from './head/block';
 import { finalLayer, finalModulation, headInput, headRotary, tokensToLatents } from './head/head';
 import { timeEmbedding, timeToken } from './head/time';
-import { LAYER_BASES, runLayers } from './layers';
-import type { Observe } from './observe';
+import { LAYER_BASES } from './layers';
 import { modulationRows, takeImages, writeModalities } from './sequence/assemble';
 import { type ModalityPositions, omniAttentionMask } from './sequence/mask';
-import { type Attend, trunkLayer } from './trunk/layer';
 import { embedTokens, tokenLogits, trunkNorm, trunkRotary } from './trunk/trunk';
 import { imageEmbeddings } from './vision/embed';
 
@@ -67,7 +65,7 @@ export function runTrunk(
   const attend = attendWith(mask);
   const { layers } = config.trunk;
   const { x } = runLayers(params, LAYER_BASES.trunk, layers, embeddings, (p, prefix, y, _given, number) => {
-    const next = trunkLayer(p, prefix, config.trunk, y, rotary, attend);
+    const next = qwenLayer(p, prefix, config.trunk, y, rotary, attend);
     if (number !== undefined) observe?.(`llm_layer_${number}`, next);
     return [next];
   });

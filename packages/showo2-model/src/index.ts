@@ -38,30 +38,10 @@ export {
   velocity,
   velocityFromFeatures,
 } from './denoise/velocity';
-export type { ParameterSpec } from './draw-params';
 export { forwardSequence, type SequenceInputs, sequenceLogits, textLogits } from './forward';
 export { guide } from './guidance';
 export { initParams, parameterSpecs } from './init';
-export {
-  LAYER_BASES,
-  stackForTraining,
-  stackFrozen,
-  stackLayers,
-  unstackLayers,
-  upstreamNames,
-} from './layers';
-export {
-  fromPeft,
-  initLora,
-  type LoadedLora,
-  type LoraConfig,
-  type LoraScale,
-  mergeLora,
-  type PeftConfig,
-  toPeft,
-  withLora,
-} from './lora/index';
-export type { Observe } from './observe';
+export { LAYER_BASES, stackForTraining, stackFrozen, upstreamNames } from './layers';
 export type { DenoiseEvent, GenerateOptions } from './pipeline/generate';
 export { coverCrop } from './pipeline/images';
 export type { InterleaveOptions, Segment } from './pipeline/interleave';
@@ -75,11 +55,7 @@ export { decodeStep, prefill, type TextCache } from './text/decode';
 export { type GenerateTextOptions, generateText, type TextPrefix, textDecoder } from './text/generate';
 export { understandingPrefix } from './text/understand';
 export { chooseTextLength, cutMessage, type TextLength } from './text-length';
-export {
-  qwenTokenizer,
-  type TokenizerConfigJson,
-  type TokenizerJson,
-} from './tokenizer/qwen';
+export { qwenTokenizer } from './tokenizer/qwen';
 export { ADDED_TOKENS, type TextTokenizer, TOKEN_NAMES } from './tokenizer/tokenizer';
 export { parseWordVocabulary, type WordVocabulary, wordTokenizer } from './tokenizer/word';
 export { DEFAULT_TRAINABLE, trainableNames } from './trainable';

@@ -1,6 +1,5 @@
-import type { Params } from '@flow-grpo/nn';
+import { drawParams, type ParameterSpec, type Params, type Start } from '@flow-grpo/nn';
 import { hasHeadProjection, type Showo2Config } from './config/config';
-import { drawParams, type ParameterSpec, type Start } from './draw-params';
 import { EMBEDDING, LM_HEAD } from './trunk/trunk';
 
 const zero: Start = { constant: 0 };

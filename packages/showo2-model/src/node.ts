@@ -1,5 +1,4 @@
-/** What reads and writes files: models by path or hub id, tokenizers, adapters. */
-export { loadLora, saveLora } from './lora/files';
+/** What reads and writes files: models by path or hub id, tokenizers. */
 export {
   type LoadingProgress,
   type LoadShowo2Options,
@@ -8,7 +7,7 @@ export {
   readShowo2Config,
 } from './pipeline/load';
 export { showo2FromPretrained } from './pipeline/pretrained';
-export { type Showo2Places, type SourceOptions, showo2RequiredFiles } from './pipeline/required-files';
+export { type Showo2Places, showo2RequiredFiles } from './pipeline/required-files';
 export { saveShowo2 } from './pipeline/save';
 export { type Foundations, type StartOptions, startFrom } from './pipeline/start';
 export { loadQwenTokenizer } from './tokenizer/load-qwen';

@@ -1,3 +1,4 @@
+import { stackLayers, unstackLayers } from '@flow-grpo/nn';
 import '@flow-grpo/tfjs-backend-xla';
 import { sample, shiftedSchedule } from '@flow-grpo/sde-sampler';
 import { expectClose, fixtureCases, maxAbs, maxAbsDiff, numbers } from '@flow-grpo/test-support';
@@ -12,9 +13,7 @@ import {
   initParams,
   LAYER_BASES,
   parameterSpecs,
-  stackLayers,
   type TextState,
-  unstackLayers,
   velocity,
   velocityFromFeatures,
 } from '../src/index';

@@ -1,3 +1,4 @@
+import { stackLayers } from '@flow-grpo/nn';
 import { expectClose, fixtureCases, maxAbs, numbers } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
@@ -7,7 +8,6 @@ import {
   LAYER_BASES,
   parseShowo2Config,
   type SequenceInputs,
-  stackLayers,
   tokenLogits,
   trainableNames,
 } from '../src/index';

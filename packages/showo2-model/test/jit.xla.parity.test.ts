@@ -1,5 +1,6 @@
 /** The denoiser as training uses it: one compiled function, unrolled and scanned, and its compiled gradients. */
 
+import { stackLayers } from '@flow-grpo/nn';
 import '@flow-grpo/tfjs-backend-xla';
 import { expectClose, fixtureCases, maxAbs, numbers } from '@flow-grpo/test-support';
 import { jit } from '@flow-grpo/tfjs-jit';
@@ -11,7 +12,6 @@ import {
   type Features,
   LAYER_BASES,
   promptTokens,
-  stackLayers,
   velocity,
   velocityFromFeatures,
 } from '../src/index';

@@ -1,3 +1,4 @@
+import { stackLayers } from '@flow-grpo/nn';
 import { expectClose, fixtureCases, numbers } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
@@ -9,7 +10,6 @@ import {
   LAYER_BASES,
   MASKED,
   sequenceLogits,
-  stackLayers,
   textLogits,
   understandingPrefix,
   uniformStream,

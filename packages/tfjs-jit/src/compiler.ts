@@ -79,6 +79,11 @@ export interface Compiler {
     fn: (...args: unknown[]) => unknown,
     options: { readonly name: string; readonly donate: ReadonlySet<number> },
   ): CompiledFunction;
+  /** Runs `f` with nothing computed: programs are compiled in the background, results have no values. */
+  planWork<T>(f: () => T): { readonly value: T; readonly ready: Promise<void> };
+  observeCompilations(listener: (names: readonly string[]) => void): () => void;
+  /** Seconds that calls have waited for programs so far. */
+  compileSeconds(): number;
   /** Whether a function is being traced now. The four below are called only then. */
   isTracing(): boolean;
   scan<C, X, Y>(f: (carry: C, x: X) => [C, Y], carry: C, xs: X, length: number): [C, Y];
@@ -88,6 +93,8 @@ export interface Compiler {
   /**
    * Runs `local` on every device's shards of `tensors`, laid out by `ins`, as one operation of the program. `specs`, which
    * is asked once `local` ran, says how its results are parts of whole tensors.
+   *
+   * @param captures whether `local` may read tensors from outside of the trace: the same on every device
    */
   perDevice(
     mesh: Mesh,
@@ -95,6 +102,7 @@ export interface Compiler {
     ins: readonly Sharding[],
     specs: () => readonly PartitionSpec[],
     local: (shards: readonly tf.Tensor[]) => readonly tf.Tensor[],
+    captures: boolean,
   ): tf.Tensor[];
   /** The mesh of the `perDevice` that is being traced, if any. The collectives below are called only inside. */
   perDeviceMesh(): Mesh | undefined;
@@ -131,7 +139,7 @@ export function requireCompiler(what: string): Compiler {
   const compiler = activeCompiler();
   if (compiler) return compiler;
   throw new Error(
-    `${what} a backend that compiles, and ${tf.getBackend() ?? 'none'} is active: import '@flow-grpo/tfjs-backend-xla' and await tf.setBackend('xla') first`,
+    `${what} a backend that compiles, and ${tf.getBackend() ?? 'none'} is active: await startXla() of @flow-grpo/tfjs-backend-xla first`,
   );
 }
 

@@ -9,6 +9,7 @@ export {
   oneOf,
   optional,
 } from './choices';
+export { fetchPart, type SourceOptions } from './fetch-part';
 export {
   type FetchedFiles,
   type FetchFilesOptions,

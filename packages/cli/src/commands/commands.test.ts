@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { acquireLease } from '@flow-grpo/grpo-trainer/node';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -57,6 +58,44 @@ describe('flow-grpo', () => {
     expect(html).not.toMatch(/(src|href)="(?!data:)/);
   });
 
+  it('trains adapters, which PEFT’s layout holds, and evaluates a folder of them', async () => {
+    const setup = fileURLToPath(new URL('../setup/testing/adapted-toy.ts', import.meta.url));
+    const output = join(folder, 'run');
+    const shared = ['--setup', setup, '--backend', 'cpu', '--training.learningRate', '0.05'];
+    const sizes = [
+      '--sampling.promptsPerEpoch',
+      '2',
+      '--sampling.samplesPerPrompt',
+      '8',
+      '--sampling.numSteps',
+      '4',
+    ];
+    await run('train', ...shared, ...sizes, '-o', output, '--epochs', '3', '--ema.enabled', 'false');
+    expect(printed.join('\n')).toContain(`adapters: ${join(output, 'adapter')}`);
+    expect(existsSync(join(output, 'model.safetensors'))).toBe(false);
+    const json = JSON.parse(await readFile(join(output, 'adapter/adapter_config.json'), 'utf8'));
+    expect(json).toMatchObject({ r: 2, lora_alpha: 4, base_model_name_or_path: 'someone/flow' });
+    const evaluated = async (...more: string[]) => {
+      await run('eval', ...shared, ...sizes, '--ema.enabled', 'false', ...more);
+      return JSON.parse(printed.at(-1)!) as { reward: number };
+    };
+    const checkpoint = join(output, 'checkpoints/epoch-000003');
+    const [without, saved, trained] = [
+      await evaluated(),
+      await evaluated('--adapter', join(output, 'adapter')),
+      await evaluated('--checkpoint', checkpoint),
+    ];
+    expect(saved.reward).toBe(trained.reward);
+    expect(saved.reward).toBeGreaterThan(without.reward);
+    await run('eval', ...shared, '--adapter', join(output, 'adapter'), '--checkpoint', checkpoint);
+    expect(printed.at(-1)).toContain('--checkpoint and --adapter: give one of them');
+    await run('eval', '--backend', 'cpu', '--adapter', join(output, 'adapter'));
+    expect(printed.at(-1)).toContain('--adapter: setup toy takes no adapters');
+    await run('eval', ...shared, '--adapter', folder);
+    expect(printed.at(-1)).toMatch(/--adapter: .*adapter_config.json cannot be read/);
+    expect(process.exitCode).toBe(2);
+  });
+
   it('pre-trains in a folder that nobody else has, or takes it over', async () => {
     const setup = join(folder, 'setup.mjs');
     // tfjs of this package: a module outside of the repository finds none.
@@ -93,12 +132,12 @@ describe('flow-grpo', () => {
     await run('train', '-s', 'sampling.noiseLevel=0', '-o', folder);
     expect(printed.join('\n')).toContain('sampling.noiseLevel is 0');
     await run('train', '--setup', join(folder, 'none.mjs'), '-o', folder, '--backend', 'cpu');
-    expect(printed.join('\n')).toContain('none.mjs cannot be loaded');
+    expect(printed.join('\n')).toMatch(/none\.mjs does not exist/);
   });
 
   it('plans without training, and says what is missing', async () => {
     const output = join(folder, 'planned');
-    await run('train', '--dry-run', '-o', output, '-s', 'epochs=3', '--backend', 'none');
+    await run('train', '--dry-run', '-o', output, '-s', 'epochs=3', '--backend', 'cpu');
     expect(printed.join('\n')).toContain('3 epochs ×');
     expect(process.exitCode).toBeUndefined();
     expect(existsSync(output)).toBe(false);
@@ -106,7 +145,7 @@ describe('flow-grpo', () => {
     await run('train', '--dry-run', '-o', output, '-s', `setup=${JSON.stringify(setup)}`);
     expect(process.exitCode).toBe(2);
     expect(printed.join('\n')).toMatch(
-      /setup\.model: \/no\/model does not exist.*\nsetup\.dataset: \/no\/prompts/,
+      /setup\.model: \/no\/model does not exist.*\n.*setup\.dataset: \/no\/prompts/,
     );
   });
 
@@ -162,6 +201,29 @@ describe('flow-grpo', () => {
     expect(printed.at(-1)).toMatch(
       /no space left on device, write: the disk is full. Checkpoints .* are good/,
     );
+  });
+
+  it('looks through a finished run for signs of a hacked reward', async () => {
+    const of = (black: number) =>
+      Array.from({ length: 40 }, (_, epoch) =>
+        JSON.stringify({
+          ...{ epoch, samples: 128 * (epoch + 1), reward: 0.5 + 0.01 * epoch, rewardStd: 0.2 },
+          'images.nearBlack': 0.004 + (black * epoch) / 40,
+        }),
+      ).join('\n');
+    const file = join(folder, 'metrics.jsonl');
+    await writeFile(file, of(0.05));
+    await run('inspect', folder);
+    expect(process.exitCode).toBe(1);
+    expect(printed.at(-1)).toMatch(/may have been hacked: epoch \d+: .*near-black pixels take over/);
+    process.exitCode = undefined;
+    await writeFile(file, of(0.01));
+    await run('inspect', folder);
+    expect(process.exitCode).toBeUndefined();
+    expect(printed.at(-1)).toBe('Nothing drifts far in 40 epochs (5120 images).');
+    await run('inspect', join(folder, 'none'));
+    expect(process.exitCode).toBe(2);
+    expect(printed.at(-1)).toMatch(/metrics.jsonl has no epoch in it/);
   });
 
   it('prints a JSON Schema', async () => {

@@ -1,4 +1,11 @@
 /** Run files: their schema, and how one is read. */
 export { readRunFile } from './read';
 export { type RunFile, resolveRunFile, runFileJsonSchema, runFileSchema } from './schema';
-export { type Showo2SetupInput, type Showo2SetupOptions, showo2SetupSchema } from './setup-schema';
+export {
+  type Showo2SetupInput,
+  type Showo2SetupOptions,
+  showo2SetupSchema,
+  type ZImageSetupInput,
+  type ZImageSetupOptions,
+  zImageSetupSchema,
+} from './setup-schema';

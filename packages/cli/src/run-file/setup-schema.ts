@@ -1,12 +1,18 @@
 /** The `setup` of a run's file: what is trained, on which prompts, for which reward. */
 import { type RewardChoice, rewardChoiceSchema } from '@flow-grpo/rewards/registry';
 import { z } from 'zod';
+import { trainSchema } from './train-schema';
 
 const text = z.string().min(1);
 const place = (what: string) => text.describe(what);
 /** Rewards by name; modules of one's own are those keys of `given` that are paths. */
 const rewardsOf = (given: unknown) =>
   rewardChoiceSchema(given).describe('Rewards and their weights (reward_fn)');
+
+const evalRewardsOf = (given: unknown) =>
+  rewardChoiceSchema(given)
+    .optional()
+    .describe('Rewards that evaluations have besides, to watch the one that trains; weights mean nothing');
 
 export const showo2SetupSchema = z.strictObject({
   kind: z.literal('showo2').describe('Show-o2 with its VAE from checkpoints'),
@@ -22,13 +28,10 @@ export const showo2SetupSchema = z.strictObject({
     .enum(['float32', 'bfloat16'])
     .default('bfloat16')
     .describe('How frozen weights are stored; what trains has float32 masters (mixed_precision)'),
-  train: z
-    .array(text)
-    .min(1)
-    .optional()
-    .describe(
-      "Parts or globs of the names that train; the diffusion head by default (use_lora, upstream's filter)",
-    ),
+  train: trainSchema(
+    'the diffusion head',
+    'attention and feed-forward projections of the diffusion head',
+  ).optional(),
   guidanceScale: z
     .number()
     .min(0)
@@ -62,6 +65,7 @@ export const showo2SetupSchema = z.strictObject({
     .describe('How many evaluation prompts to take, from the first; all by default'),
   promptColumn: place("Column or key of the prompt in the dataset's rows; prompt by default").optional(),
   reward: rewardsOf(undefined),
+  evalRewards: evalRewardsOf(undefined),
   rewardFailure: z
     .strictObject({
       retries: z.int().min(0).default(2).describe('Further attempts, with growing pauses'),
@@ -72,6 +76,64 @@ export const showo2SetupSchema = z.strictObject({
     })
     .prefault({})
     .describe('What happens when a reward fails'),
+});
+
+const { shape: shared } = showo2SetupSchema;
+/** What every model's setup has: prompts and rewards. */
+const prompting = {
+  dataset: shared.dataset,
+  evalDataset: shared.evalDataset,
+  evalPrompts: shared.evalPrompts,
+  promptColumn: shared.promptColumn,
+  reward: shared.reward,
+  evalRewards: shared.evalRewards,
+  rewardFailure: shared.rewardFailure,
+};
+const pixels = z.int().min(16).multipleOf(16);
+
+export const zImageSetupSchema = z.strictObject({
+  kind: z.literal('z-image').describe("Z-Image from a repository or folder in diffusers' layout"),
+  model: place('Z-Image: a folder or a hub id such as Tongyi-MAI/Z-Image-Turbo'),
+  transformer: place(
+    "Other weights of the transformer: a file, a folder or a hub id; the model's own by default",
+  ).optional(),
+  size: z
+    .tuple([pixels, pixels])
+    .default([512, 512])
+    .describe('Height and width of the images in pixels, multiples of 16'),
+  dtype: z
+    .enum(['float32', 'bfloat16'])
+    .default('bfloat16')
+    .describe('How frozen weights are stored; what trains has float32 masters'),
+  train: trainSchema('all of the transformer', 'the attention projections of every block').optional(),
+  guidanceScale: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe(
+      "Guidance v = c + scale·(c − u) of rollouts and evaluations, as diffusers' pipeline counts it: one less than the usual scale; 0 is none, as for Turbo",
+    ),
+  cfgNormalization: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe(
+      'Keeps guided velocities from being longer than so many times the conditional ones; 0 is no limit (cfg_normalization)',
+    ),
+  cfgTruncation: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(1)
+    .describe('No guidance at times above this, 0 noise and 1 data (cfg_truncation)'),
+  guidanceInTraining: shared.guidanceInTraining,
+  maxPromptTokens: z
+    .int()
+    .min(1)
+    .max(512)
+    .default(512)
+    .describe('Tokens that longer prompts are cut to, chat layout included (max_sequence_length)'),
+  ...prompting,
 });
 
 /** Options of a module of one's own, handed to its default export. */
@@ -87,24 +149,35 @@ const toySetupSchema = z.strictObject({
 
 /** A kind with its options; text stands for a kind without options (toy) or for a module's path. */
 export const setupSchema = z.union([
-  z.discriminatedUnion('kind', [showo2SetupSchema, moduleSetupSchema, toySetupSchema]),
+  z.discriminatedUnion('kind', [showo2SetupSchema, zImageSetupSchema, moduleSetupSchema, toySetupSchema]),
   text,
 ]);
 
 export type Showo2SetupInput = z.input<typeof showo2SetupSchema>;
 export type Showo2SetupOptions = z.output<typeof showo2SetupSchema>;
+export type ZImageSetupInput = z.input<typeof zImageSetupSchema>;
+export type ZImageSetupOptions = z.output<typeof zImageSetupSchema>;
+/** Setups of models from checkpoints. */
+export type ModelSetupOptions = Showo2SetupOptions | ZImageSetupOptions;
 export type { RewardChoice };
 export type SetupChoice =
-  | Showo2SetupOptions
+  | ModelSetupOptions
   | z.output<typeof moduleSetupSchema>
   | z.output<typeof toySetupSchema>;
 
-const SETUPS = { showo2: showo2SetupSchema, module: moduleSetupSchema, toy: toySetupSchema } as const;
+const SETUPS = {
+  showo2: showo2SetupSchema,
+  'z-image': zImageSetupSchema,
+  module: moduleSetupSchema,
+  toy: toySetupSchema,
+} as const;
 
 /** The schema of the kind that `given` asks for, so that errors are about that kind alone. */
 export function setupSchemaOf(given: unknown): z.ZodType<SetupChoice> {
-  const { kind, reward } = (given ?? {}) as { kind?: unknown; reward?: unknown };
-  if (kind === 'showo2') return showo2SetupSchema.extend({ reward: rewardsOf(reward) });
+  const { kind, reward, evalRewards } = (given ?? {}) as Readonly<Record<string, unknown>>;
+  const rewards = { reward: rewardsOf(reward), evalRewards: evalRewardsOf(evalRewards) };
+  if (kind === 'showo2') return showo2SetupSchema.extend(rewards);
+  if (kind === 'z-image') return zImageSetupSchema.extend(rewards);
   return Object.hasOwn(SETUPS, String(kind))
     ? SETUPS[kind as keyof typeof SETUPS]
     : (z.strictObject({ kind: z.enum(Object.keys(SETUPS) as (keyof typeof SETUPS)[]) }).loose() as never);
@@ -113,5 +186,8 @@ export function setupSchemaOf(given: unknown): z.ZodType<SetupChoice> {
 /** Text as a kind with options: `toy`, or the path of a module. */
 export function expandSetup(given: unknown): unknown {
   if (typeof given !== 'string') return given;
-  return Object.hasOwn(SETUPS, given) ? { kind: given } : { kind: 'module', path: given };
+  return isModulePath(given) ? { kind: 'module', path: given } : { kind: given };
 }
+
+/** Whether a setup given as text is a module: it is no kind, and looks like a path. */
+export const isModulePath = (given: string): boolean => !Object.hasOwn(SETUPS, given) && /[\\/.]/.test(given);

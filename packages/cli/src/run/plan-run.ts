@@ -2,8 +2,9 @@
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import type { RunFile } from '../run-file/schema';
 import { checkSetup } from '../setup/check';
+import { modelSizes } from '../setup/model-sizes';
+import { isModelSetup } from '../setup/models';
 import type { SetupContext } from '../setup/setup';
-import { showo2Sizes } from '../setup/showo2-sizes';
 import { memoryOf } from './memory-estimate';
 import { bytes, startTable, textTable } from './start-table';
 import { secondsPerEpoch } from './train-run';
@@ -24,7 +25,7 @@ export async function planRun(run: RunFile, context: SetupContext = {}): Promise
   const { setup, config, output } = run;
   const sources = await orProblems(checkSetup(setup, context));
   // The configuration may be there where other things are not.
-  const sizes = setup.kind === 'showo2' ? await orProblems(showo2Sizes(setup, context)) : undefined;
+  const sizes = isModelSetup(setup) ? await orProblems(modelSizes(setup, context)) : undefined;
   const memory = sizes && !(sizes instanceof ConfigError) ? memoryOf(sizes, config) : undefined;
   const table = startTable(run, memory, { measured: await secondsPerEpoch(output) });
   if (sources instanceof ConfigError) return { text: table, missing: sources.message.split('\n') };

@@ -10,7 +10,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { estimateMemory, memoryOf } from '../run/memory-estimate';
 import { type Showo2SetupInput, showo2SetupSchema } from '../run-file/setup-schema';
-import { checkShowo2 } from './check';
+import { checkModel } from './check';
 import { openPromptSets } from './prompts';
 import { showo2Setup } from './showo2';
 import { showo2Sizes } from './showo2-sizes';
@@ -76,15 +76,15 @@ const options = (change: Partial<Showo2SetupInput> = {}) =>
 
 /** The lines of the error. */
 const problems = async (change: Partial<Showo2SetupInput>) =>
-  checkShowo2(options(change)).then(
+  checkModel(options(change)).then(
     () => [],
     ({ message }: Error) => message.split('\n'),
   );
 
-describe('checkShowo2', () => {
+describe('checkModel', () => {
   it('says where everything is', async () => {
     const url = `${address()}/score`;
-    const found = await checkShowo2(options({ reward: { ocr: 1, geneval: { url } } }));
+    const found = await checkModel(options({ reward: { ocr: 1, geneval: { url } } }));
     expect(found.map(({ option }) => option)).toEqual([
       'setup.model',
       'setup.tokenizer',
@@ -130,13 +130,13 @@ describe('checkShowo2', () => {
   });
 
   it("takes nothing but the VAE of Wan's repository, and its file in a folder with more", async () => {
-    const found = await checkShowo2(options({ vae: 'org/wan' }));
+    const found = await checkModel(options({ vae: 'org/wan' }));
     expect(found[2]).toMatchObject({ option: 'setup.vae', download: 5000 });
     const wan = join(folder, 'wan');
     await mkdir(wan);
     await writeFile(join(wan, 'Wan2.1_VAE.pth'), 'four');
     await writeFile(join(wan, 'diffusion_pytorch_model.safetensors'), 'x'.repeat(5000));
-    expect((await checkShowo2(options({ vae: wan })))[2]!.state).toBe('folder, 4 B');
+    expect((await checkModel(options({ vae: wan })))[2]!.state).toBe('folder, 4 B');
   });
 
   it('finds a server that is down, before anything is loaded', async () => {
@@ -147,7 +147,7 @@ describe('checkShowo2', () => {
 
   it('finds prompts on the hub without downloading them, and a run downloads them', async () => {
     asked.length = 0;
-    const found = await checkShowo2(options({ dataset: 'org/prompts' }));
+    const found = await checkModel(options({ dataset: 'org/prompts' }));
     expect(found.find(({ option }) => option === 'setup.dataset')).toMatchObject({
       state: 'hub, 24 B to download, 0 B in the cache',
       download: PROMPTS.length,
@@ -159,7 +159,7 @@ describe('checkShowo2', () => {
     const { prompts, evalPrompts } = await openPromptSets(options({ dataset: 'org/prompts' }));
     expect(prompts.at(1)!.prompt).toBe('another prompt');
     expect(evalPrompts).toBeUndefined();
-    expect((await checkShowo2(options({ dataset: 'org/prompts' })))[3]!.download).toBe(0);
+    expect((await checkModel(options({ dataset: 'org/prompts' })))[3]!.download).toBe(0);
   });
 });
 
@@ -169,8 +169,13 @@ describe('showo2Sizes', () => {
     ['the head with guidance, in bfloat16', { guidanceScale: 4.5, dtype: 'bfloat16' as const }],
     ['the head with guidance in rollouts alone', { guidanceScale: 4.5, guidanceInTraining: false }],
     ['everything', { train: ['all'] }],
+    ['adapters of the head, and a reference', { train: { lora: { rank: 3 } } }],
+    ['adapters of the trunk', { train: { lora: { targets: ['layers*q_proj'] } } }],
   ])('gives the memory that the loaded policy has: %s', async (_, change) => {
-    const config = resolveConfig({ sampling: { numSteps: 6, promptsPerEpoch: 2, samplesPerPrompt: 4 } });
+    const config = resolveConfig({
+      sampling: { numSteps: 6, promptsPerEpoch: 2, samplesPerPrompt: 4 },
+      grpo: { beta: 0.1 },
+    });
     const before = memoryOf(await showo2Sizes(options(change)), config);
     const { policy, prompts } = await showo2Setup(options(change));
     const after = estimateMemory(policy!, prompts!.at(0)!.prompt, config);

@@ -3,9 +3,12 @@ import { createRequire } from 'node:module';
 import { type FoundFiles, findFiles, MissingFilesError, type RequiredFiles } from '@flow-grpo/checkpoint-io';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import type { ChosenReward } from '@flow-grpo/rewards/registry';
-import { showo2RequiredFiles } from '@flow-grpo/showo2-model/node';
 import { bytes } from '../run/start-table';
-import type { RewardChoice, SetupChoice, Showo2SetupOptions } from '../run-file/setup-schema';
+import type { ModelSetupOptions, RewardChoice, SetupChoice } from '../run-file/setup-schema';
+import { loraOf } from '../run-file/train-schema';
+import { moduleProblem } from './import-module';
+import { requiredAdapter } from './lora';
+import { isModelSetup, modelRequiredFiles } from './models';
 import { requiredPrompts } from './prompts';
 import { findRewards } from './rewards';
 import type { SetupContext } from './setup';
@@ -26,26 +29,35 @@ const SERVER_MILLISECONDS = 10_000;
 
 /**
  * Finds the checkpoints, prompts and servers of a setup. Folders must have the files that will be read, repositories of
- * the hub must exist and have them, servers must answer. A module of one's own looks after itself.
+ * the hub must exist and have them, servers must answer. Of a module of one's own its file must be there.
  *
  * @throws {ConfigError} with one line for everything that is missing: the option, the place, and where to get it.
  */
 export async function checkSetup(choice: SetupChoice, context: SetupContext = {}): Promise<FoundSource[]> {
-  return choice.kind === 'showo2' ? checkShowo2(choice, context) : [];
+  if (isModelSetup(choice)) return checkModel(choice, context);
+  if (choice.kind !== 'module') return [];
+  const problem = await moduleProblem(choice.path);
+  if (problem !== undefined) throw new ConfigError(`setup.path: ${problem}`);
+  return [{ option: 'setup.path', place: choice.path, state: 'module', download: 0 }];
 }
 
-/** The same for the options of a Show-o2. */
-export async function checkShowo2(
-  options: Showo2SetupOptions,
+/** The same for the options of a model. */
+export async function checkModel(
+  options: ModelSetupOptions,
   context: SetupContext = {},
 ): Promise<FoundSource[]> {
-  const { model, config, tokenizer, vae } = options;
   const { signal } = context;
-  const parts = await showo2RequiredFiles(model, { config, tokenizer, vae }, signal ? { signal } : {});
+  const start = loraOf(options.train)?.start;
+  const parts = await modelRequiredFiles(options, context);
   const looks = [
     ...parts.map((part) => lookForFiles({ ...part, option: `setup.${part.option}` }, context)),
     ...requiredPrompts(options).map((required) => lookForFiles(required, context)),
-    ...Object.entries(options.reward).map(([key, entry]) => lookForReward(key, { [key]: entry }, context)),
+    ...(start === undefined ? [] : [lookForFiles(requiredAdapter('setup.train.lora.start', start), context)]),
+    ...(['reward', 'evalRewards'] as const).flatMap((option) =>
+      Object.entries(options[option] ?? {}).map(([key, entry]) =>
+        lookForReward(option, key, { [key]: entry }, context),
+      ),
+    ),
   ];
   const looked = await Promise.allSettled(looks);
   signal?.throwIfAborted();
@@ -84,12 +96,15 @@ function inWords({ kind, bytes: size, downloadBytes }: FoundFiles): string {
 
 /** The module, files, package and server of one reward. Throws an AggregateError of all that is missing. */
 async function lookForReward(
+  option: string,
   key: string,
   choice: RewardChoice,
   context: SetupContext,
 ): Promise<FoundSource[]> {
   const results = await Promise.allSettled(
-    (await findRewards(choice)).flatMap((reward) => looksOf(`setup.reward.${key}`, reward, context)),
+    (await findRewards(choice, option)).flatMap((reward) =>
+      looksOf(`setup.${option}.${key}`, reward, context),
+    ),
   );
   const errors = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
   if (errors.length > 0) throw new AggregateError(errors);

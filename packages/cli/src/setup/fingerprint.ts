@@ -3,11 +3,12 @@ import { createHash } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fetchFiles, findFiles, type RequiredFiles } from '@flow-grpo/checkpoint-io';
-import type { PromptSource } from '@flow-grpo/grpo-trainer';
+import { asScorer, type PromptSource } from '@flow-grpo/grpo-trainer';
 import type { SetupFingerprint } from '@flow-grpo/grpo-trainer/node';
 import { isRewardModule } from '@flow-grpo/rewards/registry';
-import { showo2RequiredFiles } from '@flow-grpo/showo2-model/node';
-import type { SetupChoice, Showo2SetupOptions } from '../run-file/setup-schema';
+import type { CodeSetup } from '../run/training-run';
+import type { ModelSetupOptions, SetupChoice } from '../run-file/setup-schema';
+import { isModelSetup, modelFingerprint, modelRequiredFiles } from './models';
 import { findRewards } from './rewards';
 import type { RunSetup, SetupContext } from './setup';
 
@@ -21,7 +22,7 @@ const PART_BYTES = 64 * 2 ** 10;
  * size and hash, rewards by name and options, the options of the setup. A setup's own `fingerprint` is added.
  */
 export async function setupFingerprint(
-  choice: SetupChoice,
+  choice: SetupChoice | CodeSetup,
   made: RunSetup,
   context: SetupContext = {},
 ): Promise<SetupFingerprint> {
@@ -30,35 +31,24 @@ export async function setupFingerprint(
     kind: choice.kind,
     ...(prompts && { prompts: promptsInWords(prompts) }),
     ...(evalPrompts && { evalPrompts: promptsInWords(evalPrompts) }),
-    ...(scorer && { scorer: scorer.name }),
+    ...(scorer && { scorer: asScorer(scorer).name }),
     ...(choice.kind === 'module' && {
       module: await fileInWords(resolve(choice.path)),
       options: JSON.stringify(choice.options),
     }),
-    ...(choice.kind === 'showo2' && (await showo2Fingerprint(choice, context))),
+    ...(isModelSetup(choice) && (await filesAndRewards(choice, context))),
     ...made.fingerprint,
   };
 }
 
-/** Options that change what is trained. Where its parts come from is told by their files, which may move. */
-async function showo2Fingerprint(
-  options: Showo2SetupOptions,
-  context: SetupContext,
-): Promise<SetupFingerprint> {
-  const { model, config, tokenizer, vae, dtype, train, guidanceScale, guidanceInTraining, reward } = options;
-  const { signal } = context;
-  const words: Record<string, string> = {
-    dtype,
-    train: JSON.stringify(train ?? 'default'),
-    guidanceScale: `${guidanceScale}`,
-    guidanceInTraining: `${guidanceInTraining}`,
-  };
+/** The options, files and rewards of a model's setup. */
+async function filesAndRewards(options: ModelSetupOptions, context: SetupContext): Promise<SetupFingerprint> {
+  const words = modelFingerprint(options);
   const files = async (required: RequiredFiles, name: string) => {
     words[name] = await filesInWords(required, context);
   };
-  const parts = await showo2RequiredFiles(model, { config, tokenizer, vae }, signal ? { signal } : {});
-  for (const part of parts) await files(part, part.option);
-  for (const [key, entry] of Object.entries(reward)) {
+  for (const part of await modelRequiredFiles(options, context)) await files(part, part.option);
+  for (const [key, entry] of Object.entries(options.reward)) {
     for (const { name, weight, options: own, definition } of await findRewards({ [key]: entry })) {
       words[`reward.${name}`] = JSON.stringify({ weight, ...own });
       if (isRewardModule(key)) words[`reward.${name}.module`] = await fileInWords(key);

@@ -8,7 +8,7 @@ import { StandInHub } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { showo2SetupSchema } from '../run-file/setup-schema';
-import { checkShowo2 } from './check';
+import { checkModel } from './check';
 import { showo2Setup } from './showo2';
 import { writeTinyShowo2 } from './testing/tiny-showo2';
 
@@ -48,7 +48,7 @@ it('is checked without a download, then downloaded in one format of the weights'
     dataset,
     reward: { jpeg_compressibility: 1 },
   });
-  const announced = (await checkShowo2(options)).reduce((total, { download }) => total + download, 0);
+  const announced = (await checkModel(options)).reduce((total, { download }) => total + download, 0);
   expect(hub.downloads).toEqual([]);
   // Everything but the second format of the weights, and the tokenizer of a repository of its own.
   const { 'pytorch_model.bin': _, ...read } = hub.repos['org/whole']!;
@@ -60,5 +60,5 @@ it('is checked without a download, then downloaded in one format of the weights'
   tf.dispose(policy!.params);
   expect(told.some((message) => message.startsWith('downloading model.safetensors ('))).toBe(true);
   expect(told.join()).not.toContain('pytorch_model.bin');
-  expect((await checkShowo2(options)).every(({ download }) => download === 0)).toBe(true);
+  expect((await checkModel(options)).every(({ download }) => download === 0)).toBe(true);
 });

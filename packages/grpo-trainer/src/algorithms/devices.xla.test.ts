@@ -50,6 +50,9 @@ it.each([
   ['dgpo', 1],
   ['crd', 1],
   ['flow-dppo', 2],
+  ['dpo', 1],
+  ['sft', 1],
+  ['grpo', 2],
 ] as const)('%s: 2 and 4 devices give what one gives', async (algorithm, updates) => {
   const one = await run(algorithm, updates, 1);
   for (const devices of [2, 4]) {

@@ -2,9 +2,9 @@
 import { gatherSteps, type StepTensors } from '@flow-grpo/sde-sampler';
 import { random, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
-import type { Placement } from '../devices';
 import { indices } from '../indices';
 import { pointsOnLines } from '../losses/rows';
+import type { Placement } from '../placement';
 import type { Tensors } from '../policy';
 import type { EpochSamples } from '../rollout/samples';
 
@@ -33,6 +33,8 @@ export interface PassRows {
 export interface Pass extends PassRows {
   readonly samples: EpochSamples;
   readonly placement: Placement;
+  /** Images in a unit. */
+  readonly unitSize: number;
   /**
    * The velocity at points, [n, …]: of the trained weights, or of a copy by its name, which is a constant for gradients.
    * Where the points carry features, the part of the model behind them runs alone.
@@ -89,8 +91,11 @@ export function recordedPoints(pass: Pass, count: number): RecordedPoints {
   const chosen = steps ?? indices(0, count);
   const stepOf = tf.tile(chosen, [pass.rows.shape[0]!]);
   const perStep = (value: tf.Tensor1D) => repeatRows(value, chosen.shape[0]);
-  const { x, next, logProb, features, mean } = tree.map(placement.take(records, pass.rows), (value) =>
-    placement.shardBatch(steps ? rowsOfSteps(value, steps) : firstSteps(value, count)),
+  // Of a pass's steps alone: the others need not move between devices.
+  const chosenOf = (value: tf.Tensor) => (steps ? tf.gather(value, steps, 1) : firstSteps(value, count));
+  const { x, next, logProb, features, mean } = tree.map(
+    placement.take(records, pass.rows, chosenOf),
+    (value) => placement.shardBatch(asRows(value)),
   );
   const step = gatherSteps(coefficients, stepOf);
   return {
@@ -131,6 +136,7 @@ export function noisedPoints(
 ): NoisedPoints {
   const { samples, rows, key, placement, steps } = pass;
   const each = rows.shape[0]! / sharing;
+  const { all, own } = drawsOf(pass, each, sharing > 1 ? 1 : pass.unitSize);
   const shape = samples.latents.shape.slice(1);
   const times = steps?.shape[0] ?? timesPerImage;
   // Drawn for all times, so that it does not matter how a pass is cut.
@@ -140,8 +146,8 @@ export function noisedPoints(
     const repeated = tf.tile(tf.expandDims(value, 1), [1, sharing, 1, ...rest.map(() => 1)]);
     return tf.reshape(repeated, [times * sharing * each, ...rest]);
   };
-  const noise = shared(chosen(random.normal(random.foldIn(key, 1), [timesPerImage, each, ...shape])));
-  const t = shared(chosen(drawTimes(random.foldIn(key, 2), [timesPerImage, each]))) as tf.Tensor1D;
+  const noise = shared(chosen(own(random.normal(random.foldIn(key, 1), [timesPerImage, all, ...shape]))));
+  const t = shared(chosen(own(drawTimes(random.foldIn(key, 2), [timesPerImage, all])))) as tf.Tensor1D;
   const tile = (value: tf.Tensor) => tf.tile(value, [times, ...value.shape.slice(1).map(() => 1)]);
   const data = tile(placement.take(samples.latents, rows));
   return placement.shardBatch({
@@ -152,6 +158,24 @@ export function noisedPoints(
   });
 }
 
+/**
+ * Where a device has some of a pass's rows, numbers are drawn for all of them, so that it does not matter how many devices
+ * there are: how many that is, and those of [times, all, …] that are its own.
+ *
+ * @param each draws that the own rows need
+ * @param members of a unit that have draws of their own
+ */
+function drawsOf({ placement: { part } }: Pass, each: number, members: number) {
+  if (!part) return { all: each, own: (drawn: tf.Tensor) => drawn };
+  const units = each / members;
+  const first = Int32Array.from(
+    { length: each },
+    (_, i) => Math.floor(i / units) * units * part.count + (i % units),
+  );
+  const places = tf.add(tf.tensor1d(first, 'int32'), tf.mul(part.index, tf.scalar(units, 'int32')));
+  return { all: each * part.count, own: (drawn: tf.Tensor) => tf.gather(drawn, places as tf.Tensor1D, 1) };
+}
+
 /** sigmoid of a normal number: few times near the ends. */
 const logitNormal = (key: tf.Tensor, shape: [number, number]) => tf.sigmoid(random.normal(key, shape));
 
@@ -160,16 +184,16 @@ function repeatRows(values: tf.Tensor1D, times: number): tf.Tensor1D {
   return tf.reshape(tf.tile(tf.expandDims(values, 1), [1, times]), [values.shape[0]! * times]);
 }
 
-/** The first `steps` of [b, W, …], as rows: [b · steps, …]. */
+/** The first `steps` of [b, W, …]: [b, steps, …]. */
 function firstSteps(value: tf.Tensor, steps: number): tf.Tensor {
   const [count, , ...rest] = value.shape;
   const size = [count!, steps, ...rest];
   const begin = size.map(() => 0);
-  return tf.reshape(tf.slice(value, begin, size), [count! * steps, ...rest]);
+  return tf.slice(value, begin, size);
 }
 
-/** Those of [b, W, …] at int32 [s] `steps`, as rows: [b · s, …]. */
-function rowsOfSteps(value: tf.Tensor, steps: tf.Tensor1D): tf.Tensor {
-  const [count, , ...rest] = value.shape;
-  return tf.reshape(tf.gather(value, steps, 1), [count! * steps.shape[0], ...rest]);
+/** [b, s, …] → [b · s, …] */
+function asRows(value: tf.Tensor): tf.Tensor {
+  const [count, steps, ...rest] = value.shape;
+  return tf.reshape(value, [count! * steps!, ...rest]);
 }

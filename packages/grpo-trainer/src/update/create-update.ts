@@ -131,6 +131,7 @@ export function createUpdate<C, P>(
       planUpdates(units, randomAt(seed, 2, call.epoch, inner), {
         updates: training.updatesPerEpoch,
         rows: plan.rowsPerPass,
+        devices: placement.perDevice ? placement.devices : 1,
         dropped,
       }),
     ).flat();

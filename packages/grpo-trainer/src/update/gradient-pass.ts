@@ -4,9 +4,10 @@ import { jit, shardLike } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ConfiguredAlgorithm } from '../algorithms/algorithm';
 import type { Pass, PassRows } from '../algorithms/pass';
-import type { Placement } from '../devices';
 import { detach } from '../losses/rows';
 import { mapParams } from '../maths/adamw';
+import { addedToOwn, overDevices } from '../per-device';
+import type { Placement } from '../placement';
 import type { Params, Policy, Tensors } from '../policy';
 import type { EpochSamples } from '../rollout/samples';
 import { gradientsWhereReached } from './gradients';
@@ -18,18 +19,54 @@ export interface PassWeights {
   readonly copies: Readonly<Record<string, Params>>;
 }
 
-/** Zeros like the weights, placed like them, for the first pass of an update to add to. */
-export function zeroGradients() {
+/** Zeros for the first pass of an update to add to: like the weights, or one such sum per device. */
+export function zeroGradients({ perDevice }: Pick<Placement, 'perDevice'> = {}) {
   return jit(
-    (trained: Params): Params => mapParams(trained, (value) => shardLike(tf.zerosLike(value), value)),
+    (trained: Params): Params =>
+      mapParams(trained, (value) =>
+        perDevice ? perDevice.zeros(value.shape) : shardLike(tf.zerosLike(value), value),
+      ),
     { name: 'zeroGradients' },
   );
+}
+
+/** Arguments of a pass that are whole on every device, and those whose rows are split. */
+interface PassParts<C> {
+  readonly whole: {
+    readonly trained: Params;
+    readonly copies: Readonly<Record<string, Params>>;
+    readonly condition: C;
+    readonly samples: Pick<EpochSamples, 'promptOf' | 'steps'>;
+    readonly rows: Pick<PassRows, 'steps' | 'onPolicy' | 'key'>;
+    readonly prepared: Prepared | undefined;
+  };
+  readonly split: {
+    readonly samples: Pick<EpochSamples, 'records' | 'latents'>;
+    readonly rows: Omit<PassRows, 'steps' | 'onPolicy' | 'key'>;
+  };
+}
+
+function splitArguments<C>(
+  { trained, copies }: PassWeights,
+  condition: C,
+  { promptOf, steps: coefficients, ...records }: EpochSamples,
+  { steps, onPolicy, key, ...rows }: PassRows,
+  prepared: Prepared | undefined,
+): PassParts<C> {
+  return {
+    whole: {
+      ...{ trained, copies, condition, prepared },
+      samples: { promptOf, ...(coefficients && { steps: coefficients }) },
+      rows: { onPolicy, key, ...(steps && { steps }) },
+    },
+    split: { samples: records, rows },
+  };
 }
 
 /** The pass that an algorithm's loss is given. What was prepared is used; without it it is prepared here. */
 export function passOf<C, P>(
   policy: Policy<C, P>,
-  algorithm: Pick<ConfiguredAlgorithm, 'copies'>,
+  algorithm: Pick<ConfiguredAlgorithm, 'copies' | 'units'>,
   placement: Placement,
   { trained, copies }: PassWeights,
   condition: C,
@@ -63,7 +100,7 @@ export function passOf<C, P>(
     const change = rows.changes?.[name];
     return change ? tf.sub(detach(value), change) : detach(value);
   };
-  return { ...rows, samples, placement, velocity, before };
+  return { ...rows, samples, placement, unitSize: algorithm.units.size, velocity, before };
 }
 
 /** What the algorithm measures of the trained weights, in a program of its own that is the same before and after updates. */
@@ -81,16 +118,42 @@ export function measurePass<C, P>(
       prepared?: Prepared,
     ): Readonly<Record<string, tf.Tensor>> {
       const weights = { trained, copies: {} };
-      const pass = passOf(policy, algorithm, placement, weights, condition, samples, rows, prepared);
-      return placement.shardBatch({ ...algorithm.measure!(pass) });
+      const { perDevice } = placement;
+      if (!perDevice) {
+        const pass = passOf(policy, algorithm, placement, weights, condition, samples, rows, prepared);
+        return placement.shardBatch({ ...algorithm.measure!(pass) });
+      }
+      const { whole, split } = splitArguments(weights, condition, samples, rows, prepared);
+      const [measured] = perDevice.run(
+        (own, some: typeof whole, parts: typeof split) => [
+          { ...algorithm.measure!(ownPass(policy, algorithm, own, some, parts)) },
+        ],
+        ['whole', 'split'],
+        ['split'],
+      )(whole, split);
+      return measured!;
     },
     { name: 'measurePass' },
   );
 }
 
+/** The pass of one device's rows. */
+function ownPass<C, P>(
+  policy: Policy<C, P>,
+  algorithm: Pick<ConfiguredAlgorithm, 'copies' | 'units'>,
+  own: Placement,
+  { trained, copies, condition, prepared, ...whole }: PassParts<C>['whole'],
+  split: PassParts<C>['split'],
+): Pass {
+  const samples = { ...whole.samples, ...split.samples };
+  const rows = { ...whole.rows, ...split.rows };
+  return passOf(policy, algorithm, own, { trained, copies }, condition, samples, rows, prepared);
+}
+
 /**
  * Adds the gradients of one pass to `accumulated`, which are donated, and with `prepared` those of what was prepared to its
- * sums, donated too; without it, what depends on the prompts alone is part of the pass.
+ * sums, donated too; without it, what depends on the prompts alone is part of the pass. Where the placement is per device,
+ * each device adds those of its rows to its own sums.
  *
  * @param reachedWeights gets the names of the weights that a pass with `prepared` reaches by itself
  * @returns the sums, and [loss, ...metrics] of the pass, followed by what is reported per step, point by point.
@@ -102,8 +165,36 @@ export function gradientPass<C, P>(
   placement: Placement,
   reachedWeights = new Set<string>(),
 ) {
-  const metricNames = Object.keys(algorithm.metrics);
+  const metrics = Object.entries(algorithm.metrics);
   const stepNames = algorithm.perStep ?? [];
+  const scalars = 1 + metrics.length;
+
+  /** Values [n] of `pass`, and their first one's gradients by the weights and by what was prepared. */
+  const differentiate = (pass: Pass, trained: Params, prepared: Prepared | undefined) => {
+    const names = Object.keys(trained);
+    const f = () => {
+      const { loss, metrics: given, perStep = {} } = algorithm.loss(pass);
+      const numbers = [loss, ...metrics.map(([name]) => metricOf(given, name))];
+      const values = stepNames.map((name) => tf.reshape(metricOf(perStep, name), [-1]));
+      return tf.concat([...numbers.map((value) => tf.reshape(value, [1])), ...values]);
+    };
+    // Only the loss is differentiated: the metrics ride along with a zero upstream gradient.
+    // Not by tf.oneHot, whose float32 is a denormal number on WebAssembly.
+    const points = pass.rows.shape[0]! * (pass.steps?.shape[0] ?? algorithm.pointsPerImage);
+    const others = metrics.length + stepNames.length * points;
+    const upstream = tf.concat([tf.ones([1]), tf.zeros([others])]);
+    const leaves = prepared ? differentiable(prepared.trained) : [];
+    const { value, grads } = gradientsWhereReached(f, [...Object.values(trained), ...leaves], upstream);
+    const reached = names.filter((_, i) => grads[i]);
+    for (const name of reached) reachedWeights.add(name);
+    if (!prepared) refuseUnreached(names.filter((name) => !reached.includes(name)));
+    return {
+      value,
+      ofWeights: names.map((name, i) => [name, grads[i]] as const),
+      ofPrepared: grads.slice(names.length),
+    };
+  };
+
   return jit(
     function gradientPass(
       accumulated: Params,
@@ -115,38 +206,56 @@ export function gradientPass<C, P>(
       prepared?: Prepared,
       preparedSums: readonly tf.Tensor[] = [],
     ): { gradients: Params; prepared: tf.Tensor[]; values: tf.Tensor } {
-      const names = Object.keys(trained);
-      const f = () => {
-        const weights = { trained, copies };
+      const weights = { trained, copies };
+      const { perDevice } = placement;
+      if (!perDevice) {
         const pass = passOf(policy, algorithm, placement, weights, condition, samples, rows, prepared);
-        const { loss, metrics, perStep = {} } = algorithm.loss(pass);
-        const scalars = [loss, ...metricNames.map((name) => metricOf(metrics, name))];
-        const values = stepNames.map((name) => tf.reshape(metricOf(perStep, name), [-1]));
-        return tf.concat([...scalars.map((value) => tf.reshape(value, [1])), ...values]);
-      };
-      // Only the loss is differentiated: the metrics ride along with a zero upstream gradient.
-      // Not by tf.oneHot, whose float32 is a denormal number on WebAssembly.
-      const points = rows.rows.shape[0]! * (rows.steps?.shape[0] ?? algorithm.pointsPerImage);
-      const others = metricNames.length + stepNames.length * points;
-      const upstream = tf.concat([tf.ones([1]), tf.zeros([others])]);
-      const leaves = prepared ? differentiable(prepared.trained) : [];
-      const { value, grads } = gradientsWhereReached(f, [...Object.values(trained), ...leaves], upstream);
-      const reached = names.filter((_, i) => grads[i]);
-      for (const name of reached) reachedWeights.add(name);
-      if (!prepared) refuseUnreached(names.filter((name) => !reached.includes(name)));
-      const sum = (before: tf.Tensor, gradient: tf.Tensor | undefined) =>
-        gradient
-          ? shardLike(tf.add(before, shardLike(castToStorage(gradient, 'float32'), before)), before)
-          : tf.clone(before);
-      return {
-        gradients: Object.fromEntries(names.map((name, i) => [name, sum(accumulated[name]!, grads[i])])),
-        prepared: preparedSums.map((before, i) => sum(before, grads[names.length + i])),
-        values: placement.replicate(value),
-      };
+        const { value, ofWeights, ofPrepared } = differentiate(pass, trained, prepared);
+        return {
+          gradients: Object.fromEntries(
+            ofWeights.map(([name, own]) => [name, added(accumulated[name]!, own)]),
+          ),
+          prepared: preparedSums.map((before, i) => added(before, ofPrepared[i])),
+          values: placement.replicate(value),
+        };
+      }
+      const { whole, split } = splitArguments(weights, condition, samples, rows, prepared);
+      const isMax = [false, ...metrics.map(([, how]) => how === 'max')];
+      const [sums, numbers, perStep] = perDevice.run(
+        (
+          own,
+          before: { gradients: Params; prepared: readonly tf.Tensor[] },
+          some: typeof whole,
+          parts: typeof split,
+        ) => {
+          const pass = ownPass(policy, algorithm, own, some, parts);
+          const { value, ofWeights, ofPrepared } = differentiate(pass, some.trained, some.prepared);
+          const each = (value.size - scalars) / Math.max(1, stepNames.length);
+          return [
+            {
+              gradients: Object.fromEntries(
+                ofWeights.map(([name, gradient]) => [name, addedToOwn(before.gradients[name]!, gradient)]),
+              ),
+              prepared: before.prepared.map((sum, i) => addedToOwn(sum, ofPrepared[i])),
+            },
+            overDevices(tf.slice(value, 0, scalars), isMax),
+            stepNames.map((_, i) => tf.slice(value, scalars + i * each, each)),
+          ];
+        },
+        ['split', 'whole', 'split'],
+        ['split', 'whole', 'split'],
+      )({ gradients: accumulated, prepared: preparedSums }, whole, split);
+      return { ...sums, values: placement.replicate(tf.concat([numbers, ...perStep])) };
     },
     { donate: [0, 7], name: 'gradientPass' },
   );
 }
+
+/** A sum and a gradient, laid out like the sum. */
+const added = (before: tf.Tensor, gradient: tf.Tensor | undefined): tf.Tensor =>
+  gradient
+    ? shardLike(tf.add(before, shardLike(castToStorage(gradient, 'float32'), before)), before)
+    : tf.clone(before);
 
 function metricOf(metrics: Readonly<Record<string, tf.Tensor>>, name: string): tf.Tensor {
   const value = metrics[name];

@@ -17,7 +17,7 @@ export interface UpdateInputs<C> extends PassWeights {
 }
 
 export interface GradientSum {
-  /** By name, float32, laid out like the weights. */
+  /** By name, float32, laid out like the weights; where the placement is per device, one sum per device, [devices, …]. */
   readonly gradients: Params;
   /** What each gradient pass gave, and which points of its images it took. */
   readonly values: readonly PassValues[];
@@ -49,13 +49,13 @@ export function gradientSum<C, P>(
   // Counted apart: they are two programs.
   const [passAlone, passPrepared] = [flops.count(pass), flops.count(pass)];
   const [measureAlone, measurePrepared] = [flops.count(measured), flops.count(measured)];
-  const zeros = zeroGradients();
+  const zeros = zeroGradients(placement);
   const groups = stepGroups(plan);
   const { prepare } = policy;
   const preparing = prepare && {
     once: flops.count(preparePass(prepare, placement)),
     zeros: zeroPrepared(placement),
-    gradients: flops.count(prepareGradients(prepare, reachedWeights)),
+    gradients: flops.count(prepareGradients(prepare, reachedWeights, placement)),
   };
   const everyPoint = Array.from({ length: algorithm.pointsPerImage }, (_, i) => i);
 

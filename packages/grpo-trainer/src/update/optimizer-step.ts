@@ -24,7 +24,9 @@ export function optimizerStep(options: AdamWOptions & { maxGradNorm: number }, p
       emaRate: tf.Tensor,
       copyRates: Readonly<Record<string, tf.Tensor>>,
     ): { state: TrainState; norm: tf.Tensor } {
-      const clipped = clipByGlobalNorm(gradients, options.maxGradNorm);
+      // The one place where gradients are reduced over devices.
+      const whole = placement.perDevice?.total(gradients, state.trained) ?? gradients;
+      const clipped = clipByGlobalNorm(whole, options.maxGradNorm);
       const stepped = adamWUpdate(state.trained, state.optimizer, clipped.gradients, scalars, options);
       const finite = tf.isFinite(clipped.norm);
       const choose = (next: Params, previous: Params) =>

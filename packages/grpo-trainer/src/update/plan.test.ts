@@ -31,6 +31,22 @@ it('uses every sample with an advantage once, with equal weights that sum to 1 a
   );
 });
 
+it('gives each device whole units, in the order of one device', () => {
+  const promptIndex = [0, 0, 1, 1, 2, 2, 3, 3];
+  const units = bestAndWorst(4).select({
+    advantages: [1, -1, -1, 1, 1, -1, -1, 1],
+    dropped: [],
+    promptIndex,
+  });
+  const samplesOn = (devices: number) =>
+    planUpdates(units, randomAt(1), { updates: 1, rows: 8, devices })[0]![0]!.samples;
+  const [one, two] = [samplesOn(1), samplesOn(2)];
+  const rows = (some: readonly number[]) => [some.slice(0, some.length / 2), some.slice(some.length / 2)];
+  const [first, second] = rows(one);
+  expect(two).toEqual([...rows(first!)[0]!, ...rows(second!)[0]!, ...rows(first!)[1]!, ...rows(second!)[1]!]);
+  for (const own of rows(two)) expect(new Set(own.map((i) => promptIndex[i])).size).toBe(2);
+});
+
 it('keeps preferred and rejected samples of a prompt at the same place of the two halves', () => {
   const promptOf = [0, 0, 1, 1, 2, 2];
   const advantages = [1, -1, -1, 1, 0, 0];

@@ -11,6 +11,8 @@ export interface PlanOptions {
   readonly updates: number;
   /** Rows per pass, constant so that one executable serves all: those of all members of its units together. */
   readonly rows: number;
+  /** Each of so many devices has whole units: its rows follow those of the device before it. */
+  readonly devices?: number;
   /** Images without a reward, which units may hold all the same. */
   readonly dropped?: ArrayLike<boolean>;
 }
@@ -25,7 +27,7 @@ export interface PlanOptions {
 export function planUpdates(
   units: readonly (readonly number[])[],
   random: () => number,
-  { updates, rows, dropped }: PlanOptions,
+  { updates, rows, devices = 1, dropped }: PlanOptions,
 ): PlannedPass[][] {
   const order = shuffled(random, units);
   const size = order[0]?.length ?? 1;
@@ -41,13 +43,16 @@ export function planUpdates(
     for (let start = from; start < to; start += perPass) {
       const group = order.slice(start, Math.min(to, start + perPass));
       const padded = Array.from({ length: perPass }, (_, i) => group[i] ?? group[0]!);
-      // Member by member: all first images of the units, then all second ones.
-      const members = Array.from({ length: size }, (_, member) =>
-        padded.map((unit, i) => {
+      // Member by member: all first images of a device's units, then all second ones.
+      const each = perPass / devices;
+      const members = Array.from({ length: devices * size }, (_, part) => {
+        const [device, member] = [Math.floor(part / size), part % size];
+        return padded.slice(device * each, (device + 1) * each).map((unit, i) => {
           const sample = unit[member]!;
-          return { sample, weight: i < group.length && !dropped?.[sample] ? weight : 0 };
-        }),
-      ).flat();
+          const isReal = device * each + i < group.length;
+          return { sample, weight: isReal && !dropped?.[sample] ? weight : 0 };
+        });
+      }).flat();
       passes.push({
         samples: members.map(({ sample }) => sample),
         weights: members.map(({ weight: own }) => own),

@@ -2,8 +2,9 @@
 import { castToStorage } from '@flow-grpo/nn';
 import { jit, shardLike, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
-import type { Placement } from '../devices';
 import { mapParams } from '../maths/adamw';
+import { addedToOwn } from '../per-device';
+import type { Placement } from '../placement';
 import type { Params, Policy, Purpose, Tensors } from '../policy';
 import { gradientsWhereReached } from './gradients';
 
@@ -27,7 +28,9 @@ export function preparePass<C, P>(prepare: NonNullable<Policy<C, P>['prepare']>,
 export function zeroPrepared(placement: Placement) {
   return jit(
     (prepared: Tensors): tf.Tensor[] =>
-      differentiable(prepared).map((value) => placement.replicate(tf.zeros(value.shape))),
+      differentiable(prepared).map(
+        ({ shape }) => placement.perDevice?.zeros(shape) ?? placement.replicate(tf.zeros(shape)),
+      ),
     { name: 'zeroPrepared' },
   );
 }
@@ -41,7 +44,23 @@ export function zeroPrepared(placement: Placement) {
 export function prepareGradients<C, P>(
   prepare: NonNullable<Policy<C, P>['prepare']>,
   reachedWeights: ReadonlySet<string>,
+  { perDevice }: Placement,
 ) {
+  /** What flows to the weights, by name. */
+  const flowing = (trained: Params, condition: C, upstream: readonly tf.Tensor[]) => {
+    const names = Object.keys(trained);
+    const f = () => {
+      const made = differentiable(prepare({ trained, condition, purpose: 'training' }) as Tensors);
+      return tf.addN(
+        made.map((value, i) =>
+          tf.sum(tf.mul(castToStorage(value, 'float32'), tf.reshape(upstream[i]!, value.shape))),
+        ),
+      );
+    };
+    const { grads } = gradientsWhereReached(f, Object.values(trained));
+    refuseUnreached(names.filter((name, i) => !grads[i] && !reachedWeights.has(name)));
+    return Object.fromEntries(names.map((name, i) => [name, grads[i]]));
+  };
   return jit(
     function prepareGradients(
       gradients: Params,
@@ -49,16 +68,21 @@ export function prepareGradients<C, P>(
       condition: C,
       upstream: readonly tf.Tensor[],
     ): Params {
-      const names = Object.keys(trained);
-      const f = () => {
-        const made = differentiable(prepare({ trained, condition, purpose: 'training' }) as Tensors);
-        return tf.addN(made.map((value, i) => tf.sum(tf.mul(castToStorage(value, 'float32'), upstream[i]!))));
-      };
-      const { grads } = gradientsWhereReached(f, Object.values(trained));
-      refuseUnreached(names.filter((name, i) => !grads[i] && !reachedWeights.has(name)));
-      const flowing = Object.fromEntries(names.map((name, i) => [name, grads[i]]));
+      if (perDevice) {
+        // Each device has summed what its own rows say, and carries that on.
+        const [sums] = perDevice.run(
+          (_, before: Params, weights: Params, given: C, own: readonly tf.Tensor[]) => {
+            const found = flowing(weights, given, own);
+            return [mapParams(before, (sum, name) => addedToOwn(sum, found[name]))];
+          },
+          ['split', 'whole', 'whole', 'split'],
+          ['split'],
+        )(gradients, trained, condition, upstream);
+        return sums!;
+      }
+      const found = flowing(trained, condition, upstream);
       return mapParams(gradients, (before, name) => {
-        const own = flowing[name];
+        const own = found[name];
         return own ? shardLike(tf.add(before, shardLike(own, before)), before) : tf.clone(before);
       });
     },

@@ -39,17 +39,24 @@ export function placedWeights(policy: Pick<Policy, 'params' | 'trainable'>, plac
 }
 
 /**
- * The copies of an algorithm, each equal to the policy's weights unless `saved` has it.
+ * The copies of an algorithm, each equal to the policy's weights unless `saved` has it. One that never moves is the policy's
+ * `untrained` where there is one.
  *
+ * @param start the policy's weights, made where a copy needs them; they stay the caller's
  * @param saved those of a checkpoint, by name
  */
 export function initialCopies(
   copies: Readonly<Record<string, WeightCopy>>,
-  start: Params,
+  { untrained }: Pick<Policy, 'untrained'>,
+  start: () => Params,
   saved: Readonly<Record<string, Params>> = {},
 ): Record<string, Params> {
+  const fixed = (copy: WeightCopy) => (copy.moves === 'never' ? untrained : undefined);
   return Object.fromEntries(
-    Object.keys(copies).map((name) => [name, saved[name] ?? mapParams(start, copyTensor)]),
+    Object.entries(copies).map(([name, copy]) => [
+      name,
+      saved[name] ?? mapParams(fixed(copy) ?? start(), copyTensor),
+    ]),
   );
 }
 

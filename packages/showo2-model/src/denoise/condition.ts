@@ -1,12 +1,11 @@
-import type { Params } from '@flow-grpo/nn';
+import { type LayerKv, type Params, qwenLayer, repeatRows, runLayers } from '@flow-grpo/nn';
 import { scaledDotProductAttention, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
 import { headBlock } from '../head/block';
 import { headInput, headRotary } from '../head/head';
-import { LAYER_BASES, type LayerKv, runLayers } from '../layers';
+import { LAYER_BASES } from '../layers';
 import { checkTextLength } from '../text-length';
-import { trunkLayer } from '../trunk/layer';
 import { embedTokens, trunkNorm, trunkRotary } from '../trunk/trunk';
 
 /**
@@ -54,7 +53,7 @@ export function encodeText(
     embedTokens(params, tokens),
     (p, prefix, y) => {
       const made: { kv?: LayerKv } = {};
-      return [trunkLayer(p, prefix, config.trunk, y, rotary, causalKv(made)), made.kv];
+      return [qwenLayer(p, prefix, config.trunk, y, rotary, causalKv(made)), made.kv];
     },
   );
   const hidden = headInput(params, config, trunkNorm(params, config, x));
@@ -83,14 +82,6 @@ export function repeatState(state: TextState, rows: number): TextState {
   return Object.fromEntries(
     Object.entries(state).map(([name, x]) => [name, repeatRows(x as tf.Tensor, rows)]),
   ) as unknown as TextState;
-}
-
-/** Repeats the single row of x [1, ...]. */
-export function repeatRows(x: tf.Tensor, rows: number): tf.Tensor {
-  if (x.shape[0] === rows) return x;
-  if (x.shape[0] !== 1) throw new Error(`A condition of ${x.shape[0]} rows cannot serve ${rows} latents.`);
-  // As a matrix: the gradient of tf.tile knows no more than four axes.
-  return tf.reshape(tf.tile(tf.reshape(x, [1, -1]), [rows, 1]), [rows, ...x.shape.slice(1)]);
 }
 
 export interface EncodeOptions {

@@ -1,14 +1,13 @@
-import type { Params } from '@flow-grpo/nn';
+import { type LayerKv, type Params, qwenLayer, runLayers } from '@flow-grpo/nn';
 import { scaledDotProductAttention } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
 import { embedSequence, neutralModulation, type SequenceInputs, spread } from '../forward';
 import { blockModulation, headBlock, splitModulation } from '../head/block';
 import { headInput, headRotary } from '../head/head';
-import { LAYER_BASES, type LayerKv, runLayers } from '../layers';
+import { LAYER_BASES } from '../layers';
 import { modulationRows } from '../sequence/assemble';
 import { omniAttentionMask } from '../sequence/mask';
-import { trunkLayer } from '../trunk/layer';
 import { trunkNorm, trunkRotary } from '../trunk/trunk';
 import type { TextState } from './condition';
 
@@ -30,7 +29,7 @@ export function encodeContext(params: Params, config: Showo2Config, inputs: Sequ
   const rotary = trunkRotary(config.trunk, positions);
   const trunk = runLayers(params, LAYER_BASES.trunk, config.trunk.layers, embeddings, (p, prefix, y) => {
     const made: { kv?: LayerKv } = {};
-    return [trunkLayer(p, prefix, config.trunk, y, rotary, keep(made)), made.kv];
+    return [qwenLayer(p, prefix, config.trunk, y, rotary, keep(made)), made.kv];
   });
   const hidden = headInput(params, config, trunkNorm(params, config, trunk.x));
   const turned = headRotary(config.head, positions);

@@ -1,4 +1,12 @@
-import { type Params, stopGradient } from '@flow-grpo/nn';
+import {
+  type Attend,
+  type LayerKv,
+  type Params,
+  qwenLayer,
+  repeatRows,
+  runLayers,
+  stopGradient,
+} from '@flow-grpo/nn';
 import { scaledDotProductAttention } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
@@ -6,12 +14,10 @@ import { guide, isGuided } from '../guidance';
 import { blockModulation, headBlock, splitModulation } from '../head/block';
 import { finalLayer, finalModulation, headInput, headRotary, tokensToLatents } from '../head/head';
 import { timeEmbedding, timeToken } from '../head/time';
-import { LAYER_BASES, type LayerKv, runLayers } from '../layers';
-import type { Attend } from '../trunk/layer';
-import { trunkLayer } from '../trunk/layer';
+import { LAYER_BASES } from '../layers';
 import { trunkNorm, trunkRotary } from '../trunk/trunk';
 import { imageEmbeddings } from '../vision/embed';
-import { type Condition, encodeHeadText, repeatRows, type TextState } from './condition';
+import { type Condition, encodeHeadText, type TextState } from './condition';
 
 /** The trunk's output at the head's width, [B, 1 + patches, head width], for the two guidance branches. */
 export interface Features {
@@ -80,7 +86,7 @@ function trunkFeatures(
     config.trunk.layers,
     block,
     (p, prefix, y, given) => [
-      trunkLayer(p, prefix, config.trunk, y, rotary, attendWithText(given!, kvLengths)),
+      qwenLayer(p, prefix, config.trunk, y, rotary, attendWithText(given!, kvLengths)),
     ],
     text,
   );

@@ -1,17 +1,18 @@
 import {
-  applyRotary,
+  type Attend,
   castLike,
   castToStorage,
   linear,
   type Params,
   param,
+  qwenAttention,
   type RotaryTables,
   rmsNorm,
   silu,
+  swiglu,
 } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import type { HeadConfig } from '../config/config';
-import { type Attend, joinHeads, splitHeads, swiglu } from '../trunk/layer';
 
 /** Shift, scale and gate of one half of a block, broadcastable to [B, T, hidden]. */
 export interface Modulation {
@@ -66,14 +67,8 @@ export function headAttention(
   rotary: RotaryTables,
   attend: Attend,
 ): tf.Tensor {
-  const name = `${prefix}self_attn.`;
-  const project = (part: string) => splitHeads(linear(params, `${name}${part}_proj`, x), config.headDim);
-  const turned = (part: string) =>
-    applyRotary(
-      rmsNorm(project(part), param(params, `${name}${part}_norm.weight`), config.qkNormEps),
-      rotary,
-    );
-  return linear(params, `${name}o_proj`, joinHeads(attend(turned('q'), turned('k'), project('v'))));
+  const sizes = { headDim: config.headDim, eps: config.qkNormEps };
+  return qwenAttention(params, `${prefix}self_attn.`, sizes, x, rotary, attend);
 }
 
 /** One modulated attention block over x [B, T, hidden]. */

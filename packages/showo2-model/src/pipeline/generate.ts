@@ -1,9 +1,9 @@
+import type { TilingOptions } from '@flow-grpo/nn';
 import { initialNoise, sampleAsync, shiftedSchedule } from '@flow-grpo/sde-sampler';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
 import type { Condition } from '../denoise/condition';
 import type { VelocityOptions } from '../denoise/velocity';
-import type { TilingOptions } from '../wan-vae';
 import type { Showo2Parts } from './parts';
 import { gridOf, type Programs } from './programs';
 

@@ -1,12 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-/** Decoded values in -1..1 (with overshoot) to [0, 1]. */
-export const toUnit = <T extends tf.Tensor>(x: T): T =>
-  tf.clipByValue(tf.add(tf.mul(x, 0.5), 0.5), 0, 1) as T;
-
-/** [0, 1] to the VAE's -1..1. */
-export const fromUnit = <T extends tf.Tensor>(x: T): T => tf.sub(tf.mul(x, 2), 1) as T;
-
 /**
  * Scales an image [H, W, 3] in [0, 1] so that it covers height x width, and cuts the middle: upstream's `image_transform`,
  * which is Pillow's bicubic resize and torchvision's CenterCrop. As there, each of the two passes is rounded to bytes;

@@ -1,6 +1,13 @@
 import { access, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { checkKeys, loadParams, openCheckpoint } from '@flow-grpo/checkpoint-io';
+import {
+  checkKeys,
+  fetchPart,
+  loadParams,
+  readJson,
+  type SourceOptions,
+  storedShapes,
+} from '@flow-grpo/checkpoint-io';
 import { castParams, type Params, uploadAs, type WeightDtype, warnIfUncompiled } from '@flow-grpo/nn';
 import { defaultStorage, type FloatStorage } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
@@ -14,7 +21,7 @@ import { parseWordVocabulary, wordTokenizer } from '../tokenizer/word';
 import { EMBEDDING, LM_HEAD } from '../trunk/trunk';
 import { parseVaeConfig, vaeParamShapes, WAN21_VAE, type WanVaeConfig } from '../wan-vae';
 import type { Showo2Parts } from './parts';
-import { fetchPart, readJson, type SourceOptions, showo2Files } from './required-files';
+import { showo2Files } from './required-files';
 
 export interface LoadShowo2Options extends SourceOptions {
   /** The configuration, or a YAML or JSON file with it; the folder's config.json by default. */
@@ -122,20 +129,6 @@ export async function loadShowo2(pathOrId: string, options: LoadShowo2Options = 
 
 /** Rotary frequencies are computed, whatever older checkpoints store. */
 const isWeight = (name: string) => !name.endsWith('rotary_emb.inv_freq');
-
-/** Names and shapes of a checkpoint, out of its headers. */
-async function storedShapes(
-  path: string,
-  filter: (name: string) => boolean,
-): Promise<Record<string, readonly number[]>> {
-  const checkpoint = await openCheckpoint(path);
-  try {
-    const names = checkpoint.names.filter(filter);
-    return Object.fromEntries(names.map((name) => [name, checkpoint.info(name).shape]));
-  } finally {
-    await checkpoint.close();
-  }
-}
 
 async function loadWeights(
   part: LoadingProgress['part'],

@@ -1,4 +1,4 @@
-import type { Params } from '@flow-grpo/nn';
+import { fromUnit, type Params } from '@flow-grpo/nn';
 import { jit } from '@flow-grpo/tfjs-jit';
 import type * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
@@ -9,7 +9,6 @@ import { embedSequence, type SequenceInputs } from '../forward';
 import { textDecoder } from '../text/generate';
 import { understandingPrefix } from '../text/understand';
 import { decode, decodeImage, encodeImage } from '../wan-vae';
-import { fromUnit } from './images';
 import type { Showo2Parts } from './parts';
 
 /** An image's size in patches. */

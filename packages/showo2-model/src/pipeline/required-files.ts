@@ -1,14 +1,11 @@
 /** What a Show-o2 reads, and from where: one description for checks and for loading. */
-import { readFile } from 'node:fs/promises';
 import { posix } from 'node:path';
 import {
   checkpointChoice,
-  type FetchFilesOptions,
   type FileChoice,
-  fetchFiles,
+  fetchPart,
   findFiles,
   firstOf,
-  type HubOptions,
   inFolder,
   MissingFilesError,
   mainFile,
@@ -16,15 +13,9 @@ import {
   optional,
   parseSource,
   type RequiredFiles,
+  readJson,
+  type SourceOptions,
 } from '@flow-grpo/checkpoint-io';
-
-export interface SourceOptions {
-  /** For hub ids: endpoint, token, cache and offline mode, the environment's by default; and the model's revision. */
-  hub?: HubOptions & { revision?: string };
-  /** Told how far the download of a file is. */
-  onDownload?: FetchFilesOptions['onDownload'];
-  signal?: AbortSignal;
-}
 
 /** Where the parts of a model come from: paths or hub ids. */
 export interface Showo2Places {
@@ -186,19 +177,4 @@ async function languageModelOf(source: Own, options: SourceOptions): Promise<str
   return typeof config?.llm_model_path === 'string' && config.llm_model_path !== ''
     ? config.llm_model_path
     : undefined;
-}
-
-/** The required files of one part on this disk. */
-export const fetchPart = <Files extends RequiredFiles['files']>(
-  required: RequiredFiles<Files>,
-  { hub: { revision: _, ...hub } = {}, onDownload, signal }: SourceOptions,
-) => fetchFiles(required, { hub, ...(onDownload && { onDownload }), ...(signal && { signal }) });
-
-/** A parsed JSON file. Throws naming the file that is missing or broken. */
-export async function readJson(file: string): Promise<unknown> {
-  try {
-    return JSON.parse(await readFile(file, 'utf8'));
-  } catch (error) {
-    throw new Error(`${file} cannot be read as JSON: ${(error as Error).message}`, { cause: error });
-  }
 }

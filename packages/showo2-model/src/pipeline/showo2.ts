@@ -1,3 +1,4 @@
+import { type TilingOptions, toUnit } from '@flow-grpo/nn';
 import { tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
@@ -6,9 +7,9 @@ import { type LatentPreview, previewLatents } from '../preview';
 import { type GenerateTextOptions, generateText, type TextPrefix } from '../text/generate';
 import { chooseTextLength, cutMessage } from '../text-length';
 import type { TextTokenizer } from '../tokenizer/tokenizer';
-import { decodeImageTiled, spatialFactor, type TilingOptions, temporalFactor } from '../wan-vae';
+import { decodeImageTiled, spatialFactor, temporalFactor } from '../wan-vae';
 import { denoiseLatents, disposeCondition, type GenerateOptions } from './generate';
-import { coverCrop, toUnit } from './images';
+import { coverCrop } from './images';
 import { type InterleaveOptions, interleave, type Segment } from './interleave';
 import type { Showo2Parts } from './parts';
 import { type Programs, showo2Programs } from './programs';

@@ -1,13 +1,18 @@
-import { checkKeys, checkpointChoice, loadParams, openCheckpoint } from '@flow-grpo/checkpoint-io';
-import { castParams, type Params, uploadAs, type WeightDtype } from '@flow-grpo/nn';
+import {
+  checkKeys,
+  checkpointChoice,
+  fetchPart,
+  loadParams,
+  type SourceOptions,
+  storedShapes,
+} from '@flow-grpo/checkpoint-io';
+import { castParams, drawParams, type Params, uploadAs, type WeightDtype } from '@flow-grpo/nn';
 import { defaultStorage } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
-import { drawParams } from '../draw-params';
 import { parameterSpecs } from '../init';
 import { LAYER_BASES } from '../layers';
 import { EMBEDDING, LM_HEAD, TRUNK } from '../trunk/trunk';
-import { fetchPart, type SourceOptions } from './required-files';
 
 /** The published models that a new Show-o2 starts from: paths or hub ids. */
 export interface Foundations {
@@ -87,13 +92,10 @@ function shapeOf(name: string, shape: readonly number[], found: readonly number[
 }
 
 async function shapesIn(path: string, rename: (name: string) => string) {
-  const checkpoint = await openCheckpoint(path);
-  try {
-    const entries = checkpoint.names.map((name) => [rename(name), checkpoint.info(name).shape] as const);
-    return Object.fromEntries(entries) as Record<string, readonly number[]>;
-  } finally {
-    await checkpoint.close();
-  }
+  const entries = Object.entries(await storedShapes(path)).map(
+    ([name, shape]) => [rename(name), shape] as const,
+  );
+  return Object.fromEntries(entries) as Record<string, readonly number[]>;
 }
 
 function cutVocabulary(params: Params, { vocabSize }: Showo2Config): Params {

@@ -1,9 +1,8 @@
-import type { Params } from '@flow-grpo/nn';
+import { type LayerKv, type Params, qwenLayer, runLayers } from '@flow-grpo/nn';
 import { scaledDotProductAttention } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
-import { LAYER_BASES, type LayerKv, runLayers } from '../layers';
-import { trunkLayer } from '../trunk/layer';
+import { LAYER_BASES } from '../layers';
 import { embedTokens, tokenLogits, trunkNorm, trunkRotary } from '../trunk/trunk';
 
 /** Keys and values of a growing sequence in buffers of fixed length, so that one compiled step serves every position. */
@@ -27,7 +26,7 @@ export function prefill(
   const rotary = trunkRotary(config.trunk, tf.range(0, length));
   const { x, kv } = runLayers(params, LAYER_BASES.trunk, config.trunk.layers, embeddings, (p, prefix, y) => {
     let own: LayerKv | undefined;
-    const next = trunkLayer(p, prefix, config.trunk, y, rotary, (q, keys, values) => {
+    const next = qwenLayer(p, prefix, config.trunk, y, rotary, (q, keys, values) => {
       own = { keys, values };
       return scaledDotProductAttention(q, keys, values, mask ? { mask } : { causal: true });
     });
@@ -69,7 +68,7 @@ export function decodeStep(
     embedded,
     (p, prefix, y, given) => {
       let own: LayerKv | undefined;
-      const next = trunkLayer(p, prefix, config.trunk, y, rotary, (q, k, v) => {
+      const next = qwenLayer(p, prefix, config.trunk, y, rotary, (q, k, v) => {
         own = { keys: tf.where(slot, k, given!.keys), values: tf.where(slot, v, given!.values) };
         return scaledDotProductAttention(q, own.keys, own.values, { kvLengths });
       });

@@ -3,15 +3,16 @@ import {
   gelu,
   interpolatePositions,
   linear,
+  type Observe,
   type Params,
   param,
   patchEmbed,
   rmsNorm,
+  runLayers,
 } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
-import { LAYER_BASES, runLayers } from '../layers';
-import type { Observe } from '../observe';
+import { LAYER_BASES } from '../layers';
 import { visionLayer } from './encoder';
 
 const FUSION_NORM_EPS = 1e-6;

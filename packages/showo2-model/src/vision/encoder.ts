@@ -1,8 +1,7 @@
-import { geluTanh, layerNorm, linear, type Params, param } from '@flow-grpo/nn';
+import { geluTanh, joinHeads, layerNorm, linear, type Params, param, splitHeads } from '@flow-grpo/nn';
 import { scaledDotProductAttention } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { VisionConfig } from '../config/config';
-import { joinHeads, splitHeads } from '../trunk/layer';
 
 /** One SigLIP encoder layer over [B, N, hidden]: full attention, tanh GELU, LayerNorm before each half. */
 export function visionLayer(params: Params, prefix: string, config: VisionConfig, x: tf.Tensor): tf.Tensor {

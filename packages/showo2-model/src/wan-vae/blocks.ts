@@ -1,7 +1,7 @@
-import { castToStorage, type Params, param, silu } from '@flow-grpo/nn';
+import { castToStorage, conv2d, type Params, param, silu } from '@flow-grpo/nn';
 import { scaledDotProductAttention } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
-import { causalConv, conv2d, type History, perFrame } from './convolution';
+import { causalConv, type History, perFrame } from './convolution';
 
 /**
  * x / ‖x‖ · √C · gamma over the channels (the last axis), in float32. Upstream clamps the norm at 1e-12; squared, that

@@ -1,6 +1,5 @@
-import { type Params, silu } from '@flow-grpo/nn';
+import { type Observe, type Params, silu } from '@flow-grpo/nn';
 import type * as tf from '@tensorflow/tfjs-core';
-import type { Observe } from '../observe';
 import { attentionBlock, channelNorm, residualBlock } from './blocks';
 import { causalConv, type History } from './convolution';
 import type { CoderPlan, Stage } from './plan';

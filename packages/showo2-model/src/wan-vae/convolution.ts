@@ -1,5 +1,4 @@
-import { affine, castLike, type Params, param } from '@flow-grpo/nn';
-import { storageOf } from '@flow-grpo/tfjs-jit';
+import { convolve, type Params, param, roundsSums } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
 
 /**
@@ -13,41 +12,6 @@ export function perFrame(x: tf.Tensor5D, f: (frames: tf.Tensor4D) => tf.Tensor4D
   const [batch, time, height, width, channels] = x.shape;
   const y = f(tf.reshape(x, [batch * time, height, width, channels]));
   return tf.reshape(y, [batch, time, y.shape[1], y.shape[2], y.shape[3]]);
-}
-
-/** A two-dimensional convolution with upstream's kernel [out, in, h, w] over [N, H, W, C], held as the kernel is. */
-export function convolve(
-  input: tf.Tensor4D,
-  weight: tf.Tensor4D,
-  bias: tf.Tensor1D | null,
-  strides: number,
-  pad: 'same' | 'valid',
-): tf.Tensor4D {
-  const [outputs, inputs, height, width] = weight.shape;
-  const x = castLike(input, weight);
-  // In a narrow storage a bias is added before the sum is rounded, and with it.
-  const inside = bias !== null && roundsSums(weight) ? bias : undefined;
-  let y: tf.Tensor4D;
-  if (height === 1 && width === 1) {
-    const rows = tf.reshape(x, [-1, inputs]);
-    const product = affine(rows, tf.reshape(weight, [outputs, inputs]), inside);
-    y = tf.reshape(product, [x.shape[0], x.shape[1], x.shape[2], outputs]);
-  } else {
-    const filter = tf.transpose(weight, [2, 3, 1, 0]) as tf.Tensor4D;
-    y = inside
-      ? tf.fused.conv2d({ x, filter, strides, pad, bias: inside })
-      : tf.conv2d(x, filter, strides, pad);
-  }
-  return castLike(bias && !inside ? tf.add(y, bias) : y, weight);
-}
-
-/** Whether sums in this weight's storage are rounded: a bias is then added within the first of them. */
-export const roundsSums = (weight: tf.Tensor): boolean => storageOf(weight) !== 'float32';
-
-/** The image convolution called `name`: stride 1, height and width kept. */
-export function conv2d(params: Params, name: string, x: tf.Tensor4D): tf.Tensor4D {
-  const weight = param(params, `${name}.weight`) as tf.Tensor4D;
-  return convolve(x, weight, param(params, `${name}.bias`) as tf.Tensor1D, 1, 'same');
 }
 
 /**

@@ -3,7 +3,7 @@ export { checkVaeConfig, spatialFactor, temporalFactor, WAN21_VAE, type WanVaeCo
 export { initVaeParams } from './init';
 export { parseVaeConfig, vaeConfigJson } from './parse-config';
 export { vaeParamShapes } from './shapes';
-export { decodeImageTiled, encodeImageTiled, type TilingOptions } from './tiling';
+export { decodeImageTiled, encodeImageTiled } from './tiling';
 export {
   type CoderOptions,
   decode,

@@ -1,5 +1,4 @@
-import type { Params } from '@flow-grpo/nn';
-import { drawParams, type ParameterSpec } from '../draw-params';
+import { drawParams, type ParameterSpec, type Params } from '@flow-grpo/nn';
 import type { WanVaeConfig } from './config';
 import { vaeParamShapes } from './shapes';
 

@@ -1,6 +1,6 @@
-import { type Params, param } from '@flow-grpo/nn';
+import { conv2d, convolve, enlarge, halve, type Params, param, roundsSums } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
-import { causalConv, conv2d, convolve, type History, lastFrames, perFrame, roundsSums } from './convolution';
+import { causalConv, type History, lastFrames, perFrame } from './convolution';
 
 /**
  * Halves height and width and, when `temporal`, every frame after the first in time. The first frame of a video
@@ -14,17 +14,7 @@ export function downsample(
   temporal: boolean,
   history?: History,
 ): tf.Tensor5D {
-  const weight = param(params, `${name}.resample.1.weight`) as tf.Tensor4D;
-  const bias = param(params, `${name}.resample.1.bias`) as tf.Tensor1D;
-  const small = perFrame(x, (frames) => {
-    const padded = tf.pad(frames, [
-      [0, 0],
-      [0, 1],
-      [0, 1],
-      [0, 0],
-    ]);
-    return convolve(padded, weight, bias, 2, 'valid');
-  });
+  const small = perFrame(x, (frames) => halve(params, `${name}.resample.1`, frames));
   return temporal ? halveTime(params, `${name}.time_conv`, small, history) : small;
 }
 
@@ -113,14 +103,4 @@ function doubleTime(params: Params, name: string, x: tf.Tensor5D, history?: Hist
     );
   }
   return outputs.length === 1 ? outputs[0]! : (tf.concat(outputs, 1) as tf.Tensor5D);
-}
-
-/** Every pixel of [N, H, W, C] as a 2 × 2 square, by broadcasting: cheaper than gathering. */
-function enlarge(frames: tf.Tensor4D): tf.Tensor4D {
-  const [count, height, width, channels] = frames.shape;
-  const rows = tf.reshape(frames, [count * height, 1, width * channels]);
-  const doubled = tf.broadcastTo(rows, [count * height, 2, width * channels]);
-  const pixels = tf.reshape(doubled, [count * 2 * height * width, 1, channels]);
-  const squares = tf.broadcastTo(pixels, [count * 2 * height * width, 2, channels]);
-  return tf.reshape(squares, [count, 2 * height, 2 * width, channels]);
 }

@@ -1,8 +1,9 @@
 import '@flow-grpo/tfjs-backend-xla';
+import { conv2d } from '@flow-grpo/nn';
 import { cast, random, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, expect, it } from 'vitest';
-import { causalConv, conv2d } from './convolution';
+import { causalConv } from './convolution';
 
 beforeAll(async () => {
   expect(await tf.setBackend('xla')).toBe(true);

@@ -1,6 +1,5 @@
-import type { Params } from '@flow-grpo/nn';
+import type { Observe, Params } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
-import type { Observe } from '../observe';
 import { runCoder } from './coder';
 import { spatialFactor, temporalFactor, type WanVaeConfig } from './config';
 import { causalConv, type History } from './convolution';

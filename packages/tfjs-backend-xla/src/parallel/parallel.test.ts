@@ -11,6 +11,7 @@ import {
   readShards,
   reduceScatter,
   replicate,
+  scan,
   shard,
   shardingOf,
   shardMap,
@@ -195,11 +196,41 @@ describe('shardMap', () => {
     });
   });
 
-  it('refuses tensors from around it', () => {
+  it('reads tensors from outside whole on every device, in loops and under gradients taken inside, too', () => {
+    const m = mesh({ data: 2 });
+    const outside = count(20);
+    const variable = tf.variable(tf.fill([20], 2));
+    const f = shardMap(
+      (x: tf.Tensor) => {
+        const [sum] = scan(
+          (c: tf.Tensor, row: tf.Tensor) => [tf.add(c, tf.mul(row, outside)), null],
+          tf.zeros([20]),
+          x,
+        );
+        const grad = tf.grad((y: tf.Tensor) => tf.sum(tf.mul(y, tf.mul(outside, variable))))(sum);
+        return [tf.reshape(tf.sum(sum), [1]), grad];
+      },
+      { mesh: m, inSpecs: [['data']], outSpecs: [['data'], []] },
+    );
+    const call = () => f(tf.tile(tf.tensor2d([[1], [2], [3], [4]]), [1, 20])).map(values);
+    const ramp = values(outside);
+    expect(call()).toEqual([[3 * 190, 7 * 190], ramp.map((i) => 2 * i)]);
+    variable.assign(tf.fill([20], 3));
+    expect(call()[1]).toEqual(ramp.map((i) => 3 * i));
+    variable.dispose();
+  });
+
+  it('refuses tensors from around it, and from outside where gradients would miss them', () => {
     const m = mesh({ data: 2 });
     const outside = count(100);
-    const f = shardMap((x: tf.Tensor) => [tf.add(x, outside)], { mesh: m, inSpecs: [[]], outSpecs: [[]] });
-    expect(() => f(tf.zeros([100]))).toThrow(/pass it as an argument/);
+    const specs = { mesh: m, inSpecs: [[]], outSpecs: [[]] };
+    const f = shardMap((x: tf.Tensor) => [tf.add(x, outside)], specs);
+    expect(() => tf.grad((x) => f(x)[0]!)(tf.zeros([100]))).toThrow(/pass it as an argument/);
+    const around = jit((x: tf.Tensor) => {
+      const made = tf.add(x, 1);
+      return shardMap((y: tf.Tensor) => [tf.add(y, made)], specs)(x)[0]!;
+    });
+    expect(() => around(tf.zeros([100]))).toThrow(/pass it as an argument/);
     expect(() => allReduce(outside, 'data')).toThrow(/inside a function given to shardMap/);
   });
 });

@@ -1,8 +1,15 @@
 /** A part of the program that is written for one device and run by all devices of a mesh on their shards. */
-import { type Mesh, type PartitionSpec, type Sharding, sharding } from '@flow-grpo/tfjs-jit/backend';
+import {
+  type Mesh,
+  type PartitionSpec,
+  replicated,
+  type Sharding,
+  sharding,
+} from '@flow-grpo/tfjs-jit/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { XlaBackend } from '../backend';
 import { hlo, type TensorType, type Value } from '../stablehlo';
+import type { PerDeviceValue } from '../stablehlo/collective';
 import { currentFrame } from '../trace/frame';
 import { inBlock, tensorOf, tracedValue } from '../trace/values';
 import { localShape, shardingText } from './sharding';
@@ -14,55 +21,57 @@ export function perDevice(
   ins: readonly Sharding[],
   specs: () => readonly PartitionSpec[],
   local: (shards: readonly tf.Tensor[]) => readonly tf.Tensor[],
+  captures: boolean,
 ): tf.Tensor[] {
   const backend = tf.backend() as XlaBackend;
   const { block, trace } = currentFrame()!;
   trace.useMesh(mesh);
-  const values = tensors.map((tensor) => tracedValue(tensor, backend));
-  const locals = values.map(
-    (value, i): TensorType => ({ shape: localShape(ins[i]!, value.shape), dtype: value.dtype }),
-  );
+  const operands = tensors.map((tensor, i) => {
+    const value = tracedValue(tensor, backend);
+    return { value, local: shardOf(value, ins[i]!) };
+  });
   let dtypes: tf.DataType[] = [];
-  const body = (b: typeof block, shards: Value[]): Value[] =>
-    inBlock(
-      b,
-      backend,
-      () => {
-        const results = local(shards.map((value, i) => tensorOf(value, tensors[i]!.dtype, backend)));
-        dtypes = results.map(({ dtype }) => dtype);
-        return results;
-      },
-      mesh,
-    );
-  // Traced once for the types of the results, which the operation states before its body.
-  const probed = hlo.region(block, locals, body).results;
-  const outs = probed.map((value, i) => wholeType(mesh, specs()[i]!, value));
+  let layouts: Sharding[] = [];
   const results = hlo.manualComputation(
     block,
-    values,
-    locals,
-    outs.map(({ type }) => type),
-    {
-      inShardings: ins.map(shardingText),
-      outShardings: outs.map(({ layout }) => shardingText(layout)),
-      axes: Object.keys(mesh.axes),
-      devices: mesh.size,
+    operands,
+    { axes: Object.keys(mesh.axes), devices: mesh.size },
+    (b, shards, more) => {
+      // What comes from outside of the program is the same on every device.
+      const inside = new Map<Value, Value>();
+      const capture = (outside: Value): Value => {
+        const known = inside.get(outside) ?? more(outside, shardOf(outside, replicated(mesh, outside.shape)));
+        inside.set(outside, known);
+        return known;
+      };
+      const body = (): readonly tf.Tensor[] => {
+        const given = local(shards.map((value, i) => tensorOf(value, tensors[i]!.dtype, backend)));
+        dtypes = given.map(({ dtype }) => dtype);
+        return given;
+      };
+      return inBlock(b, backend, body, { mesh, capture: captures ? capture : undefined });
     },
-    body,
+    (locals) => {
+      const wholes = locals.map((value, i) => wholeOf(mesh, specs()[i]!, value));
+      layouts = wholes.map(({ layout }) => layout);
+      return wholes.map(({ type, layout }) => ({ type, sharding: shardingText(layout) }));
+    },
   );
   return results.map((value, i) => {
     const result = tensorOf(value, dtypes[i]!, backend);
-    backend.find(result.dataId).constraint = outs[i]!.layout;
+    backend.find(result.dataId).constraint = layouts[i]!;
     return result;
   });
 }
 
-/** Type of the whole tensor whose shards have this type. */
-function wholeType(
-  mesh: Mesh,
-  spec: PartitionSpec,
-  local: TensorType,
-): { type: TensorType; layout: Sharding } {
+/** A value as one device holds it. */
+const shardOf = ({ shape, dtype }: Value, layout: Sharding): PerDeviceValue => ({
+  type: { shape: localShape(layout, shape), dtype },
+  sharding: shardingText(layout),
+});
+
+/** The whole tensor whose shards have this type. */
+function wholeOf(mesh: Mesh, spec: PartitionSpec, local: TensorType): { type: TensorType; layout: Sharding } {
   const shape = local.shape.map((extent, i) => {
     const entry = spec[i] ?? null;
     const names = entry === null ? [] : typeof entry === 'string' ? [entry] : entry;

@@ -1,4 +1,4 @@
-import { type Block, op, region } from './block';
+import { type Block, op, openRegion } from './block';
 import { describe, fail } from './errors';
 import { i64Matrix } from './literals';
 import { combiner, type Reducer } from './reduction';
@@ -66,32 +66,44 @@ export function shardingConstraint(b: Block, x: Value, sharding: string): Value 
   return op(b, 'sdy.sharding_constraint', [x], [x], { sharding: `#sdy.sharding${sharding}` })[0]!;
 }
 
+/** A value as a block written per device takes or gives it: its type there, and Shardy text of how it lies. */
+export interface PerDeviceValue {
+  readonly type: TensorType;
+  readonly sharding: string;
+}
+
 /**
- * A block written per device, of which there are `o.devices`: `body` sees the local shards of `xs`. Shardings are
- * Shardy text, one for each operand and result; `axes` are the mesh axes that the block handles itself.
+ * A block written per device, of which there are `o.devices`: `body` sees the local shards of `xs`, and gets that of a
+ * further operand by `more`. `axes` are the mesh axes that the block handles itself.
+ *
+ * @param results Types of whole results, from those of the block's; asked once, after the body.
  */
 export function manualComputation(
   b: Block,
-  xs: readonly Value[],
-  locals: readonly TensorType[],
-  results: readonly TensorType[],
-  o: {
-    inShardings: readonly string[];
-    outShardings: readonly string[];
-    axes: readonly string[];
-    devices: number;
-  },
-  body: (b: Block, shards: Value[]) => readonly Value[],
+  xs: readonly { readonly value: Value; readonly local: PerDeviceValue }[],
+  o: { readonly axes: readonly string[]; readonly devices: number },
+  body: (b: Block, shards: Value[], more: (x: Value, local: PerDeviceValue) => Value) => readonly Value[],
+  results: (locals: readonly Value[]) => readonly PerDeviceValue[],
 ): Value[] {
-  const part = region(b, locals, body, 'sdy.return');
+  const operands = [...xs];
+  const open = openRegion(b);
+  const shards = xs.map(({ local }) => open.argument(local.type));
+  const more = (value: Value, local: PerDeviceValue) => {
+    operands.push({ value, local });
+    return open.argument(local.type);
+  };
+  const part = open.close(body(open.block, shards, more), 'sdy.return');
+  const outs = results(part.results);
+  const perValue = (values: readonly PerDeviceValue[]) =>
+    `#sdy.sharding_per_value<[${values.map(({ sharding }) => sharding).join(', ')}]>`;
   return op(
     b,
     'sdy.manual_computation',
-    xs,
-    results,
+    operands.map(({ value }) => value),
+    outs.map(({ type }) => type),
     {
-      in_shardings: `#sdy.sharding_per_value<[${o.inShardings.join(', ')}]>`,
-      out_shardings: `#sdy.sharding_per_value<[${o.outShardings.join(', ')}]>`,
+      in_shardings: perValue(operands.map(({ local }) => local)),
+      out_shardings: perValue(outs),
       manual_axes: `#sdy<manual_axes{${o.axes.map((a) => `"${a}"`).join(', ')}}>`,
     },
     [part],

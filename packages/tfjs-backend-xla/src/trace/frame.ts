@@ -12,7 +12,13 @@ export interface Frame {
   /** Constants made in this block, by their text. */
   readonly literals: Map<string, Value>;
   /** Set for a block written per device, which may use nothing from around it. */
-  readonly perDevice?: Mesh | undefined;
+  readonly perDevice?: PerDeviceBlock | undefined;
+}
+
+export interface PerDeviceBlock {
+  readonly mesh: Mesh;
+  /** The value in the block of a captured tensor; absent where it may read none. */
+  readonly capture?: ((outside: Value) => Value) | undefined;
 }
 
 /** A tensor from outside the traced function; a variable is read anew at each call. */
@@ -147,11 +153,14 @@ export function isVisible(block: Block): boolean {
   return false;
 }
 
-/** The mesh of the per-device block that operations append to now, if any. */
-export function perDeviceMesh(): Mesh | undefined {
+/** The per-device block that operations append to now, if any. */
+export function perDeviceBlock(): PerDeviceBlock | undefined {
   for (let at = frame; at; at = at.parent) if (at.perDevice) return at.perDevice;
   return undefined;
 }
+
+/** Its mesh. */
+export const perDeviceMesh = (): Mesh | undefined => perDeviceBlock()?.mesh;
 
 /** Runs `f` with host-made randomness refused: its numbers would be the same at every call of the program. */
 export function withoutHostRandomness<T>(name: string, f: () => T): T {

@@ -1,10 +1,19 @@
 /** Tensors as values of the block being traced. */
-import { isFloat, type Mesh, type Sharding, withFreshTape } from '@flow-grpo/tfjs-jit/backend';
+import { isFloat, type Sharding, withFreshTape } from '@flow-grpo/tfjs-jit/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { XlaBackend } from '../backend';
 import type { DeviceData } from '../runtime/data';
 import { type Block, hlo, numElements, type Value } from '../stablehlo';
-import { currentFrame, type Frame, isVisible, nextTensorId, perDeviceMesh, withFrame } from './frame';
+import {
+  currentFrame,
+  type Frame,
+  isVisible,
+  nextTensorId,
+  type PerDeviceBlock,
+  perDeviceBlock,
+  perDeviceMesh,
+  withFrame,
+} from './frame';
 
 /** Host values of up to this many elements are written into the program; more become parameters. */
 const LITERAL_ELEMENTS = 16;
@@ -33,15 +42,17 @@ function valueOfData(data: DeviceData, tensor: tf.TensorInfo, frame: Frame): Val
   if (data.dtype === 'string') throw new Error('string tensors cannot be used inside a jitted function');
   const known = tensor instanceof tf.Variable ? undefined : literal(data, frame);
   if (known) return known;
-  if (perDeviceMesh()) {
+  const block = perDeviceBlock();
+  if (block && !block.capture) {
     throw new Error(
-      'a function of shardMap reads a tensor from outside: pass it as an argument, with its spec',
+      'a function of shardMap that gradients are taken of reads a tensor from outside: pass it as an argument, with its spec',
     );
   }
-  if (tensor instanceof tf.Variable) {
-    return frame.trace.capture({ variable: tensor }, data, tensor.shape);
-  }
-  return reshaped(frame.trace.capture({ data }, data), tensor, frame);
+  const captured =
+    tensor instanceof tf.Variable
+      ? frame.trace.capture({ variable: tensor }, data, tensor.shape)
+      : frame.trace.capture({ data }, data);
+  return reshaped(block?.capture?.(captured) ?? captured, tensor, frame);
 }
 
 /** Tensors may share data under another shape (tf.reshape does). */
@@ -96,7 +107,7 @@ export function inBlock(
   block: Block,
   backend: XlaBackend,
   f: () => readonly tf.Tensor[],
-  perDevice?: Mesh,
+  perDevice?: PerDeviceBlock,
 ): Value[] {
   const outer = currentFrame()!;
   const frame: Frame = { trace: outer.trace, block, parent: outer, literals: new Map(), perDevice };

@@ -18,8 +18,11 @@ export interface ShardMapOptions {
 /**
  * Makes `fn`, written for the shards of one device, a function of whole tensors. Inside, `allReduce`, `allGather`,
  * `reduceScatter` and `axisIndex` reach the other devices, and operations that a compiler cannot partition by itself (fused
- * attention) run on shards. What a spec leaves unsplit must be the same on every device. `fn` reads tensors from its
- * arguments only. Differentiable from inside and outside.
+ * attention) run on shards. What a spec leaves unsplit must be the same on every device. Differentiable from inside and
+ * outside.
+ *
+ * `fn` reads tensors from its arguments and, where no gradient is taken of it from outside, tensors that are outside of
+ * the jitted function around it: these are whole on every device.
  */
 export function shardMap<A extends unknown[], R extends unknown[]>(
   fn: (...args: A) => R,
@@ -58,9 +61,9 @@ function mapShards<A extends unknown[], R extends unknown[]>(
     specs = result.flatMap((part, i) => flatten(part).tensors.map(() => outSpecs[i]!));
     return flat.tensors;
   };
-  const forward = () => compiler.perDevice(mesh, tensors, ins, () => specs, local);
+  const forward = (captures: boolean) => compiler.perDevice(mesh, tensors, ins, () => specs, local, captures);
   if (!isRecording()) {
-    const results = forward();
+    const results = forward(true);
     return unflatten(structure!, results) as R;
   }
   const floats = tensors.map((tensor, i) => ({ tensor, i })).filter(({ tensor }) => isFloat(tensor));
@@ -68,7 +71,7 @@ function mapShards<A extends unknown[], R extends unknown[]>(
     floats.map(({ tensor }) => tensor),
     (save) => {
       save([...tensors]);
-      return forward();
+      return forward(false);
     },
     (dys, saved) => {
       if (isRecording()) throw new Error('shardMap: gradients of its gradients are not supported');
@@ -97,6 +100,7 @@ function mapShards<A extends unknown[], R extends unknown[]>(
         [...ins, ...outs],
         () => layouts.map(specOf),
         backward,
+        false,
       );
     },
   );

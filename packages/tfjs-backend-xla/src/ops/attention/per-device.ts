@@ -26,26 +26,23 @@ export function perDevice<Name extends string>(
   if (!split) return body(b, inputs);
   const { mesh, axis } = split;
   const entries = Object.entries(inputs).filter((entry): entry is [Name, Value] => entry[1] !== undefined);
-  const values = entries.map(([, value]) => value);
   const layout = ({ shape }: TensorType) => sharding(mesh, [axis], shape);
-  const locals = values.map((x): TensorType => ({ shape: localShape(layout(x), x.shape), dtype: x.dtype }));
-  const run = (inner: Block, parts: readonly Value[]) =>
-    body(inner, Object.fromEntries(entries.map(([name], i) => [name, parts[i]!])) as typeof inputs);
-  // Built once for the types of the results, which the operation states before its body.
-  const results = hlo.region(b, locals, run).results.map(({ shape: [rows, ...rest], dtype }): TensorType => {
-    return { shape: [rows! * mesh.axes[axis]!, ...rest], dtype };
-  });
   return hlo.manualComputation(
     b,
-    values,
-    locals,
-    results,
-    {
-      inShardings: values.map((x) => shardingText(layout(x))),
-      outShardings: results.map((x) => shardingText(layout(x))),
-      axes: Object.keys(mesh.axes),
-      devices: mesh.axes[axis]!,
-    },
-    run,
+    entries.map(([, value]) => ({
+      value,
+      local: {
+        type: { shape: localShape(layout(value), value.shape), dtype: value.dtype },
+        sharding: shardingText(layout(value)),
+      },
+    })),
+    { axes: Object.keys(mesh.axes), devices: mesh.axes[axis]! },
+    (inner, parts) =>
+      body(inner, Object.fromEntries(entries.map(([name], i) => [name, parts[i]!])) as typeof inputs),
+    (locals) =>
+      locals.map(({ shape: [rows, ...rest], dtype }) => {
+        const type = { shape: [rows! * mesh.axes[axis]!, ...rest], dtype };
+        return { type, sharding: shardingText(layout(type)) };
+      }),
   );
 }

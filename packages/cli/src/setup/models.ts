@@ -1,0 +1,36 @@
+/** What each kind of model reads, and which of its options change what is trained. */
+import type { RequiredFiles } from '@flow-grpo/checkpoint-io';
+import { showo2RequiredFiles } from '@flow-grpo/showo2-model/node';
+import { zImageRequiredFiles } from '@flow-grpo/z-image-model/node';
+import type { ModelSetupOptions } from '../run-file/setup-schema';
+
+/** Whether a setup is that of a model from checkpoints. */
+export const isModelSetup = <Other extends { readonly kind: string }>(
+  choice: ModelSetupOptions | Other,
+): choice is ModelSetupOptions => choice.kind === 'showo2' || choice.kind === 'z-image';
+
+/** What a run reads of the model; the options that name the sources are those of the setup, without `setup.`. */
+export async function modelRequiredFiles(
+  options: ModelSetupOptions,
+  { signal }: { readonly signal?: AbortSignal | undefined },
+): Promise<RequiredFiles[]> {
+  if (options.kind === 'z-image') return zImageRequiredFiles(options.model, options);
+  const { model, config, tokenizer, vae } = options;
+  return showo2RequiredFiles(model, { config, tokenizer, vae }, signal ? { signal } : {});
+}
+
+/** Options that change what is trained, as text. Where parts come from is told by their files, which may move. */
+export function modelFingerprint(options: ModelSetupOptions): Record<string, string> {
+  const { dtype, train, guidanceScale, guidanceInTraining } = options;
+  return {
+    dtype,
+    train: JSON.stringify(train ?? 'default'),
+    guidanceScale: `${guidanceScale}`,
+    guidanceInTraining: `${guidanceInTraining}`,
+    ...(options.kind === 'z-image' && {
+      size: options.size.join(' x '),
+      cfgNormalization: `${options.cfgNormalization}`,
+      cfgTruncation: `${options.cfgTruncation}`,
+    }),
+  };
+}

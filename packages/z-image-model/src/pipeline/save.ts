@@ -1,0 +1,52 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type SaveOptions, saveSafetensors, writeFileAtomic } from '@flow-grpo/checkpoint-io';
+import type { Params } from '@flow-grpo/nn';
+import { autoencoderConfigJson } from '../autoencoder';
+import { textEncoderConfigJson } from '../text-encoder';
+import { transformerConfigJson } from '../transformer';
+import { diffusersNames } from './names';
+import type { ZImageParts } from './parts';
+import { schedulerConfigJson } from './scheduler';
+
+const INDEX = {
+  _class_name: 'ZImagePipeline',
+  scheduler: ['diffusers', 'FlowMatchEulerDiscreteScheduler'],
+  text_encoder: ['transformers', 'Qwen3Model'],
+  tokenizer: ['transformers', 'Qwen2Tokenizer'],
+  transformer: ['diffusers', 'ZImageTransformer2DModel'],
+  vae: ['diffusers', 'AutoencoderKL'],
+};
+
+/**
+ * Writes a folder in diffusers' layout that `ZImage.fromPretrained` and diffusers read, but for tokenizer/, whose files are to be
+ * copied. Of a text encoder that was loaded without its last layer the rest is written, for this package alone.
+ */
+export async function saveZImage(
+  folder: string,
+  { transformer, textEncoder, vae, scheduler }: ZImageParts,
+  options: SaveOptions = {},
+): Promise<void> {
+  const json = (path: string, value: unknown) =>
+    writeFileAtomic(join(folder, path), `${JSON.stringify(value, null, 2)}\n`);
+  const part = async (name: string, file: string, config: unknown, params: Params) => {
+    await mkdir(join(folder, name), { recursive: true });
+    const named = diffusersNames(params);
+    try {
+      await saveSafetensors(join(folder, name, file), named, options);
+    } finally {
+      for (const [key, x] of Object.entries(named)) if (params[key] !== x) x.dispose();
+    }
+    await json(`${name}/config.json`, config);
+  };
+  const DIFFUSERS_FILE = 'diffusion_pytorch_model.safetensors';
+  await part('transformer', DIFFUSERS_FILE, transformerConfigJson(transformer.config), transformer.params);
+  if (textEncoder) {
+    const config = textEncoderConfigJson(textEncoder.config);
+    await part('text_encoder', 'model.safetensors', config, textEncoder.params);
+  }
+  await part('vae', DIFFUSERS_FILE, autoencoderConfigJson(vae.config), vae.params);
+  await mkdir(join(folder, 'scheduler'), { recursive: true });
+  await json('scheduler/scheduler_config.json', schedulerConfigJson(scheduler));
+  await json('model_index.json', INDEX);
+}

@@ -1,0 +1,5 @@
+/** The suite of autoencoder.parity.test.ts, on XLA. */
+import { useXla } from './xla';
+
+await useXla();
+await import('./autoencoder.parity.test');
