@@ -69,6 +69,7 @@ export default defineConfig({
           { text: 'The recipe', link: '/recipe' },
           { text: 'Choose an algorithm', link: '/choosing-an-algorithm' },
           { text: 'Your own algorithm', link: '/algorithms' },
+          { text: 'A model from scratch', link: '/your-own-model' },
           { text: 'Your own model', link: '/adding-a-model' },
           { text: 'Watch a run', link: '/run-page' },
           { text: 'Coming from Python', link: '/porting' },
