@@ -65,7 +65,7 @@ try {
     const setup = await makeSetup(run.setup, context); // looks for everything before it loads anything
     const { resume, ui, profile } = options;
     const reason = await trainRun(run, setup, { resume: resume && 'auto', ui, profile, signal }, line);
-    if (reason === 'diverged') process.exitCode = 1;
+    if (reason === 'diverged' || reason === 'hacked') process.exitCode = 1;
   }
 } catch (error) {
   if (!(error instanceof ConfigError || error instanceof CheckpointStateError)) throw error;

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
+import type { AlgorithmName } from './algorithms/registry';
 import { checkDivergence, initialDivergenceState } from './divergence';
 import type { EpochMetrics } from './epoch-metrics';
 import { checkpointFolder } from './node/checkpoint-folder';
@@ -11,13 +12,20 @@ import { gaussianFlow } from './policies/gaussian-flow';
 import type { PrepareCall } from './policy';
 import { train } from './train';
 
-const options = { maxApproxKl: 0.5, gradNormFactor: 100, rewardDrop: 2 };
+const options = {
+  maxStepKl: 2e-5,
+  maxVelocityChange: 2e-3,
+  maxVelocityKl: 0.25,
+  gradNormFactor: 100,
+  rewardDrop: 2,
+};
 const calm = {
   epoch: 3,
   learningRate: 1e-4,
   loss: [0.1],
   gradNorm: [1],
-  approxKl: [1e-6],
+  latentSize: 1024,
+  moves: { stepKl: 1e-6, velocityChange: 1.5e-4, velocityKl: 0.05 },
   reward: 0.5,
   rewardStd: 0.1,
 };
@@ -37,6 +45,21 @@ describe('checkDivergence', () => {
     expect(checkDivergence(initialDivergenceState, { ...calm, loss: [Number.NaN] }, options).problem).toMatch(
       /epoch 3: the loss or its gradient is NaN at learning rate 0.0001/,
     );
+  });
+
+  it.each([
+    [{ stepKl: 1e-4 }, /one epoch moved a step's distribution by a KL of 0.000100 .*divergence.maxStepKl/],
+    [{ velocityChange: 0.014 }, /one epoch moved the velocity .*divergence.maxVelocityChange/],
+    [{ velocityKl: 0.3 }, /moved from the start by a mean square of 0.300 .*divergence.maxVelocityKl/],
+    [{ velocityKl: Number.NaN }, /moved from the start by a mean square of NaN/],
+  ])('names a policy that moved too far: %j', (moves, words) => {
+    const now = { ...calm, moves };
+    expect(checkDivergence(initialDivergenceState, now, options).problem).toMatch(words);
+    if (Object.values(moves).some(Number.isNaN)) return;
+    // As a sum over few dimensions it would be little.
+    expect(
+      checkDivergence(initialDivergenceState, { ...now, latentSize: 2 }, options).problem,
+    ).toBeUndefined();
   });
 
   it('names a gradient norm far above its median', () => {
@@ -165,4 +188,49 @@ describe('a run', () => {
       await rm(folder, { recursive: true });
     }
   });
+});
+
+describe('a flow whose optimum is known', () => {
+  const targets: Record<string, readonly [number, number]> = { east: [1, 0], north: [0, 1] };
+  const prompts = Object.keys(targets).map((prompt) => ({ prompt }));
+  const nearness = async (images: tf.Tensor4D, asked: string[]) => {
+    const pixels = await images.data();
+    return asked.map((prompt, i) => {
+      const [x, y] = targets[prompt]!;
+      return Math.exp(-((pixels[3 * i]! - x) ** 2 + (pixels[3 * i + 1]! - y) ** 2) / 0.72);
+    });
+  };
+  /** What of the defaults a run at this rate meets. */
+  async function runAt(learningRate: number, algorithm: AlgorithmName) {
+    const rewards: number[] = [];
+    const { reason, problem, epochs } = await train({
+      policy: gaussianFlow({ prompts: Object.keys(targets), mean: [0.2, 0.2], std: 0.2 }),
+      prompts,
+      scorer: nearness,
+      config: {
+        algorithm,
+        epochs: 12,
+        sampling: { numSteps: 6, shift: 1, promptsPerEpoch: 2, samplesPerPrompt: 16 },
+        training: { learningRate, beta2: 0.99, weightDecay: 0 },
+        grpo: { clipRange: 0.2, globalStd: false },
+        guard: { clipRange: 0.2, globalStd: false },
+        dgpo: { truncSteps: 4 },
+        ema: { enabled: false },
+      },
+      onEpoch: ({ reward }) => void rewards.push(reward),
+    });
+    return { reason, problem, epochs, rewards };
+  }
+
+  it.each(['grpo', 'guard', 'flow-dppo', 'nft', 'awm', 'dgpo', 'crd'] as const)(
+    '%s runs at its working rate, and is stopped at ten times that, before its reward falls',
+    async (algorithm) => {
+      expect(await runAt(0.04, algorithm)).toMatchObject({ reason: 'finished', epochs: 12 });
+      const { reason, problem, rewards } = await runAt(0.4, algorithm);
+      expect(reason).toBe('diverged');
+      expect(problem).toMatch(/maxStepKl|maxVelocityChange/);
+      expect(rewards.length).toBeLessThanOrEqual(3);
+      expect(rewards.at(-1)).toBeGreaterThanOrEqual(rewards[0]!);
+    },
+  );
 });

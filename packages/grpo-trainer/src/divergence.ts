@@ -1,7 +1,12 @@
 /** Checks a run for the ways in which reinforcement learning of flow models is known to fail. */
 
 export interface DivergenceOptions {
-  readonly maxApproxKl: number;
+  /** Of the Gaussian KL of a step, per latent dimension. */
+  readonly maxStepKl: number;
+  /** Of mean (v − v_before)². */
+  readonly maxVelocityChange: number;
+  /** Of mean (v − v_reference)². */
+  readonly maxVelocityKl: number;
   readonly gradNormFactor: number;
   readonly rewardDrop: number;
 }
@@ -22,7 +27,10 @@ export interface DivergenceInput {
   /** One number per update, like what follows; empty in an epoch without updates. */
   readonly loss: readonly number[];
   readonly gradNorm: readonly number[];
-  readonly approxKl: readonly number[];
+  /** Numbers in a latent. */
+  readonly latentSize: number;
+  /** Of the epoch's updates, per latent dimension; what is undefined is not looked at. */
+  readonly moves: Readonly<Partial<Record<keyof typeof MOVES, number | undefined>>>;
   readonly reward: number;
   /** Standard deviation of the epoch's rewards. */
   readonly rewardStd: number;
@@ -35,6 +43,27 @@ export const initialDivergenceState: DivergenceState = {
   bestEpoch: 0,
   spread: 0,
 };
+
+/**
+ * How far a policy may move, per latent dimension. What makes two policies differ is the sum over the latent (for a step,
+ * the KL in nats): small latents may move further per dimension, until that sum is as large as `leastSum`.
+ *
+ * At the quickstart's working rate an epoch moves a step by 1e-6 and the velocity by 1.5e-4, at ten times that rate by 1e-4
+ * and 1.4e-2; a velocity KL of 0.05 belongs to a good run, 0.2 to one that is about to fall.
+ */
+const MOVES = {
+  stepKl: { option: 'maxStepKl', leastSum: 0.05, words: "one epoch moved a step's distribution by a KL" },
+  velocityChange: {
+    option: 'maxVelocityChange',
+    leastSum: 0.2,
+    words: 'one epoch moved the velocity by a mean square',
+  },
+  velocityKl: {
+    option: 'maxVelocityKl',
+    leastSum: 10,
+    words: 'the velocity has moved from the start by a mean square',
+  },
+} as const;
 
 const NORM_MEMORY = 50;
 const NORM_MINIMUM = 10;
@@ -52,8 +81,8 @@ export interface Verdict {
  * The state after an epoch, and what is wrong, if something is.
  *
  * Checked: losses and gradient norms that are not finite; a gradient norm far above the median of the last 50;
- * a policy that moved too far in one epoch (½·mean (log ratio)²); a 5-epoch reward that fell from its best by
- * more than `rewardDrop` standard deviations of the rewards then.
+ * a policy that moved too far in one epoch (the Gaussian KL of its steps), or too far from where it started (the KL on the
+ * velocity); a 5-epoch reward that fell from its best by more than `rewardDrop` standard deviations of the rewards then.
  */
 export function checkDivergence(
   state: DivergenceState,
@@ -68,11 +97,13 @@ export function checkDivergence(
   if (bad !== undefined) {
     return { state, problem: `${at}: the loss or its gradient is ${bad} ${rate}; ${advice}` };
   }
-  const kl = Math.max(0, ...input.approxKl);
-  if (!(kl <= options.maxApproxKl)) {
+  for (const [name, { option, leastSum, words }] of Object.entries(MOVES)) {
+    const moved = input.moves[name as keyof typeof MOVES] ?? 0;
+    const limit = Math.max(options[option], leastSum / input.latentSize);
+    if (moved <= limit) continue;
     return {
       state,
-      problem: `${at}: one epoch moved the policy by an approximate KL of ${kl.toPrecision(3)} (limit ${options.maxApproxKl}), ratios no longer mean anything ${rate}; ${advice}`,
+      problem: `${at}: ${words} of ${moved.toPrecision(3)} per latent dimension (limit ${limit.toPrecision(3)}, divergence.${option}) ${rate}; ${advice}`,
     };
   }
   const known = [...state.gradNorms].sort((a, b) => a - b);

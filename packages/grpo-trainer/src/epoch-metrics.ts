@@ -4,6 +4,8 @@ import type { ScoredImages } from './algorithms/algorithm';
 import type { Advantages } from './maths/advantages';
 import type { PhaseSeconds } from './phase-times';
 import type { UpdateResult } from './update/create-update';
+import type { ImageStatistics } from './watch/image-statistics';
+import type { VelocityNumbers } from './watch/velocity-probe';
 
 /** What an epoch did: plain numbers, one line of metrics.jsonl. */
 export interface EpochMetrics {
@@ -32,6 +34,9 @@ export interface EpochWork {
   readonly result: UpdateResult;
   /** Optimizer steps before. */
   readonly updatesBefore: number;
+  /** Of the images, and of the velocity, where they are looked at. */
+  readonly images: ImageStatistics;
+  readonly velocity: Partial<VelocityNumbers>;
   readonly times: PhaseSeconds & { readonly seconds: number };
   /** How busy the devices were, where that is known. */
   readonly utilisation: { readonly tflops?: number; readonly mfu?: number };
@@ -62,6 +67,8 @@ export function epochMetrics(work: EpochWork): EpochMetrics {
       Object.entries(scored.details).map(([name, values]) => [`reward.${name}`, finiteMean(values)]),
     ),
     ...result.metrics,
+    ...work.velocity,
+    ...Object.fromEntries(Object.entries(work.images).map(([name, value]) => [`images.${name}`, value])),
     ...times,
     samplesPerSecond: count / times.seconds,
     ...work.utilisation,

@@ -33,6 +33,8 @@ async function run(more: Partial<TrainOptions<unknown, unknown>> = {}) {
       epochs: 4,
       sampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 4, batchSize: 4 },
       training: { learningRate: 0.01, ...more.config?.training },
+      divergence: { action: 'off' },
+      hacking: { action: 'off', ...more.config?.hacking },
       ...(more.config?.algorithm && { algorithm: more.config.algorithm as 'grpo' }),
     },
   }).then(
@@ -58,6 +60,27 @@ function failingInTraining(nth: number): Policy {
     },
   };
 }
+
+describe('the probe of a velocity that throws', () => {
+  it('ends the run with its error, and leaves no tensor', async () => {
+    for (const [nth, saved] of [
+      [1, [0]],
+      [6, []],
+      [7, []],
+    ] as const) {
+      const {
+        outcome,
+        saved: found,
+        left,
+      } = await run({
+        policy: failingInTraining(nth),
+        config: { hacking: { action: 'warn' } },
+      });
+      expect(outcome).toMatchObject({ message: 'no memory for this' });
+      expect([nth, found, left]).toEqual([nth, saved, 0]);
+    }
+  });
+});
 
 describe('an update that throws', () => {
   it('ends the run with its error, after a checkpoint of the epochs before', async () => {

@@ -26,7 +26,15 @@ export {
   type VelocityCall,
 } from './policy';
 export type { Progress } from './progress';
-export type { Example, PromptSource, RewardFunction, Scorer, Scores } from './scorer';
+export {
+  type Example,
+  type PromptSource,
+  type RewardFunction,
+  type Scorer,
+  type Scores,
+  withEvalRewards,
+} from './scorer';
 export { train } from './train';
 export type { TrainOptions, TrainResult } from './train-options';
 export { currentPeakTflops, peakTflopsOf } from './utilisation';
+export { hackingOf } from './watch/hacking';

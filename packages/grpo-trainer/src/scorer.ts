@@ -13,6 +13,10 @@ export interface Scores {
 
 export interface Scorer {
   readonly name: string;
+  /** Of rewards that are a weighted sum: the weight of each part, by the name that it has among the details. */
+  readonly weights?: Readonly<Record<string, number>>;
+  /** Whether it compares the images of a prompt, so that it must be given all of them at once. */
+  readonly wholeGroups?: boolean;
   /** @param images [B, H, W, 3] in [0, 1]; the trainer disposes of it afterwards. */
   score(
     images: tf.Tensor4D,
@@ -55,4 +59,33 @@ export interface PromptSource {
 export interface Example {
   readonly prompt: string;
   readonly metadata?: Record<string, unknown>;
+}
+
+/**
+ * A scorer with others that only watch: their scores are details under their names, and change no reward.
+ *
+ * @throws from `score` when a name is that of a detail already.
+ */
+export function withEvalRewards(
+  scorer: Scorer,
+  others: Readonly<Record<string, Scorer | RewardFunction>> = {},
+): Scorer {
+  const watching = Object.entries(others).map(([name, reward]) => [name, asScorer(reward)] as const);
+  if (watching.length === 0) return scorer;
+  return {
+    ...scorer,
+    async score(images, prompts, metadata, options) {
+      const own = await scorer.score(images, prompts, metadata, options);
+      const details: Record<string, readonly number[]> = { ...own.details };
+      for (const [name, other] of watching) {
+        if (name in details) {
+          throw new Error(
+            `evalRewards.${name}: the reward that trains reports ${name} already; give it another name`,
+          );
+        }
+        details[name] = (await other.score(images, prompts, metadata, options)).scores;
+      }
+      return { scores: own.scores, details };
+    },
+  };
 }

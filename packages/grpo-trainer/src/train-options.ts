@@ -25,6 +25,11 @@ export interface TrainOptions<C, P, A extends AnyAlgorithm = AnyAlgorithm> {
   readonly algorithm?: A;
   /** Prompts of evaluations, always all of them with the same noise; no evaluations without. */
   readonly evalPrompts?: PromptSource;
+  /**
+   * Rewards that evaluations have besides, by name: a scorer that does not train watches the one that does. Their scores are
+   * among an evaluation's details.
+   */
+  readonly evalRewards?: Readonly<Record<string, Scorer | RewardFunction>> | undefined;
   /** Where checkpoints go; none are kept without it. */
   readonly store?: CheckpointStore;
   /** 'auto' continues from the newest checkpoint in the store, if any; a name from that one. */
@@ -49,8 +54,8 @@ export interface TrainOptions<C, P, A extends AnyAlgorithm = AnyAlgorithm> {
 }
 
 export interface TrainResult {
-  readonly reason: 'finished' | 'interrupted' | 'diverged';
-  /** Why it diverged, in words. */
+  readonly reason: 'finished' | 'interrupted' | 'diverged' | 'hacked';
+  /** Why it diverged, or how its reward was hacked, in words. */
   readonly problem?: string;
   readonly epochs: number;
   readonly updates: number;

@@ -1,5 +1,6 @@
 /** The loop: sample, score, compare, update, average, evaluate, save. */
 import type { AnyAlgorithm } from './algorithms/algorithm';
+import type { GrpoConfig } from './config/schema';
 import type { TrainOptions, TrainResult } from './train-options';
 import { startRun } from './training-run';
 
@@ -29,18 +30,18 @@ async function loop<C, P, A extends AnyAlgorithm>(options: TrainOptions<C, P, A>
   const { config, algorithm } = run;
   try {
     if (run.epoch === 0) await run.evaluate();
-    if (config.divergence.action === 'rollback') await run.save(); // something to roll back to
+    if (rollsBack(config)) await run.save(); // something to roll back to
     while (run.epoch < config.epochs) {
       const epoch = run.beginEpoch();
       try {
         const images = await run.sample(epoch); // and score
         const advantages = algorithm.advantages(images);
         const result = await run.update(epoch, images, advantages); // and average
-        await run.report(epoch, images, advantages, result);
-        const verdict = run.checkDivergence(images, result);
+        const metrics = await run.report(epoch, images, advantages, result);
+        const verdict = run.check(metrics, result);
         if (verdict.problem) {
           if (await run.rollBack(verdict)) continue;
-          return run.finish('diverged', await run.problemOf(verdict));
+          return run.finish(verdict.reason, await run.problemOf(verdict));
         }
         run.advance(result, verdict);
       } finally {
@@ -56,3 +57,6 @@ async function loop<C, P, A extends AnyAlgorithm>(options: TrainOptions<C, P, A>
     return run.endBy(error);
   }
 }
+
+const rollsBack = ({ divergence, hacking }: GrpoConfig) =>
+  divergence.action === 'rollback' || hacking.action === 'rollback';

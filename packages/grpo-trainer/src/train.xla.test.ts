@@ -99,8 +99,9 @@ it('says which options need less memory when a device has too little', async () 
     const made = flow.velocity(call);
     return call.purpose === 'training' ? { ...made, velocity: tf.add(made.velocity, huge(call.x)) } : made;
   };
-  // One update, so that nothing is measured before it.
-  const once = { ...config, training: { updatesPerEpoch: 1 } };
+  // One update and no watch, so that nothing is measured before it.
+  const off = { action: 'off' } as const;
+  const once = { ...config, training: { updatesPerEpoch: 1 }, divergence: off, hacking: off };
   await expect(train({ policy: { ...flow, velocity }, prompts, scorer, config: once })).rejects.toThrow(
     /gradientPass[\s\S]*a lower training\.batchSize or training\.stepsPerPass$/,
   );

@@ -12,17 +12,17 @@ import {
 import { ConfigError, resolveConfig } from './config/resolve';
 import { placementOn } from './devices';
 import { checkDivergence, initialDivergenceState, type Verdict } from './divergence';
-import { epochMetrics, rewardStatistics } from './epoch-metrics';
+import { type EpochMetrics, epochMetrics } from './epoch-metrics';
 import { createEvaluator } from './evaluate';
 import { isAbort } from './interruption';
 import type { Advantages } from './maths/advantages';
 import { withOutOfMemoryHint } from './out-of-memory';
 import { type PhaseTimer, phaseTimer } from './phase-times';
-import type { Params } from './policy';
+import { type Params, trainableParams } from './policy';
 import { drawWithoutReplacement, randomAt } from './random';
 import { createRollout, type EpochBatch } from './rollout/create-rollout';
 import { epochPlan } from './rollout/epoch-plan';
-import { asScorer, type Example } from './scorer';
+import { asScorer, type Example, withEvalRewards } from './scorer';
 import type { TrainOptions, TrainResult } from './train-options';
 import { createUpdate, type UpdateResult } from './update/create-update';
 import {
@@ -34,6 +34,9 @@ import {
   type TrainState,
 } from './update/state';
 import { currentPeakTflops, flopCounter, utilisation } from './utilisation';
+import { checkHacking, type HackingState, initialHackingState } from './watch/hacking';
+import { readImageStatistics } from './watch/image-statistics';
+import { createVelocityProbe, type VelocityNumbers } from './watch/velocity-probe';
 
 /** What an epoch works on. */
 export interface Epoch<C> {
@@ -47,6 +50,17 @@ export interface Epoch<C> {
   images?: EpochBatch<C>;
   /** Disposes of its tensors; also where the epoch failed. */
   dispose(): void;
+}
+
+/** An epoch's update, with what it did to the velocity where that is looked at. */
+export interface WatchedUpdate extends UpdateResult {
+  readonly velocity: Partial<VelocityNumbers>;
+}
+
+/** What the checks of an epoch say. */
+export interface EpochVerdict extends Verdict {
+  readonly reason: 'diverged' | 'hacked';
+  readonly hacking: HackingState;
 }
 
 /**
@@ -65,9 +79,15 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
   }
   const plan = epochPlan(config, options.algorithm);
   const { algorithm } = plan;
+  const scorer = asScorer(options.scorer);
+  const { samplesPerPrompt } = config.sampling;
+  if (scorer.wholeGroups && plan.groupInBatch < samplesPerPrompt) {
+    throw new ConfigError(
+      `sampling.batchSize (${plan.batchSize}) cuts groups of ${samplesPerPrompt} images, and the reward ${scorer.name} compares all images of a prompt: make it a multiple of ${samplesPerPrompt}, or leave it out`,
+    );
+  }
   const copies = algorithm.copies ?? {};
   const placement = placementOn(config.devices, config.shardParameters);
-  const scorer = asScorer(options.scorer);
   const setup = options.setup ?? {};
 
   /** The state of a checkpoint, or a new one. */
@@ -102,8 +122,20 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
   const peakTflops = options.peakTflops ?? currentPeakTflops();
   const rollout = createRollout(policy, scorer, plan, config, placement, flops);
   const updateState = createUpdate(policy, plan, config, placement, flops);
+  const watches = config.divergence.action !== 'off' || config.hacking.action !== 'off';
+  const probe = watches ? createVelocityProbe(policy, plan, placement) : undefined;
+  /** The weights that training started from; several devices have them where the algorithm keeps a copy. */
+  const reference = () =>
+    state.copies.reference ?? (config.devices === 1 ? trainableParams(policy, (value) => value) : undefined);
   const evaluator =
-    options.evalPrompts && createEvaluator(policy, scorer, options.evalPrompts, config, placement);
+    options.evalPrompts &&
+    createEvaluator(
+      policy,
+      withEvalRewards(scorer, options.evalRewards),
+      options.evalPrompts,
+      config,
+      placement,
+    );
   const epochKey = jit((key: tf.Tensor, epoch: tf.Tensor) => random.foldIn(key, epoch), { name: 'epochKey' });
   const rootKey = random.key(config.seed);
 
@@ -199,23 +231,41 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
     },
 
     /** Optimizer steps on the epoch's images; the weights' average and copies move with them. */
-    async update(epoch: Epoch<C>, images: EpochBatch<C>, { advantages }: Advantages): Promise<UpdateResult> {
-      const result = await withOutOfMemoryHint(
-        'a lower training.batchSize or training.stepsPerPass',
-        updateState(state, images, advantages, {
-          epoch: epoch.number,
-          updates: run.updates,
-          lrScale: 0.5 ** run.rollbacks,
-          key: epoch.key,
-          onProgress: (done, total) => onProgress?.({ phase: 'update', epoch: epoch.number, done, total }),
-        }),
-      );
-      state = result.state;
-      stateEpoch = epoch.number + 1;
-      return result;
+    async update(epoch: Epoch<C>, images: EpochBatch<C>, { advantages }: Advantages): Promise<WatchedUpdate> {
+      const measuring =
+        probe &&
+        (await withOutOfMemoryHint(
+          WITHOUT_WATCHES,
+          (async () => probe(images, state.trained, reference(), epoch.key))(),
+        ));
+      try {
+        const result = await withOutOfMemoryHint(
+          'a lower training.batchSize or training.stepsPerPass',
+          updateState(state, images, advantages, {
+            epoch: epoch.number,
+            updates: run.updates,
+            lrScale: 0.5 ** run.rollbacks,
+            key: epoch.key,
+            onProgress: (done, total) => onProgress?.({ phase: 'update', epoch: epoch.number, done, total }),
+          }),
+        );
+        state = result.state;
+        stateEpoch = epoch.number + 1;
+        const velocity =
+          measuring && (await withOutOfMemoryHint(WITHOUT_WATCHES, measuring.finish(state.trained)));
+        return { ...result, velocity: velocity ?? {} };
+      } finally {
+        measuring?.dispose();
+      }
     },
 
-    async report(epoch: Epoch<C>, images: EpochBatch<C>, advantages: Advantages, result: UpdateResult) {
+    async report(
+      epoch: Epoch<C>,
+      images: EpochBatch<C>,
+      advantages: Advantages,
+      result: WatchedUpdate,
+    ): Promise<EpochMetrics> {
+      const statistics = await Promise.all(images.statistics.map((batch) => batch.data()));
       const times = epoch.timer.finish();
       const metrics = epochMetrics({
         epoch: epoch.number,
@@ -224,36 +274,57 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
         advantages,
         result,
         updatesBefore: run.updates,
+        images: statistics.length > 0 ? readImageStatistics(statistics) : {},
+        velocity: result.velocity,
         times,
         utilisation: utilisation(flops.take(), times.seconds, config.devices, peakTflops),
       });
       const { rewards } = images;
       await options.onEpoch?.(metrics, { rewards, advantages: advantages.advantages });
+      return metrics;
     },
 
-    checkDivergence({ rewards }: EpochBatch<C>, { learningRate, perUpdate }: UpdateResult): Verdict {
-      const verdict = checkDivergence(
+    /** Whether the run diverged, or its reward is being hacked. Warnings go to `onMessage`. */
+    check(metrics: EpochMetrics, { learningRate, perUpdate, velocity }: WatchedUpdate): EpochVerdict {
+      const hacked = checkHacking(run.hacking, run.epoch, metrics, config.hacking);
+      const { problem, goodEpochs, ...divergence } = checkDivergence(
         run.divergence,
         {
           epoch: run.epoch,
-          ...rewardStatistics(rewards),
+          reward: metrics.reward,
+          rewardStd: metrics.rewardStd!,
           learningRate,
           loss: perUpdate.loss ?? [],
           gradNorm: perUpdate.gradNorm ?? [],
-          approxKl: perUpdate.approxKl ?? [],
+          latentSize: policy.latentShape.reduce((product, size) => product * size, 1),
+          moves:
+            algorithm.rollout.sampler === 'ode'
+              ? { velocityChange: velocity.velocityChange, velocityKl: velocity.velocityKl }
+              : { stepKl: velocity.stepKl },
         },
         config.divergence,
       );
-      return config.divergence.action === 'off' ? { state: verdict.state } : verdict;
+      const verdict = { ...divergence, hacking: hacked.state, reason: 'diverged' as const };
+      if (problem !== undefined && config.divergence.action !== 'off') {
+        return { ...verdict, problem, ...(goodEpochs !== undefined && { goodEpochs }) };
+      }
+      const { action } = config.hacking;
+      if (hacked.problem === undefined || action === 'off') return verdict;
+      if (action === 'warn') {
+        onMessage?.(`The reward may be hacked: ${hacked.problem}. ${AGAINST_HACKING}`);
+        return verdict;
+      }
+      return { ...verdict, ...hacked, state: verdict.state, reason: 'hacked' };
     },
 
     /** Goes back to the last good checkpoint, with half the learning rate; false where the run must end instead. */
-    async rollBack(verdict: Verdict): Promise<boolean> {
-      const { action, maxRollbacks } = config.divergence;
+    async rollBack(verdict: EpochVerdict): Promise<boolean> {
+      const { action } = verdict.reason === 'hacked' ? config.hacking : config.divergence;
+      const { maxRollbacks } = config.divergence;
       const target = await rollbackTarget(verdict.goodEpochs ?? run.epoch);
       if (action === 'stop' || !store || !target || run.rollbacks >= maxRollbacks) return false;
       onMessage?.(
-        `Diverged in ${verdict.problem}. Rolling back to ${target.name} with half the learning rate.`,
+        `${WHAT_HAPPENED[verdict.reason]} ${verdict.problem}. Rolling back to ${target.name} with half the learning rate.`,
       );
       tree.dispose(state);
       const rollbacks = run.rollbacks + 1;
@@ -268,14 +339,14 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
     },
 
     /** What a verdict means for whoever started the run. */
-    async problemOf({ problem, goodEpochs }: Verdict): Promise<string> {
+    async problemOf({ reason, problem, goodEpochs }: EpochVerdict): Promise<string> {
       const target = await rollbackTarget(goodEpochs ?? run.epoch);
-      return `Diverged in ${problem}.${target ? ` The last good checkpoint is ${target.place}.` : ''}`;
+      return `${WHAT_HAPPENED[reason]} ${problem}.${reason === 'hacked' ? ` ${AGAINST_HACKING}` : ''}${target ? ` The last good checkpoint is ${target.place}.` : ''}`;
     },
 
     /** Counts the epoch as done. */
-    advance({ updates }: UpdateResult, verdict: Verdict): void {
-      run = { ...run, epoch: run.epoch + 1, updates: run.updates + updates, divergence: verdict.state };
+    advance({ updates }: UpdateResult, { state: divergence, hacking }: EpochVerdict): void {
+      run = { ...run, epoch: run.epoch + 1, updates: run.updates + updates, divergence, hacking };
     },
 
     async evaluate(): Promise<void> {
@@ -315,7 +386,20 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
 const shapesOf = (params: Params) =>
   Object.fromEntries(Object.entries(params).map(([name, { shape }]) => [name, shape]));
 
-const freshRun: RunState = { epoch: 0, updates: 0, divergence: initialDivergenceState, rollbacks: 0 };
+const freshRun: RunState = {
+  epoch: 0,
+  updates: 0,
+  divergence: initialDivergenceState,
+  hacking: initialHackingState,
+  rollbacks: 0,
+};
+
+const WITHOUT_WATCHES = 'divergence.action and hacking.action off';
+
+const WHAT_HAPPENED = { diverged: 'Diverged in', hacked: 'The reward may be hacked:' } as const;
+
+const AGAINST_HACKING =
+  'Look at the images: if they are not what you want, stop earlier, raise the weight of the KL, or add a reward that fails differently.';
 
 /** Puts the store in order and chooses. */
 async function checkpointToResume(

@@ -25,6 +25,10 @@ export interface Scores {
 /** What every reward is: images with their prompts and metadata in, numbers out. Never disposes its input. */
 export interface Scorer {
   readonly name: string;
+  /** Of a weighted sum: the weight of each part, by the name that it has among the details. */
+  readonly weights?: Readonly<Record<string, number>>;
+  /** Whether it compares the images of a prompt, so that it must be given all of them at once. */
+  readonly wholeGroups?: boolean;
   score(
     images: ScorerImages,
     prompts: string[],

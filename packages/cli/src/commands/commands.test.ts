@@ -3,8 +3,10 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { acquireLease } from '@flow-grpo/grpo-trainer/node';
+import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { readLines } from '../logging/run-log';
+import { readLines } from '../logging/json-lines';
 import { main } from './main';
 
 let folder: string;
@@ -94,6 +96,33 @@ describe('flow-grpo', () => {
     expect(process.exitCode).toBe(2);
   });
 
+  it('pre-trains in a folder that nobody else has, or takes it over', async () => {
+    const setup = join(folder, 'setup.mjs');
+    // tfjs of this package: a module outside of the repository finds none.
+    await writeFile(
+      setup,
+      `export default ({ tf }) => ({ pretrain: {
+        params: { shift: globalThis.tf.zeros([2]) },
+        velocity: (params, x) => globalThis.tf.add(globalThis.tf.mul(x, 0), params.shift),
+        batchAt: () => ({ latents: globalThis.tf.ones([4, 2]), condition: null }),
+        options: { steps: 2 },
+      } });`,
+    );
+    Object.assign(globalThis, { tf });
+    const output = join(folder, 'run');
+    const pretrain = (...more: string[]) =>
+      run('pretrain', '--setup', setup, '-o', output, '--backend', 'cpu', ...more);
+    const lease = await acquireLease(join(output, 'pretrain'));
+    await pretrain().catch((error: Error) => printed.push(error.message));
+    expect(printed.join('\n')).toMatch(/pretrain is in use by process .*--take-over/);
+    expect(existsSync(join(output, 'model.safetensors'))).toBe(false);
+    await pretrain('--take-over');
+    expect(existsSync(join(output, 'model.safetensors'))).toBe(true);
+    await expect(lease.check()).rejects.toThrow(/taken over/);
+    await lease.release();
+    expect(existsSync(join(output, 'pretrain/lease.json'))).toBe(false);
+  });
+
   it('refuses what it does not know, with a suggestion', async () => {
     await run('train', '-s', 'training.learning_rate=1', '-o', folder);
     expect(process.exitCode).toBe(2);
@@ -172,6 +201,29 @@ describe('flow-grpo', () => {
     expect(printed.at(-1)).toMatch(
       /no space left on device, write: the disk is full. Checkpoints .* are good/,
     );
+  });
+
+  it('looks through a finished run for signs of a hacked reward', async () => {
+    const of = (black: number) =>
+      Array.from({ length: 40 }, (_, epoch) =>
+        JSON.stringify({
+          ...{ epoch, samples: 128 * (epoch + 1), reward: 0.5 + 0.01 * epoch, rewardStd: 0.2 },
+          'images.nearBlack': 0.004 + (black * epoch) / 40,
+        }),
+      ).join('\n');
+    const file = join(folder, 'metrics.jsonl');
+    await writeFile(file, of(0.05));
+    await run('inspect', folder);
+    expect(process.exitCode).toBe(1);
+    expect(printed.at(-1)).toMatch(/may have been hacked: epoch \d+: .*near-black pixels take over/);
+    process.exitCode = undefined;
+    await writeFile(file, of(0.01));
+    await run('inspect', folder);
+    expect(process.exitCode).toBeUndefined();
+    expect(printed.at(-1)).toBe('Nothing drifts far in 40 epochs (5120 images).');
+    await run('inspect', join(folder, 'none'));
+    expect(process.exitCode).toBe(2);
+    expect(printed.at(-1)).toMatch(/metrics.jsonl has no epoch in it/);
   });
 
   it('prints a JSON Schema', async () => {

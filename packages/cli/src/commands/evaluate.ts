@@ -6,6 +6,7 @@ import {
   loraScaleOf,
   placementOn,
   trainableParams,
+  withEvalRewards,
 } from '@flow-grpo/grpo-trainer';
 import { finiteMean } from '@flow-grpo/grpo-trainer/maths';
 import { loadWeights } from '@flow-grpo/grpo-trainer/node';
@@ -36,7 +37,8 @@ export async function evaluateCommand(
     throw new ConfigError(`--adapter: setup ${run.setup.kind} takes no adapters`);
   const prompts = need(made.evalPrompts ?? made.prompts, 'evalPrompts', run);
   const placement = placementOn(config.devices, config.shardParameters);
-  const evaluate = createEvaluator(policy, need(made.scorer, 'scorer', run), prompts, config, placement);
+  const scorer = withEvalRewards(need(made.scorer, 'scorer', run), made.evalRewards);
+  const evaluate = createEvaluator(policy, scorer, prompts, config, placement);
   const { trainable } = policy;
   const loaded = options.checkpoint
     ? await loadWeights(options.checkpoint, config, { placement, trainable })

@@ -7,6 +7,7 @@ import { writeRunReport } from '../report/run-report';
 import { runFileJsonSchema } from '../run-file/schema';
 import { doctorCommand } from './doctor';
 import { evaluateCommand } from './evaluate';
+import { type InspectCommandOptions, inspectCommand } from './inspect';
 import { pretrainCommand } from './pretrain';
 import { addSharedOptions } from './shared';
 import { trainCommand } from './train';
@@ -45,10 +46,19 @@ export function program(): Command {
   addSharedOptions(checkpoint(command('sample', 'as eval, and draw a grid of the images'))).action(
     (file, options) => evaluateCommand(file, options, true),
   );
-  addSharedOptions(command('pretrain', 'pre-train by flow matching; resumes')).action(pretrainCommand);
+  addSharedOptions(command('pretrain', 'pre-train by flow matching; resumes'))
+    .option('--take-over', 'take the folder from a run that has it')
+    .action(pretrainCommand);
   command('report', 'write report.html')
     .argument('<folder>', "a run's folder")
     .action(async (folder: string) => console.log(await writeRunReport(folder)));
+  command('inspect', "look through a run's metrics for signs that its reward was hacked; status 1 if so")
+    .argument('<folder>', "a run's folder")
+    .option('--window <epochs>', 'epochs that the start, and the present, are means over')
+    .option('--tolerance <factor>', 'factor on how far the statistics of images may drift')
+    .action(async (folder: string, options: InspectCommandOptions) => {
+      if (await inspectCommand(folder, options)) process.exitCode = 1;
+    });
   command('schema', 'print the JSON Schema of configuration files').action(() =>
     console.log(JSON.stringify(runFileJsonSchema(), null, 2)),
   );

@@ -7,7 +7,7 @@ import { listRuns } from '@flow-grpo/grpo-trainer/node';
 import { bundleProgram } from '@flow-grpo/test-support/bundle';
 import { launchChromium } from '@flow-grpo/test-support/chromium';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { readLines } from '../logging/run-log';
+import { readLines } from '../logging/json-lines';
 import { standInKey, wandbStandIn } from '../logging/wandb/testing/stand-in';
 
 /** The command as a process of its own, on XLA, as people start it. */

@@ -26,7 +26,7 @@ export async function trainCommand(file: string | undefined, options: TrainComma
     if (options.dryRun) return await showPlan(await readRun(file, options), { signal, onMessage: line.note });
     const { run, made } = await openRun(file, options, { signal, onMessage: line.note });
     const reason = await trainRun(run, made, { ...options, signal }, line);
-    if (reason === 'diverged') process.exitCode = 1;
+    if (reason === 'diverged' || reason === 'hacked') process.exitCode = 1;
   } finally {
     line.end();
     release();

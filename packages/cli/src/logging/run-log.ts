@@ -1,10 +1,11 @@
 /** What a run leaves behind to look at: JSON lines, TensorBoard events and sample grids in its folder. */
-import { appendFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EpochDetails, EpochMetrics, Evaluation } from '@flow-grpo/grpo-trainer';
 import { imageGrid } from '../report/image-grid';
 import { type SampleStrip, writeStrip } from '../report/sample-strip';
 import { type Histogram, histogramOf } from './histogram';
+import { keepLines } from './json-lines';
 import { eventWriter } from './tensorboard';
 
 /** One line of evaluations.jsonl. */
@@ -37,19 +38,29 @@ export interface RunLog {
 /**
  * Appends to `metrics.jsonl`, `histograms.jsonl` and `evaluations.jsonl` and writes TensorBoard events, grids and
  * samples under `folder`. A run that resumes at `fromEpoch`, or is rolled back, drops the lines that it will write again.
+ *
+ * @param onMessage Told of files that were damaged, and where they were set aside.
  */
-export async function runLog(folder: string, fromEpoch: number): Promise<RunLog> {
+export async function runLog(
+  folder: string,
+  fromEpoch: number,
+  onMessage?: (message: string) => void,
+): Promise<RunLog> {
   const file = (name: string) => join(folder, `${name}.jsonl`);
   const append = (name: string, record: unknown) => appendFile(file(name), `${JSON.stringify(record)}\n`);
   await mkdir(join(folder, 'grids'), { recursive: true });
   await mkdir(join(folder, 'samples'), { recursive: true });
   /** Drops what a run that goes on at `next` will write again. */
   const goBackTo = async (next: number) => {
-    await keepLines<EpochMetrics>(file('metrics'), ({ epoch }) => epoch < next);
-    await keepLines<HistogramRecord>(file('histograms'), ({ epoch }) => epoch < next);
+    await keepLines<EpochMetrics>(file('metrics'), ({ epoch }) => epoch < next, onMessage);
+    await keepLines<HistogramRecord>(file('histograms'), ({ epoch }) => epoch < next, onMessage);
   };
   await goBackTo(fromEpoch);
-  await keepLines<EvaluationRecord>(file('evaluations'), ({ epoch }) => fromEpoch > 0 && epoch <= fromEpoch);
+  await keepLines<EvaluationRecord>(
+    file('evaluations'),
+    ({ epoch }) => fromEpoch > 0 && epoch <= fromEpoch,
+    onMessage,
+  );
   let expected = fromEpoch;
   const events = eventWriter(folder);
   return {
@@ -58,7 +69,7 @@ export async function runLog(folder: string, fromEpoch: number): Promise<RunLog>
       if (epoch < expected) {
         // The run was rolled back.
         await goBackTo(epoch);
-        await keepLines<EvaluationRecord>(file('evaluations'), (record) => record.epoch <= epoch);
+        await keepLines<EvaluationRecord>(file('evaluations'), (record) => record.epoch <= epoch, onMessage);
       }
       expected = epoch + 1;
       await append('metrics', metrics);
@@ -111,24 +122,6 @@ export async function runLog(folder: string, fromEpoch: number): Promise<RunLog>
       return record;
     },
   };
-}
-
-/** The records of a JSON-lines file; a last line cut short by a kill is left out. */
-export async function readLines<T>(file: string): Promise<T[]> {
-  const text = await readFile(file, 'utf8').catch(() => '');
-  return text.split('\n').flatMap((line) => {
-    try {
-      return line ? [JSON.parse(line) as T] : [];
-    } catch {
-      return [];
-    }
-  });
-}
-
-async function keepLines<T>(file: string, keep: (record: T) => boolean): Promise<void> {
-  const kept = (await readLines<T>(file)).filter(keep).map((record) => `${JSON.stringify(record)}\n`);
-  await writeFile(`${file}.tmp`, kept.join(''));
-  await rename(`${file}.tmp`, file);
 }
 
 /** Details do not apply to every image: theirs is NaN. */

@@ -91,7 +91,7 @@ export function profiler(now: () => number = () => performance.now()): Profiler 
       return { epochs, secondsPerEpoch, rows: rowsOf(all, epochs, secondsPerEpoch), spans: all };
     },
     watch: (scorer) => ({
-      name: scorer.name,
+      ...scorer,
       async score(...args) {
         const start = now();
         try {

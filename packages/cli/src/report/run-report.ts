@@ -2,7 +2,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EpochMetrics } from '@flow-grpo/grpo-trainer';
-import { type EvaluationRecord, type HistogramRecord, readLines } from '../logging/run-log';
+import { readLines } from '../logging/json-lines';
+import type { EvaluationRecord, HistogramRecord } from '../logging/run-log';
 import { type Bars, histogramChart, lineChart, movingAverage } from './chart';
 import { htmlReport, type Section } from './html';
 import { imageGrid } from './image-grid';

@@ -27,14 +27,17 @@ export async function readRunFile(file: string | undefined, overrides: readonly 
 
 /** Modules with rewards are relative to the file that names them; those of overrides to the current folder. */
 function resolveModules(root: Record<string, unknown>, folder: string): void {
-  const setup = root.setup as { reward?: unknown } | null | undefined;
-  const reward = typeof setup === 'object' ? setup?.reward : undefined;
-  if (reward === null || typeof reward !== 'object') return;
-  const entries = Object.entries(reward).map(([key, value]) => [
-    isRewardModule(key) ? resolve(folder, key) : key,
-    value,
-  ]);
-  Object.assign(setup!, { reward: Object.fromEntries(entries) });
+  const { setup } = root;
+  if (setup === null || typeof setup !== 'object') return;
+  for (const option of ['reward', 'evalRewards']) {
+    const rewards = (setup as Record<string, unknown>)[option];
+    if (rewards === null || typeof rewards !== 'object') continue;
+    const entries = Object.entries(rewards).map(([key, value]) => [
+      isRewardModule(key) ? resolve(folder, key) : key,
+      value,
+    ]);
+    Object.assign(setup, { [option]: Object.fromEntries(entries) });
+  }
 }
 
 function assign(root: Record<string, unknown>, override: string): void {

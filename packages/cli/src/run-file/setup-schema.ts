@@ -9,6 +9,11 @@ const place = (what: string) => text.describe(what);
 const rewardsOf = (given: unknown) =>
   rewardChoiceSchema(given).describe('Rewards and their weights (reward_fn)');
 
+const evalRewardsOf = (given: unknown) =>
+  rewardChoiceSchema(given)
+    .optional()
+    .describe('Rewards that evaluations have besides, to watch the one that trains; weights mean nothing');
+
 export const showo2SetupSchema = z.strictObject({
   kind: z.literal('showo2').describe('Show-o2 with its VAE from checkpoints'),
   model: place('Checkpoint of Show-o2: a folder or a hub id such as showlab/show-o2-1.5B (pretrained.model)'),
@@ -60,6 +65,7 @@ export const showo2SetupSchema = z.strictObject({
     .describe('How many evaluation prompts to take, from the first; all by default'),
   promptColumn: place("Column or key of the prompt in the dataset's rows; prompt by default").optional(),
   reward: rewardsOf(undefined),
+  evalRewards: evalRewardsOf(undefined),
   rewardFailure: z
     .strictObject({
       retries: z.int().min(0).default(2).describe('Further attempts, with growing pauses'),
@@ -80,6 +86,7 @@ const prompting = {
   evalPrompts: shared.evalPrompts,
   promptColumn: shared.promptColumn,
   reward: shared.reward,
+  evalRewards: shared.evalRewards,
   rewardFailure: shared.rewardFailure,
 };
 const pixels = z.int().min(16).multipleOf(16);
@@ -98,11 +105,7 @@ export const zImageSetupSchema = z.strictObject({
     .enum(['float32', 'bfloat16'])
     .default('bfloat16')
     .describe('How frozen weights are stored; what trains has float32 masters'),
-  train: z
-    .array(text)
-    .min(1)
-    .optional()
-    .describe('Parts or globs of the names that train; all of the transformer by default'),
+  train: trainSchema('all of the transformer', 'the attention projections of every block').optional(),
   guidanceScale: z
     .number()
     .min(0)
@@ -171,9 +174,10 @@ const SETUPS = {
 
 /** The schema of the kind that `given` asks for, so that errors are about that kind alone. */
 export function setupSchemaOf(given: unknown): z.ZodType<SetupChoice> {
-  const { kind, reward } = (given ?? {}) as { kind?: unknown; reward?: unknown };
-  if (kind === 'showo2') return showo2SetupSchema.extend({ reward: rewardsOf(reward) });
-  if (kind === 'z-image') return zImageSetupSchema.extend({ reward: rewardsOf(reward) });
+  const { kind, reward, evalRewards } = (given ?? {}) as Readonly<Record<string, unknown>>;
+  const rewards = { reward: rewardsOf(reward), evalRewards: evalRewardsOf(evalRewards) };
+  if (kind === 'showo2') return showo2SetupSchema.extend(rewards);
+  if (kind === 'z-image') return zImageSetupSchema.extend(rewards);
   return Object.hasOwn(SETUPS, String(kind))
     ? SETUPS[kind as keyof typeof SETUPS]
     : (z.strictObject({ kind: z.enum(Object.keys(SETUPS) as (keyof typeof SETUPS)[]) }).loose() as never);

@@ -51,7 +51,7 @@ export async function attachObservers(
         onMessage: line.note,
       })
     : undefined;
-  const log = await runLog(output, fromEpoch);
+  const log = await runLog(output, fromEpoch, line.note);
   const ui = options.ui ? await openUi(output, options) : undefined;
   if (ui) line.note(`live report: ${ui.url}`);
   const wandb = await openWandb(run, fromEpoch > 0, line.note);

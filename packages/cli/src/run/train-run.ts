@@ -15,8 +15,8 @@ import { acquireLease, checkpointFolder, epochOf, listRuns } from '@flow-grpo/gr
 import { unstackLora } from '@flow-grpo/nn';
 
 import { need } from '../commands/shared';
+import { readLines } from '../logging/json-lines';
 import { type ProgressLine, progressLine } from '../logging/progress-line';
-import { readLines } from '../logging/run-log';
 import { writeRunReport } from '../report/run-report';
 import type { RunFile } from '../run-file/schema';
 import { setupFingerprint } from '../setup/fingerprint';
@@ -95,6 +95,7 @@ async function trainInto(
       policy,
       prompts,
       evalPrompts: made.evalPrompts,
+      evalRewards: made.evalRewards,
       config,
       store,
       setup: await setupFingerprint(run.setup, made, { signal: options.signal }),
@@ -111,7 +112,7 @@ async function trainInto(
     finalMessage =
       result.problem ?? `${result.reason} after ${result.epochs} epochs, ${result.updates} updates`;
     line.note(finalMessage);
-    exitCode = result.reason === 'diverged' ? 1 : 0;
+    exitCode = result.reason === 'diverged' || result.reason === 'hacked' ? 1 : 0;
     return result.reason;
   } finally {
     await observers.close(finalMessage, exitCode);

@@ -48,7 +48,11 @@ export async function checkModel(
     ...parts.map((part) => lookForFiles({ ...part, option: `setup.${part.option}` }, context)),
     ...requiredPrompts(options).map((required) => lookForFiles(required, context)),
     ...(start === undefined ? [] : [lookForFiles(requiredAdapter('setup.train.lora.start', start), context)]),
-    ...Object.entries(options.reward).map(([key, entry]) => lookForReward(key, { [key]: entry }, context)),
+    ...(['reward', 'evalRewards'] as const).flatMap((option) =>
+      Object.entries(options[option] ?? {}).map(([key, entry]) =>
+        lookForReward(option, key, { [key]: entry }, context),
+      ),
+    ),
   ];
   const looked = await Promise.allSettled(looks);
   signal?.throwIfAborted();
@@ -87,12 +91,15 @@ function inWords({ kind, bytes: size, downloadBytes }: FoundFiles): string {
 
 /** The module, files, package and server of one reward. Throws an AggregateError of all that is missing. */
 async function lookForReward(
+  option: string,
   key: string,
   choice: RewardChoice,
   context: SetupContext,
 ): Promise<FoundSource[]> {
   const results = await Promise.allSettled(
-    (await findRewards(choice)).flatMap((reward) => looksOf(`setup.reward.${key}`, reward, context)),
+    (await findRewards(choice, option)).flatMap((reward) =>
+      looksOf(`setup.${option}.${key}`, reward, context),
+    ),
   );
   const errors = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
   if (errors.length > 0) throw new AggregateError(errors);

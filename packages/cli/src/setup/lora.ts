@@ -1,6 +1,13 @@
 /** The adapters that a setup asks for: their options, and those of a folder to go on with. */
-import { readFile } from 'node:fs/promises';
-import { firstOf, type LoadedLora, loadLora, oneOf, type RequiredFiles } from '@flow-grpo/checkpoint-io';
+import { basename } from 'node:path';
+import {
+  type FileChoice,
+  type LoadedLora,
+  loadLora,
+  type RequiredFiles,
+  readJson,
+  storedShapes,
+} from '@flow-grpo/checkpoint-io';
 import { ConfigError, type LoraPolicyOptions } from '@flow-grpo/grpo-trainer';
 import { loraTargets, type NamePattern, type Params } from '@flow-grpo/nn';
 import { z } from 'zod';
@@ -13,16 +20,32 @@ const RANK = 32;
 /** Adapters for a model whose weights are known. */
 export type ChosenLora = Omit<LoraPolicyOptions, 'seed'>;
 
-/** The files of adapters in PEFT's layout. */
+const CONFIG = 'adapter_config.json';
+/** What diffusers' `save_lora_weights` calls the file. */
+const SINGLE = 'pytorch_lora_weights.safetensors';
+
+/** PEFT's two files, or diffusers' one; a source that is a file is taken for the latter. */
+const adapterFiles = {
+  what: `${CONFIG} with adapter_model.safetensors, or ${SINGLE}`,
+  main: true,
+  choose: (names) => {
+    const [weights] = ['adapter_model.safetensors', 'adapter_model.bin'].filter((name) =>
+      names.includes(name),
+    );
+    if (names.includes(CONFIG) && weights) return [weights, CONFIG];
+    return names.filter((name) => name === SINGLE);
+  },
+} satisfies FileChoice;
+
+/** Of these what rank and layers follow from. */
+const sizesFile = {
+  ...adapterFiles,
+  choose: (names) => adapterFiles.choose(names).slice(-1),
+} satisfies FileChoice;
+
+/** The files of adapters in PEFT's or diffusers' layout. */
 export const requiredAdapter = (option: string, source: string) =>
-  ({
-    option,
-    source,
-    files: {
-      config: oneOf('adapter_config.json'),
-      weights: firstOf(oneOf('adapter_model.safetensors'), oneOf('adapter_model.bin')),
-    },
-  }) satisfies RequiredFiles;
+  ({ option, source, files: { adapters: adapterFiles } }) satisfies RequiredFiles;
 
 /**
  * The adapters of a setup: those that the command was given, else what `train` says, with the adapters of `start` loaded.
@@ -65,16 +88,33 @@ export async function loraSizes(
   const lora = loraOf(train);
   if (!lora) return undefined;
   if (lora.start === undefined) return { rank: lora.rank ?? RANK, targets: lora.targets ?? layers };
-  const { files, ...required } = requiredAdapter('setup.train.lora.start', lora.start);
-  const { paths } = await openSource({ ...required, files: { config: files.config } }, context);
+  const required = requiredAdapter('setup.train.lora.start', lora.start);
+  const { paths } = await openSource({ ...required, files: { sizes: sizesFile } }, context);
   try {
-    const { r, target_modules: targets } = peftSizes.parse(JSON.parse(await readFile(paths.config, 'utf8')));
-    return { rank: r, targets: Array.isArray(targets) ? targets : layers };
+    return basename(paths.sizes) === CONFIG
+      ? sizesOfConfig(await readJson(paths.sizes), layers)
+      : sizesOfShapes(await storedShapes(paths.sizes));
   } catch (error) {
-    throw new ConfigError(`setup.train.lora.start: ${paths.config}: ${(error as Error).message}`, {
+    throw new ConfigError(`setup.train.lora.start: ${paths.sizes}: ${(error as Error).message}`, {
       cause: error,
     });
   }
+}
+
+function sizesOfConfig(config: unknown, layers: readonly NamePattern[]) {
+  const { r, target_modules: targets } = peftSizes.parse(config);
+  return { rank: r, targets: Array.isArray(targets) ? targets : layers };
+}
+
+/** Names stand behind the part of the pipeline, `transformer.`. */
+function sizesOfShapes(shapes: Readonly<Record<string, readonly number[]>>) {
+  const down = /^\w+\.(.*)\.lora_A\.weight$/;
+  const found = Object.entries(shapes).flatMap(([name, [rank]]) => {
+    const layer = down.exec(name)?.[1];
+    return layer === undefined ? [] : [{ layer, rank: rank! }];
+  });
+  if (found.length === 0) throw new Error('it holds no adapters (….lora_A.weight)');
+  return { rank: found[0]!.rank, targets: found.map(({ layer }) => layer) };
 }
 
 /** What sizes follow from; `target_modules` may be an expression. */

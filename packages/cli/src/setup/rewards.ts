@@ -17,10 +17,10 @@ export interface RewardRule {
  *
  * @throws {ConfigError} naming the one that cannot be found.
  */
-export async function findRewards(choice: RewardChoice): Promise<ChosenReward[]> {
+export async function findRewards(choice: RewardChoice, option = 'reward'): Promise<ChosenReward[]> {
   const found: ChosenReward[] = [];
   for (const [key, entry] of Object.entries(choice)) {
-    found.push(...(await orConfigError(key, chosenRewards({ [key]: entry }))));
+    found.push(...(await orConfigError(option, key, chosenRewards({ [key]: entry }))));
   }
   return found;
 }
@@ -33,20 +33,47 @@ export async function findRewards(choice: RewardChoice): Promise<ChosenReward[]>
 export async function makeRewards(
   choice: RewardChoice,
   rule: RewardRule,
-  { signal, onMessage }: SetupContext = {},
+  context: SetupContext = {},
 ): Promise<Scorer> {
   const { multiScore, withFailureRule } = await import('@flow-grpo/rewards');
-  const parts: { scorer: RewardScorer; weight: number; name: string }[] = [];
-  for (const chosen of await findRewards(choice)) {
-    const { key, name, weight } = chosen;
-    const context = { onDownload: downloadMessages(onMessage, name), ...(signal && { signal }) };
-    parts.push({ scorer: await orConfigError(key, makeChosenReward(chosen, context)), weight, name });
-  }
-  return withFailureRule(multiScore(parts), rule);
+  return withFailureRule(multiScore(await makeParts('reward', choice, context)), rule);
 }
 
-async function orConfigError<T>(key: string, made: Promise<T>): Promise<T> {
+/**
+ * Each of the chosen rewards by name, under a failure rule: they watch evaluations, and their weights mean nothing.
+ *
+ * @throws {ConfigError} naming the reward that cannot be made.
+ */
+export async function makeEvalRewards(
+  choice: RewardChoice,
+  rule: RewardRule,
+  context: SetupContext = {},
+): Promise<Record<string, Scorer>> {
+  const { withFailureRule } = await import('@flow-grpo/rewards');
+  const parts = await makeParts('evalRewards', choice, context);
+  return Object.fromEntries(parts.map(({ name, scorer }) => [name, withFailureRule(scorer, rule)]));
+}
+
+async function makeParts(
+  option: string,
+  choice: RewardChoice,
+  { signal, onMessage }: SetupContext,
+): Promise<{ scorer: RewardScorer; weight: number; name: string }[]> {
+  const parts: { scorer: RewardScorer; weight: number; name: string }[] = [];
+  for (const chosen of await findRewards(choice, option)) {
+    const { key, name, weight } = chosen;
+    const context = { onDownload: downloadMessages(onMessage, name), ...(signal && { signal }) };
+    parts.push({
+      scorer: await orConfigError(option, key, makeChosenReward(chosen, context)),
+      weight,
+      name,
+    });
+  }
+  return parts;
+}
+
+async function orConfigError<T>(option: string, key: string, made: Promise<T>): Promise<T> {
   return made.catch((error: Error) => {
-    throw new ConfigError(`setup.reward.${key}: ${error.message}`, { cause: error });
+    throw new ConfigError(`setup.${option}.${key}: ${error.message}`, { cause: error });
   });
 }

@@ -18,6 +18,8 @@ export interface RunSetup {
   readonly prompts?: PromptSource;
   readonly scorer?: Scorer;
   readonly evalPrompts?: PromptSource;
+  /** Rewards that evaluations have besides, by name. */
+  readonly evalRewards?: Readonly<Record<string, Scorer>>;
   /** Trained weights under the names by which they are saved for others; `model.safetensors` has the policy's without it. */
   readonly savedWeights?: (weights: Params) => Params;
   /** Path or hub id of the model that adapters belong to, for PEFT's adapter_config.json. */

@@ -19,7 +19,7 @@ import { weightsOf } from '../run-file/train-schema';
 import { checkModel } from './check';
 import { adaptedWeightsOf, type ChosenLora, openLora, withoutTargets } from './lora';
 import { openPromptSets } from './prompts';
-import { makeRewards } from './rewards';
+import { makeEvalRewards, makeRewards } from './rewards';
 import type { RunSetup, SetupContext } from './setup';
 import { downloadMessages } from './sources';
 
@@ -44,6 +44,9 @@ export async function showo2Setup(input: Showo2SetupInput, context: SetupContext
     baseModel: options.model,
     fingerprint: { textLength: `${textLength}` },
     scorer: await makeRewards(options.reward, options.rewardFailure, context),
+    ...(options.evalRewards && {
+      evalRewards: await makeEvalRewards(options.evalRewards, options.rewardFailure, context),
+    }),
   };
 }
 

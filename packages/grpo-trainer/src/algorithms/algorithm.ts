@@ -122,6 +122,8 @@ export interface ScoredImages {
   readonly dropped: readonly boolean[];
   /** The scorer's further numbers, such as the parts of a sum of rewards. */
   readonly details: Readonly<Record<string, readonly number[]>>;
+  /** Where rewards are a weighted sum: the weight of each part, by its name among the details. */
+  readonly weights?: Readonly<Record<string, number>>;
 }
 
 /**

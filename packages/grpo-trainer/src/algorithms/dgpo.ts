@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { decayAt, linearDecay } from '../losses/decay';
 import { dgpoLoss } from '../losses/dgpo';
 import { detach } from '../losses/rows';
-import { advClipMax, comparedWithin, comparesImages } from './advantage-options';
+import { advantages, advClipMax, comparedWithin, comparesImages } from './advantage-options';
 import { defineAlgorithm, type Loss } from './algorithm';
 import { type DrawTimes, gridOf, sharedChoice } from './draw-times';
 import { groupAndTime, klWeight, spreadOverTimes } from './forward-rows';
@@ -33,6 +33,7 @@ const options = z.strictObject({
     .boolean()
     .default(false)
     .describe('Divide advantages by the deviation of all rewards (sample.global_std)'),
+  advantages,
   timesPerImage: z
     .int()
     .min(1)

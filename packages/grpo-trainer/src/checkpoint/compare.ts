@@ -14,6 +14,7 @@ export function comparable(config: GrpoConfig): unknown {
     saveEvery,
     keepCheckpoints,
     divergence,
+    hacking,
     sampling: { batchSize, ...sampling },
     training: { stepsPerPass, ...training },
     ...rest

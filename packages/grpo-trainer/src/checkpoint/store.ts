@@ -2,6 +2,7 @@
 import type { GrpoConfig } from '../config/schema';
 import type { DivergenceState } from '../divergence';
 import type { Params } from '../policy';
+import type { HackingState } from '../watch/hacking';
 
 /** The part of a run that is not tensors. All randomness is a function of the seed and these counters. */
 export interface RunState {
@@ -10,6 +11,7 @@ export interface RunState {
   /** Optimizer steps done. */
   readonly updates: number;
   readonly divergence: DivergenceState;
+  readonly hacking: HackingState;
   readonly rollbacks: number;
 }
 

@@ -112,7 +112,27 @@ const divergence = z
   .strictObject({
     action: z.enum(['stop', 'rollback', 'off']).default('stop').describe('What to do on divergence'),
     maxRollbacks: count.default(3).describe('Rollbacks before stopping; each halves the learning rate'),
-    maxApproxKl: z.number().positive().default(0.5).describe('Largest ½·mean (log ratio)² of one update'),
+    maxStepKl: z
+      .number()
+      .positive()
+      .default(2e-5)
+      .describe(
+        "Furthest that one epoch may move a recorded step's Gaussian: its KL per latent dimension, mean (μ − μ_old)² / 2·std²; small latents may reach 0.05 nats in all",
+      ),
+    maxVelocityChange: z
+      .number()
+      .positive()
+      .default(2e-3)
+      .describe(
+        'Furthest that one epoch may move the velocity of an algorithm that draws by the ODE: mean (v − v_before)²',
+      ),
+    maxVelocityKl: z
+      .number()
+      .positive()
+      .default(0.25)
+      .describe(
+        "Furthest that the velocity of such an algorithm may be from where training started: mean (v − v_reference)², about 100 times a KL of the step's mean",
+      ),
     gradNormFactor: z
       .number()
       .gt(1)
@@ -123,6 +143,23 @@ const divergence = z
       .positive()
       .default(2)
       .describe("Largest fall of the 5-epoch reward from its best, in rewards' standard deviations"),
+  })
+  .prefault({});
+
+const hacking = z
+  .strictObject({
+    action: z
+      .enum(['off', 'warn', 'stop', 'rollback'])
+      .default('warn')
+      .describe(
+        'What to do when images drift far from those of the start while the reward rises; rollback is as on divergence',
+      ),
+    window: count.min(2).default(10).describe('Epochs that the start, and the present, are means over'),
+    tolerance: z
+      .number()
+      .positive()
+      .default(1)
+      .describe('Factor on how far the statistics of images may drift'),
   })
   .prefault({});
 
@@ -147,6 +184,7 @@ export const baseOptions = {
   training,
   ema,
   divergence,
+  hacking,
 };
 
 const baseSchema = z.strictObject(baseOptions);

@@ -8,6 +8,7 @@ const RENAMED: Readonly<Record<string, string>> = {
   'training.beta': 'grpo.beta',
   'setup.storage': 'setup.dtype',
   'training.klOn': 'grpo.klTarget',
+  'divergence.maxApproxKl': 'divergence.maxStepKl',
   'training.timestepsPerSample': 'dpo.timesPerImage',
 };
 

@@ -11,6 +11,7 @@ import type { Params, Policy } from '../policy';
 import type { Example, Scorer, Scores } from '../scorer';
 import { joinDetails, MAX_SCORING, scoreBatch } from '../scoring';
 import type { FlopCounter } from '../utilisation';
+import { imageStatistics } from '../watch/image-statistics';
 import type { EpochPlan } from './epoch-plan';
 import { type Rollout, rolloutFunction } from './rollout';
 import type { EpochSamples } from './samples';
@@ -20,6 +21,8 @@ export interface EpochBatch<C> extends EpochSamples, ScoredImages {
   readonly condition: C;
   /** The prompt of each image, by its place among the epoch's prompts. */
   readonly promptIndex: readonly number[];
+  /** What `imageStatistics` gave for each rollout batch; none where they are not looked at. */
+  readonly statistics: readonly tf.Tensor1D[];
   /** Where an image's records lie. */
   rowOf(image: number): number;
   dispose(): void;
@@ -47,11 +50,15 @@ export function createRollout<C, P>(
   placement: Placement,
   flops: FlopCounter,
 ) {
-  const { epochSize, batchSize, batches, algorithm } = plan;
+  const { epochSize, batchSize, batches, groupInBatch, algorithm } = plan;
   const { samplesPerPrompt, sameLatent } = config.sampling;
   const needs = algorithm.rollout;
   const rollout = flops.count(rolloutFunction(policy, { epochSize, sameLatent, needs, placement }));
   const decode = flops.count(jit((latents: tf.Tensor) => policy.decode(latents), { name: 'decode' }));
+  const statisticsOf = jit(
+    (images: tf.Tensor4D) => placement.replicate(imageStatistics(images, groupInBatch)),
+    { name: 'imageStatistics' },
+  );
   const rowOf = (image: number) => placement.rowOf(image, batchSize, epochSize);
   const promptIndex = Array.from({ length: epochSize }, (_, i) => Math.floor(i / samplesPerPrompt));
 
@@ -69,6 +76,7 @@ export function createRollout<C, P>(
     const kept = needs.keep === 'latents' ? undefined : tf.tensor1d([...window], 'int32');
     const results: Rollout[] = [];
     const scoring: Promise<Scores>[] = [];
+    const statistics: tf.Tensor1D[] = [];
 
     /** Dispatches a batch, and hands its images to the scorer. */
     const start = async (b: number) => {
@@ -84,6 +92,7 @@ export function createRollout<C, P>(
         tree.dispose([samples, rows, batch]);
       }
       const images = decode(results.at(-1)!.latents);
+      if (config.hacking.action !== 'off') statistics.push(statisticsOf(images));
       const ready = whenComputed(images).finally(imagesReady);
       // A backend that computes at once is told from one that will, before the scorer keeps this thread busy.
       await Promise.race([ready, nextTask()]);
@@ -128,11 +137,13 @@ export function createRollout<C, P>(
         rewards,
         dropped: rewards.map(Number.isNaN),
         details: joinDetails(scored),
-        dispose: () => tree.dispose([samples, condition]),
+        ...(scorer.weights && { weights: scorer.weights }),
+        statistics,
+        dispose: () => tree.dispose([samples, condition, statistics]),
       };
     } catch (error) {
       await Promise.allSettled(scoring);
-      tree.dispose([condition, steps, kept, results]);
+      tree.dispose([condition, steps, kept, results, statistics]);
       throw error;
     }
   };

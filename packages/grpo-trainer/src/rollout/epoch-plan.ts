@@ -18,6 +18,8 @@ export interface EpochPlan {
   /** Samples per rollout call, and how many calls. */
   readonly batchSize: number;
   readonly batches: number;
+  /** How many images in a row have one prompt in every rollout call: the group, or a part of it. */
+  readonly groupInBatch: number;
   /** The stochastic steps of an epoch, consecutive, as many in each; none where rollouts are ODEs. */
   window(epoch: number): number[];
   /** The range [start, end) of the stochastic steps. */
@@ -52,6 +54,7 @@ export function epochPlan(config: GrpoConfig, chosen?: AnyAlgorithm): EpochPlan 
     epochSize,
     batchSize,
     batches: epochSize / batchSize,
+    groupInBatch: greatestCommonDivisor(batchSize, sampling.samplesPerPrompt),
     window: (epoch) =>
       algorithm.rollout.sampler === 'ode'
         ? []
@@ -64,3 +67,6 @@ export function epochPlan(config: GrpoConfig, chosen?: AnyAlgorithm): EpochPlan 
     totalUpdates: config.epochs * training.updatesPerEpoch * training.innerEpochs,
   };
 }
+
+const greatestCommonDivisor = (a: number, b: number): number =>
+  b === 0 ? a : greatestCommonDivisor(b, a % b);

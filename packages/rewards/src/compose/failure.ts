@@ -51,7 +51,7 @@ export function withFailureRule(scorer: Scorer, rule: FailureRule = {}): Scorer 
     );
 
   return {
-    name: scorer.name,
+    ...scorer,
     async score(images, prompts, metadata, options = {}) {
       checkBatch(scorer.name, images, prompts, metadata);
       options.signal?.throwIfAborted();

@@ -22,6 +22,7 @@ export type GroupReward = (group: ImageGroup, options: ScoreOptions) => Promise<
 export function groupwise(name: string, reward: GroupReward): Scorer {
   return {
     name,
+    wholeGroups: true,
     async score(images, prompts, metadata, options = {}) {
       checkBatch(name, images, prompts, metadata);
       const scores = new Array<number>(imageCount(images)).fill(Number.NaN);

@@ -16,8 +16,9 @@ export interface ScorePart {
 /**
  * The weighted sum of several scorers, flow_grpo's `multi_score`: starts with the first part and adds in the
  * order given, in double precision. Scorers run side by side. Details: each part's own details under their
- * names (`part.detail` where an earlier part took the name), its raw score under the part's name, the sum
- * under `avg`. NaN in any part makes the sum NaN.
+ * names (`part.detail` where an earlier part took the name), its raw score under the part's name, what is
+ * weighed under `part.normalised` where that is another number, the sum under `avg`. `weights` names what is weighed.
+ * NaN in any part makes the sum NaN.
  *
  * @throws when two parts have the same name or a weight is not finite; from `score` when a scorer fails
  *   (the others are aborted) or answers with another number of scores than there are images.
@@ -34,6 +35,10 @@ export function multiScore(parts: readonly ScorePart[]): Scorer {
   }
   return {
     name: names.join('+'),
+    weights: Object.fromEntries(
+      named.map(({ name, weight, normalise }) => [normalise ? `${name}.normalised` : name, weight]),
+    ),
+    ...(named.some(({ scorer }) => scorer.wholeGroups) && { wholeGroups: true }),
     async score(images, prompts, metadata, { signal } = {}) {
       signal?.throwIfAborted();
       checkBatch('multiScore', images, prompts, metadata);
@@ -59,6 +64,7 @@ export function multiScore(parts: readonly ScorePart[]): Scorer {
         }
         details.set(name, scores);
         const scaled = normalise ? normalise(scores) : scores;
+        if (normalise) details.set(`${name}.normalised`, scaled);
         for (let i = 0; i < count; i++)
           sum[i] = p === 0 ? weight * scaled[i]! : sum[i]! + weight * scaled[i]!;
       }

@@ -76,6 +76,15 @@ describe('wandbLog', () => {
     expect(messages).toEqual([]);
   });
 
+  it.each(['', '{"id": "ab', 'null', '5', '{"id": 5}', '[]'])(
+    'does not take a damaged wandb.json for a new run: %j',
+    async (text) => {
+      await writeFile(join(folder, 'wandb.json'), text);
+      await expect(open(true)).rejects.toThrow(/wandb\.json is damaged.*Delete it/);
+      expect(server.runs.size).toBe(0);
+    },
+  );
+
   it('loses and doubles nothing when the server is gone for a while', async () => {
     const log = await open(false, 0);
     server.failures = 3;
