@@ -27,11 +27,13 @@ export {
 } from './policy';
 export type { Progress } from './progress';
 export {
+  asScorer,
   type Example,
   type PromptSource,
   type RewardFunction,
   type Scorer,
   type Scores,
+  type ScoringOptions,
   withEvalRewards,
 } from './scorer';
 export { train } from './train';

@@ -145,7 +145,7 @@ export function requireCompiler(what: string): Compiler {
   const compiler = activeCompiler();
   if (compiler) return compiler;
   throw new Error(
-    `${what} a backend that compiles, and ${tf.getBackend() ?? 'none'} is active: import '@flow-grpo/tfjs-backend-xla' and await tf.setBackend('xla') first`,
+    `${what} a backend that compiles, and ${tf.getBackend() ?? 'none'} is active: await startXla() of @flow-grpo/tfjs-backend-xla first`,
   );
 }
 

@@ -1,6 +1,7 @@
 /** flow-grpo eval and flow-grpo sample */
 import { join } from 'node:path';
 import {
+  asScorer,
   ConfigError,
   createEvaluator,
   loraScaleOf,
@@ -37,7 +38,7 @@ export async function evaluateCommand(
     throw new ConfigError(`--adapter: setup ${run.setup.kind} takes no adapters`);
   const prompts = need(made.evalPrompts ?? made.prompts, 'evalPrompts', run);
   const placement = placementOn(config.devices, config.shardParameters);
-  const scorer = withEvalRewards(need(made.scorer, 'scorer', run), made.evalRewards);
+  const scorer = withEvalRewards(asScorer(need(made.scorer, 'scorer', run)), made.evalRewards);
   const evaluate = createEvaluator(policy, scorer, prompts, config, placement);
   const { trainable } = policy;
   const loaded = options.checkpoint
@@ -49,7 +50,8 @@ export async function evaluateCommand(
     const seconds = (performance.now() - started) / 1000;
     const rate = `${((done * config.evalBatchSize) / seconds).toPrecision(3)} images/s`;
     const left = `ends in ${duration(((total - done) * seconds) / done)}`;
-    line.show([`evaluation ${done + 1}/${total}`, ...(done > 0 ? [rate, left] : [])].join('  '));
+    const text = [`evaluation ${Math.min(done + 1, total)}/${total}`, ...(done > 0 ? [rate, left] : [])];
+    line.show(text.join('  '), done / total);
   });
   line.end();
   if (images) {

@@ -1,10 +1,11 @@
 /** flow-grpo pretrain */
 import { join } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
-import { abortOnSignals, acquireLease } from '@flow-grpo/grpo-trainer/node';
+import { abortOnSignals, acquireLease, isAbort } from '@flow-grpo/grpo-trainer/node';
 import { duration } from '../logging/duration';
 import { progressLine } from '../logging/progress-line';
 import { pretrain } from '../pretrain/flow-matching';
+import { exitCodeOf, InterruptedError } from './failure';
 import { need, openRun, type SharedOptions } from './shared';
 
 export interface PretrainOptions extends SharedOptions {
@@ -29,7 +30,7 @@ export async function pretrainCommand(file: string | undefined, options: Pretrai
         beforeSave: lease.check,
         signal,
         onReport: ({ step, steps, loss, stepsPerSecond, secondsLeft }) =>
-          line.note(
+          line.log(
             `step ${step}/${steps}  loss ${loss.toFixed(5)}  ${stepsPerSecond.toFixed(1)} steps/s  ${duration(secondsLeft)} left`,
           ),
         ...work.options,
@@ -37,13 +38,17 @@ export async function pretrainCommand(file: string | undefined, options: Pretrai
       if (result.reason === 'finished')
         await saveSafetensors(join(run.output, 'model.safetensors'), result.ema);
       line.note(`${result.reason} after ${result.steps} steps`);
+      process.exitCode = exitCodeOf(result.reason) || undefined;
+      const { reason, steps } = result;
+      if (options.json) console.log(JSON.stringify({ reason, steps, output: run.output }));
     } finally {
       await lease.release();
     }
   } catch (error) {
-    if (!signal.aborted) throw error;
-    line.note('interrupted before pre-training began');
+    if (!isAbort(error, signal)) throw error;
+    throw new InterruptedError('interrupted before pre-training began');
   } finally {
+    line.end();
     release();
   }
 }

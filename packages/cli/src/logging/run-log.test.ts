@@ -22,6 +22,7 @@ const evaluation = (log: RunLog, number: number) =>
     epoch: number,
     reward: 1,
     prompts: ['a', 'b'],
+    metadata: [],
     scores: [1, Number.NaN],
     details: {},
     images: Float32Array.from({ length: 6 }, () => 0.5),

@@ -186,5 +186,8 @@ export function setupSchemaOf(given: unknown): z.ZodType<SetupChoice> {
 /** Text as a kind with options: `toy`, or the path of a module. */
 export function expandSetup(given: unknown): unknown {
   if (typeof given !== 'string') return given;
-  return Object.hasOwn(SETUPS, given) ? { kind: given } : { kind: 'module', path: given };
+  return isModulePath(given) ? { kind: 'module', path: given } : { kind: given };
 }
+
+/** Whether a setup given as text is a module: it is no kind, and looks like a path. */
+export const isModulePath = (given: string): boolean => !Object.hasOwn(SETUPS, given) && /[\\/.]/.test(given);

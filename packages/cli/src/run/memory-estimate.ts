@@ -1,6 +1,7 @@
 /** What a run will hold on each device, as far as it follows from the configuration and the policy. */
 
 import type { GrpoConfig, Policy } from '@flow-grpo/grpo-trainer';
+import type { AnyAlgorithm } from '@flow-grpo/grpo-trainer/algorithms';
 import { epochPlan } from '@flow-grpo/grpo-trainer/config';
 import { hasCompiler, jit, storageOf, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
@@ -33,7 +34,13 @@ export interface ModelSizes {
   readonly featureBytes: number | undefined;
 }
 
-export function estimateMemory(policy: Policy, prompt: string, config: GrpoConfig): MemoryEstimate {
+/** @param chosen an algorithm of one's own; the one that the configuration names by default */
+export function estimateMemory(
+  policy: Policy,
+  prompt: string,
+  config: GrpoConfig,
+  chosen?: AnyAlgorithm,
+): MemoryEstimate {
   const all = Object.values(policy.params);
   return memoryOf(
     {
@@ -45,12 +52,13 @@ export function estimateMemory(policy: Policy, prompt: string, config: GrpoConfi
       featureBytes: policy.velocityFromFeatures ? featureBytes(policy, prompt) : 0,
     },
     config,
+    chosen,
   );
 }
 
 /** The same from sizes alone. */
-export function memoryOf(model: ModelSizes, config: GrpoConfig): MemoryEstimate {
-  const { epochSize, window, algorithm } = epochPlan(config);
+export function memoryOf(model: ModelSizes, config: GrpoConfig, chosen?: AnyAlgorithm): MemoryEstimate {
+  const { epochSize, window, algorithm } = epochPlan(config, chosen);
   const latent = 4 * model.latentSize;
   // Of every recorded step: before and after it, and its mean.
   const states = { latents: 0, steps: 2, means: 3 }[algorithm.rollout.keep];

@@ -6,6 +6,7 @@ import type { ChosenReward } from '@flow-grpo/rewards/registry';
 import { bytes } from '../run/start-table';
 import type { ModelSetupOptions, RewardChoice, SetupChoice } from '../run-file/setup-schema';
 import { loraOf } from '../run-file/train-schema';
+import { moduleProblem } from './import-module';
 import { requiredAdapter } from './lora';
 import { isModelSetup, modelRequiredFiles } from './models';
 import { requiredPrompts } from './prompts';
@@ -28,12 +29,16 @@ const SERVER_MILLISECONDS = 10_000;
 
 /**
  * Finds the checkpoints, prompts and servers of a setup. Folders must have the files that will be read, repositories of
- * the hub must exist and have them, servers must answer. A module of one's own looks after itself.
+ * the hub must exist and have them, servers must answer. Of a module of one's own its file must be there.
  *
  * @throws {ConfigError} with one line for everything that is missing: the option, the place, and where to get it.
  */
 export async function checkSetup(choice: SetupChoice, context: SetupContext = {}): Promise<FoundSource[]> {
-  return isModelSetup(choice) ? checkModel(choice, context) : [];
+  if (isModelSetup(choice)) return checkModel(choice, context);
+  if (choice.kind !== 'module') return [];
+  const problem = await moduleProblem(choice.path);
+  if (problem !== undefined) throw new ConfigError(`setup.path: ${problem}`);
+  return [{ option: 'setup.path', place: choice.path, state: 'module', download: 0 }];
 }
 
 /** The same for the options of a model. */

@@ -44,6 +44,7 @@ describe('wandbLog', () => {
     const log = await open();
     const evaluation = {
       prompts: ['red'],
+      metadata: [],
       scores: [0.5],
       details: { strict: [1], none: [Number.NaN] },
       images: Float32Array.of(1, 0, 0),
@@ -168,6 +169,7 @@ describe('wandbLog', () => {
     const first = await open();
     const evaluation = {
       prompts: ['red'],
+      metadata: [],
       scores: [0.5],
       details: {},
       images: Float32Array.of(1, 0, 0),
