@@ -68,6 +68,7 @@ export default defineConfig({
           { text: 'The mathematics', link: '/maths' },
           { text: 'The recipe', link: '/recipe' },
           { text: 'Choose an algorithm', link: '/choosing-an-algorithm' },
+          { text: 'Adapters', link: '/adapters' },
           { text: 'Your own algorithm', link: '/algorithms' },
           { text: 'A model from scratch', link: '/your-own-model' },
           { text: 'Your own model', link: '/adding-a-model' },
