@@ -58,6 +58,8 @@ export function program(): Command {
     )
     .option('--take-over', "take the folder from a run that has it; that run's checkpoints end then")
     .option('--dry-run', 'print what would run and check that everything is there, without loading a model')
+    .option('--hosts <n>', 'with --dry-run: memory, network and scaling on so many machines like this one')
+    .option('--bandwidth <GB/s>', 'with --hosts: what a machine sends to the others', '25')
     .option('--ui', 'serve a page that follows the run')
     .option('--ui-port <port>', 'port of the page; 0 is any free one', '0')
     .option('--ui-host <host>', 'address it listens at; 0.0.0.0 for other machines', '127.0.0.1')

@@ -5,6 +5,7 @@ import { runPerson } from '../human/run-person';
 import { progressLine } from '../logging/progress-line';
 import type { ObserverOptions } from '../run/observers';
 import { checkOutput } from '../run/output-folder';
+import type { HostsQuestion } from '../run/hosts-estimate';
 import { planRun } from '../run/plan-run';
 import { trainRun } from '../run/train-run';
 import { explained } from '../run-file/origins';
@@ -18,6 +19,9 @@ export interface TrainCommandOptions extends SharedOptions, ObserverOptions {
   readonly takeOver?: boolean;
   /** Tell what would run, and end. */
   readonly dryRun?: boolean;
+  /** Tell what it would be on so many machines, with so many gigabytes per second between them. */
+  readonly hosts?: string;
+  readonly bandwidth: string;
 }
 
 export async function trainCommand(file: string | undefined, options: TrainCommandOptions): Promise<void> {
@@ -44,6 +48,14 @@ export async function trainCommand(file: string | undefined, options: TrainComma
   }
 }
 
+function hostsQuestion({ hosts, bandwidth }: TrainCommandOptions): HostsQuestion | undefined {
+  if (hosts === undefined) return undefined;
+  const [count, gigabytes] = [Number(hosts), Number(bandwidth)];
+  if (!Number.isInteger(count) || count < 1) throw new ConfigError(`--hosts ${hosts}: give a whole number`);
+  if (!(gigabytes > 0)) throw new ConfigError(`--bandwidth ${bandwidth}: give gigabytes per second`);
+  return { hosts: count, bandwidth: gigabytes * 1e9 };
+}
+
 /** @throws {ConfigError} when something is missing, after what can be told without it. */
 async function showPlan(
   file: string | undefined,
@@ -54,7 +66,7 @@ async function showPlan(
   const run = await readRun(file, options);
   await explained(run.origins, async () => {
     await checkOutput(run.output);
-    const { text, missing } = await planRun(run, context);
+    const { text, missing } = await planRun(run, context, hostsQuestion(options));
     console.log(options.json ? JSON.stringify({ plan: text, missing }) : text);
     if (missing.length > 0) throw new ConfigError(`\nMissing:\n${missing.join('\n')}`);
   });

@@ -5,6 +5,7 @@ import { checkSetup } from '../setup/check';
 import { modelSizes } from '../setup/model-sizes';
 import { isModelSetup } from '../setup/models';
 import type { SetupContext } from '../setup/setup';
+import { estimateHosts, type HostsQuestion, hostsTable } from './hosts-estimate';
 import { memoryOf } from './memory-estimate';
 import { bytes, startTable, textTable } from './start-table';
 import { secondsPerEpoch } from './train-run';
@@ -20,14 +21,25 @@ export interface RunPlan {
  * The plan of a run: where its checkpoints, prompts and rewards are, samples, steps and updates, the memory that follows
  * from the model's configuration, and the time where an earlier part of the run has measured it. Needs no backend and
  * downloads no more than a configuration.
+ *
+ * @param question what the run would be on several machines, each as large as `config.devices`
  */
-export async function planRun(run: RunFile, context: SetupContext = {}): Promise<RunPlan> {
+export async function planRun(
+  run: RunFile,
+  context: SetupContext = {},
+  question?: HostsQuestion,
+): Promise<RunPlan> {
   const { setup, config, output } = run;
   const sources = await orProblems(checkSetup(setup, context));
   // The configuration may be there where other things are not.
   const sizes = isModelSetup(setup) ? await orProblems(modelSizes(setup, context)) : undefined;
   const memory = sizes && !(sizes instanceof ConfigError) ? memoryOf(sizes, config) : undefined;
-  const table = startTable(run, memory, { measured: await secondsPerEpoch(output) });
+  const measured = await secondsPerEpoch(output);
+  const own = startTable(run, memory, { measured });
+  const table =
+    question && sizes && !(sizes instanceof ConfigError)
+      ? `${own}\n\n${hostsTable(question, estimateHosts(sizes, config, { seconds: measured, ...question }))}`
+      : own;
   if (sources instanceof ConfigError) return { text: table, missing: sources.message.split('\n') };
   const download = sources.reduce((total, source) => total + source.download, 0);
   const rows = sources.map(

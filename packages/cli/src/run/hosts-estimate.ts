@@ -1,0 +1,103 @@
+/** What a run would need and how well it would scale on many machines, from what it is on one. */
+import type { GrpoConfig } from '@flow-grpo/grpo-trainer';
+import { epochPlan } from '@flow-grpo/grpo-trainer/config';
+import { type MemoryEstimate, type ModelSizes, memoryOf } from './memory-estimate';
+import { bytes, textTable } from './start-table';
+
+export interface HostsQuestion {
+  readonly hosts: number;
+  /** Bytes per second that a host sends to the others, and receives. */
+  readonly bandwidth: number;
+  /** Of an epoch on one host, where that was measured. */
+  readonly seconds?: number | undefined;
+}
+
+/** Of N hosts, each of which has the devices and does the work of the configuration. Bytes are per epoch. */
+export interface HostsEstimate {
+  readonly devices: number;
+  readonly images: number;
+  readonly memory: MemoryEstimate;
+  /** That one host sends to sum gradients; undefined where parameters are split, which are gathered at every use. */
+  readonly gradientBytes: number | undefined;
+  /** That one host sends so that each device has the rows of its passes; undefined where features are not known. */
+  readonly rowBytes: number | undefined;
+  /** Of sending both, nothing else being done meanwhile. */
+  readonly networkSeconds: number | undefined;
+  /** Time of an epoch on one host over that on all, each image being as much work. */
+  readonly efficiency: number | undefined;
+}
+
+/** The same run on N hosts: as many prompts, images per rollout and rows per pass on each device as before. */
+export function onHosts(config: GrpoConfig, hosts: number): GrpoConfig {
+  const { sampling, training, devices } = config;
+  const { batchSize } = epochPlan(config);
+  return {
+    ...config,
+    devices: devices * hosts,
+    sampling: {
+      ...sampling,
+      promptsPerEpoch: sampling.promptsPerEpoch * hosts,
+      batchSize: batchSize * hosts,
+    },
+    training: { ...training, batchSize: epochPlan(config).rowsPerPass * hosts },
+  };
+}
+
+/**
+ * Gradients are summed once per update, in float32: a ring passes 2·(N − 1)/N of them through every host. An epoch's images
+ * are dealt to passes at random, so a host sends the others their share of what it keeps of all of them.
+ */
+export function estimateHosts(
+  model: ModelSizes,
+  config: GrpoConfig,
+  { hosts, bandwidth, seconds }: HostsQuestion,
+): HostsEstimate {
+  const scaled = onHosts(config, hosts);
+  const { epochSize } = epochPlan(scaled);
+  const { innerEpochs, updatesPerEpoch } = scaled.training;
+  const memory = memoryOf(model, scaled);
+  const others = (hosts - 1) / hosts;
+  const updates = updatesPerEpoch * innerEpochs;
+  const gradientBytes = config.shardParameters
+    ? undefined
+    : 2 * others * 4 * model.trainedParameters * updates;
+  const rowBytes =
+    memory.samples === undefined ? undefined : others * memory.samples * scaled.devices * innerEpochs;
+  const sent = gradientBytes === undefined || rowBytes === undefined ? undefined : gradientBytes + rowBytes;
+  const networkSeconds = sent === undefined ? undefined : sent / bandwidth;
+  return {
+    devices: scaled.devices,
+    images: epochSize,
+    memory,
+    gradientBytes,
+    rowBytes,
+    networkSeconds,
+    efficiency:
+      seconds === undefined || networkSeconds === undefined ? undefined : seconds / (seconds + networkSeconds),
+  };
+}
+
+/** The estimate as a table. */
+export function hostsTable({ hosts, bandwidth }: HostsQuestion, estimate: HostsEstimate): string {
+  const { devices, images, memory, gradientBytes, rowBytes, networkSeconds, efficiency } = estimate;
+  const held = memory.weights + memory.training + (memory.samples ?? 0);
+  const known = (value: number | undefined, why: string) => (value === undefined ? why : bytes(value));
+  return textTable([
+    ['hosts', `${hosts}, ${devices} devices, ${images} images per epoch: as much work on each as on one`],
+    ['memory', `${bytes(held)} per device before activations`],
+    [
+      'network',
+      `each host sends ${known(gradientBytes, 'parameters at every use (split, not estimated)')} of gradients and ${known(rowBytes, 'an unknown amount')} of images' records per epoch`,
+    ],
+    [
+      'scaling',
+      networkSeconds === undefined
+        ? 'not estimated'
+        : `${networkSeconds.toPrecision(3)} s of it per epoch at ${bytes(bandwidth)}/s${
+            efficiency === undefined
+              ? '; the share of the speed is known after two epochs on one host'
+              : `: ${(100 * efficiency).toFixed(1)} % of ${hosts} times one host's speed, if nothing overlaps`
+          }`,
+    ],
+  ]);
+}
