@@ -10,7 +10,7 @@ import { oneProcess, type ProcessGroup, type SharedSignal, sharedSignal } from '
 import type { Progress } from './progress';
 import { samplerFunction } from './rollout/rollout';
 import { asScorer, type PromptSource, type RewardFunction, type Scorer, type Scores } from './scorer';
-import { joinDetails, MAX_SCORING, scoreOwn } from './scoring';
+import { decodeFunction, joinDetails, MAX_SCORING, scoreOwn } from './scoring';
 
 export interface Evaluation {
   /** Epochs trained before it. */
@@ -53,7 +53,7 @@ export function createEvaluator<C, P>(
   const batchSize = share * placement.devices;
   const batches = Math.ceil(examples.length / batchSize);
   const sample = samplerFunction(policy, examples.length);
-  const decode = jit((latents: tf.Tensor) => policy.decode(latents), { name: 'decode' });
+  const decode = decodeFunction(policy, { placement, group });
   const schedule = shiftedSchedule(
     config.sampling.evalNumSteps ?? config.sampling.numSteps,
     config.sampling.shift,

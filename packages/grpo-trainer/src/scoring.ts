@@ -1,7 +1,8 @@
 /** Scores a batch of images and checks what came back. */
-import { takeLocal } from '@flow-grpo/tfjs-jit';
+import { jit, takeLocal } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Placement } from './placement';
+import type { Policy } from './policy';
 import type { ProcessGroup, SharedSignal } from './process-group';
 import type { Example, Scorer, Scores, ScoringOptions } from './scorer';
 
@@ -34,6 +35,20 @@ export async function scoreBatch(
     throw new Error(`Scorer ${scorer.name} gave ${result.scores[bad]} for ${JSON.stringify(prompt)}`);
   }
   return result;
+}
+
+/** The compiled decoder of a policy. Of several processes each gets the images of its own rows. */
+export function decodeFunction<C, P>(
+  policy: Policy<C, P>,
+  { placement, group }: Pick<ScoringPlace, 'placement' | 'group'>,
+) {
+  return jit(
+    (latents: tf.Tensor) => {
+      const images = policy.decode(latents);
+      return group.numProcesses === 1 ? images : placement.shardBatch(images);
+    },
+    { name: 'decode' },
+  );
 }
 
 /** Where a batch's images are, and who else scores. */

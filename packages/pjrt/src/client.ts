@@ -228,20 +228,26 @@ export class PjrtClient {
         `${busy} asynchronous call(s) are under way: await them first.`,
       );
     }
+    this.free();
+    this.cluster?.leave();
+    this.cluster?.close();
+  }
+
+  private free(): void {
     this.runs.drain();
     for (const executable of [...this.executables]) executable.dispose();
     for (const buffer of [...this.buffers]) this.release(buffer);
     this.disposed = true;
     closed(this);
     this.api.call('Client_Destroy', 3, [this.handle], 'PjrtClient.dispose');
-    this.cluster?.leave();
   }
 
   /**
    * @internal The process ends: waits for what runs, then frees all. While a worker thread compiles nothing can be freed;
-   * returns whether it does.
+   * returns whether it does. One of several processes that fails waits for nothing: others may not run what would end it.
    */
-  close(): boolean {
+  close(status: number): boolean {
+    if (this.cluster && status !== 0) return true;
     for (const buffer of this.buffers) {
       try {
         const event = this.api.call('Buffer_ReadyEvent', 4, [buffer]).get(3);
@@ -250,7 +256,8 @@ export class PjrtClient {
         // Donated, or failed to compute: nothing runs for it any more.
       }
     }
-    if (this.pending === 0 && this.events.count === 0) this.dispose();
+    // Its processes are left when all exit listeners have run, with the status of this one.
+    if (!this.disposed && this.pending === 0 && this.events.count === 0) this.free();
     return this.pending > 0;
   }
 
@@ -480,6 +487,7 @@ export async function startClient(options: ClientOptions): Promise<PjrtClient> {
     return client;
   } catch (error) {
     cluster?.leave(1);
+    cluster?.close();
     throw error;
   }
 }

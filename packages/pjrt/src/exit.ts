@@ -3,7 +3,7 @@ import { isMainThread } from 'node:worker_threads';
 /** What must be shut down before the process ends. */
 interface Closing {
   /** @internal Returns whether a thread is at work that cannot be stopped. */
-  close(): boolean;
+  close(status: number): boolean;
   /** @internal */
   exitNow(code: number): void;
 }
@@ -14,10 +14,10 @@ const open = new Set<Closing>();
  * XLA's threads must not run while the C++ library's exit handlers take its data apart: that ends a program that
  * merely called process.exit(), or threw, with a segmentation fault.
  */
-function closeAll(): void {
+function closeAll(status: number): void {
   const closing = [...open];
   open.clear();
-  const busy = closing.filter((each) => each.close());
+  const busy = closing.filter((each) => each.close(status));
   if (busy.length > 0 && isMainThread) leaveAtOnce(busy[0]!);
 }
 

@@ -11,7 +11,7 @@ import { checkProcesses } from '../processes/check';
 import { joining } from '../processes/join';
 import type { PlaceFlags } from '../processes/place';
 import { EXIT } from './failure';
-import { useBackend } from './shared';
+import { leaveRun, useBackend } from './shared';
 
 const OPTIONAL = {
   '@flow-grpo/rewards': () => import('@flow-grpo/rewards'),
@@ -71,6 +71,7 @@ async function checkTogether({ backend, json, ...flags }: DoctorOptions): Promis
   }
   await useBackend(backend, undefined, place);
   const { rows, problems } = await checkProcesses(manifest.version);
+  leaveRun();
   if (problems.length > 0) process.exitCode = EXIT.failed;
   if (place.processId === 0) {
     const table = [...rows, ...problems.map((problem): [string, string] => ['problem', problem])];

@@ -131,6 +131,11 @@ export async function useBackend(
 export const runProcesses = (): ProcessGroup | undefined =>
   tf.getBackend() === 'xla' ? cluster() : undefined;
 
+/** Tells the other processes of a run that this one has done its part. */
+export function leaveRun(): void {
+  if (tf.getBackend() === 'xla') cluster()?.leave();
+}
+
 /** A part of a setup that a command cannot do without. */
 export function need<T>(
   value: T | undefined,

@@ -11,7 +11,14 @@ import { trainRun } from '../run/train-run';
 import { explained } from '../run-file/origins';
 import type { SetupContext } from '../setup/setup';
 import { exitCodeOf, InterruptedError } from './failure';
-import { checkBackendName, openRun, readRun, runProcesses, type SharedOptions } from './shared';
+import {
+  checkBackendName,
+  leaveRun,
+  openRun,
+  readRun,
+  runProcesses,
+  type SharedOptions,
+} from './shared';
 
 export interface TrainCommandOptions extends SharedOptions, ObserverOptions {
   readonly resume: string | false;
@@ -36,6 +43,7 @@ export async function trainCommand(file: string | undefined, options: TrainComma
     const result = await explained(run.origins, () =>
       trainRun(run, made, { ...options, signal, person, group: runProcesses() }, line),
     );
+    leaveRun(); // with whatever status this process ends: all of them have come to this
     process.exitCode = exitCodeOf(result.reason) || undefined;
     const { trained: _, ema: __, ...told } = result;
     if (options.json) console.log(JSON.stringify(told));

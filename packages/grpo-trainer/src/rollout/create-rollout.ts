@@ -10,7 +10,7 @@ import { type PhaseTimer, phaseTimer } from '../phase-times';
 import type { Params, Policy } from '../policy';
 import { oneProcess, type ProcessGroup, type SharedSignal, sharedSignal } from '../process-group';
 import type { Example, Scorer, Scores } from '../scorer';
-import { joinDetails, MAX_SCORING, scoreOwn } from '../scoring';
+import { decodeFunction, joinDetails, MAX_SCORING, scoreOwn } from '../scoring';
 import type { FlopCounter } from '../utilisation';
 import { imageStatistics } from '../watch/image-statistics';
 import type { EpochPlan } from './epoch-plan';
@@ -59,7 +59,7 @@ export function createRollout<C, P>(
   const { samplesPerPrompt, sameLatent } = config.sampling;
   const needs = algorithm.rollout;
   const rollout = flops.count(rolloutFunction(policy, { epochSize, sameLatent, needs, placement }));
-  const decode = flops.count(jit((latents: tf.Tensor) => policy.decode(latents), { name: 'decode' }));
+  const decode = flops.count(decodeFunction(policy, place));
   const statisticsOf = jit(
     (images: tf.Tensor4D) => placement.replicate(imageStatistics(images, groupInBatch)),
     { name: 'imageStatistics' },

@@ -30,7 +30,10 @@ beforeAll(async () => {
   callbacks = await Promise.all(clusters.map((cluster) => cluster.keyValueCallbacks()));
 });
 afterAll(() => {
-  for (const cluster of clusters.toReversed()) cluster.leave();
+  for (const cluster of clusters.toReversed()) {
+    cluster.leave();
+    cluster.close();
+  }
 });
 
 const address = (memory: ArrayBufferView) => Number(koffi.address(memory));

@@ -80,7 +80,7 @@ export class Cluster {
 
   /**
    * Leaves the run; blocks until the others know. With a status other than 0 they end, too. Happens by itself when the process
-   * ends.
+   * ends, with its status: leave before where that is not 0 and yet all is well.
    */
   leave(status = 0): void {
     if (this.ended) return;
@@ -88,7 +88,13 @@ export class Cluster {
     process.off('exit', this.atExit);
     this.link.postMessage({ leave: status });
     Atomics.wait(this.left, 0, 0, LEAVE_MS);
-    for (const worker of [this.link, ...this.workers]) void worker.terminate();
+    // A client's callbacks are answered as long as it is there.
+    if (this.workers.length === 0) this.close();
+  }
+
+  /** @internal The client is gone: nothing calls back any more. */
+  close(): void {
+    for (const worker of [this.link, ...this.workers.splice(0)]) void worker.terminate();
   }
 
   /** @internal Threads that XLA's callbacks run on. */
