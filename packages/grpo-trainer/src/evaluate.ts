@@ -1,6 +1,6 @@
 /** Evaluation: a fixed list of prompts with fixed noise, at noise level 0. */
 import { planSteps, type StepTensors, shiftedSchedule, stackSteps } from '@flow-grpo/sde-sampler';
-import { jit, random, tree } from '@flow-grpo/tfjs-jit';
+import { random, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GrpoConfig } from './config/schema';
 import { oneDevice, type Placement } from './devices';
