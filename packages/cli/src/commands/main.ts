@@ -2,14 +2,16 @@
 
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { CheckpointStateError, isDiskFull } from '@flow-grpo/grpo-trainer/node';
+import { BACKEND_HELP } from '@flow-grpo/rewards/backend';
 import { Command, CommanderError } from 'commander';
 import { writeRunReport } from '../report/run-report';
 import { runFileJsonSchema } from '../run-file/schema';
+import { compareCommand } from './compare';
 import { doctorCommand } from './doctor';
 import { evaluateCommand } from './evaluate';
 import { type InspectCommandOptions, inspectCommand } from './inspect';
 import { pretrainCommand } from './pretrain';
-import { addSharedOptions } from './shared';
+import { addSharedOptions, collectValues } from './shared';
 import { trainCommand } from './train';
 
 /** The command with all its subcommands. */
@@ -48,6 +50,16 @@ export function program(): Command {
   command('report', 'write report.html')
     .argument('<folder>', "a run's folder")
     .action(async (folder: string) => console.log(await writeRunReport(folder)));
+  command('compare', 'train settings on the same prompts and noise, and compare them')
+    .argument('<files...>', 'run files; the first is what the others are compared with')
+    .option('--seeds <list>', 'seeds that each is trained with', '0')
+    .option('--measure <name>', 'reward, or a detail of the scorer', 'reward')
+    .option('--reach <list>', 'levels of it, whose images and seconds are wanted, e.g. 0.6,0.65')
+    .option('--images <n>', 'training images of each run, in place of its epochs')
+    .option('-s, --set <key=value>', 'override an option of every file', collectValues, [])
+    .option('-o, --output <folder>', 'where runs, page and table go', 'runs/compare')
+    .option('--backend <name>', BACKEND_HELP, 'xla')
+    .action(compareCommand);
   command('inspect', "look through a run's metrics for signs that its reward was hacked; status 1 if so")
     .argument('<folder>', "a run's folder")
     .option('--window <epochs>', 'epochs that the start, and the present, are means over')

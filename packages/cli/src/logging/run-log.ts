@@ -14,6 +14,8 @@ export interface EvaluationRecord {
   readonly seconds: number;
   /** Mean of every detail of the scorer, over the images it applies to. */
   readonly details: Readonly<Record<string, number>>;
+  /** The reward and every detail of each image, so that runs can be compared image by image; null where there is none. */
+  readonly perImage?: Readonly<Record<string, readonly (number | null)[]>>;
   /** PNG of the first images with their prompts and rewards, relative to the folder. */
   readonly grid?: string;
   /** The same images without them, with which a report puts two evaluations side by side. */
@@ -34,11 +36,17 @@ export interface RunLog {
   onEvaluation(evaluation: Evaluation): Promise<EvaluationRecord>;
 }
 
+/** The log of a run's folder. */
+export interface FolderLog extends RunLog {
+  /** Writes what waits. */
+  close(): Promise<void>;
+}
+
 /**
  * Appends to `metrics.jsonl`, `histograms.jsonl` and `evaluations.jsonl` and writes TensorBoard events, grids and
- * samples under `folder`. A run that resumes at `fromEpoch`, or is rolled back, drops the lines that it will write again.
+ * samples under `folder`, and what is known of each prompt to `prompts.json` at evaluations and at the end. A run that resumes at `fromEpoch`, or is rolled back, drops the lines that it will write again.
  */
-export async function runLog(folder: string, fromEpoch: number): Promise<RunLog> {
+export async function runLog(folder: string, fromEpoch: number): Promise<FolderLog> {
   const file = (name: string) => join(folder, `${name}.jsonl`);
   const append = (name: string, record: unknown) => appendFile(file(name), `${JSON.stringify(record)}\n`);
   await mkdir(join(folder, 'grids'), { recursive: true });
@@ -52,8 +60,18 @@ export async function runLog(folder: string, fromEpoch: number): Promise<RunLog>
   await keepLines<EvaluationRecord>(file('evaluations'), ({ epoch }) => fromEpoch > 0 && epoch <= fromEpoch);
   let expected = fromEpoch;
   const events = eventWriter(folder);
+  let known: EpochDetails['prompts'] | undefined;
+  const writePrompts = async () => {
+    if (!known) return;
+    const path = join(folder, 'prompts.json');
+    const lines = known().map((prompt) => `  ${JSON.stringify(prompt)}`);
+    await writeFile(`${path}.tmp`, `[\n${lines.join(',\n')}\n]\n`);
+    await rename(`${path}.tmp`, path);
+  };
   return {
-    async onEpoch(metrics, { advantages, rewards }) {
+    close: writePrompts,
+    async onEpoch(metrics, { advantages, rewards, prompts }) {
+      known = prompts;
       const { epoch } = metrics;
       if (epoch < expected) {
         // The run was rolled back.
@@ -82,7 +100,14 @@ export async function runLog(folder: string, fromEpoch: number): Promise<RunLog>
         reward,
         seconds,
         details: Object.fromEntries(means),
+        perImage: {
+          reward: scores.map(short),
+          ...Object.fromEntries(
+            Object.entries(evaluation.details).map(([name, values]) => [name, values.map(short)]),
+          ),
+        },
       };
+      await writePrompts();
       events.scalars(epoch, {
         'evaluation/reward': reward,
         ...Object.fromEntries(means.map(([name, value]) => [`evaluation/${name}`, value])),
@@ -112,6 +137,9 @@ export async function runLog(folder: string, fromEpoch: number): Promise<RunLog>
     },
   };
 }
+
+/** Six digits; null for what is no number. */
+const short = (value: number) => (Number.isFinite(value) ? Number(value.toPrecision(6)) : null);
 
 /** The records of a JSON-lines file; a last line cut short by a kill is left out. */
 export async function readLines<T>(file: string): Promise<T[]> {
