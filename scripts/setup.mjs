@@ -1,6 +1,8 @@
 /**
  * Everything a fresh clone needs, and nothing when it is there already: npm packages, built packages and the
  * PJRT CPU plugin. Uses Node alone, since it runs before the first install.
+ *
+ * With --plugin-optional a plugin that cannot be installed is no error: what runs then does without.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -9,8 +11,10 @@ import { missingPackages } from './missing-packages.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-const [major] = process.versions.node.split('.').map(Number);
-if (major < 20) fail(`Node 20 or later is needed; this is ${process.version}.`);
+const optional = process.argv.includes('--plugin-optional');
+const [major, minor] = process.versions.node.split('.').map(Number);
+if (major < 20 || (major === 20 && minor < 19))
+  fail(`Node 20.19 or later is needed; this is ${process.version}.`);
 
 if (missingPackages(root).length > 0) {
   // `npm ci` takes the lock file to the letter, but removes what is there; an existing folder is brought up to date.
@@ -23,9 +27,10 @@ run(
   ['nx', 'run-many', '-t', 'build', '--exclude=@flow-grpo/docs', '--outputStyle=static'],
   { quiet: true },
 );
-run('Looking for an XLA plugin', process.execPath, ['packages/pjrt/dist/cli.js', 'install', 'cpu']);
+const plugin = ['packages/pjrt/dist/cli.js', 'install', 'cpu'];
+run('Looking for an XLA plugin', process.execPath, plugin, { optional });
 
-function run(title, command, args, { quiet = false } = {}) {
+function run(title, command, args, { quiet = false, optional = false } = {}) {
   process.stdout.write(`${title} …\n`);
   const { status, stdout, stderr, error } = spawnSync(command, args, {
     cwd: root,
@@ -37,6 +42,7 @@ function run(title, command, args, { quiet = false } = {}) {
   if (error) fail(`${title}: ${command} could not be started (${error.message}).`);
   if (status !== 0) {
     if (quiet) process.stderr.write(stdout + stderr);
+    if (optional) return;
     fail(`${title} failed: ${command} ${args.join(' ')} ended with status ${status}.`);
   }
 }

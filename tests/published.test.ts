@@ -1,4 +1,3 @@
-import { execFile } from 'node:child_process';
 import {
   cpSync,
   existsSync,
@@ -12,7 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import { npmName, packageFolders, packPackages, runCommand, tarballOf } from '@flow-grpo/test-support/packed';
 import { transformSync } from 'esbuild';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -20,9 +19,7 @@ import { ASSETS } from '../examples/quickstart/src/small-model';
 
 /** The packages as a stranger gets them: packed, installed into an empty project, their READMEs' examples run. */
 const root = fileURLToPath(new URL('..', import.meta.url));
-const names = readdirSync(join(root, 'packages'));
-const npmName = (name: string) =>
-  (JSON.parse(readFileSync(join(root, 'packages', name, 'package.json'), 'utf8')) as { name: string }).name;
+const names = [...packageFolders];
 const workplace = mkdtempSync(join(tmpdir(), 'flow-grpo-published-'));
 const project = join(workplace, 'project');
 
@@ -30,6 +27,7 @@ const project = join(workplace, 'project');
 const EXAMPLES: Record<string, { more?: string; shows: RegExp; prepare?: () => Promise<void> | void }> = {
   'checkpoint-io': { shows: /\[\[1, 1, 1\],\s+\[1, 1, 1\]\][\s\S]*dtype: 'bfloat16'/ },
   cli: { shows: /finished/ },
+  create: { shows: /'policy\.ts'/ },
   datasets: { more: 'console.log(images.length, shape);', shows: /393216 \[ 32, 64, 64, 3 \]/ },
   'grpo-trainer': { shows: /(-?[\d.]+(e-\d+)?\s+){20}/ },
   nn: { shows: /Tensor\s+\[\[/ },
@@ -54,19 +52,13 @@ const EXAMPLES: Record<string, { more?: string; shows: RegExp; prepare?: () => P
 };
 
 beforeAll(async () => {
-  for (const name of names) {
-    if (!existsSync(join(root, 'packages', name, 'dist/index.js')))
-      throw new Error(`packages/${name} is not built; run npm run build`);
-  }
-  const packages = names.map((name) => `./packages/${name}`);
-  await run('npm', ['pack', ...packages, '--pack-destination', workplace], root);
-  const tarballs = readdirSync(workplace).filter((file) => file.endsWith('.tgz'));
+  await packPackages(workplace);
   const peers = ['@tensorflow/tfjs-core', '@tensorflow/tfjs-backend-cpu', '@gutenye/ocr-node'].map(
     (peer) => `${peer}@${(read(`node_modules/${peer}/package.json`) as { version: string }).version}`,
   );
   mkdirSync(project);
   writeFileSync(join(project, 'package.json'), '{ "private": true, "type": "module" }');
-  const packed = tarballs.map((file) => join(workplace, file));
+  const packed = names.map((name) => tarballOf(name, workplace));
   await run('npm', ['install', '--prefer-offline', '--ignore-scripts', '--no-audit', ...packed, ...peers]);
 });
 
@@ -123,14 +115,7 @@ it.each([
 it('installs the libraries without FFI and protobuf', async () => {
   const manifest = (name: string) =>
     read(`packages/${name}/package.json`) as { dependencies?: Record<string, string> };
-  const needed = new Set([
-    'sde-sampler',
-    'nn',
-    'showo2-model',
-    'z-image-model',
-    'rewards',
-    'grpo-trainer',
-  ]);
+  const needed = new Set(['sde-sampler', 'nn', 'showo2-model', 'z-image-model', 'rewards', 'grpo-trainer']);
   for (const name of needed) {
     for (const dependency of Object.keys(manifest(name).dependencies ?? {})) {
       if (dependency.startsWith('@flow-grpo/')) needed.add(dependency.replace('@flow-grpo/', ''));
@@ -140,7 +125,7 @@ it('installs the libraries without FFI and protobuf', async () => {
   const folder = join(workplace, 'libraries');
   mkdirSync(folder);
   writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module" }');
-  const packed = [...needed].map((name) => join(workplace, `flow-grpo-${name}-0.0.0.tgz`));
+  const packed = [...needed].map((name) => tarballOf(name, workplace));
   const { version } = read('node_modules/@tensorflow/tfjs-core/package.json') as { version: string };
   const peer = `@tensorflow/tfjs-core@${version}`;
   await run(
@@ -155,17 +140,7 @@ it('installs the libraries without FFI and protobuf', async () => {
 });
 
 /** Standard output of a command in the project; its whole output in the error when it fails. */
-async function run(command: string, args: string[], cwd = project): Promise<string> {
-  // npm tells what it runs of this repository and its workspaces; the project is on its own.
-  const ours = /^npm_(package_|lifecycle_|config_(local_prefix|workspace|include_workspace_root))/i;
-  const env = Object.fromEntries(Object.entries(process.env).filter(([key]) => !ours.test(key)));
-  const { stdout } = await promisify(execFile)(command, args, { cwd, env, maxBuffer: 1 << 26 }).catch(
-    (error: Error & { stdout?: string; stderr?: string }) => {
-      throw new Error(`${command} ${args[0]}: ${error.message}\n${error.stdout}\n${error.stderr}`);
-    },
-  );
-  return stdout;
-}
+const run = (command: string, args: string[], cwd = project) => runCommand(command, args, cwd);
 
 function read(file: string): unknown {
   return JSON.parse(readFileSync(join(root, file), 'utf8'));

@@ -1,8 +1,7 @@
 /** Starting the backend as a benchmark needs it. */
 import { findPlugin } from '@flow-grpo/pjrt';
-import { configure } from '@flow-grpo/tfjs-backend-xla';
+import { configure, startXla } from '@flow-grpo/tfjs-backend-xla';
 import { deviceInfo } from '@flow-grpo/tfjs-jit';
-import * as tf from '@tensorflow/tfjs-core';
 
 /** Of the GPU's memory, taken at the start: a pool that grows as needed is soon in pieces too small for an update. */
 const POOL = 0.9;
@@ -11,7 +10,7 @@ const POOL = 0.9;
 export async function startDevice(cpuDevices = 1): Promise<void> {
   const onGpu = findPlugin({}).platform === 'cuda';
   configure(onGpu ? { clientOptions: { preallocate: true, memory_fraction: POOL } } : { cpuDevices });
-  if (!(await tf.setBackend('xla'))) throw new Error('The xla backend did not start: run `npx pjrt doctor`');
+  await startXla();
 }
 
 /** Most memory in use so far on any device, GiB; absent where the plugin does not count (the CPU ones). */

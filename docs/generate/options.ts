@@ -1,13 +1,21 @@
 import { runFileSchema } from '../../packages/cli/src/run-file/schema';
-import { showo2SetupSchema } from '../../packages/cli/src/run-file/setup-schema';
+import { showo2SetupSchema, zImageSetupSchema } from '../../packages/cli/src/run-file/setup-schema';
 import { type Leaf, leavesOf } from '../../packages/grpo-trainer/src/config/leaves';
 
-/** Every option of a run's file; the set-up's are those of Show-o2. */
+/** Every option of a run's file; the set-up's are those of Show-o2, and what Z-Image has instead. */
 function runOptions(): Leaf[] {
   const own = leavesOf(runFileSchema).filter(({ path }) => path !== 'setup' && !path.startsWith('$'));
-  const setup = leavesOf(showo2SetupSchema).map((leaf) => ({ ...leaf, path: `setup.${leaf.path}` }));
-  return [...own, ...setup];
+  const under = (group: string, leaves: readonly Leaf[]) =>
+    leaves.map((leaf) => ({ ...leaf, path: `${group}.${leaf.path}` }));
+  const showo2 = leavesOf(showo2SetupSchema);
+  const isShared = (leaf: Leaf) =>
+    showo2.some(({ path, description }) => path === leaf.path && description === leaf.description);
+  const zImage = leavesOf(zImageSetupSchema).filter((leaf) => !isShared(leaf));
+  return [...own, ...under('setup', showo2), ...under(Z_IMAGE, zImage)];
 }
+
+/** The group of Z-Image's own options, as its heading says. */
+const Z_IMAGE = 'setup (kind: z-image)';
 
 /** One Markdown table a group: name, values, default, and what the schema says of it. */
 export function optionsTable(): string {
@@ -33,7 +41,9 @@ export function optionsTable(): string {
 /** The names of flow_grpo and of other official code beside ours. */
 export function namesTable(): string {
   // A reward's name is flow_grpo's own; only what is below differs.
-  const options = runOptions().filter(({ path }) => !path.startsWith('setup.reward.'));
+  const options = runOptions().filter(
+    ({ path }) => !path.startsWith('setup.reward.') && !path.startsWith(Z_IMAGE),
+  );
   const rows = options.flatMap(({ path, flowGrpo, description }) =>
     flowGrpo ? [`| ${cell(flowGrpo)} | \`${path}\` | ${cell(meaning(description))} |`] : [],
   );

@@ -5,7 +5,7 @@ import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { resolveRunFile, runFileSchema } from '../../packages/cli/src/run-file/schema';
-import { showo2SetupSchema } from '../../packages/cli/src/run-file/setup-schema';
+import { showo2SetupSchema, zImageSetupSchema } from '../../packages/cli/src/run-file/setup-schema';
 import { type Leaf, leavesOf } from '../../packages/grpo-trainer/src/config/leaves';
 
 /** What documents show: code compiles, imports and linked files exist, and what configures a run is accepted. */
@@ -55,9 +55,10 @@ describe('configurations', () => {
 });
 
 describe('options', () => {
-  const known = [...leavesOf(runFileSchema), ...prefixed('setup', leavesOf(showo2SetupSchema))].map(
-    ({ path }) => path,
-  );
+  const known = [
+    ...leavesOf(runFileSchema),
+    ...[showo2SetupSchema, zImageSetupSchema].flatMap((schema) => prefixed('setup', leavesOf(schema))),
+  ].map(({ path }) => path);
   it.each(documents)('of a run that %s names exist', (file) => {
     const text = readFileSync(join(root, file), 'utf8');
     const mentioned = [

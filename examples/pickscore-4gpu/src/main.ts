@@ -8,12 +8,21 @@
  */
 import { existsSync, realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { CheckpointStateError, ConfigError } from '@flow-grpo/grpo-trainer';
+import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { abortOnSignals } from '@flow-grpo/grpo-trainer/node';
 import { configure } from '@flow-grpo/tfjs-backend-xla';
 import { deviceInfo } from '@flow-grpo/tfjs-jit';
 import { Command } from 'commander';
-import { makeSetup, planRun, progressLine, readRunFile, trainRun, useBackend } from 'flow-grpo';
+import {
+  exitCodeOf,
+  makeSetup,
+  planRun,
+  progressLine,
+  readRunFile,
+  reportFailure,
+  trainRun,
+  useBackend,
+} from 'flow-grpo';
 import { tinyOverrides } from './tiny';
 
 const RECIPES = ['pickscore.yaml', 'geneval.yaml', 'ocr.yaml'];
@@ -64,13 +73,11 @@ try {
     }
     const setup = await makeSetup(run.setup, context); // looks for everything before it loads anything
     const { resume, ui, profile } = options;
-    const reason = await trainRun(run, setup, { resume: resume && 'auto', ui, profile, signal }, line);
-    if (reason === 'diverged' || reason === 'hacked') process.exitCode = 1;
+    const result = await trainRun(run, setup, { resume: resume && 'auto', ui, profile, signal }, line);
+    process.exitCode = exitCodeOf(result.reason) || undefined;
   }
 } catch (error) {
-  if (!(error instanceof ConfigError || error instanceof CheckpointStateError)) throw error;
-  console.error(error.message);
-  process.exitCode = 2;
+  reportFailure(error);
 } finally {
   line.end();
   release();

@@ -1,45 +1,46 @@
 /** Starts the chosen TensorFlow.js backend; those besides XLA are the user's own packages. */
-import { configure } from '@flow-grpo/tfjs-backend-xla';
-import { deviceInfo, hasCompiler } from '@flow-grpo/tfjs-jit';
-import * as tf from '@tensorflow/tfjs-core';
+import { startBackend } from '@flow-grpo/rewards/backend';
+import { configure, startXla } from '@flow-grpo/tfjs-backend-xla';
+import { deviceInfo } from '@flow-grpo/tfjs-jit';
 import type { QuickstartOptions } from './options';
 
-const PACKAGES = {
-  wasm: '@tensorflow/tfjs-backend-wasm',
-  cpu: '@tensorflow/tfjs-backend-cpu',
-  tensorflow: '@tensorflow/tfjs-node',
-} as const;
-
-/** Minutes of training in which a laptop, or a GPU, learns most of what it will. */
-const MINUTES = { cpu: 8, gpu: 1 } as const;
-
-/** How long to train on what the backend runs on. */
-export function minutesByDefault(): number {
-  return hasCompiler() && deviceInfo()[0]!.platform !== 'cpu' ? MINUTES.gpu : MINUTES.cpu;
+export interface StartedBackend {
+  readonly name: NonNullable<QuickstartOptions['backend']>;
+  /** What it runs on, for people. */
+  readonly text: string;
+  /** Why it is not XLA, where nobody asked for another. */
+  readonly reason?: string;
 }
 
 /**
- * Returns the backend's name and what it runs on, for people.
+ * Starts a backend: XLA, or WebAssembly where no name is given and XLA has no plugin.
  *
  * @throws with what to install when the backend's package is missing, and when it has fewer devices than asked for.
  */
-export async function startBackend(name: QuickstartOptions['backend'] = 'xla', devices = 1): Promise<string> {
-  if (name !== 'xla') {
-    const wanted: string = PACKAGES[name];
+export async function chooseBackend(
+  name: QuickstartOptions['backend'],
+  devices = 1,
+): Promise<StartedBackend> {
+  if (name === undefined) {
     try {
-      await import(wanted);
+      return await onXla(devices);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new Error(`--backend ${name} needs ${wanted}: npm install ${wanted} (${reason})`);
+      if ((error as Error).name !== 'NoPluginError') throw error;
+      if (devices > 1) throw error; // asked for in a way that only XLA gives
+      await startBackend('wasm');
+      return { name: 'wasm', text: 'wasm', reason: (error as Error).message };
     }
   }
-  if (name === 'xla' && devices > 1) configure({ cpuDevices: devices });
-  if (!(await tf.setBackend(name))) throw new Error(`The backend '${name}' could not be started.`);
-  if (name !== 'xla') {
-    if (devices > 1) throw new Error(`--devices ${devices}: only the backend 'xla' has several devices.`);
-    return name;
-  }
+  if (name === 'xla') return onXla(devices);
+  await startBackend(name);
+  if (devices > 1) throw new Error(`--devices ${devices}: only the backend 'xla' has several devices.`);
+  return { name, text: name };
+}
+
+async function onXla(devices: number): Promise<StartedBackend> {
+  if (devices > 1) configure({ cpuDevices: devices });
+  await startXla();
   const there = deviceInfo();
   if (there.length < devices) throw new Error(`--devices ${devices}: there are only ${there.length}.`);
-  return `xla on ${devices} × ${there[0]!.kind}`;
+  return { name: 'xla', text: `xla on ${devices} × ${there[0]!.kind}` };
 }

@@ -14,8 +14,9 @@ import {
   train,
 } from '@flow-grpo/grpo-trainer';
 import { abortOnSignals, checkpointFolder } from '@flow-grpo/grpo-trainer/node';
+import { hasCompiler } from '@flow-grpo/tfjs-jit';
 import { progressLine } from 'flow-grpo';
-import { minutesByDefault, startBackend } from './backend';
+import { chooseBackend } from './backend';
 import { accuracies, habits, heldOutPrompts, trainingPrompts, witness } from './evaluation';
 import { readOptions } from './options';
 import { resultOf, saveTuned } from './outputs';
@@ -23,6 +24,7 @@ import { smallPolicy } from './policy';
 import { recipe } from './recipe';
 import { percent, writeReport } from './report';
 import { trainingReward } from './reward';
+import { defaultEvalPrompts, trainingClock, trainingTime } from './size';
 import { loadSmallModel } from './small-model';
 
 const PROMPTS = 4096;
@@ -42,13 +44,18 @@ async function run() {
   const opened = performance.now();
   await mkdir(out, { recursive: true });
   const scorer = await trainingReward(given);
-  const backend = await startBackend(given.backend, given.devices);
-  const options = { ...given, minutes: given.minutes ?? minutesByDefault() };
-  const model = await loadSmallModel(options.model);
-  console.log(`Model: ${options.model}\nBackend: ${backend}\nReward: ${options.reward}`);
+  const { name, text: backend, reason } = await chooseBackend(given.backend, given.devices);
+  if (reason !== undefined) {
+    console.log(
+      `${reason}\nUntil then this runs on WebAssembly, which takes about a minute for what XLA does in a second.`,
+    );
+  }
+  const sized = { ...given, backend: name, evalPrompts: given.evalPrompts ?? defaultEvalPrompts() };
+  const model = await loadSmallModel(given.model);
+  console.log(`Model: ${given.model}\nBackend: ${backend}\nReward: ${given.reward}`);
   const policy = smallPolicy(model);
-  const config = resolveConfig(recipe(options));
-  const prompts = heldOutPrompts(options.evalPrompts, model.kinds);
+  const config = resolveConfig(recipe(given, hasCompiler()));
+  const prompts = heldOutPrompts(sized.evalPrompts, model.kinds);
   const watched = witness(scorer);
   const evaluate = createEvaluator(policy, watched, prompts, config);
   const evaluateNow = async (when: 'Before' | 'After', weights: Params, epoch: number) => {
@@ -65,7 +72,18 @@ async function run() {
   };
 
   const start = Object.fromEntries(policy.trainable.map((name) => [name, policy.params[name]!]));
+  const evaluationStarted = performance.now();
   const before = await evaluateNow('Before', start, 0);
+  const evaluation = (performance.now() - evaluationStarted) / 1000;
+  const elapsed = (performance.now() - opened) / 1000;
+  const time = trainingTime({ elapsed, evaluation, images: prompts.length });
+  const options = { ...sized, minutes: given.minutes ?? time.minutes };
+  if (time.images !== undefined && given.minutes === undefined) {
+    console.log(
+      `Expect the end in ${Math.ceil(time.minutes + evaluation / 60)} minutes, after about ${time.images} training images. ` +
+        'XLA draws tens of thousands in that time: here is the whole loop to see, and little to learn.',
+    );
+  }
   const { signal, release } = abortOnSignals((name) =>
     line.note(`${name}: ends after this epoch, with a report; again to end now`),
   );
@@ -80,7 +98,7 @@ async function run() {
     signal: AbortSignal.any([signal, clock.signal]),
     onEpoch: (metrics) => {
       history.push(metrics);
-      line.show(`${epochText(metrics)}, ${clock.tick(metrics)}`);
+      line.show(`${epochText(metrics)}, ${clock.tick(metrics.samples)}`);
     },
     onMessage: (message) => line.note(message),
   }).finally(release);
@@ -110,22 +128,6 @@ function epochText({ epoch, reward, samplesPerSecond, ...metrics }: EpochMetrics
   return [
     `Epoch ${epoch + 1}: reward ${reward.toFixed(3)}`,
     ...(strict === undefined ? [] : [`strict ${percent(strict)}`]),
-    `${samplesPerSecond!.toFixed(0)} images/s`,
+    `${samplesPerSecond!.toPrecision(3)} images/s`,
   ].join(', ');
-}
-
-/** Aborts when the time, which begins after the first epoch's compilation, or the images are over. */
-function trainingClock({ minutes, images = Number.POSITIVE_INFINITY }: { minutes: number; images?: number }) {
-  const over = new AbortController();
-  let started = 0;
-  return {
-    signal: over.signal,
-    /** Counts an epoch that is over; says how much is left. */
-    tick({ samples }: EpochMetrics): string {
-      started ||= performance.now();
-      const left = minutes - (performance.now() - started) / 60_000;
-      if (left <= 0 || samples >= images) over.abort();
-      return `${Math.max(0, left).toFixed(1)} minutes left`;
-    },
-  };
 }

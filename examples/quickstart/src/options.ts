@@ -8,19 +8,20 @@ export const OWN_REWARDS = ['shapes', 'strict', 'jpeg', 'ocr'] as const;
 export const BACKENDS = ['xla', 'wasm', 'cpu', 'tensorflow'] as const;
 
 export interface QuickstartOptions {
-  /** Minutes of training; evaluations and compilation come on top. By default what the machine is worth. */
+  /** Minutes of training; evaluations and compilation come on top. By default what the backend is worth. */
   minutes?: number;
   /** Training images after which the run ends even if minutes are left. */
   images?: number;
   reward: string;
   /** Options of the reward, such as the folder of its model. */
   rewardOption: Record<string, string | number>;
-  backend: (typeof BACKENDS)[number];
+  /** XLA by default, or WebAssembly where XLA has no plugin. */
+  backend?: (typeof BACKENDS)[number];
   /** Devices that share the work; XLA makes as many virtual ones of a CPU. */
   devices: number;
   seed: number;
-  /** Images of held-out prompts in the evaluations before and after. */
-  evalPrompts: number;
+  /** Images of held-out prompts in the evaluations before and after; fewer where nothing is compiled. */
+  evalPrompts?: number;
   learningRate: number;
   /** Folder of the model that is tuned, as `pretrain` writes it. */
   model: string;
@@ -32,7 +33,11 @@ export interface QuickstartOptions {
 export function readOptions(args: readonly string[]): QuickstartOptions {
   return new Command('quickstart')
     .description('Tunes a small Show-o2 on coloured shapes with Flow-GRPO and reports what it learnt')
-    .option('--minutes <n>', 'minutes of training (default: 8 on a CPU, 1 on a GPU)', positive)
+    .option(
+      '--minutes <n>',
+      'minutes of training (default: 8 on a CPU, 1 on a GPU; 15 in all without XLA)',
+      positive,
+    )
     .option('--images <n>', 'end after so many training images, if that is sooner', positive)
     .option(
       '--reward <name>',
@@ -41,10 +46,18 @@ export function readOptions(args: readonly string[]): QuickstartOptions {
       'shapes',
     )
     .option('--reward-option <key=value>', 'option of the reward; may be repeated', keyValue, {})
-    .option('--backend <name>', `one of ${BACKENDS.join(', ')}`, oneOf(BACKENDS), 'xla')
+    .option(
+      '--backend <name>',
+      `one of ${BACKENDS.join(', ')} (default: xla, or wasm without an XLA plugin)`,
+      oneOf(BACKENDS),
+    )
     .option('--devices <n>', 'devices that share the images of an epoch', whole(1), 1)
     .option('--seed <n>', 'everything random is a function of it', whole(0), 0)
-    .option('--eval-prompts <n>', 'images of held-out prompts, before and after', whole(1), 480)
+    .option(
+      '--eval-prompts <n>',
+      'images of held-out prompts, before and after (default: 480, or 24 without XLA)',
+      whole(1),
+    )
     .option('--learning-rate <n>', 'of AdamW', positive, 1e-4)
     .option('--model <folder>', 'the model that is tuned, as npm run pretrain writes it', ASSETS)
     .option('--out <folder>', 'where the report, pictures and the tuned model go', 'runs/quickstart')

@@ -55,6 +55,7 @@ it('measures accuracy and habits on rendered scenes', async () => {
     epoch: 0,
     reward: 1,
     prompts: [],
+    metadata: [],
     scores,
     details,
     images: new Float32Array(),

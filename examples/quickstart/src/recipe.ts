@@ -5,9 +5,9 @@ import { SAMPLING } from './policy';
 
 /**
  * Images of one call where every operation runs by itself: its intermediate values stay until the gradients are made, and
- * WebAssembly has 2 GB for them.
+ * WebAssembly has 2 GB for them. Epochs are small, so that one does not take minutes.
  */
-const UNCOMPILED = { rollout: 32, pass: 8 };
+const UNCOMPILED = { rollout: 32, pass: 8, prompts: 2 };
 
 /** Epochs of a run that time or a number of images ends. */
 const NO_END = 1_000_000;
@@ -22,8 +22,7 @@ const KL_TO_REFERENCE = 0.5;
  * Flow-GRPO-Fast: only the steps after the first one and before the sixth are stochastic and train, the rest of a rollout
  * is the ODE. That learns faster than training all steps, and costs less.
  */
-export function recipe({ seed, learningRate, devices, backend }: Recipe): GrpoConfigInput {
-  const compiled = backend === 'xla';
+export function recipe({ seed, learningRate, devices }: Recipe, compiled: boolean): GrpoConfigInput {
   return {
     seed,
     devices,
@@ -34,7 +33,7 @@ export function recipe({ seed, learningRate, devices, backend }: Recipe): GrpoCo
     sampling: {
       ...SAMPLING,
       noiseLevel: 0.7,
-      promptsPerEpoch: 8,
+      promptsPerEpoch: compiled ? 8 : UNCOMPILED.prompts,
       samplesPerPrompt: 16,
       ...(compiled ? {} : { batchSize: UNCOMPILED.rollout }),
       window: { start: 1, end: 5 },
@@ -53,4 +52,4 @@ export function recipe({ seed, learningRate, devices, backend }: Recipe): GrpoCo
   };
 }
 
-type Recipe = Pick<QuickstartOptions, 'seed' | 'learningRate' | 'devices' | 'backend'>;
+type Recipe = Pick<QuickstartOptions, 'seed' | 'learningRate' | 'devices'>;

@@ -2,10 +2,14 @@
  * The steps of the `flow-grpo` command as functions, for scripts that train what a run file describes, and the types of a
  * setup of one's own. What it writes and draws is in `/logging`, `/report` and `/profile`; pre-training in `/pretrain`.
  */
+export { exitCodeOf, reportFailure } from './commands/failure';
 export { useBackend } from './commands/shared';
+export { type RunPerson, runPerson } from './human/run-person';
 export { type ProgressLine, progressLine } from './logging/progress-line';
 export { planRun, type RunPlan } from './run/plan-run';
-export { type TrainRunOptions, trainRun } from './run/train-run';
+export { type RunTrainingOptions, runTraining } from './run/run-training';
+export { type RunResult, type TrainRunOptions, trainRun } from './run/train-run';
+export type { CodeSetup, TrainingRun } from './run/training-run';
 export { readRunFile } from './run-file/read';
 export type { RunFile } from './run-file/schema';
 export type { Showo2SetupInput, ZImageSetupInput } from './run-file/setup-schema';

@@ -11,6 +11,7 @@ import type { GrpoConfigInput } from './config/schema';
 import { placementOn } from './devices';
 import { checkpointFolder } from './node/checkpoint-folder';
 import { gaussianFlow } from './policies/gaussian-flow';
+import { loraPolicy } from './policies/lora-policy';
 import type { Policy } from './policy';
 import { train } from './train';
 import type { TrainOptions } from './train-options';
@@ -155,6 +156,26 @@ describe('parameters split over devices', () => {
     expectSame(whole, one);
     for (const value of Object.values(whole.trained)) {
       expect(shardingOf(value)!.spec.every((axis) => axis === null)).toBe(true);
+    }
+  });
+
+  it('hold their part of adapters, those of stacked layers too', async () => {
+    const adapted = () => {
+      const plain = showo2Policy({
+        ...tinyShowo2(),
+        stackLayers: true,
+        train: ['showo.model.layers.*', 'diffusion_head_a.*'],
+      });
+      return loraPolicy(plain, { rank: 4, alpha: 8, targets: ['_proj'] }) as Policy;
+    };
+    const given = { ...config(1, { training }), epochs: 2 };
+    const one = await fiveSteps(adapted(), given);
+    const split = await fiveSteps(adapted(), { ...given, devices: 2, shardParameters: true });
+    expectSame(split, one);
+    const stacked = 'showo.model.layers.*.self_attn.q_proj.lora_A.weight';
+    expect(split.trained[stacked]!.shape).toEqual([2, 4, 32]);
+    for (const [name, value] of Object.entries(split.trained)) {
+      expect(shardingOf(value)!.spec.flat(), name).toContain('data');
     }
   });
 

@@ -13,7 +13,7 @@ export { checkDivergence, type DivergenceState, initialDivergenceState, type Ver
 export type { EpochDetails, EpochMetrics } from './epoch-metrics';
 export { createEvaluator, type Evaluation } from './evaluate';
 export { type GaussianFlowOptions, gaussianFlow } from './policies/gaussian-flow';
-export { type LoraPolicy, type LoraPolicyOptions, loraPolicy } from './policies/lora-policy';
+export { type LoraPolicy, type LoraPolicyOptions, loraPolicy, loraScaleOf } from './policies/lora-policy';
 export {
   type FeaturesCall,
   type Params,
@@ -28,11 +28,13 @@ export {
 export type { Progress } from './progress';
 export type { PromptStatistics } from './prompts/prompt-statistics';
 export {
+  asScorer,
   type Example,
   type PromptSource,
   type RewardFunction,
   type Scorer,
   type Scores,
+  type ScoringOptions,
   withEvalRewards,
 } from './scorer';
 export { train } from './train';

@@ -1,6 +1,7 @@
 /** What a run needs of Node: its folder of checkpoints, and signals that end it with one. */
 
 export { CheckpointStateError, type SetupFingerprint } from './checkpoint/store';
+export { isAbort } from './interruption';
 export { checkpointFolder, isDiskFull } from './node/checkpoint-folder';
 export { epochOf, listRuns } from './node/checkpoint-names';
 export { acquireLease, type HeldLease, type LeaseOptions } from './node/lease';

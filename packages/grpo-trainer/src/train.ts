@@ -8,6 +8,9 @@ import { startRun } from './training-run';
  * Trains a policy with Flow-GRPO or another algorithm. Every random number is a function of the seed and the
  * epoch, so a run that was interrupted and resumed gives the same bits as one that was not.
  *
+ * What outlives the call is what `store` keeps, the checkpoints, and the weights it returns. Logs, sample grids and a
+ * report are the callbacks' affair: `runTraining` of the package flow-grpo writes them for a policy of one's own.
+ *
  * An error ends the run after a checkpoint of what was reached; nothing but the policy's own tensors is left then.
  *
  * @throws {ConfigError} when options do not fit together, or memory does not suffice; CheckpointStateError when another

@@ -17,6 +17,6 @@ export function warnIfUncompiled(what: string, params: Params): void {
   if (count < LARGE) return;
   warned = true;
   console.warn(
-    `${what} has ${Math.round(count / 1e6)} million parameters, and the active backend compiles nothing: it will be very slow, in float32. npm install @flow-grpo/tfjs-backend-xla, import it, and await tf.setBackend('xla') before loading.`,
+    `${what} has ${Math.round(count / 1e6)} million parameters, and the active backend compiles nothing: it will be very slow, in float32. npm install @flow-grpo/tfjs-backend-xla, and await its startXla() before loading.`,
   );
 }

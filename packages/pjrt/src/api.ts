@@ -1,4 +1,5 @@
 import { realpathSync } from 'node:fs';
+import { isMainThread } from 'node:worker_threads';
 import { codeName, PjrtError } from './errors';
 import { FUNCTION_ORDER, type FunctionName } from './ffi/function-table';
 import { loadNative, type Native, type NativeFunction } from './ffi/native';
@@ -10,6 +11,8 @@ const OLDEST_MINOR = 81;
 /** Byte 40 of PJRT_Api: after struct_size, extension and the version struct. */
 const FIRST_FUNCTION = 40;
 const SCRATCH_WORDS = 40;
+/** A call on a thread of its own is seen to have ended after this many milliseconds at most. */
+const THREAD_POLL_MS = 5;
 
 const indices = new Map<string, number>(FUNCTION_ORDER.map((name, index) => [name, index]));
 
@@ -122,6 +125,49 @@ export class PjrtApi {
         this.function(name).async(words.address, settle);
       } catch (failure) {
         settle(failure, 0);
+      }
+    });
+  }
+
+  /**
+   * The same on a thread of its own, for calls that take long: however many there are, others do not wait for them. In a
+   * worker, which may end meanwhile, it is `callAsync`.
+   */
+  callOnThread(
+    name: FunctionName,
+    size: number,
+    args: readonly number[],
+    keep: unknown,
+    operation: string = name,
+  ): Promise<Words> {
+    const { startThread } = this.native;
+    if (!startThread || !isMainThread) return this.callAsync(name, size, args, keep, operation);
+    this.function(name); // throws where the plugin lacks it
+    const words = this.words(size);
+    words.set(0, size * 8);
+    for (let i = 0; i < args.length; i++) words.set(i + 2, args[i]!);
+    const held = [words, keep];
+    this.inFlight.add(held);
+    return new Promise((resolve, reject) => {
+      const settle = (work: () => void) => {
+        this.inFlight.delete(held);
+        work();
+      };
+      const look = (result: () => number | undefined) => {
+        try {
+          const error = result();
+          if (error === undefined) setTimeout(look, THREAD_POLL_MS, result);
+          else if (error === 0) settle(() => resolve(words));
+          else settle(() => reject(this.takeError(error, operation)));
+        } catch (failure) {
+          settle(() => reject(failure));
+        }
+      };
+      try {
+        const result = startThread(this.table[indices.get(name)!]!, words.address);
+        setTimeout(look, 0, result);
+      } catch (failure) {
+        settle(() => reject(failure));
       }
     });
   }

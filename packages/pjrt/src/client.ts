@@ -108,10 +108,10 @@ export class PjrtClient {
     return this.executables.size;
   }
 
-  /** Compiles StableHLO (MLIR text or bytecode) on a worker thread. */
+  /** Compiles StableHLO (MLIR text or bytecode) on a thread of its own. */
   async compile(program: string | Uint8Array, options?: CompileOptions): Promise<PjrtExecutable> {
     const { args, keep } = this.compileArgs('PjrtClient.compile', program, options);
-    const call = this.api.callAsync('Client_Compile', 7, args, keep, 'PjrtClient.compile');
+    const call = this.api.callOnThread('Client_Compile', 7, args, keep, 'PjrtClient.compile');
     const words = await this.guard(this.track(call));
     return this.adoptExecutable(words.get(6));
   }
@@ -140,13 +140,13 @@ export class PjrtClient {
     return this.adoptExecutable(words.get(5));
   }
 
-  /** The same on a worker thread; leave `bytes` alone until it is done. */
+  /** The same on a thread of its own; leave `bytes` alone until it is done. */
   async deserializeAsync(bytes: Uint8Array): Promise<PjrtExecutable> {
     const operation = 'PjrtClient.deserializeAsync';
     this.checkOpen(operation);
     checkBytes(operation, bytes);
     const args = [this.handle, this.api.native.addressOf(bytes), bytes.byteLength];
-    const call = this.api.callAsync('Executable_DeserializeAndLoad', 8, args, bytes, operation);
+    const call = this.api.callOnThread('Executable_DeserializeAndLoad', 8, args, bytes, operation);
     return this.adoptExecutable((await this.guard(this.track(call))).get(5));
   }
 

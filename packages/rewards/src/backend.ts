@@ -29,15 +29,24 @@ export const BACKENDS = Object.keys(SOURCES) as readonly BackendName[];
 export const BACKEND_HELP =
   'tfjs backend: xla, tensorflow (tfjs-node or tfjs-node-gpu), wasm, or cpu for plain JavaScript (slow)';
 
+/** Names of GPUs' backends elsewhere, which xla stands for in Node. */
+const GPU = /gpu|cuda|webgl/i;
+
+/** Why there is no backend of this name in Node, with those there are; undefined where there is. */
+export function backendProblem(name: string): string | undefined {
+  if (Object.hasOwn(SOURCES, name)) return undefined;
+  const gpu = GPU.test(name) ? '; xla uses a GPU where there is one' : '';
+  return `there is no backend ${name} in Node; give ${BACKENDS.join(', ')}${gpu}`;
+}
+
 /**
  * Makes a backend known to tfjs-core; `tf.setBackend` then starts it.
  *
  * @throws an Error when there is no such backend, its package is not installed, or it cannot be loaded.
  */
 export async function loadBackend(name: string): Promise<void> {
-  if (!Object.hasOwn(SOURCES, name)) {
-    throw new Error(`there is no backend ${name} in Node; give ${BACKENDS.join(', ')}`);
-  }
+  const problem = backendProblem(name);
+  if (problem !== undefined) throw new Error(problem);
   const sources: readonly Source[] = SOURCES[name as BackendName];
   for (const one of sources) {
     if (await loaded(one)) return;
@@ -53,11 +62,18 @@ export async function loadBackend(name: string): Promise<void> {
  */
 export async function startBackend(name: string): Promise<void> {
   await loadBackend(name);
-  const started = await tf.setBackend(name).catch((error: Error) => error);
+  const started = await start(name).catch((error: Error) => error);
   if (started === true) return;
   const why = started === false ? '' : `: ${started.message}`;
   const help = name === 'xla' ? '\nnpx pjrt doctor says what is missing; --backend cpu does without' : '';
   throw new Error(`backend ${name} does not start${why}${help}`);
+}
+
+/** XLA's own start says why it fails; tfjs would log it and go on. */
+async function start(name: string): Promise<boolean> {
+  if (name !== 'xla') return tf.setBackend(name);
+  await (await import('@flow-grpo/tfjs-backend-xla')).startXla();
+  return true;
 }
 
 /** @returns false when the package is not installed. */

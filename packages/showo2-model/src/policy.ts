@@ -1,5 +1,12 @@
 /** Show-o2 as a policy: text once a prompt, the head alone in the update when the head alone trains. */
-import { castToStorage, gatherRows, type Params, selectNames, stopGradient } from '@flow-grpo/nn';
+import {
+  castToStorage,
+  gatherRows,
+  type NamePattern,
+  type Params,
+  selectNames,
+  stopGradient,
+} from '@flow-grpo/nn';
 import { jit, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from './config/config';
@@ -35,8 +42,8 @@ export interface Showo2PolicyOptions {
    * 1 − clipRange, where the clipped loss ignores images of negative advantage.
    */
   readonly guidanceInTraining?: boolean;
-  /** Parts or globs of the names that train; the diffusion head by default. */
-  readonly train?: readonly string[];
+  /** What selects the names that train; the diffusion head by default. */
+  readonly train?: readonly NamePattern[];
   /**
    * Stack layers that are repeated (`stackForTraining`): a large model compiles in a fraction of the time, and trains as
    * fast. `params` is used up: tensors that are stacked are disposed of. False by default.
@@ -75,6 +82,7 @@ interface VelocityCall extends PrepareCall {
 export interface Showo2Policy {
   readonly params: Params;
   readonly trainable: readonly string[];
+  readonly lowRankLayers: true;
   readonly latentShape: readonly number[];
   encodePrompts(prompts: readonly string[]): Condition;
   prepare(call: PrepareCall): PreparedText;
@@ -166,6 +174,7 @@ export function showo2Policy(options: Showo2PolicyOptions): Showo2Policy {
   const policy: Showo2Policy = {
     params,
     trainable,
+    lowRankLayers: true,
     latentShape,
     encodePrompts: encode,
     prepare({ trained, condition, purpose }) {

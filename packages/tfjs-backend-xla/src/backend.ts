@@ -16,6 +16,11 @@ interface EngineInternals {
   moveData(backend: tf.KernelBackend, dataId: object): void;
 }
 
+function refuseUnvalued({ unvalued }: DeviceData): void {
+  if (unvalued)
+    throw new Error('the tensor has no values: it was made inside of compileAhead, where nothing runs');
+}
+
 export class XlaBackend extends tf.KernelBackend {
   /** Data that tensors of other backends brought with them: their ids are foreign objects. */
   private readonly foreign = new WeakMap<object, DeviceData>();
@@ -160,18 +165,20 @@ export class XlaBackend extends tf.KernelBackend {
         'reading the values of a tensor inside a jitted function: they are not known while it is compiled; return the tensor and read it outside',
       );
     }
+    refuseUnvalued(data);
     return data;
   }
 
   /** The data as one buffer on the first device, uploaded when it is needed the first time. */
   buffer(data: DeviceData): NonNullable<DeviceData['buffers']>[number] {
+    refuseUnvalued(data);
     if (!data.buffers) this.keep(data, client().bufferFromHost(bytesOf(data), data.element, data.shape));
     return data.buffers![0]!;
   }
 
   /** Sends the data to the first device without blocking; a tensor disposed of meanwhile stays so. */
   async upload(data: DeviceData): Promise<void> {
-    if (data.buffers || data.value || data.gone !== undefined) return;
+    if (data.buffers || data.value || data.unvalued || data.gone !== undefined) return;
     const buffer = await client().bufferFromHostAsync(bytesOf(data), data.element, data.shape);
     if (data.buffers || data.gone !== undefined) buffer.dispose();
     else this.keep(data, buffer);

@@ -12,8 +12,10 @@ import {
 } from '@flow-grpo/tfjs-jit/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import { activeBackend, conform, run } from './dispatch';
-import { outputSharding, placeInputs } from './parallel/placement';
+import { likelySharding, outputSharding, placeInputs } from './parallel/placement';
 import { shardingKey } from './parallel/sharding';
+import { isPlanning, planned, unvalued } from './runtime/ahead';
+import { waiting } from './runtime/compilations';
 import { DeviceData } from './runtime/data';
 import { executable, executableAsync, inUse } from './runtime/executables';
 import { releaseCaptures } from './trace/frame';
@@ -62,7 +64,7 @@ export function compileFunction(
     }
     const { tensors, def } = flatten(args, `${name}: arguments`);
     const donated = tensorsOf(args, donate);
-    const program = traceFunction(name, fn, def, tensors, donated);
+    const program = waiting(() => traceFunction(name, fn, def, tensors, donated));
     const leaves = tensors.map(leafKind);
     const found = { args: def, leaves, program, name, executable: undefined, shardings: undefined };
     known.unshift(found);
@@ -77,14 +79,9 @@ export function compileFunction(
   const compiled: CompiledFunction = {
     call(args) {
       const { found, tensors } = specialize(args);
-      return execute(found, tensors);
+      return isPlanning() ? plan(found, tensors) : execute(found, tensors);
     },
-    async prepare(args) {
-      const { found } = specialize(args);
-      const { text, mesh } = found.program;
-      if (!found.executable || !inUse(found.executable))
-        found.executable = await executableAsync(text, name, mesh?.size);
-    },
+    prepare: async (args) => prepare(specialize(args).found),
     lower(args): Lowered {
       const { found } = specialize(args);
       const { text, flops } = found.program;
@@ -116,10 +113,16 @@ function warnOfSignatures(name: string): void {
   );
 }
 
+async function prepare(found: Specialization): Promise<void> {
+  const { text, mesh } = found.program;
+  if (!found.executable || !inUse(found.executable))
+    found.executable = await executableAsync(text, found.name, mesh?.size);
+}
+
 function load(found: Specialization): PjrtExecutable {
   const { text, mesh, results } = found.program;
   if (!found.executable || !inUse(found.executable))
-    found.executable = executable(text, found.name, mesh?.size);
+    found.executable = waiting(() => executable(text, found.name, mesh?.size));
   const compiled = found.executable;
   found.shardings ??= results.map((value, i) => value.sharding ?? outputSharding(value, i, compiled, mesh));
   return compiled;
@@ -150,6 +153,29 @@ function execute(found: Specialization, tensors: readonly tf.Tensor[]): unknown 
       dtype: tfDtype,
     });
   });
+  return unflatten(program.output, outputs);
+}
+
+/** Asks for the program, and gives results without values. */
+function plan(found: Specialization, tensors: readonly tf.Tensor[]): unknown {
+  const backend = activeBackend();
+  const { program, name } = found;
+  planned(prepare(found));
+  const data = tensors.map((tensor) => backend.find(tensor.dataId));
+  for (const [i, each] of data.entries()) {
+    const inside = conform(each, program.parameters[i]!, backend);
+    if (inside !== each) backend.disposeData(inside);
+  }
+  const outputs = program.results.map(({ shape, dtype, tfDtype, sharding }) => {
+    const layout = sharding ?? likelySharding(shape, program.mesh, data);
+    const result = unvalued(shape, { dtype: tfDtype, element: dtype }, layout);
+    return tf.engine().makeTensorFromTensorInfo({
+      dataId: backend.adopt(result),
+      shape: shape as number[],
+      dtype: tfDtype,
+    });
+  });
+  for (const i of program.donated) data[i]!.release(`was donated to ${name}: its memory holds a result now`);
   return unflatten(program.output, outputs);
 }
 

@@ -10,6 +10,8 @@ import { ELEMENTS, storageOfElement } from './ops/storage';
 import { allGather, allReduce, axisIndex, reduceScatter } from './parallel/collectives';
 import { perDevice } from './parallel/per-device';
 import { place, readShards } from './parallel/shard';
+import { planWork } from './runtime/ahead';
+import { compileSeconds, observeCompilations } from './runtime/compilations';
 import { DeviceData } from './runtime/data';
 import { deviceInfo } from './runtime/device-info';
 import { isTracing, perDeviceMesh } from './trace/frame';
@@ -32,6 +34,9 @@ export const xlaCompiler: Compiler = {
   layoutOf: (x) => activeBackend().find(x.dataId).layout,
   readShards,
   deviceInfo,
+  planWork,
+  observeCompilations,
+  compileSeconds,
   storageOf: (x) => storageOfElement(activeBackend().find(x.dataId).element),
   fromBytes,
   toBytes,

@@ -6,15 +6,18 @@ import type { XlaBackend } from './backend';
 import type { Attrs, Inputs, Lowering } from './kernels/kernel';
 import {
   chosenSharding,
+  likelySharding,
   outputSharding,
   placeInputs,
   programSharding,
   shardingAttribute,
 } from './parallel/placement';
 import { shardingKey } from './parallel/sharding';
+import { isPlanning, planned, unvalued } from './runtime/ahead';
 import { client } from './runtime/client';
+import { waiting } from './runtime/compilations';
 import { DeviceData, dtypeOf } from './runtime/data';
-import { executable, inUse, named } from './runtime/executables';
+import { executable, executableAsync, inUse, named } from './runtime/executables';
 import { Lru } from './runtime/lru';
 import { observed } from './runtime/observe';
 import { type Block, type ElementType, hlo, sameShape, type Value } from './stablehlo';
@@ -81,11 +84,18 @@ function lowered(
   }
 }
 
-interface EagerProgram {
-  readonly executable: PjrtExecutable;
+/** A kernel as a program that is not compiled yet. */
+interface TracedKernel {
+  readonly text: string;
   readonly single: boolean;
   readonly outputs: readonly { shape: readonly number[]; element: ElementType; dtype: tf.DataType }[];
   readonly mesh: Mesh | undefined;
+  /** The layouts that results are given; XLA chooses the others. */
+  readonly chosen: readonly (Sharding | undefined)[];
+}
+
+interface EagerProgram extends Omit<TracedKernel, 'text' | 'chosen'> {
+  readonly executable: PjrtExecutable;
   readonly shardings: readonly (Sharding | undefined)[];
 }
 
@@ -116,9 +126,10 @@ function runEager(
     if (each.sharding) key += `@${shardingKey(each.sharding)}`;
   }
   key += `|${attributeKey(attrs)}`;
+  if (isPlanning()) return planEager(lowering, inputs, data, attrs, backend);
   let program = programs.get(key);
   if (!program || !inUse(program.executable)) {
-    program = compileEager(lowering, inputs, data, attrs);
+    program = waiting(() => compileEager(lowering, inputs, data, attrs));
     programs.add(key, program, key.length);
   }
   const { mesh, outputs, shardings } = program;
@@ -150,12 +161,42 @@ export function run(
   }
 }
 
+/** Asks for a kernel's program, and gives results without values. */
+function planEager(
+  lowering: Lowering,
+  inputs: [string, tf.TensorInfo][],
+  data: readonly DeviceData[],
+  attrs: Attrs,
+  backend: XlaBackend,
+): tf.TensorInfo | tf.TensorInfo[] {
+  const { text, single, mesh, outputs, chosen } = traceKernel(lowering, inputs, data, attrs);
+  planned(executableAsync(text, lowering.kernelName, mesh?.size ?? 1));
+  const infos = outputs.map(({ shape, element, dtype }, i) => {
+    const result = unvalued(shape, { dtype, element }, chosen[i] ?? likelySharding(shape, mesh, data));
+    return { dataId: backend.adopt(result), shape: [...shape], dtype };
+  });
+  return single ? infos[0]! : infos;
+}
+
 function compileEager(
   lowering: Lowering,
   inputs: [string, tf.TensorInfo][],
   data: readonly DeviceData[],
   attrs: Attrs,
 ): EagerProgram {
+  const { text, chosen, ...traced } = traceKernel(lowering, inputs, data, attrs);
+  const { mesh, outputs } = traced;
+  const program = executable(text, lowering.kernelName, mesh?.size ?? 1);
+  const shardings = outputs.map((value, i) => chosen[i] ?? outputSharding(value, i, program, mesh));
+  return { ...traced, executable: program, shardings };
+}
+
+function traceKernel(
+  lowering: Lowering,
+  inputs: [string, tf.TensorInfo][],
+  data: readonly DeviceData[],
+  attrs: Attrs,
+): TracedKernel {
   const trace = new Trace(lowering.kernelName);
   const { block } = trace.root;
   const args = data.map((each) => trace.argument(each.shape, each.element));
@@ -179,13 +220,12 @@ function compileEager(
     results,
     chosen.map((sharding) => sharding && shardingAttribute(sharding)),
   );
-  const program = executable(trace.module.toString(), lowering.kernelName, mesh?.size ?? 1);
   return {
-    executable: program,
+    text: trace.module.toString(),
     single,
     mesh,
     outputs: results.map(({ shape, dtype }) => ({ shape, element: dtype, dtype: dtypeOf(dtype) })),
-    shardings: results.map((value, i) => chosen[i] ?? outputSharding(value, i, program, mesh)),
+    chosen,
   };
 }
 

@@ -7,4 +7,5 @@ registerXla();
 export { compilationStats } from './runtime/executables';
 export { type Execution, observeExecutions } from './runtime/observe';
 export { configure, type XlaOptions } from './runtime/settings';
+export { startXla } from './start';
 export { registerXla };

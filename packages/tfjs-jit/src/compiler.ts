@@ -79,6 +79,11 @@ export interface Compiler {
     fn: (...args: unknown[]) => unknown,
     options: { readonly name: string; readonly donate: ReadonlySet<number> },
   ): CompiledFunction;
+  /** Runs `f` with nothing computed: programs are compiled in the background, results have no values. */
+  planWork<T>(f: () => T): { readonly value: T; readonly ready: Promise<void> };
+  observeCompilations(listener: (names: readonly string[]) => void): () => void;
+  /** Seconds that calls have waited for programs so far. */
+  compileSeconds(): number;
   /** Whether a function is being traced now. The four below are called only then. */
   isTracing(): boolean;
   scan<C, X, Y>(f: (carry: C, x: X) => [C, Y], carry: C, xs: X, length: number): [C, Y];
@@ -134,7 +139,7 @@ export function requireCompiler(what: string): Compiler {
   const compiler = activeCompiler();
   if (compiler) return compiler;
   throw new Error(
-    `${what} a backend that compiles, and ${tf.getBackend() ?? 'none'} is active: import '@flow-grpo/tfjs-backend-xla' and await tf.setBackend('xla') first`,
+    `${what} a backend that compiles, and ${tf.getBackend() ?? 'none'} is active: await startXla() of @flow-grpo/tfjs-backend-xla first`,
   );
 }
 

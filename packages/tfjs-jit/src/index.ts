@@ -3,6 +3,7 @@
  * numbers and several devices. Everything works on every tfjs backend; where the active one has a compiler, it is compiled.
  */
 export { type AttentionOptions, scaledDotProductAttention } from './attention';
+export { compileAhead, compileSeconds, observeCompilations } from './compile-ahead';
 export {
   type Cost,
   type DeviceInfo,

@@ -10,7 +10,7 @@ import {
   stopGradient,
 } from '@flow-grpo/nn';
 import { storageOf } from '@flow-grpo/tfjs-jit';
-import type * as tf from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
 import { type Guidance, guide, isGuided } from './guidance';
 import { branches } from './pipeline/programs';
 import { BLOCK_BASES } from './stacks';
@@ -121,9 +121,9 @@ export function zImagePolicy(options: ZImagePolicyOptions): ZImagePolicy {
   });
   const guided = isGuided(guidance);
   const guides = (purpose: Purpose) => guided && (purpose === 'sampling' || guidanceInTraining);
-  const constant = (make: () => Captions): Captions => ({
-    tokens: stopGradient(() => make().tokens),
-    lengths: make().lengths,
+  const constant = ({ tokens, lengths }: Captions): Captions => ({
+    tokens: stopGradient(() => tf.clone(tokens)),
+    lengths,
   });
   return {
     params,
@@ -141,7 +141,7 @@ export function zImagePolicy(options: ZImagePolicyOptions): ZImagePolicy {
         prompt: refineCaptions(weights, config, condition.prompt),
         ...(unconditional &&
           guides(purpose) && {
-            unconditional: constant(() => refineCaptions(weights, config, unconditional)),
+            unconditional: constant(refineCaptions(weights, config, unconditional)),
           }),
       };
     },

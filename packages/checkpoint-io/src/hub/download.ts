@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type RemoteFile, refusal, request } from './client';
+import { locked } from './download-lock';
 import type { HubSettings } from './environment';
 import { HubError } from './hub-error';
 
@@ -17,7 +18,7 @@ const MAX_UNANNOUNCED_BYTES = 2 ** 30;
 class StartAgain extends Error {}
 
 /**
- * Fetches a file to `blob`. Bytes collect in `blob.incomplete`, which a later call or a broken connection
+ * Fetches a file to `blob`, unless another process that shares the cache is doing it: then it waits for that. Bytes collect in `blob.incomplete`, which a later call or a broken connection
  * continues by a range request; the checksum is compared before the file gets its name. A partial file that the hub
  * cannot continue is dropped and fetched anew. Throws a {@link HubError}; a file with a wrong checksum is deleted.
  *
@@ -32,8 +33,26 @@ export async function downloadBlob(
   signal?: AbortSignal,
   maxBytes = MAX_UNANNOUNCED_BYTES,
 ): Promise<void> {
-  const partial = `${blob}.incomplete`;
   await mkdir(dirname(blob), { recursive: true });
+  const isThere = async () => {
+    const size = await stat(blob).then(
+      (info) => info.size,
+      () => undefined,
+    );
+    return size !== undefined && size === (remote.size ?? size);
+  };
+  await locked(blob, isThere, () => fetchTo(settings, remote, blob, onBytes, maxBytes, signal), signal);
+}
+
+async function fetchTo(
+  settings: HubSettings,
+  remote: RemoteFile,
+  blob: string,
+  onBytes: (received: number, size: number | undefined) => void,
+  maxBytes: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  const partial = `${blob}.incomplete`;
   if (remote.size !== undefined && (await sizeOf(partial)) > remote.size) await rm(partial);
   let restarts = 0;
   for (let fruitless = 0; ; ) {

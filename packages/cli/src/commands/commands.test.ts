@@ -2,8 +2,11 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { acquireLease } from '@flow-grpo/grpo-trainer/node';
+import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { readLines } from '../logging/run-log';
+import { readLines } from '../logging/json-lines';
 import { main } from './main';
 
 let folder: string;
@@ -55,6 +58,71 @@ describe('flow-grpo', () => {
     expect(html).not.toMatch(/(src|href)="(?!data:)/);
   });
 
+  it('trains adapters, which PEFT’s layout holds, and evaluates a folder of them', async () => {
+    const setup = fileURLToPath(new URL('../setup/testing/adapted-toy.ts', import.meta.url));
+    const output = join(folder, 'run');
+    const shared = ['--setup', setup, '--backend', 'cpu', '--training.learningRate', '0.05'];
+    const sizes = [
+      '--sampling.promptsPerEpoch',
+      '2',
+      '--sampling.samplesPerPrompt',
+      '8',
+      '--sampling.numSteps',
+      '4',
+    ];
+    await run('train', ...shared, ...sizes, '-o', output, '--epochs', '3', '--ema.enabled', 'false');
+    expect(printed.join('\n')).toContain(`adapters: ${join(output, 'adapter')}`);
+    expect(existsSync(join(output, 'model.safetensors'))).toBe(false);
+    const json = JSON.parse(await readFile(join(output, 'adapter/adapter_config.json'), 'utf8'));
+    expect(json).toMatchObject({ r: 2, lora_alpha: 4, base_model_name_or_path: 'someone/flow' });
+    const evaluated = async (...more: string[]) => {
+      await run('eval', ...shared, ...sizes, '--ema.enabled', 'false', ...more);
+      return JSON.parse(printed.at(-1)!) as { reward: number };
+    };
+    const checkpoint = join(output, 'checkpoints/epoch-000003');
+    const [without, saved, trained] = [
+      await evaluated(),
+      await evaluated('--adapter', join(output, 'adapter')),
+      await evaluated('--checkpoint', checkpoint),
+    ];
+    expect(saved.reward).toBe(trained.reward);
+    expect(saved.reward).toBeGreaterThan(without.reward);
+    await run('eval', ...shared, '--adapter', join(output, 'adapter'), '--checkpoint', checkpoint);
+    expect(printed.at(-1)).toContain('--checkpoint and --adapter: give one of them');
+    await run('eval', '--backend', 'cpu', '--adapter', join(output, 'adapter'));
+    expect(printed.at(-1)).toContain('--adapter: setup toy takes no adapters');
+    await run('eval', ...shared, '--adapter', folder);
+    expect(printed.at(-1)).toMatch(/--adapter: .*adapter_config.json cannot be read/);
+    expect(process.exitCode).toBe(2);
+  });
+
+  it('pre-trains in a folder that nobody else has, or takes it over', async () => {
+    const setup = join(folder, 'setup.mjs');
+    // tfjs of this package: a module outside of the repository finds none.
+    await writeFile(
+      setup,
+      `export default ({ tf }) => ({ pretrain: {
+        params: { shift: globalThis.tf.zeros([2]) },
+        velocity: (params, x) => globalThis.tf.add(globalThis.tf.mul(x, 0), params.shift),
+        batchAt: () => ({ latents: globalThis.tf.ones([4, 2]), condition: null }),
+        options: { steps: 2 },
+      } });`,
+    );
+    Object.assign(globalThis, { tf });
+    const output = join(folder, 'run');
+    const pretrain = (...more: string[]) =>
+      run('pretrain', '--setup', setup, '-o', output, '--backend', 'cpu', ...more);
+    const lease = await acquireLease(join(output, 'pretrain'));
+    await pretrain().catch((error: Error) => printed.push(error.message));
+    expect(printed.join('\n')).toMatch(/pretrain is in use by process .*--take-over/);
+    expect(existsSync(join(output, 'model.safetensors'))).toBe(false);
+    await pretrain('--take-over');
+    expect(existsSync(join(output, 'model.safetensors'))).toBe(true);
+    await expect(lease.check()).rejects.toThrow(/taken over/);
+    await lease.release();
+    expect(existsSync(join(output, 'pretrain/lease.json'))).toBe(false);
+  });
+
   it('refuses what it does not know, with a suggestion', async () => {
     await run('train', '-s', 'training.learning_rate=1', '-o', folder);
     expect(process.exitCode).toBe(2);
@@ -64,12 +132,12 @@ describe('flow-grpo', () => {
     await run('train', '-s', 'sampling.noiseLevel=0', '-o', folder);
     expect(printed.join('\n')).toContain('sampling.noiseLevel is 0');
     await run('train', '--setup', join(folder, 'none.mjs'), '-o', folder, '--backend', 'cpu');
-    expect(printed.join('\n')).toContain('none.mjs cannot be loaded');
+    expect(printed.join('\n')).toMatch(/none\.mjs does not exist/);
   });
 
   it('plans without training, and says what is missing', async () => {
     const output = join(folder, 'planned');
-    await run('train', '--dry-run', '-o', output, '-s', 'epochs=3', '--backend', 'none');
+    await run('train', '--dry-run', '-o', output, '-s', 'epochs=3', '--backend', 'cpu');
     expect(printed.join('\n')).toContain('3 epochs ×');
     expect(process.exitCode).toBeUndefined();
     expect(existsSync(output)).toBe(false);
@@ -77,7 +145,7 @@ describe('flow-grpo', () => {
     await run('train', '--dry-run', '-o', output, '-s', `setup=${JSON.stringify(setup)}`);
     expect(process.exitCode).toBe(2);
     expect(printed.join('\n')).toMatch(
-      /setup\.model: \/no\/model does not exist.*\nsetup\.dataset: \/no\/prompts/,
+      /setup\.model: \/no\/model does not exist.*\n.*setup\.dataset: \/no\/prompts/,
     );
   });
 

@@ -4,6 +4,7 @@ import { abortOnSignals } from '@flow-grpo/grpo-trainer/node';
 import { runComparison, settingNames } from '../compare/run-comparison';
 import { progressLine } from '../logging/progress-line';
 import { readRunFile } from '../run-file/read';
+import { EXIT } from './failure';
 import { useBackend } from './shared';
 
 export interface CompareCommandOptions {
@@ -48,7 +49,10 @@ export async function compareCommand(
       { signal, onMessage: line.note },
       line,
     );
-    if (table === undefined) return;
+    if (table === undefined) {
+      process.exitCode = EXIT.interrupted;
+      return;
+    }
     line.end();
     console.log(`${table}\n`);
     line.note(`page: ${output}/compare.html`);

@@ -5,6 +5,7 @@ import { compilationStats } from '@flow-grpo/tfjs-backend-xla';
 import { deviceInfo } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { bytes, textTable } from '../run/start-table';
+import { EXIT } from './failure';
 import { useBackend } from './shared';
 
 const OPTIONAL = {
@@ -13,17 +14,19 @@ const OPTIONAL = {
 } as const;
 
 /** Prints what this machine can run; the exit status is 1 when training cannot. */
-export async function doctorCommand({ backend }: { backend: string }): Promise<void> {
+export async function doctorCommand(options: { backend: string; json?: boolean }): Promise<void> {
+  const { backend, json } = options;
   const rows: [string, string][] = [
     ['Node', process.version],
     ['platform', `${process.platform} ${process.arch}`],
   ];
+  let ok = false;
   try {
     await useBackend(backend);
     const product = tf.matMul(tf.ones([64, 64]), tf.ones([64, 64]));
     const [value] = await product.data();
     const works = value === 64;
-    if (!works) process.exitCode = 1;
+    ok = works;
     rows.push(['backend', works ? `${backend}: works` : `${backend}: 64 × 1 × 1 gives ${value}`]);
     if (backend === 'xla') {
       rows.push(['devices', deviceText()]);
@@ -31,8 +34,8 @@ export async function doctorCommand({ backend }: { backend: string }): Promise<v
       rows.push(['compilation', `${compiled} compiled, ${loadedFromDisk} from the cache`]);
     }
   } catch (error) {
-    rows.push(['backend', `${backend}: ${(error as Error).message}`]);
-    process.exitCode = 1;
+    const why = (error as Error).message.replace(/^--backend: /, '');
+    rows.push(['backend', `${backend}: ${why}`]);
   }
   for (const [name, load] of Object.entries(OPTIONAL)) {
     const found = await load().then(
@@ -41,7 +44,8 @@ export async function doctorCommand({ backend }: { backend: string }): Promise<v
     );
     rows.push([name, found]);
   }
-  console.log(textTable(rows));
+  if (!ok) process.exitCode = EXIT.failed;
+  console.log(json ? JSON.stringify({ ok, ...Object.fromEntries(rows) }) : textTable(rows));
 }
 
 /** E.g. `8 × NVIDIA H200 (cuda), 150 GB each, peak 989 TFLOP/s`; what is not known is left out. */

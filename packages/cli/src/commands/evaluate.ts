@@ -1,6 +1,14 @@
 /** flow-grpo eval and flow-grpo sample */
 import { join } from 'node:path';
-import { createEvaluator, placementOn, trainableParams, withEvalRewards } from '@flow-grpo/grpo-trainer';
+import {
+  asScorer,
+  ConfigError,
+  createEvaluator,
+  loraScaleOf,
+  placementOn,
+  trainableParams,
+  withEvalRewards,
+} from '@flow-grpo/grpo-trainer';
 import { finiteMean } from '@flow-grpo/grpo-trainer/maths';
 import { loadWeights } from '@flow-grpo/grpo-trainer/node';
 import { duration } from '../logging/duration';
@@ -10,6 +18,8 @@ import { need, openRun, type SharedOptions } from './shared';
 
 export interface EvaluateCommandOptions extends SharedOptions {
   readonly checkpoint?: string;
+  /** A folder of adapters in PEFT's layout. */
+  readonly adapter?: string;
 }
 
 /** Scores the evaluation prompts; with `images` it also draws a grid. Prints one line of JSON. */
@@ -19,12 +29,16 @@ export async function evaluateCommand(
   images: boolean,
 ): Promise<void> {
   const line = progressLine();
+  if (options.checkpoint && options.adapter)
+    throw new ConfigError('--checkpoint and --adapter: give one of them');
   const { run, made } = await openRun(file, options, { onMessage: line.note });
   const { config, output } = run;
   const policy = need(made.policy, 'policy', run);
+  if (options.adapter && !loraScaleOf(policy))
+    throw new ConfigError(`--adapter: setup ${run.setup.kind} takes no adapters`);
   const prompts = need(made.evalPrompts ?? made.prompts, 'evalPrompts', run);
   const placement = placementOn(config.devices, config.shardParameters);
-  const scorer = withEvalRewards(need(made.scorer, 'scorer', run), made.evalRewards);
+  const scorer = withEvalRewards(asScorer(need(made.scorer, 'scorer', run)), made.evalRewards);
   const evaluate = createEvaluator(policy, scorer, prompts, config, placement);
   const { trainable } = policy;
   const loaded = options.checkpoint
@@ -36,7 +50,8 @@ export async function evaluateCommand(
     const seconds = (performance.now() - started) / 1000;
     const rate = `${((done * config.evalBatchSize) / seconds).toPrecision(3)} images/s`;
     const left = `ends in ${duration(((total - done) * seconds) / done)}`;
-    line.show([`evaluation ${done + 1}/${total}`, ...(done > 0 ? [rate, left] : [])].join('  '));
+    const text = [`evaluation ${Math.min(done + 1, total)}/${total}`, ...(done > 0 ? [rate, left] : [])];
+    line.show(text.join('  '), done / total);
   });
   line.end();
   if (images) {

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { ConfigError, type EpochMetrics, hackingOf } from '@flow-grpo/grpo-trainer';
 import { resolveConfig } from '@flow-grpo/grpo-trainer/config';
-import { readLines } from '../logging/run-log';
+import { readLines } from '../logging/json-lines';
 
 export interface InspectCommandOptions {
   readonly window?: string;

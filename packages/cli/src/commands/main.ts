@@ -1,55 +1,103 @@
 /** The flow-grpo command. */
 
-import { ConfigError } from '@flow-grpo/grpo-trainer';
-import { CheckpointStateError, isDiskFull } from '@flow-grpo/grpo-trainer/node';
 import { BACKEND_HELP } from '@flow-grpo/rewards/backend';
-import { Command, CommanderError } from 'commander';
-import { writeRunReport } from '../report/run-report';
+import { Argument, Command, InvalidArgumentError } from 'commander';
+import manifest from '../../package.json' with { type: 'json' };
+import { type RunReportOptions, writeRunReport } from '../report/run-report';
+import { checkRunFolder } from '../run/output-folder';
 import { runFileJsonSchema } from '../run-file/schema';
 import { compareCommand } from './compare';
+import { completionScript, SHELLS } from './completion';
 import { doctorCommand } from './doctor';
 import { evaluateCommand } from './evaluate';
+import { reportFailure } from './failure';
+import { addInitCommand } from './init';
 import { type InspectCommandOptions, inspectCommand } from './inspect';
 import { pretrainCommand } from './pretrain';
 import { addSharedOptions, collectValues } from './shared';
 import { trainCommand } from './train';
+import { uiCommand } from './ui';
+import { addVerifyCommand } from './verify';
+
+const EXIT_CODES = `
+Exit codes: 0 finished; 1 diverged, hacked its reward, or failed; 2 wrong usage or configuration; 130 interrupted, with a checkpoint.
+The variable DEBUG=1 adds stacks to error messages.`;
+
+interface ReportCommandOptions extends RunReportOptions {
+  readonly json?: boolean;
+}
+
+const repeated = (value: string, before: readonly string[]) => [...before, value];
+
+function portNumber(text: string): number {
+  const port = Number(text);
+  if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port;
+  throw new InvalidArgumentError('give a whole number from 0 to 65535.');
+}
 
 /** The command with all its subcommands. */
 export function program(): Command {
   const root = new Command('flow-grpo')
     .description('Reinforcement learning for flow-matching models')
+    .version(manifest.version, '-V, --version', 'print the version')
+    .addHelpText('after', EXIT_CODES)
+    .showHelpAfterError('(--help lists commands and options)')
     .exitOverride();
   const command = (name: string, description: string) => root.command(name).description(description);
   const checkpoint = (target: Command) =>
-    target.option('--checkpoint <path>', "a checkpoint's folder; the untrained model without it");
+    target
+      .option('--checkpoint <path>', "a checkpoint's folder; the untrained model without it")
+      .option('--adapter <folder>', "low-rank adapters on the model, in PEFT's layout");
 
-  const train = command('train', 'train; continues from the newest checkpoint in the folder')
+  const train = command('train', 'train a policy; resumes from the newest checkpoint in the folder')
     .option('--resume <auto|path>', 'checkpoint to continue from', 'auto')
     .option('--no-resume', 'start anew')
     .option(
       '--allow-changed <name>',
       'what may differ from the run that is resumed, e.g. grpo.clipRange or setup.reward; may be repeated',
-      (name: string, before: readonly string[]) => [...before, name],
-      [] as readonly string[],
+      repeated,
+      [],
     )
     .option('--take-over', "take the folder from a run that has it; that run's checkpoints end then")
     .option('--dry-run', 'print what would run and check that everything is there, without loading a model')
-    .option('--ui', 'serve the report live while training')
-    .option('--ui-port <port>', 'port of the live report; 0 is any free one', '0')
+    .option('--ui', 'serve a page that follows the run')
+    .option('--ui-port <port>', 'port of the page; 0 is any free one', '0')
     .option('--ui-host <host>', 'address it listens at; 0.0.0.0 for other machines', '127.0.0.1')
+    .option(
+      '--ui-allow-host <name>',
+      'further name by which it may be asked for; may be repeated',
+      repeated,
+      [],
+    )
     .option('--profile', 'profile some epochs: a trace, and a table of where the time goes')
     .option('--profile-epochs <n>', 'how many, after the first one', '3');
   addSharedOptions(train).action(trainCommand);
   addSharedOptions(checkpoint(command('eval', 'score the evaluation prompts at noise level 0'))).action(
     (file, options) => evaluateCommand(file, options, false),
   );
-  addSharedOptions(checkpoint(command('sample', 'as eval, and draw a grid of the images'))).action(
+  addSharedOptions(checkpoint(command('sample', 'evaluate, and save a grid of the images'))).action(
     (file, options) => evaluateCommand(file, options, true),
   );
-  addSharedOptions(command('pretrain', 'pre-train by flow matching; resumes')).action(pretrainCommand);
-  command('report', 'write report.html')
+  addSharedOptions(command('pretrain', 'pre-train by flow matching; resumes'))
+    .option('--take-over', 'take the folder from a run that has it')
+    .action(pretrainCommand);
+  command('ui', 'serve the page of runs, finished or under way')
+    .argument('<folders...>', 'folders of runs; several are laid over each other')
+    .option('--port <port>', 'port; 0 is any free one', portNumber, 0)
+    .option('--host <host>', 'address it listens at; 0.0.0.0 for other machines', '127.0.0.1')
+    .option('--allow-host <name>', 'further name by which it may be asked for; may be repeated', repeated, [])
+    .action(uiCommand);
+  command('report', 'write report.html, the page of a run as files')
     .argument('<folder>', "a run's folder")
-    .action(async (folder: string) => console.log(await writeRunReport(folder)));
+    .argument('[others...]', 'folders of runs to lay over it')
+    .option('-o, --out <folder>', "write there, with copies of the images, rather than into the run's folder")
+    .option('--single-file', 'put everything into one file, with 200 images at most')
+    .option('--json', 'print {"report": …} as JSON')
+    .action(async (folder: string, others: string[], { json, ...options }: ReportCommandOptions) => {
+      for (const each of [folder, ...others]) await checkRunFolder(each);
+      const report = await writeRunReport(folder, { ...options, others });
+      console.log(json ? JSON.stringify({ report }) : report);
+    });
   command('compare', 'train settings on the same prompts and noise, and compare them')
     .argument('<files...>', 'run files; the first is what the others are compared with')
     .option('--seeds <list>', 'seeds that each is trained with', '0')
@@ -72,28 +120,27 @@ export function program(): Command {
   );
   command('doctor', 'check that this machine can run it')
     .option('--backend <name>', 'backend to check', 'xla')
+    .option('--json', 'print what was found as JSON')
     .action(doctorCommand);
+  addInitCommand(root);
+  addVerifyCommand(root);
+  command('completion', 'print a script that completes this command in a shell')
+    .addArgument(new Argument('<shell>').choices(SHELLS))
+    .addHelpText('after', COMPLETION_HELP)
+    .action((shell) => console.log(completionScript(root, shell)));
   return root;
 }
 
-/** Runs the command; mistakes of the user end with their message alone and status 2. */
+const COMPLETION_HELP = `
+bash: source <(flow-grpo completion bash), in ~/.bashrc
+zsh:  flow-grpo completion zsh > "\${fpath[1]}/_flow-grpo"
+fish: flow-grpo completion fish > ~/.config/fish/completions/flow-grpo.fish`;
+
+/** Runs the command; what goes wrong ends it with a message and the exit code. */
 export async function main(argv: readonly string[] = process.argv): Promise<void> {
   try {
     await program().parseAsync(argv);
   } catch (error) {
-    if (error instanceof CommanderError) {
-      // Commander has printed what is wrong, or the help that was asked for.
-      if (error.exitCode !== 0) process.exitCode = 2;
-      return;
-    }
-    if (error instanceof ConfigError || error instanceof CheckpointStateError) {
-      console.error(error.message);
-      process.exitCode = 2;
-    } else if (isDiskFull(error)) {
-      console.error(
-        `${error.message}: the disk is full. Checkpoints that are there are good: make room, and train again to go on.`,
-      );
-      process.exitCode = 1;
-    } else throw error;
+    reportFailure(error);
   }
 }

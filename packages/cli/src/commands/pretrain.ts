@@ -1,13 +1,18 @@
 /** flow-grpo pretrain */
 import { join } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
-import { abortOnSignals } from '@flow-grpo/grpo-trainer/node';
+import { abortOnSignals, acquireLease, isAbort } from '@flow-grpo/grpo-trainer/node';
 import { duration } from '../logging/duration';
 import { progressLine } from '../logging/progress-line';
 import { pretrain } from '../pretrain/flow-matching';
+import { exitCodeOf, InterruptedError } from './failure';
 import { need, openRun, type SharedOptions } from './shared';
 
-export async function pretrainCommand(file: string | undefined, options: SharedOptions): Promise<void> {
+export interface PretrainOptions extends SharedOptions {
+  readonly takeOver?: boolean;
+}
+
+export async function pretrainCommand(file: string | undefined, options: PretrainOptions): Promise<void> {
   const line = progressLine();
   const { signal, release } = abortOnSignals((name) =>
     line.note(`${name}: saving, then ending; again to end now`),
@@ -15,22 +20,35 @@ export async function pretrainCommand(file: string | undefined, options: SharedO
   try {
     const { run, made } = await openRun(file, options, { signal, onMessage: line.note });
     const work = need(made.pretrain, 'pretrain', run);
-    const result = await pretrain(work.params, work.velocity, work.batchAt, {
-      checkpoint: join(run.output, 'pretrain'),
-      signal,
-      onReport: ({ step, steps, loss, stepsPerSecond, secondsLeft }) =>
-        line.note(
-          `step ${step}/${steps}  loss ${loss.toFixed(5)}  ${stepsPerSecond.toFixed(1)} steps/s  ${duration(secondsLeft)} left`,
-        ),
-      ...work.options,
-    });
-    if (result.reason === 'finished')
-      await saveSafetensors(join(run.output, 'model.safetensors'), result.ema);
-    line.note(`${result.reason} after ${result.steps} steps`);
+    const checkpoint = join(run.output, 'pretrain');
+    const { takeOver = false } = options;
+    // Two in one folder would remove each other's checkpoints.
+    const lease = await acquireLease(checkpoint, { takeOver, onWait: line.note });
+    try {
+      const result = await pretrain(work.params, work.velocity, work.batchAt, {
+        checkpoint,
+        beforeSave: lease.check,
+        signal,
+        onReport: ({ step, steps, loss, stepsPerSecond, secondsLeft }) =>
+          line.log(
+            `step ${step}/${steps}  loss ${loss.toFixed(5)}  ${stepsPerSecond.toFixed(1)} steps/s  ${duration(secondsLeft)} left`,
+          ),
+        ...work.options,
+      });
+      if (result.reason === 'finished')
+        await saveSafetensors(join(run.output, 'model.safetensors'), result.ema);
+      line.note(`${result.reason} after ${result.steps} steps`);
+      process.exitCode = exitCodeOf(result.reason) || undefined;
+      const { reason, steps } = result;
+      if (options.json) console.log(JSON.stringify({ reason, steps, output: run.output }));
+    } finally {
+      await lease.release();
+    }
   } catch (error) {
-    if (!signal.aborted) throw error;
-    line.note('interrupted before pre-training began');
+    if (!isAbort(error, signal)) throw error;
+    throw new InterruptedError('interrupted before pre-training began');
   } finally {
+    line.end();
     release();
   }
 }

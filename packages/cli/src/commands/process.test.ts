@@ -7,7 +7,7 @@ import { listRuns } from '@flow-grpo/grpo-trainer/node';
 import { bundleProgram } from '@flow-grpo/test-support/bundle';
 import { launchChromium } from '@flow-grpo/test-support/chromium';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { readLines } from '../logging/run-log';
+import { readLines } from '../logging/json-lines';
 import { standInKey, wandbStandIn } from '../logging/wandb/testing/stand-in';
 
 /** The command as a process of its own, on XLA, as people start it. */
@@ -97,9 +97,9 @@ describe('flow-grpo train, as a process', () => {
   it('finishes its epoch and saves on SIGINT, and goes on from there', async () => {
     const file = await configFile('epochs: 100000\nsaveEvery: 100000\n');
     const run = start(['train', file]);
-    await run.says(/epoch 3\/100000 {2}reward/);
+    await run.says(/epoch \d+\/100000 {2}reward/);
     run.child.kill('SIGINT');
-    expect(await run.ended, run.text()).toBe(0);
+    expect(await run.ended, run.text()).toBe(130);
     expect(run.text()).toContain('SIGINT: saving, then ending');
     const [saved] = await listRuns(join(output, 'checkpoints'));
     const epochs = (await readLines(join(output, 'metrics.jsonl'))).length;
@@ -126,7 +126,7 @@ describe('flow-grpo train, as a process', () => {
       await text('images/s');
       run.child.kill('SIGTERM');
       await text('interrupted after');
-      expect(await run.ended, run.text()).toBe(0);
+      expect(await run.ended, run.text()).toBe(130);
     } finally {
       await close();
     }

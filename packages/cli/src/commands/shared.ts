@@ -1,12 +1,15 @@
 /** What the subcommands share: their options, and a run opened by them. */
 
 import { ConfigError } from '@flow-grpo/grpo-trainer';
-import { BACKEND_HELP, loadBackend, startBackend } from '@flow-grpo/rewards/backend';
+import { BACKEND_HELP, backendProblem, loadBackend, startBackend } from '@flow-grpo/rewards/backend';
 import { configure } from '@flow-grpo/tfjs-backend-xla';
 import { deviceInfo, hasCompiler } from '@flow-grpo/tfjs-jit';
 import type { Command } from 'commander';
+import { checkOutput } from '../run/output-folder';
+import { explained } from '../run-file/origins';
 import { readRunFile } from '../run-file/read';
 import type { RunFile } from '../run-file/schema';
+import { loadAdapter } from '../setup/lora';
 import { makeSetup, type RunSetup, type SetupContext } from '../setup/setup';
 import { addConfigFlags, flagOverrides } from './flags';
 
@@ -16,6 +19,8 @@ export interface SharedOptions {
   readonly config?: string;
   readonly setup?: string;
   readonly output?: string;
+  /** The result as one line of JSON on standard output; what is for people stays on standard error. */
+  readonly json?: boolean;
   /** Flags of single options, by their path. */
   readonly [flag: string]: unknown;
 }
@@ -28,9 +33,10 @@ export function addSharedOptions(command: Command): Command {
     .argument('[file]', 'YAML file of options; see flow-grpo schema')
     .option('--config <file>', 'the same')
     .option('-s, --set <key=value>', 'override an option, e.g. setup.model=./show-o2', collectValues, [])
-    .option('--setup <kind|module>', 'toy, or a module that makes policy, prompts and scorer')
+    .option('--setup <kind>', 'toy, or a module that makes policy, prompts and scorer')
     .option('-o, --output <folder>', "the run's folder")
-    .option('--backend <name>', BACKEND_HELP, 'xla');
+    .option('--backend <xla|tensorflow|wasm|cpu>', BACKEND_HELP, 'xla')
+    .option('--json', 'print the result as one line of JSON; messages go to standard error');
   return addConfigFlags(command);
 }
 
@@ -51,9 +57,25 @@ export async function openRun(
   options: SharedOptions,
   context?: SetupContext,
 ): Promise<{ run: RunFile; made: RunSetup }> {
+  checkBackendName(options.backend);
   const run = await readRun(file, options);
-  await useBackend(options.backend, run.config.devices);
-  return { run, made: await makeSetup(run.setup, context) };
+  return explained(run.origins, async () => {
+    await checkOutput(run.output);
+    await useBackend(options.backend, run.config.devices);
+    const { adapter: folder } = options;
+    const adapter = typeof folder === 'string' ? await loadAdapter('--adapter', folder) : undefined;
+    return { run, made: await makeSetup(run.setup, { ...context, adapter }) };
+  });
+}
+
+/**
+ * That there is such a backend, before anything else is done.
+ *
+ * @throws {ConfigError} with those that there are.
+ */
+export function checkBackendName(name: string): void {
+  const problem = backendProblem(name);
+  if (problem !== undefined) throw new ConfigError(`--backend: ${problem}`);
 }
 
 /**
@@ -62,6 +84,7 @@ export async function openRun(
  * @throws {ConfigError} when the backend is not there, does not start, or has fewer devices.
  */
 export async function useBackend(name: string, devices = 1): Promise<void> {
+  checkBackendName(name);
   try {
     await loadBackend(name);
     if (name === 'xla' && devices > 1 && !hasCompiler()) configure({ cpuDevices: devices });
@@ -76,7 +99,11 @@ export async function useBackend(name: string, devices = 1): Promise<void> {
 }
 
 /** A part of a setup that a command cannot do without. */
-export function need<T>(value: T | undefined, what: string, run: RunFile): T {
+export function need<T>(
+  value: T | undefined,
+  what: string,
+  run: { readonly setup: { readonly kind: string } },
+): T {
   if (value === undefined) throw new ConfigError(`setup ${run.setup.kind} gives no ${what}`);
   return value;
 }

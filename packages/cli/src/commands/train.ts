@@ -1,13 +1,16 @@
 /** flow-grpo train */
 import { ConfigError } from '@flow-grpo/grpo-trainer';
-import { abortOnSignals } from '@flow-grpo/grpo-trainer/node';
+import { abortOnSignals, isAbort } from '@flow-grpo/grpo-trainer/node';
+import { runPerson } from '../human/run-person';
 import { progressLine } from '../logging/progress-line';
 import type { ObserverOptions } from '../run/observers';
+import { checkOutput } from '../run/output-folder';
 import { planRun } from '../run/plan-run';
 import { trainRun } from '../run/train-run';
-import type { RunFile } from '../run-file/schema';
+import { explained } from '../run-file/origins';
 import type { SetupContext } from '../setup/setup';
-import { openRun, readRun, type SharedOptions } from './shared';
+import { exitCodeOf, InterruptedError } from './failure';
+import { checkBackendName, openRun, readRun, type SharedOptions } from './shared';
 
 export interface TrainCommandOptions extends SharedOptions, ObserverOptions {
   readonly resume: string | false;
@@ -23,10 +26,18 @@ export async function trainCommand(file: string | undefined, options: TrainComma
     line.note(`${name}: saving, then ending; again to end now`),
   );
   try {
-    if (options.dryRun) return await showPlan(await readRun(file, options), { signal, onMessage: line.note });
-    const { run, made } = await openRun(file, options, { signal, onMessage: line.note });
-    const reason = await trainRun(run, made, { ...options, signal }, line);
-    if (reason === 'diverged' || reason === 'hacked') process.exitCode = 1;
+    if (options.dryRun) return await showPlan(file, options, { signal, onMessage: line.note });
+    const person = options.ui ? runPerson() : undefined;
+    const { run, made } = await openRun(file, options, { signal, onMessage: line.note, person });
+    const result = await explained(run.origins, () =>
+      trainRun(run, made, { ...options, signal, person }, line),
+    );
+    process.exitCode = exitCodeOf(result.reason) || undefined;
+    const { trained: _, ema: __, ...told } = result;
+    if (options.json) console.log(JSON.stringify(told));
+  } catch (error) {
+    if (!isAbort(error, signal)) throw error;
+    throw new InterruptedError('interrupted before training began');
   } finally {
     line.end();
     release();
@@ -34,8 +45,17 @@ export async function trainCommand(file: string | undefined, options: TrainComma
 }
 
 /** @throws {ConfigError} when something is missing, after what can be told without it. */
-async function showPlan(run: RunFile, context: SetupContext): Promise<void> {
-  const { text, missing } = await planRun(run, context);
-  console.log(text);
-  if (missing.length > 0) throw new ConfigError(`\nMissing:\n${missing.join('\n')}`);
+async function showPlan(
+  file: string | undefined,
+  options: TrainCommandOptions,
+  context: SetupContext,
+): Promise<void> {
+  checkBackendName(options.backend);
+  const run = await readRun(file, options);
+  await explained(run.origins, async () => {
+    await checkOutput(run.output);
+    const { text, missing } = await planRun(run, context);
+    console.log(options.json ? JSON.stringify({ plan: text, missing }) : text);
+    if (missing.length > 0) throw new ConfigError(`\nMissing:\n${missing.join('\n')}`);
+  });
 }

@@ -3,8 +3,10 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ConfigError, type EpochMetrics } from '@flow-grpo/grpo-trainer';
 import { epochPlan } from '@flow-grpo/grpo-trainer/config';
+import * as tf from '@tensorflow/tfjs-core';
+import { readLines } from '../logging/json-lines';
 import type { ProgressLine } from '../logging/progress-line';
-import { type EvaluationRecord, readLines } from '../logging/run-log';
+import type { EvaluationRecord } from '../logging/run-log';
 import { trainRun } from '../run/train-run';
 import type { RunFile } from '../run-file/schema';
 import { makeSetup, type RunSetup, type SetupContext } from '../setup/setup';
@@ -113,7 +115,8 @@ async function trainOnce(
     () => undefined,
   );
   if (before?.config === config) return before.reason;
-  const reason = await trainRun(run, made, { signal }, line);
+  const { reason, trained, ema } = await trainRun(run, made, { signal }, line);
+  tf.dispose([trained, ema]);
   if (reason !== 'interrupted') await writeFile(file, `${JSON.stringify({ reason, config })}\n`);
   return reason;
 }

@@ -1,103 +1,87 @@
-/** One line that tells what a run is doing and how long it will take. */
-import type { EpochMetrics, Progress } from '@flow-grpo/grpo-trainer';
-import { duration } from './duration';
+/** One line that tells what a command is doing and how long it will take. */
 
-/** A line that is rewritten in place on a terminal, and printed now and then elsewhere. */
+/** A line that is rewritten in place on a terminal, and printed now and then in a log file. */
 export interface ProgressLine {
-  show(text: string): void;
+  /**
+   * What is being done; the next text replaces it.
+   *
+   * @param share of the work that is done, from 0 to 1, for the bar
+   */
+  show(text: string, share?: number): void;
+  /** One of many similar messages, such as an epoch's: each is printed on a terminal, some in a log file. */
+  log(text: string): void;
   /** Prints a message of its own. */
   note(text: string): void;
   /** Leaves the last text standing. */
   end(): void;
 }
 
-/** Where nothing can be rewritten, lines are at least this far apart. */
+/** In a log file progress is at least this far apart, and messages that are alike as well. */
 const QUIET_MS = 10_000;
 
-export function progressLine(stream: NodeJS.WriteStream = process.stderr): ProgressLine {
+const BAR = 20;
+
+/** @param now milliseconds, for tests */
+export function progressLine(
+  stream: NodeJS.WriteStream = process.stderr,
+  now: () => number = () => performance.now(),
+): ProgressLine {
+  return stream.isTTY ? terminalLine(stream) : logLines(stream, now);
+}
+
+function terminalLine(stream: NodeJS.WriteStream): ProgressLine {
   let open = false;
-  let last = Number.NEGATIVE_INFINITY;
-  const end = () => {
-    if (open) stream.write('\n');
+  const note = (text: string) => {
+    stream.write(`${open ? '\r\x1b[2K' : ''}${text}\n`);
     open = false;
   };
   return {
+    show(text, share) {
+      const shown = share === undefined ? text : `${bar(share)} ${text}`;
+      stream.write(`\r\x1b[2K${shown.slice(0, (stream.columns ?? 80) - 1)}`);
+      open = true;
+    },
+    log: note,
+    note,
+    end() {
+      if (open) stream.write('\n');
+      open = false;
+    },
+  };
+}
+
+/** `━━━━━━━─────────────  35 %` */
+function bar(share: number): string {
+  const done = Math.min(1, Math.max(0, share));
+  const filled = Math.round(BAR * done);
+  return `${'━'.repeat(filled)}${'─'.repeat(BAR - filled)} ${`${Math.floor(100 * done)}`.padStart(3)} %`;
+}
+
+function logLines(stream: NodeJS.WriteStream, now: () => number): ProgressLine {
+  let last = Number.NEGATIVE_INFINITY;
+  /** The newest message that was left out; it is printed in the end, so that a log does not stop before its run. */
+  let waiting: string | undefined;
+  const print = (text: string) => {
+    last = now();
+    waiting = undefined;
+    stream.write(`${text}\n`);
+  };
+  const isQuiet = () => now() - last <= QUIET_MS;
+  return {
     show(text) {
-      if (stream.isTTY) {
-        stream.write(`\r\x1b[2K${text.slice(0, (stream.columns ?? 80) - 1)}`);
-        open = true;
-      } else if (performance.now() - last > QUIET_MS) {
-        last = performance.now();
-        stream.write(`${text}\n`);
-      }
+      if (!isQuiet()) print(text);
+    },
+    log(text) {
+      if (isQuiet()) waiting = text;
+      else print(text);
     },
     note(text) {
-      if (open) stream.write('\r\x1b[2K');
-      open = false;
+      if (waiting !== undefined) stream.write(`${waiting}\n`);
+      waiting = undefined;
       stream.write(`${text}\n`);
     },
-    end,
-  };
-}
-
-export interface TrainingProgress {
-  onProgress(progress: Progress): void;
-  onEpoch(metrics: EpochMetrics): void;
-}
-
-export interface TrainingProgressOptions {
-  readonly epochs: number;
-  /** Images that one step of a phase stands for. */
-  readonly imagesPerStep: Readonly<Record<Progress['phase'], number>>;
-  /** Seconds, for tests. */
-  readonly now?: () => number;
-}
-
-/** Shows a training run: each phase with its rate and the time it has left, each epoch with the run's. */
-export function trainingProgress(
-  line: ProgressLine,
-  { epochs, imagesPerStep, now = () => performance.now() / 1000 }: TrainingProgressOptions,
-): TrainingProgress {
-  const times: number[] = [];
-  let phase: Progress['phase'] | undefined;
-  let started = now();
-  return {
-    onProgress({ phase: name, epoch, done, total }) {
-      if (name !== phase || done === 0) {
-        phase = name;
-        started = now();
-      }
-      const seconds = now() - started;
-      const of = Math.max(1, total);
-      const parts = [
-        `epoch ${Math.min(epoch + 1, epochs)}/${epochs}`,
-        `${name} ${Math.min(done + 1, of)}/${of}`,
-      ];
-      if (done > 0 && seconds > 0) {
-        const images = imagesPerStep[name] * done;
-        if (images > 0) parts.push(`${(images / seconds).toPrecision(3)} images/s`);
-        parts.push(`${name} ends in ${duration(((total - done) * seconds) / done)}`);
-      }
-      parts.push(leftOf(times, epochs - epoch));
-      line.show(parts.filter(Boolean).join('  '));
-    },
-    onEpoch({ epoch, reward, seconds, samplesPerSecond, mfu }) {
-      times.push(seconds ?? 0);
-      const parts = [
-        `epoch ${epoch + 1}/${epochs}`,
-        `reward ${reward.toFixed(4)}`,
-        `${(samplesPerSecond ?? 0).toFixed(1)} images/s`,
-      ];
-      if (mfu !== undefined) parts.push(`MFU ${(100 * mfu).toFixed(1)} %`);
-      parts.push(leftOf(times, epochs - epoch - 1));
-      line.note(parts.filter(Boolean).join('  '));
+    end() {
+      if (waiting !== undefined) print(waiting);
     },
   };
-}
-
-/** Time left by the mean of the last ten epochs; the first one, which compiles, counts only while alone. */
-function leftOf(times: readonly number[], left: number): string {
-  const recent = (times.length > 1 ? times.slice(1) : times).slice(-10);
-  if (recent.length === 0) return '';
-  return `${duration((left * recent.reduce((sum, value) => sum + value, 0)) / recent.length)} left`;
 }

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EpochMetrics } from '@flow-grpo/grpo-trainer';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { type EvaluationRecord, type HistogramRecord, type RunLog, readLines, runLog } from './run-log';
+import { readLines } from './json-lines';
+import { type EvaluationRecord, type HistogramRecord, type RunLog, runLog } from './run-log';
 
 let folder: string;
 beforeEach(async () => {
@@ -25,6 +26,7 @@ const evaluation = (log: RunLog, number: number) =>
     epoch: number,
     reward: 1,
     prompts: ['a', 'b'],
+    metadata: [],
     scores: [1, Number.NaN],
     details: {},
     images: Float32Array.from({ length: 6 }, () => 0.5),

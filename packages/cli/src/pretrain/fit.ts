@@ -1,7 +1,7 @@
 /** A supervised training loop: batches in, one compiled step with donated state, checkpoints, progress. */
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { loadParams, saveSafetensors } from '@flow-grpo/checkpoint-io';
+import { loadParams, saveSafetensors, writeFileAtomic } from '@flow-grpo/checkpoint-io';
 import type { Params } from '@flow-grpo/grpo-trainer';
 import type { OptimizerState } from '@flow-grpo/grpo-trainer/maths';
 import {
@@ -38,6 +38,8 @@ export interface FitOptions {
   /** Folder of the checkpoint, `saveEvery` steps apart (1,000 by default); resumed from when it is there. */
   readonly checkpoint?: string;
   readonly saveEvery?: number;
+  /** Called before anything is written to the checkpoint; what it throws ends the fit. */
+  readonly beforeSave?: () => Promise<void>;
   readonly signal?: AbortSignal;
   readonly onReport?: (report: FitReport) => void | Promise<void>;
   /** Called after every checkpoint and at the end, for measuring; the weights stay the loop's own. */
@@ -150,7 +152,10 @@ export async function fit<B>(
   };
   const save = async () => {
     await report();
-    if (checkpoint) await saveFit(checkpoint, state, step);
+    if (checkpoint) {
+      await options.beforeSave?.();
+      await saveFit(checkpoint, state, step);
+    }
     await options.onSave?.({ step, trained: state.trained, ema: state.ema });
     since = performance.now();
   };
@@ -190,15 +195,29 @@ async function saveFit(folder: string, state: OptimizerState, step: number): Pro
   const previous = await currentFit(folder);
   const file = `step-${step}.safetensors`;
   await saveSafetensors(join(folder, file), tensors);
-  const pointer = join(folder, 'current.json');
-  await writeFile(`${pointer}.tmp`, JSON.stringify({ step, file }));
-  await rename(`${pointer}.tmp`, pointer);
+  await writeFileAtomic(join(folder, POINTER), JSON.stringify({ step, file }));
   if (previous && previous.file !== file) await rm(join(folder, previous.file), { force: true });
 }
 
+const POINTER = 'current.json';
+
 async function currentFit(folder: string): Promise<{ step: number; file: string } | undefined> {
-  const text = await readFile(join(folder, 'current.json'), 'utf8').catch(() => undefined);
-  return text === undefined ? undefined : (JSON.parse(text) as { step: number; file: string });
+  const pointer = join(folder, POINTER);
+  const text = await readFile(pointer, 'utf8').catch(() => undefined);
+  if (text === undefined) return undefined;
+  let current: { step?: unknown; file?: unknown } | null = null;
+  try {
+    current = JSON.parse(text);
+  } catch {
+    // Said below.
+  }
+  const { step, file } = current ?? {};
+  if (!Number.isSafeInteger(step) || (step as number) < 0 || file !== `step-${step}.safetensors`) {
+    throw new Error(
+      `${pointer} is damaged: it does not name a step and its file. Write {"step": N, "file": "step-N.safetensors"} for the newest file there, or delete the folder to begin anew`,
+    );
+  }
+  return { step: step as number, file };
 }
 
 /** @param names in the order in which they train: sums over all weights depend on it to the bit. */

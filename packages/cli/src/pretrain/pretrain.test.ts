@@ -1,5 +1,5 @@
 import '@flow-grpo/tfjs-backend-xla';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Params } from '@flow-grpo/grpo-trainer';
@@ -57,6 +57,38 @@ describe('flow matching', () => {
         expect(resumed.trained[name]!.dataSync()).toEqual(whole.trained[name]!.dataSync());
         expect(resumed.ema[name]!.dataSync()).toEqual(whole.ema[name]!.dataSync());
       }
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it.each([
+    '',
+    '{"step": 3',
+    'null',
+    '{"step": -1, "file": "step--1.safetensors"}',
+    '{"step": 1, "file": "../x"}',
+  ])('does not begin anew over a damaged pointer: %j', async (text) => {
+    const folder = await mkdtemp(join(tmpdir(), 'fit-'));
+    try {
+      await writeFile(join(folder, 'current.json'), text);
+      const fitting = pretrain(start(), affine, batchAt, { steps: 1, checkpoint: folder });
+      await expect(fitting).rejects.toThrow(/current\.json is damaged.*begin anew/);
+      expect(await readdir(folder)).toEqual(['current.json']);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it('writes nothing once it is told that the folder is somebody else’s', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'fit-'));
+    try {
+      const beforeSave = async () => {
+        throw new Error('taken over');
+      };
+      const fitting = pretrain(start(), affine, batchAt, { steps: 2, checkpoint: folder, beforeSave });
+      await expect(fitting).rejects.toThrow('taken over');
+      expect(await readdir(folder)).toEqual([]);
     } finally {
       await rm(folder, { recursive: true });
     }

@@ -3,44 +3,79 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { isRewardModule } from '@flow-grpo/rewards/registry';
-import { parse } from 'yaml';
+import { LineCounter, parse, parseDocument } from 'yaml';
+import { addOverride, explained, type OptionOrigins, originsOfDocument } from './origins';
 import { type RunFile, resolveRunFile } from './schema';
+import { isModulePath } from './setup-schema';
 
 /**
- * Reads a YAML (or JSON) file, to which paths of rewards are relative, and applies `key.path=value` overrides, whose values are YAML too, in their order.
+ * Reads a YAML (or JSON) file, to which the paths of modules are relative, and applies `key.path=value` overrides, whose
+ * values are YAML too, in their order.
  *
- * @throws {ConfigError} for a missing file, a value that is not YAML, and everything `resolveRunFile` refuses.
+ * @throws {ConfigError} for a file that is missing or empty, a value that is not YAML, and everything `resolveRunFile`
+ *   refuses; each line names the file's line, or the command line, where the option was given.
  */
 export async function readRunFile(file: string | undefined, overrides: readonly string[]): Promise<RunFile> {
-  const text = file
-    ? await readFile(file, 'utf8').catch(() => {
-        throw new ConfigError(`${file} cannot be read`);
-      })
-    : '';
-  const root = (parseYaml(text, file ?? 'the configuration') ?? {}) as Record<string, unknown>;
-  if (typeof root !== 'object' || Array.isArray(root))
-    throw new ConfigError(`${file} must hold options by name`);
-  if (file !== undefined) resolveModules(root, dirname(file));
-  for (const override of overrides) assign(root, override);
-  return resolveRunFile(root);
+  const { root, origins } = file === undefined ? { root: {}, origins: new Map() } : await readOptions(file);
+  if (file !== undefined) resolveModules(root, dirname(file), origins);
+  for (const override of overrides) assign(root, override, origins);
+  const run = await explained(origins, async () => resolveRunFile(root));
+  return { ...run, origins };
 }
 
-/** Modules with rewards are relative to the file that names them; those of overrides to the current folder. */
-function resolveModules(root: Record<string, unknown>, folder: string): void {
+async function readOptions(file: string): Promise<{ root: Record<string, unknown>; origins: OptionOrigins }> {
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw new ConfigError(`${file} cannot be read: ${whyUnreadable(error)}`, { cause: error });
+  });
+  const lineCounter = new LineCounter();
+  const document = parseDocument(text, { lineCounter, prettyErrors: true });
+  const [problem] = document.errors;
+  if (problem) {
+    const line = problem.linePos?.[0].line;
+    throw new ConfigError(`${line === undefined ? file : `${file}:${line}`}: ${problem.message}`);
+  }
+  const root: unknown = document.toJS();
+  if (root === null || root === undefined) {
+    throw new ConfigError(`${file} is empty; flow-grpo init writes a run file to start from`);
+  }
+  if (typeof root !== 'object' || Array.isArray(root)) {
+    const given = Array.isArray(root) ? 'a list' : JSON.stringify(root);
+    throw new ConfigError(`${file}:1: a run file holds options by name, such as epochs: 100, not ${given}`);
+  }
+  return {
+    root: root as Record<string, unknown>,
+    origins: originsOfDocument(document.contents, file, lineCounter),
+  };
+}
+
+function whyUnreadable({ code, message }: NodeJS.ErrnoException): string {
+  if (code === 'ENOENT') return 'there is no such file; flow-grpo init writes a run file to start from';
+  if (code === 'EISDIR') return "it is a folder; give the run's YAML file";
+  return code === 'EACCES' ? 'permission denied' : message;
+}
+
+/** Modules are relative to the file that names them; those of overrides to the current folder. */
+function resolveModules(root: Record<string, unknown>, folder: string, origins: OptionOrigins): void {
   const { setup } = root;
+  if (typeof setup === 'string') root.setup = isModulePath(setup) ? resolve(folder, setup) : setup;
   if (setup === null || typeof setup !== 'object') return;
+  const { kind, path } = setup as { kind?: unknown; path?: unknown };
+  if (kind === 'module' && typeof path === 'string') Object.assign(setup, { path: resolve(folder, path) });
   for (const option of ['reward', 'evalRewards']) {
     const rewards = (setup as Record<string, unknown>)[option];
     if (rewards === null || typeof rewards !== 'object') continue;
-    const entries = Object.entries(rewards).map(([key, value]) => [
-      isRewardModule(key) ? resolve(folder, key) : key,
-      value,
-    ]);
+    const entries = Object.entries(rewards).map(([key, value]) => {
+      if (!isRewardModule(key)) return [key, value];
+      const module = resolve(folder, key);
+      const origin = origins.get(`setup.${option}.${key}`);
+      if (origin) origins.set(`setup.${option}.${module}`, origin);
+      return [module, value];
+    });
     Object.assign(setup, { [option]: Object.fromEntries(entries) });
   }
 }
 
-function assign(root: Record<string, unknown>, override: string): void {
+function assign(root: Record<string, unknown>, override: string, origins: OptionOrigins): void {
   const equals = override.indexOf('=');
   if (equals < 1) throw new ConfigError(`${override}: an override looks like training.learningRate=1e-4`);
   const keys = override.slice(0, equals).split('.');
@@ -53,7 +88,9 @@ function assign(root: Record<string, unknown>, override: string): void {
       throw new ConfigError(`${override}: ${key} is not a group of options`);
     node = node[key] as Record<string, unknown>;
   }
-  node[keys.at(-1)!] = parseYaml(override.slice(equals + 1), override);
+  const value = parseYaml(override.slice(equals + 1), override);
+  node[keys.at(-1)!] = value;
+  addOverride(origins, keys.join('.'), value);
 }
 
 function parseYaml(text: string, where: string): unknown {

@@ -3,6 +3,7 @@
 import { ConfigError, type GrpoConfig } from '@flow-grpo/grpo-trainer';
 import { contradictions, grpoConfigSchema, parseConfig } from '@flow-grpo/grpo-trainer/config';
 import { z } from 'zod';
+import type { OptionOrigins } from './origins';
 import { expandSetup, type SetupChoice, setupSchema, setupSchemaOf } from './setup-schema';
 
 const wandb = z
@@ -18,6 +19,12 @@ const wandb = z
       .describe('Address of the server; WANDB_BASE_URL, else https://api.wandb.ai by default'),
   })
   .describe('Log to Weights & Biases; the key comes from WANDB_API_KEY or ~/.netrc');
+
+export type WandbInput = z.input<typeof wandb>;
+
+/** Fills in defaults. Throws a ConfigError for what does not fit. */
+export const resolveWandb = (input: WandbInput) =>
+  parseConfig(z.strictObject({ wandb }), { wandb: input }).wandb;
 
 const extras = {
   output: z.string().min(1).default('runs/default').describe("The run's folder (save_dir, logdir)"),
@@ -45,6 +52,8 @@ export interface RunFile {
   readonly output: string;
   readonly wandb?: z.output<typeof wandb> | undefined;
   readonly peakTflops?: number | undefined;
+  /** Where its options were given, for messages. */
+  readonly origins?: OptionOrigins;
 }
 
 /**
@@ -60,11 +69,21 @@ export function resolveRunFile(input: Readonly<Record<string, unknown>>): RunFil
     setup: setupSchemaOf(setup),
     ...extras,
   });
-  const parsed = parseConfig(schema, { ...input, setup });
+  const parsed = parseConfig(schema, withDefaultsOf(setup, { ...input, setup }));
   const { setup: chosen, output, wandb: sink, peakTflops, $schema: _, ...config } = parsed;
   const problems = contradictions(config);
   if (problems.length > 0) throw new ConfigError(problems.join('\n'));
   return { config, setup: chosen, output, wandb: sink, peakTflops };
+}
+
+/** What the toy starts from: two numbers per prompt, which want larger steps than the weights of a model. */
+const TOY_TRAINING = { learningRate: 0.02 };
+
+function withDefaultsOf(setup: unknown, input: Record<string, unknown>): Record<string, unknown> {
+  const { training = {} } = input;
+  const isToy = (setup as { kind?: unknown } | null)?.kind === 'toy';
+  if (!isToy || training === null || typeof training !== 'object') return input;
+  return { ...input, training: { ...TOY_TRAINING, ...training } };
 }
 
 /** JSON Schema of run files. */

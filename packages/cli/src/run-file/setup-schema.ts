@@ -1,6 +1,7 @@
 /** The `setup` of a run's file: what is trained, on which prompts, for which reward. */
 import { type RewardChoice, rewardChoiceSchema } from '@flow-grpo/rewards/registry';
 import { z } from 'zod';
+import { trainSchema } from './train-schema';
 
 const text = z.string().min(1);
 const place = (what: string) => text.describe(what);
@@ -27,13 +28,10 @@ export const showo2SetupSchema = z.strictObject({
     .enum(['float32', 'bfloat16'])
     .default('bfloat16')
     .describe('How frozen weights are stored; what trains has float32 masters (mixed_precision)'),
-  train: z
-    .array(text)
-    .min(1)
-    .optional()
-    .describe(
-      "Parts or globs of the names that train; the diffusion head by default (use_lora, upstream's filter)",
-    ),
+  train: trainSchema(
+    'the diffusion head',
+    'attention and feed-forward projections of the diffusion head',
+  ).optional(),
   guidanceScale: z
     .number()
     .min(0)
@@ -107,11 +105,7 @@ export const zImageSetupSchema = z.strictObject({
     .enum(['float32', 'bfloat16'])
     .default('bfloat16')
     .describe('How frozen weights are stored; what trains has float32 masters'),
-  train: z
-    .array(text)
-    .min(1)
-    .optional()
-    .describe('Parts or globs of the names that train; all of the transformer by default'),
+  train: trainSchema('all of the transformer', 'the attention projections of every block').optional(),
   guidanceScale: z
     .number()
     .min(0)
@@ -192,5 +186,8 @@ export function setupSchemaOf(given: unknown): z.ZodType<SetupChoice> {
 /** Text as a kind with options: `toy`, or the path of a module. */
 export function expandSetup(given: unknown): unknown {
   if (typeof given !== 'string') return given;
-  return Object.hasOwn(SETUPS, given) ? { kind: given } : { kind: 'module', path: given };
+  return isModulePath(given) ? { kind: 'module', path: given } : { kind: given };
 }
+
+/** Whether a setup given as text is a module: it is no kind, and looks like a path. */
+export const isModulePath = (given: string): boolean => !Object.hasOwn(SETUPS, given) && /[\\/.]/.test(given);

@@ -1,6 +1,7 @@
 /** What a run will hold on each device, as far as it follows from the configuration and the policy. */
 
 import type { GrpoConfig, Policy } from '@flow-grpo/grpo-trainer';
+import type { AnyAlgorithm } from '@flow-grpo/grpo-trainer/algorithms';
 import { epochPlan } from '@flow-grpo/grpo-trainer/config';
 import { hasCompiler, jit, storageOf, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
@@ -25,29 +26,39 @@ export interface ModelSizes {
   readonly weightBytes: number;
   readonly parameters: number;
   readonly trainedParameters: number;
+  /** Whether an algorithm's reference takes a copy of what trains; not where adapters do. */
+  readonly referenceCopies: boolean;
   /** Numbers in one sample's latents. */
   readonly latentSize: number;
   /** Bytes of one sample's features at one step; undefined where they cannot be told without running. */
   readonly featureBytes: number | undefined;
 }
 
-export function estimateMemory(policy: Policy, prompt: string, config: GrpoConfig): MemoryEstimate {
+/** @param chosen an algorithm of one's own; the one that the configuration names by default */
+export function estimateMemory(
+  policy: Policy,
+  prompt: string,
+  config: GrpoConfig,
+  chosen?: AnyAlgorithm,
+): MemoryEstimate {
   const all = Object.values(policy.params);
   return memoryOf(
     {
       weightBytes: sum(all.map(bytesOf)),
       parameters: sum(all.map(({ size }) => size)),
       trainedParameters: sum(policy.trainable.map((name) => policy.params[name]?.size ?? 0)),
+      referenceCopies: policy.untrained === undefined,
       latentSize: policy.latentShape.reduce((a, b) => a * b, 1),
       featureBytes: policy.velocityFromFeatures ? featureBytes(policy, prompt) : 0,
     },
     config,
+    chosen,
   );
 }
 
 /** The same from sizes alone. */
-export function memoryOf(model: ModelSizes, config: GrpoConfig): MemoryEstimate {
-  const { epochSize, window, algorithm } = epochPlan(config);
+export function memoryOf(model: ModelSizes, config: GrpoConfig, chosen?: AnyAlgorithm): MemoryEstimate {
+  const { epochSize, window, algorithm } = epochPlan(config, chosen);
   const latent = 4 * model.latentSize;
   // Of every recorded step: before and after it, and its mean.
   const states = { latents: 0, steps: 2, means: 3 }[algorithm.rollout.keep];
@@ -59,7 +70,10 @@ export function memoryOf(model: ModelSizes, config: GrpoConfig): MemoryEstimate 
     updates > 1
       ? ((algorithm.measuredLatents ?? 0) * algorithm.pointsPerImage * updates) / updatesPerEpoch
       : 0;
-  const copies = COPIES + Object.keys(algorithm.copies ?? {}).length;
+  const taken = Object.values(algorithm.copies ?? {}).filter(
+    ({ moves }) => moves !== 'never' || model.referenceCopies,
+  );
+  const copies = COPIES + taken.length;
   const { trainedParameters, parameters, featureBytes: features } = model;
   const share = config.shardParameters ? config.devices : 1;
   return {

@@ -3,20 +3,26 @@
 import type { Progress, Scorer, TrainOptions } from '@flow-grpo/grpo-trainer';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { epochPlan } from '@flow-grpo/grpo-trainer/config';
-import { type ProgressLine, trainingProgress } from '../logging/progress-line';
+import type { RunPerson } from '../human/run-person';
+import type { ProgressLine } from '../logging/progress-line';
 import { runLog } from '../logging/run-log';
+import { trainingProgress } from '../logging/training-progress';
 import { wandbClient } from '../logging/wandb/client';
 import { findWandb } from '../logging/wandb/credentials';
 import { type WandbLog, wandbLog } from '../logging/wandb/sink';
-import { serveRun, type UiServer } from '../page/server';
+import { serveRuns, type UiServer } from '../page/server';
 import { profiledEpochs } from '../profile/profiled-epochs';
-import type { RunFile } from '../run-file/schema';
+import type { TrainingRun } from './training-run';
 
 export interface ObserverOptions {
   /** Serve the report while training. */
   readonly ui?: boolean;
   readonly uiPort: string;
   readonly uiHost: string;
+  /** Further names by which pages may ask for it. */
+  readonly uiAllowHost?: readonly string[];
+  /** Whoever looks at the page, where a reward asks. */
+  readonly person?: RunPerson | undefined;
   /** Profile some epochs. */
   readonly profile?: boolean;
   readonly profileEpochs: string;
@@ -25,6 +31,8 @@ export interface ObserverOptions {
 type Callbacks = Required<Pick<TrainOptions<unknown, unknown>, 'onProgress' | 'onEpoch' | 'onEvaluation'>>;
 
 export interface Observers extends Callbacks {
+  /** Names of the programs that are being compiled; none when that is over. */
+  onCompile(names: readonly string[]): void;
   /** The scorer, watched by the profile. */
   readonly scorer: Scorer;
   /** The run is over: sends what is left, with a final message. */
@@ -37,7 +45,7 @@ export interface Observers extends Callbacks {
  * @throws {ConfigError} when one of them cannot start: better now than after a day of training.
  */
 export async function attachObservers(
-  run: RunFile,
+  run: TrainingRun,
   scorer: Scorer,
   fromEpoch: number,
   options: ObserverOptions,
@@ -51,12 +59,17 @@ export async function attachObservers(
         onMessage: line.note,
       })
     : undefined;
-  const log = await runLog(output, fromEpoch);
+  const log = await runLog(output, fromEpoch, line.note);
   const ui = options.ui ? await openUi(output, options) : undefined;
-  if (ui) line.note(`live report: ${ui.url}`);
+  if (ui) line.note(`live page: ${ui.url}`);
+  const shown = ui ? mirrored(line, ui) : line;
+  options.person?.onChange(() => {
+    const { waiting, answered } = options.person!;
+    if (waiting.length > 0) shown.show(`waiting for you: ${waiting.length} to judge, ${answered} judged`);
+  });
   const wandb = await openWandb(run, fromEpoch > 0, line.note);
   if (wandb) line.note(`wandb: ${wandb.url}`);
-  const progress = trainingProgress(ui ? mirrored(line, ui) : line, {
+  const progress = trainingProgress(shown, {
     epochs: config.epochs,
     imagesPerStep: imagesPerStep(run),
   });
@@ -66,6 +79,7 @@ export async function attachObservers(
       progress.onProgress(now);
       profile?.onPhase(now.phase);
     },
+    onCompile: progress.onCompile,
     async onEpoch(metrics, details) {
       profile?.onPhase('logs');
       progress.onEpoch(metrics);
@@ -76,7 +90,9 @@ export async function attachObservers(
     },
     async onEvaluation(evaluation) {
       profile?.onPhase('logs');
-      line.note(`evaluation after ${evaluation.epoch} epochs: reward ${evaluation.reward.toFixed(4)}`);
+      const { epoch, reward } = evaluation;
+      const told = Number.isFinite(reward) ? `reward ${reward.toFixed(4)}` : 'not judged';
+      line.note(`evaluation after ${epoch} epochs: ${told}`);
       const record = await log.onEvaluation(evaluation);
       wandb?.onEvaluation(record);
       ui?.changed();
@@ -89,7 +105,7 @@ export async function attachObservers(
 }
 
 async function openWandb(
-  { wandb: asked, config, setup, output }: RunFile,
+  { wandb: asked, config, setup, output }: TrainingRun,
   resume: boolean,
   onMessage: (message: string) => void,
 ): Promise<WandbLog | undefined> {
@@ -110,11 +126,16 @@ async function openWandb(
   }
 }
 
-async function openUi(output: string, { uiPort, uiHost }: ObserverOptions): Promise<UiServer> {
+async function openUi(
+  output: string,
+  { uiPort, uiHost, uiAllowHost = [], person }: ObserverOptions,
+): Promise<UiServer> {
   const port = wholeNumber('--ui-port', uiPort, 0, 65_535);
-  return serveRun(output, { port, host: uiHost }).catch((error: Error) => {
-    throw new ConfigError(`--ui: ${error.message}`);
-  });
+  return serveRuns([output], { port, host: uiHost, allowedHosts: uiAllowHost, person }).catch(
+    (error: Error) => {
+      throw new ConfigError(`--ui: ${error.message}`);
+    },
+  );
 }
 
 function wholeNumber(flag: string, text: string, low: number, high = Number.MAX_SAFE_INTEGER): number {
@@ -126,16 +147,18 @@ function wholeNumber(flag: string, text: string, low: number, high = Number.MAX_
 
 /** A progress line that the live page shows as well. */
 function mirrored(line: ProgressLine, ui: UiServer): ProgressLine {
-  const both = (show: (text: string) => void) => (text: string) => {
-    show(text);
-    ui.status(text);
-  };
-  return { ...line, show: both(line.show), note: both(line.note) };
+  const both =
+    <Rest extends unknown[]>(show: (text: string, ...rest: Rest) => void) =>
+    (text: string, ...rest: Rest) => {
+      show(text, ...rest);
+      ui.status(text);
+    };
+  return { ...line, show: both(line.show), log: both(line.log), note: both(line.note) };
 }
 
 /** Images that a step of each phase stands for, for rates. */
-function imagesPerStep({ config }: RunFile): Record<Progress['phase'], number> {
-  const { batchSize, epochSize } = epochPlan(config);
+function imagesPerStep({ config, algorithm }: TrainingRun): Record<Progress['phase'], number> {
+  const { batchSize, epochSize } = epochPlan(config, algorithm);
   return {
     rollout: batchSize,
     reward: batchSize,

@@ -2,6 +2,7 @@
 
 import type { GrpoConfig, Params, Policy, Purpose, Tensors } from '@flow-grpo/grpo-trainer';
 import { currentPeakTflops } from '@flow-grpo/grpo-trainer';
+import type { AnyAlgorithm } from '@flow-grpo/grpo-trainer/algorithms';
 import { epochPlan } from '@flow-grpo/grpo-trainer/config';
 import { stopGradient } from '@flow-grpo/nn';
 import { cast, deviceInfo, type FloatStorage, hasCompiler, jit, storageOf, tree } from '@flow-grpo/tfjs-jit';
@@ -11,6 +12,7 @@ import * as tf from '@tensorflow/tfjs-core';
  * Seconds of an epoch were each operation as fast as a large matrix product. Rewards do not count.
  *
  * @param peakTflops of one device; by default that of a known one, else measured.
+ * @param chosen an algorithm of one's own; the one that the configuration names by default
  * @returns undefined where nothing is compiled, and for a policy that cannot be traced with a prompt.
  */
 export function minimumEpochTime(
@@ -18,8 +20,9 @@ export function minimumEpochTime(
   prompt: string,
   config: GrpoConfig,
   peakTflops = currentPeakTflops(),
+  chosen?: AnyAlgorithm,
 ): number | undefined {
-  const flops = epochFlops(policy, prompt, config);
+  const flops = epochFlops(policy, prompt, config, chosen);
   if (flops === undefined) return undefined;
   if (peakTflops !== undefined) return flops / (peakTflops * 1e12 * config.devices);
   // Devices that are parts of one CPU are together as fast as one.
@@ -31,9 +34,14 @@ export function minimumEpochTime(
  * Floating-point operations of an epoch: rollouts, decoding and gradients with their reference, but what is done once a
  * prompt and the optimizer. Functions are traced for one and two samples; nothing is compiled.
  */
-export function epochFlops(policy: Policy, prompt: string, config: GrpoConfig): number | undefined {
+export function epochFlops(
+  policy: Policy,
+  prompt: string,
+  config: GrpoConfig,
+  chosen?: AnyAlgorithm,
+): number | undefined {
   if (!hasCompiler()) return undefined;
-  const plan = epochPlan(config);
+  const plan = epochPlan(config, chosen);
   const { sampling, training } = config;
   const { algorithm } = plan;
   try {

@@ -2,9 +2,8 @@
 
 import { type EpochPlan, epochPlan } from '@flow-grpo/grpo-trainer/config';
 import { duration } from '../logging/duration';
-import type { RunFile } from '../run-file/schema';
-import type { SetupChoice } from '../run-file/setup-schema';
 import type { MemoryEstimate } from './memory-estimate';
+import type { TrainingRun } from './training-run';
 
 /** Rows of names and values, aligned. */
 export function textTable(rows: readonly (readonly [string, string])[]): string {
@@ -21,10 +20,10 @@ export interface TimeEstimate {
 }
 
 /** @param memory where it is known before the model is loaded */
-export function startTable(run: RunFile, memory: MemoryEstimate | undefined, time: TimeEstimate): string {
+export function startTable(run: TrainingRun, memory: MemoryEstimate | undefined, time: TimeEstimate): string {
   const { config } = run;
   const { sampling, training, devices } = config;
-  const plan = epochPlan(config);
+  const plan = epochPlan(config, run.algorithm);
   const updates = training.updatesPerEpoch * training.innerEpochs;
   const perDevice = devices > 1 ? `, ${plan.batchSize / devices} per device` : '';
   const { pointsPerImage } = plan.algorithm;
@@ -43,7 +42,7 @@ export function startTable(run: RunFile, memory: MemoryEstimate | undefined, tim
     ['steps', `${sampling.numSteps} per rollout; ${noiseText(run, plan)}`],
     [
       'updates',
-      `${updates} per epoch, ${plan.totalUpdates} in all; ${plan.rowsPerPass} images per gradient pass${stepsAtOnce}, ${config.algorithm}, learning rate ${training.learningRate}`,
+      `${updates} per epoch, ${plan.totalUpdates} in all; ${plan.rowsPerPass} images per gradient pass${stepsAtOnce}, ${run.algorithm?.name ?? config.algorithm}, learning rate ${training.learningRate}`,
     ],
     [
       'evaluation',
@@ -56,7 +55,7 @@ export function startTable(run: RunFile, memory: MemoryEstimate | undefined, tim
   return textTable(rows);
 }
 
-function noiseText({ config: { sampling } }: RunFile, { algorithm, range, window }: EpochPlan): string {
+function noiseText({ config: { sampling } }: TrainingRun, { algorithm, range, window }: EpochPlan): string {
   const { rollout, pointsPerImage } = algorithm;
   const noise =
     rollout.sampler === 'ode'
@@ -67,7 +66,7 @@ function noiseText({ config: { sampling } }: RunFile, { algorithm, range, window
 }
 
 /** Only where the set-up says it; that of a module's policy is not known here. */
-function guidanceRow(setup: SetupChoice): [string, string][] {
+function guidanceRow(setup: TrainingRun['setup']): [string, string][] {
   if (setup.kind !== 'showo2') return [];
   const { guidanceScale, guidanceInTraining } = setup;
   const where = guidanceInTraining ? 'everywhere' : 'in rollouts and evaluations, none in updates';

@@ -1,32 +1,45 @@
 /** A run of training, with all that a command line gives it: logs, report, live page, profile, final weights. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { saveSafetensors } from '@flow-grpo/checkpoint-io';
-
+import { saveLora, saveSafetensors } from '@flow-grpo/checkpoint-io';
 import {
+  asScorer,
   type CheckpointStore,
+  ConfigError,
   type EpochMetrics,
+  type GrpoConfig,
+  loraScaleOf,
   type Params,
+  type PromptSource,
+  type TrainOptions,
   type TrainResult,
   train,
 } from '@flow-grpo/grpo-trainer';
 import { acquireLease, checkpointFolder, epochOf, listRuns } from '@flow-grpo/grpo-trainer/node';
-
+import { unstackLora } from '@flow-grpo/nn';
 import { need } from '../commands/shared';
+import { unjudgedEvaluations } from '../human/unjudged-evaluations';
+import { readLines } from '../logging/json-lines';
 import { type ProgressLine, progressLine } from '../logging/progress-line';
-import { readLines } from '../logging/run-log';
 import { writeRunReport } from '../report/run-report';
-import type { RunFile } from '../run-file/schema';
 import { setupFingerprint } from '../setup/fingerprint';
 import type { RunSetup } from '../setup/setup';
 import { estimateMemory } from './memory-estimate';
-import { attachObservers, type ObserverOptions } from './observers';
+import { attachObservers, type ObserverOptions, type Observers } from './observers';
+import { checkOutput } from './output-folder';
 import { minimumEpochTime } from './roofline';
 import { startTable } from './start-table';
+import type { TrainingRun } from './training-run';
 
-export interface TrainRunOptions extends Partial<ObserverOptions> {
+/** What a run tells of itself beside its logs; the caller's own, told after them. */
+export type RunCallbacks = Pick<
+  TrainOptions<unknown, unknown>,
+  'onEpoch' | 'onEvaluation' | 'onProgress' | 'onMessage'
+>;
+
+export interface TrainRunOptions extends Partial<ObserverOptions>, RunCallbacks {
   /** 'auto' (default) continues from the newest checkpoint in the run's folder, a path from that one. */
-  readonly resume?: 'auto' | string | false;
+  readonly resume?: 'auto' | (string & {}) | false;
   /** Aborting ends the run at the next safe point, with a checkpoint. */
   readonly signal?: AbortSignal | undefined;
   /** What may differ from the run that is resumed: paths of the configuration, and `setup.NAME` of its fingerprint. */
@@ -35,25 +48,39 @@ export interface TrainRunOptions extends Partial<ObserverOptions> {
   readonly takeOver?: boolean;
 }
 
+/** How a run ended, and what it left. The caller disposes of `trained` and `ema`. */
+export interface RunResult extends TrainResult {
+  /** The run's folder. */
+  readonly output: string;
+  /** The report's file, where there was an update. */
+  readonly report?: string;
+  /** The trained weights' file (their average where there is one), of a run that finished. */
+  readonly model?: string;
+  /** The folder of trained adapters, of a run whose adapters train. */
+  readonly adapter?: string;
+}
+
 /** Where the live page listens, and how much is profiled, unless it is said. */
 const OBSERVERS = { uiPort: '0', uiHost: '127.0.0.1', profileEpochs: '3' };
 
 /**
  * Trains what a run's file describes, as `flow-grpo train` does, on the current backend. The folder `run.output` gets
  * config.json, metrics.jsonl, TensorBoard events, sample grids, checkpoints, report.html, and when the run has finished
- * model.safetensors: the trained weights (their average where there is one) under the model's own names.
+ * model.safetensors: the trained weights (their average where there is one) under the model's own names, or of adapters the
+ * folder `adapter` in PEFT's layout.
  *
- * @returns why it ended
+ * @returns how it ended, and what it left
  * @throws {ConfigError} when the setup lacks a policy, prompts or a reward, or an observer cannot start; a
  *   CheckpointStateError when another run has the folder, or the checkpoint is one of another run.
  */
 export async function trainRun(
-  run: RunFile,
+  run: TrainingRun,
   made: RunSetup,
   options: TrainRunOptions = {},
   line: ProgressLine = progressLine(),
-): Promise<TrainResult['reason']> {
+): Promise<RunResult> {
   const { takeOver = false } = options;
+  await checkOutput(run.output);
   const checkpoints = join(run.output, 'checkpoints');
   // Before anything is written: the logs of a run under way would be cut.
   const lease = await acquireLease(checkpoints, { takeOver, onWait: line.note });
@@ -66,23 +93,27 @@ export async function trainRun(
 
 async function trainInto(
   store: CheckpointStore,
-  run: RunFile,
+  run: TrainingRun,
   made: RunSetup,
   options: TrainRunOptions,
   line: ProgressLine,
-): Promise<TrainResult['reason']> {
-  const { config, output } = run;
+): Promise<RunResult> {
+  const { config, output, algorithm } = run;
   const policy = need(made.policy, 'policy', run);
   const prompts = need(made.prompts, 'prompts', run);
-  const scorer = need(made.scorer, 'scorer', run);
+  const { person } = options;
+  const given = asScorer(need(made.scorer, 'scorer', run));
+  const scorer = person?.expected ? unjudgedEvaluations(given) : given;
   const resume = options.resume ?? 'auto';
+  checkPromptCount(prompts, config);
   const fromEpoch = resume ? await resumeEpoch(output, resume) : 0;
   const { prompt } = prompts.at(0)!;
-  const memory = estimateMemory(policy, prompt, config);
+  const memory = estimateMemory(policy, prompt, config, algorithm);
   const measured = await secondsPerEpoch(output);
   const minimum =
-    measured === undefined ? minimumEpochTime(policy, prompt, config, run.peakTflops) : undefined;
+    measured === undefined ? minimumEpochTime(policy, prompt, config, run.peakTflops, algorithm) : undefined;
   line.note(startTable(run, memory, { measured, minimum }));
+  await person?.keepIn(output);
   const observers = await attachObservers(run, scorer, fromEpoch, { ...OBSERVERS, ...options }, line);
   await writeFile(join(output, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
   let finalMessage = 'ended by an error';
@@ -94,36 +125,96 @@ async function trainInto(
       evalPrompts: made.evalPrompts,
       evalRewards: made.evalRewards,
       config,
+      ...(algorithm && { algorithm }),
       store,
       setup: await setupFingerprint(run.setup, made, { signal: options.signal }),
       allowChanged: options.allowChanged ?? [],
       resume,
       peakTflops: run.peakTflops,
       ...(options.signal && { signal: options.signal }),
-      onMessage: line.note,
       ...observers,
+      ...withCallbacks(observers, options, line),
     });
     const weights = config.ema.enabled ? result.ema : result.trained;
-    if (result.reason === 'finished') await saveModel(join(output, 'model.safetensors'), weights, made);
-    if (result.updates > 0) line.note(`report: ${await writeRunReport(output)}`);
+    const saved = result.reason === 'finished' ? await saveModel(output, weights, made, line) : {};
+    const report = result.updates > 0 ? await writeRunReport(output) : undefined;
+    if (report) line.note(`report: ${report}`);
     finalMessage =
       result.problem ?? `${result.reason} after ${result.epochs} epochs, ${result.updates} updates`;
     line.note(finalMessage);
     exitCode = result.reason === 'diverged' || result.reason === 'hacked' ? 1 : 0;
-    return result.reason;
+    return { ...result, output, ...(report && { report }), ...saved };
   } finally {
     await observers.close(finalMessage, exitCode);
   }
 }
 
-async function saveModel(file: string, weights: Params, { savedWeights }: RunSetup): Promise<void> {
+/** The run's observers first, then the caller. */
+function withCallbacks(observers: Observers, options: RunCallbacks, line: ProgressLine): RunCallbacks {
+  return {
+    onProgress(progress) {
+      observers.onProgress(progress);
+      options.onProgress?.(progress);
+    },
+    async onEpoch(metrics, details) {
+      await observers.onEpoch(metrics, details);
+      await options.onEpoch?.(metrics, details);
+    },
+    async onEvaluation(evaluation) {
+      await observers.onEvaluation(evaluation);
+      await options.onEvaluation?.(evaluation);
+    },
+    onMessage(message) {
+      line.note(message);
+      options.onMessage?.(message);
+    },
+  };
+}
+
+/** Before tables and logs: `train` would say it after them. */
+function checkPromptCount({ length }: PromptSource, { sampling: { promptsPerEpoch } }: GrpoConfig): void {
+  if (length === 0) throw new ConfigError('setup: there are no prompts; give one at least');
+  if (length < promptsPerEpoch) {
+    throw new ConfigError(
+      `sampling.promptsPerEpoch: ${promptsPerEpoch} prompts are wanted per epoch, and there are ${length}; give more prompts, or set it to at most ${length}`,
+    );
+  }
+}
+
+/** `model.safetensors`, or of a policy whose adapters train the folder `adapter`. */
+async function saveModel(
+  output: string,
+  weights: Params,
+  made: RunSetup,
+  line: ProgressLine,
+): Promise<Pick<RunResult, 'model' | 'adapter'>> {
+  const { savedWeights, saveAdapter = inPeftLayout(made) } = made;
+  const lora = loraScaleOf(made.policy!);
+  if (lora) {
+    const folder = join(output, 'adapter');
+    const adapters = unstackLora(weights);
+    try {
+      await saveAdapter(folder, { adapters, ...lora });
+      line.note(`adapters: ${folder}`);
+    } finally {
+      for (const [name, value] of Object.entries(adapters)) if (weights[name] !== value) value.dispose();
+    }
+    return { adapter: folder };
+  }
+  const file = join(output, 'model.safetensors');
   const saved = savedWeights?.(weights) ?? weights;
   try {
     await saveSafetensors(file, saved);
   } finally {
     for (const [name, value] of Object.entries(saved)) if (weights[name] !== value) value.dispose();
   }
+  return { model: file };
 }
+
+const inPeftLayout =
+  ({ baseModel }: RunSetup): NonNullable<RunSetup['saveAdapter']> =>
+  (folder, lora) =>
+    saveLora(folder, lora, { baseModel });
 
 async function resumeEpoch(output: string, resume: string): Promise<number> {
   const name = resume === 'auto' ? (await listRuns(join(output, 'checkpoints'))).at(-1) : resume;

@@ -169,8 +169,13 @@ describe('showo2Sizes', () => {
     ['the head with guidance, in bfloat16', { guidanceScale: 4.5, dtype: 'bfloat16' as const }],
     ['the head with guidance in rollouts alone', { guidanceScale: 4.5, guidanceInTraining: false }],
     ['everything', { train: ['all'] }],
+    ['adapters of the head, and a reference', { train: { lora: { rank: 3 } } }],
+    ['adapters of the trunk', { train: { lora: { targets: ['layers*q_proj'] } } }],
   ])('gives the memory that the loaded policy has: %s', async (_, change) => {
-    const config = resolveConfig({ sampling: { numSteps: 6, promptsPerEpoch: 2, samplesPerPrompt: 4 } });
+    const config = resolveConfig({
+      sampling: { numSteps: 6, promptsPerEpoch: 2, samplesPerPrompt: 4 },
+      grpo: { beta: 0.1 },
+    });
     const before = memoryOf(await showo2Sizes(options(change)), config);
     const { policy, prompts } = await showo2Setup(options(change));
     const after = estimateMemory(policy!, prompts!.at(0)!.prompt, config);

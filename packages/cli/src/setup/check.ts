@@ -5,6 +5,9 @@ import { ConfigError } from '@flow-grpo/grpo-trainer';
 import type { ChosenReward } from '@flow-grpo/rewards/registry';
 import { bytes } from '../run/start-table';
 import type { ModelSetupOptions, RewardChoice, SetupChoice } from '../run-file/setup-schema';
+import { loraOf } from '../run-file/train-schema';
+import { moduleProblem } from './import-module';
+import { requiredAdapter } from './lora';
 import { isModelSetup, modelRequiredFiles } from './models';
 import { requiredPrompts } from './prompts';
 import { findRewards } from './rewards';
@@ -26,12 +29,16 @@ const SERVER_MILLISECONDS = 10_000;
 
 /**
  * Finds the checkpoints, prompts and servers of a setup. Folders must have the files that will be read, repositories of
- * the hub must exist and have them, servers must answer. A module of one's own looks after itself.
+ * the hub must exist and have them, servers must answer. Of a module of one's own its file must be there.
  *
  * @throws {ConfigError} with one line for everything that is missing: the option, the place, and where to get it.
  */
 export async function checkSetup(choice: SetupChoice, context: SetupContext = {}): Promise<FoundSource[]> {
-  return isModelSetup(choice) ? checkModel(choice, context) : [];
+  if (isModelSetup(choice)) return checkModel(choice, context);
+  if (choice.kind !== 'module') return [];
+  const problem = await moduleProblem(choice.path);
+  if (problem !== undefined) throw new ConfigError(`setup.path: ${problem}`);
+  return [{ option: 'setup.path', place: choice.path, state: 'module', download: 0 }];
 }
 
 /** The same for the options of a model. */
@@ -40,10 +47,12 @@ export async function checkModel(
   context: SetupContext = {},
 ): Promise<FoundSource[]> {
   const { signal } = context;
+  const start = loraOf(options.train)?.start;
   const parts = await modelRequiredFiles(options, context);
   const looks = [
     ...parts.map((part) => lookForFiles({ ...part, option: `setup.${part.option}` }, context)),
     ...requiredPrompts(options).map((required) => lookForFiles(required, context)),
+    ...(start === undefined ? [] : [lookForFiles(requiredAdapter('setup.train.lora.start', start), context)]),
     ...(['reward', 'evalRewards'] as const).flatMap((option) =>
       Object.entries(options[option] ?? {}).map(([key, entry]) =>
         lookForReward(option, key, { [key]: entry }, context),

@@ -3,9 +3,10 @@ import { createHash } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fetchFiles, findFiles, type RequiredFiles } from '@flow-grpo/checkpoint-io';
-import type { PromptSource } from '@flow-grpo/grpo-trainer';
+import { asScorer, type PromptSource } from '@flow-grpo/grpo-trainer';
 import type { SetupFingerprint } from '@flow-grpo/grpo-trainer/node';
 import { isRewardModule } from '@flow-grpo/rewards/registry';
+import type { CodeSetup } from '../run/training-run';
 import type { ModelSetupOptions, SetupChoice } from '../run-file/setup-schema';
 import { isModelSetup, modelFingerprint, modelRequiredFiles } from './models';
 import { findRewards } from './rewards';
@@ -21,7 +22,7 @@ const PART_BYTES = 64 * 2 ** 10;
  * size and hash, rewards by name and options, the options of the setup. A setup's own `fingerprint` is added.
  */
 export async function setupFingerprint(
-  choice: SetupChoice,
+  choice: SetupChoice | CodeSetup,
   made: RunSetup,
   context: SetupContext = {},
 ): Promise<SetupFingerprint> {
@@ -30,7 +31,7 @@ export async function setupFingerprint(
     kind: choice.kind,
     ...(prompts && { prompts: promptsInWords(prompts) }),
     ...(evalPrompts && { evalPrompts: promptsInWords(evalPrompts) }),
-    ...(scorer && { scorer: scorer.name }),
+    ...(scorer && { scorer: asScorer(scorer).name }),
     ...(choice.kind === 'module' && {
       module: await fileInWords(resolve(choice.path)),
       options: JSON.stringify(choice.options),

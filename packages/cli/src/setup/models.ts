@@ -2,11 +2,12 @@
 import type { RequiredFiles } from '@flow-grpo/checkpoint-io';
 import { showo2RequiredFiles } from '@flow-grpo/showo2-model/node';
 import { zImageRequiredFiles } from '@flow-grpo/z-image-model/node';
-import type { ModelSetupOptions, SetupChoice } from '../run-file/setup-schema';
+import type { ModelSetupOptions } from '../run-file/setup-schema';
 
 /** Whether a setup is that of a model from checkpoints. */
-export const isModelSetup = (choice: SetupChoice): choice is ModelSetupOptions =>
-  choice.kind === 'showo2' || choice.kind === 'z-image';
+export const isModelSetup = <Other extends { readonly kind: string }>(
+  choice: ModelSetupOptions | Other,
+): choice is ModelSetupOptions => choice.kind === 'showo2' || choice.kind === 'z-image';
 
 /** What a run reads of the model; the options that name the sources are those of the setup, without `setup.`. */
 export async function modelRequiredFiles(

@@ -2,8 +2,14 @@
 import type { Scorer } from '@flow-grpo/grpo-trainer';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import type { Scorer as RewardScorer } from '@flow-grpo/rewards';
-import { type ChosenReward, chosenRewards, makeChosenReward } from '@flow-grpo/rewards/registry';
+import {
+  type ChosenReward,
+  chosenRewards,
+  isRewardModule,
+  makeChosenReward,
+} from '@flow-grpo/rewards/registry';
 import type { RewardChoice } from '../run-file/setup-schema';
+import { readTypeScript } from './import-module';
 import type { SetupContext } from './setup';
 import { downloadMessages } from './sources';
 
@@ -20,6 +26,7 @@ export interface RewardRule {
 export async function findRewards(choice: RewardChoice, option = 'reward'): Promise<ChosenReward[]> {
   const found: ChosenReward[] = [];
   for (const [key, entry] of Object.entries(choice)) {
+    if (isRewardModule(key)) readTypeScript(key);
     found.push(...(await orConfigError(option, key, chosenRewards({ [key]: entry }))));
   }
   return found;
@@ -57,12 +64,12 @@ export async function makeEvalRewards(
 async function makeParts(
   option: string,
   choice: RewardChoice,
-  { signal, onMessage }: SetupContext,
+  { signal, onMessage, person }: SetupContext,
 ): Promise<{ scorer: RewardScorer; weight: number; name: string }[]> {
   const parts: { scorer: RewardScorer; weight: number; name: string }[] = [];
   for (const chosen of await findRewards(choice, option)) {
     const { key, name, weight } = chosen;
-    const context = { onDownload: downloadMessages(onMessage, name), ...(signal && { signal }) };
+    const context = { onDownload: downloadMessages(onMessage, name), person, ...(signal && { signal }) };
     parts.push({
       scorer: await orConfigError(option, key, makeChosenReward(chosen, context)),
       weight,

@@ -2,13 +2,17 @@ import '@flow-grpo/tfjs-backend-xla';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openCheckpoint } from '@flow-grpo/checkpoint-io';
-import { train } from '@flow-grpo/grpo-trainer';
+import { openCheckpoint, saveLora } from '@flow-grpo/checkpoint-io';
+import { loraScaleOf, train } from '@flow-grpo/grpo-trainer';
 import { selectNames } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { resolveRunFile } from '../run-file/schema';
+import type { Showo2SetupOptions } from '../run-file/setup-schema';
+import { checkModel } from './check';
 import { makeSetup } from './setup';
 import { showo2Setup } from './showo2';
+import { showo2Sizes } from './showo2-sizes';
 import { writeTinyShowo2 } from './testing/tiny-showo2';
 
 let folder: string;
@@ -72,6 +76,46 @@ describe('showo2Setup', () => {
     }
   });
 
+  it('trains adapters: their layers, their sizes, and a folder to go on from', async () => {
+    const adapted = { ...setup(), train: { lora: { rank: 2, alpha: 6, useRslora: true } } };
+    const { policy, baseModel } = await showo2Setup(adapted);
+    const scale = { rank: 2, alpha: 6, useRslora: true };
+    expect(loraScaleOf(policy!)).toEqual(scale);
+    expect(baseModel).toBe(model);
+    const layers = ['q', 'k', 'v', 'o']
+      .map((part) => `self_attn.${part}_proj`)
+      .concat(['gate', 'up', 'down'].map((part) => `mlp.${part}_proj`));
+    const names = layers.flatMap((layer) =>
+      ['A', 'B'].map((factor) => `diffusion_head_a.0.${layer}.lora_${factor}.weight`),
+    );
+    expect([...policy!.trainable].sort()).toEqual(names.sort());
+    expect(policy!.velocityFromFeatures).toBeDefined();
+    const options = resolveRunFile({ setup: adapted }).setup as Showo2SetupOptions;
+    const sizes = await showo2Sizes(options);
+    const sizeOf = (each: string) => policy!.params[each]!.size;
+    expect(sizes.trainedParameters).toBe(policy!.trainable.reduce((sum, each) => sum + sizeOf(each), 0));
+    expect(sizes.referenceCopies).toBe(false);
+
+    const at = join(folder, 'adapter');
+    const adapters = Object.fromEntries(
+      policy!.trainable.map((each) => [each, tf.add(policy!.params[each]!, 0.25)]),
+    );
+    await saveLora(at, { adapters, ...scale });
+    const going = { ...setup(), train: { lora: { start: at } } };
+    const second = await showo2Setup(going);
+    expect(loraScaleOf(second.policy!)).toEqual(scale);
+    for (const [each, value] of Object.entries(adapters)) {
+      expect(second.policy!.params[each]!.dataSync()).toEqual(value.dataSync());
+    }
+    await expect(
+      showo2Setup({ ...setup(), train: { lora: { start: at, rank: 4, targets: ['q_proj'] } } }),
+    ).rejects.toThrow(/setup.train.lora.start: .*their own rank, targets; leave lora.rank, lora.targets out/);
+    const found = await checkModel(resolveRunFile({ setup: going }).setup as Showo2SetupOptions);
+    expect(found.map(({ option }) => option)).toContain('setup.train.lora.start');
+    expect(await showo2Sizes(resolveRunFile({ setup: going }).setup as Showo2SetupOptions)).toEqual(sizes);
+    tf.dispose([policy!.params, second.policy!.params, adapters]);
+  });
+
   it('limits evaluation prompts, takes them from elsewhere, and does without', async () => {
     const few = await showo2Setup({ ...setup(), evalPrompts: 1 });
     expect(few.evalPrompts!.length).toBe(1);
@@ -95,6 +139,12 @@ describe('showo2Setup', () => {
     ],
     ['reward model', { reward: { pickscore: { model: '/no' } } }, /setup.reward.pickscore.model: \/no does/],
     ['train', { train: ['nothing'] }, /setup.train: .*nothing/],
+    ['layers', { train: { lora: { targets: ['to_q'] } } }, /setup.train: .*'to_q'/],
+    [
+      'adapters',
+      { train: { lora: { start: '/no/adapter' } } },
+      /setup.train.lora.start: \/no\/adapter does not exist/,
+    ],
   ])('names what is missing: %s', async (_, change, message) => {
     await expect(showo2Setup({ ...setup(), ...change })).rejects.toThrow(message);
   });

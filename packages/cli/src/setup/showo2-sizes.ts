@@ -1,12 +1,15 @@
 /** How large a Show-o2 is, from its configuration alone. */
 import { mainFile, oneOf } from '@flow-grpo/checkpoint-io';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
-import { selectNames } from '@flow-grpo/nn';
+import { loraTargets, type NamePattern, selectNames } from '@flow-grpo/nn';
 import { imageBlockLength, latentShape, parameterSpecs, type Showo2Config } from '@flow-grpo/showo2-model';
 import { readShowo2Config } from '@flow-grpo/showo2-model/node';
 import type { ModelSizes } from '../run/memory-estimate';
 import type { Showo2SetupOptions } from '../run-file/setup-schema';
+import { weightsOf } from '../run-file/train-schema';
+import { loraSizes } from './lora';
 import type { SetupContext } from './setup';
+import { ADAPTED_LAYERS } from './showo2';
 import { openSource } from './sources';
 
 /**
@@ -24,14 +27,20 @@ export async function showo2Sizes(
   const size = (name: string) => specs[name]!.shape.reduce((a, b) => a * b, 1);
   const names = Object.keys(specs);
   const total = sum(names.map(size));
-  const trained = trainedNames(names, options);
+  const lora = await loraSizes(options.train, ADAPTED_LAYERS, context);
+  const trained = trainedNames(specs, options, lora?.targets);
   const headOnly = trained.every((name) => name.startsWith('diffusion_head_'));
   const stored = options.dtype === 'bfloat16' ? 2 : 4;
   const branches = options.guidanceScale > 0 && options.guidanceInTraining ? 2 : 1;
+  const trainedParameters = sum(
+    trained.map((name) => (lora ? lora.rank * sum(specs[name]!.shape) : size(name))),
+  );
+  const adapters = lora ? trainedParameters : 0;
   return {
-    weightBytes: stored * total,
-    parameters: total,
-    trainedParameters: sum(trained.map(size)),
+    weightBytes: stored * total + 4 * adapters,
+    parameters: total + adapters,
+    trainedParameters,
+    referenceCopies: lora === undefined,
     latentSize: latentShape(config).reduce((a, b) => a * b, 1),
     featureBytes: headOnly ? branches * imageBlockLength(config) * config.head.hiddenSize * stored : 0,
   };
@@ -52,9 +61,16 @@ async function readConfig(options: Showo2SetupOptions, context: SetupContext): P
   }
 }
 
-function trainedNames(names: string[], { train = ['diffusion_head_*'] }: Showo2SetupOptions): string[] {
+/** @param targets layers that get adapters, where adapters train */
+function trainedNames(
+  specs: ReturnType<typeof parameterSpecs>,
+  { train }: Showo2SetupOptions,
+  targets: readonly NamePattern[] | undefined,
+): string[] {
   try {
-    return selectNames(names, train);
+    return targets
+      ? loraTargets(specs, targets).map((name) => `${name}.weight`)
+      : selectNames(Object.keys(specs), weightsOf(train) ?? ['diffusion_head_*']);
   } catch (error) {
     throw new ConfigError(`setup.train: ${(error as Error).message}`, { cause: error });
   }

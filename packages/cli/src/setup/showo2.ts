@@ -1,6 +1,6 @@
 /** Show-o2, its VAE, prompts and rewards, by path or hub id. */
 
-import { ConfigError } from '@flow-grpo/grpo-trainer';
+import { ConfigError, loraPolicy, type Policy } from '@flow-grpo/grpo-trainer';
 import { parseConfig } from '@flow-grpo/grpo-trainer/config';
 import {
   chooseTextLength,
@@ -15,7 +15,9 @@ import { type Showo2Policy, showo2Policy } from '@flow-grpo/showo2-model/policy'
 import * as tf from '@tensorflow/tfjs-core';
 import { bytes } from '../run/start-table';
 import { type Showo2SetupInput, type Showo2SetupOptions, setupSchemaOf } from '../run-file/setup-schema';
+import { weightsOf } from '../run-file/train-schema';
 import { checkModel } from './check';
+import { adaptedWeightsOf, type ChosenLora, openLora, withoutTargets } from './lora';
 import { openPromptSets } from './prompts';
 import { makeEvalRewards, makeRewards } from './rewards';
 import type { RunSetup, SetupContext } from './setup';
@@ -31,13 +33,15 @@ export async function showo2Setup(input: Showo2SetupInput, context: SetupContext
   const options = parseConfig(setupSchemaOf(input), input) as Showo2SetupOptions;
   await checkModel(options, context);
   const sets = await openPromptSets(options, context);
+  const lora = await openLora(options.train, context);
   const parts = await loadParts(options, context);
   context.onMessage?.(`Loading rewards: ${Object.keys(options.reward).join(', ')}`);
   const textLength = textLengthOf(parts, options, sets, context);
   return {
     ...sets,
-    policy: showo2PolicyOf(parts, options, textLength),
+    policy: showo2PolicyOf(parts, options, textLength, lora),
     savedWeights: upstreamNames,
+    baseModel: options.model,
     fingerprint: { textLength: `${textLength}` },
     scorer: await makeRewards(options.reward, options.rewardFailure, context),
     ...(options.evalRewards && {
@@ -87,18 +91,34 @@ function textLengthOf(
   return chosen.length;
 }
 
+type ModelParts = Pick<Showo2Parts, 'params' | 'config' | 'tokenizer' | 'vae'>;
+type PolicyChoice = Pick<Showo2SetupOptions, 'guidanceScale' | 'guidanceInTraining' | 'train'>;
+
+/** The layers that get adapters unless it is said. */
+export const ADAPTED_LAYERS = ['diffusion_head_a.*_proj'] as const;
+
 /**
  * The policy of a Show-o2's parts, whose parameters it uses up.
  *
- * @throws {ConfigError} when no weight has a name that `train` asks for.
+ * @param lora adapters that train in place of the weights themselves
+ * @throws {ConfigError} when no weight has a name that `train` asks for, and when adapters do not fit.
  */
+export function showo2PolicyOf(parts: ModelParts, options: PolicyChoice, textLength: number): Showo2Policy;
 export function showo2PolicyOf(
-  { params, config, tokenizer, vae }: Pick<Showo2Parts, 'params' | 'config' | 'tokenizer' | 'vae'>,
-  options: Pick<Showo2SetupOptions, 'guidanceScale' | 'guidanceInTraining' | 'train'>,
+  parts: ModelParts,
+  options: PolicyChoice,
   textLength: number,
-): Showo2Policy {
+  lora: ChosenLora | undefined,
+): Policy;
+export function showo2PolicyOf(
+  { params, config, tokenizer, vae }: ModelParts,
+  options: PolicyChoice,
+  textLength: number,
+  lora?: ChosenLora,
+): Showo2Policy | Policy {
   try {
-    return showo2Policy({
+    const train = lora ? adaptedWeightsOf(params, lora, ADAPTED_LAYERS) : weightsOf(options.train);
+    const policy = showo2Policy({
       params,
       config,
       tokenize: (prompt) => tokenizer.encode(prompt),
@@ -108,8 +128,9 @@ export function showo2PolicyOf(
       guidanceInTraining: options.guidanceInTraining,
       stackLayers: true,
       textLength,
-      ...(options.train && { train: options.train }),
+      ...(train && { train }),
     });
+    return lora ? (loraPolicy(policy, withoutTargets(lora)) as Policy) : policy;
   } catch (error) {
     throw new ConfigError(`setup.train: ${(error as Error).message}`, { cause: error });
   }

@@ -1,6 +1,6 @@
-/** Points in the plane that should move to four places: trains in seconds and needs no model. */
+/** Points in the plane that should move to eight places: trains in seconds and needs no model. */
 
-import type { Params } from '@flow-grpo/grpo-trainer';
+import type { Params, Scorer } from '@flow-grpo/grpo-trainer';
 import { gaussianFlow } from '@flow-grpo/grpo-trainer';
 import { randomAt } from '@flow-grpo/grpo-trainer/maths';
 import * as tf from '@tensorflow/tfjs-core';
@@ -8,13 +8,17 @@ import type { RunSetup } from './setup';
 
 const PLACES: Record<string, readonly [number, number]> = {
   'top left': [0.2, 0.8],
+  top: [0.5, 0.8],
   'top right': [0.8, 0.8],
+  left: [0.2, 0.5],
+  right: [0.8, 0.5],
   'bottom left': [0.2, 0.2],
+  bottom: [0.5, 0.2],
   'bottom right': [0.8, 0.2],
 };
 
-/** Four prompts, an exact flow to a Gaussian for each, and the nearness to the asked place as reward. */
-export function toySetup(): RunSetup {
+/** Eight prompts, as many as an epoch has by default, an exact flow to a Gaussian for each, and the nearness to the asked place as reward. */
+export function toySetup(): RunSetup & { readonly scorer: Scorer } {
   const prompts = Object.keys(PLACES).map((prompt) => ({ prompt }));
   return {
     policy: gaussianFlow({ prompts: Object.keys(PLACES), mean: [0.5, 0.5, 0.5], std: 0.1 }),
@@ -48,7 +52,7 @@ function affineVelocity(): Params {
   return { weight: tf.zeros([3, 2]), bias: tf.zeros([2]) };
 }
 
-/** [64, 2] points near the four places. */
+/** [64, 2] points near the places. */
 function aroundPlaces(step: number): tf.Tensor2D {
   const random = randomAt(0x746f79, step);
   const places = Object.values(PLACES);

@@ -1,10 +1,13 @@
 /** How large a Z-Image is, from its configuration alone. */
 import { oneOf, readJson } from '@flow-grpo/checkpoint-io';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
-import { selectNames } from '@flow-grpo/nn';
+import { loraTargets, selectNames } from '@flow-grpo/nn';
 import { parseTransformerConfig, transformerSpecs } from '@flow-grpo/z-image-model';
+import { LORA_TARGETS } from '@flow-grpo/z-image-model/policy';
 import type { ModelSizes } from '../run/memory-estimate';
 import type { ZImageSetupOptions } from '../run-file/setup-schema';
+import { weightsOf } from '../run-file/train-schema';
+import { loraSizes } from './lora';
 import type { SetupContext } from './setup';
 import { openSource } from './sources';
 
@@ -18,7 +21,7 @@ const SPATIAL_FACTOR = 8;
  * @throws {ConfigError} when the configuration cannot be read, or nothing matches `train`.
  */
 export async function zImageSizes(
-  { model, train = ['all'], dtype, size: [height, width] }: ZImageSetupOptions,
+  { model, train, dtype, size: [height, width] }: ZImageSetupOptions,
   context: SetupContext = {},
 ): Promise<ModelSizes> {
   const files = { config: oneOf('transformer/config.json') };
@@ -30,11 +33,17 @@ export async function zImageSizes(
   const size = (name: string) => specs[name]!.shape.reduce((a, b) => a * b, 1);
   const names = Object.keys(specs);
   const parameters = sum(names.map(size));
-  const trained = await orConfigError('train', async () => selectNames(names, train));
+  const lora = await loraSizes(train, LORA_TARGETS, context);
+  const trained = await orConfigError('train', async () =>
+    lora
+      ? loraTargets(specs, lora.targets).map((name) => `${name}.weight`)
+      : selectNames(names, weightsOf(train) ?? ['all']),
+  );
   return {
     weightBytes: (dtype === 'bfloat16' ? 2 : 4) * parameters,
     parameters,
-    trainedParameters: sum(trained.map(size)),
+    trainedParameters: sum(trained.map((name) => (lora ? lora.rank * sum(specs[name]!.shape) : size(name)))),
+    referenceCopies: lora === undefined,
     latentSize: ((height / SPATIAL_FACTOR) * width * config.inChannels) / SPATIAL_FACTOR,
     featureBytes: 0,
   };

@@ -2,9 +2,16 @@ import '@flow-grpo/tfjs-backend-xla';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openCheckpoint } from '@flow-grpo/checkpoint-io';
-import { type EpochMetrics, type GrpoConfigInput, resolveConfig, train } from '@flow-grpo/grpo-trainer';
+import { loadLora, openCheckpoint } from '@flow-grpo/checkpoint-io';
+import {
+  type EpochMetrics,
+  type GrpoConfigInput,
+  loraScaleOf,
+  resolveConfig,
+  train,
+} from '@flow-grpo/grpo-trainer';
 import { parseConfig } from '@flow-grpo/grpo-trainer/config';
+import { countParams, pickParams, unstackLora } from '@flow-grpo/nn';
 import { fixtureCases } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -15,7 +22,7 @@ import { setupFingerprint } from './fingerprint';
 import { makeSetup } from './setup';
 import { zImageSizes } from './z-image-sizes';
 
-const [{ dir: model }] = fixtureCases('z-image-pipeline') as [{ dir: string }];
+const model = fixtureCases('z-image-pipeline')[0]!.dir;
 let folder: string;
 beforeAll(async () => {
   expect(await tf.setBackend('xla')).toBe(true);
@@ -59,16 +66,19 @@ describe('kind: z-image', () => {
   it.each<[string, GrpoConfigInput, Partial<ZImageSetupInput>]>([
     ['grpo', { grpo: { beta: 0.01 } }, { guidanceScale: 1.5 }],
     ['nft', { nft: { timesPerImage: 2 } }, {}],
-  ])('trains with %s', async (algorithm, own, change) => {
-    const { policy, prompts, scorer } = await makeSetup(options({ ...change, train: ['attention.to_'] }));
+    ['grpo', { grpo: { beta: 0.01 } }, { train: { lora: { rank: 4, alpha: 8 } } }],
+    ['nft', { nft: { timesPerImage: 2 } }, { train: { lora: { rank: 4, init: 'gaussian' } } }],
+  ])('trains with %s, %j, %j', async (algorithm, own, change) => {
+    const config: GrpoConfigInput = {
+      ...{ algorithm: algorithm as 'grpo' | 'nft', epochs: 1, ...own },
+      sampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 4 },
+      training: { updatesPerEpoch: 1, learningRate: 1e-3 },
+    };
+    const { policy, prompts, scorer } = await makeSetup(options({ train: ['attention.to_'], ...change }));
     const seen: EpochMetrics[] = [];
     const { trained, ema } = await train({
       ...{ policy: policy!, prompts: prompts!, scorer: scorer! },
-      config: {
-        ...{ algorithm, epochs: 1, ...own },
-        sampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 4 },
-        training: { updatesPerEpoch: 1, learningRate: 1e-3 },
-      },
+      config,
       onEpoch: (metrics) => void seen.push(metrics),
     });
     expect(seen[0]!.gradNorm).toBeGreaterThan(0);
@@ -77,6 +87,29 @@ describe('kind: z-image', () => {
       expect(seen[0]!.maxLogProbMismatch).toBeLessThan(1e-5);
     }
     tf.dispose([trained, ema, policy!.params]);
+  });
+
+  it('goes on from adapters in the layout of diffusers, which it saves too', async () => {
+    const start = fixtureCases('z-image-lora')[0]!.dir;
+    const file = join(start, 'pytorch_lora_weights.safetensors');
+    const { adapters: given, ...scale } = await loadLora(file);
+    const made = await makeSetup(options({ train: { lora: { start: file } } }));
+    expect(loraScaleOf(made.policy!)).toMatchObject(scale);
+    const trained = pickParams(made.policy!.params, made.policy!.trainable);
+    const layers = unstackLora(trained);
+    expect(Object.keys(layers).sort()).toEqual(Object.keys(given).sort());
+    const saved = join(folder, 'adapter');
+    await made.saveAdapter!(saved, { adapters: layers, ...scale });
+    const back = await loadLora(join(saved, 'pytorch_lora_weights.safetensors'));
+    expect(back).toMatchObject(scale);
+    for (const [name, value] of Object.entries(given)) {
+      expect(back.adapters[name]!.dataSync(), name).toEqual(value.dataSync());
+    }
+    const sizes = await zImageSizes(options({ train: { lora: { start: file } } }));
+    expect(sizes.trainedParameters).toBe(countParams(given));
+    const found = await checkModel(options({ train: { lora: { start: file } } }));
+    expect(found.map(({ option }) => option)).toContain('setup.train.lora.start');
+    tf.dispose([made.policy!.params, given, layers, back.adapters]);
   });
 
   it('finds what a run reads, and names what is missing', async () => {
@@ -97,6 +130,8 @@ describe('kind: z-image', () => {
   it.each([
     ['everything', {}],
     ['some weights', { train: ['attention.to_q'] }],
+    ['adapters', { train: { lora: { rank: 4 } } }],
+    ['adapters of some layers', { train: { lora: { rank: 4, targets: ['feed_forward'] } } }],
   ])('knows the memory that the loaded policy has: %s', async (_, change) => {
     const config = resolveConfig({ sampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 4 } });
     const before = memoryOf(await zImageSizes(options(change)), config);

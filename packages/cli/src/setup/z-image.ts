@@ -1,5 +1,6 @@
 /** Z-Image, prompts and rewards, by path or hub id. */
-import { ConfigError } from '@flow-grpo/grpo-trainer';
+import { saveLora } from '@flow-grpo/checkpoint-io';
+import { ConfigError, loraPolicy, type Policy } from '@flow-grpo/grpo-trainer';
 import { parseConfig } from '@flow-grpo/grpo-trainer/config';
 import { toUnit, unstackLayers } from '@flow-grpo/nn';
 import {
@@ -10,11 +11,13 @@ import {
   type ZImageParts,
 } from '@flow-grpo/z-image-model';
 import { type LoadingProgress, loadZImage } from '@flow-grpo/z-image-model/node';
-import { type ZImagePolicy, zImagePolicy } from '@flow-grpo/z-image-model/policy';
+import { LORA_TARGETS, zImagePolicy } from '@flow-grpo/z-image-model/policy';
 import type * as tf from '@tensorflow/tfjs-core';
 import { bytes } from '../run/start-table';
 import { setupSchemaOf, type ZImageSetupInput, type ZImageSetupOptions } from '../run-file/setup-schema';
+import { weightsOf } from '../run-file/train-schema';
 import { checkModel } from './check';
+import { adaptedWeightsOf, type ChosenLora, openLora, withoutTargets } from './lora';
 import { openPromptSets } from './prompts';
 import { makeEvalRewards, makeRewards } from './rewards';
 import type { RunSetup, SetupContext } from './setup';
@@ -30,14 +33,16 @@ export async function zImageSetup(input: ZImageSetupInput, context: SetupContext
   const options = parseConfig(setupSchemaOf(input), input) as ZImageSetupOptions;
   await checkModel(options, context);
   const sets = await openPromptSets(options, context);
+  const lora = await openLora(options.train, context);
   const parts = await loadParts(options, context);
   context.onMessage?.(`Loading rewards: ${Object.keys(options.reward).join(', ')}`);
   const prompts = [...sets.prompts, ...(sets.evalPrompts ?? [])].map(({ prompt }) => prompt);
   const textLength = promptLength(parts.textEncoder!, ['', ...new Set(prompts)], options.maxPromptTokens);
   return {
     ...sets,
-    policy: zImagePolicyOf(parts, options, textLength),
+    policy: zImagePolicyOf(parts, options, textLength, lora),
     savedWeights: (weights) => unstackLayers(weights),
+    saveAdapter: (folder, adapters) => saveLora(folder, adapters, { layout: 'diffusers' }),
     fingerprint: { textLength: `${textLength}` },
     scorer: await makeRewards(options.reward, options.rewardFailure, context),
     ...(options.evalRewards && {
@@ -76,7 +81,8 @@ async function loadParts(options: ZImageSetupOptions, context: SetupContext): Pr
  * The policy of a Z-Image's parts, whose transformer's parameters it uses up.
  *
  * @param textLength rows of the states of prompts: `promptLength` of all of a run's
- * @throws {ConfigError} when no weight has a name that `train` asks for.
+ * @param lora adapters that train in place of the weights themselves
+ * @throws {ConfigError} when no weight has a name that `train` asks for, and when adapters do not fit.
  */
 export function zImagePolicyOf(
   { transformer, textEncoder, vae }: ZImageParts,
@@ -91,12 +97,14 @@ export function zImagePolicyOf(
     | 'train'
   >,
   textLength: number,
-): ZImagePolicy {
-  const { size, maxPromptTokens: maxTokens, train } = options;
+  lora?: ChosenLora,
+): Policy {
+  const { size, maxPromptTokens: maxTokens } = options;
   const [height, width] = size.map((side) => side / spatialFactor(vae.config)) as [number, number];
   const encode = promptEncoder(textEncoder!);
   try {
-    return zImagePolicy({
+    const train = lora ? adaptedWeightsOf(transformer.params, lora, LORA_TARGETS) : weightsOf(options.train);
+    const policy = zImagePolicy({
       ...transformer,
       encodePrompts: (prompts) => encode(prompts, { maxTokens, length: textLength }),
       decode: (latents) =>
@@ -108,6 +116,7 @@ export function zImagePolicyOf(
       guidanceInTraining: options.guidanceInTraining,
       ...(train && { train }),
     });
+    return (lora ? loraPolicy(policy, withoutTargets(lora)) : policy) as Policy;
   } catch (error) {
     throw new ConfigError(`setup.train: ${(error as Error).message}`, { cause: error });
   }

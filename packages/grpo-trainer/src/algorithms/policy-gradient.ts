@@ -80,7 +80,7 @@ export function configurePolicyGradient(
       maxRatioDeviation: 'max',
       maxLogProbMismatch: 'max',
     },
-    perStep: ['logProbMismatch'],
+    perStep: ['logProbMismatch', 'ratio'],
     measure(pass): Record<string, tf.Tensor> {
       const points = recordedPoints(pass, trainedSteps);
       const { logProb, mean } = drawnBy(pass.velocity('trained', points), points);
@@ -137,7 +137,7 @@ function policyGradientLoss(
         : stepMeanKl(mean, stepMean(step, { x, velocity: referenceVelocity }), stepSigma(step));
     kl = tf.sum(tf.mul(weights, distance));
   }
-  const used = tf.cast(tf.greater(weights, 0), 'float32');
+  const used = tf.greater(weights, 0);
   const { approxKl, clipFraction, clipFractionAbove, clipFractionBelow } = ratioStatistics(
     own,
     oldLogProb,
@@ -146,9 +146,11 @@ function policyGradientLoss(
     clipRange,
   );
   // On all devices first: not every plugin reduces a maximum that minds NaN over devices.
-  const maxOf = (value: tf.Tensor) => tf.max(pass.placement.replicate(tf.mul(used, tf.abs(value))));
+  const maxOf = (value: tf.Tensor) =>
+    tf.max(pass.placement.replicate(tf.mul(tf.cast(used, 'float32'), tf.abs(value))));
   const mismatch = tf.abs(tf.sub(own, recorded));
-  const counts = tf.logicalAnd(tf.greater(weights, 0), tf.greater(pass.onPolicy, 0));
+  const counts = tf.logicalAnd(used, tf.greater(pass.onPolicy, 0));
+  const missing = tf.fill(mismatch.shape, Number.NaN);
   return {
     loss: beta > 0 ? tf.add(policyLoss, tf.mul(beta, kl)) : policyLoss,
     metrics: {
@@ -161,7 +163,10 @@ function policyGradientLoss(
       maxRatioDeviation: maxOf(tf.sub(detach(ratio), 1)),
       maxLogProbMismatch: tf.mul(pass.onPolicy, maxOf(mismatch)),
     },
-    perStep: { logProbMismatch: tf.where(counts, mismatch, tf.fill(mismatch.shape, Number.NaN)) },
+    perStep: {
+      logProbMismatch: tf.where(counts, mismatch, missing),
+      ratio: tf.where(used, detach(ratio), missing),
+    },
   };
 }
 

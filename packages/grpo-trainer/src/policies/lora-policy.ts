@@ -75,6 +75,10 @@ export function loraPolicy<C, P>(policy: Policy<C, P>, options: LoraPolicyOption
   };
 }
 
+/** The scale of a policy's adapters; undefined where it trains its weights themselves. */
+export const loraScaleOf = (policy: object): LoraScale | undefined =>
+  (policy as Partial<LoraPolicy<unknown, unknown>>).lora;
+
 /** The weights that the policy would train: it may use others where it takes them to be frozen. */
 function adaptable(policy: Pick<Policy, 'params' | 'trainable'>): Params {
   return pickParams(policy.params, policy.trainable);

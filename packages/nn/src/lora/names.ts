@@ -15,17 +15,20 @@ export const adaptedNames = (adapters: Params): string[] =>
     .filter((name) => name.endsWith(DOWN))
     .map((name) => name.slice(0, -DOWN.length));
 
+/** Weights by name, of which the shapes are looked at. */
+type Shapes = Readonly<Record<string, { readonly shape: readonly number[] }>>;
+
 /** [out, in] of every linear layer by its own name without `.weight`, stacked layers one by one. */
-export function linearShapes(params: Params): Map<string, [number, number]> {
+export function linearShapes(params: Shapes): Map<string, [number, number]> {
   const shapes = new Map<string, [number, number]>();
   for (const [name, { shape }] of Object.entries(params)) {
     if (!name.endsWith(WEIGHT) || /embed(ding|_tokens)|lora_/.test(name)) continue;
     const layer = name.slice(0, -WEIGHT.length);
     if (!layer.split('.').includes('*')) {
-      if (shape.length === 2) shapes.set(layer, shape as [number, number]);
+      if (shape.length === 2) shapes.set(layer, [shape[0]!, shape[1]!]);
     } else if (shape.length === 3) {
-      const [count, ...size] = shape as [number, number, number];
-      for (let i = 0; i < count; i++) shapes.set(layerOfStack(layer, i), size as [number, number]);
+      const [count, out, into] = shape as [number, number, number];
+      for (let i = 0; i < count; i++) shapes.set(layerOfStack(layer, i), [out, into]);
     }
   }
   return shapes;
@@ -44,5 +47,5 @@ export const layerOfStack = (stack: string, index: number): string =>
  *
  * @throws when a pattern fits no layer.
  */
-export const loraTargets = (params: Params, targets: readonly NamePattern[]): string[] =>
+export const loraTargets = (params: Shapes, targets: readonly NamePattern[]): string[] =>
   selectNames([...linearShapes(params).keys()], targets);

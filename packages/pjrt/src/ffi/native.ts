@@ -23,6 +23,11 @@ export interface Native {
   free(address: number): void;
   /** Ends the process without its exit handlers; returns where the system has no `_exit`. */
   exitNow(code: number): void;
+  /**
+   * Calls the PJRT function at an address on a thread of its own; the returned function gives the result once it is there.
+   * Undefined where the system has no such threads.
+   */
+  readonly startThread: ((address: number, args: number) => () => number | undefined) | undefined;
 }
 
 /**
@@ -82,5 +87,43 @@ function wrap(koffi: Koffi): Native {
     exitNow: (code) => {
       if (process.platform !== 'win32') koffi.load(null).func('_exit', 'void', ['int'])(code);
     },
+    startThread: threads(koffi),
   };
+}
+
+/** EBUSY of Linux. */
+const BUSY = 16;
+/** At least sizeof(pthread_attr_t). */
+const ATTRIBUTES_BYTES = 128;
+
+/**
+ * PJRT's functions have the signature of a thread's start routine: pointer to pointer. Long calls get threads of their own,
+ * since libuv's few also read files, resolve names and wait for devices.
+ */
+function threads(koffi: Koffi): Native['startThread'] {
+  if (process.platform !== 'linux') return undefined;
+  try {
+    const libc = koffi.load(null);
+    const initialize = libc.func('pthread_attr_init', 'int', ['void *']);
+    const setStack = libc.func('pthread_attr_setstacksize', 'int', ['void *', 'size_t']);
+    const create = libc.func('pthread_create', 'int', ['void *', 'void *', 'uint64_t', 'uint64_t']);
+    const join = libc.func('pthread_tryjoin_np', 'int', ['uint64_t', 'void *']);
+    return (address, args) => {
+      const attributes = new Uint8Array(ATTRIBUTES_BYTES);
+      const thread = new BigUint64Array(1);
+      const result = new BigUint64Array(1);
+      initialize(attributes);
+      setStack(attributes, STACK_BYTES);
+      const refused = create(thread, attributes, address, args);
+      if (refused !== 0) throw new Error(`no thread for a call of the PJRT plugin (error ${refused})`);
+      return () => {
+        const state = join(thread[0], result);
+        if (state === BUSY) return undefined;
+        if (state !== 0) throw new Error(`a thread of the PJRT plugin is lost (error ${state})`);
+        return Number(result[0]);
+      };
+    };
+  } catch {
+    return undefined; // another C library
+  }
 }

@@ -82,8 +82,9 @@ export async function main(argv: readonly string[] = process.argv): Promise<void
       process.exitCode = error.exitCode === 0 ? 0 : 2;
       return;
     }
-    if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`flow-grpo-score: ${plainText(error.message)}\n`);
-    process.exitCode = 2;
+    const { message, stack } = error as Error;
+    const shown = process.env.DEBUG ? (stack ?? message) : message;
+    process.stderr.write(`flow-grpo-score: ${plainText(shown)}\n`);
+    process.exitCode = error instanceof UsageError ? 2 : 1;
   }
 }

@@ -105,6 +105,23 @@ export function outputSharding(
   return { mesh, spec };
 }
 
+/**
+ * Where XLA will probably leave a result whose layout it chooses, for who cannot wait until it is compiled: split along the
+ * first axis, if there is an argument of as many rows that is, else whole on all devices.
+ */
+export function likelySharding(
+  shape: readonly number[],
+  mesh: Mesh | undefined,
+  inputs: readonly DeviceData[],
+): Sharding | undefined {
+  if (!mesh) return undefined;
+  const alike = inputs.find(
+    (each) => each.sharding && each.shape[0] === shape[0] && each.sharding.spec[0]?.length,
+  );
+  const first = alike?.sharding?.spec[0] ?? [];
+  return { mesh, spec: shape.map((_, axis) => (axis === 0 ? first : [])) };
+}
+
 /** The layout that a result is given on a mesh of several axes: that of an argument of its shape, or replicated. */
 export function chosenSharding(
   value: TensorType,

@@ -4,6 +4,7 @@ import { type CompiledFunction, type DeviceShard, meshKey, type Sharding } from 
 import * as tf from '@tensorflow/tfjs-core';
 import type { XlaBackend } from '../backend';
 import { compileFunction } from '../compile';
+import { isPlanning, unvalued } from '../runtime/ahead';
 import { client } from '../runtime/client';
 import { DeviceData } from '../runtime/data';
 import { bytesOf } from '../runtime/host-values';
@@ -44,9 +45,14 @@ export function place(x: tf.Tensor, layout: Sharding): tf.Tensor {
     backend.find(info.dataId).constraint = layout;
     return tf.engine().makeTensorFromTensorInfo(info);
   }
-  const source = backend.readable(x.dataId);
+  const source = backend.find(x.dataId);
   if (source.sharding && shardingKey(source.sharding) === shardingKey(layout)) return tf.clone(x);
   if (source.sharding && meshKey(source.sharding.mesh) === meshKey(layout.mesh)) return resharded(x, layout);
+  if (isPlanning()) {
+    const dataId = backend.adopt(unvalued([...shape], source, layout));
+    return tf.engine().makeTensorFromTensorInfo({ dataId, shape, dtype });
+  }
+  backend.readable(x.dataId);
   const data = new DeviceData([...shape], dtype, source.element);
   data.sharding = layout;
   if (source.buffers && !source.sharding && x.rank > 0) data.buffers = dealOut(x, layout, backend);

@@ -39,6 +39,6 @@ async function start(): Promise<PjrtClient> {
 
 /** The running client. */
 export function client(): PjrtClient {
-  if (!running) throw new Error("XLA is not running: await tf.setBackend('xla') first");
+  if (!running) throw new Error('XLA is not running: await startXla() first');
   return running;
 }

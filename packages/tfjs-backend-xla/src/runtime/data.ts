@@ -21,6 +21,8 @@ export class DeviceData {
   /** Set while traced: the value and the block that it belongs to. */
   value: Value | undefined;
   block: Block | undefined;
+  /** Its values were only planned: see `runtime/ahead.ts`. */
+  unvalued = false;
   /** Not counted by tfjs' leak check. */
   hidden = false;
   /** Programs that take this tensor as a captured parameter. */

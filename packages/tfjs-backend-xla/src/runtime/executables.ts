@@ -1,9 +1,10 @@
 /** Compiled programs: one per module text in memory, where those used least recently go, and on disk between runs. */
 import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { availableParallelism, cpus } from 'node:os';
 import type { CompileOptions, PjrtClient, PjrtExecutable } from '@flow-grpo/pjrt';
 import { client } from './client';
+import { making, makingAsync, places } from './compilations';
 import { type Limits, Lru } from './lru';
 import { readProgram, writeProgram } from './program-cache';
 import { currentSettings } from './settings';
@@ -49,24 +50,29 @@ export function executable(text: string, name: string, partitions = 1): PjrtExec
   const key = programKey(text, partitions);
   const known = loaded.get(key);
   if (known) return known;
-  const fromDisk = readCache(key);
-  if (fromDisk) return fromDisk;
-  try {
-    const start = performance.now();
-    const made = client().compileSync(text, compileOptions(partitions));
-    warnIfSlow(name, performance.now() - start, text);
-    return keepCompiled(key, made, text);
-  } catch (error) {
-    throw named(error, name);
-  }
+  return making(name, () => {
+    const fromDisk = readCache(key);
+    if (fromDisk) return fromDisk;
+    try {
+      const start = performance.now();
+      const made = client().compileSync(text, compileOptions(partitions));
+      warnIfSlow(name, performance.now() - start, text);
+      return keepCompiled(key, made, text);
+    } catch (error) {
+      throw named(error, name);
+    }
+  });
 }
 
-/** The same on a worker thread. */
+/** Compilations at a time, each of which uses several threads at times. */
+const compilations = places(Math.max(2, Math.min(8, availableParallelism())));
+
+/** The same on a thread of its own. */
 export async function executableAsync(text: string, name: string, partitions = 1): Promise<PjrtExecutable> {
   const key = programKey(text, partitions);
   const known = loaded.get(key) ?? compiling.get(key);
   if (known) return known;
-  const work = (async () => {
+  const make = async (): Promise<PjrtExecutable> => {
     const fromDisk = await readCacheAsync(key);
     if (fromDisk) return fromDisk;
     try {
@@ -80,7 +86,8 @@ export async function executableAsync(text: string, name: string, partitions = 1
     } catch (error) {
       throw named(error, name);
     }
-  })();
+  };
+  const work = makingAsync(name, () => compilations(make));
   compiling.set(key, work);
   try {
     return await work;

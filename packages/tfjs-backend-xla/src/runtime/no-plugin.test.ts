@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, expect, it, vi } from 'vitest';
-import '../index';
+import { startXla } from '../index';
 
 afterEach(() => {
   vi.unstubAllEnvs();
@@ -30,7 +30,11 @@ it('setBackend without a plugin says which command installs one, and works after
   const said = await saidWhenRefused();
   expect(said).toContain('No PJRT plugin found. Run: npx pjrt install cpu');
   expect(said.match(/npx pjrt install/g)).toHaveLength(1);
+  await expect(startXla()).rejects.toThrow(/^No PJRT plugin found\. Run: npx pjrt install cpu$/);
   vi.unstubAllEnvs();
   expect(await tf.setBackend('xla')).toBe(true);
   expect(tf.add(1, 2).dataSync()[0]).toBe(3);
+  await startXla(); // as often as one likes
+  expect(tf.getBackend()).toBe('xla');
+  await expect(startXla({ cpuDevices: 2 })).rejects.toThrow(/XLA is already running/);
 });

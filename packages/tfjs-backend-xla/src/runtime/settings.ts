@@ -36,7 +36,7 @@ let settings: XlaOptions = {};
 let inUse = false;
 
 /**
- * Sets options of the backend, before `tf.setBackend('xla')`; options of an earlier call stay unless named again.
+ * Sets options of the backend, before it starts; `startXla` takes them as well; options of an earlier call stay unless named again.
  *
  * @throws once XLA runs in this process: its devices are made when it starts.
  */
@@ -45,7 +45,7 @@ export function configure(options: XlaOptions): void {
   if (cpuDevices !== undefined && !(Number.isInteger(cpuDevices) && cpuDevices >= 1)) {
     throw new Error(`configure: cpuDevices must be a positive integer, not ${cpuDevices}`);
   }
-  if (inUse) throw new Error("configure: XLA is already running; call it before tf.setBackend('xla')");
+  if (inUse) throw new Error('configure: XLA is already running; call it before startXla()');
   settings = { ...settings, ...options };
 }
 

@@ -125,20 +125,16 @@ export function openRegion(b: Block): OpenRegion {
   };
 }
 
-/**
- * Writes a block with arguments of these types; what `body` returns is yielded by `terminator`.
- *
- * @param body may ask for one more argument of a type by its third parameter
- */
+/** Writes a block with arguments of these types; what `body` returns is yielded by `terminator`. */
 export function region(
   b: Block,
   args: readonly TensorType[],
-  body: (inner: Block, args: Value[], more: (type: TensorType) => Value) => readonly Value[],
+  body: (inner: Block, args: Value[]) => readonly Value[],
   terminator?: string,
 ): Region {
   const open = openRegion(b);
   const values = args.map(open.argument);
-  return open.close(body(open.block, values, open.argument), terminator);
+  return open.close(body(open.block, values), terminator);
 }
 
 /** What a block with these arguments and results reads and does not make itself. */

@@ -1,4 +1,4 @@
-import { type Block, op, region } from './block';
+import { type Block, op, openRegion } from './block';
 import { describe, fail } from './errors';
 import { i64Matrix } from './literals';
 import { combiner, type Reducer } from './reduction';
@@ -86,16 +86,13 @@ export function manualComputation(
   results: (locals: readonly Value[]) => readonly PerDeviceValue[],
 ): Value[] {
   const operands = [...xs];
-  const part = region(
-    b,
-    xs.map(({ local }) => local.type),
-    (inner, shards, more) =>
-      body(inner, shards, (value, local) => {
-        operands.push({ value, local });
-        return more(local.type);
-      }),
-    'sdy.return',
-  );
+  const open = openRegion(b);
+  const shards = xs.map(({ local }) => open.argument(local.type));
+  const more = (value: Value, local: PerDeviceValue) => {
+    operands.push({ value, local });
+    return open.argument(local.type);
+  };
+  const part = open.close(body(open.block, shards, more), 'sdy.return');
   const outs = results(part.results);
   const perValue = (values: readonly PerDeviceValue[]) =>
     `#sdy.sharding_per_value<[${values.map(({ sharding }) => sharding).join(', ')}]>`;

@@ -1,10 +1,12 @@
 /** A run on Weights & Biases: one row per epoch, histograms, sample grids; training never waits for it. */
 import { createHash, randomBytes } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writeFileAtomic } from '@flow-grpo/checkpoint-io';
 import type { EpochDetails, EpochMetrics } from '@flow-grpo/grpo-trainer';
 import { edgesOf, type Histogram, histogramOf } from '../histogram';
-import { type EvaluationRecord, type HistogramRecord, readLines } from '../run-log';
+import { readLines } from '../json-lines';
+import type { EvaluationRecord, HistogramRecord } from '../run-log';
 import type { WandbClient, WandbRun } from './client';
 import { appUrl } from './credentials';
 import { type StepShift, shifted, stepOf } from './steps';
@@ -58,7 +60,7 @@ export async function wandbLog(
   const run = await client.upsertRun({ ...asked, id: known?.id ?? newId() });
   let shifts = known?.shifts ?? [];
   const remember = () =>
-    writeFile(join(folder, ID_FILE), `${JSON.stringify({ ...run, baseUrl, shifts }, null, 2)}\n`);
+    writeFileAtomic(join(folder, ID_FILE), `${JSON.stringify({ ...run, baseUrl, shifts }, null, 2)}\n`);
   await remember();
   const there = known ? await client.progressOf(run) : { lines: 0, lastStep: -1 };
   const url = `${appUrl(baseUrl)}/${[run.entity, run.project].map(encodeURIComponent).join('/')}/runs/${run.id}`;
@@ -231,8 +233,18 @@ function finite(_key: string, value: unknown): unknown {
 }
 
 async function readId(folder: string): Promise<{ id: string; shifts?: StepShift[] } | undefined> {
-  const text = await readFile(join(folder, ID_FILE), 'utf8').catch(() => undefined);
-  return text === undefined ? undefined : (JSON.parse(text) as { id: string; shifts?: StepShift[] });
+  const file = join(folder, ID_FILE);
+  const text = await readFile(file, 'utf8').catch(() => undefined);
+  if (text === undefined) return undefined;
+  try {
+    const known = JSON.parse(text) as { id?: unknown; shifts?: StepShift[] } | null;
+    if (typeof known?.id === 'string') return { ...known, id: known.id };
+  } catch {
+    // Said below.
+  }
+  throw new Error(
+    `${file} is damaged: it does not name the run on the server. Delete it to go on in a new run there, or write {"id": "…"} with the run's id in it`,
+  );
 }
 
 /** Eight letters and digits, as wandb's own. */

@@ -44,6 +44,7 @@ describe('wandbLog', () => {
     const log = await open();
     const evaluation = {
       prompts: ['red'],
+      metadata: [],
       scores: [0.5],
       details: { strict: [1], none: [Number.NaN] },
       images: Float32Array.of(1, 0, 0),
@@ -75,6 +76,15 @@ describe('wandbLog', () => {
     expect(run.summary).toMatchObject({ reward: 0.1, 'evaluation/reward': 0.75, _step: 2 });
     expect(messages).toEqual([]);
   });
+
+  it.each(['', '{"id": "ab', 'null', '5', '{"id": 5}', '[]'])(
+    'does not take a damaged wandb.json for a new run: %j',
+    async (text) => {
+      await writeFile(join(folder, 'wandb.json'), text);
+      await expect(open(true)).rejects.toThrow(/wandb\.json is damaged.*Delete it/);
+      expect(server.runs.size).toBe(0);
+    },
+  );
 
   it('loses and doubles nothing when the server is gone for a while', async () => {
     const log = await open(false, 0);
@@ -159,6 +169,7 @@ describe('wandbLog', () => {
     const first = await open();
     const evaluation = {
       prompts: ['red'],
+      metadata: [],
       scores: [0.5],
       details: {},
       images: Float32Array.of(1, 0, 0),

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import {
   type FetchFilesOptions,
   type FileChoices,
@@ -32,10 +32,12 @@ export async function pathsOf<Files extends FileChoices>(
   return paths;
 }
 
-/** A parsed JSON file; undefined without a path. Throws on broken JSON, naming the file. */
-export async function optionalJson(path: string | undefined): Promise<unknown> {
+/** A parsed JSON file; undefined without a path. Throws on broken JSON and more than `maxBytes`, naming the file. */
+export async function optionalJson(path: string | undefined, maxBytes = 2 ** 24): Promise<unknown> {
   if (path === undefined) return undefined;
   try {
+    const { size } = await stat(path);
+    if (size > maxBytes) throw new Error(`it has ${size} bytes, more than ${maxBytes}`);
     return JSON.parse(await readFile(path, 'utf8'));
   } catch (error) {
     throw new Error(`${path} is not JSON: ${(error as Error).message}`, { cause: error });

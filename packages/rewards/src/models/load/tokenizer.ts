@@ -1,5 +1,6 @@
 import { Tokenizer } from '@huggingface/tokenizers';
 import { optionalJson } from './source';
+import { checkTokenizer, checkTokenizerConfig } from './tokenizer-schema';
 
 /** Prompts to rows of token ids of one length. */
 export type Tokenize = (prompts: readonly string[]) => number[][];
@@ -19,12 +20,17 @@ export function fitRow(ids: readonly number[], { length, pad }: TokenizeOptions)
   return [...cut, ...new Array<number>(length - cut.length).fill(pad ?? end)];
 }
 
-/** The tokenizer in the files of a model. */
+/** BERT's has 0.5 MB, CLIP's 2 MB. */
+const MAX_FILE_BYTES = 64 * 2 ** 20;
+
+/** The tokenizer in the files of a model. Throws naming the file that is none, or could take for ever. */
 export async function loadTokenizer(
   files: { tokenizer: string; tokenizerConfig: string | undefined },
   tokenize: TokenizeOptions,
 ): Promise<Tokenize> {
-  const json = (await optionalJson(files.tokenizer)) as object;
-  const tokenizer = new Tokenizer(json, ((await optionalJson(files.tokenizerConfig)) ?? {}) as object);
+  const { tokenizer: file, tokenizerConfig } = files;
+  const json = checkTokenizer(await optionalJson(file, MAX_FILE_BYTES), file);
+  const config = (await optionalJson(tokenizerConfig, MAX_FILE_BYTES)) ?? {};
+  const tokenizer = new Tokenizer(json, checkTokenizerConfig(config, tokenizerConfig ?? file));
   return (prompts) => prompts.map((prompt) => fitRow(tokenizer.encode(prompt).ids, tokenize));
 }

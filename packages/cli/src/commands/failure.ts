@@ -1,0 +1,118 @@
+/** The one place that turns what ended a command into words and an exit code. */
+import { ConfigError, type TrainResult } from '@flow-grpo/grpo-trainer';
+import { CheckpointStateError, isDiskFull } from '@flow-grpo/grpo-trainer/node';
+import { CommanderError } from 'commander';
+
+/** How the process ends; a shell gives 130 to what SIGINT ended. */
+export const EXIT = { finished: 0, failed: 1, usage: 2, interrupted: 130 } as const;
+
+/** The exit code of a run by the reason it ended with. */
+export const exitCodeOf = (reason: TrainResult['reason']): number => EXIT_BY_REASON[reason];
+
+const EXIT_BY_REASON: Readonly<Record<TrainResult['reason'], number>> = {
+  finished: EXIT.finished,
+  interrupted: EXIT.interrupted,
+  diverged: EXIT.failed,
+  hacked: EXIT.failed,
+};
+
+/** A command was told to end before it had anything to save. */
+export class InterruptedError extends Error {
+  override readonly name = 'InterruptedError';
+}
+
+/** What to print of an error, and how to end. */
+export interface Failure {
+  /** Empty where it has been printed already. */
+  readonly message: string;
+  readonly exitCode: number;
+}
+
+/** @param debug adds the stack; the variable DEBUG does. */
+export function describeFailure(error: unknown, debug = Boolean(process.env.DEBUG)): Failure {
+  if (error instanceof CommanderError) {
+    // Commander has printed what is wrong, or the help that was asked for.
+    return { message: '', exitCode: error.exitCode === 0 ? EXIT.finished : EXIT.usage };
+  }
+  const { text, exitCode, expected } = inWords(error);
+  const stack = debug && error instanceof Error ? `\n${stacks(error)}` : '';
+  const hint = expected || stack ? '' : '\nThe variable DEBUG=1 adds where it was thrown.';
+  return { message: `${text}${hint}${stack}`, exitCode };
+}
+
+/** Prints what ended a command, and sets the exit code of the process. */
+export function reportFailure(error: unknown): void {
+  const { message, exitCode } = describeFailure(error);
+  if (message) console.error(message);
+  process.exitCode = exitCode;
+}
+
+interface Words {
+  readonly text: string;
+  readonly exitCode: number;
+  /** It says all there is to know. */
+  readonly expected: boolean;
+}
+
+function inWords(error: unknown): Words {
+  if (error instanceof ConfigError || error instanceof CheckpointStateError) {
+    return { text: error.message, exitCode: EXIT.usage, expected: true };
+  }
+  if (error instanceof InterruptedError) {
+    return { text: error.message, exitCode: EXIT.interrupted, expected: true };
+  }
+  if (isDiskFull(error)) {
+    const text = `${(error as Error).message}: the disk is full. Checkpoints that are there are good: make room, and train again to go on.`;
+    return { text, exitCode: EXIT.failed, expected: true };
+  }
+  const system = systemError(error);
+  if (system !== undefined) return { text: system, exitCode: EXIT.failed, expected: true };
+  return { text: messagesOf(error), exitCode: EXIT.failed, expected: false };
+}
+
+/** Why the system refused, by its code. */
+const SYSTEM: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file or folder',
+  ENOTDIR: 'a part of this path is a file, not a folder',
+  EISDIR: 'this is a folder, not a file',
+  EEXIST: 'it exists already',
+  EACCES: 'permission denied; choose another place, or change its permissions',
+  EPERM: 'permission denied; choose another place, or change its permissions',
+  EROFS: 'the file system is read-only; choose another place',
+  EMFILE: 'too many files are open (ulimit -n)',
+  EADDRINUSE: 'the port is taken; choose another',
+  ECONNREFUSED: 'nothing answers there',
+  ENOTFOUND: 'there is no such host, or no network',
+  ETIMEDOUT: 'no answer in time',
+};
+
+/** An error of the operating system in words; undefined for any other. */
+function systemError(error: unknown): string | undefined {
+  const { code, syscall, path, address, port, message } = (error ?? {}) as NodeJS.ErrnoException & {
+    address?: string;
+    port?: number;
+  };
+  if (code === undefined || syscall === undefined || !Object.hasOwn(SYSTEM, code)) return undefined;
+  const place = path ?? (address === undefined ? undefined : [address, port].filter(Boolean).join(':'));
+  return place === undefined ? `${message}: ${SYSTEM[code]}` : `${place}: ${SYSTEM[code]} (${code})`;
+}
+
+/** The messages of an error and its causes, each once. */
+function messagesOf(error: unknown): string {
+  const lines: string[] = [];
+  let each = error;
+  for (let depth = 0; each !== undefined && each !== null && depth < 5; depth++) {
+    const { name, message, cause } = each as Error;
+    const text = message || String(each);
+    // A name such as TypeError tells a programming error from a message that was written for people.
+    const line = name && name !== 'Error' && depth === 0 ? `${name}: ${text}` : text;
+    if (!lines.some((earlier) => earlier.includes(text))) lines.push(line);
+    each = cause;
+  }
+  return lines.join('\n');
+}
+
+function stacks(error: Error): string {
+  const { stack = '', cause } = error;
+  return cause instanceof Error ? `${stack}\ncaused by ${stacks(cause)}` : stack;
+}

@@ -1,0 +1,89 @@
+/** Files of JSON lines that a run appends to, as kills and broken disks leave them. */
+import { constants } from 'node:fs';
+import { copyFile, readFile, rename, writeFile } from 'node:fs/promises';
+
+/** One line that holds a record. */
+interface Line<T> {
+  /** As it stands in the file. */
+  readonly text: string;
+  readonly record: T;
+}
+
+interface Lines<T> {
+  readonly lines: readonly Line<T>[];
+  /** Numbers, from 1, of lines that hold no record; a last line without an end, cut by a kill, is not among them. */
+  readonly broken: readonly number[];
+}
+
+function parseLines<T extends object>(text: string): Lines<T> {
+  const all = text.split('\n');
+  const lines: Line<T>[] = [];
+  const broken: number[] = [];
+  all.forEach((each, i) => {
+    if (each.trim() === '') return;
+    const record = parseRecord<T>(each);
+    if (record) lines.push({ text: each, record });
+    else if (i < all.length - 1) broken.push(i + 1);
+  });
+  return { lines, broken };
+}
+
+function parseRecord<T extends object>(line: string): T | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as T) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const textOf = (file: string): Promise<string | undefined> =>
+  readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+
+/** The records of a JSON-lines file, none where there is no file; lines that hold none are left out. */
+export async function readLines<T extends object>(file: string): Promise<T[]> {
+  return parseLines<T>((await textOf(file)) ?? '').lines.map(({ record }) => record);
+}
+
+/**
+ * Keeps the lines of a file whose records `keep` wants, as they stand, and drops the others. A last line that was cut is
+ * dropped too. Any other line without a record is damage: the file is copied before it is written anew.
+ *
+ * @param onDamage Told what is damaged, and where the copy is.
+ */
+export async function keepLines<T extends object>(
+  file: string,
+  keep: (record: T) => boolean,
+  onDamage: (message: string) => void = () => undefined,
+): Promise<void> {
+  const text = await textOf(file);
+  if (text === undefined) return;
+  const { lines, broken } = parseLines<T>(text);
+  const kept = lines.filter(({ record }) => keep(record)).map((line) => `${line.text}\n`);
+  if (kept.join('') === text) return;
+  if (broken.length > 0) {
+    const copy = await setAside(file);
+    const shown = broken.slice(0, 5).join(', ') + (broken.length > 5 ? ', …' : '');
+    onDamage(
+      `${file} is damaged: ${broken.length} line(s) hold no record (${shown}). They are left out; the file as it was is ${copy}`,
+    );
+  }
+  await writeFile(`${file}.tmp`, kept.join(''));
+  await rename(`${file}.tmp`, file);
+}
+
+/** Copies a file beside itself under a name that is free, and returns that. */
+async function setAside(file: string): Promise<string> {
+  for (let n = 1; ; n++) {
+    const copy = n === 1 ? `${file}.damaged` : `${file}.damaged-${n}`;
+    try {
+      await copyFile(file, copy, constants.COPYFILE_EXCL);
+      return copy;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+  }
+}

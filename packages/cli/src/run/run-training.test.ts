@@ -1,0 +1,118 @@
+import '@tensorflow/tfjs-backend-cpu';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type EpochMetrics, gaussianFlow } from '@flow-grpo/grpo-trainer';
+import { defineAlgorithm } from '@flow-grpo/grpo-trainer/algorithms';
+import * as tf from '@tensorflow/tfjs-core';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { readLines } from '../logging/json-lines';
+import { runTraining } from './run-training';
+
+let folder: string;
+let noted: string[];
+beforeAll(() => tf.setBackend('cpu'));
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'run-training-'));
+  noted = [];
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const prompts = ['left', 'right'].map((prompt) => ({ prompt }));
+const onItsSide = async (images: tf.Tensor4D, asked: string[]) => {
+  const x = await images.data();
+  return asked.map((prompt, i) => (prompt === 'right' ? 1 : -1) * x[3 * i]!);
+};
+const line = {
+  show: () => {},
+  note: (text: string) => void noted.push(text),
+  log: (text: string) => void noted.push(text),
+  end: () => {},
+};
+const options = () => ({
+  policy: gaussianFlow({ prompts: ['left', 'right'], mean: [0.5, 0.5], std: 0.1 }),
+  prompts,
+  evalPrompts: prompts,
+  scorer: onItsSide,
+  output: join(folder, 'run'),
+  line,
+});
+const config = {
+  epochs: 4,
+  saveEvery: 2,
+  sampling: { numSteps: 5, promptsPerEpoch: 2, samplesPerPrompt: 8 },
+  training: { learningRate: 0.02 },
+};
+
+describe('runTraining', () => {
+  it('leaves what the command leaves', async () => {
+    const epochs: number[] = [];
+    const run = { ...options(), config };
+    const result = await runTraining({ ...run, onEpoch: ({ epoch }) => void epochs.push(epoch) });
+    expect(result).toMatchObject({ reason: 'finished', epochs: 4, updates: 8, output: run.output });
+    expect(result.trained['mean.weight']!.shape).toEqual([2, 2]);
+    tf.dispose([result.trained, result.ema]);
+    expect(epochs).toEqual([0, 1, 2, 3]);
+    const files = await readdir(run.output);
+    expect(files).toEqual(
+      expect.arrayContaining([
+        'metrics.jsonl',
+        'evaluations.jsonl',
+        'config.json',
+        'grids',
+        'checkpoints',
+        'model.safetensors',
+        'report.html',
+      ]),
+    );
+    expect(files.some((name) => name.startsWith('events.out.tfevents.'))).toBe(true);
+    expect([result.model, result.report].every((file) => existsSync(file!))).toBe(true);
+    expect(noted.join('\n')).toMatch(/^setup +code, into .*run$/m);
+    expect(noted.join('\n')).toMatch(/epoch 4\/4 {2}reward/);
+  });
+
+  it('resumes, keeps what the run is made of, and says which folder it cannot have', async () => {
+    const first = await runTraining({ ...options(), config });
+    tf.dispose([first.trained, first.ema]);
+    const more = await runTraining({ ...options(), config: { ...config, epochs: 6 } });
+    tf.dispose([more.trained, more.ema]);
+    expect(noted.join('\n')).toContain('Resumed after epoch 4');
+    const metrics = await readLines<EpochMetrics>(join(folder, 'run/metrics.jsonl'));
+    expect(metrics.map(({ epoch }) => epoch)).toEqual([0, 1, 2, 3, 4, 5]);
+    const other = { ...options(), config: { ...config, epochs: 8 }, fingerprint: { data: 'other' } };
+    await expect(runTraining(other)).rejects.toThrow(/data/);
+    await writeFile(join(folder, 'file'), '');
+    await expect(runTraining({ ...options(), output: join(folder, 'file/run') })).rejects.toThrow(
+      /file is a file; give another/,
+    );
+    await expect(runTraining({ ...options(), prompts: [] })).rejects.toThrow(/there are no prompts/);
+  });
+
+  it('ends with a checkpoint when it is told to', async () => {
+    const controller = new AbortController();
+    const result = await runTraining({
+      ...options(),
+      config: { ...config, epochs: 1000 },
+      signal: controller.signal,
+      onEpoch: ({ epoch }) => {
+        if (epoch === 2) controller.abort();
+      },
+    });
+    tf.dispose([result.trained, result.ema]);
+    expect(result).toMatchObject({ reason: 'interrupted', epochs: 3 });
+    expect(result.model).toBeUndefined();
+    expect(await readdir(join(folder, 'run/checkpoints'))).toContain('epoch-000003');
+    expect(process.listenerCount('SIGINT')).toBe(0);
+  });
+
+  it('takes an algorithm of its own, into the table and the folder as well', async () => {
+    const { algorithms } = await import('@flow-grpo/grpo-trainer');
+    const mine = defineAlgorithm({ ...algorithms.sft, name: 'mine' } as never) as never;
+    const result = await runTraining({ ...options(), config, algorithm: mine });
+    tf.dispose([result.trained, result.ema]);
+    expect(result.reason).toBe('finished');
+    expect(noted.join('\n')).toMatch(/updates .*, mine, learning rate/);
+    expect(await readFile(join(folder, 'run/report.html'), 'utf8')).toContain('<svg');
+  });
+});

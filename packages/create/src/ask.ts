@@ -1,0 +1,41 @@
+/** The questions of a new project, asked on a terminal. */
+import { createInterface } from 'node:readline/promises';
+import { type Choices, SETUPS, type SetupKind } from './choices';
+
+/** Asks one question; an empty answer is the default. */
+export type Question = (text: string, byDefault: string) => Promise<string>;
+
+/** What was given beforehand, and is not asked. */
+export type Answers = { readonly [Name in keyof Choices]?: string | undefined };
+
+/**
+ * Completes choices by asking for those that were not given.
+ *
+ * @param ask a terminal's by default
+ */
+export async function askChoices(given: Answers, ask?: Question): Promise<Choices> {
+  const terminal = ask ? undefined : createInterface({ input: process.stdin, output: process.stderr });
+  const question: Question =
+    ask ?? (async (text, byDefault) => (await terminal!.question(`${text} [${byDefault}] `)).trim());
+  const answer = async (text: string, byDefault: string) => (await question(text, byDefault)) || byDefault;
+  try {
+    const setup = (given.setup ?? (await askSetup(answer))) as SetupKind;
+    if (setup !== 'showo2') return { ...given, setup };
+    return {
+      setup,
+      reward: given.reward ?? (await answer('Reward: a name such as pickscore, or a module', 'pickscore')),
+      prompts: given.prompts ?? (await answer('File of prompts, one per line', 'prompts.txt')),
+    };
+  } finally {
+    terminal?.close();
+  }
+}
+
+async function askSetup(answer: Question): Promise<string> {
+  const kinds = Object.entries(SETUPS).map(([kind, what]) => `  ${kind}: ${what}`);
+  const text = `What do you want to train?\n${kinds.join('\n')}\n`;
+  for (let attempt = 0; ; attempt++) {
+    const kind = await answer(text, 'module');
+    if (Object.hasOwn(SETUPS, kind) || attempt === 2) return kind;
+  }
+}

@@ -1,0 +1,119 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { askChoices } from './ask';
+import { choiceProblem, SETUPS, type SetupKind } from './choices';
+import { main } from './main';
+import { projectFiles } from './project-files';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'create-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+/** Runs the command; answers are given one after the other on a terminal that has any. */
+async function create(args: readonly string[], answers?: string[]) {
+  const said: string[] = [];
+  const code = await main(args, {
+    interactive: answers !== undefined,
+    print: (text) => void said.push(text),
+    complain: (text) => void said.push(text),
+    ask: async (text) => {
+      said.push(text);
+      return answers?.shift() ?? '';
+    },
+  });
+  return { code, text: said.join('\n') };
+}
+
+describe('npm create @flow-grpo', () => {
+  it.each(Object.keys(SETUPS))('writes a project of %s and says how to go on', async (setup) => {
+    const path = join(folder, 'My Run');
+    const { code, text } = await create([path, '--setup', setup]);
+    expect([code, text]).toEqual([
+      0,
+      expect.stringMatching(/cd .*My Run\n {2}npm install\n[\s\S]*npm run train$/),
+    ]);
+    const manifest = JSON.parse(await readFile(join(path, 'package.json'), 'utf8'));
+    expect(manifest).toMatchObject({ name: 'my-run', type: 'module', private: true });
+    expect(Object.keys(manifest.dependencies)).toEqual(
+      expect.arrayContaining(['flow-grpo', '@tensorflow/tfjs-core']),
+    );
+    expect(await readFile(join(path, 'run.yaml'), 'utf8')).toMatch(
+      /^# yaml-language-server: \$schema=node_modules\/flow-grpo\//,
+    );
+    expect((await readdir(path)).includes('policy.ts')).toBe(setup === 'module');
+  });
+
+  it('asks on a terminal for what was not given', async () => {
+    const path = join(folder, 'asked');
+    const { code, text } = await create([path], ['showo2', './mine.ts', '']);
+    expect(code, text).toBe(0);
+    expect(text).toMatch(/What do you want to train\?[\s\S]*Reward: [\s\S]*File of prompts/);
+    expect((await readdir(path)).sort()).toEqual(
+      ['.gitignore', 'mine.ts', 'package.json', 'prompts.txt', 'run.yaml', 'tsconfig.json'].sort(),
+    );
+    expect(await readFile(join(path, 'run.yaml'), 'utf8')).toMatch(/reward:\n {4}\.\/mine\.ts: 1/);
+  });
+
+  it('keeps prompts that are there, and overwrites nothing else unless told to', async () => {
+    await writeFile(join(folder, 'prompts.txt'), 'mine\n');
+    expect((await create([folder, '--setup', 'showo2'])).code).toBe(0);
+    expect(await readFile(join(folder, 'prompts.txt'), 'utf8')).toBe('mine\n');
+    const again = await create([folder, '--setup', 'toy']);
+    expect([again.code, again.text]).toEqual([
+      1,
+      expect.stringMatching(/run\.yaml.*: there already; --force replaces/),
+    ]);
+    expect((await create([folder, '--setup', 'toy', '--force'])).code).toBe(0);
+    expect(await readFile(join(folder, 'run.yaml'), 'utf8')).toContain('setup: toy');
+  });
+
+  it.each([
+    [['--help'], 0, /--setup <kind> {5}toy: /],
+    [['--version'], 0, /^\d+\.\d+\.\d+/],
+    [['--stup', 'toy'], 2, /--stup[\s\S]*npm create @flow-grpo/],
+    [['a', 'b'], 2, /give one folder/],
+    [['a'], 2, /--setup: give toy, module, showo2; without a terminal nothing is asked/],
+    [['a', '--setup', 'sdxl'], 2, /--setup sdxl: give toy, module, showo2/],
+  ])('%j ends with %i', async (args, code, message) => {
+    const ended = await create(args);
+    expect(ended.text).toMatch(message);
+    expect(ended.code).toBe(code);
+  });
+});
+
+describe('askChoices', () => {
+  it('asks again for a kind that is none, and gives up after three', async () => {
+    const answers = ['what', 'toy'];
+    expect(await askChoices({}, async () => answers.shift()!)).toEqual({ setup: 'toy' });
+    const { setup } = await askChoices({}, async () => 'what');
+    expect(choiceProblem({ setup })).toMatch(/--setup what: give/);
+  });
+});
+
+describe('projectFiles', () => {
+  it.each([
+    [{ setup: 'toy', prompts: 'p.txt' }, /leave --prompts out/],
+    [{ setup: 'module', reward: 'ocr' }, /the reward of a module is the function in policy\.ts/],
+    [{ setup: 'showo2', reward: 'a b' }, /--reward a b: give the name/],
+  ] as const)('has no project for %j', (choices, problem) => {
+    expect(choiceProblem(choices)).toMatch(problem);
+  });
+
+  it('gives a model of its own in forty lines', () => {
+    const { 'policy.ts': policy } = projectFiles({ setup: 'module' });
+    const lines = policy!.trim().split('\n');
+    expect(lines.length).toBeGreaterThan(30);
+    expect(lines.length).toBeLessThan(45);
+  });
+
+  it.each(Object.keys(SETUPS) as SetupKind[])('comments most options of %s', (setup) => {
+    const options = projectFiles({ setup })
+      ['run.yaml']!.split('\n')
+      .filter((line) => /: \S/.test(line) && !line.startsWith('#'));
+    expect(options.filter((line) => line.includes('#')).length / options.length).toBeGreaterThan(0.5);
+  });
+});

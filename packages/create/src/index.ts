@@ -1,0 +1,5 @@
+/** The files of a project that trains, from a few choices: what `npm create @flow-grpo` and `flow-grpo init` write. */
+export { type Answers, askChoices, type Question } from './ask';
+export { type Choices, choiceProblem, SETUPS, type SetupKind } from './choices';
+export { type ProjectFiles, type ProjectOptions, projectFiles } from './project-files';
+export { writeProject } from './write-project';

@@ -1,0 +1,101 @@
+/** npm create @flow-grpo: a new folder with a project that trains. */
+import { basename, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import manifest from '../package.json' with { type: 'json' };
+import { askChoices, type Question } from './ask';
+import { choiceProblem, SETUPS } from './choices';
+import { projectFiles } from './project-files';
+import { writeProject } from './write-project';
+
+const HELP = `npm create @flow-grpo [folder] -- [options]
+
+Starts a project that fine-tunes a flow-matching image model. What is not given is asked.
+
+  --setup <kind>     ${Object.entries(SETUPS)
+    .map(([kind, what]) => `${kind}: ${what}`)
+    .join('\n                     ')}
+  --reward <name>    of showo2: a reward such as pickscore, or a module such as ./reward.ts
+  --prompts <file>   one prompt per line
+  --force            replace files that are there
+  --help, --version`;
+
+export interface Terminal {
+  readonly interactive: boolean;
+  readonly print: (text: string) => void;
+  readonly complain: (text: string) => void;
+  readonly ask?: Question;
+}
+
+const TERMINAL: Terminal = {
+  interactive: Boolean(process.stdin.isTTY),
+  print: (text) => console.log(text),
+  complain: (text) => console.error(text),
+};
+
+/** @returns the exit code: 0, 2 for wrong usage, 1 where the folder cannot be written */
+export async function main(args: readonly string[], terminal: Terminal = TERMINAL): Promise<number> {
+  const { print, complain } = terminal;
+  const parsed = parse(args);
+  if (typeof parsed === 'string') {
+    complain(`${parsed}\n\n${HELP}`);
+    return 2;
+  }
+  const { values, positionals } = parsed;
+  if (values.help || values.version) {
+    print(values.help ? HELP : manifest.version);
+    return 0;
+  }
+  const [folder = 'my-flow-grpo'] = positionals;
+  const given = { setup: values.setup, reward: values.reward, prompts: values.prompts };
+  if (!terminal.interactive && given.setup === undefined) {
+    complain(`--setup: give ${Object.keys(SETUPS).join(', ')}; without a terminal nothing is asked`);
+    return 2;
+  }
+  const choices = await askChoices(given, terminal.interactive ? terminal.ask : async () => '');
+  const problem = choiceProblem(choices);
+  if (problem !== undefined) {
+    complain(problem);
+    return 2;
+  }
+  try {
+    const packageName =
+      basename(resolve(folder))
+        .toLowerCase()
+        .replace(/[^a-z0-9._-]+/g, '-')
+        .replace(/^[._-]+/, '') || 'my-flow-grpo';
+    const files = projectFiles(choices, { packageName, version: manifest.version });
+    const written = await writeProject(folder, files, {
+      force: values.force ?? false,
+      kept: keptFiles(choices.prompts),
+    });
+    print(
+      `Written:\n  ${written.join('\n  ')}\n\nNext:\n  cd ${folder}\n  npm install\n  npm run install-xla${choices.setup === 'showo2' ? '   # for a GPU: npx pjrt install cuda13' : ''}\n  npm run train`,
+    );
+    return 0;
+  } catch (error) {
+    complain((error as Error).message);
+    return 1;
+  }
+}
+
+const keptFiles = (prompts: string | undefined) => [prompts ?? 'prompts.txt'];
+
+function parse(args: readonly string[]) {
+  try {
+    const parsed = parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        setup: { type: 'string' },
+        reward: { type: 'string' },
+        prompts: { type: 'string' },
+        force: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+        version: { type: 'boolean', short: 'V' },
+      },
+    });
+    return parsed.positionals.length > 1 ? 'give one folder' : parsed;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}

@@ -1,0 +1,39 @@
+import { access, mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { ProjectFiles } from './project-files';
+
+/**
+ * Writes the files into a folder, which is made. Files that are there stay as they are.
+ *
+ * @param kept files that may be there already and are then kept, such as the user's prompts
+ * @returns the paths written
+ * @throws an Error naming the files that are there, before anything is written
+ */
+export async function writeProject(
+  folder: string,
+  files: ProjectFiles,
+  { force = false, kept = [] as readonly string[] } = {},
+): Promise<string[]> {
+  const there = new Set<string>();
+  for (const name of Object.keys(files)) {
+    await access(join(folder, name)).then(
+      () => there.add(name),
+      () => undefined,
+    );
+  }
+  const inTheWay = [...there].filter((name) => !kept.includes(name));
+  if (inTheWay.length > 0 && !force) {
+    throw new Error(
+      `${inTheWay.map((name) => join(folder, name)).join(', ')}: there already; --force replaces, another folder leaves it alone`,
+    );
+  }
+  const written: string[] = [];
+  for (const [name, text] of Object.entries(files)) {
+    if (there.has(name) && kept.includes(name)) continue;
+    const path = join(folder, name);
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, text);
+    written.push(path);
+  }
+  return written;
+}

@@ -1,0 +1,31 @@
+/** Programs that are compiled before they are needed, several at once, in the background. */
+import { activeCompiler } from './compiler';
+import { dispose, tidy } from './tree';
+
+/**
+ * Calls `f` with nothing computed: every jitted function and every operation in it is traced and compiled in the background,
+ * several at a time, and the tensors that it makes have shapes and layouts, but no values. Does nothing on a backend without
+ * a compiler.
+ *
+ * `f` runs once, on this thread. It must not read values nor wait for anything, and nothing that it makes may be kept: its
+ * result is disposed of. What it donates is gone afterwards, as always: donate what was made inside.
+ *
+ * @returns when all these programs are compiled; rejects with the first error of a compilation.
+ * @throws what `f` throws; the programs that it got to are compiled all the same.
+ */
+export function compileAhead(f: () => unknown): Promise<void> {
+  const compiler = activeCompiler();
+  if (!compiler) return Promise.resolve();
+  return compiler.planWork(() => dispose(tidy(f))).ready;
+}
+
+/**
+ * Tells `listener` the names of the programs that are being compiled, or loaded from disk, whenever they change; none when
+ * there is none. Nothing is told on a backend without a compiler. The returned function ends it.
+ */
+export function observeCompilations(listener: (names: readonly string[]) => void): () => void {
+  return activeCompiler()?.observeCompilations(listener) ?? (() => {});
+}
+
+/** Seconds that calls have waited for their programs so far, of the active backend: tracing, compiling and loading. */
+export const compileSeconds = (): number => activeCompiler()?.compileSeconds() ?? 0;
