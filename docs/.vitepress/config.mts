@@ -67,7 +67,16 @@ export default defineConfig({
           { text: 'First hour with Show-o2', link: '/first-hour' },
           { text: 'The mathematics', link: '/maths' },
           { text: 'The recipe', link: '/recipe' },
-          { text: 'Choose an algorithm', link: '/choosing-an-algorithm' },
+          {
+            text: 'Choose an algorithm',
+            link: '/choosing-an-algorithm',
+            items: [
+              { text: 'Policy gradients', link: '/policy-gradient' },
+              { text: 'Forward process', link: '/forward-process' },
+              { text: 'Preference', link: '/preference' },
+              { text: 'Supervised', link: '/supervised' },
+            ],
+          },
           { text: 'Your own algorithm', link: '/algorithms' },
           { text: 'Your own model', link: '/adding-a-model' },
           { text: 'Watch a run', link: '/run-page' },
