@@ -78,6 +78,7 @@ export default defineConfig({
             ],
           },
           { text: 'Your own algorithm', link: '/algorithms' },
+          { text: 'A model from scratch', link: '/your-own-model' },
           { text: 'Your own model', link: '/adding-a-model' },
           { text: 'Watch a run', link: '/run-page' },
           { text: 'Coming from Python', link: '/porting' },

@@ -7,6 +7,7 @@ import { decode } from './decode';
 import { dispatch } from './dispatch';
 import { epoch } from './epoch';
 import { fullParameters, shardedParameters } from './full-parameters';
+import { learning } from './learning';
 import { matmul } from './matmul';
 import { recipe, recipeAllParameters } from './recipe';
 import { rollout } from './rollout';
@@ -40,6 +41,7 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   startup: { run: startup, limit: 400, devices: 0 },
   recipe: { run: recipe, limit: 900, devices: 0 },
   recipeAllParameters: { run: recipeAllParameters, limit: 600, devices: 0 },
+  learning: { run: learning, limit: 560, devices: 0 },
   zImage: { run: zImage, limit: 570 },
   agreement: { run: agreement, limit: 120 },
 };
