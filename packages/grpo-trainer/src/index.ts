@@ -27,6 +27,7 @@ export {
 } from './policy';
 export type { ProcessGroup } from './process-group';
 export type { Progress } from './progress';
+export type { PromptStatistics } from './prompts/prompt-statistics';
 export {
   asScorer,
   type Example,
