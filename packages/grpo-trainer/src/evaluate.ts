@@ -95,7 +95,7 @@ export function createEvaluator<C, P>(
     onProgress?: (progress: Progress) => void,
     signal?: AbortSignal | SharedSignal,
   ): Promise<Evaluation> => {
-    const stop = signal && 'isAsked' in signal ? signal : sharedSignal(group, signal);
+    const stop = sharedSignal(group, signal);
     const place = { placement, group, stop };
     const started = performance.now();
     const steps = stackSteps(plan);

@@ -148,7 +148,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
 
   const flops = flopCounter();
   const peakTflops = options.peakTflops ?? currentPeakTflops();
-  const rollout = createRollout(policy, scorer, plan, config, placement, flops, group, stop);
+  const rollout = createRollout(policy, scorer, plan, config, placement, flops, group);
   const sampleEpoch = createSampler(policy, rollout, config, placement);
   const updateState = createUpdate(policy, plan, config, placement, flops);
   const watches = config.divergence.action !== 'off' || config.hacking.action !== 'off';
@@ -249,6 +249,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
         'a lower sampling.batchSize',
         sampleEpoch(drawing, epoch.candidates, epoch.window, epoch.key, {
           name: `epoch ${epoch.number}`,
+          signal: stop,
           overlap: options.overlapRewards ?? true,
           timer: epoch.timer,
           onProgress: (phase, done, total) => onProgress?.({ phase, epoch: epoch.number, done, total }),

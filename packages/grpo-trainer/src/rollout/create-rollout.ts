@@ -32,6 +32,7 @@ export interface EpochBatch<C> extends EpochSamples, ScoredImages {
 export interface RolloutCall {
   /** What the processes that share the batch gather its scores under; one process needs none. */
   readonly name?: string;
+  readonly signal?: AbortSignal | SharedSignal | undefined;
   /** Score a batch while the next one runs; true by default. */
   readonly overlap?: boolean;
   readonly timer?: PhaseTimer;
@@ -52,14 +53,12 @@ export function createRollout<C, P>(
   placement: Placement,
   flops: FlopCounter,
   group: ProcessGroup = oneProcess,
-  stop: SharedSignal = sharedSignal(group, undefined),
 ) {
-  const place = { placement, group, stop };
   const { epochSize, batchSize, batches, groupInBatch, algorithm } = plan;
   const { samplesPerPrompt, sameLatent } = config.sampling;
   const needs = algorithm.rollout;
   const rollout = flops.count(rolloutFunction(policy, { epochSize, sameLatent, needs, placement }));
-  const decode = flops.count(decodeFunction(policy, place));
+  const decode = flops.count(decodeFunction(policy, { placement, group }));
   const statisticsOf = jit(
     (images: tf.Tensor4D) => placement.replicate(imageStatistics(images, groupInBatch)),
     { name: 'imageStatistics' },
@@ -72,8 +71,10 @@ export function createRollout<C, P>(
     examples: readonly Example[],
     window: readonly number[],
     key: tf.Tensor,
-    { name = '', overlap = true, timer = phaseTimer(), onProgress }: RolloutCall = {},
+    { name = '', signal, overlap = true, timer = phaseTimer(), onProgress }: RolloutCall = {},
   ): Promise<EpochBatch<C>> => {
+    const stop = sharedSignal(group, signal);
+    const place = { placement, group, stop };
     const encoded = tree.tidy(() => policy.encodePrompts(examples.map(({ prompt }) => prompt)));
     const condition = placement.replicate(encoded);
     if (condition !== encoded) tree.dispose(encoded);
