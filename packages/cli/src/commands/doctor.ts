@@ -27,6 +27,7 @@ interface DoctorOptions extends PlaceFlags {
 
 /** Prints what this machine can run; the exit status is 1 when training cannot. */
 export async function doctorCommand(options: DoctorOptions): Promise<void> {
+  if (options.distributed) return checkTogether(options);
   const { backend, json } = options;
   const rows: [string, string][] = [
     ['Node', process.version],
@@ -34,7 +35,6 @@ export async function doctorCommand(options: DoctorOptions): Promise<void> {
   ];
   let ok = false;
   try {
-    if (options.distributed) return await checkTogether(options);
     await useBackend(backend);
     const product = tf.matMul(tf.ones([64, 64]), tf.ones([64, 64]));
     const [value] = await product.data();

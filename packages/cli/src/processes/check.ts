@@ -79,7 +79,7 @@ async function sumOverAll(): Promise<{ right: boolean; gigabytesPerSecond: numbe
   const once = async () => {
     const whole = sum(filled)[0]!;
     const read = first(whole);
-    const values = await read.data();
+    const values = [...(await read.data())];
     tf.dispose([whole, read]);
     return values;
   };
