@@ -62,7 +62,7 @@ export function createEvaluator<C, P>(
 
   const imagesOf = (weights: Params, places: readonly number[], steps: StepTensors, key: tf.Tensor) => {
     const { prompts, rows } = distinct(places, batchSize);
-    const encoded = policy.encodePrompts(prompts);
+    const encoded = tree.tidy(() => policy.encodePrompts(prompts));
     const condition = placement.replicate(encoded);
     const host = { samples: tf.tensor1d([...places], 'int32'), rows: tf.tensor1d(rows, 'int32') };
     const batch = placement.shardBatch(host);

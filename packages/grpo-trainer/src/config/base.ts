@@ -78,10 +78,15 @@ const training = z
     innerEpochs: count.default(1).describe('Passes over the samples of an epoch (train.num_inner_epochs)'),
     learningRate: z.number().min(0).default(1e-4).describe('Peak learning rate (train.learning_rate)'),
     schedule: z
-      .enum(['constant', 'linear', 'cosine'])
+      .enum(['constant', 'linear', 'cosine', 'inverseSqrt'])
       .default('constant')
-      .describe('What follows the warm-up'),
+      .describe(
+        'What follows the warm-up; linear and cosine end with the run, inverseSqrt serves any length',
+      ),
     warmupSteps: z.int().min(0).default(0).describe('Optimizer steps of linear warm-up'),
+    decayFrom: count
+      .default(1)
+      .describe('Optimizer step from which inverseSqrt falls as 1/√step; not before the warm-up is over'),
     scheduleFloor: fraction
       .default(0)
       .describe('Share of the learning rate left at the end of a decaying schedule'),

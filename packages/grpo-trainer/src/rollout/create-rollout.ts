@@ -69,7 +69,7 @@ export function createRollout<C, P>(
     key: tf.Tensor,
     { signal, overlap = true, timer = phaseTimer(), onProgress }: RolloutCall = {},
   ): Promise<EpochBatch<C>> => {
-    const encoded = policy.encodePrompts(examples.map(({ prompt }) => prompt));
+    const encoded = tree.tidy(() => policy.encodePrompts(examples.map(({ prompt }) => prompt)));
     const condition = placement.replicate(encoded);
     if (condition !== encoded) tree.dispose(encoded);
     const steps = stackSteps(plan.steps(window));
