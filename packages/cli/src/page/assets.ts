@@ -25,15 +25,13 @@ async function loadAssets(): Promise<PageAssets> {
   const here = dirname(fileURLToPath(import.meta.url));
   // Beside the built package; of the sources; and of the package by its name, for what has this file bundled into it.
   const root = packageRoot();
-  const built = [join(here, 'page'), ...(root ? [join(root, 'dist/page')] : [])];
   const builders = [join(here, '../..'), ...(root ? [root] : [])].map((each) => join(each, 'build-page.mjs'));
-  const [first, ...others] = built;
-  return (
-    (await readBuilt(first!)) ??
+  const found =
+    (await readBuilt(join(here, 'page'))) ??
     (await build(builders.find(existsSync))) ??
-    (await readBuilt(others[0] ?? '')) ??
-    fail(here)
-  );
+    (root === undefined ? undefined : await readBuilt(join(root, 'dist/page')));
+  if (found) return found;
+  throw new Error(`the page's script is not there: flow-grpo is not installed where ${here} looks for it`);
 }
 
 async function readBuilt(folder: string): Promise<PageAssets | undefined> {
@@ -57,8 +55,4 @@ function packageRoot(): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-function fail(here: string): never {
-  throw new Error(`the page's script is not there: flow-grpo is not installed where ${here} looks for it`);
 }
