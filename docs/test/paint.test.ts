@@ -94,7 +94,7 @@ describe('the page', () => {
     // Some of the ring lies under the brush.
     await page.waitForFunction(() => Number(document.body.dataset.reward) > 0.03);
     const started = await page.evaluate(() => Number(document.body.dataset.reward));
-    await page.waitForFunction((reward) => Number(document.body.dataset.reward) > reward + 0.1, started);
+    await page.waitForFunction((reward) => Number(document.body.dataset.reward) > reward + 0.03, started);
     const screenshots = process.env.UI_SCREENSHOTS;
     if (screenshots) await page.screenshot({ path: join(screenshots, 'paint.png'), fullPage: true });
     await page.getByLabel('Algorithm').selectOption('nft'); // starts anew

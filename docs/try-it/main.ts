@@ -59,6 +59,8 @@ worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
   document.body.dataset.drawn = String(data.id);
 };
 
+worker.onerror = ({ message }) => say(`The model cannot run here: ${message}`);
+
 for (const control of ['count', 'color', 'shape']) element(control).addEventListener('change', draw);
 input('noise').addEventListener('change', draw);
 element('again').addEventListener('click', () => {
