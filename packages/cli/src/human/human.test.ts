@@ -104,7 +104,7 @@ it('a person who likes red is waited for, click by click, and gets red; the same
     judged = seen.file;
     await page.getByRole('button', { name: seen.name, exact: true }).click();
   }
-  expect(await ended).toBe('finished');
+  expect((await ended).reason).toBe('finished');
   await page.close();
   expect(reds).toHaveLength(2 * EPOCHS);
   const mean = (values: number[]) => values.reduce((a, b) => a + b) / values.length;
@@ -119,7 +119,7 @@ it('a person who likes red is waited for, click by click, and gets red; the same
   nobody.onChange(() => {
     if (nobody.waiting.length > 0) throw new Error('nobody is there to answer');
   });
-  expect(await run(nobody, again, () => {})).toBe('finished');
+  expect((await run(nobody, again, () => {})).reason).toBe('finished');
   expect(again).toEqual(reds);
   expect(nobody.answered).toBe(2 * EPOCHS);
   expect(await readFile(join(folder, 'answers.jsonl'), 'utf8')).toBe(answers);
