@@ -6,7 +6,8 @@ const element = <T extends HTMLElement>(id: string) => document.getElementById(i
 const input = (id: string) => element<HTMLInputElement>(id);
 const chosen = (id: string) => element<HTMLSelectElement>(id).value;
 
-const COUNT = 4;
+/** Images of each model: two take a few seconds on WebAssembly. */
+const COUNT = 2;
 const canvases: Record<When, HTMLCanvasElement[]> = { before: [], after: [] };
 const worker = new Worker('worker.js');
 let id = 0;
