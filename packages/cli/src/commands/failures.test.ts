@@ -230,7 +230,7 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
     'a project of an unknown kind',
     ['init', '@/new', '--setup', 'sdxl'],
     2,
-    /--setup sdxl: give toy, module, showo2/,
+    /--setup sdxl: give toy, module, showo2, z-image/,
   ],
   [
     'a project without a terminal to ask on',
