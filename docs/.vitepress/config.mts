@@ -1,6 +1,7 @@
 import { katex } from '@mdit/plugin-katex';
 import { defineConfig } from 'vitepress';
 import { apiLink, packageNames } from '../site/packages';
+import { hasTuned } from '../try-it/build.mjs';
 
 /** The page that shows a file or folder of the repository, from any document's point of view. */
 function pageOf(link: string): string {
@@ -22,7 +23,7 @@ export default defineConfig({
   description: 'Reinforcement learning for flow-matching image models, in TypeScript',
   base: process.env.DOCS_BASE ?? '/',
   cleanUrls: true,
-  srcExclude: ['sampler-demo/**', 'generated/**'],
+  srcExclude: ['sampler-demo/**', 'paint-a-reward/**', 'try-it/**', 'generated/**'],
   markdown: {
     config: (md) => {
       // On GitHub a document links to files of the repository; here some of them are pages.
@@ -49,7 +50,14 @@ export default defineConfig({
       { text: 'Guide', link: '/getting-started' },
       { text: 'Packages', link: '/packages/' },
       { text: 'API', link: '/api/' },
-      { text: 'Demo', link: '/sampler-demo/index.html', target: '_self' },
+      {
+        text: 'Try it',
+        items: [
+          { text: 'From noise to data', link: '/sampler-demo/index.html', target: '_self' },
+          { text: 'Paint a reward', link: '/paint-a-reward/index.html', target: '_self' },
+          ...(hasTuned() ? [{ text: 'Before and after', link: '/try-it/index.html', target: '_self' }] : []),
+        ],
+      },
     ],
     sidebar: [
       {
@@ -59,9 +67,21 @@ export default defineConfig({
           { text: 'First hour with Show-o2', link: '/first-hour' },
           { text: 'The mathematics', link: '/maths' },
           { text: 'The recipe', link: '/recipe' },
-          { text: 'Choose an algorithm', link: '/choosing-an-algorithm' },
+          {
+            text: 'Choose an algorithm',
+            link: '/choosing-an-algorithm',
+            items: [
+              { text: 'Policy gradients', link: '/policy-gradient' },
+              { text: 'Forward process', link: '/forward-process' },
+              { text: 'Preference', link: '/preference' },
+              { text: 'Supervised', link: '/supervised' },
+            ],
+          },
+          { text: 'Adapters', link: '/adapters' },
           { text: 'Your own algorithm', link: '/algorithms' },
+          { text: 'A model from scratch', link: '/your-own-model' },
           { text: 'Your own model', link: '/adding-a-model' },
+          { text: 'Watch a run', link: '/run-page' },
           { text: 'Coming from Python', link: '/porting' },
           { text: 'Architecture', link: '/architecture' },
           { text: 'What is supported', link: '/features' },

@@ -25,7 +25,7 @@ beforeAll(async () => {
     maxBuffer: 1 << 26,
   });
   for (const file of readdirSync(dist, { recursive: true, encoding: 'utf8' })) {
-    if (!file.endsWith('.html') || file.startsWith('sampler-demo')) continue;
+    if (!file.endsWith('.html') || /^(sampler-demo|paint-a-reward|try-it)/.test(file)) continue;
     const html = readFileSync(join(dist, file), 'utf8');
     const values = (attribute: string) =>
       [...html.matchAll(new RegExp(`\\s${attribute}="([^"]*)"`, 'g'))].map(([, value]) =>
@@ -48,6 +48,7 @@ describe('the site', () => {
       '/maths',
       '/recipe',
       '/algorithms',
+      '/run-page',
       '/porting',
       '/architecture',
       '/features',
@@ -55,7 +56,8 @@ describe('the site', () => {
     const references = packageNames.map((name) => [`/packages/${name}`, `/api/${npmName(name)}`]);
     for (const page of [...guide, ...references.flat()])
       expect(pages.has(page) || pages.has(`${page}/`), page).toBe(true);
-    expect(existsSync(join(dist, 'sampler-demo/index.html'))).toBe(true);
+    for (const demo of ['sampler-demo', 'paint-a-reward'])
+      expect(existsSync(join(dist, demo, 'index.html')), demo).toBe(true);
   });
 
   it('has no link to a page, a file or a place that does not exist', () => {
@@ -107,7 +109,8 @@ describe('in Chromium', () => {
     await page.locator('.results .result').first().waitFor();
     await page.keyboard.press('Escape');
 
-    await page.getByRole('link', { name: 'Demo' }).first().click();
+    await page.locator('.VPNavBarMenu').getByRole('button', { name: 'Try it' }).hover();
+    await page.getByRole('link', { name: 'From noise to data' }).first().click();
     await page.waitForSelector('body[data-ready]');
     await page.getByRole('link', { name: 'The mathematics' }).click();
     await page.locator('.katex-display').first().waitFor();
@@ -132,7 +135,7 @@ describe('in Chromium', () => {
     const page = await browser.context.newPage();
     await page.setViewportSize({ width: 360, height: 780 });
     const wide: string[] = [];
-    for (const address of [...pages.keys(), '/sampler-demo/index.html']) {
+    for (const address of [...pages.keys(), '/sampler-demo/index.html', '/paint-a-reward/index.html']) {
       await page.goto(`${site.url}${address.slice(1)}`);
       const width = await page.evaluate(() => document.documentElement.scrollWidth);
       if (width > 360) wide.push(`${address}: ${width} pixels`);

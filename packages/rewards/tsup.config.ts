@@ -5,6 +5,8 @@ const entries = {
   backend: 'src/backend.ts',
   registry: 'src/registry/index.ts',
   pickle: 'src/remote/pickle/index.ts',
+  human: 'src/human/index.ts',
+  origin: 'src/server/origin.ts',
 };
 
 /** The command is an entry of its own. */

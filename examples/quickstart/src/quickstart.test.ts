@@ -45,7 +45,7 @@ it('measures accuracy and habits on rendered scenes', async () => {
     IMAGE_SIZE,
     3,
   ]);
-  const watched = witness(shapeEval());
+  const watched = witness(shapeEval(), shown);
   const { scores, details } = await watched.score(
     images,
     shown.map(({ prompt }) => prompt),
@@ -55,6 +55,7 @@ it('measures accuracy and habits on rendered scenes', async () => {
     epoch: 0,
     reward: 1,
     prompts: [],
+    metadata: [],
     scores,
     details,
     images: new Float32Array(),

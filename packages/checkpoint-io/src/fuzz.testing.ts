@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fixtureCases, readJson, StandInHub } from '@flow-grpo/test-support';
+import { randomFrom, secondsSince } from '@flow-grpo/test-support/fuzz';
 import { vi } from 'vitest';
 import { CheckpointError, HubError, memorySource, openSource, snapshotDownload } from './index';
 
@@ -11,22 +12,6 @@ import { CheckpointError, HubError, memorySource, openSource, snapshotDownload }
 const MAX_SECONDS = 10;
 /** Fixed-size tables and headers, which a file of a few bytes cannot pay for. */
 const FIXED_BYTES = 4096;
-
-const secondsSince = (start: NodeJS.CpuUsage): number => {
-  const { user, system } = process.cpuUsage(start);
-  return (user + system) / 1e6;
-};
-
-/** A small generator (mulberry32): a failing run is repeated by its number. */
-function randomFrom(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let bits = Math.imul(state ^ (state >>> 15), 1 | state);
-    bits = (bits + Math.imul(bits ^ (bits >>> 7), 61 | bits)) ^ bits;
-    return Math.floor((((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
-}
 
 const EXTREMES = [0, 1, 0x7f, 0x80, 0xff];
 

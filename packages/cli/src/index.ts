@@ -4,14 +4,16 @@
  */
 export { exitCodeOf, reportFailure } from './commands/failure';
 export { useBackend } from './commands/shared';
+export { type RunPerson, runPerson } from './human/run-person';
 export { type ProgressLine, progressLine } from './logging/progress-line';
 export { planRun, type RunPlan } from './run/plan-run';
 export { type RunTrainingOptions, runTraining } from './run/run-training';
 export { type RunResult, type TrainRunOptions, trainRun } from './run/train-run';
 export type { CodeSetup, TrainingRun } from './run/training-run';
-export { readRunFile } from './run-file/read';
+export { applyOverride, readRunFile } from './run-file/read';
 export type { RunFile } from './run-file/schema';
 export type { Showo2SetupInput, ZImageSetupInput } from './run-file/setup-schema';
-export { defineSetup, makeSetup, type RunSetup, type SetupContext, type SetupFunction } from './setup/setup';
+export { makeSetup } from './setup/make-setup';
+export { defineSetup, type RunSetup, type SetupContext, type SetupFunction } from './setup/setup';
 export { decodeImages, showo2PolicyOf, showo2Setup } from './setup/showo2';
 export { zImagePolicyOf, zImageSetup } from './setup/z-image';

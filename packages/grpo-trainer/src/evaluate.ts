@@ -17,6 +17,8 @@ export interface Evaluation {
   /** Mean over all prompts, but those whose images the scorer dropped. */
   readonly reward: number;
   readonly prompts: readonly string[];
+  /** What the data set says of each prompt. */
+  readonly metadata: readonly Readonly<Record<string, unknown>>[];
   /** NaN for images that the scorer dropped. */
   readonly scores: readonly number[];
   readonly details: Readonly<Record<string, readonly number[]>>;
@@ -60,7 +62,7 @@ export function createEvaluator<C, P>(
 
   const imagesOf = (weights: Params, places: readonly number[], steps: StepTensors, key: tf.Tensor) => {
     const { prompts, rows } = distinct(places, batchSize);
-    const encoded = policy.encodePrompts(prompts);
+    const encoded = tree.tidy(() => policy.encodePrompts(prompts));
     const condition = placement.replicate(encoded);
     const host = { samples: tf.tensor1d([...places], 'int32'), rows: tf.tensor1d(rows, 'int32') };
     const batch = placement.shardBatch(host);
@@ -94,7 +96,13 @@ export function createEvaluator<C, P>(
       try {
         await scoring.at(-1);
         const [from, count] = [b * batchSize, images.shape[0]];
-        const scores = await scoreBatch(scorer, images, examples.slice(from, from + count), signal);
+        const scores = await scoreBatch(
+          scorer,
+          images,
+          examples.slice(from, from + count),
+          'evaluation',
+          signal,
+        );
         const missing = Math.min(SHOWN_IMAGES - from, count);
         if (missing > 0) {
           const part = tf.slice(images, 0, missing);
@@ -129,6 +137,7 @@ export function createEvaluator<C, P>(
         epoch,
         reward: finiteMean(scores),
         prompts: examples.map(({ prompt }) => prompt),
+        metadata: examples.map(({ metadata = {} }) => metadata),
         scores,
         details: joinDetails(scored),
         images: pixels,

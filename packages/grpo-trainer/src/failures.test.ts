@@ -107,6 +107,31 @@ describe('an update that throws', () => {
   });
 });
 
+it('a run that is to resume, and has no store to resume from, is refused', async () => {
+  const store = undefined as never; // none
+  for (const resume of ['auto', 'epoch-000003'])
+    expect((await run({ resume, store })).outcome).toMatchObject({
+      message: expect.stringMatching(/resume needs a store/),
+    });
+  expect((await run({ resume: false, store })).outcome).toMatchObject({ reason: 'finished' });
+});
+
+it('a policy that makes more than the condition it returns leaks nothing', async () => {
+  const policy = flow();
+  const encodePrompts: typeof policy.encodePrompts = (prompts) => {
+    tf.add(tf.ones([3]), 1); // nobody asked for it
+    return policy.encodePrompts(prompts);
+  };
+  const evalPrompts = PROMPTS.map((prompt) => ({ prompt }));
+  const { outcome, left } = await run({
+    policy: { ...policy, encodePrompts },
+    evalPrompts,
+    store: undefined as never,
+  });
+  expect(outcome).toMatchObject({ reason: 'finished' });
+  expect(left).toBe(0);
+});
+
 describe('an epoch', () => {
   it('whose images were all dropped leaves no tensor', async () => {
     const scorer = {

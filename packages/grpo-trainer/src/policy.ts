@@ -88,7 +88,8 @@ export interface Policy<Condition = unknown, Prepared = unknown> {
   /** Shape of one sample's latents, e.g. [8, 8, 16]. */
   readonly latentShape: readonly number[];
   /**
-   * Host and device work done once per prompt: tokens, the frozen trunk's keys and values.
+   * Host and device work done once per prompt: tokens, the frozen trunk's keys and values. It runs in a `tf.tidy`: what it makes
+   * and does not return is freed, so a policy that caches tensors makes them elsewhere, or keeps them (`tf.keep`).
    *
    * @param prompts distinct ones
    */

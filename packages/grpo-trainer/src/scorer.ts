@@ -22,8 +22,14 @@ export interface Scorer {
     images: tf.Tensor4D,
     prompts: string[],
     metadata: Record<string, unknown>[],
-    options?: { signal?: AbortSignal },
+    options?: ScoringOptions,
   ): Promise<Scores>;
+}
+
+export interface ScoringOptions {
+  readonly signal?: AbortSignal;
+  /** What the images were drawn for. */
+  readonly purpose?: 'training' | 'evaluation';
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Scores a batch of images and checks what came back. */
 import type * as tf from '@tensorflow/tfjs-core';
-import type { Example, Scorer, Scores } from './scorer';
+import type { Example, Scorer, Scores, ScoringOptions } from './scorer';
 
 /** Batches that may wait for their scores at a time; bounds the images in memory. */
 export const MAX_SCORING = 2;
@@ -10,13 +10,14 @@ export async function scoreBatch(
   scorer: Scorer,
   images: tf.Tensor4D,
   examples: readonly Example[],
+  purpose: NonNullable<ScoringOptions['purpose']>,
   signal?: AbortSignal,
 ): Promise<Scores> {
   const result = await scorer.score(
     images,
     examples.map(({ prompt }) => prompt),
     examples.map(({ metadata }) => metadata ?? {}),
-    signal ? { signal } : {},
+    { purpose, ...(signal && { signal }) },
   );
   if (result.scores.length !== examples.length) {
     throw new Error(

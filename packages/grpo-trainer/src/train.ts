@@ -1,5 +1,6 @@
 /** The loop: sample, score, compare, update, average, evaluate, save. */
 import type { AnyAlgorithm } from './algorithms/algorithm';
+import { ConfigError } from './config/config-error';
 import type { GrpoConfig } from './config/schema';
 import type { TrainOptions, TrainResult } from './train-options';
 import { startRun } from './training-run';
@@ -20,6 +21,11 @@ import { startRun } from './training-run';
 export async function train<C, P, A extends AnyAlgorithm = AnyAlgorithm>(
   options: TrainOptions<C, P, A>,
 ): Promise<TrainResult> {
+  if (options.resume && !options.store) {
+    throw new ConfigError(
+      "resume needs a store to resume from: give store: checkpointFolder('runs/mine/checkpoints') of @flow-grpo/grpo-trainer/node",
+    );
+  }
   const release = await options.store?.acquire(); // no other run writes there meanwhile
   try {
     return await loop(options);
@@ -46,7 +52,7 @@ async function loop<C, P, A extends AnyAlgorithm>(options: TrainOptions<C, P, A>
           if (await run.rollBack(verdict)) continue;
           return run.finish(verdict.reason, await run.problemOf(verdict));
         }
-        run.advance(result, verdict);
+        run.advance(epoch, result, verdict);
       } finally {
         epoch.dispose();
       }

@@ -1,8 +1,28 @@
 import { isMainThread } from 'node:worker_threads';
-import type { PjrtClient } from './client';
+import type { PjrtApi } from './api';
 import type { PjrtDevice } from './device';
 import { type ElementType, elementBytes, elementCount, formatShape } from './element-types';
 import { invalid } from './errors';
+import type { EventWatcher } from './events';
+
+/** What a buffer needs of the client that it belongs to. */
+export interface BufferOwner {
+  readonly isDisposed: boolean;
+  /** @internal */
+  readonly api: PjrtApi;
+  /** @internal */
+  readonly events: EventWatcher;
+  /** @internal */
+  guard<T>(work: Promise<T>, device?: PjrtDevice, late?: boolean): Promise<T>;
+  /** @internal */
+  guardSync<T>(device: PjrtDevice | undefined, work: () => T, late?: boolean): T;
+  /** @internal */
+  checkDevice(device: PjrtDevice, operation: string): void;
+  /** @internal */
+  adopt(handle: number, device: PjrtDevice, elementType: ElementType, dims: readonly number[]): PjrtBuffer;
+  /** @internal */
+  release(handle: number, buffer?: PjrtBuffer): void;
+}
 
 /**
  * An array in a device's memory. It stays until `dispose()`; it may not hold its value yet (execution is
@@ -21,7 +41,7 @@ export class PjrtBuffer {
 
   /** @internal */
   constructor(
-    readonly client: PjrtClient,
+    readonly client: BufferOwner,
     handle: number,
     readonly device: PjrtDevice,
     readonly elementType: ElementType,

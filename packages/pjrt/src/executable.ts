@@ -1,5 +1,4 @@
-import { isBuffer, type PjrtBuffer } from './buffer';
-import type { PjrtClient } from './client';
+import { type BufferOwner, isBuffer, type PjrtBuffer } from './buffer';
 import type { PjrtDevice } from './device';
 import { type ArrayShape, formatShape } from './element-types';
 import { invalid, PjrtError } from './errors';
@@ -8,6 +7,7 @@ import type { NativeFunction } from './ffi/native';
 import type { Words } from './ffi/words';
 import { moduleBytes, type ProgramShape, programShape } from './hlo-module';
 import { decodeNamedValues, type NamedValue } from './named-values';
+import type { Runs } from './runs';
 
 export interface ExecuteOptions {
   /** Arguments that must survive although the program may take their memory (`tf.aliasing_output`). */
@@ -40,6 +40,17 @@ interface CallFrame {
   nonDonatable: number;
 }
 
+/** What a program needs of the client that it belongs to. */
+export interface ExecutableOwner extends BufferOwner {
+  readonly devices: readonly PjrtDevice[];
+  /** @internal */
+  readonly runs: Runs;
+  /** @internal */
+  explain(error: unknown, device: PjrtDevice | undefined, late?: boolean): unknown;
+  /** @internal */
+  forget(executable: PjrtExecutable): void;
+}
+
 /** A compiled program, loaded on its devices. */
 export class PjrtExecutable {
   readonly numReplicas: number;
@@ -56,7 +67,7 @@ export class PjrtExecutable {
 
   /** @internal */
   constructor(
-    readonly client: PjrtClient,
+    readonly client: ExecutableOwner,
     handle: number,
   ) {
     this.handle = handle;

@@ -13,6 +13,7 @@ export {
   unitRange,
   withFailureRule,
 } from './compose';
+export { humanReward } from './human';
 export { type RgbImage, rgbImages } from './images';
 export { jpegCompressibility, jpegIncompressibility } from './jpeg/jpeg-size';
 export {

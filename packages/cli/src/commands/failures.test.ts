@@ -223,7 +223,20 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
   ],
   ['a command that is misspelt', ['trian'], 2, /unknown command 'trian'\s+\(Did you mean train\?\)/],
   ['no command', [], 2, /Usage: flow-grpo/],
-  ['too many arguments', ['report', '@', '@'], 2, /too many arguments/],
+  ['too many arguments', ['doctor', 'cpu'], 2, /too many arguments/],
+  ['a page of what is no run', ['ui', '@/no-run'], 2, /no-run holds no run: there is no metrics\.jsonl/],
+  [
+    'an inspection of what is no run',
+    ['inspect', '@/no-run'],
+    2,
+    /no-run\/metrics\.jsonl has no epoch in it/,
+  ],
+  [
+    'a comparison with what is not there',
+    ['compare', '@/none.yaml', '--backend', 'cpu'],
+    2,
+    /none\.yaml cannot be read/,
+  ],
   ['an argument that is missing', ['report'], 2, /missing required argument 'folder'/],
   ['a shell that is not there', ['completion', 'powershell'], 2, /Allowed choices are bash, zsh, fish/],
   [

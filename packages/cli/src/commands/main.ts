@@ -1,10 +1,12 @@
 /** The flow-grpo command. */
 
-import { Argument, Command } from 'commander';
+import { BACKEND_HELP } from '@flow-grpo/rewards/backend';
+import { Argument, Command, InvalidArgumentError } from 'commander';
 import manifest from '../../package.json' with { type: 'json' };
-import { writeRunReport } from '../report/run-report';
+import { type RunReportOptions, writeRunReport } from '../report/run-report';
 import { checkRunFolder } from '../run/output-folder';
 import { runFileJsonSchema } from '../run-file/schema';
+import { compareCommand } from './compare';
 import { completionScript, SHELLS } from './completion';
 import { doctorCommand } from './doctor';
 import { evaluateCommand } from './evaluate';
@@ -12,13 +14,26 @@ import { reportFailure } from './failure';
 import { addInitCommand } from './init';
 import { type InspectCommandOptions, inspectCommand } from './inspect';
 import { pretrainCommand } from './pretrain';
-import { addSharedOptions } from './shared';
+import { addSharedOptions, collectValues } from './shared';
 import { trainCommand } from './train';
+import { uiCommand } from './ui';
 import { addVerifyCommand } from './verify';
 
 const EXIT_CODES = `
 Exit codes: 0 finished; 1 diverged, hacked its reward, or failed; 2 wrong usage or configuration; 130 interrupted, with a checkpoint.
 The variable DEBUG=1 adds stacks to error messages.`;
+
+interface ReportCommandOptions extends RunReportOptions {
+  readonly json?: boolean;
+}
+
+const repeated = (value: string, before: readonly string[]) => [...before, value];
+
+function portNumber(text: string): number {
+  const port = Number(text);
+  if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port;
+  throw new InvalidArgumentError('give a whole number from 0 to 65535.');
+}
 
 /** The command with all its subcommands. */
 export function program(): Command {
@@ -40,14 +55,20 @@ export function program(): Command {
     .option(
       '--allow-changed <name>',
       'what may differ from the run that is resumed, e.g. grpo.clipRange or setup.reward; may be repeated',
-      (name: string, before: readonly string[]) => [...before, name],
-      [] as readonly string[],
+      repeated,
+      [],
     )
     .option('--take-over', "take the folder from a run that has it; that run's checkpoints end then")
     .option('--dry-run', 'print what would run and check that everything is there, without loading a model')
-    .option('--ui', 'serve the report live while training')
-    .option('--ui-port <port>', 'port of the live report; 0 is any free one', '0')
+    .option('--ui', 'serve a page that follows the run')
+    .option('--ui-port <port>', 'port of the page; 0 is any free one', '0')
     .option('--ui-host <host>', 'address it listens at; 0.0.0.0 for other machines', '127.0.0.1')
+    .option(
+      '--ui-allow-host <name>',
+      'further name by which it may be asked for; may be repeated',
+      repeated,
+      [],
+    )
     .option('--profile', 'profile some epochs: a trace, and a table of where the time goes')
     .option('--profile-epochs <n>', 'how many, after the first one', '3');
   addSharedOptions(train).action(trainCommand);
@@ -60,14 +81,33 @@ export function program(): Command {
   addSharedOptions(command('pretrain', 'pre-train by flow matching; resumes'))
     .option('--take-over', 'take the folder from a run that has it')
     .action(pretrainCommand);
-  command('report', 'write report.html')
+  command('ui', 'serve the page of runs, finished or under way')
+    .argument('<folders...>', 'folders of runs; several are laid over each other')
+    .option('--port <port>', 'port; 0 is any free one', portNumber, 0)
+    .option('--host <host>', 'address it listens at; 0.0.0.0 for other machines', '127.0.0.1')
+    .option('--allow-host <name>', 'further name by which it may be asked for; may be repeated', repeated, [])
+    .action(uiCommand);
+  command('report', 'write report.html, the page of a run as files')
     .argument('<folder>', "a run's folder")
+    .argument('[others...]', 'folders of runs to lay over it')
+    .option('-o, --out <folder>', "write there, with copies of the images, rather than into the run's folder")
+    .option('--single-file', 'put everything into one file, with 200 images at most')
     .option('--json', 'print {"report": …} as JSON')
-    .action(async (folder: string, { json }: { json?: boolean }) => {
-      await checkRunFolder(folder);
-      const report = await writeRunReport(folder);
+    .action(async (folder: string, others: string[], { json, ...options }: ReportCommandOptions) => {
+      for (const each of [folder, ...others]) await checkRunFolder(each);
+      const report = await writeRunReport(folder, { ...options, others });
       console.log(json ? JSON.stringify({ report }) : report);
     });
+  command('compare', 'train settings on the same prompts and noise, and compare them')
+    .argument('<files...>', 'run files; the first is what the others are compared with')
+    .option('--seeds <list>', 'seeds that each is trained with', '0')
+    .option('--measure <name>', 'reward, or a detail of the scorer', 'reward')
+    .option('--reach <list>', 'levels of it, whose images and seconds are wanted, e.g. 0.6,0.65')
+    .option('--images <n>', 'training images of each run, in place of its epochs')
+    .option('-s, --set <key=value>', 'override an option of every file', collectValues, [])
+    .option('-o, --output <folder>', 'where runs, page and table go', 'runs/compare')
+    .option('--backend <name>', BACKEND_HELP, 'xla')
+    .action(compareCommand);
   command('inspect', "look through a run's metrics for signs that its reward was hacked; status 1 if so")
     .argument('<folder>', "a run's folder")
     .option('--window <epochs>', 'epochs that the start, and the present, are means over')

@@ -10,7 +10,8 @@ import { explained } from '../run-file/origins';
 import { readRunFile } from '../run-file/read';
 import type { RunFile } from '../run-file/schema';
 import { loadAdapter } from '../setup/lora';
-import { makeSetup, type RunSetup, type SetupContext } from '../setup/setup';
+import { makeSetup } from '../setup/make-setup';
+import type { RunSetup, SetupContext } from '../setup/setup';
 import { addConfigFlags, flagOverrides } from './flags';
 
 export interface SharedOptions {
@@ -25,7 +26,8 @@ export interface SharedOptions {
   readonly [flag: string]: unknown;
 }
 
-const collectValues = (value: string, previous: string[]) => [...previous, value];
+/** For an option that may be repeated. */
+export const collectValues = (value: string, previous: string[]) => [...previous, value];
 
 export function addSharedOptions(command: Command): Command {
   command

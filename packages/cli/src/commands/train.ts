@@ -1,6 +1,7 @@
 /** flow-grpo train */
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { abortOnSignals, isAbort } from '@flow-grpo/grpo-trainer/node';
+import { runPerson } from '../human/run-person';
 import { progressLine } from '../logging/progress-line';
 import type { ObserverOptions } from '../run/observers';
 import { checkOutput } from '../run/output-folder';
@@ -26,8 +27,11 @@ export async function trainCommand(file: string | undefined, options: TrainComma
   );
   try {
     if (options.dryRun) return await showPlan(file, options, { signal, onMessage: line.note });
-    const { run, made } = await openRun(file, options, { signal, onMessage: line.note });
-    const result = await explained(run.origins, () => trainRun(run, made, { ...options, signal }, line));
+    const person = options.ui ? runPerson() : undefined;
+    const { run, made } = await openRun(file, options, { signal, onMessage: line.note, person });
+    const result = await explained(run.origins, () =>
+      trainRun(run, made, { ...options, signal, person }, line),
+    );
     process.exitCode = exitCodeOf(result.reason) || undefined;
     const { trained: _, ema: __, ...told } = result;
     if (options.json) console.log(JSON.stringify(told));

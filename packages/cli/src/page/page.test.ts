@@ -1,15 +1,14 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { pathToFileURL } from 'node:url';
 import { launchChromium } from '@flow-grpo/test-support/chromium';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type RunLog, runLog } from '../logging/run-log';
-import { writeRunReport } from '../report/run-report';
-import { serveRun, type UiServer } from './server';
+import type { LiveData } from './run-data';
+import { serveRuns, type UiServer } from './server';
 
 /** What a page would never send, written to the socket as it is. */
 const HOSTILE = [
@@ -46,22 +45,25 @@ const HOSTILE = [
   '',
 ];
 
+let parent: string;
 let folder: string;
 let server: UiServer;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'ui-'));
-  server = await serveRun(folder);
+  parent = await mkdtemp(join(tmpdir(), 'ui-'));
+  folder = join(parent, 'first-run');
+  await runLog(folder, 0); // the folder, with nothing in its logs
+  server = await serveRuns([folder]);
 });
 afterEach(async () => {
   await server.close('over');
-  await rm(folder, { recursive: true });
+  await rm(parent, { recursive: true });
 });
 
 async function logEpochs(log: RunLog, from: number, to: number): Promise<void> {
   for (let epoch = from; epoch < to; epoch++) {
     await log.onEpoch(
       { epoch, updates: epoch, samples: 8 * (epoch + 1), reward: epoch / 10, seconds: 1, kl: epoch / 100 },
-      { rewards: [0, 1], advantages: Float64Array.of(-1, 1) },
+      { rewards: [0, 1], advantages: Float64Array.of(-1, 1), prompts: () => [] },
     );
   }
 }
@@ -72,6 +74,7 @@ async function logEvaluation(log: RunLog, epoch: number, rewards: number[]): Pro
     epoch,
     reward: rewards.reduce((a, b) => a + b) / rewards.length,
     prompts: ['a red square', 'a <green> one'],
+    metadata: [{ tag: 'colors' }, {}],
     scores: rewards,
     details: {},
     images: Float32Array.from({ length: 2 * 12 }, (_, i) => (i % 3 === Math.floor(i / 12) ? 1 : 0)),
@@ -81,16 +84,95 @@ async function logEvaluation(log: RunLog, epoch: number, rewards: number[]): Pro
 }
 
 describe('the server', () => {
+  const get = (path: string, init: RequestInit = {}) => fetch(new URL(path, server.url), init);
+  const data = async (query = '') => (await (await get(`/data${query}`)).json()) as LiveData;
+
   it('answers with what it has and nothing else', async () => {
-    const get = (path: string, method = 'GET') => fetch(new URL(path, server.url), { method });
-    expect(await (await get('/')).text()).toContain('new EventSource');
-    expect(await (await get('/report')).text()).toBe('');
+    expect(await (await get('/')).text()).toContain('app.js');
+    expect(await (await get('/app.js')).text()).toContain('EventSource');
+    expect(await (await get('/style.css')).text()).toContain('--paper');
+    expect((await data()).runs).toMatchObject([
+      { name: 'first-run', metrics: { epoch: [] }, evaluations: [] },
+    ]);
     expect((await get('/etc/passwd')).status).toBe(404);
-    expect((await get('/report', 'POST')).status).toBe(405);
-    await logEpochs(await runLog(folder, 0), 0, 1);
-    expect(await (await get('/report')).text()).toBe(''); // not told yet
+    expect((await get('/data', { method: 'POST' })).status).toBe(405);
+    const log = await runLog(folder, 0);
+    await logEpochs(log, 0, 1);
+    await logEvaluation(log, 1, [0.25, 0.5]);
+    expect((await data()).runs[0]!.metrics.epoch).toEqual([]); // not told yet
     server.changed();
-    expect(await (await get('/report')).text()).toContain('<svg');
+    const [run] = (await data()).runs;
+    expect(run!.metrics).toMatchObject({ epoch: [0], reward: [0], kl: [0] });
+    const { file } = run!.evaluations[0]!.samples!;
+    const image = await get(`/${file}`);
+    expect(image.headers.get('content-type')).toBe('image/png');
+    expect(Buffer.from(await image.arrayBuffer())).toEqual(
+      await readFile(join(folder, 'samples/epoch-000001.png')),
+    );
+  });
+
+  it.each([
+    '/runs/0/metrics.jsonl',
+    '/runs/0/samples/..%2Fmetrics.jsonl',
+    '/runs/0/samples/../metrics.jsonl',
+    '/runs/1/samples/epoch-000000.png',
+    '/runs/-1/samples/epoch-000000.png',
+    '/runs/0/samples/prompts.json',
+  ])('serves no file %s', async (path) => {
+    await logEpochs(await runLog(folder, 0), 0, 1);
+    expect((await get(path)).status).toBe(404);
+  });
+
+  it.each([
+    ['a name that a page has rebound to this machine', { host: 'evil.example' }],
+    ['another web site', { origin: 'https://evil.example' }],
+    ['a script of another web site', { 'sec-fetch-site': 'cross-site' }],
+  ])('refuses %s', async (_, headers) => {
+    const { hostname, port } = new URL(server.url);
+    const lines = Object.entries({ host: `${hostname}:${port}`, ...headers }).map(
+      ([key, value]) => `${key}: ${value}`,
+    );
+    const socket = connect(Number(port), hostname);
+    socket.end(`GET /data HTTP/1.1\r\n${lines.join('\r\n')}\r\nConnection: close\r\n\r\n`);
+    let text = '';
+    for await (const chunk of socket) text += chunk;
+    expect(text).toMatch(/^HTTP\/1.1 403/);
+  });
+
+  it('sends a page what it lacks, and everything after a rollback', async () => {
+    const log = await runLog(folder, 0);
+    await logEpochs(log, 0, 3);
+    server.changed();
+    expect((await data(`?have=${encodeURIComponent('1 0.1 1')}`)).runs).toMatchObject([
+      { from: 2, metrics: { epoch: [2] } },
+    ]);
+    expect((await data(`?have=${encodeURIComponent('2 0.2 1')}`)).runs).toMatchObject([
+      { from: 3, metrics: { epoch: [] } },
+    ]);
+    for (const mark of ['1 0.7 1', '9 0.1 1', '', 'nonsense']) {
+      expect((await data(`?have=${encodeURIComponent(mark)}`)).runs, mark).toMatchObject([
+        { from: 0, metrics: { epoch: [0, 1, 2] } },
+      ]);
+    }
+  });
+
+  it('says where it is run, but not in which folders', async () => {
+    await writeFile(
+      join(folder, 'config.json'),
+      JSON.stringify({ epochs: 3, model: '/home/jo/models/show-o2' }),
+    );
+    await logEpochs(await runLog(folder, 0), 0, 1);
+    server.changed();
+    const events = await get('/events');
+    server.status(`report: ${folder}/report.html`);
+    const { runs } = await data();
+    expect(runs[0]!.plannedEpochs).toBe(3);
+    expect(runs[0]!.config).toContain('…/show-o2');
+    await server.close(`saved ${folder}/model.safetensors`);
+    const told = JSON.stringify(runs) + (await events.text());
+    expect(told).toContain('model.safetensors');
+    expect(told).not.toContain(parent);
+    expect(told).not.toContain('/home');
   });
 
   it.each(HOSTILE)('survives %j', async (request) => {
@@ -104,22 +186,26 @@ describe('the server', () => {
     expect((await fetch(server.url)).status).toBe(200);
   });
 
-  it('answers 500 when the report cannot be drawn, and goes on', async () => {
-    await writeFile(join(folder, 'metrics.jsonl'), '{"epoch":0}\nnull\n');
+  it('answers 500 when the run cannot be read, and goes on', async () => {
+    await writeFile(join(folder, 'metrics.jsonl'), '{"epoch":0}\n{"no":"epoch"}\n');
     server.changed();
-    expect((await fetch(new URL('/report', server.url))).status).toBe(500);
+    const answer = await get('/data');
+    expect(answer.status).toBe(500);
+    expect(await answer.text()).toContain('metrics.jsonl');
     expect((await fetch(server.url)).status).toBe(200);
   });
 
   it('ends although clients neither finish their request nor read', async () => {
     const { hostname, port } = new URL(server.url);
-    const sockets = ['GET /report HTTP/1.1\r\nHost: x\r\n', 'GET /events HTTP/1.1\r\nHost: x\r\n\r\n'].map(
-      (text) =>
-        connect(Number(port), hostname, function (this: Socket) {
-          this.write(text);
-        })
-          .on('error', () => {})
-          .pause(),
+    const sockets = [
+      'GET /data HTTP/1.1\r\nHost: 127.0.0.1\r\n',
+      'GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n',
+    ].map((text) =>
+      connect(Number(port), hostname, function (this: Socket) {
+        this.write(text);
+      })
+        .on('error', () => {})
+        .pause(),
     );
     await Promise.all(sockets.map((socket) => new Promise((resolve) => socket.once('connect', resolve))));
     // By itself Node waits a minute for the rest of a request.
@@ -130,11 +216,11 @@ describe('the server', () => {
 
   it('says which port is taken', async () => {
     const { port } = new URL(server.url);
-    await expect(serveRun(folder, { port: Number(port) })).rejects.toThrow(`port ${port} is taken`);
+    await expect(serveRuns([folder], { port: Number(port) })).rejects.toThrow(`port ${port} is taken`);
   });
 
   it('ends with open pages', async () => {
-    const events = await fetch(new URL('/events', server.url));
+    const events = await get('/events');
     await server.close('finished');
     expect(await events.text()).toMatch(/event: end\ndata: {"text":"finished"/);
     await expect(fetch(server.url)).rejects.toThrow();
@@ -155,10 +241,21 @@ describe('in Chromium', () => {
     });
   });
   afterAll(() => browser?.close());
+  afterEach(() => page.goto('about:blank'));
+
+  /** The page allows no script but its own, and so none of Playwright's that waits inside it. */
+  const poll = <T>(look: () => Promise<T>) => expect.poll(look, { timeout: 600_000, interval: 50 });
+  const text = (part: string) => poll(() => page.evaluate(() => document.body.innerText)).toContain(part);
+  /** Epochs that the first chart can be moved over; NaN before it is there. */
+  const epochs = () =>
+    page.evaluate(() => {
+      const chart = document.querySelector('#overview [role=slider]');
+      return Number(chart?.getAttribute('aria-valuemax') ?? Number.NaN) + 1;
+    });
+  const drawn = () =>
+    poll(() => page.evaluate(() => document.querySelector('#overview .plot canvas') !== null)).toBe(true);
 
   it('follows a run from before its first epoch to its end', async () => {
-    const text = (part: string) =>
-      page.waitForFunction((wanted) => document.body.innerText.includes(wanted), part);
     const log = await runLog(folder, 0);
     await page.goto(server.url);
     await text('No epoch yet.');
@@ -168,57 +265,34 @@ describe('in Chromium', () => {
     await logEvaluation(log, 0, [0.25, 0.5]);
     await logEpochs(log, 0, 2);
     server.changed();
-    await page.waitForSelector('section svg polyline');
-    await text('Samples (epoch 0)');
-    const points = () => page.$$eval('section:first-of-type circle', (circles) => circles.length);
-    expect(await points()).toBe(2);
-    expect(await page.$eval('img', (image) => (image as HTMLImageElement).naturalWidth)).toBeGreaterThan(100);
-    expect(await page.getAttribute('img', 'alt')).toContain('a <green> one');
-    for (const title of ['KL to the reference', 'Histogram of advantages']) await text(title);
+    await drawn();
+    await text('Drawn after 0 epochs.');
+    await poll(epochs).toBe(2);
+    const height = () => page.evaluate(() => document.querySelector('img')?.naturalHeight);
+    await poll(height).toBe(4); // two images of two rows
+    expect(
+      await page.$$eval('#images img', (all) => all.map((image) => image.getAttribute('alt'))),
+    ).toContainEqual(expect.stringContaining('a <green> one'));
+    for (const title of ['KL to the reference', 'Advantages', 'How long still?']) await text(title);
 
     await logEpochs(log, 2, 4);
     await logEvaluation(log, 4, [0.75, 1]);
     server.changed();
-    await text('Before (epoch 0, left) and after (epoch 4, right)');
-    expect(await points()).toBe(4);
+    await text('Drawn after 4 epochs.');
+    await poll(epochs).toBe(5); // the evaluation after the fourth epoch lies at 4
+    await page.getByRole('button', { name: 'side by side' }).click();
+    await text('Before: epoch 0. After: epoch 4. Both from the same noise.');
 
     await logEpochs(log, 4, 5);
     await server.close('finished after 5 epochs');
     await text('finished after 5 epochs');
-    await page.waitForFunction(() => document.querySelectorAll('section:first-of-type circle').length === 5);
-    const screenshots = process.env.UI_SCREENSHOTS;
-    if (screenshots) await page.screenshot({ path: join(screenshots, 'live.png'), fullPage: true });
+    const legend = () => page.evaluate(() => document.querySelector('#overview .legend')?.textContent);
+    await poll(legend).toContain('0.4');
+    expect(await epochs()).toBe(5);
     expect(errors).toEqual([]);
   });
 
-  it('shows the written report, which needs nothing else', async () => {
-    const log = await runLog(folder, 0);
-    await logEvaluation(log, 0, [0.25, 0.5]);
-    await logEpochs(log, 0, 3);
-    await logEvaluation(log, 3, [0.75, 1]);
-    await writeFile(join(folder, 'config.json'), '{ "seed": 42 }');
-    const report = await browser.context.newPage();
-    const wanted: string[] = [];
-    report.on('request', (request) => void wanted.push(request.url()));
-    await report.goto(pathToFileURL(await writeRunReport(folder)).href);
-    const titles = await report.$$eval('h2', (headings) => headings.map((heading) => heading.textContent));
-    for (const title of [
-      'Reward',
-      'Numbers',
-      'KL to the reference',
-      'Histogram of advantages',
-      'Configuration',
-    ])
-      expect(titles).toContain(title);
-    expect(titles.some((title) => title?.startsWith('Before (epoch 0, left) and after (epoch 3'))).toBe(true);
-    const box = await report.$eval('img', (image) => (image as HTMLImageElement).naturalWidth);
-    expect(box).toBeGreaterThan(100);
-    expect(await report.$eval('table', (table) => table.textContent)).toMatch(/images per second/);
-    expect(wanted.filter((url) => !/^(file|data):/.test(url))).toEqual([]);
-    await report.close();
-  });
-
-  it('keeps up with a run whose epochs are faster than its report', async () => {
+  it('keeps up with a run whose epochs are faster than its reading', async () => {
     const log = await runLog(folder, 0);
     await page.goto(server.url);
     let epoch = 0;
@@ -230,13 +304,9 @@ describe('in Chromium', () => {
         await new Promise((resolve) => setImmediate(resolve));
       }
     })();
-    const drawn = () => page.$$eval('section:first-of-type circle', (circles) => circles.length);
-    await page.waitForSelector('section svg polyline');
-    const before = await drawn();
-    await page.waitForFunction(
-      (count) => document.querySelectorAll('section:first-of-type circle').length > count,
-      before,
-    );
+    await drawn();
+    const before = await epochs();
+    await poll(epochs).toBeGreaterThan(before);
     more = false;
     await running;
   });

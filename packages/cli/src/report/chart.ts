@@ -1,5 +1,4 @@
-/** Line charts and histograms as SVG text. */
-import { edgesOf, type Histogram } from '../logging/histogram';
+/** Line charts as SVG text, for pictures in files; pages draw theirs with uPlot. */
 
 export interface Series {
   readonly name: string;
@@ -21,12 +20,6 @@ export interface ChartOptions {
 
 const MARGIN = { left: 56, right: 16, top: 40, bottom: 44 };
 
-/** A histogram with a name and a colour. */
-export interface Bars extends Histogram {
-  readonly name: string;
-  readonly color: string;
-}
-
 /** A chart of one or more series over a common axis, with its legend. Throws when there is no point to draw. */
 export function lineChart(series: readonly Series[], options: ChartOptions): string {
   const points = series.flatMap((one) => one.points);
@@ -41,27 +34,6 @@ export function lineChart(series: readonly Series[], options: ChartOptions): str
             .join('')
         : `<polyline fill="none" stroke="${color}" stroke-width="2" points="${own.map(([x, y]) => `${px(x)},${py(y)}`).join(' ')}"/>`,
     ),
-  );
-}
-
-/** Histograms over a common axis, one in front of the other, as shares of their values. */
-export function histogramChart(bars: readonly Bars[], options: Omit<ChartOptions, 'yRange'>): string {
-  if (bars.length === 0) throw new Error(`histogramChart: '${options.title}' has no histogram`);
-  const shares = bars.map(({ counts }) => {
-    const total = counts.reduce((sum, count) => sum + count, 0);
-    return counts.map((count) => count / Math.max(1, total));
-  });
-  const xRange = spread(bars.flatMap(({ low, high }) => [low, high]));
-  const highest = Math.max(...shares.flat());
-  return chart(bars, xRange, [0, highest || 1], options, (px, py) =>
-    bars.flatMap((one, k) => {
-      const edges = edgesOf(one);
-      return shares[k]!.flatMap((share, i) => {
-        if (share === 0) return [];
-        const [left, right] = [px(edges[i]!), px(edges[i + 1]!)];
-        return `<rect x="${left}" y="${py(share)}" width="${round(Math.max(1, right - left - 1))}" height="${round(py(0) - py(share))}" fill="${one.color}" opacity="0.6"/>`;
-      });
-    }),
   );
 }
 

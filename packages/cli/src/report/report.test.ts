@@ -1,6 +1,6 @@
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { histogramChart, lineChart, movingAverage } from './chart';
+import { lineChart, movingAverage } from './chart';
 import { htmlReport } from './html';
 import { imageGrid } from './image-grid';
 
@@ -63,23 +63,6 @@ describe('imageGrid', () => {
   });
 });
 
-describe('histogramChart', () => {
-  it('draws a bar for each bucket that holds something, as high as its share', () => {
-    const counts = [1, 0, 3];
-    const svg = histogramChart([{ name: 'first', color: '#123456', low: -1, high: 2, counts }], {
-      title: 'Advantages',
-      xLabel: 'advantage',
-    });
-    const heights = [...svg.matchAll(/height="([\d.]+)" fill="#123456" opacity/g)].map(([, h]) => Number(h));
-    expect(heights).toHaveLength(2);
-    expect(heights[1]! / heights[0]!).toBeCloseTo(3, 1);
-  });
-
-  it('says which chart has nothing to draw', () => {
-    expect(() => histogramChart([], { title: 'Advantages', xLabel: '' })).toThrow(/'Advantages'/);
-  });
-});
-
 describe('lineChart', () => {
   it('draws what sharp can read, a constant series too', async () => {
     const svg = lineChart(
@@ -102,6 +85,10 @@ describe('lineChart', () => {
     const { width } = await sharp(Buffer.from(svg)).metadata();
     expect(width).toBe(640);
     expect(svg).not.toContain('NaN');
+  });
+
+  it('says which chart has nothing to draw', () => {
+    expect(() => lineChart([], { title: 'Advantages', xLabel: '' })).toThrow(/'Advantages'/);
   });
 
   it('averages over a moving window', () => {

@@ -1,25 +1,32 @@
-/** The images of an evaluation in one PNG, one below the other, with what belongs to them. */
+/** The images of an evaluation in one file, one below the other, with what belongs to them. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 
 export interface SampleStrip {
-  /** The PNG, relative to the run's folder. */
+  /** The PNG or JPEG, relative to the run's folder. */
   readonly file: string;
   /** Pixels of one image in the file. */
   readonly width: number;
   readonly height: number;
   readonly prompts: readonly string[];
   readonly rewards: readonly number[];
+  /** How far each image is from the first evaluation's, root mean square over values in [0, 1]. */
+  readonly changes?: readonly number[];
 }
 
 /** Larger images are made this wide: they are for looking at, not for scoring. */
-const MAX_WIDTH = 256;
+const MAX_WIDTH = 512;
+/** Small images are kept to the bit; larger ones as JPEG, which is a tenth of the size and opens at once. */
+const MAX_LOSSLESS_WIDTH = 160;
 
-/** @param images RGB in [0, 1], [height, width, 3] each */
+/**
+ * @param name of the file, without its extension
+ * @param images RGB in [0, 1], [height, width, 3] each
+ */
 export async function writeStrip(
   folder: string,
-  file: string,
+  name: string,
   images: readonly ArrayLike<number>[],
   { width, height, prompts, rewards }: Omit<SampleStrip, 'file'>,
 ): Promise<SampleStrip> {
@@ -31,10 +38,15 @@ export async function writeStrip(
   }
   const [shownWidth, shownHeight] =
     width > MAX_WIDTH ? [MAX_WIDTH, Math.round((height * MAX_WIDTH) / width)] : [width, height];
-  const strip = sharp(bytes, { raw: { width, height: height * images.length, channels: 3 } })
-    .resize(shownWidth, shownHeight * images.length, { fit: 'fill' })
-    .png();
-  await writeFile(join(folder, file), await strip.toBuffer());
+  const strip = sharp(bytes, { raw: { width, height: height * images.length, channels: 3 } }).resize(
+    shownWidth,
+    shownHeight * images.length,
+    { fit: 'fill' },
+  );
+  const lossless = shownWidth <= MAX_LOSSLESS_WIDTH;
+  const file = `${name}.${lossless ? 'png' : 'jpg'}`;
+  const encoded = lossless ? strip.png() : strip.jpeg({ quality: 92, chromaSubsampling: '4:4:4' });
+  await writeFile(join(folder, file), await encoded.toBuffer());
   return { file, width: shownWidth, height: shownHeight, prompts, rewards };
 }
 

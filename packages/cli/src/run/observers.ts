@@ -3,13 +3,14 @@
 import type { Progress, Scorer, TrainOptions } from '@flow-grpo/grpo-trainer';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { epochPlan } from '@flow-grpo/grpo-trainer/config';
+import type { RunPerson } from '../human/run-person';
 import type { ProgressLine } from '../logging/progress-line';
 import { runLog } from '../logging/run-log';
 import { trainingProgress } from '../logging/training-progress';
 import { wandbClient } from '../logging/wandb/client';
 import { findWandb } from '../logging/wandb/credentials';
 import { type WandbLog, wandbLog } from '../logging/wandb/sink';
-import { serveRun, type UiServer } from '../page/server';
+import { serveRuns, type UiServer } from '../page/server';
 import { profiledEpochs } from '../profile/profiled-epochs';
 import type { TrainingRun } from './training-run';
 
@@ -18,6 +19,10 @@ export interface ObserverOptions {
   readonly ui?: boolean;
   readonly uiPort: string;
   readonly uiHost: string;
+  /** Further names by which pages may ask for it. */
+  readonly uiAllowHost?: readonly string[];
+  /** Whoever looks at the page, where a reward asks. */
+  readonly person?: RunPerson | undefined;
   /** Profile some epochs. */
   readonly profile?: boolean;
   readonly profileEpochs: string;
@@ -56,10 +61,15 @@ export async function attachObservers(
     : undefined;
   const log = await runLog(output, fromEpoch, line.note);
   const ui = options.ui ? await openUi(output, options) : undefined;
-  if (ui) line.note(`live report: ${ui.url}`);
+  if (ui) line.note(`live page: ${ui.url}`);
+  const shown = ui ? mirrored(line, ui) : line;
+  options.person?.onChange(() => {
+    const { waiting, answered } = options.person!;
+    if (waiting.length > 0) shown.show(`waiting for you: ${waiting.length} to judge, ${answered} judged`);
+  });
   const wandb = await openWandb(run, fromEpoch > 0, line.note);
   if (wandb) line.note(`wandb: ${wandb.url}`);
-  const progress = trainingProgress(ui ? mirrored(line, ui) : line, {
+  const progress = trainingProgress(shown, {
     epochs: config.epochs,
     imagesPerStep: imagesPerStep(run),
   });
@@ -80,14 +90,16 @@ export async function attachObservers(
     },
     async onEvaluation(evaluation) {
       profile?.onPhase('logs');
-      line.note(`evaluation after ${evaluation.epoch} epochs: reward ${evaluation.reward.toFixed(4)}`);
+      const { epoch, reward } = evaluation;
+      const told = Number.isFinite(reward) ? `reward ${reward.toFixed(4)}` : 'not judged';
+      line.note(`evaluation after ${epoch} epochs: ${told}`);
       const record = await log.onEvaluation(evaluation);
       wandb?.onEvaluation(record);
       ui?.changed();
     },
     async close(finalMessage, exitCode) {
       await profile?.close();
-      await Promise.all([wandb?.close(exitCode), ui?.close(finalMessage)]);
+      await Promise.all([log.close(), wandb?.close(exitCode), ui?.close(finalMessage)]);
     },
   };
 }
@@ -114,11 +126,16 @@ async function openWandb(
   }
 }
 
-async function openUi(output: string, { uiPort, uiHost }: ObserverOptions): Promise<UiServer> {
+async function openUi(
+  output: string,
+  { uiPort, uiHost, uiAllowHost = [], person }: ObserverOptions,
+): Promise<UiServer> {
   const port = wholeNumber('--ui-port', uiPort, 0, 65_535);
-  return serveRun(output, { port, host: uiHost }).catch((error: Error) => {
-    throw new ConfigError(`--ui: ${error.message}`);
-  });
+  return serveRuns([output], { port, host: uiHost, allowedHosts: uiAllowHost, person }).catch(
+    (error: Error) => {
+      throw new ConfigError(`--ui: ${error.message}`);
+    },
+  );
 }
 
 function wholeNumber(flag: string, text: string, low: number, high = Number.MAX_SAFE_INTEGER): number {

@@ -18,6 +18,7 @@ import {
 import { acquireLease, checkpointFolder, epochOf, listRuns } from '@flow-grpo/grpo-trainer/node';
 import { unstackLora } from '@flow-grpo/nn';
 import { need } from '../commands/shared';
+import { unjudgedEvaluations } from '../human/unjudged-evaluations';
 import { readLines } from '../logging/json-lines';
 import { type ProgressLine, progressLine } from '../logging/progress-line';
 import { writeRunReport } from '../report/run-report';
@@ -100,7 +101,9 @@ async function trainInto(
   const { config, output, algorithm } = run;
   const policy = need(made.policy, 'policy', run);
   const prompts = need(made.prompts, 'prompts', run);
-  const scorer = asScorer(need(made.scorer, 'scorer', run));
+  const { person } = options;
+  const given = asScorer(need(made.scorer, 'scorer', run));
+  const scorer = person?.expected ? unjudgedEvaluations(given) : given;
   const resume = options.resume ?? 'auto';
   checkPromptCount(prompts, config);
   const fromEpoch = resume ? await resumeEpoch(output, resume) : 0;
@@ -110,6 +113,7 @@ async function trainInto(
   const minimum =
     measured === undefined ? minimumEpochTime(policy, prompt, config, run.peakTflops, algorithm) : undefined;
   line.note(startTable(run, memory, { measured, minimum }));
+  await person?.keepIn(output);
   const observers = await attachObservers(run, scorer, fromEpoch, { ...OBSERVERS, ...options }, line);
   await writeFile(join(output, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
   let finalMessage = 'ended by an error';

@@ -64,12 +64,12 @@ export async function makeEvalRewards(
 async function makeParts(
   option: string,
   choice: RewardChoice,
-  { signal, onMessage }: SetupContext,
+  { signal, onMessage, person }: SetupContext,
 ): Promise<{ scorer: RewardScorer; weight: number; name: string }[]> {
   const parts: { scorer: RewardScorer; weight: number; name: string }[] = [];
   for (const chosen of await findRewards(choice, option)) {
     const { key, name, weight } = chosen;
-    const context = { onDownload: downloadMessages(onMessage, name), ...(signal && { signal }) };
+    const context = { onDownload: downloadMessages(onMessage, name), person, ...(signal && { signal }) };
     parts.push({
       scorer: await orConfigError(option, key, makeChosenReward(chosen, context)),
       weight,

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { resolveRunFile } from '../run-file/schema';
 import type { Showo2SetupOptions } from '../run-file/setup-schema';
 import { checkModel } from './check';
-import { makeSetup } from './setup';
+import { makeSetup } from './make-setup';
 import { showo2Setup } from './showo2';
 import { showo2Sizes } from './showo2-sizes';
 import { writeTinyShowo2 } from './testing/tiny-showo2';

@@ -19,7 +19,7 @@ import { estimateMemory, memoryOf } from '../run/memory-estimate';
 import { type ZImageSetupInput, zImageSetupSchema } from '../run-file/setup-schema';
 import { checkModel } from './check';
 import { setupFingerprint } from './fingerprint';
-import { makeSetup } from './setup';
+import { makeSetup } from './make-setup';
 import { zImageSizes } from './z-image-sizes';
 
 const model = fixtureCases('z-image-pipeline')[0]!.dir;

@@ -1,5 +1,6 @@
 /** The clipped policy gradient that Flow-GRPO and GRPO-Guard share: options, checks and loss over recorded steps. */
 import {
+  gaussianKl,
   guardedRatio,
   guardedWeight,
   importanceRatio,
@@ -11,7 +12,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import type { BaseConfig } from '../config/base';
 import { detach } from '../losses/rows';
-import { clippedPolicyLoss, ratioStatistics, stepMeanKl, velocityKl } from '../maths/loss';
+import { clippedPolicyLoss, ratioStatistics, velocityKl } from '../maths/loss';
 import { advantageOptions, advClipMax, comparedWithin, comparesImages, groupedBy } from './advantage-options';
 import type { ConfiguredAlgorithm, Loss, RunFacts } from './algorithm';
 import { type Pass, type RecordedPoints, recordedPoints } from './pass';
@@ -20,11 +21,19 @@ import { imagesWithAdvantage } from './units';
 export const policyGradientOptions = z.strictObject({
   clipRange: z.number().positive().default(1e-4).describe('Clip range of the ratio (train.clip_range)'),
   advClipMax,
-  beta: z.number().min(0).default(0).describe('Weight of the KL to the reference (train.beta)'),
+  beta: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe(
+      "Weight of the KL to the reference; a KL on the velocity is about 100 times that of the step's mean (train.beta)",
+    ),
   klTarget: z
     .enum(['step-mean', 'velocity'])
     .default('step-mean')
-    .describe("What the KL compares: the step's mean, as flow_grpo, or the velocity"),
+    .describe(
+      "What the KL compares: the step's mean, as flow_grpo, or the velocity, whose KL is about 100 times as large",
+    ),
   importanceCap: z
     .number()
     .positive()
@@ -80,7 +89,7 @@ export function configurePolicyGradient(
       maxRatioDeviation: 'max',
       maxLogProbMismatch: 'max',
     },
-    perStep: ['logProbMismatch'],
+    perStep: ['logProbMismatch', 'ratio'],
     measure(pass): Record<string, tf.Tensor> {
       const points = recordedPoints(pass, trainedSteps);
       const { logProb, mean } = drawnBy(pass.velocity('trained', points), points);
@@ -131,13 +140,14 @@ function policyGradientLoss(
   let kl: tf.Tensor = tf.scalar(0);
   if (beta > 0) {
     const referenceVelocity = pass.velocity('reference', points);
+    // flow_grpo's has σ_t for the deviation, without √dt: the Gaussian KL of the step times dt.
     const distance =
       klTarget === 'velocity'
         ? velocityKl(velocity, referenceVelocity)
-        : stepMeanKl(mean, stepMean(step, { x, velocity: referenceVelocity }), stepSigma(step));
+        : gaussianKl(mean, stepMean(step, { x, velocity: referenceVelocity }), stepSigma(step));
     kl = tf.sum(tf.mul(weights, distance));
   }
-  const used = tf.cast(tf.greater(weights, 0), 'float32');
+  const used = tf.greater(weights, 0);
   const { approxKl, clipFraction, clipFractionAbove, clipFractionBelow } = ratioStatistics(
     own,
     oldLogProb,
@@ -146,9 +156,11 @@ function policyGradientLoss(
     clipRange,
   );
   // On all devices first: not every plugin reduces a maximum that minds NaN over devices.
-  const maxOf = (value: tf.Tensor) => tf.max(pass.placement.replicate(tf.mul(used, tf.abs(value))));
+  const maxOf = (value: tf.Tensor) =>
+    tf.max(pass.placement.replicate(tf.mul(tf.cast(used, 'float32'), tf.abs(value))));
   const mismatch = tf.abs(tf.sub(own, recorded));
-  const counts = tf.logicalAnd(tf.greater(weights, 0), tf.greater(pass.onPolicy, 0));
+  const counts = tf.logicalAnd(used, tf.greater(pass.onPolicy, 0));
+  const missing = tf.fill(mismatch.shape, Number.NaN);
   return {
     loss: beta > 0 ? tf.add(policyLoss, tf.mul(beta, kl)) : policyLoss,
     metrics: {
@@ -161,7 +173,10 @@ function policyGradientLoss(
       maxRatioDeviation: maxOf(tf.sub(detach(ratio), 1)),
       maxLogProbMismatch: tf.mul(pass.onPolicy, maxOf(mismatch)),
     },
-    perStep: { logProbMismatch: tf.where(counts, mismatch, tf.fill(mismatch.shape, Number.NaN)) },
+    perStep: {
+      logProbMismatch: tf.where(counts, mismatch, missing),
+      ratio: tf.where(used, detach(ratio), missing),
+    },
   };
 }
 

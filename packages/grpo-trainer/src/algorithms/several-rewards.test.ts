@@ -133,7 +133,7 @@ describe('advantages: gdpo', () => {
     async (algorithm) => {
       const both = multiScore([
         { scorer: coordinate(0) },
-        { scorer: coordinate(1, 1000), normalise: standardise },
+        { scorer: coordinate(1, 1000), normalise: standardise() },
       ]) as Scorer;
       expect(both.weights).toEqual({ x: 1, 'y.normalised': 1 });
       const { means, epochs } = await run(both, { algorithm, [algorithm]: { advantages: 'gdpo' } });

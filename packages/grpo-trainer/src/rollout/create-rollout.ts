@@ -69,7 +69,7 @@ export function createRollout<C, P>(
     key: tf.Tensor,
     { signal, overlap = true, timer = phaseTimer(), onProgress }: RolloutCall = {},
   ): Promise<EpochBatch<C>> => {
-    const encoded = policy.encodePrompts(examples.map(({ prompt }) => prompt));
+    const encoded = tree.tidy(() => policy.encodePrompts(examples.map(({ prompt }) => prompt)));
     const condition = placement.replicate(encoded);
     if (condition !== encoded) tree.dispose(encoded);
     const steps = stackSteps(plan.steps(window));
@@ -97,7 +97,7 @@ export function createRollout<C, P>(
       // A backend that computes at once is told from one that will, before the scorer keeps this thread busy.
       await Promise.race([ready, nextTask()]);
       const members = prompts.map((prompt) => examples[prompt]!);
-      const scores = scoreBatch(scorer, images, members, signal).finally(async () => {
+      const scores = scoreBatch(scorer, images, members, 'training', signal).finally(async () => {
         await ready;
         images.dispose();
       });

@@ -62,6 +62,7 @@ describe.each(['cpu', 'xla'])('at learning rate 0 on %s', (backend) => {
         expect(mean).toBeGreaterThanOrEqual(0);
         expect(p99).toBeGreaterThanOrEqual(mean);
         expect(metrics.maxLogProbMismatch).toBeGreaterThanOrEqual(p99);
+        for (const part of ['mean', 'p99']) expect(metrics[`ratio.${step}.${part}`], part).toBe(1);
       }
       expect(metrics).not.toHaveProperty('logProbMismatch.2.mean');
     }

@@ -2,13 +2,7 @@ import { join } from 'node:path';
 import { cacheFolder } from './cache';
 import { cudaWheels } from './cuda-wheels';
 import { WHEEL_PATHS } from './locations';
-
-/** A wheel by its exact file: what is downloaded must have this sha256. */
-export interface PinnedWheel {
-  name: string;
-  version: string;
-  sha256: string;
-}
+import type { PinnedWheel } from './wheel';
 
 /** What `pjrt install` can install. */
 export type InstallName = 'cpu' | 'cuda13';

@@ -1,4 +1,4 @@
-import type { PinnedWheel } from './catalogue';
+import type { PinnedWheel } from './wheel';
 
 /**
  * XLA's CUDA 13 plugin and the NVIDIA libraries that its RPATH names (nvidia/cu13/lib, nvidia/cudnn/lib,

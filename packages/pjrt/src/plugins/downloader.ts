@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import type { PinnedWheel } from './catalogue';
+import type { PinnedWheel } from './wheel';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

@@ -12,10 +12,10 @@ import {
   type InstallName,
   installedLibrary,
   type Machine,
-  type PinnedWheel,
   thisMachine,
 } from './catalogue';
 import { downloadWheel, findPip } from './downloader';
+import type { PinnedWheel } from './wheel';
 
 export interface InstallOptions {
   /** Default: this process's. */

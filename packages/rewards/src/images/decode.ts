@@ -1,6 +1,6 @@
 import type { EncodedImage } from '../scorer';
 import { checkFormat } from './formats';
-import type { RgbImage } from './rgb';
+import type { RgbImage } from './rgb-image';
 
 /** What Pillow refuses as a decompression bomb. */
 const MAX_PIXELS = 178_956_970;

@@ -2,4 +2,5 @@
 export { encodeJpeg } from './jpeg';
 export { encodePng } from './png';
 export { quantise } from './quantise';
-export { checkBatch, checkImages, imageCount, type RgbImage, rgbImages } from './rgb';
+export { checkBatch, checkImages, imageCount, rgbImages } from './rgb';
+export type { RgbImage } from './rgb-image';

@@ -1,4 +1,4 @@
-import type { RgbImage } from './rgb';
+import type { RgbImage } from './rgb-image';
 
 /** The JFIF segment Pillow writes behind the start marker and libvips leaves out: version 1.1, aspect ratio 1:1. */
 const JFIF = Uint8Array.of(0xff, 0xe0, 0, 16, 0x4a, 0x46, 0x49, 0x46, 0, 1, 1, 0, 0, 1, 0, 1, 0, 0);

@@ -1,4 +1,4 @@
-import type { RgbImage } from './rgb';
+import type { RgbImage } from './rgb-image';
 
 /** Encodes without loss. */
 export async function encodePng({ data, width, height }: RgbImage): Promise<Buffer> {

@@ -3,13 +3,7 @@ import pLimit from 'p-limit';
 import type { ScorerImages } from '../scorer';
 import { decodeImage } from './decode';
 import { quantise } from './quantise';
-
-/** One image on the host: `height * width * 3` bytes, rows from the top, red green blue. */
-export interface RgbImage {
-  data: Uint8Array;
-  width: number;
-  height: number;
-}
+import type { RgbImage } from './rgb-image';
 
 /** How many images a batch holds. */
 export function imageCount(images: ScorerImages): number {

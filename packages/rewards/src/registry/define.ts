@@ -1,5 +1,6 @@
 import type { RequiredFiles } from '@flow-grpo/checkpoint-io';
 import type { z } from 'zod';
+import type { Person } from '../human/human-reward';
 import type { SourceOptions } from '../models/load/source';
 import type { RewardFunction } from '../reward-function';
 import type { Scorer } from '../scorer';
@@ -29,7 +30,10 @@ export interface RewardDefinition<Options extends object = Readonly<Record<strin
 type Made = Scorer | RewardFunction;
 
 /** What making a reward may use and tell. */
-export type RewardContext = SourceOptions;
+export interface RewardContext extends SourceOptions {
+  /** Whom the reward `human` asks; it cannot be made without. */
+  readonly person?: Person | undefined;
+}
 
 /**
  * Types a definition by its options. A module that a run file or `flow-grpo-score` names exports one by default.

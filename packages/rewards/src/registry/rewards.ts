@@ -160,6 +160,19 @@ export const REWARDS = {
     }),
     make: async (options) => (await import('../shapes')).shapeEval(options),
   }),
+  human: defineReward({
+    summary: "You: a person who compares each prompt's images on the run's page (train --ui)",
+    options: z.strictObject({
+      answers: text('answers.jsonl of an earlier run, whose answers are given again'),
+    }),
+    make: async ({ answers }, { person }) => {
+      const { humanReward, readAnswers, withAnswers } = await import('../human');
+      if (answers !== undefined) return humanReward(withAnswers(await readAnswers(answers), person));
+      if (!person)
+        throw new Error('nobody is there to ask: a person answers on the page of flow-grpo train --ui');
+      return humanReward(person);
+    },
+  }),
 } satisfies Record<string, RewardDefinition>;
 
 export type RewardName = keyof typeof REWARDS;

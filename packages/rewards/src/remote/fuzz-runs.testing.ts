@@ -13,17 +13,17 @@ import { deqa, geneval } from './servers';
 /** Requests sent at once. */
 const LANES = 8;
 
-async function inLanes(count: number, run: (seed: number) => Promise<void>): Promise<void> {
-  let next = 0;
+async function inLanes(first: number, count: number, run: (seed: number) => Promise<void>): Promise<void> {
+  let next = first;
   await Promise.all(
     Array.from({ length: LANES }, async () => {
-      for (let seed = next++; seed < count; seed = next++) await run(seed);
+      for (let seed = next++; seed < first + count; seed = next++) await run(seed);
     }),
   );
 }
 
 /** The server answers each request with 200, 400 or 413 and a text, scores what it lets through, and goes on. */
-export async function fuzzRequests(count: number): Promise<Map<number, number>> {
+export async function fuzzRequests(first: number, count: number): Promise<Map<number, number>> {
   const statuses = new Map<number, number>();
   const scorer: Scorer = {
     name: 'counting',
@@ -37,7 +37,7 @@ export async function fuzzRequests(count: number): Promise<Map<number, number>> 
     },
   };
   const server = await serve(scorer, { maxBodyBytes: 2 ** 20, maxImages: 8 });
-  await inLanes(count, async (seed) => {
+  await inLanes(first, count, async (seed) => {
     const { path, type, body } = fuzzRequest(seed);
     const answer = await send(`${server.url}${path}`, {
       method: 'POST',
@@ -55,7 +55,10 @@ export async function fuzzRequests(count: number): Promise<Map<number, number>> 
 }
 
 /** The client of each answer gives two scores and details that fit, or an Error without control characters. */
-export async function fuzzResponses(count: number): Promise<{ scored: number; refused: number }> {
+export async function fuzzResponses(
+  first: number,
+  count: number,
+): Promise<{ scored: number; refused: number }> {
   const http = createServer((incoming, outgoing) => {
     incoming.resume();
     const { status, headers, body } = fuzzResponse(Number(/^\/(\d+)/.exec(incoming.url ?? '')?.[1] ?? 0));
@@ -65,7 +68,7 @@ export async function fuzzResponses(count: number): Promise<{ scored: number; re
   const origin = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
   const image = { bytes: PIXEL };
   const result = { scored: 0, refused: 0 };
-  await inLanes(count, async (seed) => {
+  await inLanes(first, count, async (seed) => {
     const options = { url: `${origin}/${seed}`, retries: 0, maxResponseBytes: 2 ** 20 };
     const clients = fuzzResponse(seed).kind === 'json' ? [rewardServer] : [deqa, geneval];
     for (const client of clients) {

@@ -1,21 +1,7 @@
 /** Random damage to what reward servers and their clients send each other; a function of a seed. */
 import { gzipSync } from 'node:zlib';
+import { pick, type Random, randomFrom } from '@flow-grpo/test-support/fuzz';
 import { NdArray, pickle } from './pickle';
-
-export type Random = (below: number) => number;
-
-/** A small generator (mulberry32): a failing input is repeated by its number. */
-export function randomFrom(seed: number): Random {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let bits = Math.imul(state ^ (state >>> 15), 1 | state);
-    bits = (bits + Math.imul(bits ^ (bits >>> 7), 61 | bits)) ^ bits;
-    return Math.floor((((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
-}
-
-const pick = <T>(random: Random, items: readonly T[]): T => items[random(items.length)]!;
 
 /** Numbers, names and marks on which readers stumble. */
 const TOKENS = [

@@ -1,12 +1,14 @@
+import type { TilingOptions } from '@flow-grpo/nn';
 import { tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
-import { imageBlockLength } from '../config/config';
+import { imageBlockLength, type Showo2Config } from '../config/config';
 import { type Condition, encodePrompts } from '../denoise/condition';
 import { omniAttentionMask } from '../sequence/mask';
 import type { GenerateTextOptions, TextPrefix } from '../text/generate';
+import type { TextTokenizer } from '../tokenizer/tokenizer';
 import { disposeCondition, type GenerateOptions } from './generate';
-import { gridOf } from './programs';
-import type { Showo2 } from './showo2';
+import type { Showo2Parts } from './parts';
+import { gridOf, type Programs } from './programs';
 
 /** A piece of a mixed-modal sequence. */
 export type Segment = { text: string } | { image: tf.Tensor3D };
@@ -19,13 +21,25 @@ export interface InterleaveOptions extends Omit<GenerateOptions, 'negativePrompt
   text?: GenerateTextOptions;
 }
 
+/** What of a whole model is needed to write and to draw in turn; `Showo2` has it. */
+export interface InterleavedModel {
+  readonly parts: Showo2Parts;
+  readonly programs: Programs;
+  readonly tokenizer: TextTokenizer;
+  configFor(size?: [height: number, width: number]): Showo2Config;
+  continue(prefix: TextPrefix, options: GenerateTextOptions): Promise<number[]>;
+  denoise(condition: Condition, count: number, options: GenerateOptions): Promise<tf.Tensor>;
+  encodeImages(image: tf.Tensor3D, size?: [height: number, width: number]): tf.Tensor;
+  decode(latents: tf.Tensor, tiling?: TilingOptions | false): tf.Tensor;
+}
+
 /**
  * Text and images in turn, after a prompt of text and images (upstream's inference_mixed_modality.py): the model writes
  * until it opens an image, the image is generated from everything before it, and so on until the model stops or
  * `maxImages` are made.
  */
 export async function interleave(
-  model: Showo2,
+  model: InterleavedModel,
   prompt: string | readonly Segment[],
   options: InterleaveOptions = {},
 ): Promise<Segment[]> {

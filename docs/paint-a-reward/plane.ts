@@ -1,0 +1,2 @@
+/** The plane is [−EXTENT, EXTENT] in both directions. */
+export const EXTENT = 3;

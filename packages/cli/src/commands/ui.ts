@@ -1,0 +1,73 @@
+/** flow-grpo ui */
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ConfigError } from '@flow-grpo/grpo-trainer';
+import { abortOnSignals } from '@flow-grpo/grpo-trainer/node';
+import { serveRuns } from '../page/server';
+
+export interface UiCommandOptions {
+  readonly port: number;
+  readonly host: string;
+  readonly allowHost: readonly string[];
+}
+
+/** How often the folders are looked at: another process may be writing them. */
+const LOOK_MS = 2000;
+
+/**
+ * Serves the page of runs in folders, finished or under way elsewhere, until it is interrupted.
+ *
+ * @throws {ConfigError} for a folder without a run, and a port that is taken
+ */
+export async function uiCommand(folders: readonly string[], options: UiCommandOptions): Promise<void> {
+  const { signal, release } = abortOnSignals(() => {});
+  try {
+    await serveUntil(signal, folders, options, (text) => console.log(text));
+  } finally {
+    release();
+  }
+}
+
+/**
+ * Serves the page until the signal is aborted.
+ *
+ * @param tell gets the page's address
+ */
+export async function serveUntil(
+  signal: AbortSignal,
+  folders: readonly string[],
+  { port, host, allowHost }: UiCommandOptions,
+  tell: (text: string) => void,
+): Promise<void> {
+  for (const folder of folders) {
+    if ((await lastChange(folder)) === undefined) {
+      throw new ConfigError(`${folder} holds no run: there is no metrics.jsonl in it`);
+    }
+  }
+  const ui = await serveRuns(folders, { port, host, allowedHosts: allowHost }).catch((error: Error) => {
+    throw new ConfigError(error.message);
+  });
+  tell(`${ui.url}\nCtrl-C ends it.`);
+  let seen: number | undefined;
+  while (!signal.aborted) {
+    const changes = await Promise.all(folders.map(lastChange));
+    const latest = Math.max(...changes.map((time) => time ?? 0));
+    if (latest !== seen) {
+      seen = latest;
+      ui.status(`Last change: ${new Date(latest).toLocaleString()}`);
+      ui.changed();
+    }
+    await sleep(LOOK_MS, undefined, { signal }).catch(() => {}); // aborted
+  }
+  await ui.close('The page is no longer served.');
+}
+
+/** When a run's records last changed; undefined where there are none. */
+async function lastChange(folder: string): Promise<number | undefined> {
+  const times = await Promise.all(
+    ['metrics.jsonl', 'evaluations.jsonl'].map((name) => stat(join(folder, name)).catch(() => undefined)),
+  );
+  const [metrics, evaluations] = times;
+  return metrics && Math.max(metrics.mtimeMs, evaluations?.mtimeMs ?? 0);
+}

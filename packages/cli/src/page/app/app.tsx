@@ -1,0 +1,279 @@
+/** The application: what it shows, from the top down. */
+import { useEffect, useMemo, useState } from 'preact/hooks';
+import type { RunData } from '../run-data';
+import { Sparkline, type Zoom } from './chart';
+import { Panel } from './controls';
+import { CurveControls, type CurveStyle, Curves, RewardChart } from './curves';
+import { Gallery } from './gallery';
+import { Hacking, hacking } from './hacking';
+import { type Insight, learning, remaining } from './insight';
+import { Judge } from './judge';
+import { colorOf, type ShownRun } from './lines';
+import { PromptTables } from './prompt-table';
+import type { Source } from './source';
+import { Histograms, StepCharts, TimeOfEpoch } from './steps';
+import { toggleTheme, useTheme } from './theme';
+
+/** Smoothing at first: a trend shows, and a short run is not flattened. */
+const STYLE: CurveStyle = { axis: 'epoch', smoothing: 0.9, log: false };
+
+const PARTS: Readonly<Record<string, string>> = {
+  overview: 'Overview',
+  images: 'Images',
+  prompts: 'Prompts',
+  curves: 'Curves',
+  watch: 'Watch',
+  inside: 'Inside an epoch',
+  time: 'Time',
+  configuration: 'Configuration',
+};
+
+export function App({ source }: { source: Source }) {
+  const [state, setState] = useState(source.current);
+  useEffect(() => source.subscribe(() => setState(source.current())), [source]);
+  const [hidden, setHidden] = useState<ReadonlySet<number>>(new Set());
+  const [chosen, setChosen] = useState(0);
+  const [style, setStyle] = useState(STYLE);
+  const [range, setRange] = useState<Zoom['range']>();
+  const [query, setQuery] = useState('');
+  const [kind, setKind] = useState('');
+  const zoom = useMemo<Zoom>(() => ({ range, set: setRange }), [range]);
+  useShortcuts();
+  const { runs, status, phase, questions } = state;
+  const run = runs[Math.min(chosen, runs.length - 1)];
+  const shown: ShownRun[] = runs
+    .map((each, place) => ({ run: each, place }))
+    .filter(({ place }) => !hidden.has(place));
+  const kinds = useMemo(() => [...new Set(run?.kinds ?? [])].filter((each) => each !== null).sort(), [run]);
+  const matches = useMemo(() => matcher(run, query, kind), [run, query, kind]);
+  useEffect(() => {
+    document.title = run ? `${run.name} – Flow-GRPO` : 'Flow-GRPO run';
+  }, [run?.name]);
+
+  return (
+    <>
+      <a class="skip" href="#overview">
+        Skip to the overview
+      </a>
+      <Header runs={runs} status={status} phase={phase} />
+      {run === undefined ? (
+        <main>
+          <p class="empty">{phase === 'frozen' ? 'There is no run on this page.' : 'Waiting for the run.'}</p>
+        </main>
+      ) : (
+        <main>
+          {questions && source.answer && <Judge data={questions} onAnswer={source.answer} />}
+          {runs.length > 1 && (
+            <RunChoice
+              runs={runs}
+              hidden={hidden}
+              onHidden={setHidden}
+              chosen={chosen}
+              onChosen={setChosen}
+            />
+          )}
+          <Panel id="overview" title="Overview">
+            {run.metrics.epoch?.length === 0 && <p class="empty">No epoch yet.</p>}
+            <Tiles run={run} over={phase === 'ended' || phase === 'frozen'} />
+            <CurveControls style={style} onStyle={setStyle} zoom={zoom} />
+            <RewardChart runs={shown} style={style} zoom={zoom} />
+          </Panel>
+          <Panel id="images" title="Images" note="Held-out prompts, always from the same noise.">
+            <search class="filter">
+              <label>
+                Search prompts{' '}
+                <input
+                  id="search"
+                  type="search"
+                  value={query}
+                  onInput={(event) => setQuery(event.currentTarget.value)}
+                />
+              </label>
+              {kinds.length > 0 && (
+                <label>
+                  Kind{' '}
+                  <select value={kind} onChange={(event) => setKind(event.currentTarget.value)}>
+                    <option value="">all</option>
+                    {kinds.map((each) => (
+                      <option key={each} value={each}>
+                        {each.replaceAll('_', ' ')}
+                      </option>
+                    ))}
+                  </select>
+                </label>
+              )}
+            </search>
+            <Gallery key={chosen} run={run} matches={matches} />
+          </Panel>
+          <Panel
+            id="prompts"
+            title="Prompts"
+            note="Mean reward of the first and the last evaluation; the search above filters them."
+          >
+            <PromptTables key={chosen} run={run} matches={matches} />
+          </Panel>
+          <Panel id="curves" title="Curves">
+            <Curves runs={shown} style={style} onStyle={setStyle} zoom={zoom} />
+          </Panel>
+          <Panel
+            id="watch"
+            title="Watch on reward hacking"
+            note="A reward is only a proxy for what you want: these should not drift while it rises."
+          >
+            <Hacking runs={shown} style={style} zoom={zoom} />
+          </Panel>
+          <Panel id="inside" title="Inside an epoch">
+            <Histograms key={chosen} run={run} />
+            <StepCharts run={run} style={style} zoom={zoom} />
+          </Panel>
+          <Panel id="time" title="Time">
+            <TimeOfEpoch run={run} style={style} zoom={zoom} />
+          </Panel>
+          <Panel id="configuration" title="Configuration">
+            {run.config ? (
+              <details>
+                <summary>Show it</summary>
+                <pre>{run.config}</pre>
+              </details>
+            ) : (
+              <p class="empty">This run has no config.json.</p>
+            )}
+          </Panel>
+        </main>
+      )}
+      <Keys />
+    </>
+  );
+}
+
+function Header({ runs, status, phase }: { runs: readonly RunData[]; status: string; phase: string }) {
+  const theme = useTheme();
+  return (
+    <header>
+      <div class="row">
+        <h1>{runs.length > 0 ? runs.map(({ name }) => name).join(' · ') : 'Flow-GRPO run'}</h1>
+        <button type="button" class="theme" onClick={toggleTheme}>
+          {theme === 'dark' ? 'Light' : 'Dark'}
+        </button>
+      </div>
+      {phase !== 'frozen' && (
+        <p id="status" class={`status ${phase}`} role="status">
+          {status}
+        </p>
+      )}
+      <nav aria-label="Parts of the page">
+        {Object.entries(PARTS).map(([id, text]) => (
+          <a key={id} href={`#${id}`}>
+            {text}
+          </a>
+        ))}
+      </nav>
+    </header>
+  );
+}
+
+interface RunChoiceProps {
+  readonly runs: readonly RunData[];
+  readonly hidden: ReadonlySet<number>;
+  readonly onHidden: (hidden: ReadonlySet<number>) => void;
+  readonly chosen: number;
+  readonly onChosen: (place: number) => void;
+}
+
+function RunChoice({ runs, hidden, onHidden, chosen, onChosen }: RunChoiceProps) {
+  const toggle = (place: number) => {
+    const next = new Set(hidden);
+    if (!next.delete(place)) next.add(place);
+    onHidden(next);
+  };
+  return (
+    <div class="toolbar runs">
+      <fieldset>
+        <legend>Curves of</legend>
+        {runs.map(({ name }, place) => (
+          <label key={place} class="check">
+            <input type="checkbox" checked={!hidden.has(place)} onChange={() => toggle(place)} />
+            <i style={{ background: `var(${colorOf(place)})` }} /> {name}
+          </label>
+        ))}
+      </fieldset>
+      <label class="select">
+        Everything else of{' '}
+        <select value={chosen} onChange={(event) => onChosen(Number(event.currentTarget.value))}>
+          {runs.map(({ name }, place) => (
+            <option key={place} value={place}>
+              {name}
+            </option>
+          ))}
+        </select>
+      </label>
+    </div>
+  );
+}
+
+/** The three questions of whoever opens the page. */
+function Tiles({ run, over }: { run: RunData; over: boolean }) {
+  const tile = (
+    question: string,
+    { tone, verdict, because }: Insight,
+    values?: readonly (number | null)[],
+  ) => (
+    <div class={`tile ${tone}`}>
+      <h3>{question}</h3>
+      <p class="verdict">{verdict}</p>
+      <p>{because}</p>
+      {values && values.length > 1 && <Sparkline values={values} label="The reward over epochs" />}
+    </div>
+  );
+  return (
+    <div class="tiles">
+      {tile('Is it learning?', learning(run), run.metrics.reward)}
+      {tile('Is it being hacked?', hacking(run))}
+      {tile('How long still?', remaining(run, over))}
+    </div>
+  );
+}
+
+function Keys() {
+  return (
+    <footer>
+      <details>
+        <summary>Keys</summary>
+        <dl class="keys">
+          <dt>/</dt>
+          <dd>search prompts</dd>
+          <dt>[ and ]</dt>
+          <dd>the evaluation before and after</dd>
+          <dt>b</dt>
+          <dd>before</dd>
+          <dt>f</dt>
+          <dd>flicker between before and after</dd>
+          <dt>← → + − 0</dt>
+          <dd>on a chart: read values, zoom, show everything</dd>
+        </dl>
+      </details>
+    </footer>
+  );
+}
+
+function useShortcuts(): void {
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      if (event.key !== '/' || (event.target as Element | null)?.closest('input, select, textarea, dialog'))
+        return;
+      event.preventDefault();
+      document.getElementById('search')?.focus();
+    };
+    document.addEventListener('keydown', onKey);
+    return () => document.removeEventListener('keydown', onKey);
+  }, []);
+}
+
+/** Prompts that hold every word of a search, and are of a kind. */
+export function matcher(run: RunData | undefined, query: string, kind: string): (prompt: number) => boolean {
+  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+  return (prompt) => {
+    const text = run?.prompts[prompt]?.toLowerCase() ?? '';
+    return words.every((word) => text.includes(word)) && (kind === '' || run?.kinds[prompt] === kind);
+  };
+}

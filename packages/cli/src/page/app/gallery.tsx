@@ -1,0 +1,197 @@
+/** The grid of samples over epochs: a slider through evaluations, before and after, sorting, and search. */
+import { useEffect, useMemo, useState } from 'preact/hooks';
+import type { RunData } from '../run-data';
+import { Segmented, Slider } from './controls';
+import { Enlarged } from './enlarged';
+import { figure, signed } from './insight';
+import { altOf, type Drawn, drawnOf, Pair, preload, Sample, sameImage } from './samples';
+
+type Order = 'drawn' | 'best' | 'worst' | 'changed';
+type View = 'after' | 'before' | 'both' | 'flicker';
+
+const ORDERS: Record<Order, string> = {
+  drawn: 'as drawn',
+  best: 'best first',
+  worst: 'worst first',
+  changed: 'most changed first',
+};
+const VIEWS: Record<View, string> = {
+  after: 'this epoch',
+  before: 'before',
+  both: 'side by side',
+  flicker: 'flicker',
+};
+/** Half a period of the flicker: slow enough to be no hazard, fast enough that the eye sees what moves. */
+const FLICKER_MS = 600;
+/** Images shown at first; a button shows the rest. */
+const FIRST_IMAGES = 48;
+
+export interface GalleryProps {
+  readonly run: RunData;
+  /** Prompts that match, by their place. */
+  readonly matches: (prompt: number) => boolean;
+}
+
+export function Gallery({ run, matches }: GalleryProps) {
+  const drawn = useMemo(() => drawnOf(run), [run]);
+  const [place, setPlace] = useState<number | undefined>(); // follows the newest until moved
+  const [order, setOrder] = useState<Order>('drawn');
+  const [view, setView] = useState<View>('after');
+  const [all, setAll] = useState(false);
+  const [open, setOpen] = useState<number | undefined>();
+  const flip = useFlicker(view === 'flicker');
+  const at = Math.min(place ?? drawn.length - 1, drawn.length - 1);
+  const [before, after] = [drawn[0], drawn[at]];
+  useEffect(() => preload([drawn[at - 1], drawn[at + 1]]), [drawn, at]);
+
+  // Keys for those who look at images all day; not while they write.
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      if ((event.target as Element | null)?.closest('input, select, textarea, [role=slider], dialog')) return;
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.key === '[') setPlace(Math.max(0, at - 1));
+      else if (event.key === ']') setPlace(Math.min(drawn.length - 1, at + 1));
+      else if (event.key === 'f') setView(view === 'flicker' ? 'after' : 'flicker');
+      else if (event.key === 'b') setView(view === 'before' ? 'after' : 'before');
+    };
+    document.addEventListener('keydown', onKey);
+    return () => document.removeEventListener('keydown', onKey);
+  }, [at, view, drawn.length]);
+
+  if (!before || !after)
+    return <p class="empty">No images yet. They come with evaluations (evalPrompts, evalEvery).</p>;
+  const changes = changesOf(before, after);
+  const chosen = ordered(after, changes, order).filter((i) => matches(after.samples.prompts[i]!));
+  const shown = all ? chosen : chosen.slice(0, FIRST_IMAGES);
+  const top = view === 'before' || (view === 'flicker' && flip) ? 'before' : 'after';
+  const promptOf = (i: number) => run.prompts[after.samples.prompts[i]!]!;
+  const cell = (i: number) => {
+    const other = sameImage(after, i, before);
+    if (other === undefined || view === 'after')
+      return <Sample samples={after.samples} index={i} alt={altOf(promptOf(i), after, i)} />;
+    if (view === 'both') {
+      return (
+        <span class="both">
+          <Sample samples={before.samples} index={i} alt={altOf(promptOf(i), before, i)} />
+          <Sample samples={after.samples} index={i} alt={altOf(promptOf(i), after, i)} />
+        </span>
+      );
+    }
+    return <Pair before={before} after={after} index={i} shown={top} prompt={promptOf(i)} />;
+  };
+  return (
+    <>
+      <div class="toolbar">
+        <Slider
+          label="Evaluation"
+          value={at}
+          max={drawn.length - 1}
+          text={`epoch ${after.epoch} (${at + 1} of ${drawn.length})`}
+          onInput={(value) => setPlace(value === drawn.length - 1 ? undefined : value)}
+        />
+        <Segmented label="Show" options={VIEWS} value={view} onChange={setView} />
+        <label class="select">
+          Order{' '}
+          <select value={order} onChange={(event) => setOrder(event.currentTarget.value as Order)}>
+            {Object.entries(ORDERS).map(([value, text]) => (
+              <option key={value} value={value}>
+                {text}
+              </option>
+            ))}
+          </select>
+        </label>
+      </div>
+      <p class="hint">
+        {view === 'after'
+          ? `Drawn after ${after.epoch} epochs.`
+          : `Before: epoch ${before.epoch}. After: epoch ${after.epoch}. Both from the same noise.`}{' '}
+        {view === 'flicker' && (
+          <b aria-hidden="true">{top === 'before' ? `epoch ${before.epoch}` : `epoch ${after.epoch}`}</b>
+        )}
+      </p>
+      <ul class={view === 'both' ? 'grid wide' : 'grid'}>
+        {shown.map((i) => (
+          <li key={i}>
+            <figure>
+              <button
+                type="button"
+                class="open"
+                onClick={() => setOpen(i)}
+                aria-label={`Enlarge: ${promptOf(i)}`}
+              >
+                {cell(i)}
+              </button>
+              <figcaption>
+                <Reward
+                  value={after.samples.rewards[i]}
+                  before={before === after ? undefined : before.samples.rewards[i]}
+                />
+                <span>{promptOf(i)}</span>
+              </figcaption>
+            </figure>
+          </li>
+        ))}
+      </ul>
+      {shown.length === 0 && <p class="empty">No image of this evaluation matches.</p>}
+      {shown.length < chosen.length && (
+        <button type="button" onClick={() => setAll(true)}>
+          Show all {chosen.length}
+        </button>
+      )}
+      {open !== undefined && (
+        <Enlarged
+          run={run}
+          drawn={drawn}
+          at={at}
+          index={open}
+          order={chosen}
+          onMove={setPlace}
+          onOpen={setOpen}
+          onClose={() => setOpen(undefined)}
+        />
+      )}
+    </>
+  );
+}
+
+function Reward({ value, before }: { value: number | null | undefined; before: number | null | undefined }) {
+  const change = typeof value === 'number' && typeof before === 'number' ? value - before : undefined;
+  return (
+    <b>
+      {figure(value)}
+      {change !== undefined && change !== 0 && <em class={change > 0 ? 'up' : 'down'}> {signed(change)}</em>}
+    </b>
+  );
+}
+
+/** How much each image differs from the first evaluation's: its pixels where that was measured, else its reward. */
+export function changesOf(before: Drawn, after: Drawn): number[] {
+  return after.samples.rewards.map((reward, i) => {
+    const pixels = after.samples.changes?.[i];
+    if (typeof pixels === 'number') return pixels;
+    const first = before.samples.rewards[i];
+    return typeof reward === 'number' && typeof first === 'number' ? Math.abs(reward - first) : 0;
+  });
+}
+
+export function ordered({ samples }: Drawn, changes: readonly number[], order: Order): number[] {
+  const places = samples.prompts.map((_, i) => i);
+  const lowest = Number.NEGATIVE_INFINITY;
+  const by = (value: (i: number) => number) => places.sort((a, b) => value(b) - value(a) || a - b);
+  if (order === 'best') return by((i) => samples.rewards[i] ?? lowest);
+  if (order === 'worst') return by((i) => -(samples.rewards[i] ?? -lowest));
+  if (order === 'changed') return by((i) => changes[i]!);
+  return places;
+}
+
+/** True and false in turns while it is on. */
+function useFlicker(on: boolean): boolean {
+  const [flip, setFlip] = useState(false);
+  useEffect(() => {
+    if (!on) return;
+    setFlip(true);
+    const timer = setInterval(() => setFlip((value) => !value), FLICKER_MS);
+    return () => clearInterval(timer);
+  }, [on]);
+  return flip;
+}

@@ -1,0 +1,95 @@
+import { describe, expect, it } from 'vitest';
+import type { RunData } from '../run-data';
+import { duration, figure, learning, phaseMeans, remaining, smoothed } from './insight';
+
+const run = (metrics: RunData['metrics'], more: Partial<RunData> = {}): RunData => ({
+  name: 'run',
+  plannedEpochs: null,
+  config: null,
+  hacking: null,
+  metrics: { epoch: (metrics.reward ?? metrics.seconds ?? []).map((_, i) => i), ...metrics },
+  prompts: [],
+  kinds: [],
+  evaluations: [],
+  histograms: [],
+  ...more,
+});
+
+/** A line with a ripple that no chance plays in. */
+const rewards = (count: number, at: (share: number) => number) =>
+  Array.from({ length: count }, (_, i) => at(i / (count - 1)) + 0.02 * (-1) ** i);
+
+describe('learning', () => {
+  it.each([
+    ['Learning', rewards(50, (t) => 0.2 + 0.5 * t)],
+    ['Getting worse', rewards(50, (t) => 0.7 - 0.5 * t)],
+    ['No clear change', rewards(50, () => 0.5)],
+    ['No clear change', new Array<number>(50).fill(0.5)],
+    ['Past its best', rewards(100, (t) => 0.2 + 0.6 * Math.sin(Math.PI * Math.min(1, t * 0.8)))],
+    ['Too early', [0.1, 0.9, null]],
+  ])('says %s', (verdict, reward) => {
+    expect(learning(run({ reward })).verdict).toBe(verdict);
+  });
+
+  it('gives the figures, those of held-out prompts too', () => {
+    const evaluations = [0.25, 0.75].map((reward, epoch) => ({ epoch, reward, details: {} }));
+    const { because } = learning(run({ reward: [0, 0, 0, 0, 1, 1, 1, 1] }, { evaluations }));
+    expect(because).toBe('Reward 0 → 1 (+1); held-out 0.25 → 0.75.');
+  });
+});
+
+describe('remaining', () => {
+  const seconds = [100, ...new Array<number>(9).fill(2)];
+
+  it('leaves the first epoch out, which compiles', () => {
+    const { verdict, because } = remaining(run({ seconds }, { plannedEpochs: 40 }));
+    expect(verdict).toBe('1 min 0 s');
+    expect(because).toBe('10 of 40 epochs, 2 s per epoch.');
+  });
+
+  it.each([
+    ['Finished', 10, false],
+    ['Ended', 40, true],
+    ['Not known', null, false],
+  ] as const)('says %s', (verdict, plannedEpochs, over) => {
+    expect(remaining(run({ seconds }, { plannedEpochs }), over).verdict).toBe(verdict);
+  });
+});
+
+it('shares the time of an epoch among its phases', () => {
+  const metrics = {
+    seconds: [9, 4, 4],
+    secondsRollout: [8, 1, 1],
+    secondsReward: [0, 0, 0],
+    secondsUpdate: [1, 3, 3],
+  };
+  expect(phaseMeans(run(metrics)).map(({ share }) => share)).toEqual([0.25, 0, 0.75]);
+});
+
+describe('smoothed', () => {
+  it('keeps constants and gaps, and does not lag behind a line', () => {
+    expect(smoothed([1, null, 1, 1], 0.9)).toEqual([1, null, 1, 1]);
+    const line = Array.from({ length: 101 }, (_, i) => i);
+    expect(smoothed(line, 0.9)[50]).toBeCloseTo(50, 6);
+    expect(smoothed(line, 0)).toEqual(line);
+  });
+});
+
+it.each([
+  [0.4321, '0.43 s'],
+  [59.7, '1 min 0 s'],
+  [7260, '2 h 1 min'],
+  [200_000, '2 d 7 h'],
+])('%d seconds are %s', (seconds, text) => {
+  expect(duration(seconds)).toBe(text);
+});
+
+it.each([
+  [0.123456, '0.1235'],
+  [0, '0'],
+  [1e-5, '1.00e-5'],
+  [12_345_678, '1.23e+7'],
+  [null, '–'],
+])('%d is shown as %s', (value, text) => {
+  expect(figure(value)).toBe(text);
+});

@@ -1,0 +1,156 @@
+/** Inside an epoch: advantages and rewards as histograms, ratios by timestep, and where its time goes. */
+import { useState } from 'preact/hooks';
+import type { Histogram } from '../../logging/histogram';
+import type { HistogramData, RunData } from '../run-data';
+import { Chart, type Line, type Zoom } from './chart';
+import { Slider } from './controls';
+import type { CurveStyle } from './curves';
+import { duration, PHASES, phaseMeans } from './insight';
+import { colorOf, X_LABELS, xOf } from './lines';
+
+export function Histograms({ run }: { run: RunData }) {
+  const [place, setPlace] = useState<number | undefined>();
+  const { histograms } = run;
+  if (histograms.length === 0) return <p class="empty">No epoch yet.</p>;
+  const at = Math.min(place ?? histograms.length - 1, histograms.length - 1);
+  const [first, now] = [histograms[0]!, histograms[at]!];
+  const lines = (part: 'advantages' | 'rewards') =>
+    [first, ...(now === first ? [] : [now])].flatMap((record, i) =>
+      histogramLine(record, part, i === 0 ? '--run-1' : '--run-0'),
+    );
+  return (
+    <>
+      <div class="toolbar">
+        <Slider
+          label="Epoch"
+          value={at}
+          max={histograms.length - 1}
+          text={`epoch ${now.epoch}, against epoch ${first.epoch}`}
+          onInput={(value) => setPlace(value === histograms.length - 1 ? undefined : value)}
+        />
+      </div>
+      <div class="charts">
+        <Chart
+          title="Advantages"
+          note="Share of images; what the gradient is weighted by"
+          lines={lines('advantages')}
+          xLabel="advantage"
+          sync="advantages"
+        />
+        <Chart
+          title="Rewards"
+          note="Share of images"
+          lines={lines('rewards')}
+          xLabel="reward"
+          sync="rewards"
+        />
+      </div>
+    </>
+  );
+}
+
+function histogramLine(record: HistogramData, part: 'advantages' | 'rewards', color: string): Line[] {
+  const histogram: Histogram | null = record[part];
+  if (!histogram) return [];
+  const { low, high, counts } = histogram;
+  const total = counts.reduce((a, b) => a + b, 0) || 1;
+  const width = (high - low) / counts.length;
+  // The last step needs a right edge.
+  const x = Array.from({ length: counts.length + 1 }, (_, i) => low + i * width);
+  const y = [...counts, 0].map((count) => count / total);
+  return [{ label: `epoch ${record.epoch}`, x, y, color, steps: true }];
+}
+
+/** Numbers that a run has for each timestep, as `NAME.STEP.mean` and `NAME.STEP.p99`. */
+const STEP_METRICS: Readonly<Record<string, { title: string; note: string }>> = {
+  ratio: {
+    title: 'Ratio by timestep',
+    note: 'New against old probability of a step; 1 where the policy has not changed',
+  },
+  logProbMismatch: {
+    title: 'Rollout against update, by timestep',
+    note: 'Difference of their log-probabilities: rounding of two programs',
+  },
+};
+
+/** The steps of each number, in their order. */
+export function stepsOf(names: Iterable<string>): Map<string, number[]> {
+  const found = new Map<string, Set<number>>();
+  for (const name of names) {
+    const match = /^(.+)\.(\d+)\.mean$/.exec(name);
+    if (match) found.set(match[1]!, (found.get(match[1]!) ?? new Set()).add(Number(match[2])));
+  }
+  return new Map([...found].map(([name, steps]) => [name, [...steps].sort((a, b) => a - b)]));
+}
+
+export function StepCharts({ run, style, zoom }: { run: RunData; style: CurveStyle; zoom: Zoom }) {
+  const steps = stepsOf(Object.keys(run.metrics));
+  const x = xOf(run, style.axis);
+  const charts = [...steps].flatMap(([name, places]) =>
+    (['mean', 'p99'] as const).map((part) => {
+      const lines = places.map(
+        (step, i): Line => ({
+          label: `step ${step}`,
+          x,
+          y: run.metrics[`${name}.${step}.${part}`] ?? [],
+          color: colorOf(i),
+        }),
+      );
+      const { title = name, note } = STEP_METRICS[name] ?? {};
+      return (
+        <Chart
+          key={`${name}.${part}`}
+          title={`${title}, ${part === 'mean' ? 'mean' : '99th percentile'}`}
+          note={note}
+          lines={lines}
+          xLabel={X_LABELS[style.axis]}
+          zoom={zoom}
+          log={style.log}
+        />
+      );
+    }),
+  );
+  return charts.length > 0 ? (
+    <div class="charts">{charts}</div>
+  ) : (
+    <p class="empty">This algorithm reports no numbers by timestep.</p>
+  );
+}
+
+export function TimeOfEpoch({ run, style, zoom }: { run: RunData; style: CurveStyle; zoom: Zoom }) {
+  const phases = phaseMeans(run);
+  if (phases.length === 0) return <p class="empty">No epoch yet.</p>;
+  const x = xOf(run, style.axis);
+  const lines = Object.entries(PHASES).flatMap(([key, label], i): Line[] => {
+    const y = run.metrics[key];
+    return y ? [{ label, x, y, color: colorOf(i) }] : [];
+  });
+  return (
+    <div class="charts">
+      <figure class="chart">
+        <figcaption>
+          <b>Where an epoch's time goes</b>
+          <small>Mean per epoch, without the first one, which compiles</small>
+        </figcaption>
+        <dl class="bars">
+          {phases.map(({ name, seconds, share }, i) => (
+            <div key={name}>
+              <dt>{name}</dt>
+              <dd>
+                <span class="bar" style={{ width: `${100 * share}%`, background: `var(${colorOf(i)})` }} />
+                {duration(seconds)}, {(100 * share).toFixed(0)} %
+              </dd>
+            </div>
+          ))}
+        </dl>
+      </figure>
+      <Chart
+        title="Seconds per epoch"
+        lines={lines}
+        xLabel={X_LABELS[style.axis]}
+        zoom={zoom}
+        log={style.log}
+      />
+    </div>
+  );
+}

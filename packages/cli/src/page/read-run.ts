@@ -1,0 +1,168 @@
+/** Reads the folder of a run, finished or under way, as the page shows it. */
+import { readFile } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { type EpochMetrics, hackingOf } from '@flow-grpo/grpo-trainer';
+import { readLines } from '../logging/json-lines';
+import type { EvaluationRecord, HistogramRecord, PromptList } from '../logging/run-log';
+import { withoutPaths } from './paths';
+import type { EvaluationData, HistogramData, RunData, RunNews } from './run-data';
+
+export interface ReadRunOptions {
+  /** The address by which the page finds a file of the run's folder; the same as in the folder by default. */
+  readonly address?: (file: string, record: EvaluationRecord) => string;
+}
+
+/** Histograms shown of a run; they are thinned where there are more. */
+const MAX_HISTOGRAMS = 120;
+
+/**
+ * The run in a folder: one without any epoch yet has empty columns.
+ *
+ * @throws when there is no such folder, and when a file holds other than a run's records, naming it.
+ */
+export async function readRun(
+  folder: string,
+  { address = (file) => file }: ReadRunOptions = {},
+): Promise<RunData> {
+  const records = <T extends { epoch: number }>(name: string) => recordsOf<T>(join(folder, `${name}.jsonl`));
+  const [epochs, evaluations, histograms, config] = await Promise.all([
+    records<EpochMetrics>('metrics'),
+    records<EvaluationRecord>('evaluations'),
+    records<HistogramRecord>('histograms'),
+    readFile(join(folder, 'config.json'), 'utf8').catch(() => null),
+  ]);
+  const prompts = new PromptTable();
+  const lists = new Map<string, PromptList>();
+  for (const { all } of evaluations) {
+    if (all && !lists.has(all.prompts)) {
+      const text = await readFile(join(folder, all.prompts), 'utf8').catch(() => undefined);
+      if (text !== undefined) lists.set(all.prompts, JSON.parse(text) as PromptList);
+    }
+  }
+  return {
+    name: basename(resolve(folder)),
+    plannedEpochs: plannedEpochs(config),
+    config: config && withoutPaths(config),
+    hacking: hackingSigns(epochs, config),
+    metrics: columnsOf(epochs),
+    evaluations: evaluations.map((record) => evaluationData(record, prompts, lists, address)),
+    prompts: prompts.texts,
+    kinds: prompts.kinds,
+    histograms: histogramData(histograms),
+  };
+}
+
+/** What of a run an open page lacks that has all of it before epoch `from`. */
+export function newsSince(run: RunData, from: number): RunNews {
+  const first = run.metrics.epoch!.findIndex((epoch) => epoch! >= from);
+  const start = first < 0 ? run.metrics.epoch!.length : first;
+  return {
+    ...run,
+    from,
+    metrics: Object.fromEntries(
+      Object.entries(run.metrics).map(([name, values]) => [name, values.slice(start)]),
+    ),
+    evaluations: run.evaluations.filter(({ epoch }) => epoch >= from),
+  };
+}
+
+async function recordsOf<T extends { epoch: number }>(file: string): Promise<T[]> {
+  const lines = await readLines<T>(file);
+  return lines.map((record) => {
+    if (typeof record.epoch !== 'number')
+      throw new Error(`${basename(file)} holds a line that is no record of a run`);
+    return record;
+  });
+}
+
+/** Distinct prompts, each with its place. */
+class PromptTable {
+  readonly texts: string[] = [];
+  readonly kinds: (string | null)[] = [];
+  private readonly places = new Map<string, number>();
+
+  placeOf(prompt: string, kind: string | null = null): number {
+    const known = this.places.get(prompt);
+    if (known !== undefined) {
+      this.kinds[known] ??= kind;
+      return known;
+    }
+    this.places.set(prompt, this.texts.length);
+    this.kinds.push(kind);
+    return this.texts.push(prompt) - 1;
+  }
+}
+
+function evaluationData(
+  record: EvaluationRecord,
+  prompts: PromptTable,
+  lists: ReadonlyMap<string, PromptList>,
+  address: NonNullable<ReadRunOptions['address']>,
+): EvaluationData {
+  const { epoch, reward, details, samples, all } = record;
+  const list = all && lists.get(all.prompts);
+  return {
+    epoch,
+    reward: short(reward),
+    details: Object.fromEntries(Object.entries(details).map(([name, value]) => [name, short(value)])),
+    ...(samples && {
+      samples: {
+        ...samples,
+        file: address(samples.file.split(/[\\/]/).map(encodeURIComponent).join('/'), record),
+        prompts: samples.prompts.map((prompt) => prompts.placeOf(prompt)),
+        rewards: samples.rewards.map(short),
+        ...(samples.changes && { changes: samples.changes.map(short) }),
+      },
+    }),
+    ...(all &&
+      list && {
+        scores: {
+          prompts: list.prompts.map((prompt, i) => prompts.placeOf(prompt, list.kinds[i] ?? null)),
+          rewards: all.rewards.map(short),
+        },
+      }),
+  };
+}
+
+function columnsOf(epochs: readonly EpochMetrics[]): Record<string, (number | null)[]> {
+  const names = new Set(['epoch', ...epochs.flatMap((record) => Object.keys(record))]);
+  return Object.fromEntries([...names].map((name) => [name, epochs.map((record) => short(record[name]))]));
+}
+
+function histogramData(records: readonly HistogramRecord[]): HistogramData[] {
+  const every = Math.max(1, Math.ceil(records.length / MAX_HISTOGRAMS));
+  return records
+    .filter((_, i) => i % every === 0 || i === records.length - 1)
+    .map(({ epoch, advantages = null, rewards = null }) => ({ epoch, advantages, rewards }));
+}
+
+function plannedEpochs(config: string | null): number | null {
+  const { epochs } = parsed(config);
+  return typeof epochs === 'number' ? epochs : null;
+}
+
+function parsed(config: string | null): Record<string, unknown> {
+  try {
+    return (JSON.parse(config ?? '{}') ?? {}) as Record<string, unknown>;
+  } catch {
+    return {}; // a foreign run's file
+  }
+}
+
+/** How the watch looks at a run whose configuration does not say. */
+const WATCH = { window: 10, tolerance: 1 };
+
+/** What the watch on reward hacking says of a run; null where it has nothing to look at. */
+function hackingSigns(epochs: readonly EpochMetrics[], config: string | null): string[] | null {
+  if (!epochs.some((metrics) => Object.keys(metrics).some((name) => name.startsWith('images.')))) return null;
+  const { window, tolerance } = {
+    ...WATCH,
+    ...(parsed(config).hacking as Partial<typeof WATCH> | undefined),
+  };
+  return hackingOf(epochs, { window, tolerance });
+}
+
+/** Six digits are more than a screen shows; what is not finite is null, as in JSON. */
+function short(value: number | null | undefined): number | null {
+  return typeof value === 'number' && Number.isFinite(value) ? Number(value.toPrecision(6)) : null;
+}

@@ -1,0 +1,52 @@
+/** Answers of a person in a file, one line of JSON each, from which a run can be played again. */
+import { readFile } from 'node:fs/promises';
+import type { Person, Question } from './human-reward';
+import { type Judgement, rewardsOf } from './judgement';
+
+/** One line of answers.jsonl. */
+export interface AnswerRecord {
+  /** The question's. */
+  readonly key: string;
+  readonly prompt: string;
+  /** How many images were compared. */
+  readonly images: number;
+  readonly judgement: Judgement;
+}
+
+/**
+ * The answers of a file by the keys of their questions; the later one counts where a question was answered twice. A last
+ * line cut short by a kill is left out.
+ *
+ * @throws when the file cannot be read, or a line is no answer, naming the line
+ */
+export async function readAnswers(file: string): Promise<Map<string, Judgement>> {
+  const lines = (await readFile(file, 'utf8')).split('\n');
+  const answers = new Map<string, Judgement>();
+  for (const [i, line] of lines.entries()) {
+    if (line === '' || (i === lines.length - 1 && !line.endsWith('}'))) continue;
+    try {
+      const { key, images, judgement } = JSON.parse(line) as AnswerRecord;
+      if (typeof key !== 'string') throw new Error('it has no key');
+      rewardsOf(judgement, images);
+      answers.set(key, judgement);
+    } catch (error) {
+      throw new Error(`${file}, line ${i + 1} is no answer: ${(error as Error).message}`, { cause: error });
+    }
+  }
+  return answers;
+}
+
+/** Asks the file first, and the person what it does not answer. Without a person that is an error. */
+export function withAnswers(answers: ReadonlyMap<string, Judgement>, person: Person | undefined): Person {
+  return {
+    expect: () => person?.expect?.(),
+    async ask(question: Question, signal) {
+      const known = answers.get(question.key);
+      if (known) return known;
+      if (person) return person.ask(question, signal);
+      throw new Error(
+        `there is no answer for these images of ${JSON.stringify(question.prompt)}; with flow-grpo train --ui a person gives it`,
+      );
+    },
+  };
+}
