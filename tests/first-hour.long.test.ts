@@ -132,7 +132,7 @@ it('trains, saves when it is interrupted, resumes, and shows its page meanwhile'
   let page: Promise<string> | undefined;
   const args = ['train', 'run.yaml', '--epochs', '100000', '--ui'];
   const interrupted = await start('flow-grpo', args, (text, child) => {
-    const [, url] = /live report: (http:\S+)/.exec(text) ?? [];
+    const [, url] = /live page: (http:\S+)/.exec(text) ?? [];
     if (page || !url || !/epoch \d+\/100000 {2}reward/.test(text)) return;
     page = fetch(url).then((response) => response.text());
     void page.finally(() => child.kill('SIGINT'));
