@@ -36,7 +36,10 @@ const BELOW: Record<string, string[]> = {
 };
 
 /** What a package's build carries in it: no dependency of who installs the package. */
-const BUNDLED: Record<string, string[]> = { 'sde-sampler': ['@flow-grpo/tfjs-jit'] };
+const BUNDLED: Record<string, string[]> = {
+  'sde-sampler': ['@flow-grpo/tfjs-jit'],
+  cli: ['preact', 'uplot'], // the run's page
+};
 
 /** The npm name of a folder in packages/; the command's is what one types. */
 const npmName = (folder: string) => (folder === 'cli' ? 'flow-grpo' : `@flow-grpo/${folder}`);
@@ -100,6 +103,6 @@ describe.each(Object.keys(BELOW))('%s', (name) => {
 
 function sources(folder: string): string[] {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith('.ts') && !/\.(test|testing)\.ts$|testing\//.test(file))
+    .filter((file) => /\.tsx?$/.test(file) && !/\.(test|testing)\.ts$|testing\//.test(file))
     .map((file) => join(folder, file));
 }

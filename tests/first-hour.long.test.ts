@@ -132,7 +132,7 @@ it('trains, saves when it is interrupted, resumes, and shows its page meanwhile'
   let page: Promise<string> | undefined;
   const args = ['train', 'run.yaml', '--epochs', '100000', '--ui'];
   const interrupted = await start('flow-grpo', args, (text, child) => {
-    const [, url] = /live report: (http:\S+)/.exec(text) ?? [];
+    const [, url] = /live page: (http:\S+)/.exec(text) ?? [];
     if (page || !url || !/epoch \d+\/100000 {2}reward/.test(text)) return;
     page = fetch(url).then((response) => response.text());
     void page.finally(() => child.kill('SIGINT'));
@@ -173,6 +173,15 @@ it('reports, evaluates and draws', async () => {
   const drawn = await flowGrpo(...sample);
   expect(drawn.code, drawn.text).toBe(0);
   expect(readdirSync(inProject('runs/grid/grids'))).toHaveLength(1);
+  let page: Promise<string> | undefined;
+  const served = await start('flow-grpo', ['ui', 'runs/first'], (text, child) => {
+    const [, url] = /(http:\S+)/.exec(text) ?? [];
+    if (page || !url) return;
+    page = fetch(url).then((response) => response.text());
+    void page.finally(() => child.kill('SIGINT'));
+  });
+  expect(served.code, served.text).toBe(0);
+  expect(await page).toMatch(/<html/);
 });
 
 it('trains for a reward of its own', async () => {

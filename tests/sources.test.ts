@@ -7,7 +7,7 @@ import { circlesOf, importsOf } from './support/src/import-circles';
 import { repositoryFiles } from './support/src/repository';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const sources = repositoryFiles((path) => /^packages\/[^/]+\/src\/.*\.ts$/.test(path));
+const sources = repositoryFiles((path) => /^packages\/[^/]+\/src\/.*\.tsx?$/.test(path));
 const ours = sources.filter((path) => !/\.(test|testing)\.ts$|\/testing\//.test(path));
 
 describe('import circles', () => {

@@ -50,14 +50,9 @@ export default defineConfig({
       { text: 'Guide', link: '/getting-started' },
       { text: 'Packages', link: '/packages/' },
       { text: 'API', link: '/api/' },
-      {
-        text: 'Try it',
-        items: [
-          { text: 'From noise to data', link: '/sampler-demo/index.html', target: '_self' },
-          { text: 'Paint a reward', link: '/paint-a-reward/index.html', target: '_self' },
-          ...(hasTuned() ? [{ text: 'Before and after', link: '/try-it/index.html', target: '_self' }] : []),
-        ],
-      },
+      { text: 'Demo', link: '/sampler-demo/index.html', target: '_self' },
+      { text: 'Paint a reward', link: '/paint-a-reward/index.html', target: '_self' },
+      ...(hasTuned() ? [{ text: 'Try it', link: '/try-it/index.html', target: '_self' }] : []),
     ],
     sidebar: [
       {

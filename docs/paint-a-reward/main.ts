@@ -67,6 +67,11 @@ worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
   }
 };
 
+worker.onerror = ({ message }) => {
+  run(false);
+  say(`The trainer cannot run here: ${message}`);
+};
+
 const style = getComputedStyle(document.documentElement);
 const color = (name: string) => style.getPropertyValue(name).trim();
 const axis = { stroke: color('--soft'), grid: { stroke: color('--line') }, ticks: { show: false } };

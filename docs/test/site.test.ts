@@ -109,8 +109,7 @@ describe('in Chromium', () => {
     await page.locator('.results .result').first().waitFor();
     await page.keyboard.press('Escape');
 
-    await page.locator('.VPNavBarMenu').getByRole('button', { name: 'Try it' }).hover();
-    await page.getByRole('link', { name: 'From noise to data' }).first().click();
+    await page.getByRole('link', { name: 'Demo' }).first().click();
     await page.waitForSelector('body[data-ready]');
     await page.getByRole('link', { name: 'The mathematics' }).click();
     await page.locator('.katex-display').first().waitFor();

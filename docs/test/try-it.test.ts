@@ -108,11 +108,11 @@ describe('in Chromium', () => {
     await drawn(1);
     expect(await page.getAttribute('body', 'data-backend')).toBe('wasm');
     const [before, after] = [await pixels('before'), await pixels('after')];
-    expect(before.map(({ length }) => length)).toEqual([1, 1, 1, 1].map(() => 64 * 64 * 4));
+    expect(before.map(({ length }) => length)).toEqual([1, 1].map(() => 64 * 64 * 4));
     // The model draws on white, each image another.
     for (const image of before)
       expect(image.filter((value) => value > 200).length).toBeGreaterThan(image.length / 2);
-    expect(new Set(before.map(String)).size).toBe(4);
+    expect(new Set(before.map(String)).size).toBe(2);
     expect(after).not.toEqual(before);
     const distance = (a: number[], b: number[]) =>
       a.reduce((sum, value, i) => sum + Math.abs(value - b[i]!), 0);

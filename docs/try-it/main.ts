@@ -6,7 +6,8 @@ const element = <T extends HTMLElement>(id: string) => document.getElementById(i
 const input = (id: string) => element<HTMLInputElement>(id);
 const chosen = (id: string) => element<HTMLSelectElement>(id).value;
 
-const COUNT = 4;
+/** Images of each model: two take a few seconds on WebAssembly. */
+const COUNT = 2;
 const canvases: Record<When, HTMLCanvasElement[]> = { before: [], after: [] };
 const worker = new Worker('worker.js');
 let id = 0;
@@ -58,6 +59,8 @@ worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
   say(`${2 * COUNT} images in ${((performance.now() - started) / 1000).toFixed(1)} s`);
   document.body.dataset.drawn = String(data.id);
 };
+
+worker.onerror = ({ message }) => say(`The model cannot run here: ${message}`);
 
 for (const control of ['count', 'color', 'shape']) element(control).addEventListener('change', draw);
 input('noise').addEventListener('change', draw);

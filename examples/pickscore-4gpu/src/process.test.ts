@@ -93,7 +93,7 @@ describe('--tiny', () => {
 
     const second = await run('--tiny', '-s', 'epochs=6', '--ui', '--profile');
     expect(second.stderr).toContain('Resumed after epoch 2 (4 updates)');
-    expect(second.stderr).toContain('live report: http://127.0.0.1:');
+    expect(second.stderr).toContain('live page: http://127.0.0.1:');
     expect(second.stderr).toContain('finished after 6 epochs, 12 updates');
     expect(second.code).toBe(0);
     const changed = await run('--tiny', '-s', 'grpo.beta=0.02');

@@ -1,6 +1,6 @@
 /** The questions of a new project, asked on a terminal. */
 import { createInterface } from 'node:readline/promises';
-import { type Choices, SETUPS, type SetupKind } from './choices';
+import { type Choices, isModel, SETUPS, type SetupKind } from './choices';
 
 /** Asks one question; an empty answer is the default. */
 export type Question = (text: string, byDefault: string) => Promise<string>;
@@ -20,7 +20,7 @@ export async function askChoices(given: Answers, ask?: Question): Promise<Choice
   const answer = async (text: string, byDefault: string) => (await question(text, byDefault)) || byDefault;
   try {
     const setup = (given.setup ?? (await askSetup(answer))) as SetupKind;
-    if (setup !== 'showo2') return { ...given, setup };
+    if (!isModel(setup)) return { ...given, setup };
     return {
       setup,
       reward: given.reward ?? (await answer('Reward: a name such as pickscore, or a module', 'pickscore')),

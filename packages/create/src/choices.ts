@@ -5,15 +5,16 @@ export const SETUPS = {
   toy: 'points in the plane; no model needed, trains in seconds',
   module: 'your own model: a TypeScript file with policy, prompts and reward',
   showo2: 'Show-o2 from its published checkpoints; needs a GPU',
+  'z-image': 'adapters on Z-Image-Turbo; needs a GPU',
 } as const;
 
 export type SetupKind = keyof typeof SETUPS;
 
 export interface Choices {
   readonly setup: SetupKind;
-  /** A reward of @flow-grpo/rewards by name, or the path of a module; of showo2 only. */
+  /** A reward of @flow-grpo/rewards by name, or the path of a module; of showo2 and z-image. */
   readonly reward?: string | undefined;
-  /** A file with one prompt per line; of showo2 and module. */
+  /** A file with one prompt per line; of all but the toy. */
   readonly prompts?: string | undefined;
 }
 
@@ -32,6 +33,9 @@ export function choiceProblem({ setup, reward, prompts }: Choices): string | und
   }
   return undefined;
 }
+
+/** Whether a kind is a model from checkpoints, whose reward and prompts are chosen. */
+export const isModel = (setup: SetupKind): boolean => setup === 'showo2' || setup === 'z-image';
 
 /** Whether a reward is the path of a module. */
 export const isModule = (reward: string): boolean => /^\.{0,2}[\\/]|\.[cm]?[jt]s$/.test(reward);

@@ -3,7 +3,7 @@ import { basename, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import manifest from '../package.json' with { type: 'json' };
 import { askChoices, type Question } from './ask';
-import { choiceProblem, SETUPS } from './choices';
+import { choiceProblem, isModel, SETUPS } from './choices';
 import { projectFiles } from './project-files';
 import { writeProject } from './write-project';
 
@@ -14,7 +14,7 @@ Starts a project that fine-tunes a flow-matching image model. What is not given 
   --setup <kind>     ${Object.entries(SETUPS)
     .map(([kind, what]) => `${kind}: ${what}`)
     .join('\n                     ')}
-  --reward <name>    of showo2: a reward such as pickscore, or a module such as ./reward.ts
+  --reward <name>    of showo2 and z-image: a reward such as pickscore, or a module such as ./reward.ts
   --prompts <file>   one prompt per line
   --force            replace files that are there
   --help, --version`;
@@ -69,7 +69,7 @@ export async function main(args: readonly string[], terminal: Terminal = TERMINA
       kept: keptFiles(choices.prompts),
     });
     print(
-      `Written:\n  ${written.join('\n  ')}\n\nNext:\n  cd ${folder}\n  npm install\n  npm run install-xla${choices.setup === 'showo2' ? '   # for a GPU: npx pjrt install cuda13' : ''}\n  npm run train`,
+      `Written:\n  ${written.join('\n  ')}\n\nNext:\n  cd ${folder}\n  npm install\n  npm run install-xla${isModel(choices.setup) ? '   # for a GPU: npx pjrt install cuda13' : ''}\n  npm run train`,
     );
     return 0;
   } catch (error) {

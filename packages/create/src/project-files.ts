@@ -1,4 +1,4 @@
-import { type Choices, isModule } from './choices';
+import { type Choices, isModel, isModule } from './choices';
 import { packageManifest, TSCONFIG } from './templates/package';
 import { policyModule } from './templates/policy';
 import { rewardModule } from './templates/reward';
@@ -31,7 +31,7 @@ const PROMPTS = [
 export function projectFiles(choices: Choices, options: ProjectOptions = {}): ProjectFiles {
   const { schema = 'node_modules/flow-grpo/dist/run.schema.json', packageName, version = '0.0.0' } = options;
   const { setup, reward, prompts } = choices;
-  const needsPrompts = setup === 'showo2' || prompts !== undefined;
+  const needsPrompts = isModel(setup) || prompts !== undefined;
   return {
     'run.yaml': runFile(choices, schema),
     ...(setup === 'module' && { 'policy.ts': policyModule(prompts) }),

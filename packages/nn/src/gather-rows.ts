@@ -10,6 +10,7 @@ export function gatherRows(table: tf.Tensor, index: tf.Tensor1D): tf.Tensor {
     return tf.gather(table, index);
   }
   const [rows, ...inner] = table.shape as [number, ...number[]];
+  if (rows === 1) return repeatRows(table, index.shape[0]); // one-hot vectors have at least two places
   const chosen = tf.cast(tf.oneHot(index, rows), 'float32') as tf.Tensor2D; // its own float32 is wrong on WebAssembly
   const flat = tf.reshape(table, [rows, -1]) as tf.Tensor2D;
   return tf.reshape(tf.matMul(chosen, flat), [index.shape[0], ...inner]);

@@ -23,7 +23,7 @@ it('warns of a large model once where nothing is compiled, with what to do', asy
   warnIfUncompiled('org/model', ofSize(1_500_000_000));
   warnIfUncompiled('org/model', ofSize(1_500_000_000));
   expect(warn).toHaveBeenCalledTimes(1);
-  expect(warn.mock.calls[0]![0]).toMatch(/org\/model has 1500 million parameters.*setBackend\('xla'\)/);
+  expect(warn.mock.calls[0]![0]).toMatch(/org\/model has 1500 million parameters.*await its startXla\(\)/);
 });
 
 it('says nothing where programs are compiled', async () => {

@@ -11,7 +11,9 @@ const RELATIVE = /(?:\bfrom|\bimport)\s*\(?\s*['"](\.[^'"]*)['"]/g;
 export function importsOf(file: string, text = readFileSync(join(root, file), 'utf8')): string[] {
   return [...text.matchAll(RELATIVE)].flatMap(([, specifier]) => {
     const base = join(dirname(file), specifier!);
-    const found = [base, `${base}.ts`, `${base}/index.ts`].filter((path) => path.endsWith('.ts'));
+    const found = [base, `${base}.ts`, `${base}.tsx`, `${base}/index.ts`].filter((path) =>
+      /\.tsx?$/.test(path),
+    );
     return found.find((path) => existsSync(join(root, path))) ?? [];
   });
 }

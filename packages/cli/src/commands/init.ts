@@ -22,7 +22,10 @@ export function addInitCommand(root: Command): void {
     .description('write a commented run file, and for a module a policy to start from')
     .argument('[folder]', 'where to', '.')
     .option(`--setup <${Object.keys(SETUPS).join('|')}>`, `what to train. ${kinds.join('; ')}`)
-    .option('--reward <name>', 'of showo2: a reward such as pickscore, or a module such as ./reward.ts')
+    .option(
+      '--reward <name>',
+      'of showo2 and z-image: a reward such as pickscore, or a module such as ./reward.ts',
+    )
     .option('--prompts <file>', 'a file with one prompt per line, made where it is not there')
     .option('--force', 'replace files that are there')
     .action(initCommand);

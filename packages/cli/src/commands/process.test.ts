@@ -111,18 +111,18 @@ describe('flow-grpo train, as a process', () => {
     expect(await readLines(join(output, 'metrics.jsonl'))).toHaveLength(epochs + 2);
   });
 
-  it('serves its report while it trains, to its last word', async () => {
+  it('serves its page while it trains, to its last word', async () => {
     const file = await configFile('epochs: 100000\n');
     const run = start(['train', file, '--ui']);
-    const [, url] = await run.says(/live report: (http:\S+)/);
+    const [, url] = await run.says(/live page: (http:\S+)/);
     const { context, close } = await launchChromium();
     try {
       const page = await context.newPage();
       await page.goto(url!);
-      await page.waitForSelector('section svg polyline'); // an epoch has passed
+      await page.waitForSelector('#overview .plot canvas'); // an epoch has passed
       const text = (part: string) =>
         page.waitForFunction((wanted) => document.body.innerText.includes(wanted), part);
-      await text('Histogram of advantages');
+      await text('Advantages');
       await text('images/s');
       run.child.kill('SIGTERM');
       await text('interrupted after');

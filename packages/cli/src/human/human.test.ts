@@ -9,6 +9,7 @@ import { launchChromium } from '@flow-grpo/test-support/chromium';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { useBackend } from '../commands/shared';
+import { readLines } from '../logging/json-lines';
 import { serveRuns } from '../page/server';
 import { trainRun } from '../run/train-run';
 import { resolveRunFile } from '../run-file/schema';
@@ -91,7 +92,7 @@ it('a person who likes red is waited for, click by click, and gets red; the same
   await expect
     .poll(() => page.evaluate(() => document.body.innerText), { timeout: 600_000 })
     .toContain('Training waits for you: 2 prompts to judge, 0 judged.');
-  expect(await readFile(join(folder, 'metrics.jsonl'), 'utf8')).toBe('');
+  expect(await readLines(join(folder, 'metrics.jsonl'))).toEqual([]);
 
   let judged = '';
   while (!over) {
@@ -103,7 +104,7 @@ it('a person who likes red is waited for, click by click, and gets red; the same
     judged = seen.file;
     await page.getByRole('button', { name: seen.name, exact: true }).click();
   }
-  expect(await ended).toBe('finished');
+  expect((await ended).reason).toBe('finished');
   await page.close();
   expect(reds).toHaveLength(2 * EPOCHS);
   const mean = (values: number[]) => values.reduce((a, b) => a + b) / values.length;
@@ -118,7 +119,7 @@ it('a person who likes red is waited for, click by click, and gets red; the same
   nobody.onChange(() => {
     if (nobody.waiting.length > 0) throw new Error('nobody is there to answer');
   });
-  expect(await run(nobody, again, () => {})).toBe('finished');
+  expect((await run(nobody, again, () => {})).reason).toBe('finished');
   expect(again).toEqual(reds);
   expect(nobody.answered).toBe(2 * EPOCHS);
   expect(await readFile(join(folder, 'answers.jsonl'), 'utf8')).toBe(answers);

@@ -137,10 +137,10 @@ describe('a run as files', () => {
 
     await page.locator('body').press('/');
     await page.keyboard.type('red CIRCLE');
-    expect(await captions()).toEqual(['a red circle']);
+    await expect.poll(captions, { timeout: 600_000 }).toEqual(['a red circle']);
     await page.getByLabel('Search prompts').fill('');
     await page.getByLabel('Kind').selectOption('circles');
-    expect(await captions()).toHaveLength(4);
+    await expect.poll(captions, { timeout: 600_000 }).toHaveLength(4);
     await page.getByLabel('Kind').selectOption('');
   });
 
@@ -198,6 +198,12 @@ describe('a run as files', () => {
     await page.waitForFunction(
       () => !document.querySelector('#curves .legend')?.textContent?.includes('shapes-slow'),
     );
+    await page.getByLabel('Before is').selectOption('shapes-slow');
+    await page.getByRole('button', { name: 'side by side' }).click();
+    const pair = await page.$$eval('#images li:first-child img', (all) =>
+      all.map((each) => each.getAttribute('src')),
+    );
+    expect(pair).toEqual(['../shapes-slow/samples/epoch-000040.png', 'samples/epoch-000060.png']);
     await page.getByLabel('Everything else of').selectOption('shapes-slow');
     const image = await page.waitForSelector('#images img[src="../shapes-slow/samples/epoch-000040.png"]');
     await page.waitForFunction((element) => (element as HTMLImageElement).naturalHeight > 0, image);

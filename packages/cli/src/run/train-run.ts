@@ -179,8 +179,7 @@ async function trainInto(
     });
     const weights = await finalWeights(result, run, options.group);
     const saved = result.reason === 'finished' ? await saveModel(output, weights, made, line) : {};
-    const report = result.updates > 0 ? await writeRunReport(output) : undefined;
-    if (report) line.note(`report: ${report}`);
+    const report = result.updates > 0 ? await reportOf(output, line) : undefined;
     finalMessage =
       result.problem ?? `${result.reason} after ${result.epochs} epochs, ${result.updates} updates`;
     line.note(finalMessage);
@@ -236,6 +235,18 @@ function checkPromptCount({ length }: PromptSource, { sampling: { promptsPerEpoc
 }
 
 /** `model.safetensors`, or of a policy whose adapters train the folder `adapter`. */
+/** Writes the report and tells where; a run that is done does not fail for it. */
+async function reportOf(output: string, line: ProgressLine): Promise<string | undefined> {
+  try {
+    const report = await writeRunReport(output);
+    line.note(`report: ${report}`);
+    return report;
+  } catch (error) {
+    line.note(`There is no report: ${(error as Error).message}. flow-grpo report ${output} tries again.`);
+    return undefined;
+  }
+}
+
 async function saveModel(
   output: string,
   weights: Params,

@@ -1,4 +1,5 @@
 /** Modules of one's own, in JavaScript or TypeScript, with problems in words. */
+import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { register } from 'node:module';
 import { resolve } from 'node:path';
@@ -26,7 +27,9 @@ export function readTypeScript(file: string): void {
   const { features } = process as unknown as { features: { typescript?: unknown } };
   if (registered || features.typescript || !/\.m?ts$/.test(file)) return;
   registered = true;
-  register(new URL('./typescript-loader.js', import.meta.url)); // beside the build's other files
+  // Beside the build's other files. Whatever runs this package from its sources reads TypeScript already.
+  const loader = new URL('./typescript-loader.js', import.meta.url);
+  if (existsSync(loader)) register(loader);
 }
 
 /** `, line 12`: the first place of an error's stack in a file, for messages without the stack. */

@@ -1,5 +1,5 @@
 /** package.json and tsconfig.json of a new project. */
-import type { Choices } from '../choices';
+import { type Choices, isModel } from '../choices';
 
 /** The tensors that all packages share: one version for all of them. */
 const TFJS = '4.22.0';
@@ -18,7 +18,7 @@ export function packageManifest(name: string, version: string, { setup }: Choice
       typecheck: 'tsc',
     },
     dependencies: {
-      ...(setup === 'showo2' && { '@flow-grpo/datasets': ours }),
+      ...(isModel(setup) && { '@flow-grpo/datasets': ours }),
       '@flow-grpo/pjrt': ours,
       '@tensorflow/tfjs-core': TFJS,
       'flow-grpo': ours,

@@ -1,11 +1,17 @@
 /** The smallest model of one's own that learns something to look at. */
 
+const imports = (prompts?: string): string =>
+  [
+    "import { defineSetup } from 'flow-grpo';",
+    "import * as tf from '@tensorflow/tfjs-core';",
+    ...(prompts === undefined ? [] : ["import { readFileSync } from 'node:fs';"]),
+  ].join('\n');
+
 export const policyModule = (
   prompts?: string,
 ): string => `/** A model of your own: it paints mosaics, and learns the colour that each prompt asks for. */
-import { defineSetup } from 'flow-grpo';
-import * as tf from '@tensorflow/tfjs-core';
-${prompts === undefined ? '' : "import { readFileSync } from 'node:fs';\n"}
+${imports(prompts)}
+
 const COLOURS: Record<string, number[]> = {
   red: [1, 0, 0], green: [0, 1, 0], blue: [0, 0, 1], yellow: [1, 1, 0],
   cyan: [0, 1, 1], magenta: [1, 0, 1], white: [1, 1, 1], black: [0, 0, 0],

@@ -1,6 +1,8 @@
 /** A reward of one's own for a model whose images are large. */
+const IMPORT = "import * as tf from '@tensorflow/tfjs-core';";
+
 export const rewardModule = `/** A reward of your own: one number per image, higher is better. This one likes warm light; change it. */
-import * as tf from '@tensorflow/tfjs-core';
+${IMPORT}
 
 /** @param images [B, H, W, 3] in [0, 1], not to be disposed of; prompts are those they were drawn for */
 export default async function warmth(images: tf.Tensor4D, prompts: string[]): Promise<number[]> {

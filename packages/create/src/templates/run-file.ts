@@ -2,7 +2,7 @@
 import type { Choices } from '../choices';
 
 export function runFile(choices: Choices, schema: string): string {
-  const body = { toy, module: ownModule, showo2 }[choices.setup](choices);
+  const body = { toy, module: ownModule, showo2, 'z-image': zImage }[choices.setup](choices);
   return `# yaml-language-server: $schema=${schema}
 # Train: flow-grpo train run.yaml. All options, with their defaults: flow-grpo train --help
 ${body}`;
@@ -82,6 +82,41 @@ training:
 grpo:
   clipRange: 1e-3 # how far one update may move the policy
   beta: 0.01 # weight of the KL divergence from the start, which holds the model to what it was
+`;
+
+const zImage = ({
+  reward = 'pickscore',
+  prompts = 'prompts.txt',
+}: Choices) => `${shared(`runs/${runName(reward)}`, 200, 20)}devices: 1 # GPUs; every number of images below must be divisible by it
+evalBatchSize: 4
+
+setup:
+  kind: z-image
+  model: Tongyi-MAI/Z-Image-Turbo # a folder or a hub id
+  size: [512, 512]
+  guidanceScale: 0 # Turbo draws without guidance
+  train: { lora: { rank: 32, alpha: 64 } } # low-rank adapters; the model itself stays as it is
+  dataset: ${prompts} # one prompt per line
+  evalDataset: ${prompts} # prompts of evaluations; better others than those that train
+  evalPrompts: 8 # the first of them
+  reward:
+    ${reward}: 1 # and its weight; several are added up
+
+sampling:
+  numSteps: 8 # denoising steps, as Turbo is made for
+  shift: 3 # that of Turbo; the base model has 6
+  promptsPerEpoch: 8 # different prompts per epoch
+  samplesPerPrompt: 8 # the group: images of one prompt are compared with one another
+  batchSize: 4 # images per rollout call; lower it when memory runs out
+
+training:
+  updatesPerEpoch: 2 # optimizer steps on the images of an epoch
+  batchSize: 4 # images per gradient pass; lower it when memory runs out
+  learningRate: 1e-4 # the setting most likely to ruin a run; adapters tolerate 1e-4
+
+algorithm: nft # trains on the final images alone, so rollouts need no noise
+nft:
+  timesPerImage: 4
 `;
 
 /** A folder's name from a reward's: `./my-reward.ts` is my-reward. */

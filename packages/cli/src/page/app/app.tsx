@@ -33,6 +33,7 @@ export function App({ source }: { source: Source }) {
   useEffect(() => source.subscribe(() => setState(source.current())), [source]);
   const [hidden, setHidden] = useState<ReadonlySet<number>>(new Set());
   const [chosen, setChosen] = useState(0);
+  const [against, setAgainst] = useState<number | undefined>();
   const [style, setStyle] = useState(STYLE);
   const [range, setRange] = useState<Zoom['range']>();
   const [query, setQuery] = useState('');
@@ -103,7 +104,32 @@ export function App({ source }: { source: Source }) {
                 </label>
               )}
             </search>
-            <Gallery key={chosen} run={run} matches={matches} />
+            {runs.length > 1 && (
+              <label class="select against">
+                Before is{' '}
+                <select
+                  value={against ?? ''}
+                  onChange={({ currentTarget: { value } }) =>
+                    setAgainst(value === '' ? undefined : Number(value))
+                  }
+                >
+                  <option value="">this run's first evaluation</option>
+                  {runs.map((each, place) =>
+                    each === run ? null : (
+                      <option key={place} value={place}>
+                        {each.name}
+                      </option>
+                    ),
+                  )}
+                </select>
+              </label>
+            )}
+            <Gallery
+              key={chosen}
+              run={run}
+              against={against === undefined || against === chosen ? undefined : runs[against]}
+              matches={matches}
+            />
           </Panel>
           <Panel
             id="prompts"
@@ -259,7 +285,7 @@ function Keys() {
 function useShortcuts(): void {
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
-      if (event.key !== '/' || (event.target as Element | null)?.closest('input, select, textarea, dialog'))
+      if (event.key !== '/' || (event.target as Element | null)?.closest('input[type=search], dialog'))
         return;
       event.preventDefault();
       document.getElementById('search')?.focus();

@@ -28,11 +28,13 @@ const FIRST_IMAGES = 48;
 
 export interface GalleryProps {
   readonly run: RunData;
+  /** Another run, whose images stand in for those before: of the evaluation nearest to the one shown. */
+  readonly against?: RunData | undefined;
   /** Prompts that match, by their place. */
   readonly matches: (prompt: number) => boolean;
 }
 
-export function Gallery({ run, matches }: GalleryProps) {
+export function Gallery({ run, against, matches }: GalleryProps) {
   const drawn = useMemo(() => drawnOf(run), [run]);
   const [place, setPlace] = useState<number | undefined>(); // follows the newest until moved
   const [order, setOrder] = useState<Order>('drawn');
@@ -41,7 +43,9 @@ export function Gallery({ run, matches }: GalleryProps) {
   const [open, setOpen] = useState<number | undefined>();
   const flip = useFlicker(view === 'flicker');
   const at = Math.min(place ?? drawn.length - 1, drawn.length - 1);
-  const [before, after] = [drawn[0], drawn[at]];
+  const after = drawn[at];
+  const before = against ? nearest(inPromptsOf(run, against), after?.epoch ?? 0) : drawn[0];
+  const beforeName = against ? `${against.name}, epoch ${before?.epoch}` : `epoch ${before?.epoch}`;
   useEffect(() => preload([drawn[at - 1], drawn[at + 1]]), [drawn, at]);
 
   // Keys for those who look at images all day; not while they write.
@@ -60,7 +64,7 @@ export function Gallery({ run, matches }: GalleryProps) {
 
   if (!before || !after)
     return <p class="empty">No images yet. They come with evaluations (evalPrompts, evalEvery).</p>;
-  const changes = changesOf(before, after);
+  const changes = changesOf(before, after, against === undefined);
   const chosen = ordered(after, changes, order).filter((i) => matches(after.samples.prompts[i]!));
   const shown = all ? chosen : chosen.slice(0, FIRST_IMAGES);
   const top = view === 'before' || (view === 'flicker' && flip) ? 'before' : 'after';
@@ -104,9 +108,9 @@ export function Gallery({ run, matches }: GalleryProps) {
       <p class="hint">
         {view === 'after'
           ? `Drawn after ${after.epoch} epochs.`
-          : `Before: epoch ${before.epoch}. After: epoch ${after.epoch}. Both from the same noise.`}{' '}
+          : `Before: ${beforeName}. After: epoch ${after.epoch}. Both from the same noise.`}{' '}
         {view === 'flicker' && (
-          <b aria-hidden="true">{top === 'before' ? `epoch ${before.epoch}` : `epoch ${after.epoch}`}</b>
+          <b aria-hidden="true">{top === 'before' ? beforeName : `epoch ${after.epoch}`}</b>
         )}
       </p>
       <ul class={view === 'both' ? 'grid wide' : 'grid'}>
@@ -164,17 +168,36 @@ function Reward({ value, before }: { value: number | null | undefined; before: n
   );
 }
 
-/** How much each image differs from the first evaluation's: its pixels where that was measured, else its reward. */
-export function changesOf(before: Drawn, after: Drawn): number[] {
+/** The evaluations of another run, its prompts by their place in this one's; -1 for those that this one does not have. */
+function inPromptsOf(run: RunData, other: RunData): Drawn[] {
+  const placeOf = new Map(run.prompts.map((prompt, i) => [prompt, i]));
+  return drawnOf(other).map((evaluation) => {
+    const prompts = evaluation.samples.prompts.map((prompt) => placeOf.get(other.prompts[prompt]!) ?? -1);
+    return { ...evaluation, samples: { ...evaluation.samples, prompts } };
+  });
+}
+
+const nearest = (evaluations: readonly Drawn[], epoch: number): Drawn | undefined =>
+  evaluations.reduce<Drawn | undefined>(
+    (best, each) =>
+      best === undefined || Math.abs(each.epoch - epoch) < Math.abs(best.epoch - epoch) ? each : best,
+    undefined,
+  );
+
+/**
+ * How much each image differs from the one before: its pixels where that was measured, which it is from a run's own first
+ * evaluation, else its reward.
+ */
+function changesOf(before: Drawn, after: Drawn, byPixels: boolean): number[] {
   return after.samples.rewards.map((reward, i) => {
-    const pixels = after.samples.changes?.[i];
+    const pixels = byPixels ? after.samples.changes?.[i] : undefined;
     if (typeof pixels === 'number') return pixels;
     const first = before.samples.rewards[i];
     return typeof reward === 'number' && typeof first === 'number' ? Math.abs(reward - first) : 0;
   });
 }
 
-export function ordered({ samples }: Drawn, changes: readonly number[], order: Order): number[] {
+function ordered({ samples }: Drawn, changes: readonly number[], order: Order): number[] {
   const places = samples.prompts.map((_, i) => i);
   const lowest = Number.NEGATIVE_INFINITY;
   const by = (value: (i: number) => number) => places.sort((a, b) => value(b) - value(a) || a - b);
