@@ -6,12 +6,21 @@
  *     node examples/z-image-lora/dist/main.js --tiny      # all of it on a CPU, with small random weights
  */
 import { fileURLToPath } from 'node:url';
-import { CheckpointStateError, ConfigError } from '@flow-grpo/grpo-trainer';
+import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { abortOnSignals } from '@flow-grpo/grpo-trainer/node';
 import { configure } from '@flow-grpo/tfjs-backend-xla';
 import { deviceInfo } from '@flow-grpo/tfjs-jit';
 import { Command } from 'commander';
-import { makeSetup, planRun, progressLine, readRunFile, trainRun, useBackend } from 'flow-grpo';
+import {
+  exitCodeOf,
+  makeSetup,
+  planRun,
+  progressLine,
+  readRunFile,
+  reportFailure,
+  trainRun,
+  useBackend,
+} from 'flow-grpo';
 import { tinyOverrides } from './tiny';
 
 const beside = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url));
@@ -52,13 +61,11 @@ try {
     }
     const setup = await makeSetup(run.setup, context); // looks for everything before it loads anything
     const { resume, ui } = options;
-    const reason = await trainRun(run, setup, { resume: resume && 'auto', ui, signal }, line);
-    if (reason === 'diverged') process.exitCode = 1;
+    const result = await trainRun(run, setup, { resume: resume && 'auto', ui, signal }, line);
+    process.exitCode = exitCodeOf(result.reason) || undefined;
   }
 } catch (error) {
-  if (!(error instanceof ConfigError || error instanceof CheckpointStateError)) throw error;
-  console.error(error.message);
-  process.exitCode = 2;
+  reportFailure(error);
 } finally {
   line.end();
   release();

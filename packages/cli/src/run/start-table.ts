@@ -67,7 +67,7 @@ function noiseText({ config: { sampling } }: TrainingRun, { algorithm, range, wi
 
 /** Only where the set-up says it; that of a module's policy is not known here. */
 function guidanceRow(setup: TrainingRun['setup']): [string, string][] {
-  if (setup.kind !== 'showo2') return [];
+  if (setup.kind !== 'showo2' && setup.kind !== 'z-image') return [];
   const { guidanceScale, guidanceInTraining } = setup;
   const where = guidanceInTraining ? 'everywhere' : 'in rollouts and evaluations, none in updates';
   return [['guidance', guidanceScale > 0 ? `${guidanceScale} ${where}` : 'none']];

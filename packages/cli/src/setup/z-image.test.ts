@@ -45,11 +45,12 @@ const options = (change: Partial<ZImageSetupInput> = {}) =>
 
 describe('kind: z-image', () => {
   it('makes policy, prompts and rewards, and says what it is made of', async () => {
-    const choice = options({ guidanceScale: 1.5 });
+    const choice = options({ guidanceScale: 1.5, evalRewards: { jpeg_incompressibility: 1 } });
     const made = await makeSetup(choice);
     expect(made.policy!.latentShape).toEqual([4, 4, 16]);
     expect(made.prompts!.at(1)!.prompt).toBe('a blue boat on the lake');
     expect(made.evalPrompts).toHaveLength(1);
+    expect(Object.keys(made.evalRewards!)).toEqual(['jpeg_incompressibility']);
     expect(made.policy!.trainable).toContain('layers.*.attention.to_q.weight');
     const words = await setupFingerprint(choice, made);
     expect(words).toMatchObject({ kind: 'z-image', size: '32 x 32', guidanceScale: '1.5', textLength: '32' });
