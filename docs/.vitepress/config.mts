@@ -77,6 +77,7 @@ export default defineConfig({
               { text: 'Supervised', link: '/supervised' },
             ],
           },
+          { text: 'Adapters', link: '/adapters' },
           { text: 'Your own algorithm', link: '/algorithms' },
           { text: 'A model from scratch', link: '/your-own-model' },
           { text: 'Your own model', link: '/adding-a-model' },

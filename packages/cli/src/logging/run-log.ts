@@ -1,6 +1,6 @@
 /** What a run leaves behind to look at: JSON lines, TensorBoard events and sample grids in its folder. */
 import { createHash } from 'node:crypto';
-import { appendFile, mkdir, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EpochDetails, EpochMetrics, Evaluation } from '@flow-grpo/grpo-trainer';
 import { imageGrid } from '../report/image-grid';

@@ -1,5 +1,6 @@
 /** The clipped policy gradient that Flow-GRPO and GRPO-Guard share: options, checks and loss over recorded steps. */
 import {
+  gaussianKl,
   guardedRatio,
   guardedWeight,
   importanceRatio,
@@ -11,7 +12,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import type { BaseConfig } from '../config/base';
 import { detach } from '../losses/rows';
-import { clippedPolicyLoss, ratioStatistics, stepMeanKl, velocityKl } from '../maths/loss';
+import { clippedPolicyLoss, ratioStatistics, velocityKl } from '../maths/loss';
 import { advantageOptions, advClipMax, comparedWithin, comparesImages, groupedBy } from './advantage-options';
 import type { ConfiguredAlgorithm, Loss, RunFacts } from './algorithm';
 import { type Pass, type RecordedPoints, recordedPoints } from './pass';
@@ -139,10 +140,11 @@ function policyGradientLoss(
   let kl: tf.Tensor = tf.scalar(0);
   if (beta > 0) {
     const referenceVelocity = pass.velocity('reference', points);
+    // flow_grpo's has σ_t for the deviation, without √dt: the Gaussian KL of the step times dt.
     const distance =
       klTarget === 'velocity'
         ? velocityKl(velocity, referenceVelocity)
-        : stepMeanKl(mean, stepMean(step, { x, velocity: referenceVelocity }), stepSigma(step));
+        : gaussianKl(mean, stepMean(step, { x, velocity: referenceVelocity }), stepSigma(step));
     kl = tf.sum(tf.mul(weights, distance));
   }
   const used = tf.greater(weights, 0);
