@@ -100,7 +100,7 @@ export function witness(scorer: Scorer, watched: readonly Example[]): Witness {
   const names = new Set(watched.map(({ prompt }) => prompt));
   let seen: Sighting[] = [];
   return {
-    name: scorer.name,
+    ...scorer,
     async score(images, prompts, metadata, options) {
       if (!prompts.every((prompt) => names.has(prompt))) {
         return scorer.score(images, prompts, metadata, options);

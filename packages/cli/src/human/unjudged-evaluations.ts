@@ -6,7 +6,7 @@ import type { Scorer } from '@flow-grpo/grpo-trainer';
  */
 export function unjudgedEvaluations(scorer: Scorer): Scorer {
   return {
-    name: scorer.name,
+    ...scorer,
     async score(images, prompts, metadata, options = {}) {
       if (options.purpose !== 'evaluation') return scorer.score(images, prompts, metadata, options);
       return { scores: prompts.map(() => Number.NaN), details: { dropped: prompts.map(() => 1) } };

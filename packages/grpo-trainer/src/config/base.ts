@@ -151,14 +151,14 @@ const divergence = z
     maxVelocityChange: z
       .number()
       .positive()
-      .default(2e-3)
+      .default(5e-3)
       .describe(
         'Furthest that one epoch may move the velocity of an algorithm that draws by the ODE: mean (v − v_before)²',
       ),
     maxVelocityKl: z
       .number()
       .positive()
-      .default(0.25)
+      .default(0.5)
       .describe(
         "Furthest that the velocity of such an algorithm may be from where training started: mean (v − v_reference)², about 100 times a KL of the step's mean",
       ),

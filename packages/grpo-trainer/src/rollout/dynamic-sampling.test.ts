@@ -103,7 +103,7 @@ describe('prompts whose images all score alike', () => {
   it('train the means of the prompts that say something, and of no other', async () => {
     const { means, prompts } = await run({ config: skipping });
     for (const { index } of prompts) {
-      const moved = means[2 * index]! > 0.2;
+      const moved = Math.abs(means[2 * index]! - 0.2) > 1e-3;
       expect([NAMES[index], moved]).toEqual([NAMES[index], NAMES[index]!.startsWith('hard')]);
     }
   });
