@@ -14,6 +14,11 @@ export class ZImage extends Base {
   }
 }
 
-export { type LoadingProgress, type LoadZImageOptions, loadZImage } from './pipeline/load';
+export {
+  type LoadingProgress,
+  type LoadZImageOptions,
+  loadZImage,
+  loadZImageTextEncoder,
+} from './pipeline/load';
 export { type ZImagePlaces, zImageRequiredFiles } from './pipeline/required-files';
 export { saveZImage } from './pipeline/save';

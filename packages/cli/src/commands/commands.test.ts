@@ -2,11 +2,11 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { acquireLease } from '@flow-grpo/grpo-trainer/node';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { readLines } from '../logging/json-lines';
+import adaptedToy from '../setup/testing/adapted-toy';
 import { main } from './main';
 
 let folder: string;
@@ -24,6 +24,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   vi.restoreAllMocks();
+  vi.unstubAllGlobals();
   process.exitCode = undefined;
   await rm(folder, { recursive: true });
 });
@@ -59,7 +60,10 @@ describe('flow-grpo', () => {
   });
 
   it('trains adapters, which PEFT’s layout holds, and evaluates a folder of them', async () => {
-    const setup = fileURLToPath(new URL('../setup/testing/adapted-toy.ts', import.meta.url));
+    // A module here imports nothing that is not built; it finds the setup of this process.
+    const setup = join(folder, 'adapted.mjs');
+    await writeFile(setup, 'export default globalThis.adaptedToy;');
+    vi.stubGlobal('adaptedToy', adaptedToy);
     const output = join(folder, 'run');
     const shared = ['--setup', setup, '--backend', 'cpu', '--training.learningRate', '0.05'];
     const sizes = [
@@ -121,6 +125,18 @@ describe('flow-grpo', () => {
     await expect(lease.check()).rejects.toThrow(/taken over/);
     await lease.release();
     expect(existsSync(join(output, 'pretrain/lease.json'))).toBe(false);
+  });
+
+  it('writes states of prompts for models with a text encoder alone', async () => {
+    const setup = { kind: 'showo2', model: '/no/model', dataset: '/no/prompts', reward: { ocr: 1 } };
+    await run('embed', '-s', `setup=${JSON.stringify(setup)}`, '--to', join(folder, 'a.safetensors'));
+    expect(printed.at(-1)).toMatch(/Show-o2 has no text encoder to do without/);
+    await run('embed', '--backend', 'cpu', '--to', join(folder, 'a.safetensors'));
+    expect(printed.at(-1)).toContain('toy has no text encoder');
+    expect(process.exitCode).toBe(2);
+    const zImage = { kind: 'z-image', model: '/no/model', dataset: '/no/prompts', reward: { ocr: 1 } };
+    await run('embed', '-s', `setup=${JSON.stringify(zImage)}`, '--backend', 'cpu');
+    expect(printed.at(-1)).toContain('name the file to write: --to, or setup.promptEmbeddings');
   });
 
   it('refuses what it does not know, with a suggestion', async () => {

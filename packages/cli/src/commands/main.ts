@@ -9,6 +9,7 @@ import { runFileJsonSchema } from '../run-file/schema';
 import { compareCommand } from './compare';
 import { completionScript, SHELLS } from './completion';
 import { doctorCommand } from './doctor';
+import { embedCommand } from './embed';
 import { evaluateCommand } from './evaluate';
 import { reportFailure } from './failure';
 import { addInitCommand } from './init';
@@ -80,6 +81,11 @@ export function program(): Command {
   addSharedOptions(checkpoint(command('sample', 'evaluate, and save a grid of the images'))).action(
     (file, options) => evaluateCommand(file, options, true),
   );
+  addSharedOptions(
+    command('embed', "write the states of a run's prompts, to train without the text encoder (z-image)"),
+  )
+    .option('--to <file>', 'NAME.safetensors; setup.promptEmbeddings by default')
+    .action(embedCommand);
   addSharedOptions(command('pretrain', 'pre-train by flow matching; resumes'))
     .option('--take-over', 'take the folder from a run that has it')
     .action(pretrainCommand);

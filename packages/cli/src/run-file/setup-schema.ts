@@ -133,6 +133,9 @@ export const zImageSetupSchema = z.strictObject({
     .max(512)
     .default(512)
     .describe('Tokens that longer prompts are cut to, chat layout included (max_sequence_length)'),
+  promptEmbeddings: place(
+    'States of all prompts, a safetensors file that flow-grpo embed writes: the text encoder is then not loaded',
+  ).optional(),
   ...prompting,
 });
 

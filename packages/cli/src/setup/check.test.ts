@@ -170,7 +170,7 @@ describe('showo2Sizes', () => {
     ['the head with guidance in rollouts alone', { guidanceScale: 4.5, guidanceInTraining: false }],
     ['everything', { train: ['all'] }],
     ['adapters of the head, and a reference', { train: { lora: { rank: 3 } } }],
-    ['adapters of the trunk', { train: { lora: { targets: ['layers*q_proj'] } } }],
+    ['adapters of the trunk', { train: { lora: { targets: ['showo.model.layers*q_proj'] } } }],
   ])('gives the memory that the loaded policy has: %s', async (_, change) => {
     const config = resolveConfig({
       sampling: { numSteps: 6, promptsPerEpoch: 2, samplesPerPrompt: 4 },

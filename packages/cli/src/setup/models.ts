@@ -3,6 +3,7 @@ import type { RequiredFiles } from '@flow-grpo/checkpoint-io';
 import { showo2RequiredFiles } from '@flow-grpo/showo2-model/node';
 import { zImageRequiredFiles } from '@flow-grpo/z-image-model/node';
 import type { ModelSetupOptions } from '../run-file/setup-schema';
+import { requiredEmbeddings } from './prompt-embeddings';
 
 /** Whether a setup is that of a model from checkpoints. */
 export const isModelSetup = <Other extends { readonly kind: string }>(
@@ -14,7 +15,13 @@ export async function modelRequiredFiles(
   options: ModelSetupOptions,
   { signal }: { readonly signal?: AbortSignal | undefined },
 ): Promise<RequiredFiles[]> {
-  if (options.kind === 'z-image') return zImageRequiredFiles(options.model, options);
+  if (options.kind === 'z-image') {
+    const { model, transformer, promptEmbeddings: embeddings } = options;
+    const own = zImageRequiredFiles(model, { transformer, textEncoder: embeddings === undefined });
+    return embeddings === undefined
+      ? own
+      : [...own, { ...requiredEmbeddings(embeddings), option: 'promptEmbeddings' }];
+  }
   const { model, config, tokenizer, vae } = options;
   return showo2RequiredFiles(model, { config, tokenizer, vae }, signal ? { signal } : {});
 }

@@ -12,7 +12,7 @@ import {
 } from '@flow-grpo/grpo-trainer';
 import { parseConfig } from '@flow-grpo/grpo-trainer/config';
 import { countParams, pickParams, unstackLora } from '@flow-grpo/nn';
-import { fixtureCases } from '@flow-grpo/test-support';
+import { fixtureCases, maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { estimateMemory, memoryOf } from '../run/memory-estimate';
@@ -20,6 +20,7 @@ import { type ZImageSetupInput, zImageSetupSchema } from '../run-file/setup-sche
 import { checkModel } from './check';
 import { setupFingerprint } from './fingerprint';
 import { makeSetup } from './make-setup';
+import { writeZImageEmbeddings } from './z-image';
 import { zImageSizes } from './z-image-sizes';
 
 const model = fixtureCases('z-image-pipeline')[0]!.dir;
@@ -88,6 +89,56 @@ describe('kind: z-image', () => {
       expect(seen[0]!.maxLogProbMismatch).toBeLessThan(1e-5);
     }
     tf.dispose([trained, ema, policy!.params]);
+  });
+
+  describe('with the states of prompts from a file', () => {
+    const file = () => join(folder, 'prompts.safetensors');
+    const embedded = (change: Partial<ZImageSetupInput> = {}) =>
+      options({ promptEmbeddings: file(), guidanceScale: 1.5, ...change });
+
+    it('gives the same velocity, without the text encoder', async () => {
+      expect(await writeZImageEmbeddings(file(), embedded(), {})).toBe(4); // three, and the empty one
+      const loaded: string[] = [];
+      const setups = await Promise.all([
+        makeSetup(embedded(), { onMessage: (message) => void loaded.push(message) }),
+        makeSetup(options({ guidanceScale: 1.5 })),
+      ]);
+      const velocities = setups.map(({ policy, prompts }) => {
+        const condition = policy!.encodePrompts([prompts!.at(1)!.prompt, prompts!.at(0)!.prompt]);
+        const trained = pickParams(policy!.params, policy!.trainable);
+        const call = { trained, condition, purpose: 'sampling' } as const;
+        const x = tf.randomNormal([2, 4, 4, 16], 0, 1, 'float32', 5);
+        const at = { x, t: tf.tensor1d([0.3, 0.6]), rows: tf.tensor1d([0, 1], 'int32') };
+        return policy!.velocity({ ...call, ...at, prepared: policy!.prepare!(call) }).velocity.dataSync();
+      });
+      expect(maxAbs(velocities[1]!)).toBeGreaterThan(0.1);
+      expect(maxAbsDiff(velocities[0]!, velocities[1]!)).toBeLessThan(1e-5);
+      expect(loaded.join('\n')).not.toContain('text_encoder');
+      const words = await setupFingerprint(embedded(), setups[0]!);
+      expect(words.promptEmbeddings).toMatch(/sha256/);
+      expect(words.model).not.toContain('text_encoder');
+      const found = await checkModel(embedded());
+      expect(found.map(({ option }) => option)).toContain('setup.promptEmbeddings');
+      for (const { policy } of setups) tf.dispose(policy!.params);
+    });
+
+    it('names what the file lacks, and files of another kind', async () => {
+      await expect(makeSetup(embedded({ maxPromptTokens: 20 }))).rejects.toThrow(
+        /setup.promptEmbeddings: .* prompts cut to 512 tokens, the run to 20; flow-grpo embed writes it anew/,
+      );
+      const more = join(folder, 'more.txt');
+      await writeFile(more, 'a red fox\na stranger\n');
+      await expect(makeSetup(embedded({ dataset: more }))).rejects.toThrow(
+        /prompts.safetensors lacks 1 of the run's prompts, such as "a stranger"/,
+      );
+      const other = join(model, 'vae/diffusion_pytorch_model.safetensors');
+      await expect(makeSetup(embedded({ promptEmbeddings: other }))).rejects.toThrow(
+        /holds no states of prompts/,
+      );
+      await expect(makeSetup(embedded({ promptEmbeddings: '/none.safetensors' }))).rejects.toThrow(
+        /setup.promptEmbeddings: \/none.safetensors does not exist.*flow-grpo embed/,
+      );
+    });
   });
 
   it('goes on from adapters in the layout of diffusers, which it saves too', async () => {

@@ -5,19 +5,22 @@ import { parseConfig } from '@flow-grpo/grpo-trainer/config';
 import { toUnit, unstackLayers } from '@flow-grpo/nn';
 import {
   decodeLatents,
+  paddedLength,
   promptEncoder,
   promptLength,
   spatialFactor,
+  type TextStates,
   type ZImageParts,
 } from '@flow-grpo/z-image-model';
-import { type LoadingProgress, loadZImage } from '@flow-grpo/z-image-model/node';
+import { type LoadingProgress, loadZImage, loadZImageTextEncoder } from '@flow-grpo/z-image-model/node';
 import { LORA_TARGETS, zImagePolicy } from '@flow-grpo/z-image-model/policy';
-import type * as tf from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
 import { bytes } from '../run/start-table';
 import { setupSchemaOf, type ZImageSetupInput, type ZImageSetupOptions } from '../run-file/setup-schema';
 import { weightsOf } from '../run-file/train-schema';
 import { checkModel } from './check';
 import { adaptedWeightsOf, type ChosenLora, openLora, withoutTargets } from './lora';
+import { openPromptEmbeddings, writePromptEmbeddings } from './prompt-embeddings';
 import { openPromptSets } from './prompts';
 import { makeEvalRewards, makeRewards } from './rewards';
 import type { RunSetup, SetupContext } from './setup';
@@ -37,18 +40,81 @@ export async function zImageSetup(input: ZImageSetupInput, context: SetupContext
   const parts = await loadParts(options, context);
   context.onMessage?.(`Loading rewards: ${Object.keys(options.reward).join(', ')}`);
   const prompts = [...sets.prompts, ...(sets.evalPrompts ?? [])].map(({ prompt }) => prompt);
-  const textLength = promptLength(parts.textEncoder!, ['', ...new Set(prompts)], options.maxPromptTokens);
+  const text = await textOf(parts, options, ['', ...new Set(prompts)], context);
   return {
     ...sets,
-    policy: zImagePolicyOf(parts, options, textLength, lora),
+    policy: zImagePolicyOf(parts, options, text.encode, lora),
     savedWeights: (weights) => unstackLayers(weights),
     saveAdapter: (folder, adapters) => saveLora(folder, adapters, { layout: 'diffusers' }),
-    fingerprint: { textLength: `${textLength}` },
+    fingerprint: { textLength: `${text.length}` },
     scorer: await makeRewards(options.reward, options.rewardFailure, context),
     ...(options.evalRewards && {
       evalRewards: await makeEvalRewards(options.evalRewards, options.rewardFailure, context),
     }),
   };
+}
+
+/** What turns the prompts of a run into states of one length: those of the file, else the text encoder. */
+async function textOf(
+  { textEncoder, transformer }: ZImageParts,
+  { promptEmbeddings: source, maxPromptTokens: maxTokens }: ZImageSetupOptions,
+  prompts: readonly string[],
+  context: SetupContext,
+): Promise<{ length: number; encode: (prompts: readonly string[]) => TextStates }> {
+  if (source === undefined) {
+    const length = promptLength(textEncoder!, prompts, maxTokens);
+    const encode = promptEncoder(textEncoder!);
+    return { length, encode: (some) => encode(some, { maxTokens, length }) };
+  }
+  const width = transformer.config.captionDim;
+  const states = await openPromptEmbeddings(source, { maxTokens, width }, context);
+  const length = paddedLength(states.longest(prompts));
+  return { length, encode: (some) => states.encode(some, length) };
+}
+
+/** Prompts that are encoded at once ahead of a run. */
+const EMBEDDED_AT_ONCE = 16;
+
+/**
+ * Writes the states of all prompts of a run, and of the empty one, as `setup.promptEmbeddings` takes them. The text encoder alone
+ * is loaded.
+ *
+ * @returns how many prompts
+ * @throws {ConfigError} when the model or the prompts are not there
+ */
+export async function writeZImageEmbeddings(
+  file: string,
+  options: ZImageSetupOptions,
+  { onProgress, ...context }: SetupContext & { readonly onProgress?: (done: number, total: number) => void },
+): Promise<number> {
+  const sets = await openPromptSets(options, context);
+  const { dtype, model, maxPromptTokens: maxTokens } = options;
+  const textEncoder = await orModelError(
+    loadZImageTextEncoder(model, { dtype, onDownload: downloadMessages(context.onMessage) }),
+    context,
+  );
+  const texts = [...sets.prompts, ...(sets.evalPrompts ?? [])].map(({ prompt }) => prompt);
+  const prompts = [...new Set(['', ...texts])];
+  const encode = promptEncoder(textEncoder);
+  const length = promptLength(textEncoder, prompts, maxTokens); // one, so that one program serves all batches
+  try {
+    await writePromptEmbeddings(file, prompts, (some) => encode(some, { maxTokens, length }), {
+      ...{ maxTokens, batchSize: EMBEDDED_AT_ONCE },
+      ...(onProgress && { onProgress }),
+    });
+  } finally {
+    tf.dispose(textEncoder.params);
+  }
+  return prompts.length;
+}
+
+async function orModelError<T>(loading: Promise<T>, { signal }: SetupContext): Promise<T> {
+  try {
+    return await loading;
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ConfigError(`setup.model: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 async function loadParts(options: ZImageSetupOptions, context: SetupContext): Promise<ZImageParts> {
@@ -62,51 +128,41 @@ async function loadParts(options: ZImageSetupOptions, context: SetupContext): Pr
     told = now;
     onMessage?.(`Loading ${model}: ${25 * quarters} % of ${bytes(totalBytes)} of ${part}`);
   };
-  try {
-    return await loadZImage(model, {
-      dtype,
-      stacked: false, // the policy stacks what it trains on
-      onProgress,
-      onDownload: downloadMessages(onMessage),
-      ...(transformer && { transformer }),
-      ...(signal && { signal }),
-    });
-  } catch (error) {
-    if (signal?.aborted) throw error;
-    throw new ConfigError(`setup.model: ${(error as Error).message}`, { cause: error });
-  }
+  const loading = loadZImage(model, {
+    dtype,
+    stacked: false, // the policy stacks what it trains on
+    textEncoder: options.promptEmbeddings === undefined,
+    onProgress,
+    onDownload: downloadMessages(onMessage),
+    ...(transformer && { transformer }),
+    ...(signal && { signal }),
+  });
+  return orModelError(loading, context);
 }
 
 /**
  * The policy of a Z-Image's parts, whose transformer's parameters it uses up.
  *
- * @param textLength rows of the states of prompts: `promptLength` of all of a run's
+ * @param encodePrompts states of prompts, of one length whatever the prompts
  * @param lora adapters that train in place of the weights themselves
  * @throws {ConfigError} when no weight has a name that `train` asks for, and when adapters do not fit.
  */
 export function zImagePolicyOf(
-  { transformer, textEncoder, vae }: ZImageParts,
+  { transformer, vae }: Pick<ZImageParts, 'transformer' | 'vae'>,
   options: Pick<
     ZImageSetupOptions,
-    | 'size'
-    | 'guidanceScale'
-    | 'cfgNormalization'
-    | 'cfgTruncation'
-    | 'guidanceInTraining'
-    | 'maxPromptTokens'
-    | 'train'
+    'size' | 'guidanceScale' | 'cfgNormalization' | 'cfgTruncation' | 'guidanceInTraining' | 'train'
   >,
-  textLength: number,
+  encodePrompts: (prompts: readonly string[]) => TextStates,
   lora?: ChosenLora,
 ): Policy {
-  const { size, maxPromptTokens: maxTokens } = options;
+  const { size } = options;
   const [height, width] = size.map((side) => side / spatialFactor(vae.config)) as [number, number];
-  const encode = promptEncoder(textEncoder!);
   try {
     const train = lora ? adaptedWeightsOf(transformer.params, lora, LORA_TARGETS) : weightsOf(options.train);
     const policy = zImagePolicy({
       ...transformer,
-      encodePrompts: (prompts) => encode(prompts, { maxTokens, length: textLength }),
+      encodePrompts,
       decode: (latents) =>
         toUnit(decodeLatents(vae.params, vae.config, latents as tf.Tensor4D)) as tf.Tensor4D,
       latentShape: [height, width, transformer.config.inChannels],

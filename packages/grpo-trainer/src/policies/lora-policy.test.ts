@@ -119,6 +119,19 @@ it('a sum made as the weight and a product added by the layer give the same velo
   expect(product[0]![0]).not.toBe(0);
 });
 
+it.each(Object.entries(policies))('without adapters is the policy itself: %s', (_, make) => {
+  const plain = make();
+  const policy = loraPolicy(plain, lora);
+  const condition = plain.encodePrompts(PROMPTS);
+  const call = { condition, purpose: 'training' } as const;
+  const own = Object.fromEntries(plain.trainable.map((name) => [name, plain.params[name]!]));
+  const [expected, actual] = [
+    plain.prepare!({ ...call, trained: own }),
+    policy.prepare!({ ...call, trained: policy.untrained! }),
+  ];
+  expect(actual.means.dataSync()).toEqual(expected.means.dataSync());
+});
+
 describe('a run', () => {
   /** What a run leaves: its adapters, bit for bit, and its losses. */
   const run = async (more: GrpoConfigInput, store = memoryStore(), options: LoraPolicyOptions = lora) => {

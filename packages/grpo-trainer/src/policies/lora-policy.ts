@@ -52,8 +52,10 @@ export function loraPolicy<C, P>(policy: Policy<C, P>, options: LoraPolicyOption
   const given = options.start ?? initLora(adaptable(policy), { ...scale, init, targets }, seed);
   checkAdapters(base, given, rank);
   const adapters = laidOut(base, given);
+  // A policy may look for its weights in `trained` alone.
+  const plain = policy.lowRankLayers ? {} : adaptedOf(base, adapters);
   const inEffect = (trained: Params): Params => {
-    if (Object.keys(trained).length === 0) return {};
+    if (Object.keys(trained).length === 0) return plain;
     return policy.lowRankLayers
       ? { ...trained, ...loraScales(trained, scale) }
       : adaptedWeights(base, trained, scale);
@@ -83,6 +85,12 @@ export const loraScaleOf = (policy: object): LoraScale | undefined =>
 function adaptable(policy: Pick<Policy, 'params' | 'trainable'>): Params {
   return pickParams(policy.params, policy.trainable);
 }
+
+/** The weights that adapters belong to, as they are. */
+const adaptedOf = (params: Params, adapters: Params): Params =>
+  pickParams(params, [
+    ...new Set(Object.keys(adapters).map((name) => name.replace(/\.lora_[AB]\.weight$/, '.weight'))),
+  ]);
 
 /** Adapters laid out as the layers are; those that were stacked are gone. */
 function laidOut(params: Params, adapters: Params): Params {

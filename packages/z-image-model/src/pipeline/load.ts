@@ -24,7 +24,7 @@ import { isUsed, parseTextEncoderConfig, textEncoderSpecs } from '../text-encode
 import { parseTransformerConfig, transformerSpecs } from '../transformer';
 import { splitProjections, splitShapes, textEncoderName, transformerName } from './names';
 import type { Part, TextEncoderPart, ZImageParts } from './parts';
-import { type ZImagePlaces, zImageFiles } from './required-files';
+import { type ZImagePlaces, zImageFiles, zImageTextFiles } from './required-files';
 import { parseSchedulerConfig } from './scheduler';
 
 export interface LoadZImageOptions extends SourceOptions, ZImagePlaces {
@@ -92,6 +92,22 @@ export async function loadZImage(pathOrId: string, options: LoadZImageOptions = 
     tf.dispose(made);
     throw error;
   }
+}
+
+/**
+ * Loads the text encoder alone, for states of prompts that are computed ahead.
+ *
+ * @throws as `loadZImage` does
+ */
+export async function loadZImageTextEncoder(
+  pathOrId: string,
+  options: LoadZImageOptions = {},
+): Promise<TextEncoderPart> {
+  const { stacked = hasCompiler() } = options;
+  const { paths } = await fetchPart(zImageTextFiles(pathOrId, options.hub?.revision), options);
+  const load = (stored: Stored) => loadWeights(stored, options);
+  const part = await loadTextEncoder(paths.config, paths.weights, paths.tokenizer, load);
+  return stacked ? { ...part, params: stackTextLayers(part.params, part.config) } : part;
 }
 
 /** One part's weights: where they are, what they must be, and what of them is read. */

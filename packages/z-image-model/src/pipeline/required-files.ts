@@ -86,6 +86,16 @@ export function zImageFiles(
   };
 }
 
+/** What the text encoder alone reads. */
+export const zImageTextFiles = (model: string, revision?: string) =>
+  ({
+    option: 'model',
+    source: model,
+    ...(revision !== undefined && { revision }),
+    files: { ...part('text_encoder'), tokenizer },
+    hint: HINT,
+  }) satisfies RequiredFiles;
+
 /** The same as a list, for checks. */
 export const zImageRequiredFiles = (model: string, places: ZImagePlaces = {}): RequiredFiles[] =>
   Object.values(zImageFiles(model, places)).filter((each) => each !== undefined);
