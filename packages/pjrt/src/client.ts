@@ -195,6 +195,14 @@ export class PjrtClient {
     return buffer;
   }
 
+  /**
+   * Lets the process end although programs are being compiled or loaded, for whoever no longer waits for them: XLA cannot
+   * stop. Their promises settle if it goes on.
+   */
+  abandonCompilations(): void {
+    this.api.abandonThreads();
+  }
+
   /** The device with this id; throws where this process has none. */
   device(id: number): PjrtDevice {
     const found = this.devices.find((device) => device.id === id);
