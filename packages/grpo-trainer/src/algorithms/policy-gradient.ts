@@ -21,11 +21,19 @@ import { imagesWithAdvantage } from './units';
 export const policyGradientOptions = z.strictObject({
   clipRange: z.number().positive().default(1e-4).describe('Clip range of the ratio (train.clip_range)'),
   advClipMax,
-  beta: z.number().min(0).default(0).describe('Weight of the KL to the reference (train.beta)'),
+  beta: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe(
+      "Weight of the KL to the reference; a KL on the velocity is about 100 times that of the step's mean (train.beta)",
+    ),
   klTarget: z
     .enum(['step-mean', 'velocity'])
     .default('step-mean')
-    .describe("What the KL compares: the step's mean, as flow_grpo, or the velocity"),
+    .describe(
+      "What the KL compares: the step's mean, as flow_grpo, or the velocity, whose KL is about 100 times as large",
+    ),
   importanceCap: z
     .number()
     .positive()

@@ -62,6 +62,30 @@ const sampling = z
   })
   .prefault({});
 
+const prompts = z
+  .strictObject({
+    skipWithoutVariance: z
+      .boolean()
+      .default(false)
+      .describe(
+        "Draw others in place of prompts whose images all score alike, as DAPO's dynamic sampling (filter_groups.enable)",
+      ),
+    maxRedraws: count
+      .default(3)
+      .describe(
+        'Further rollouts of a whole epoch that this may take; what lacks then stays (filter_groups.max_num_gen_batches)',
+      ),
+    harderMoreOften: z
+      .number()
+      .min(0)
+      .max(3)
+      .default(0)
+      .describe(
+        'How much more often prompts of low reward are drawn: e^this times for each standard deviation below the mean of the prompts seen; 0 draws all alike',
+      ),
+  })
+  .prefault({});
+
 const training = z
   .strictObject({
     updatesPerEpoch: count
@@ -186,6 +210,7 @@ export const baseOptions = {
   saveEvery: count.default(20).describe('Epochs between checkpoints (save_freq)'),
   keepCheckpoints: count.default(5).describe('Checkpoints to keep (num_checkpoint_limit)'),
   sampling,
+  prompts,
   training,
   ema,
   divergence,
