@@ -3,16 +3,18 @@
  * one after the other on this machine. Every section runs in a process of its own; results are written as they come.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureIn } from './child';
 import { machineFacts } from './machine';
 import { runSection } from './one-section';
 import { plot } from './report/plot';
+import { writeRecipeTable } from './report/recipe-table';
 import { type Facts, type Failure, type Results, results } from './report/results';
 import { table } from './report/table';
 import { ENGINES, type Measurement, parseLine } from './reporting';
 import { SECTIONS } from './sections/index';
+import { KEPT_FOLDER } from './temporary';
 import { FULL, TINY } from './workload';
 
 const HELP = `npm run gpu-bench -- [options]
@@ -22,6 +24,9 @@ const HELP = `npm run gpu-bench -- [options]
   --engines a,b      of ${ENGINES.join(', ')}; all by default, none with ''
   --out FOLDER       where DATE.json and DATE.svg go; benchmarks/results by default
   --merge FILE       results (.json) or lines (.jsonl) of another run on the same machine; may be repeated
+  --keep FOLDER      where the recipe's sections leave their files, programs and runs, for sections to come, also of later
+                     commands; by default a temporary folder for each
+  --document FILE    writes the table of recipe.* cases into a document, between its marks
   --python COMMAND   Python with torch and jax; python3 by default
   --limit SECONDS    longest time of a Python engine; 540 by default
 
@@ -37,11 +42,15 @@ const { values: options } = parseArgs({
     merge: { type: 'string', multiple: true, default: [] },
     python: { type: 'string', default: 'python3' },
     limit: { type: 'string', default: '540' },
+    keep: { type: 'string' },
+    document: { type: 'string' },
     section: { type: 'string' }, // the main program starts itself with these two
     folder: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 });
+
+if (options.keep) process.env[KEPT_FOLDER] = resolve(options.keep);
 
 if (options.help) console.log(HELP);
 else if (options.section) await runSection(options.section, options.tiny ? TINY : FULL, options.folder);
@@ -101,6 +110,7 @@ async function measureAll(): Promise<void> {
   }
   const done = write();
   console.log(`\n${table(done)}\n`);
+  if (options.document) writeRecipeTable(options.document, done);
   console.log(
     `ratios to PyTorch: ${JSON.stringify(done.ratios)}; to JAX: ${JSON.stringify(done.ratiosToJax)}`,
   );

@@ -10,7 +10,16 @@ import { fullParameters, shardedParameters } from './full-parameters';
 import { hosts } from './hosts';
 import { learning } from './learning';
 import { matmul } from './matmul';
-import { recipe, recipeAllParameters, recipeLora } from './recipe';
+import {
+  recipe,
+  recipeAll,
+  recipeAllParameters,
+  recipeLora,
+  recipeOne,
+  recipeResumed,
+  recipeVariant,
+} from './recipe';
+import { RECIPE_VARIANTS } from './recipe-variants';
 import { rollout } from './rollout';
 import { scaling } from './scaling';
 import { scorer } from './scorer';
@@ -40,11 +49,21 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   shardedParameters: { run: shardedParameters, limit: 400, devices: 2 },
   scaling: { run: scaling, limit: 400, devices: 2 },
   startup: { run: startup, limit: 400, devices: 0 },
-  recipe: { run: recipe, limit: 900, devices: 0 },
+  recipe: { run: recipe, limit: 1500, devices: 0 },
+  // Its parts, so that no command takes longer than ten minutes; they share files with --keep.
+  recipeOne: { run: recipeOne, limit: 570, devices: 0 },
+  recipeAll: { run: recipeAll, limit: 570, devices: 0 },
+  recipeResumed: { run: recipeResumed, limit: 570, devices: 0 },
   recipeAllParameters: { run: recipeAllParameters, limit: 600, devices: 0 },
   hosts: { run: hosts, limit: 900, devices: 0 },
   learning: { run: learning, limit: 560, devices: 0 },
   recipeLora: { run: recipeLora, limit: 900, devices: 0 },
+  ...Object.fromEntries(
+    Object.keys(RECIPE_VARIANTS).map((name) => [
+      `recipe.${name}`,
+      { run: () => recipeVariant(name), limit: 400, devices: 0 },
+    ]),
+  ),
   zImage: { run: zImage, limit: 570 },
   agreement: { run: agreement, limit: 120 },
 };

@@ -1,5 +1,5 @@
 /** The run file of `examples/pickscore-4gpu` as its script runs it, on all GPUs and on one, with random checkpoints. */
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { EpochMetrics } from '@flow-grpo/grpo-trainer';
@@ -12,11 +12,12 @@ import { machineFacts } from '../machine';
 import { placeOfProcess } from '../processes';
 import { writeClip, writeShowo2 } from '../model/checkpoints';
 import { type Measurement, report } from '../reporting';
-import { inTemporaryFolder } from '../temporary';
+import { inKeptFolder, inTemporaryFolder, KEPT_FOLDER } from '../temporary';
 import { summary } from '../timing';
 import type { Workload } from '../workload';
+import { RECIPE_VARIANTS } from './recipe-variants';
 
-/** The first compiles. A run of all parameters, which says less about speed, has one less. */
+/** The first compiles. */
 const EPOCHS = 3;
 /** Devices where there is no GPU. */
 const VIRTUAL = 2;
@@ -30,73 +31,129 @@ interface Variant {
   /** Share of a rollout's images that a gradient pass takes. */
   readonly share: number;
   readonly overrides: readonly string[];
-  /** All of them by default. */
-  readonly devices?: number;
+  /** On all devices; on one otherwise. */
+  readonly onAll?: boolean;
 }
 
 const HEAD: Variant = { epochs: EPOCHS, prompts: 4, share: 1, overrides: [] };
+/** Nothing moves the weights: every ratio of every update must be 1. */
+const AT_REST = ['training.learningRate=0', 'training.weightDecay=0'];
 const VARIANTS: Readonly<Record<string, Variant>> = {
-  one: { ...HEAD, devices: 1 },
-  all: HEAD,
+  one: HEAD,
+  all: { ...HEAD, onAll: true },
   /** As `all`, in two processes with a GPU each; and both shorter in images, for equality. */
-  hosts: HEAD,
-  agreeOne: { ...HEAD, epochs: EPOCHS + 2 },
-  agreeHosts: { ...HEAD, epochs: EPOCHS + 2 },
+  hosts: { ...HEAD, onAll: true },
+  agreeOne: { ...HEAD, epochs: EPOCHS + 2, onAll: true },
+  agreeHosts: { ...HEAD, epochs: EPOCHS + 2, onAll: true },
+  /** One epoch with every program in its cache, at learning rate 0. */
+  oneAtRest: { ...HEAD, epochs: 1, overrides: AT_REST },
+  allAtRest: { ...HEAD, epochs: 1, overrides: AT_REST, onAll: true },
   /** The run of `all` once more, for one epoch: another process, with every program in its cache. */
-  resumed: { ...HEAD, epochs: EPOCHS + 1 },
+  resumed: { ...HEAD, epochs: EPOCHS + 1, onAll: true },
   allParameters: {
-    epochs: EPOCHS - 1,
+    epochs: EPOCHS,
     prompts: 1,
     share: 0.5,
     overrides: ['setup.train=[all]', 'shardParameters=true', 'training.stepsPerPass=1'],
+    onAll: true,
   },
   /** Adapters on the layers of the head, whose other weights train in `one`. */
-  lora: { ...HEAD, devices: 1, overrides: ['setup.train={ lora: { rank: 32 } }'] },
+  lora: { ...HEAD, overrides: ['setup.train={ lora: { rank: 32 } }'] },
   /** Adapters on every layer of the language model and the head. */
   loraEverywhere: {
     epochs: EPOCHS - 1,
     prompts: 1,
     share: 0.5,
-    devices: 1,
     overrides: [
       'setup.train={ lora: { rank: 32, targets: [showo.model.layers*_proj, diffusion_head_a*_proj] } }',
       'training.stepsPerPass=1',
     ],
   },
+  ...Object.fromEntries(
+    Object.entries(RECIPE_VARIANTS).map(([name, { overrides }]) => [name, { ...HEAD, epochs: 2, overrides }]),
+  ),
 };
 
 /** Every run is a process of its own, as the script is: it has the GPUs' memory to itself, as much as users give it. */
-export const recipe = (): Promise<void> =>
-  inTemporaryFolder(async (folder) => {
+export const recipe = async (): Promise<void> => {
+  const work = async () => {
+    await recipeOne();
+    if (allDevices() === 1) return;
+    await recipeAll();
+    await recipeResumed();
+  };
+  if (process.env[KEPT_FOLDER]) return work();
+  await inTemporaryFolder((folder) => {
+    process.env[KEPT_FOLDER] = folder;
+    return work();
+  });
+};
+
+export const recipeOne = (): Promise<void> => inKeptFolder((folder) => runThenAtRest(folder, 'one'));
+
+/** On all devices, beside the run on one where that is known. */
+export const recipeAll = (): Promise<void> =>
+  inKeptFolder(async (folder) => {
+    await runThenAtRest(folder, 'all');
+    const [one, all] = [earlier(folder, 'one'), earlier(folder, 'all')];
     const devices = allDevices();
+    if (one)
+      report('recipe.efficiency', {
+        devices,
+        share: Number(all!.imagesPerSecond) / (devices * Number(one.imagesPerSecond)),
+      });
+  });
+
+export const recipeResumed = (): Promise<void> =>
+  inKeptFolder(async (folder) => {
     const runOf = await runner(folder);
-    const one = Number((await runOf('one')).imagesPerSecond);
-    if (devices === 1) return;
-    const all = Number((await runOf('all')).imagesPerSecond);
-    report('recipe.efficiency', { devices, share: all / (devices * one) });
+    if (!earlier(folder, 'all')) await runOf('all');
     await runOf('resumed');
   });
 
 /** All parameters train, split over all devices. */
 export const recipeAllParameters = (): Promise<void> =>
-  inTemporaryFolder(async (folder) => {
+  inKeptFolder(async (folder) => {
     const runOf = await runner(folder);
     await runOf('allParameters');
   });
 
 /** Adapters beside the whole head, on one device: memory and speed. */
 export const recipeLora = (): Promise<void> =>
-  inTemporaryFolder(async (folder) => {
+  inKeptFolder(async (folder) => {
     const runOf = await runner(folder);
     for (const variant of ['one', 'lora', 'loraEverywhere']) await runOf(variant);
   });
 
+/** One of the rows of the recipe's table. */
+export const recipeVariant = (name: string): Promise<void> =>
+  inKeptFolder(async (folder) => {
+    const runOf = await runner(folder);
+    await runOf(name);
+  });
+
+/** A run, and one epoch in another process with its programs compiled and at learning rate 0: one case of both. */
+async function runThenAtRest(folder: string, variant: 'one' | 'all'): Promise<void> {
+  const runOf = await runner(folder);
+  const { engine: _, case: name, ...run } = await runOf(variant);
+  const { firstEpochSeconds, ratioAtZeroRate, clipFractionAtZeroRate } = await runOf(`${variant}AtRest`);
+  const secondsFirstEpochWarm = Number(firstEpochSeconds) - Number(run.ms) / 1000;
+  report(name, { ...run, secondsFirstEpochWarm, ratioAtZeroRate, clipFractionAtZeroRate });
+}
+
+/** What a run in this folder measured, if there was one. */
+function earlier(folder: string, variant: string): Measurement | undefined {
+  const file = join(folder, `${variant}.json`);
+  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Measurement) : undefined;
+}
+
 /** Runs a variant on files that it makes first. The first run of each kind compiles all of its programs. */
 async function runner(folder: string): Promise<(variant: string) => Promise<Measurement>> {
   const env = { FLOW_GRPO_XLA_CACHE: join(folder, 'programs') };
-  await runInner('recipeFiles', { folder, env, limit: 200 });
+  if (!existsSync(join(folder, 'prompts.txt'))) await runInner('recipeFiles', { folder, env, limit: 200 });
   return async (variant) => {
     const [run] = await runInner(`recipeRun:${variant}`, { folder, env, limit: 400 });
+    writeFileSync(join(folder, `${variant}.json`), JSON.stringify(run));
     return run!;
   };
 }
@@ -116,7 +173,8 @@ export async function recipeFiles(workload: Workload, folder: string): Promise<v
 
 /** One run in this process. */
 export async function recipeRun(workload: Workload, folder: string, variant: string): Promise<void> {
-  const { devices = allDevices(), epochs, prompts, share, overrides } = VARIANTS[variant]!;
+  const { epochs, prompts, share, overrides, onAll } = VARIANTS[variant]!;
+  const devices = onAll ? allDevices() : 1;
   const resumed = variant === 'resumed';
   const output = join(folder, `run-${resumed ? 'all' : variant}`);
   const model = join(folder, 'show-o2');
@@ -131,7 +189,7 @@ export async function recipeRun(workload: Workload, folder: string, variant: str
       model,
       tokenizer: model,
       vae: join(model, 'vae'),
-      dataset: join(folder, 'prompts.txt'),
+      dataset: promptsFile(folder, variant, prompts * devices),
     }).map(([key, value]) => `setup.${key}=${value}`),
     `setup.reward={ pickscore: { model: ${join(folder, 'pickscore')} } }`,
     `sampling.promptsPerEpoch=${prompts * devices}`,
@@ -155,21 +213,34 @@ export async function recipeRun(workload: Workload, folder: string, variant: str
   const seen = await readLines<EpochMetrics>(join(output, 'metrics.jsonl'));
   const own = resumed ? seen.slice(EPOCHS) : seen;
   const warm = seen.slice(1, resumed ? EPOCHS : undefined);
-  const times = summary(warm.map(({ seconds }) => 1000 * seconds!));
-  const median = (name: string) => summary(warm.map((metrics) => Number(metrics[name]))).ms;
-  const firstEpoch = own[0]!.seconds!;
+  const { secondsCompile, maxRatioDeviation, clipFraction } = own[0]!;
+  const firstEpochSeconds = own[0]!.seconds!;
   const common = { devices, images, loadSeconds, trainingSeconds, ...peakMemory() };
-  if (resumed) {
-    const secondsFirstEpochWarm = firstEpoch - times.ms / 1000;
-    report('recipe.resumed', { ...common, firstEpochSeconds: firstEpoch, secondsFirstEpochWarm });
+  if (warm.length === 0) {
+    report(`recipe.${variant}`, {
+      ...common,
+      firstEpochSeconds,
+      secondsCompile,
+      ratioAtZeroRate: 1 + maxRatioDeviation!,
+      clipFractionAtZeroRate: clipFraction,
+    });
     return;
   }
+  const times = summary(warm.map(({ seconds }) => 1000 * seconds!));
+  const median = (name: string) => summary(warm.map((metrics) => Number(metrics[name]))).ms;
+  if (resumed) {
+    const secondsFirstEpochWarm = firstEpochSeconds - times.ms / 1000;
+    report('recipe.resumed', { ...common, firstEpochSeconds, secondsFirstEpochWarm, secondsCompile });
+    return;
+  }
+  const { updatesPerEpoch } = run.config.training;
   report(`recipe.${variant}`, {
     ...times,
     ...common,
     imagesPerSecond: (1000 * images) / times.ms,
-    firstEpochSeconds: firstEpoch,
-    secondsFirstEpochCold: firstEpoch - times.ms / 1000,
+    firstEpochSeconds,
+    secondsFirstEpochCold: firstEpochSeconds - times.ms / 1000,
+    secondsCompile,
     secondsRollout: median('secondsRollout'),
     secondsReward: median('secondsReward'),
     secondsUpdate: median('secondsUpdate'),
@@ -177,8 +248,20 @@ export async function recipeRun(workload: Workload, folder: string, variant: str
     reward: median('reward'),
     gradNorm: median('gradNorm'),
     losses: seen.map(({ loss }) => loss ?? null),
-    maxLogProbMismatch: median('maxLogProbMismatch'),
+    // Ratios of an epoch's first update are exactly 1: what is clipped is clipped in the others, here one.
+    ...(clipFraction !== undefined &&
+      updatesPerEpoch === 2 && { clipFractionUpdate2: 2 * median('clipFraction') }),
+    ...(seen[0]!.maxLogProbMismatch !== undefined && { maxLogProbMismatch: median('maxLogProbMismatch') }),
   });
+}
+
+/** The prompts of a run: where all parameters train, so few that every epoch repeats them. */
+function promptsFile(folder: string, variant: string, perEpoch: number): string {
+  const all = join(folder, 'prompts.txt');
+  if (variant !== 'allParameters') return all;
+  const file = join(folder, 'repeated-prompts.txt');
+  writeFileSync(file, readFileSync(all, 'utf8').split('\n').slice(0, perEpoch).join('\n'));
+  return file;
 }
 
 /** Beside the bundle's folder in the repository. */

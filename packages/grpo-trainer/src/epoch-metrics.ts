@@ -43,6 +43,8 @@ export interface EpochWork {
   readonly images: ImageStatistics;
   readonly velocity: Partial<VelocityNumbers>;
   readonly times: PhaseSeconds & { readonly seconds: number };
+  /** Seconds since the last epoch that waited for programs to be traced, compiled or loaded: a part of the others. */
+  readonly secondsCompile: number;
   /** How busy the devices were, where that is known. */
   readonly utilisation: { readonly tflops?: number; readonly mfu?: number };
 }
@@ -76,6 +78,7 @@ export function epochMetrics(work: EpochWork): EpochMetrics {
     ...work.velocity,
     ...Object.fromEntries(Object.entries(work.images).map(([name, value]) => [`images.${name}`, value])),
     ...times,
+    secondsCompile: work.secondsCompile,
     samplesPerSecond: count / times.seconds,
     ...work.utilisation,
   };

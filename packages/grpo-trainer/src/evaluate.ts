@@ -88,8 +88,27 @@ export function createEvaluator<C, P>(
     }
   };
 
+  /** The images of batch `b`, and the examples they are of. */
+  const drawBatch = (weights: Params, b: number, steps: StepTensors, key: tf.Tensor) => {
+    const from = b * batchSize;
+    const count = Math.min(batchSize, examples.length - from);
+    const places = Array.from({ length: batchSize }, (_, i) => Math.min(from + i, examples.length - 1));
+    const decoded = imagesOf(weights, places, steps, key);
+    // Several processes leave out what filled a batch up when each has its own rows.
+    const whole = count === batchSize || group.numProcesses > 1;
+    const images = whole ? decoded : tf.slice(decoded, 0, count);
+    if (images !== decoded) decoded.dispose();
+    return images;
+  };
+  const randomKey = () => {
+    const root = random.key(config.seed);
+    const key = random.foldIn(root, EVALUATION_STREAM);
+    root.dispose();
+    return key;
+  };
+
   /** @throws what the scorer throws, and the signal's reason when it is aborted. */
-  return async (
+  const evaluate = async (
     weights: Params,
     epoch: number,
     onProgress?: (progress: Progress) => void,
@@ -99,8 +118,7 @@ export function createEvaluator<C, P>(
     const place = { placement, group, stop };
     const started = performance.now();
     const steps = stackSteps(plan);
-    const root = random.key(config.seed);
-    const key = random.foldIn(root, EVALUATION_STREAM);
+    const key = randomKey();
     const scoring: Promise<Scores>[] = [];
     const shown: Float32Array[] = [];
     let imageShape: number[] = [];
@@ -129,15 +147,8 @@ export function createEvaluator<C, P>(
         if (b >= MAX_SCORING) await scoring[b - MAX_SCORING];
         if (group.numProcesses === 1) stop.signal?.throwIfAborted();
         onProgress?.({ phase: 'evaluation', epoch, done: b, total: batches });
-        const from = b * batchSize;
-        const count = Math.min(batchSize, examples.length - from);
-        const places = Array.from({ length: batchSize }, (_, i) => Math.min(from + i, examples.length - 1));
-        const decoded = imagesOf(weights, places, steps, key);
-        // Several processes leave out what filled a batch up when each has its own rows.
-        const whole = count === batchSize || group.numProcesses > 1;
-        const images = whole ? decoded : tf.slice(decoded, 0, count);
-        if (images !== decoded) decoded.dispose();
-        const scores = scoreAndShow(images, b, count);
+        const count = Math.min(batchSize, examples.length - b * batchSize);
+        const scores = scoreAndShow(drawBatch(weights, b, steps, key), b, count);
         scores.catch(() => {}); // seen below; until then not unhandled
         scoring.push(scores);
       }
@@ -157,9 +168,25 @@ export function createEvaluator<C, P>(
       };
     } finally {
       await Promise.allSettled(scoring);
-      tree.dispose([steps, root, key]);
+      tree.dispose([steps, key]);
     }
   };
+
+  return Object.assign(evaluate, {
+    /** Inside of compileAhead: plans the first batch, and the last one where it is smaller. */
+    plan(weights: Params): void {
+      const steps = stackSteps(plan);
+      const key = randomKey();
+      for (const b of new Set([0, batches - 1])) {
+        const images = drawBatch(weights, b, steps, key) as tf.Tensor4D;
+        const from = b * batchSize;
+        const prompts = examples.slice(from, from + images.shape[0]).map(({ prompt }) => prompt);
+        scorer.plan?.(images, prompts);
+        images.dispose();
+      }
+      tree.dispose([steps, key]);
+    },
+  });
 }
 
 /**

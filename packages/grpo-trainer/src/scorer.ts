@@ -24,6 +24,8 @@ export interface Scorer {
     metadata: Record<string, unknown>[],
     options?: ScoringOptions,
   ): Promise<Scores>;
+  /** Runs, inside of compileAhead, what `score` runs on the device for images like these; absent where that is nothing. */
+  plan?(images: tf.Tensor4D, prompts: string[]): void;
 }
 
 export interface ScoringOptions {

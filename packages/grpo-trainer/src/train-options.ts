@@ -56,6 +56,8 @@ export interface TrainOptions<C, P, A extends AnyAlgorithm = AnyAlgorithm> {
   readonly onEpoch?: (metrics: EpochMetrics, details: EpochDetails) => void | Promise<void>;
   readonly onEvaluation?: (evaluation: Evaluation) => void | Promise<void>;
   readonly onProgress?: (progress: Progress) => void;
+  /** The names of the programs that are being compiled or loaded, whenever they change; none when there is none. */
+  readonly onCompile?: (names: readonly string[]) => void;
   readonly onMessage?: (message: string) => void;
 }
 

@@ -1,6 +1,7 @@
 /** A run under way: its state, and the steps of the loop as functions with names. */
-import { jit, random, tree } from '@flow-grpo/tfjs-jit';
+import { jit, observeCompilations, random, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
+import { type Ahead, planAhead } from './ahead';
 import type { AnyAlgorithm } from './algorithms/algorithm';
 import { partsOf, restoreState } from './checkpoint/restore';
 import {
@@ -27,7 +28,7 @@ import {
   promptStatistics,
   recordPrompts,
 } from './prompts/prompt-statistics';
-import { createRollout, type EpochBatch } from './rollout/create-rollout';
+import { createRollout, type EpochBatch, type UpdateBatch } from './rollout/create-rollout';
 import { createSampler, type DrawnPrompt } from './rollout/dynamic-sampling';
 import { epochPlan } from './rollout/epoch-plan';
 import { asScorer, withEvalRewards } from './scorer';
@@ -171,6 +172,78 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
   const epochKey = jit((key: tf.Tensor, epoch: tf.Tensor) => random.foldIn(key, epoch), { name: 'epochKey' });
   const rootKey = random.key(config.seed);
 
+  const beginEpoch = (timer = phaseTimer()): Epoch<C> => {
+    const number = run.epoch;
+    const { skipWithoutVariance, maxRedraws, harderMoreOften } = config.prompts;
+    const wanted = promptsPerEpoch * (1 + (skipWithoutVariance ? maxRedraws : 0));
+    const chosen = drawPrompts(run.prompts, number, prompts.length, wanted, {
+      seed: config.seed,
+      harderMoreOften,
+    });
+    const counter = tf.scalar(number, 'int32');
+    const key = epochKey(rootKey, counter);
+    counter.dispose();
+    const epoch: Epoch<C> = {
+      number,
+      candidates: chosen.map((index) => ({ ...prompts.at(index)!, index })),
+      window: plan.window(number),
+      key,
+      timer,
+      dispose() {
+        key.dispose();
+        epoch.images?.dispose();
+      },
+    };
+    return epoch;
+  };
+
+  /** The weights that draw an epoch's images. */
+  const drawingWeights = (): Params => {
+    const { weights } = algorithm.rollout;
+    const drawing = weights === undefined ? state.trained : state.copies[weights];
+    if (!drawing) throw new Error(`the algorithm samples with a copy ${weights} that it does not have`);
+    return drawing;
+  };
+
+  /** Compiles all programs in the background, those that are needed first before the others. */
+  const planRun = (): Ahead => {
+    if (run.epoch >= config.epochs) return planAhead({});
+    const epoch = beginEpoch();
+    const { window, key } = epoch;
+    const examples = epoch.candidates.slice(0, promptsPerEpoch);
+    let drawn: UpdateBatch<C> | undefined;
+    const evaluation = evaluator && {
+      evaluation: () => evaluator.plan(config.ema.enabled ? state.ema : state.trained),
+    };
+    const ahead = planAhead(
+      {
+        ...(run.epoch === 0 && evaluation),
+        rollout() {
+          drawn = rollout.plan(drawingWeights(), examples, window, key);
+          for (const tensor of tensorsOf(drawn)) tf.keep(tensor);
+        },
+        update() {
+          if (!drawn) return;
+          updateState.plan(state, drawn, { epoch: epoch.number, key });
+          // Reads what has no values at its end, which fails, when all is planned.
+          probe?.(drawn, state.trained, reference(), key)
+            .finish(state.trained)
+            .catch(() => {});
+        },
+        ...(run.epoch > 0 && evaluation),
+      },
+      signal,
+    );
+    if (drawn) tf.dispose(tensorsOf(drawn));
+    epoch.dispose();
+    flops.take();
+    return ahead;
+  };
+  // What is traced before the first epoch is part of it, unless an evaluation comes between.
+  let firstTimer: PhaseTimer | undefined = phaseTimer();
+  const stopObserving = options.onCompile && observeCompilations(options.onCompile);
+  const ahead = planRun();
+
   const save = async () => {
     if (!store || savedEpoch === run.epoch) return;
     onProgress?.({ phase: 'checkpoint', epoch: run.epoch, done: 0, total: 1 });
@@ -189,6 +262,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
   };
 
   const finish = (reason: TrainResult['reason'], problem?: string): TrainResult => {
+    stopObserving?.();
     tree.dispose([rootKey, state.optimizer, state.copies]);
     const { trained, ema } = state;
     return {
@@ -214,40 +288,18 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
       return signal?.aborted ?? false;
     },
 
-    beginEpoch(): Epoch<C> {
-      const timer = phaseTimer();
-      const number = run.epoch;
-      const { skipWithoutVariance, maxRedraws, harderMoreOften } = config.prompts;
-      const wanted = promptsPerEpoch * (1 + (skipWithoutVariance ? maxRedraws : 0));
-      const chosen = drawPrompts(run.prompts, number, prompts.length, wanted, {
-        seed: config.seed,
-        harderMoreOften,
-      });
-      const counter = tf.scalar(number, 'int32');
-      const key = epochKey(rootKey, counter);
-      counter.dispose();
-      const epoch: Epoch<C> = {
-        number,
-        candidates: chosen.map((index) => ({ ...prompts.at(index)!, index })),
-        window: plan.window(number),
-        key,
-        timer,
-        dispose() {
-          key.dispose();
-          epoch.images?.dispose();
-        },
-      };
+    beginEpoch() {
+      const epoch = beginEpoch(firstTimer);
+      firstTimer = undefined;
       return epoch;
     },
 
     /** Draws the epoch's images and has them scored. */
     async sample(epoch: Epoch<C>): Promise<EpochBatch<C>> {
-      const { weights } = algorithm.rollout;
-      const drawing = weights === undefined ? state.trained : state.copies[weights];
-      if (!drawing) throw new Error(`the algorithm samples with a copy ${weights} that it does not have`);
+      await ahead.compiled('rollout');
       const { images, groups } = await withOutOfMemoryHint(
         'a lower sampling.batchSize',
-        sampleEpoch(drawing, epoch.candidates, epoch.window, epoch.key, {
+        sampleEpoch(drawingWeights(), epoch.candidates, epoch.window, epoch.key, {
           name: `epoch ${epoch.number}`,
           signal: stop,
           overlap: options.overlapRewards ?? true,
@@ -268,6 +320,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
 
     /** Optimizer steps on the epoch's images; the weights' average and copies move with them. */
     async update(epoch: Epoch<C>, images: EpochBatch<C>, { advantages }: Advantages): Promise<WatchedUpdate> {
+      await ahead.compiled('update');
       const measuring =
         probe &&
         (await withOutOfMemoryHint(
@@ -314,6 +367,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
         images: statistics.length > 0 ? readImageStatistics(statistics) : {},
         velocity: result.velocity,
         times,
+        secondsCompile: ahead.takeSeconds(),
         utilisation: utilisation(flops.take(), times.seconds, config.devices, peakTflops),
       });
       const { rewards } = images;
@@ -401,6 +455,8 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
 
     async evaluate(): Promise<void> {
       if (!evaluator || signal?.aborted) return;
+      firstTimer = undefined;
+      await ahead.compiled('evaluation');
       const weights = config.ema.enabled ? state.ema : state.trained;
       const evaluation = await withOutOfMemoryHint(
         'a lower evalBatchSize',
@@ -428,11 +484,16 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
       if (interrupted && thrown === error && isWhole(state)) {
         return finish(run.epoch < config.epochs ? 'interrupted' : 'finished');
       }
+      stopObserving?.();
       tree.dispose([rootKey, state]);
       throw thrown;
     },
   };
 }
+
+/** The tensors of what an update looks at. */
+const tensorsOf = <C>({ condition, records, latents, promptOf, steps }: UpdateBatch<C>): tf.Tensor[] =>
+  tree.leaves([condition, records, latents, promptOf, steps]);
 
 const shapesOf = (params: Params) =>
   Object.fromEntries(Object.entries(params).map(([name, { shape }]) => [name, shape]));

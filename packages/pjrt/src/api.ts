@@ -16,6 +16,12 @@ const THREAD_POLL_MS = 5;
 
 const indices = new Map<string, number>(FUNCTION_ORDER.map((name, index) => [name, index]));
 
+/** A call on a thread of its own, looked at by a timer. */
+interface ThreadCall {
+  timer: NodeJS.Timeout | undefined;
+  isAbandoned: boolean;
+}
+
 /**
  * One loaded plugin: calls by name with word arguments, errors as exceptions.
  *
@@ -27,6 +33,7 @@ export class PjrtApi {
   private readonly scratch: Words;
   /** Memory that running asynchronous calls read and write. */
   private readonly inFlight = new Set<unknown>();
+  private readonly threadCalls = new Set<ThreadCall>();
   /** The same of a synchronous call. */
   protected kept: unknown;
   private initialized = false;
@@ -149,14 +156,21 @@ export class PjrtApi {
     const held = [words, keep];
     this.inFlight.add(held);
     return new Promise((resolve, reject) => {
+      const call: ThreadCall = { timer: undefined, isAbandoned: false };
+      this.threadCalls.add(call);
       const settle = (work: () => void) => {
         this.inFlight.delete(held);
+        this.threadCalls.delete(call);
         work();
+      };
+      const lookIn = (ms: number, result: () => number | undefined) => {
+        call.timer = setTimeout(look, ms, result);
+        if (call.isAbandoned) call.timer.unref();
       };
       const look = (result: () => number | undefined) => {
         try {
           const error = result();
-          if (error === undefined) setTimeout(look, THREAD_POLL_MS, result);
+          if (error === undefined) lookIn(THREAD_POLL_MS, result);
           else if (error === 0) settle(() => resolve(words));
           else settle(() => reject(this.takeError(error, operation)));
         } catch (failure) {
@@ -164,11 +178,25 @@ export class PjrtApi {
         }
       };
       try {
-        const result = startThread(this.table[indices.get(name)!]!, words.address);
-        setTimeout(look, 0, result);
+        lookIn(0, startThread(this.table[indices.get(name)!]!, words.address));
       } catch (failure) {
         settle(() => reject(failure));
       }
+    });
+  }
+
+  /**
+   * Nobody waits any more for what `callOnThread` has under way: the process may end meanwhile. Ending by itself it then
+   * goes through process.exit, which knows of such calls.
+   */
+  abandonThreads(): void {
+    if (this.threadCalls.size === 0) return;
+    for (const call of this.threadCalls) {
+      call.isAbandoned = true;
+      call.timer?.unref();
+    }
+    process.once('beforeExit', () => {
+      if (this.threadCalls.size > 0) process.exit();
     });
   }
 

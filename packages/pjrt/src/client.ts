@@ -206,6 +206,14 @@ export class PjrtClient {
     return buffer;
   }
 
+  /**
+   * Lets the process end although programs are being compiled or loaded, for whoever no longer waits for them: XLA cannot
+   * stop. Their promises settle if it goes on.
+   */
+  abandonCompilations(): void {
+    this.api.abandonThreads();
+  }
+
   /** The device with this id, of any process; throws where there is none. */
   device(id: number): PjrtDevice {
     const found = this.allDevices.find((device) => device.id === id);

@@ -35,4 +35,9 @@ export interface Scorer {
     metadata: Record<string, unknown>[],
     options?: ScoreOptions,
   ): Promise<Scores>;
+  /**
+   * Runs what `score` runs on the device for images like these, inside of tfjs-jit's compileAhead, where nothing is computed:
+   * for programs to be compiled before the first images. Absent where there are none.
+   */
+  plan?(images: tf.Tensor4D, prompts: string[]): void;
 }

@@ -72,6 +72,15 @@ describe('compileAhead', () => {
     expect(seen.at(-2)).toEqual(['c']);
   });
 
+  it('traces gradients of sums and means without an array of their size on the host', async () => {
+    const f = jit((x: tf.Tensor) => tf.grad((y) => tf.add(tf.sum(y), tf.sum(tf.mean(y, 0))))(x));
+    await compileAhead(() => {
+      const x = tf.fill([100_000, 100_000], 2); // larger than any typed array
+      expect(f.lower(x).text).toContain('tensor<100000x100000xf32>');
+      return x;
+    });
+  });
+
   it('rejects with the error of a compilation, and throws what the function throws', async () => {
     const failing = () => {
       square('fine')(tf.zeros([7, 7]));

@@ -11,6 +11,7 @@ import { allGather, allReduce, axisIndex, reduceScatter } from './parallel/colle
 import { perDevice } from './parallel/per-device';
 import { place, readShards, takeLocal } from './parallel/shard';
 import { planWork } from './runtime/ahead';
+import { client } from './runtime/client';
 import { compileSeconds, observeCompilations } from './runtime/compilations';
 import { DeviceData } from './runtime/data';
 import { deviceInfo } from './runtime/device-info';
@@ -36,6 +37,7 @@ export const xlaCompiler: Compiler = {
   readShards,
   deviceInfo,
   planWork,
+  abandonCompilations: () => client().abandonCompilations(),
   observeCompilations,
   compileSeconds,
   storageOf: (x) => storageOfElement(activeBackend().find(x.dataId).element),

@@ -7,16 +7,32 @@ import { dispose, tidy } from './tree';
  * several at a time, and the tensors that it makes have shapes and layouts, but no values. Does nothing on a backend without
  * a compiler.
  *
- * `f` runs once, on this thread. It must not read values nor wait for anything, and nothing that it makes may be kept: its
- * result is disposed of. What it donates is gone afterwards, as always: donate what was made inside.
+ * `f` runs once, on this thread. It must not read values nor wait for anything. What it makes is disposed of, its result too,
+ * but for what it keeps by tf.keep for another plan. What it donates is gone afterwards, as always: donate what was made
+ * inside.
  *
+ * @param signal Aborting rejects with its reason at once, and lets the process end although programs are being compiled:
+ *   that cannot be stopped.
  * @returns when all these programs are compiled; rejects with the first error of a compilation.
  * @throws what `f` throws; the programs that it got to are compiled all the same.
  */
-export function compileAhead(f: () => unknown): Promise<void> {
+export function compileAhead(
+  f: () => unknown,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): Promise<void> {
   const compiler = activeCompiler();
   if (!compiler) return Promise.resolve();
-  return compiler.planWork(() => dispose(tidy(f))).ready;
+  const { ready } = compiler.planWork(() => dispose(tidy(f)));
+  if (!signal) return ready;
+  return new Promise((resolve, reject) => {
+    const abort = () => {
+      compiler.abandonCompilations();
+      reject(signal.reason);
+    };
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    ready.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
 }
 
 /**

@@ -85,6 +85,8 @@ export interface Compiler {
   ): CompiledFunction;
   /** Runs `f` with nothing computed: programs are compiled in the background, results have no values. */
   planWork<T>(f: () => T): { readonly value: T; readonly ready: Promise<void> };
+  /** The process may end although programs are being compiled. */
+  abandonCompilations(): void;
   observeCompilations(listener: (names: readonly string[]) => void): () => void;
   /** Seconds that calls have waited for programs so far. */
   compileSeconds(): number;

@@ -2,7 +2,8 @@
  * Gradients that fail in tfjs-core 4.22, registered over its own: those of `tf.prod` and of `tf.gather` with batches call
  * methods which tensors lack without chained operations, those of `tf.unstack` and `tf.split` take the gradient of a
  * single part for a list, that of `tf.cumsum` mixes up the axes unless it runs along the last one, and some forget that an
- * input was broadcast.
+ * input was broadcast. Those of `tf.sum` and `tf.mean` fill an array on the host with ones, as large as their input: while a
+ * large model is traced that takes longer than all else.
  */
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -120,3 +121,38 @@ for (const kernelName of [tf.BatchMatMul, tf.Maximum, tf.Minimum, tf.Prelu, tf.S
     return Object.fromEntries(grads.map(([name, grad]) => [name, () => summedTo(grad(), shapes.get(name)!)]));
   });
 }
+
+/** The gradient of a sum over axes, at every element of `x`. */
+function spreadOver(
+  dy: tf.Tensor,
+  x: tf.Tensor,
+  axis: number | number[],
+): { grad: tf.Tensor; count: number } {
+  const axes = tf.util.parseAxisParam(axis, x.shape);
+  const kept = x.shape.map((extent, i) => (axes.includes(i) ? 1 : extent));
+  const count = axes.reduce((product, i) => product * x.shape[i]!, 1);
+  return { grad: tf.mul(tf.reshape(dy, kept), tf.fill(x.shape, 1, 'float32')), count };
+}
+
+tf.registerGradient({
+  kernelName: tf.Sum,
+  inputsToSave: ['x'],
+  gradFunc: (dy, saved, attrs) => {
+    const { axis } = attrs as unknown as tf.SumAttrs;
+    return { x: () => spreadOver(dy as tf.Tensor, saved[0]!, axis).grad };
+  },
+});
+
+tf.registerGradient({
+  kernelName: tf.Mean,
+  inputsToSave: ['x'],
+  gradFunc: (dy, saved, attrs) => {
+    const { axis } = attrs as unknown as tf.MeanAttrs;
+    return {
+      x: () => {
+        const { grad, count } = spreadOver(dy as tf.Tensor, saved[0]!, axis);
+        return tf.div(grad, count);
+      },
+    };
+  },
+});

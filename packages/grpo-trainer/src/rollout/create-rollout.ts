@@ -29,6 +29,10 @@ export interface EpochBatch<C> extends EpochSamples, ScoredImages {
   dispose(): void;
 }
 
+/** What an update looks at of an epoch's images. */
+export type UpdateBatch<C> = EpochSamples &
+  Pick<EpochBatch<C>, 'condition' | 'rowOf' | 'promptIndex' | 'dropped'>;
+
 export interface RolloutCall {
   /** What the processes that share the batch gather its scores under; one process needs none. */
   readonly name?: string;
@@ -66,7 +70,50 @@ export function createRollout<C, P>(
   const rowOf = (image: number) => placement.rowOf(image, batchSize, epochSize);
   const promptIndex = Array.from({ length: epochSize }, (_, i) => Math.floor(i / samplesPerPrompt));
 
-  return async (
+  /** What all batches of an epoch are drawn with. */
+  const prepareDrawing = (
+    weights: Params,
+    examples: readonly Example[],
+    window: readonly number[],
+    key: tf.Tensor,
+  ) => {
+    const encoded = tree.tidy(() => policy.encodePrompts(examples.map(({ prompt }) => prompt)));
+    const condition = placement.replicate(encoded);
+    if (condition !== encoded) tree.dispose(encoded);
+    const steps = stackSteps(plan.steps(window));
+    const kept = needs.keep === 'latents' ? undefined : tf.tensor1d([...window], 'int32');
+    return { weights, condition, steps, kept, key };
+  };
+  type Drawing = ReturnType<typeof prepareDrawing>;
+
+  /** Dispatches a batch. */
+  const drawBatch = ({ weights, condition, steps, kept, key }: Drawing, b: number) => {
+    const from = b * batchSize;
+    const prompts = promptIndex.slice(from, from + batchSize);
+    const samples = indices(from, from + batchSize);
+    const rows = tf.tensor1d(prompts, 'int32');
+    const batch = placement.shardBatch({ samples, rows });
+    try {
+      return { prompts, result: rollout(weights, condition, batch, steps, kept, key) };
+    } finally {
+      tree.dispose([samples, rows, batch]);
+    }
+  };
+
+  /** What the update needs of all batches; they, and what drew them, are gone. */
+  const joinBatches = (results: Rollout[], { steps, kept }: Drawing): EpochSamples => {
+    const promptOfRow = new Int32Array(epochSize);
+    for (const [i, prompt] of promptIndex.entries()) promptOfRow[rowOf(i)] = prompt;
+    const samples: EpochSamples = {
+      ...placement.join(results.splice(0)),
+      promptOf: tf.tensor1d(promptOfRow, 'int32'),
+      ...(kept && { steps: gatherSteps(steps, kept) }),
+    };
+    tree.dispose([steps, kept]);
+    return samples;
+  };
+
+  const draw = async (
     weights: Params,
     examples: readonly Example[],
     window: readonly number[],
@@ -75,29 +122,18 @@ export function createRollout<C, P>(
   ): Promise<EpochBatch<C>> => {
     const stop = sharedSignal(group, signal);
     const place = { placement, group, stop };
-    const encoded = tree.tidy(() => policy.encodePrompts(examples.map(({ prompt }) => prompt)));
-    const condition = placement.replicate(encoded);
-    if (condition !== encoded) tree.dispose(encoded);
-    const steps = stackSteps(plan.steps(window));
-    const kept = needs.keep === 'latents' ? undefined : tf.tensor1d([...window], 'int32');
+    const drawing = prepareDrawing(weights, examples, window, key);
+    const { condition, steps, kept } = drawing;
     const results: Rollout[] = [];
     const scoring: Promise<Scores>[] = [];
     const statistics: tf.Tensor1D[] = [];
 
     /** Dispatches a batch, and hands its images to the scorer. */
     const start = async (b: number) => {
-      const from = b * batchSize;
-      const prompts = promptIndex.slice(from, from + batchSize);
       const imagesReady = timer.startRollout();
-      const samples = indices(from, from + batchSize);
-      const rows = tf.tensor1d(prompts, 'int32');
-      const batch = placement.shardBatch({ samples, rows });
-      try {
-        results.push(rollout(weights, condition, batch, steps, kept, key));
-      } finally {
-        tree.dispose([samples, rows, batch]);
-      }
-      const images = decode(results.at(-1)!.latents);
+      const { prompts, result } = drawBatch(drawing, b);
+      results.push(result);
+      const images = decode(result.latents);
       if (config.hacking.action !== 'off') statistics.push(statisticsOf(images));
       const ready = whenComputed(images).finally(imagesReady);
       // A backend that computes at once is told from one that will, before the scorer keeps this thread busy.
@@ -127,15 +163,8 @@ export function createRollout<C, P>(
         scored.push(await pending);
       }
       timer.rewardsDone();
-      const promptOfRow = new Int32Array(epochSize);
-      for (const [i, prompt] of promptIndex.entries()) promptOfRow[rowOf(i)] = prompt;
       const rewards = scored.flatMap(({ scores }) => scores);
-      const samples: EpochSamples = {
-        ...placement.join(results.splice(0)),
-        promptOf: tf.tensor1d(promptOfRow, 'int32'),
-        ...(kept && { steps: gatherSteps(steps, kept) }),
-      };
-      tree.dispose([steps, kept]);
+      const samples = joinBatches(results, drawing);
       return {
         ...samples,
         condition,
@@ -155,17 +184,48 @@ export function createRollout<C, P>(
       throw error;
     }
   };
+
+  return Object.assign(draw, {
+    /** Inside of compileAhead: plans what the function does, and gives what the update is planned with. */
+    plan(
+      weights: Params,
+      examples: readonly Example[],
+      window: readonly number[],
+      key: tf.Tensor,
+    ): UpdateBatch<C> {
+      const drawing = prepareDrawing(weights, examples, window, key);
+      const results: Rollout[] = [];
+      for (let b = 0; b < batches; b++) {
+        const { prompts, result } = drawBatch(drawing, b);
+        results.push(result);
+        if (b > 0) continue;
+        const images = decode(result.latents);
+        firstValue(images).dispose();
+        if (config.hacking.action !== 'off') statisticsOf(images).dispose();
+        const members = prompts.map((prompt) => examples[prompt]!.prompt);
+        scorer.plan?.(images, members);
+        images.dispose();
+      }
+      const samples = joinBatches(results, drawing);
+      const dropped = promptIndex.map(() => false);
+      return { ...samples, condition: drawing.condition, rowOf, promptIndex, dropped };
+    },
+  });
 }
 
-/** Settles when a tensor's values are there, of which one is read. */
-async function whenComputed(tensor: tf.Tensor): Promise<void> {
-  const one = tf.tidy(() =>
+/** A number of a tensor, still on the device. */
+const firstValue = (tensor: tf.Tensor): tf.Tensor =>
+  tf.tidy(() =>
     tf.slice(
       tensor,
       tensor.shape.map(() => 0),
       tensor.shape.map(() => 1),
     ),
   );
+
+/** Settles when a tensor's values are there, of which one is read. */
+async function whenComputed(tensor: tf.Tensor): Promise<void> {
+  const one = firstValue(tensor);
   await one.data().catch(() => {}); // the scorer's own read says what is wrong
   one.dispose();
 }

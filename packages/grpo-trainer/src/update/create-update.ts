@@ -1,6 +1,7 @@
 /** The learning half of an epoch: shuffled passes over its images, gradients summed, AdamW, averages. */
 import { random, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
+import type { ConfiguredAlgorithm } from '../algorithms/algorithm';
 import type { PassRows } from '../algorithms/pass';
 import type { GrpoConfig } from '../config/schema';
 import type { Placement } from '../devices';
@@ -9,7 +10,7 @@ import { emaDecay, emaDue } from '../maths/ema';
 import { learningRateAt } from '../maths/learning-rate';
 import type { Params, Policy } from '../policy';
 import { randomAt } from '../random';
-import type { EpochBatch } from '../rollout/create-rollout';
+import type { EpochBatch, UpdateBatch } from '../rollout/create-rollout';
 import type { EpochPlan } from '../rollout/epoch-plan';
 import type { FlopCounter } from '../utilisation';
 import { copyRates, createCopyMover } from './copies';
@@ -17,7 +18,7 @@ import { gradientSum, type Measured, type PassValues } from './gradient-sum';
 import { optimizerStep } from './optimizer-step';
 import { type PlannedPass, planUpdates } from './plan';
 import { overPasses, overUpdates, stepStatistics } from './reduce';
-import type { TrainState } from './state';
+import { copyTensor, type TrainState } from './state';
 
 export interface UpdateCall {
   readonly epoch: number;
@@ -68,7 +69,7 @@ export function createUpdate<C, P>(
   const step = flops.count(optimizerStep(training, placement));
   const moveAfterEpoch = createCopyMover(copies);
 
-  const learningRateOf = (done: number, { lrScale }: UpdateCall) =>
+  const learningRateOf = (done: number, { lrScale }: Pick<UpdateCall, 'lrScale'>) =>
     lrScale *
     learningRateAt(training.learningRate, done, {
       kind: training.schedule,
@@ -100,18 +101,13 @@ export function createUpdate<C, P>(
     }
   };
 
-  return async (
-    start: TrainState,
-    batch: EpochBatch<C>,
+  /** The gradient passes of each update of an epoch, and the units of images they are made of. */
+  const passesOf = (
+    batch: UpdateBatch<C>,
     advantages: Float64Array,
-    call: UpdateCall,
-  ): Promise<UpdateResult> => {
-    let state = start;
-    const values: (PassValues & { readonly update: number })[] = [];
-    const norms: tf.Tensor[] = [];
-    let learningRate: number | undefined;
-    const { condition, records, latents, promptOf, steps, dropped, promptIndex } = batch;
-    const samples = { records, latents, promptOf, steps };
+    { epoch, key }: Pick<UpdateCall, 'epoch' | 'key'>,
+  ) => {
+    const { dropped, promptIndex } = batch;
     const units = algorithm.units.select({ advantages, dropped, promptIndex });
     const rowsOf = ({ samples: index, weights }: PlannedPass, pass: number, update: number): PassRows => {
       const host = {
@@ -123,13 +119,13 @@ export function createUpdate<C, P>(
         rows: placement.replicate(host.rows),
         ...placement.shardBatch({ weights: host.weights, advantages: host.advantages }),
         onPolicy: tf.scalar(update === 0 ? 1 : 0),
-        key: random.foldIn(call.key, PASS_STREAM + pass),
+        key: random.foldIn(key, PASS_STREAM + pass),
       };
       tree.dispose(host, rows);
       return rows;
     };
     const updatesPlanned = Array.from({ length: training.innerEpochs }, (_, inner) =>
-      planUpdates(units, randomAt(seed, 2, call.epoch, inner), {
+      planUpdates(units, randomAt(seed, 2, epoch, inner), {
         updates: training.updatesPerEpoch,
         rows: plan.rowsPerPass,
         devices: placement.perDevice ? placement.devices : 1,
@@ -143,6 +139,22 @@ export function createUpdate<C, P>(
         return () => rowsOf(pass, number, update);
       }),
     );
+    return { units, updateParts };
+  };
+
+  const update = async (
+    start: TrainState,
+    batch: EpochBatch<C>,
+    advantages: Float64Array,
+    call: UpdateCall,
+  ): Promise<UpdateResult> => {
+    let state = start;
+    const values: (PassValues & { readonly update: number })[] = [];
+    const norms: tf.Tensor[] = [];
+    let learningRate: number | undefined;
+    const { condition, records, latents, promptOf, steps } = batch;
+    const samples = { records, latents, promptOf, steps };
+    const { units, updateParts } = passesOf(batch, advantages, call);
     let before: Measured[][] = [];
     const inputs = () => ({ trained: state.trained, copies: state.copies, condition, samples });
     try {
@@ -205,6 +217,38 @@ export function createUpdate<C, P>(
       tree.dispose([values.map(({ row }) => row), norms, before]);
     }
   };
+
+  return Object.assign(update, {
+    /** Inside of compileAhead: plans the programs of an update like those of this epoch. */
+    plan(start: TrainState, batch: UpdateBatch<C>, call: Pick<UpdateCall, 'epoch' | 'key'>): void {
+      const state = tree.map(start, copyTensor); // a step takes it along
+      const { condition, records, latents, promptOf, steps, promptIndex } = batch;
+      const samples = { records, latents, promptOf, steps };
+      const inputs = { trained: state.trained, copies: state.copies, condition, samples };
+      const advantages = likelyAdvantages(algorithm, promptIndex);
+      const { updateParts } = passesOf(batch, advantages, call);
+      const parts = updateParts[0]?.slice(0, 2) ?? []; // two share what is prepared, as all do
+      const before = algorithm.measure && updateParts.length > 1 ? measure(inputs, parts) : undefined;
+      tree.dispose(noChanges(before, parts.length) ?? []);
+      const changes = before && changesSince(before, measure(inputs, parts));
+      const { gradients, values } = sum(inputs, parts, changes);
+      const stepped = stepOptimizer(state, gradients, 0, learningRateOf(0, { lrScale: 1 }));
+      const copies = moveAfterEpoch(stepped.state.copies, stepped.state.trained, 1);
+      tree.dispose([before, changes, values.map(({ row }) => row), stepped.norm, stepped.state, copies]);
+    },
+  });
+}
+
+/** Advantages of images of which each is better than those before it: all kinds of units find members. */
+function likelyAdvantages(algorithm: ConfiguredAlgorithm, promptIndex: readonly number[]): Float64Array {
+  const [prompts, rewards] = [promptIndex.map(String), promptIndex.map((_, i) => i)];
+  const dropped = promptIndex.map(() => false);
+  try {
+    return algorithm.advantages({ prompts, rewards, dropped, details: {} }).advantages;
+  } catch {
+    // One that compares what a scorer tells besides.
+    return Float64Array.from(promptIndex, (_, i) => (i % 2 === 0 ? 1 : -1));
+  }
 }
 
 /** Changes of an epoch's first update: none, of the shapes that those of later updates have. */

@@ -8,7 +8,7 @@ import { indices } from '../indices';
 import { meanSquare } from '../losses/rows';
 import type { Placement } from '../placement';
 import type { Params, Policy } from '../policy';
-import type { EpochBatch } from '../rollout/create-rollout';
+import type { UpdateBatch } from '../rollout/create-rollout';
 import type { EpochPlan } from '../rollout/epoch-plan';
 import type { EpochSamples } from '../rollout/samples';
 import { passOf } from '../update/gradient-pass';
@@ -78,7 +78,7 @@ export function createVelocityProbe<C, P>(policy: Policy<C, P>, plan: EpochPlan,
     { name: 'compareVelocities' },
   );
 
-  return (batch: EpochBatch<C>, trained: Params, reference: Params | undefined, key: tf.Tensor) => {
+  return (batch: UpdateBatch<C>, trained: Params, reference: Params | undefined, key: tf.Tensor) => {
     const { condition, records, latents, promptOf, steps } = batch;
     const samples: EpochSamples = {
       latents,

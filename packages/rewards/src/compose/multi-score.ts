@@ -39,6 +39,9 @@ export function multiScore(parts: readonly ScorePart[]): Scorer {
       named.map(({ name, weight, normalise }) => [normalise ? `${name}.normalised` : name, weight]),
     ),
     ...(named.some(({ scorer }) => scorer.wholeGroups) && { wholeGroups: true }),
+    plan(images, prompts) {
+      for (const { scorer } of named) scorer.plan?.(images, prompts);
+    },
     async score(images, prompts, metadata, { signal } = {}) {
       signal?.throwIfAborted();
       checkBatch('multiScore', images, prompts, metadata);

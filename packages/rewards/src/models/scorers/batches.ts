@@ -40,6 +40,12 @@ function rowsOf(pictures: Pictures, at: number, size: number): Pictures {
   return tf.gather(pictures, tf.tensor1d(rows, 'int32'));
 }
 
+/** How many runs of how many images each. */
+function parts(count: number, batchSize: number) {
+  const runs = Math.ceil(count / batchSize);
+  return { runs, size: Math.ceil(count / runs) };
+}
+
 /**
  * A scorer that runs `run` on at most `batchSize` images at a time and joins the results in order. The batches of
  * one call have one size, so that one executable does for all: the last begins earlier where they do not come out
@@ -58,15 +64,14 @@ export function batchedScorer(
   const scorer = checkedScorer(name, async (images, prompts, _metadata, { signal }) => {
     const { pictures, owned } = await toPictures(images);
     const count = prompts.length;
-    const runs = Math.ceil(count / batchSize);
-    const size = Math.ceil(count / runs);
+    const { runs, size } = parts(count, batchSize);
     const joined: Record<string, number[]> = { score: [] };
     try {
       for (let i = 0; i < runs; i++) {
         signal?.throwIfAborted();
         const at = Math.min(i * size, count - size);
-        const parts = tf.tidy(() => run(rowsOf(pictures, at, size), prompts.slice(at, at + size)));
-        for (const [part, tensor] of Object.entries(parts)) {
+        const made = tf.tidy(() => run(rowsOf(pictures, at, size), prompts.slice(at, at + size)));
+        for (const [part, tensor] of Object.entries(made)) {
           const values = await tensor.data();
           tensor.dispose();
           joined[part] = [...(joined[part] ?? []).slice(0, at), ...values];
@@ -78,5 +83,13 @@ export function batchedScorer(
     const { score, ...details } = joined;
     return { scores: score!, details } satisfies Scores;
   });
-  return { ...scorer, dispose };
+  const plan = (images: tf.Tensor4D, prompts: string[]) => {
+    if (!hasCompiler()) return;
+    const { size } = parts(prompts.length, batchSize);
+    tf.tidy(() => {
+      const pictures = shardingOf(images) ? tf.zeros<tf.Rank.R4>(images.shape) : images;
+      run(rowsOf(pictures, 0, size), prompts.slice(0, size));
+    });
+  };
+  return { ...scorer, plan, dispose };
 }
