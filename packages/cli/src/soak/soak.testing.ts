@@ -4,10 +4,10 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { EpochMetrics } from '@flow-grpo/grpo-trainer';
+import { functionScorer, rgbImages } from '@flow-grpo/rewards';
 import { bundleProgram } from '@flow-grpo/test-support/bundle';
 import { randomFrom } from '@flow-grpo/test-support/fuzz';
 import { readLines } from '../logging/json-lines';
-import { toySetup } from '../setup/toy';
 import { failingServer } from './failing-server.testing';
 
 export interface SoakOptions {
@@ -34,6 +34,11 @@ export interface SoakResult {
   readonly differences: readonly string[];
 }
 
+/** What the server scores: how red the first pixel is. */
+const reddish = functionScorer('reddish', async (images) =>
+  (await rgbImages(images)).map(({ data }) => data[0]! / 255),
+);
+
 /** Bytes that the disk still takes when it fills: some epochs, not all. */
 const DISK_BYTES = 30_000;
 
@@ -46,7 +51,7 @@ const DISK_BYTES = 30_000;
 export async function soak(options: SoakOptions): Promise<SoakResult> {
   const { folder, epochs, killEvery, failing = 0.05, onMessage = () => undefined } = options;
   const program = await bundleProgram(fileURLToPath(new URL('./run.testing.ts', import.meta.url)));
-  const server = await failingServer(toySetup().scorer as never);
+  const server = await failingServer(reddish);
   const [whole, disturbed] = [join(folder, 'whole'), join(folder, 'disturbed')];
   const random = randomFrom(7);
   try {

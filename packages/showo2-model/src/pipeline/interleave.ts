@@ -1,3 +1,4 @@
+import type { TilingOptions } from '@flow-grpo/nn';
 import { tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { imageBlockLength, type Showo2Config } from '../config/config';
@@ -5,7 +6,6 @@ import { type Condition, encodePrompts } from '../denoise/condition';
 import { omniAttentionMask } from '../sequence/mask';
 import type { GenerateTextOptions, TextPrefix } from '../text/generate';
 import type { TextTokenizer } from '../tokenizer/tokenizer';
-import type { TilingOptions } from '../wan-vae';
 import { disposeCondition, type GenerateOptions } from './generate';
 import type { Showo2Parts } from './parts';
 import { gridOf, type Programs } from './programs';
