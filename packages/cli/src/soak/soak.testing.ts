@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { EpochMetrics } from '@flow-grpo/grpo-trainer';
 import { functionScorer, rgbImages } from '@flow-grpo/rewards';
-import { bundleProgram } from '@flow-grpo/test-support/bundle';
+import { bundleSources } from '@flow-grpo/test-support/bundle';
 import { randomFrom } from '@flow-grpo/test-support/fuzz';
 import { readLines } from '../logging/json-lines';
 import { failingServer } from './failing-server.testing';
@@ -50,7 +50,9 @@ const DISK_BYTES = 30_000;
  */
 export async function soak(options: SoakOptions): Promise<SoakResult> {
   const { folder, epochs, killEvery, failing = 0.05, onMessage = () => undefined } = options;
-  const program = await bundleProgram(fileURLToPath(new URL('./run.testing.ts', import.meta.url)));
+  const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
+  const program = path('../../.bundle/soak/run.mjs'); // as deep as sources, from where the report finds its page
+  await bundleSources(path('./run.testing.ts'), program);
   const server = await failingServer(reddish);
   const [whole, disturbed] = [join(folder, 'whole'), join(folder, 'disturbed')];
   const random = randomFrom(7);
