@@ -29,8 +29,12 @@ const absent = {
 };
 
 await build({
-  entryPoints: [join(root, 'benchmarks/src/main.ts')],
-  outfile: join(out, 'bench.mjs'),
+  entryPoints: {
+    bench: join(root, 'benchmarks/src/main.ts'),
+    quickstart: join(root, 'examples/quickstart/src/main.ts'),
+  },
+  outdir: out,
+  outExtension: { '.js': '.mjs' },
   bundle: true,
   platform: 'node',
   target: 'node20',

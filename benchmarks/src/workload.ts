@@ -43,6 +43,19 @@ export interface ZImageSizes {
   readonly rounds: number;
 }
 
+export interface LearningSizes {
+  readonly seeds: readonly number[];
+  /** Training images of a run, and of the algorithms in `long`. */
+  readonly images: number;
+  readonly longImages: number;
+  readonly long: readonly string[];
+  /** Algorithms that run; all by default. */
+  readonly names?: readonly string[];
+  /** Training images between evaluations, and images of an evaluation. */
+  readonly curve: number;
+  readonly prompts: number;
+}
+
 export interface Workload {
   readonly showo2: Showo2Config;
   /** The model whose parameters are split over two devices. */
@@ -50,6 +63,7 @@ export interface Workload {
   readonly vae: WanVaeConfig;
   readonly clip: ClipSizes;
   readonly zImage: ZImageSizes;
+  readonly learning: LearningSizes;
   /** How weights and activations are held. */
   readonly storage: FloatStorage;
   /** Images a rollout call; guidance doubles the rows. */
@@ -90,6 +104,14 @@ export const FULL: Workload = {
     vision: { width: 1280, intermediate: 5120, layers: 32, heads: 16, imageSize: 224, patchSize: 14 },
     text: { width: 1024, intermediate: 4096, layers: 24, heads: 16, vocabulary: 49408, positions: 77 },
     projection: 1024,
+  },
+  learning: {
+    seeds: [0, 1, 2],
+    images: 25_600,
+    longImages: 153_600,
+    long: ['nft', 'awm', 'crd'],
+    curve: 12_800,
+    prompts: 960,
   },
   zImage: {
     transformer: Z_IMAGE_TRANSFORMER,
@@ -155,6 +177,15 @@ export const TINY: Workload = {
     vision: { width: 32, intermediate: 64, layers: 2, heads: 2, imageSize: 28, patchSize: 14 },
     text: { width: 32, intermediate: 64, layers: 2, heads: 2, vocabulary: 64, positions: 16 },
     projection: 16,
+  },
+  learning: {
+    seeds: [0],
+    images: 256,
+    longImages: 512,
+    long: ['nft'],
+    names: ['nft', 'dpo'],
+    curve: 256,
+    prompts: 24,
   },
   zImage: {
     transformer: {

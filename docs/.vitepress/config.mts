@@ -67,7 +67,17 @@ export default defineConfig({
           { text: 'First hour with Show-o2', link: '/first-hour' },
           { text: 'The mathematics', link: '/maths' },
           { text: 'The recipe', link: '/recipe' },
-          { text: 'Choose an algorithm', link: '/choosing-an-algorithm' },
+          {
+            text: 'Choose an algorithm',
+            link: '/choosing-an-algorithm',
+            items: [
+              { text: 'Policy gradients', link: '/policy-gradient' },
+              { text: 'Forward process', link: '/forward-process' },
+              { text: 'Preference', link: '/preference' },
+              { text: 'Supervised', link: '/supervised' },
+            ],
+          },
+          { text: 'Adapters', link: '/adapters' },
           { text: 'Your own algorithm', link: '/algorithms' },
           { text: 'A model from scratch', link: '/your-own-model' },
           { text: 'Your own model', link: '/adding-a-model' },

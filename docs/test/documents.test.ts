@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { resolveRunFile, runFileSchema } from '../../packages/cli/src/run-file/schema';
 import { showo2SetupSchema, zImageSetupSchema } from '../../packages/cli/src/run-file/setup-schema';
+import { algorithms } from '../../packages/grpo-trainer/src/algorithms/registry';
 import { type Leaf, leavesOf } from '../../packages/grpo-trainer/src/config/leaves';
 
 /** What documents show: code compiles, imports and linked files exist, and what configures a run is accepted. */
@@ -51,6 +52,26 @@ describe('JavaScript', () => {
 describe('configurations', () => {
   it.each(named(['yaml']))('%s is a run', (_, { code }) => {
     expect(() => resolveRunFile(parse(code) as Record<string, unknown>)).not.toThrow();
+  });
+});
+
+describe('defaults', () => {
+  const leaves = leavesOf(runFileSchema);
+  const rows = ['policy-gradient', 'forward-process', 'preference', 'supervised'].flatMap((page) =>
+    [...readFileSync(join(root, `docs/${page}.md`), 'utf8').matchAll(/^\| `([\w.-]+)` \| ([^|]+) \|/gm)].map(
+      ([, path, value]) => ({ page, path: path!, value: value!.trim() }),
+    ),
+  );
+  it.each(rows)("$page: $path is $value, as the algorithm's options say", ({ path, value }) => {
+    const leaf = leaves.find((each) => each.path === path);
+    expect(leaf, path).toBeDefined();
+    expect(typeof leaf!.default === 'number' ? Number(value) : value).toEqual(
+      typeof leaf!.default === 'number' ? leaf!.default : `${leaf!.default}`,
+    );
+  });
+  it('are told of every algorithm', () => {
+    const told = new Set(rows.map(({ path }) => path.split('.')[0]));
+    expect([...told].sort()).toEqual(Object.keys(algorithms).sort());
   });
 });
 

@@ -7,8 +7,9 @@ import { decode } from './decode';
 import { dispatch } from './dispatch';
 import { epoch } from './epoch';
 import { fullParameters, shardedParameters } from './full-parameters';
+import { learning } from './learning';
 import { matmul } from './matmul';
-import { recipe, recipeAllParameters } from './recipe';
+import { recipe, recipeAllParameters, recipeLora } from './recipe';
 import { rollout } from './rollout';
 import { scaling } from './scaling';
 import { scorer } from './scorer';
@@ -40,6 +41,8 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   startup: { run: startup, limit: 400, devices: 0 },
   recipe: { run: recipe, limit: 900, devices: 0 },
   recipeAllParameters: { run: recipeAllParameters, limit: 600, devices: 0 },
+  learning: { run: learning, limit: 560, devices: 0 },
+  recipeLora: { run: recipeLora, limit: 900, devices: 0 },
   zImage: { run: zImage, limit: 570 },
   agreement: { run: agreement, limit: 120 },
 };

@@ -28,11 +28,13 @@ interface Variant {
   /** Share of a rollout's images that a gradient pass takes. */
   readonly share: number;
   readonly overrides: readonly string[];
+  /** All of them by default. */
+  readonly devices?: number;
 }
 
 const HEAD: Variant = { epochs: EPOCHS, prompts: 4, share: 1, overrides: [] };
 const VARIANTS: Readonly<Record<string, Variant>> = {
-  one: HEAD,
+  one: { ...HEAD, devices: 1 },
   all: HEAD,
   /** The run of `all` once more, for one epoch: another process, with every program in its cache. */
   resumed: { ...HEAD, epochs: EPOCHS + 1 },
@@ -41,6 +43,19 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
     prompts: 1,
     share: 0.5,
     overrides: ['setup.train=[all]', 'shardParameters=true', 'training.stepsPerPass=1'],
+  },
+  /** Adapters on the layers of the head, whose other weights train in `one`. */
+  lora: { ...HEAD, devices: 1, overrides: ['setup.train={ lora: { rank: 32 } }'] },
+  /** Adapters on every layer of the language model and the head. */
+  loraEverywhere: {
+    epochs: EPOCHS - 1,
+    prompts: 1,
+    share: 0.5,
+    devices: 1,
+    overrides: [
+      'setup.train={ lora: { rank: 32, targets: [showo.model.layers*_proj, diffusion_head_a*_proj] } }',
+      'training.stepsPerPass=1',
+    ],
   },
 };
 
@@ -61,6 +76,13 @@ export const recipeAllParameters = (): Promise<void> =>
   inTemporaryFolder(async (folder) => {
     const runOf = await runner(folder);
     await runOf('allParameters');
+  });
+
+/** Adapters beside the whole head, on one device: memory and speed. */
+export const recipeLora = (): Promise<void> =>
+  inTemporaryFolder(async (folder) => {
+    const runOf = await runner(folder);
+    for (const variant of ['one', 'lora', 'loraEverywhere']) await runOf(variant);
   });
 
 /** Runs a variant on files that it makes first. The first run of each kind compiles all of its programs. */
@@ -88,12 +110,11 @@ export async function recipeFiles(workload: Workload, folder: string): Promise<v
 
 /** One run in this process. */
 export async function recipeRun(workload: Workload, folder: string, variant: string): Promise<void> {
-  const devices = variant === 'one' ? 1 : allDevices();
+  const { devices = allDevices(), epochs, prompts, share, overrides } = VARIANTS[variant]!;
   const resumed = variant === 'resumed';
   const output = join(folder, `run-${resumed ? 'all' : variant}`);
   const model = join(folder, 'show-o2');
   const { batch } = workload;
-  const { epochs, prompts, share, overrides } = VARIANTS[variant]!;
   const images = 2 * batch * prompts * devices; // two batches a device for each prompt, as in the file
   const run = await readRunFile(recipeFile(), [
     `output=${output}`,

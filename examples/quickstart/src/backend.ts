@@ -38,7 +38,8 @@ export async function chooseBackend(
 }
 
 async function onXla(devices: number): Promise<StartedBackend> {
-  if (devices > 1) configure({ cpuDevices: devices });
+  // The model is small: the GPU's memory stays free for others.
+  configure({ preallocate: false, ...(devices > 1 && { cpuDevices: devices }) });
   await startXla();
   const there = deviceInfo();
   if (there.length < devices) throw new Error(`--devices ${devices}: there are only ${there.length}.`);

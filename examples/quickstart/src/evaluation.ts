@@ -66,6 +66,19 @@ export function accuracies(prompts: readonly Example[], evaluation: Evaluation):
   return [of('all', () => true), ...kinds.map((kind) => of(kind, ({ metadata }) => metadata.tag === kind))];
 }
 
+/** An evaluation on the way: what the averaged weights draw after so many training images. */
+export interface CurvePoint {
+  images: number;
+  /** Seconds of training until then. */
+  seconds: number;
+  strict: number;
+  reward: number;
+  /** The share of the most frequent colour where the prompt names none. */
+  topColor: number;
+  color: string;
+  diversity: number;
+}
+
 /** What was seen of one image. */
 export interface Sighting {
   readonly shapes: FoundShape[];
@@ -73,19 +86,25 @@ export interface Sighting {
   readonly pixels: Float32Array;
 }
 
-/** A scorer that remembers every image, in order. */
+/** A scorer that remembers every image of the prompts it watches, in order. */
 export interface Witness extends Scorer {
   /** What was seen since the last call. */
   take(): Sighting[];
 }
 
-/** Scores by `scorer`, judges every image as `shapeEval` does besides (details), and remembers it. */
-export function witness(scorer: Scorer): Witness {
+/**
+ * Scores by `scorer`; images of the watched prompts it judges as `shapeEval` does besides (details), and remembers them.
+ */
+export function witness(scorer: Scorer, watched: readonly Example[]): Witness {
   const judge = shapeEval();
+  const names = new Set(watched.map(({ prompt }) => prompt));
   let seen: Sighting[] = [];
   return {
     name: scorer.name,
     async score(images, prompts, metadata, options) {
+      if (!prompts.every((prompt) => names.has(prompt))) {
+        return scorer.score(images, prompts, metadata, options);
+      }
       if (Array.isArray(images)) throw new Error('the quickstart scores tensors, not files');
       const values = (await images.data()) as Float32Array;
       const pixels = values.length / images.shape[0];
@@ -104,6 +123,18 @@ export function witness(scorer: Scorer): Witness {
       return taken;
     },
   };
+}
+
+export function curvePoint(
+  evaluation: Evaluation,
+  seen: readonly Sighting[],
+  prompts: readonly Example[],
+  after: Pick<CurvePoint, 'images' | 'seconds'>,
+): CurvePoint {
+  const { colors, diversity } = habits(seen, prompts);
+  const [color, topColor] = Object.entries(colors).reduce((a, b) => (b[1] > a[1] ? b : a));
+  const [{ strict }] = accuracies(prompts, evaluation) as [Accuracy];
+  return { ...after, strict, reward: evaluation.reward, topColor, color, diversity };
 }
 
 /** What the model does where the prompt leaves it free. */

@@ -1,5 +1,5 @@
 /**
- * Flow-GRPO on a laptop: a small Show-o2, pre-trained on scenes of coloured shapes, learns to draw what its prompts
+ * Reinforcement learning of a flow on a laptop: a small Show-o2, pre-trained on scenes of coloured shapes, learns to draw what its prompts
  * ask for. The reward is measured on decoded images by a rule-based checker.
  *
  *     npm run quickstart -- --minutes 6 --seed 0 --out runs/quickstart
@@ -17,9 +17,17 @@ import { abortOnSignals, checkpointFolder } from '@flow-grpo/grpo-trainer/node';
 import { hasCompiler } from '@flow-grpo/tfjs-jit';
 import { progressLine } from 'flow-grpo';
 import { chooseBackend } from './backend';
-import { accuracies, habits, heldOutPrompts, trainingPrompts, witness } from './evaluation';
+import {
+  accuracies,
+  type CurvePoint,
+  curvePoint,
+  habits,
+  heldOutPrompts,
+  trainingPrompts,
+  witness,
+} from './evaluation';
 import { readOptions } from './options';
-import { resultOf, saveTuned } from './outputs';
+import { resultOf, saveTuned, trainingSeconds } from './outputs';
 import { smallPolicy } from './policy';
 import { recipe } from './recipe';
 import { percent, writeReport } from './report';
@@ -53,10 +61,10 @@ async function run() {
   const sized = { ...given, backend: name, evalPrompts: given.evalPrompts ?? defaultEvalPrompts() };
   const model = await loadSmallModel(given.model);
   console.log(`Model: ${given.model}\nBackend: ${backend}\nReward: ${given.reward}`);
-  const policy = smallPolicy(model);
+  const policy = smallPolicy(model, given.train);
   const config = resolveConfig(recipe(given, hasCompiler()));
   const prompts = heldOutPrompts(sized.evalPrompts, model.kinds);
-  const watched = witness(scorer);
+  const watched = witness(scorer, prompts);
   const evaluate = createEvaluator(policy, watched, prompts, config);
   const evaluateNow = async (when: 'Before' | 'After', weights: Params, epoch: number) => {
     const evaluation = await evaluate(weights, epoch, ({ done, total }) =>
@@ -89,10 +97,20 @@ async function run() {
   );
   const clock = trainingClock(options);
   const history: EpochMetrics[] = [];
+  const curve: CurvePoint[] = [];
   const result = await train({
     policy,
+    ...(options.curve && {
+      evalPrompts: prompts,
+      onEvaluation: async (evaluation) => {
+        const { samples: images = 0 } = history.at(-1) ?? {};
+        const seconds = trainingSeconds(history);
+        curve.push(curvePoint(evaluation, watched.take(), prompts, { images, seconds }));
+        await writeFile(join(out, 'curve.json'), `${JSON.stringify(curve, null, 2)}\n`);
+      },
+    }),
     prompts: trainingPrompts(options.seed, PROMPTS, model.kinds),
-    scorer,
+    scorer: watched,
     config,
     store: checkpointFolder(join(out, 'checkpoints')),
     signal: AbortSignal.any([signal, clock.signal]),

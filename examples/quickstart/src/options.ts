@@ -1,4 +1,5 @@
 /** The quickstart's command line. */
+import { algorithms } from '@flow-grpo/grpo-trainer/algorithms';
 import { REWARDS } from '@flow-grpo/rewards/registry';
 import { Command, InvalidArgumentError } from 'commander';
 import { ASSETS } from './small-model';
@@ -22,16 +23,27 @@ export interface QuickstartOptions {
   seed: number;
   /** Images of held-out prompts in the evaluations before and after; fewer where nothing is compiled. */
   evalPrompts?: number;
-  learningRate: number;
+  /** The algorithm's by default. */
+  learningRate?: number;
+  /** What it is trained with. */
+  algorithm: string;
+  /** Further options of the trainer as `key.path=value`, applied last. */
+  set: string[];
+  /** Parts or globs of the weights that train. */
+  train: string[];
+  /** Training images between evaluations on the way, whose numbers go to `curve.json`; none without. */
+  curve?: number;
   /** Folder of the model that is tuned, as `pretrain` writes it. */
   model: string;
   /** Folder for everything the run writes. */
   out: string;
 }
 
+type Given = Omit<QuickstartOptions, 'train'> & Partial<Pick<QuickstartOptions, 'train'>>;
+
 /** Reads the command line; ends the process with a message when it is wrong. */
 export function readOptions(args: readonly string[]): QuickstartOptions {
-  return new Command('quickstart')
+  const given = new Command('quickstart')
     .description('Tunes a small Show-o2 on coloured shapes with Flow-GRPO and reports what it learnt')
     .option(
       '--minutes <n>',
@@ -58,17 +70,38 @@ export function readOptions(args: readonly string[]): QuickstartOptions {
       'images of held-out prompts, before and after (default: 480, or 24 without XLA)',
       whole(1),
     )
-    .option('--learning-rate <n>', 'of AdamW', positive, 1e-4)
+    .option(
+      '--algorithm <name>',
+      `one of ${Object.keys(algorithms).join(', ')}`,
+      oneOf(Object.keys(algorithms)),
+      'nft',
+    )
+    .option('--learning-rate <n>', "of AdamW (default: the algorithm's)", positive)
+    .option(
+      '-s, --set <key=value>',
+      'any option of the trainer, such as grpo.beta=0.1; may be repeated',
+      several,
+      [],
+    )
+    .option(
+      '--train <names>',
+      'parts or globs of the weights that train; may be repeated (default: all)',
+      several,
+    )
+    .option('--curve <n>', 'evaluate after every so many training images too', positive)
     .option('--model <folder>', 'the model that is tuned, as npm run pretrain writes it', ASSETS)
     .option('--out <folder>', 'where the report, pictures and the tuned model go', 'runs/quickstart')
     .parse([...args], { from: 'user' })
-    .opts<QuickstartOptions>();
+    .opts<Given>();
+  return { ...given, train: given.train ?? ['**'] };
 }
 
 function rewardName(value: string): string {
   const names = [...new Set([...OWN_REWARDS, ...Object.keys(REWARDS)])];
   return oneOf(names)(value);
 }
+
+const several = (value: string, others: readonly string[] = []): string[] => [...others, value];
 
 function oneOf<T extends string>(names: readonly T[]) {
   return (value: string): T => {

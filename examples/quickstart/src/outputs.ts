@@ -52,9 +52,8 @@ export function resultOf(
     strict: accuracies(prompts, evaluation),
     habits: evaluation.habits,
   });
-  // The first epoch compiles.
-  const steady = history.length > 1 ? history.slice(1) : history;
-  const seconds = steady.reduce((sum, metrics) => sum + metrics.seconds!, 0);
+  const seconds = trainingSeconds(history);
+  const steady = steadyEpochs(history);
   const images = history.at(-1)?.samples ?? 0;
   return {
     options,
@@ -68,6 +67,12 @@ export function resultOf(
     after: measured(after),
   };
 }
+
+/** The first epoch compiles. */
+const steadyEpochs = (history: readonly EpochMetrics[]) => (history.length > 1 ? history.slice(1) : history);
+
+export const trainingSeconds = (history: readonly EpochMetrics[]): number =>
+  steadyEpochs(history).reduce((sum, metrics) => sum + metrics.seconds!, 0);
 
 /**
  * Writes `tuned/`, a Show-o2 folder with the tuned weights in it, the held-out prompts as GenEval has them, and

@@ -45,7 +45,7 @@ it('measures accuracy and habits on rendered scenes', async () => {
     IMAGE_SIZE,
     3,
   ]);
-  const watched = witness(shapeEval());
+  const watched = witness(shapeEval(), shown);
   const { scores, details } = await watched.score(
     images,
     shown.map(({ prompt }) => prompt),

@@ -10,7 +10,7 @@ export { planRun, type RunPlan } from './run/plan-run';
 export { type RunTrainingOptions, runTraining } from './run/run-training';
 export { type RunResult, type TrainRunOptions, trainRun } from './run/train-run';
 export type { CodeSetup, TrainingRun } from './run/training-run';
-export { readRunFile } from './run-file/read';
+export { applyOverride, readRunFile } from './run-file/read';
 export type { RunFile } from './run-file/schema';
 export type { Showo2SetupInput, ZImageSetupInput } from './run-file/setup-schema';
 export { makeSetup } from './setup/make-setup';

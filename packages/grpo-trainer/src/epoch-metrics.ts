@@ -3,6 +3,7 @@
 import type { ScoredImages } from './algorithms/algorithm';
 import type { Advantages } from './maths/advantages';
 import type { PhaseSeconds } from './phase-times';
+import type { PromptStatistics } from './prompts/prompt-statistics';
 import type { UpdateResult } from './update/create-update';
 import type { ImageStatistics } from './watch/image-statistics';
 import type { VelocityNumbers } from './watch/velocity-probe';
@@ -22,6 +23,8 @@ export interface EpochDetails {
   readonly rewards: readonly number[];
   /** What the policy gradient was weighted by, before clipping. */
   readonly advantages: Float64Array;
+  /** What is known of the prompts that were seen, this epoch included. */
+  readonly prompts: () => readonly PromptStatistics[];
 }
 
 /** What the numbers are made of. */
@@ -30,6 +33,8 @@ export interface EpochWork {
   /** First stochastic step; undefined where rollouts have none. */
   readonly windowStart: number | undefined;
   readonly scored: ScoredImages;
+  /** Prompts that images were drawn for, those left out included. */
+  readonly promptsDrawn: number;
   readonly advantages: Advantages;
   readonly result: UpdateResult;
   /** Optimizer steps before. */
@@ -61,6 +66,7 @@ export function epochMetrics(work: EpochWork): EpochMetrics {
     zeroVarianceShare: advantages.zeroVarianceGroups / advantages.groups,
     advantageAbsMean: finiteMean(Array.from(advantages.advantages, Math.abs)),
     dropped: scored.dropped.filter(Boolean).length,
+    promptsDrawn: work.promptsDrawn,
     ...(result.learningRate !== undefined && { learningRate: result.learningRate }),
     ...(work.windowStart !== undefined && { windowStart: work.windowStart }),
     ...Object.fromEntries(

@@ -26,6 +26,7 @@ export {
   type VelocityCall,
 } from './policy';
 export type { Progress } from './progress';
+export type { PromptStatistics } from './prompts/prompt-statistics';
 export {
   asScorer,
   type Example,

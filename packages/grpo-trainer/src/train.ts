@@ -52,7 +52,7 @@ async function loop<C, P, A extends AnyAlgorithm>(options: TrainOptions<C, P, A>
           if (await run.rollBack(verdict)) continue;
           return run.finish(verdict.reason, await run.problemOf(verdict));
         }
-        run.advance(result, verdict);
+        run.advance(epoch, result, verdict);
       } finally {
         epoch.dispose();
       }

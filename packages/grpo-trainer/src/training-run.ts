@@ -19,10 +19,17 @@ import type { Advantages } from './maths/advantages';
 import { withOutOfMemoryHint } from './out-of-memory';
 import { type PhaseTimer, phaseTimer } from './phase-times';
 import { type Params, trainableParams } from './policy';
-import { drawWithoutReplacement, randomAt } from './random';
+import { drawPrompts } from './prompts/draw-prompts';
+import {
+  type PromptGroup,
+  type PromptRecords,
+  promptStatistics,
+  recordPrompts,
+} from './prompts/prompt-statistics';
 import { createRollout, type EpochBatch } from './rollout/create-rollout';
+import { createSampler, type DrawnPrompt } from './rollout/dynamic-sampling';
 import { epochPlan } from './rollout/epoch-plan';
-import { asScorer, type Example, withEvalRewards } from './scorer';
+import { asScorer, withEvalRewards } from './scorer';
 import type { TrainOptions, TrainResult } from './train-options';
 import { createUpdate, type UpdateResult } from './update/create-update';
 import {
@@ -41,13 +48,18 @@ import { createVelocityProbe, type VelocityNumbers } from './watch/velocity-prob
 /** What an epoch works on. */
 export interface Epoch<C> {
   readonly number: number;
-  readonly prompts: readonly Example[];
+  /** Its prompts, and those that may take the place of some of them. */
+  readonly candidates: readonly DrawnPrompt[];
   /** The stochastic steps. */
   readonly window: readonly number[];
   readonly key: tf.Tensor;
   readonly timer: PhaseTimer;
   /** Set once they are drawn. */
   images?: EpochBatch<C>;
+  /** Every prompt that images were drawn for, with their rewards. */
+  groups?: readonly PromptGroup[];
+  /** What is known of all prompts after it. */
+  known?: PromptRecords;
   /** Disposes of its tensors; also where the epoch failed. */
   dispose(): void;
 }
@@ -86,6 +98,11 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
       `sampling.batchSize (${plan.batchSize}) cuts groups of ${samplesPerPrompt} images, and the reward ${scorer.name} compares all images of a prompt: make it a multiple of ${samplesPerPrompt}, or leave it out`,
     );
   }
+  if (samplesPerPrompt < SMALL_GROUP) {
+    onMessage?.(
+      `sampling.samplesPerPrompt is ${samplesPerPrompt}: in groups below ${SMALL_GROUP} images, how one compares with the others is mostly chance; give 8 to 24 where you can`,
+    );
+  }
   const copies = algorithm.copies ?? {};
   const placement = placementOn(config.devices, config.shardParameters);
   const setup = options.setup ?? {};
@@ -121,12 +138,15 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
   const flops = flopCounter();
   const peakTflops = options.peakTflops ?? currentPeakTflops();
   const rollout = createRollout(policy, scorer, plan, config, placement, flops);
+  const sampleEpoch = createSampler(policy, rollout, config, placement);
   const updateState = createUpdate(policy, plan, config, placement, flops);
   const watches = config.divergence.action !== 'off' || config.hacking.action !== 'off';
   const probe = watches ? createVelocityProbe(policy, plan, placement) : undefined;
   /** The weights that training started from; several devices have them where the algorithm keeps a copy. */
   const reference = () =>
-    state.copies.reference ?? (config.devices === 1 ? trainableParams(policy, (value) => value) : undefined);
+    state.copies.reference ??
+    policy.untrained ??
+    (config.devices === 1 ? trainableParams(policy, (value) => value) : undefined);
   const evaluator =
     options.evalPrompts &&
     createEvaluator(
@@ -185,17 +205,18 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
     beginEpoch(): Epoch<C> {
       const timer = phaseTimer();
       const number = run.epoch;
-      const chosen = drawWithoutReplacement(
-        randomAt(config.seed, 1, number),
-        prompts.length,
-        promptsPerEpoch,
-      );
+      const { skipWithoutVariance, maxRedraws, harderMoreOften } = config.prompts;
+      const wanted = promptsPerEpoch * (1 + (skipWithoutVariance ? maxRedraws : 0));
+      const chosen = drawPrompts(run.prompts, number, prompts.length, wanted, {
+        seed: config.seed,
+        harderMoreOften,
+      });
       const counter = tf.scalar(number, 'int32');
       const key = epochKey(rootKey, counter);
       counter.dispose();
       const epoch: Epoch<C> = {
         number,
-        prompts: chosen.map((index) => prompts.at(index)!),
+        candidates: chosen.map((index) => ({ ...prompts.at(index)!, index })),
         window: plan.window(number),
         key,
         timer,
@@ -212,9 +233,9 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
       const { weights } = algorithm.rollout;
       const drawing = weights === undefined ? state.trained : state.copies[weights];
       if (!drawing) throw new Error(`the algorithm samples with a copy ${weights} that it does not have`);
-      const images = await withOutOfMemoryHint(
+      const { images, groups } = await withOutOfMemoryHint(
         'a lower sampling.batchSize',
-        rollout(drawing, epoch.prompts, epoch.window, epoch.key, {
+        sampleEpoch(drawing, epoch.candidates, epoch.window, epoch.key, {
           signal,
           overlap: options.overlapRewards ?? true,
           timer: epoch.timer,
@@ -222,6 +243,8 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
         }),
       );
       epoch.images = images;
+      epoch.groups = groups;
+      epoch.known = recordPrompts(run.prompts, epoch.number, groups);
       if (images.dropped.every(Boolean)) {
         throw new Error(
           `Scorer ${scorer.name} dropped all ${images.dropped.length} images of epoch ${epoch.number}`,
@@ -271,6 +294,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
         epoch: epoch.number,
         windowStart: epoch.window[0],
         scored: images,
+        promptsDrawn: epoch.groups?.length ?? 0,
         advantages,
         result,
         updatesBefore: run.updates,
@@ -280,7 +304,12 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
         utilisation: utilisation(flops.take(), times.seconds, config.devices, peakTflops),
       });
       const { rewards } = images;
-      await options.onEpoch?.(metrics, { rewards, advantages: advantages.advantages });
+      const known = epoch.known ?? run.prompts;
+      await options.onEpoch?.(metrics, {
+        rewards,
+        advantages: advantages.advantages,
+        prompts: () => promptStatistics(known),
+      });
       return metrics;
     },
 
@@ -345,8 +374,13 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
     },
 
     /** Counts the epoch as done. */
-    advance({ updates }: UpdateResult, { state: divergence, hacking }: EpochVerdict): void {
-      run = { ...run, epoch: run.epoch + 1, updates: run.updates + updates, divergence, hacking };
+    advance(
+      { known = run.prompts }: Epoch<C>,
+      { updates }: UpdateResult,
+      { state: divergence, hacking }: EpochVerdict,
+    ): void {
+      const updatesDone = run.updates + updates;
+      run = { ...run, epoch: run.epoch + 1, updates: updatesDone, divergence, hacking, prompts: known };
     },
 
     async evaluate(): Promise<void> {
@@ -391,8 +425,12 @@ const freshRun: RunState = {
   updates: 0,
   divergence: initialDivergenceState,
   hacking: initialHackingState,
+  prompts: {},
   rollbacks: 0,
 };
+
+/** Fewer images of a prompt are hardly a comparison. */
+const SMALL_GROUP = 4;
 
 const WITHOUT_WATCHES = 'divergence.action and hacking.action off';
 

@@ -86,7 +86,13 @@ export interface Compiler {
   compileSeconds(): number;
   /** Whether a function is being traced now. The four below are called only then. */
   isTracing(): boolean;
-  scan<C, X, Y>(f: (carry: C, x: X) => [C, Y], carry: C, xs: X, length: number): [C, Y];
+  scan<C, X, Y>(
+    f: (carry: C, x: X) => [C, Y],
+    carry: C,
+    xs: X,
+    length: number,
+    keep?: { readonly first: tf.Tensor; readonly count: number },
+  ): [C, Y];
   whileLoop<S>(cond: (state: S) => tf.Tensor, body: (state: S) => S, state: S): S;
   /** Gradients are being recorded. */
   checkpoint<A extends unknown[], R>(fn: (...args: A) => R, args: A): R;

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadLora, loadParams, openCheckpoint, saveLora, saveSafetensors } from '@flow-grpo/checkpoint-io';
-import { initLora, mergeLora, stackLayers, unstackLayers, withLora } from '@flow-grpo/nn';
+import { initLora, loraTargets, mergeLora, stackLayers, unstackLayers, withLora } from '@flow-grpo/nn';
 import { expectClose, fixtureCases, readJson, readTensors } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -57,8 +57,12 @@ describe.each(fixtureCases('z-image-lora'))('$name', async ({ dir }) => {
   });
 
   it("targets by default what diffusers' training script targets", () => {
-    const made = initLora(stacked, { rank: json.config.r, alpha: 1, targets: LORA_TARGETS }, 1);
+    const targets = json.config.target_modules.map((name) => `*.${name}`);
+    const made = initLora(stacked, { rank: json.config.r, alpha: 1, targets }, 1);
     expect(Object.keys(made).sort()).toEqual(Object.keys(loaded.adapters).sort());
+    const isDefault = [...targets].sort().join() === '*.to_k,*.to_out.0,*.to_q,*.to_v';
+    if (isDefault)
+      expect(loraTargets(stacked, LORA_TARGETS).sort()).toEqual(loraTargets(stacked, targets).sort());
     for (const [name, { shape }] of Object.entries(made)) {
       expect(shape, name).toEqual(loaded.adapters[name]!.shape);
     }

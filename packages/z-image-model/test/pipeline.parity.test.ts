@@ -100,7 +100,8 @@ describe.each(fixtureCases('z-image-pipeline'))('$name', async ({ dir }) => {
     };
     const scheduler = parseSchedulerConfig({ ...stored, use_dynamic_shifting: run.dynamic === true });
     const runner = new ZImage({ ...model.parts, scheduler });
-    const tokens = (size[0] * size[1]) / 16 ** 2;
+    const [, height, width] = model.latentShape(1, size);
+    const tokens = (height * width) / model.parts.transformer.config.patchSize ** 2;
     const { times } = scheduleFor(scheduler, count, tokens);
     const guided = outputs.values(own('guided_steps'));
 

@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
 import { fromPeft, loadLora, loadParams, saveLora, toPeft } from '../index';
@@ -149,6 +150,23 @@ describe('adapters in PEFT’s layout', () => {
     const before = tf.memory().numTensors;
     await expect(loadLora(at)).rejects.toThrow(new RegExp(`adapter_config\\.json.*\\b${option}\\b`, 's'));
     expect(tf.memory().numTensors).toBe(before);
+  });
+
+  it('are read as PEFT itself wrote them, started so that they change nothing', async () => {
+    // By PEFT 0.21.2: LoraConfig(r=4, lora_alpha=8, use_rslora=True, init_lora_weights='orthogonal').
+    const { adapters: read, ...scale } = await loadLora(
+      fileURLToPath(new URL('../../test/data/peft', import.meta.url)),
+    );
+    expect(scale).toEqual({ rank: 4, alpha: 8, useRslora: true });
+    const layers = ['attn.q_proj', 'mlp.fc1'].flatMap((part) => [0, 1].map((i) => `blocks.${i}.${part}`));
+    const names = layers.flatMap((each) => ['A', 'B'].map((factor) => `${each}.lora_${factor}.weight`));
+    expect(Object.keys(read).sort()).toEqual(names.sort());
+    for (const each of layers) {
+      const [down, up] = ['A', 'B'].map((factor) => read[`${each}.lora_${factor}.weight`] as tf.Tensor2D);
+      expect(Math.max(...tf.abs(down!).dataSync())).toBeGreaterThan(0.01);
+      expect(Math.max(...tf.abs(tf.matMul(up!, down!)).dataSync())).toBeLessThan(1e-6);
+    }
+    tf.dispose(read);
   });
 
   it('say that their scale is rank-stabilised', async () => {

@@ -1,10 +1,12 @@
 /** The flow-grpo command. */
 
+import { BACKEND_HELP } from '@flow-grpo/rewards/backend';
 import { Argument, Command, InvalidArgumentError } from 'commander';
 import manifest from '../../package.json' with { type: 'json' };
 import { type RunReportOptions, writeRunReport } from '../report/run-report';
 import { checkRunFolder } from '../run/output-folder';
 import { runFileJsonSchema } from '../run-file/schema';
+import { compareCommand } from './compare';
 import { completionScript, SHELLS } from './completion';
 import { doctorCommand } from './doctor';
 import { evaluateCommand } from './evaluate';
@@ -12,7 +14,7 @@ import { reportFailure } from './failure';
 import { addInitCommand } from './init';
 import { type InspectCommandOptions, inspectCommand } from './inspect';
 import { pretrainCommand } from './pretrain';
-import { addSharedOptions } from './shared';
+import { addSharedOptions, collectValues } from './shared';
 import { trainCommand } from './train';
 import { uiCommand } from './ui';
 import { addVerifyCommand } from './verify';
@@ -96,6 +98,16 @@ export function program(): Command {
       const report = await writeRunReport(folder, { ...options, others });
       console.log(json ? JSON.stringify({ report }) : report);
     });
+  command('compare', 'train settings on the same prompts and noise, and compare them')
+    .argument('<files...>', 'run files; the first is what the others are compared with')
+    .option('--seeds <list>', 'seeds that each is trained with', '0')
+    .option('--measure <name>', 'reward, or a detail of the scorer', 'reward')
+    .option('--reach <list>', 'levels of it, whose images and seconds are wanted, e.g. 0.6,0.65')
+    .option('--images <n>', 'training images of each run, in place of its epochs')
+    .option('-s, --set <key=value>', 'override an option of every file', collectValues, [])
+    .option('-o, --output <folder>', 'where runs, page and table go', 'runs/compare')
+    .option('--backend <name>', BACKEND_HELP, 'xla')
+    .action(compareCommand);
   command('inspect', "look through a run's metrics for signs that its reward was hacked; status 1 if so")
     .argument('<folder>', "a run's folder")
     .option('--window <epochs>', 'epochs that the start, and the present, are means over')

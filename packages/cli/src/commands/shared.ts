@@ -26,7 +26,8 @@ export interface SharedOptions {
   readonly [flag: string]: unknown;
 }
 
-const collectValues = (value: string, previous: string[]) => [...previous, value];
+/** For an option that may be repeated. */
+export const collectValues = (value: string, previous: string[]) => [...previous, value];
 
 export function addSharedOptions(command: Command): Command {
   command

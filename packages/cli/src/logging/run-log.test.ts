@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EpochMetrics } from '@flow-grpo/grpo-trainer';
@@ -15,7 +15,11 @@ afterEach(() => rm(folder, { recursive: true }));
 const epoch = (log: RunLog, number: number, reward = number) =>
   log.onEpoch(
     { epoch: number, updates: 0, samples: 0, reward },
-    { rewards: [0, Number.NaN], advantages: Float64Array.of(-1, 1) },
+    {
+      rewards: [0, Number.NaN],
+      advantages: Float64Array.of(-1, 1),
+      prompts: () => [{ index: number, times: 1, reward: 0.5, spread: 0, lastEpoch: number }],
+    },
   );
 const evaluation = (log: RunLog, number: number) =>
   log.onEvaluation({
@@ -56,4 +60,17 @@ it('drops what a run that is rolled back writes again', async () => {
   expect(await epochs('evaluations')).toEqual([0]);
   const lines = await readLines<EpochMetrics>(join(folder, 'metrics.jsonl'));
   expect(lines.map(({ reward }) => reward)).toEqual([0, 1, 102, 103, 104]);
+});
+
+it('keeps what each image scored, and what is known of each prompt', async () => {
+  const log = await runLog(folder, 0);
+  await epoch(log, 0);
+  await evaluation(log, 1);
+  const [record] = await readLines<EvaluationRecord>(join(folder, 'evaluations.jsonl'));
+  expect(record!.perImage).toEqual({ reward: [1, null] });
+  const prompts = async () => JSON.parse(await readFile(join(folder, 'prompts.json'), 'utf8'));
+  expect(await prompts()).toEqual([{ index: 0, times: 1, reward: 0.5, spread: 0, lastEpoch: 0 }]);
+  await epoch(log, 5);
+  await log.close();
+  expect(await prompts()).toMatchObject([{ index: 5 }]);
 });

@@ -1,6 +1,6 @@
 /** What a run leaves behind to look at: JSON lines, TensorBoard events and sample grids in its folder. */
 import { createHash } from 'node:crypto';
-import { appendFile, mkdir, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EpochDetails, EpochMetrics, Evaluation } from '@flow-grpo/grpo-trainer';
 import { imageGrid } from '../report/image-grid';
@@ -16,6 +16,8 @@ export interface EvaluationRecord {
   readonly seconds: number;
   /** Mean of every detail of the scorer, over the images it applies to. */
   readonly details: Readonly<Record<string, number>>;
+  /** The reward and every detail of each image, so that runs can be compared image by image; null where there is none. */
+  readonly perImage?: Readonly<Record<string, readonly (number | null)[]>>;
   /** PNG of the first images with their prompts and rewards, relative to the folder. */
   readonly grid?: string;
   /** The same images without them, with which a report puts two evaluations side by side. */
@@ -45,9 +47,15 @@ export interface RunLog {
   onEvaluation(evaluation: Evaluation): Promise<EvaluationRecord>;
 }
 
+/** The log of a run's folder. */
+export interface FolderLog extends RunLog {
+  /** Writes what waits. */
+  close(): Promise<void>;
+}
+
 /**
  * Appends to `metrics.jsonl`, `histograms.jsonl` and `evaluations.jsonl` and writes TensorBoard events, grids and
- * samples under `folder`. A run that resumes at `fromEpoch`, or is rolled back, drops the lines that it will write again.
+ * samples under `folder`, and what is known of each prompt to `prompts.json` at evaluations and at the end. A run that resumes at `fromEpoch`, or is rolled back, drops the lines that it will write again.
  *
  * @param onMessage Told of files that were damaged, and where they were set aside.
  */
@@ -55,7 +63,7 @@ export async function runLog(
   folder: string,
   fromEpoch: number,
   onMessage?: (message: string) => void,
-): Promise<RunLog> {
+): Promise<FolderLog> {
   const file = (name: string) => join(folder, `${name}.jsonl`);
   const append = (name: string, record: unknown) => appendFile(file(name), `${JSON.stringify(record)}\n`);
   await mkdir(join(folder, 'grids'), { recursive: true });
@@ -74,8 +82,18 @@ export async function runLog(
   let expected = fromEpoch;
   let firstStrip: readonly Float32Array[] | undefined;
   const events = eventWriter(folder);
+  let known: EpochDetails['prompts'] | undefined;
+  const writeStatistics = async () => {
+    if (!known) return;
+    const path = join(folder, 'prompts.json');
+    const lines = known().map((prompt) => `  ${JSON.stringify(prompt)}`);
+    await writeFile(`${path}.tmp`, `[\n${lines.join(',\n')}\n]\n`);
+    await rename(`${path}.tmp`, path);
+  };
   return {
-    async onEpoch(metrics, { advantages, rewards }) {
+    close: writeStatistics,
+    async onEpoch(metrics, { advantages, rewards, prompts }) {
+      known = prompts;
       const { epoch } = metrics;
       if (epoch < expected) {
         // The run was rolled back.
@@ -104,7 +122,14 @@ export async function runLog(
         reward,
         seconds,
         details: Object.fromEntries(means),
+        perImage: {
+          reward: scores.map(short),
+          ...Object.fromEntries(
+            Object.entries(evaluation.details).map(([name, values]) => [name, values.map(short)]),
+          ),
+        },
       };
+      await writeStatistics();
       record.all = { prompts: await writePrompts(folder, evaluation), rewards: scores.map(finiteOrNull) };
       events.scalars(epoch, {
         'evaluation/reward': reward,
@@ -137,6 +162,9 @@ export async function runLog(
     },
   };
 }
+
+/** Six digits; null for what is no number. */
+const short = (value: number) => (Number.isFinite(value) ? Number(value.toPrecision(6)) : null);
 
 /** Writes the prompts of an evaluation under a name made of them, unless they are there. */
 async function writePrompts(folder: string, { prompts, metadata }: Evaluation): Promise<string> {

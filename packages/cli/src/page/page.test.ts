@@ -63,7 +63,7 @@ async function logEpochs(log: RunLog, from: number, to: number): Promise<void> {
   for (let epoch = from; epoch < to; epoch++) {
     await log.onEpoch(
       { epoch, updates: epoch, samples: 8 * (epoch + 1), reward: epoch / 10, seconds: 1, kl: epoch / 100 },
-      { rewards: [0, 1], advantages: Float64Array.of(-1, 1) },
+      { rewards: [0, 1], advantages: Float64Array.of(-1, 1), prompts: () => [] },
     );
   }
 }

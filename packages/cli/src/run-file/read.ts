@@ -18,7 +18,7 @@ import { isModulePath } from './setup-schema';
 export async function readRunFile(file: string | undefined, overrides: readonly string[]): Promise<RunFile> {
   const { root, origins } = file === undefined ? { root: {}, origins: new Map() } : await readOptions(file);
   if (file !== undefined) resolveModules(root, dirname(file), origins);
-  for (const override of overrides) assign(root, override, origins);
+  for (const override of overrides) applyOverride(root, override, origins);
   const run = await explained(origins, async () => resolveRunFile(root));
   return { ...run, origins };
 }
@@ -75,7 +75,17 @@ function resolveModules(root: Record<string, unknown>, folder: string, origins: 
   }
 }
 
-function assign(root: Record<string, unknown>, override: string, origins: OptionOrigins): void {
+/**
+ * Sets an option in nested records, in place: `training.learningRate=1e-4`, whose value is YAML.
+ *
+ * @param origins gets where the value comes from
+ * @throws {ConfigError} for what does not look like that, and for a name that leads through something else than options.
+ */
+export function applyOverride(
+  root: Record<string, unknown>,
+  override: string,
+  origins: OptionOrigins = new Map(),
+): void {
   const equals = override.indexOf('=');
   if (equals < 1) throw new ConfigError(`${override}: an override looks like training.learningRate=1e-4`);
   const keys = override.slice(0, equals).split('.');

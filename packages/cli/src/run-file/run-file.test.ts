@@ -26,6 +26,9 @@ describe('resolveRunFile', () => {
 
   it.each([
     [{ setup: { kind: 'showo3' } }, /setup.kind: .*"showo2"/],
+    [{ setup: { ...showo2, train: { lora: { rnak: 4 } } } }, /did you mean setup.train.lora.rank\?/],
+    [{ setup: { ...showo2, train: { lroa: { rank: 4 } } } }, /did you mean setup.train.lora\?/],
+    [{ setup: { ...showo2, train: { lora: { rank: 0 } } } }, /setup.train.lora.rank: .*>=1/],
     [{ setup: { ...showo2, modle: 'x' } }, /setup.modle is not an option; did you mean setup.model\?/],
     [{ setup: { ...showo2, reward: {} } }, /setup.reward: names no reward; e.g. pickscore: 1/],
     [{ setup: { ...showo2, reward: { pickscor: 1 } } }, /did you mean setup.reward.pickscore\?/],

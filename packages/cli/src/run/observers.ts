@@ -99,7 +99,7 @@ export async function attachObservers(
     },
     async close(finalMessage, exitCode) {
       await profile?.close();
-      await Promise.all([wandb?.close(exitCode), ui?.close(finalMessage)]);
+      await Promise.all([log.close(), wandb?.close(exitCode), ui?.close(finalMessage)]);
     },
   };
 }

@@ -39,10 +39,14 @@ export async function zImageSizes(
       ? loraTargets(specs, lora.targets).map((name) => `${name}.weight`)
       : selectNames(names, weightsOf(train) ?? ['all']),
   );
+  const trainedParameters = sum(
+    trained.map((name) => (lora ? lora.rank * sum(specs[name]!.shape) : size(name))),
+  );
+  const adapters = lora ? trainedParameters : 0;
   return {
-    weightBytes: (dtype === 'bfloat16' ? 2 : 4) * parameters,
-    parameters,
-    trainedParameters: sum(trained.map((name) => (lora ? lora.rank * sum(specs[name]!.shape) : size(name)))),
+    weightBytes: (dtype === 'bfloat16' ? 2 : 4) * parameters + 4 * adapters,
+    parameters: parameters + adapters,
+    trainedParameters,
     referenceCopies: lora === undefined,
     latentSize: ((height / SPATIAL_FACTOR) * width * config.inChannels) / SPATIAL_FACTOR,
     featureBytes: 0,

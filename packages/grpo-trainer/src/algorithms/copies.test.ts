@@ -5,6 +5,7 @@ import type { GrpoConfigInput } from '../config/schema';
 import type { EpochMetrics } from '../epoch-metrics';
 import { gaussianFlow } from '../policies/gaussian-flow';
 import { train } from '../train';
+import { algorithms } from './registry';
 
 const TARGETS: Record<string, [number, number]> = { east: [1, 0], north: [0, 1] };
 const examples = Object.keys(TARGETS).map((prompt) => ({ prompt }));
@@ -57,53 +58,6 @@ describe.each(ALGORITHMS)('%s', (algorithm) => {
     expect(second.values).toEqual(whole.values);
   });
 
-  it('runs the frozen part of a policy once for all weights, with the same result', async () => {
-    const counted = (withFeatures: boolean) => {
-      const plain = gaussianFlow({ prompts: Object.keys(TARGETS), mean: [0.2, 0.2], std: 0.2, withFeatures });
-      const calls = { whole: 0, fromFeatures: 0 };
-      const policy: typeof plain = {
-        ...plain,
-        velocity: (call) => {
-          if (call.purpose === 'training') calls.whole++;
-          return plain.velocity(call);
-        },
-        ...(plain.velocityFromFeatures && {
-          velocityFromFeatures: (call) => {
-            calls.fromFeatures++;
-            return plain.velocityFromFeatures!(call);
-          },
-        }),
-      };
-      return { policy, calls };
-    };
-    const weightsOf = async ({ policy }: ReturnType<typeof counted>) => {
-      const config = {
-        ...base,
-        algorithm,
-        epochs: 1,
-        hacking: { action: 'off' }, // whose probe calls the policy, too
-        dgpo: { ...base.dgpo, guidedReference: false },
-        crd: { ...base.crd, guidedReference: false },
-      } satisfies GrpoConfigInput;
-      const { trained, ema } = await train({ policy, prompts: examples, scorer: reward, config });
-      const values = [...trained['mean.weight']!.dataSync()];
-      tf.dispose([trained, ema, policy.params]);
-      return values;
-    };
-    const [without, withFeatures] = [counted(false), counted(true)];
-    const expected = await weightsOf(without);
-    for (const [i, value] of (await weightsOf(withFeatures)).entries()) {
-      expect(Math.abs(value - expected[i]!)).toBeLessThan(1e-6);
-    }
-    // Flow-DPPO measures before and after for its second update, which are as many calls again.
-    const weights = { nft: 3, awm: 4, dgpo: 3, crd: 3, 'flow-dppo': 2 }[algorithm];
-    const updates = 2;
-    expect(without.calls).toEqual({ whole: updates * weights, fromFeatures: 0 });
-    // Flow-DPPO's points are the rollout's, whose features were kept.
-    const whole = algorithm === 'flow-dppo' ? 0 : updates;
-    expect(withFeatures.calls).toEqual({ whole, fromFeatures: updates * weights - whole });
-  });
-
   it('keeps no tensors beyond its result', async () => {
     await run({ ...base, algorithm, epochs: 1 });
     const before = tf.memory().numTensors;
@@ -128,6 +82,81 @@ describe.each(ALGORITHMS)('%s', (algorithm) => {
     for (const { loss } of epochs) expect(Number.isFinite(loss ?? 0)).toBe(true);
     tf.dispose([trained, ema, policy.params]);
   });
+});
+
+describe('the frozen part of a policy', () => {
+  /** Velocities that a pass of an update looks at, those that are measured before and after it included. */
+  const WEIGHTS: Record<keyof typeof algorithms, number> = {
+    // The second update of these measures before and after, which are as many calls again.
+    grpo: 3,
+    guard: 3,
+    'flow-dppo': 3,
+    nft: 3,
+    awm: 4,
+    dgpo: 3,
+    crd: 3,
+    dpo: 2,
+    sft: 1,
+    rwr: 1,
+  };
+  /** Their points are the rollout's, whose features were kept. */
+  const RECORDED: readonly string[] = ['grpo', 'guard', 'flow-dppo'];
+
+  it.each(Object.keys(algorithms) as (keyof typeof algorithms)[])(
+    'runs once for all weights, with the same result: %s',
+    async (algorithm) => {
+      const counted = (withFeatures: boolean) => {
+        const plain = gaussianFlow({
+          prompts: Object.keys(TARGETS),
+          mean: [0.2, 0.2],
+          std: 0.2,
+          withFeatures,
+        });
+        const calls = { whole: 0, fromFeatures: 0 };
+        const policy: typeof plain = {
+          ...plain,
+          velocity: (call) => {
+            if (call.purpose === 'training') calls.whole++;
+            return plain.velocity(call);
+          },
+          ...(plain.velocityFromFeatures && {
+            velocityFromFeatures: (call) => {
+              calls.fromFeatures++;
+              return plain.velocityFromFeatures!(call);
+            },
+          }),
+        };
+        return { policy, calls };
+      };
+      const weightsOf = async ({ policy }: ReturnType<typeof counted>) => {
+        const config = {
+          ...base,
+          algorithm,
+          epochs: 1,
+          hacking: { action: 'off' }, // whose probe calls the policy, too
+          dgpo: { ...base.dgpo, guidedReference: false },
+          crd: { ...base.crd, guidedReference: false },
+          grpo: { beta: 0.1 },
+          guard: { beta: 0.1 },
+          'flow-dppo': { beta: 0.1 },
+        } satisfies GrpoConfigInput;
+        const { trained, ema } = await train({ policy, prompts: examples, scorer: reward, config });
+        const values = [...trained['mean.weight']!.dataSync()];
+        tf.dispose([trained, ema, policy.params]);
+        return values;
+      };
+      const [without, withFeatures] = [counted(false), counted(true)];
+      const expected = await weightsOf(without);
+      for (const [i, value] of (await weightsOf(withFeatures)).entries()) {
+        expect(Math.abs(value - expected[i]!)).toBeLessThan(1e-6);
+      }
+      const updates = 2;
+      const calls = updates * WEIGHTS[algorithm];
+      expect(without.calls).toEqual({ whole: calls, fromFeatures: 0 });
+      const whole = RECORDED.includes(algorithm) ? 0 : updates;
+      expect(withFeatures.calls).toEqual({ whole, fromFeatures: calls - whole });
+    },
+  );
 });
 
 describe('options that contradict the run', () => {

@@ -36,6 +36,13 @@ const options = z.strictObject({
     .min(1)
     .optional()
     .describe('How many of them; what timestepFraction says by default'),
+  klTarget: z
+    .number()
+    .positive()
+    .optional()
+    .describe(
+      'The KL on the velocity (of an image at a time) where its weight is doubled; it goes on growing beyond, so that long runs do not collapse. Without it, as in the official code, the weight stays',
+    ),
   ...advantageOptions,
 });
 

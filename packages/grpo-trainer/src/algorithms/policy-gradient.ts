@@ -1,5 +1,6 @@
 /** The clipped policy gradient that Flow-GRPO and GRPO-Guard share: options, checks and loss over recorded steps. */
 import {
+  gaussianKl,
   guardedRatio,
   guardedWeight,
   importanceRatio,
@@ -11,7 +12,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import type { BaseConfig } from '../config/base';
 import { detach } from '../losses/rows';
-import { clippedPolicyLoss, ratioStatistics, stepMeanKl, velocityKl } from '../maths/loss';
+import { clippedPolicyLoss, ratioStatistics, velocityKl } from '../maths/loss';
 import { advantageOptions, advClipMax, comparedWithin, comparesImages, groupedBy } from './advantage-options';
 import type { ConfiguredAlgorithm, Loss, RunFacts } from './algorithm';
 import { type Pass, type RecordedPoints, recordedPoints } from './pass';
@@ -20,11 +21,19 @@ import { imagesWithAdvantage } from './units';
 export const policyGradientOptions = z.strictObject({
   clipRange: z.number().positive().default(1e-4).describe('Clip range of the ratio (train.clip_range)'),
   advClipMax,
-  beta: z.number().min(0).default(0).describe('Weight of the KL to the reference (train.beta)'),
+  beta: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe(
+      "Weight of the KL to the reference; a KL on the velocity is about 100 times that of the step's mean (train.beta)",
+    ),
   klTarget: z
     .enum(['step-mean', 'velocity'])
     .default('step-mean')
-    .describe("What the KL compares: the step's mean, as flow_grpo, or the velocity"),
+    .describe(
+      "What the KL compares: the step's mean, as flow_grpo, or the velocity, whose KL is about 100 times as large",
+    ),
   importanceCap: z
     .number()
     .positive()
@@ -131,10 +140,11 @@ function policyGradientLoss(
   let kl: tf.Tensor = tf.scalar(0);
   if (beta > 0) {
     const referenceVelocity = pass.velocity('reference', points);
+    // flow_grpo's has σ_t for the deviation, without √dt: the Gaussian KL of the step times dt.
     const distance =
       klTarget === 'velocity'
         ? velocityKl(velocity, referenceVelocity)
-        : stepMeanKl(mean, stepMean(step, { x, velocity: referenceVelocity }), stepSigma(step));
+        : gaussianKl(mean, stepMean(step, { x, velocity: referenceVelocity }), stepSigma(step));
     kl = tf.sum(tf.mul(weights, distance));
   }
   const used = tf.greater(weights, 0);

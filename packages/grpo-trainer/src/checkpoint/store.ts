@@ -2,6 +2,7 @@
 import type { GrpoConfig } from '../config/schema';
 import type { DivergenceState } from '../divergence';
 import type { Params } from '../policy';
+import type { PromptRecords } from '../prompts/prompt-statistics';
 import type { HackingState } from '../watch/hacking';
 
 /** The part of a run that is not tensors. All randomness is a function of the seed and these counters. */
@@ -12,6 +13,8 @@ export interface RunState {
   readonly updates: number;
   readonly divergence: DivergenceState;
   readonly hacking: HackingState;
+  /** What is known of each prompt. */
+  readonly prompts: PromptRecords;
   readonly rollbacks: number;
 }
 

@@ -62,6 +62,30 @@ const sampling = z
   })
   .prefault({});
 
+const prompts = z
+  .strictObject({
+    skipWithoutVariance: z
+      .boolean()
+      .default(false)
+      .describe(
+        "Draw others in place of prompts whose images all score alike, as DAPO's dynamic sampling (filter_groups.enable)",
+      ),
+    maxRedraws: count
+      .default(3)
+      .describe(
+        'Further rollouts of a whole epoch that this may take; what lacks then stays (filter_groups.max_num_gen_batches)',
+      ),
+    harderMoreOften: z
+      .number()
+      .min(0)
+      .max(3)
+      .default(0)
+      .describe(
+        'How much more often prompts of low reward are drawn: e^this times for each standard deviation below the mean of the prompts seen; 0 draws all alike',
+      ),
+  })
+  .prefault({});
+
 const training = z
   .strictObject({
     updatesPerEpoch: count
@@ -78,10 +102,15 @@ const training = z
     innerEpochs: count.default(1).describe('Passes over the samples of an epoch (train.num_inner_epochs)'),
     learningRate: z.number().min(0).default(1e-4).describe('Peak learning rate (train.learning_rate)'),
     schedule: z
-      .enum(['constant', 'linear', 'cosine'])
+      .enum(['constant', 'linear', 'cosine', 'inverseSqrt'])
       .default('constant')
-      .describe('What follows the warm-up'),
+      .describe(
+        'What follows the warm-up; linear and cosine end with the run, inverseSqrt serves any length',
+      ),
     warmupSteps: z.int().min(0).default(0).describe('Optimizer steps of linear warm-up'),
+    decayFrom: count
+      .default(1)
+      .describe('Optimizer step from which inverseSqrt falls as 1/√step; not before the warm-up is over'),
     scheduleFloor: fraction
       .default(0)
       .describe('Share of the learning rate left at the end of a decaying schedule'),
@@ -181,6 +210,7 @@ export const baseOptions = {
   saveEvery: count.default(20).describe('Epochs between checkpoints (save_freq)'),
   keepCheckpoints: count.default(5).describe('Checkpoints to keep (num_checkpoint_limit)'),
   sampling,
+  prompts,
   training,
   ema,
   divergence,

@@ -18,9 +18,10 @@ interface Node {
   readonly default?: unknown;
   readonly enum?: readonly unknown[];
   readonly properties?: Readonly<Record<string, Node>>;
+  readonly anyOf?: readonly Node[];
 }
 
-/** All options that are not groups, in the schema's order. */
+/** All options that are not groups, in the schema's order. One that takes a list or a group of options is both. */
 export function leavesOf(schema: z.ZodType): Leaf[] {
   const walk = (node: Node, path: string): Leaf[] => {
     if (node.properties) {
@@ -30,9 +31,18 @@ export function leavesOf(schema: z.ZodType): Leaf[] {
     }
     const description = node.description ?? '';
     const flowGrpo = /\(([^()]*)\)$/.exec(description)?.[1];
-    return [
-      { path, description, default: node.default, values: valuesOf(node), ...(flowGrpo && { flowGrpo }) },
-    ];
+    const own = {
+      path,
+      description,
+      default: node.default,
+      values: valuesOf(node),
+      ...(flowGrpo && { flowGrpo }),
+    };
+    const branches = node.anyOf ?? [];
+    const group = branches.some(({ type }) => type === 'array')
+      ? branches.find(({ properties }) => properties)
+      : undefined;
+    return [own, ...(group ? walk(group, path) : [])];
   };
   return walk(z.toJSONSchema(schema, { io: 'input' }) as Node, '');
 }

@@ -36,6 +36,11 @@ export interface NftOptions {
   readonly advClipMax: number;
   /** Weight of the KL on the velocity (`config.train.beta`). */
   readonly klWeight: number;
+  /**
+   * Makes the KL's penalty kl + kl² / 2·klTarget for each row, whose gradient is that of a weight that grows with the distance:
+   * twice as large at the target. Without it, as upstream, the penalty is kl.
+   */
+  readonly klTarget?: number | undefined;
 }
 
 /** Rows [n, …]: noised samples x at times t [n], the samples themselves, and velocities there. */
@@ -65,7 +70,7 @@ export interface NftInputs {
  */
 export function nftLoss(
   { x, t, data, velocity, oldVelocity, referenceVelocity, rho, weights }: NftInputs,
-  { beta, advClipMax, klWeight }: NftOptions,
+  { beta, advClipMax, klWeight, klTarget }: NftOptions,
 ) {
   const left = alongRows(tf.sub(1, t), x);
   const side = (v: tf.Tensor) => {
@@ -82,6 +87,10 @@ export function nftLoss(
   const policy = tf.mul(advClipMax, weighted(weights, policyRows)) as tf.Scalar;
   const klRows = referenceVelocity && meanSquare(velocity, referenceVelocity);
   const kl = klRows ? weighted(weights, klRows) : tf.scalar(0);
-  const total = klRows ? (tf.add(policy, tf.mul(klWeight, kl)) as tf.Scalar) : policy;
+  const penalty =
+    klRows && klTarget !== undefined
+      ? weighted(weights, tf.add(klRows, tf.div(tf.square(klRows), 2 * klTarget)) as tf.Tensor1D)
+      : kl;
+  const total = klRows ? (tf.add(policy, tf.mul(klWeight, penalty)) as tf.Scalar) : policy;
   return { plus, minus, policyRows, klRows, policy, kl, total };
 }

@@ -1,5 +1,6 @@
 import {
   customSchedule,
+  gaussianKl,
   importanceRatio,
   logProbOfStep,
   planSteps,
@@ -19,7 +20,7 @@ import {
   standardScore,
 } from './advantages';
 import { emaDecay, emaDue, emaUpdate } from './ema';
-import { clippedPolicyLoss, ratioStatistics, stepMeanKl } from './loss';
+import { clippedPolicyLoss, ratioStatistics } from './loss';
 
 interface LossSetting {
   key: string;
@@ -95,7 +96,7 @@ describe.each(fixtureCases('grpo-loss'))('$name', ({ dir }) => {
         const policyLoss = tf.mean(
           clippedPolicyLoss(ratio, advantages, { clipRange: s.clip_range, advClipMax: s.adv_clip_max }),
         );
-        const kl = tf.mean(stepMeanKl(mean, reference, sigma));
+        const kl = tf.mean(gaussianKl(mean, reference, sigma));
         return { ratio, policyLoss, kl, loss: tf.add(policyLoss, tf.mul(s.beta, kl)) };
       };
       const logProb = tensor(`${key}.new_log_prob`);
@@ -144,7 +145,7 @@ describe.each(fixtureCases('grpo-loss'))('$name', ({ dir }) => {
         const policyLoss = tf.mean(
           clippedPolicyLoss(ratio, advantages, { clipRange: s.clip_range, advClipMax: s.adv_clip_max }),
         );
-        const kl = tf.mean(stepMeanKl(mean, referenceMean, stepSigma(step)));
+        const kl = tf.mean(gaussianKl(mean, referenceMean, stepSigma(step)));
         return { mean, logProb, ratio, policyLoss, kl, loss: tf.add(policyLoss, tf.mul(s.beta, kl)) };
       };
       const output = tensor(`${key}.model_output`);

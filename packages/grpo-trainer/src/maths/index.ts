@@ -31,6 +31,5 @@ export {
   meanOverSample,
   type RatioStatistics,
   ratioStatistics,
-  stepMeanKl,
   velocityKl,
 } from './loss';

@@ -30,21 +30,8 @@ export function clippedPolicyLoss(
 }
 
 /**
- * flow_grpo's KL to the reference: mean over all but the batch axis of (mean − reference mean)², divided by
- * 2·σ_t². Without the factor dt, so it is the Gaussian KL times dt.
- *
- * @param mean [B, …] of the step under the policy
- * @param referenceMean [B, …] of the step under the reference
- * @param sigma σ_t, broadcastable to [B]
- * @returns [B]
- */
-export function stepMeanKl(mean: tf.Tensor, referenceMean: tf.Tensor, sigma: tf.Tensor): tf.Tensor {
-  return tf.div(meanOverSample(tf.square(tf.sub(mean, referenceMean))), tf.mul(2, tf.square(sigma)));
-}
-
-/**
  * KL on the velocity: mean over all but the batch axis of (v − v_reference)². The same weight at every
- * timestep, unlike {@link stepMeanKl}.
+ * timestep, unlike the KL of a step's mean.
  *
  * @returns [B]
  */

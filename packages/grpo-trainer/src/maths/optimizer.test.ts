@@ -50,6 +50,13 @@ describe('learningRateAt', () => {
     expect(learningRateAt(2, 104, schedule)).toBeCloseTo(0.2, 10);
     expect(learningRateAt(2, 999, schedule)).toBeCloseTo(0.2, 10);
   });
+  it('falls as 1/√step without an end', () => {
+    const schedule = { kind: 'inverseSqrt', warmupSteps: 4, decayFrom: 25, floor: 0.1 } as const;
+    expect([0, 3, 4, 24].map((step) => learningRateAt(2, step, schedule))).toEqual([0.5, 2, 2, 2]);
+    expect(learningRateAt(2, 99, schedule)).toBeCloseTo(1, 12);
+    expect(learningRateAt(2, 1e6, schedule)).toBeCloseTo(0.2, 12);
+    expect(learningRateAt(2, 7, { kind: 'inverseSqrt', warmupSteps: 2 })).toBeCloseTo(1, 12);
+  });
   it('asks for the end of a decay', () => {
     expect(() => learningRateAt(1, 5, { kind: 'linear', warmupSteps: 0 })).toThrow(/totalSteps/);
   });

@@ -34,7 +34,7 @@ export interface RolloutOptions {
 }
 
 /**
- * The compiled rollout of a policy; `window` names the steps to keep, where any are. Noise of sample i at step s is a function of (key, s, i): it does not
+ * The compiled rollout of a policy; `window` names the steps to keep, which follow one another, where any are. Noise of sample i at step s is a function of (key, s, i): it does not
  * depend on how the epoch is cut into batches.
  */
 export function rolloutFunction<C, P>(
@@ -55,7 +55,7 @@ export function rolloutFunction<C, P>(
       const prepared = policy.prepare?.({ trained, condition, purpose: 'sampling' }) as P;
       const keepFeatures = policy.velocityFromFeatures !== undefined;
       const start = draw(random.foldIn(key, 0), sameLatent ? batch.rows : batch.samples);
-      const [latents, all] = scan(
+      const [latents, kept] = scan(
         (x: tf.Tensor, step: StepTensors & { index: tf.Tensor }): [tf.Tensor, StepRecords | Nothing] => {
           const t = tf.mul(tf.fill([x.shape[0]!], 1), step.t);
           const { rows } = batch;
@@ -78,9 +78,10 @@ export function rolloutFunction<C, P>(
         },
         start,
         { ...steps, index: indices(1, steps.t.shape[0]! + 1) },
+        window ? { keep: { first: tf.slice(window, 0, 1), count: window.shape[0] } } : {},
       );
       if (!window) return { latents: placement.shardBatch(latents) };
-      const records = tree.map(all as StepRecords, (value) => swapFirstAxes(tf.gather(value, window)));
+      const records = tree.map(kept as StepRecords, swapFirstAxes);
       return { latents: placement.shardBatch(latents), records: placement.shardBatch(records) };
     },
     { name: 'rollout' },

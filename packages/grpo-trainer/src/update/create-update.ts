@@ -74,6 +74,7 @@ export function createUpdate<C, P>(
       kind: training.schedule,
       warmupSteps: training.warmupSteps,
       totalSteps: plan.totalUpdates,
+      decayFrom: training.decayFrom,
       floor: training.scheduleFloor,
     });
 

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { groupRows } from '../compose/groups';
-import { checkBatch, imageCount, rgbImages } from '../images';
-import type { RgbImage } from '../images/rgb';
+import { checkBatch, imageCount, type RgbImage, rgbImages } from '../images';
 import { mapConcurrent } from '../map-concurrent';
 import type { Scorer } from '../scorer';
 import { type Judgement, rewardsOf } from './judgement';

@@ -41,7 +41,8 @@ export const uniformSchedule = (steps: number, convention: Convention = showo2Co
 
 /**
  * Equal steps, then the time shift t' = t/(t + s − s·t), which for s > 1 spends more steps near noise; in SD3's
- * clock sigma' = s·sigma/(1 + (s − 1)·sigma). Show-o2 and SD3 use s = 3.
+ * clock sigma' = s·sigma/(1 + (s − 1)·sigma). Show-o2, SD3 and Z-Image-Turbo use s = 3; the grid is that of Z-Image's
+ * pipeline too.
  */
 export function shiftedSchedule(
   steps: number,

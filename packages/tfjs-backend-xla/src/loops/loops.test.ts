@@ -32,6 +32,33 @@ function expectAllClose([actual, expected]: [number[][], number[][]], tolerance 
 }
 
 describe('scan', () => {
+  it('keeps the results of some steps, which are known when it runs, in room for so many', () => {
+    const xs = tf.range(0, 20);
+    const wide = (x: tf.Tensor) => tf.mul(tf.ones([1000]), x);
+    const kept = (count: number) =>
+      jit((values: tf.Tensor, first: tf.Tensor) =>
+        scan(
+          (c: tf.Tensor, x: tf.Tensor): [tf.Tensor, tf.Tensor] => [tf.add(c, x), wide(tf.add(c, x))],
+          tf.scalar(0),
+          values,
+          { keep: { first, count } },
+        ),
+      );
+    const at = (i: number) => (i * (i + 1)) / 2;
+    const three = kept(3);
+    for (const first of [0, 4, 17]) {
+      const [last, ys] = three(xs, tf.scalar(first, 'int32'));
+      expect(last.dataSync()[0]).toBe(at(19));
+      const firsts = [...ys.dataSync()].filter((_, i) => i % 1000 === 0);
+      expect(firsts).toEqual([0, 1, 2].map((i) => at(first + i)));
+    }
+    const room = (count: number) => {
+      const { outputBytes, temporaryBytes } = kept(count).lower(xs, tf.scalar(0, 'int32')).cost();
+      return outputBytes! + temporaryBytes!;
+    };
+    expect(room(2)).toBeLessThan(room(20) / 3);
+  });
+
   const layer = (h: tf.Tensor, [w, b]: [tf.Tensor, tf.Tensor]): [tf.Tensor, { norm: tf.Tensor }] => {
     const next = tf.tanh(tf.add(tf.matMul(h, w), b));
     return [next, { norm: tf.sum(tf.square(next)) }];

@@ -40,7 +40,16 @@ interface Body {
   readonly y: readonly Value[];
 }
 
-export function tracedScan<C, X, Y>(f: (carry: C, x: X) => [C, Y], carry: C, xs: X, length: number): [C, Y] {
+/** The steps whose `y`s are kept. */
+type Kept = { readonly first: tf.Tensor; readonly count: number };
+
+export function tracedScan<C, X, Y>(
+  f: (carry: C, x: X) => [C, Y],
+  carry: C,
+  xs: X,
+  length: number,
+  keep?: Kept,
+): [C, Y] {
   const backend = tf.backend() as XlaBackend;
   const carries = flatten(carry, 'scan: carry');
   const slices = flatten(xs, 'scan: xs');
@@ -69,7 +78,7 @@ export function tracedScan<C, X, Y>(f: (carry: C, x: X) => [C, Y], carry: C, xs:
   if (isRecording()) for (const tensor of [...free, ...others]) currentFrame()!.trace.keep(tensor);
   const outputs = isRecording()
     ? recorded(loop, body, carries.tensors, slices.tensors, free)
-    : loop.forward(body, false).outputs;
+    : loop.forward(body, false, keep).outputs;
   const split = carries.tensors.length;
   return [
     unflatten(carries.def, outputs.slice(0, split)) as C,
@@ -154,25 +163,41 @@ class ScanLoop {
   }
 
   /** The loop. Call it once: it finishes the body. With `save` the carries before every step are stacked too. */
-  forward(body: Body, save: boolean): { outputs: tf.Tensor[]; saved: readonly Value[] } {
+  forward(body: Body, save: boolean, keep?: Kept): { outputs: tf.Tensor[]; saved: readonly Value[] } {
     const { block, length } = this;
     const { region, i, before, after, y } = body;
     const rows = [...y, ...(save ? before : [])];
-    const stacks = rows.map(({ shape, dtype }) => hlo.full(block, [length, ...shape], zero(dtype), dtype));
+    const first = keep && this.firstOf(keep);
+    // The last row is written by the steps that are not kept.
+    const count = keep ? keep.count + 1 : length;
+    const stacks = rows.map(({ shape, dtype }) => hlo.full(block, [count, ...shape], zero(dtype), dtype));
     const init = [hlo.scalar(block, 0, 'i32'), ...this.carry.map(({ value }) => value), ...stacks];
     const condition = hlo.region(block, init, (b, [k]) => [
       hlo.compare(b, 'LT', k!, hlo.scalar(b, length, 'i32')),
     ]);
     const b = region.block;
-    const filled = stacks.map((stack, k) => put(b, region.argument(stack), rows[k]!, i));
+    const row = first ? rowAmong(b, i, first, keep!.count) : i;
+    const filled = stacks.map((stack, k) => put(b, region.argument(stack), rows[k]!, row));
     const loop = region.close([hlo.add(b, i, hlo.scalar(b, 1, 'i32')), ...after, ...filled]);
     const state = hlo.whileOp(block, init, condition, loop, length).slice(1);
     const n = before.length;
     const outputs = [
       ...this.carry.map(({ dtype }, k) => this.tensor({ value: state[k]!, dtype })),
-      ...y.map((_, k) => this.tensor({ value: state[n + k]!, dtype: this.step.yTypes[k]! })),
+      ...y.map((_, k) => {
+        const stack = state[n + k]!;
+        const value = keep ? firstRows(block, stack, keep.count) : stack;
+        return this.tensor({ value, dtype: this.step.yTypes[k]! });
+      }),
     ];
     return { outputs, saved: state.slice(n + y.length) };
+  }
+
+  /** The first step to keep, within the steps. */
+  private firstOf({ first, count }: Kept): Value {
+    const { block, backend, length } = this;
+    const value = hlo.reshape(block, hlo.convert(block, tracedValue(first, backend), 'i32'), []);
+    const [lowest, highest] = [0, length - count].map((limit) => hlo.scalar(block, limit, 'i32'));
+    return hlo.clamp(block, lowest!, value, highest!);
   }
 
   /** Gradients of the float carries, the float xs and the free tensors, from those of all outputs. */
@@ -245,6 +270,19 @@ const zero = (dtype: ElementType): number | boolean => (dtype === 'i1' ? false :
 
 function start(b: Block, stack: Value, i: Value): Value[] {
   return stack.shape.map((_, axis) => (axis === 0 ? i : hlo.scalar(b, 0, 'i32')));
+}
+
+/** The row of step i in a stack of `count` steps from `first` and one more, which the other steps share. */
+function rowAmong(b: Block, i: Value, first: Value, count: number): Value {
+  const row = hlo.sub(b, i, first);
+  const [none, all] = [hlo.scalar(b, 0, 'i32'), hlo.scalar(b, count, 'i32')];
+  const inside = hlo.and(b, hlo.compare(b, 'GE', row, none), hlo.compare(b, 'LT', row, all));
+  return hlo.select(b, inside, row, all);
+}
+
+function firstRows(b: Block, stack: Value, count: number): Value {
+  const starts = stack.shape.map(() => 0);
+  return hlo.slice(b, stack, starts, [count, ...stack.shape.slice(1)]);
 }
 
 /** stack[i] */

@@ -11,6 +11,11 @@ export interface XlaOptions {
   platform?: 'cpu' | 'cuda';
   /** Number of devices to make on the CPU plugin; on others the plugin decides. Default 1. */
   cpuDevices?: number;
+  /**
+   * Whether CUDA takes three quarters of the GPU's memory at once (true, XLA's default) or as it is needed, which leaves the rest
+   * to other processes but fits less. Elsewhere it changes nothing.
+   */
+  preallocate?: boolean;
   /** Further options of the plugin's client, such as `memory_fraction` on CUDA. */
   clientOptions?: Readonly<Record<string, NamedValue>>;
   /**

@@ -27,6 +27,29 @@ onPlainBackends('scan', () => {
     expect(tf.memory().numTensors).toBe(before + 3); // both results, and the zeros
   });
 
+  it('keeps the results of some steps, wherever they begin', () => {
+    const w = tf.reshape(tf.range(1, 11), [5, 2]);
+    const [whole, all] = scan(layer, tf.zeros([2]), { w, factor: 2 });
+    for (const [first, count] of [
+      [0, 5],
+      [0, 2],
+      [1, 3],
+      [4, 1],
+    ] as const) {
+      const keep = { first: tf.scalar(first, 'int32'), count };
+      const [last, ys] = scan(layer, tf.zeros([2]), { w, factor: 2 }, { keep });
+      expect(values(last)).toEqual(values(whole));
+      expect(values(ys)).toEqual(values(all).slice(first, first + count));
+    }
+    const keep = { first: tf.scalar(0, 'int32'), count: 6 };
+    expect(() => scan(layer, tf.zeros([2]), { w, factor: 2 }, { keep })).toThrow(
+      /from 1 to the 5 steps, not 6/,
+    );
+    expect(() =>
+      tf.grad((h) => scan(layer, h, { w, factor: 2 }, { keep: { ...keep, count: 1 } })[1])(tf.zeros([2])),
+    ).toThrow(/no gradient/);
+  });
+
   it.each([1, 3])('has the gradients of the loop written out, of %i steps', (length) => {
     const xs = tf.add(tf.range(0, 2 * length), 1);
     const w = tf.reshape(xs, [length, 2]);

@@ -2,11 +2,17 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { activeCompiler } from '../compiler';
 import { flatten, tidy, unflatten } from '../tree';
+import { isRecording } from '../vjp';
 import { checkSameTensors } from './check';
 
 export interface ScanOptions {
   /** Number of steps; needed when `xs` holds no tensor, checked against the leading axis otherwise. */
   length?: number;
+  /**
+   * Only the `y`s of `count` steps from `first` (int32 scalar) are kept, in memory for so many; all by default. Such a scan
+   * has no gradient.
+   */
+  keep?: { readonly first: tf.Tensor; readonly count: number };
 }
 
 /**
@@ -17,7 +23,7 @@ export interface ScanOptions {
  * steps it has; elsewhere it is a loop in JavaScript.
  *
  * @param xs Pytree of tensors `[length, ...]`; static leaves reach `f` unchanged. May be null with `length`.
- * @returns the last carry, and the `y`s stacked along a new first axis.
+ * @returns the last carry, and the `y`s (those to `keep`) stacked along a new first axis.
  * @throws when leading axes differ, when there is nothing to tell the length, or when the carry changes.
  */
 export function scan<C, X, Y>(
@@ -27,9 +33,14 @@ export function scan<C, X, Y>(
   options: ScanOptions = {},
 ): [C, Y] {
   const length = scanLength(flatten(xs, 'xs').tensors, options.length);
+  const { keep } = options;
+  if (keep && !(Number.isInteger(keep.count) && keep.count >= 1 && keep.count <= length)) {
+    throw new Error(`scan: keep.count must be from 1 to the ${length} steps, not ${keep.count}`);
+  }
+  if (keep && isRecording()) throw new Error('scan: with keep it has no gradient');
   const compiler = activeCompiler();
-  if (compiler?.isTracing()) return compiler.scan(f, carry, xs, length);
-  return unrolledScan(f, carry, xs, length);
+  if (compiler?.isTracing()) return compiler.scan(f, carry, xs, length, keep);
+  return unrolledScan(f, carry, xs, length, keep);
 }
 
 /** The number of steps that `xs` and the option agree on. */
@@ -48,7 +59,16 @@ function scanLength(xs: readonly tf.Tensor[], length: number | undefined): numbe
   return length;
 }
 
-function unrolledScan<C, X, Y>(f: (carry: C, x: X) => [C, Y], carry: C, xs: X, length: number): [C, Y] {
+function unrolledScan<C, X, Y>(
+  f: (carry: C, x: X) => [C, Y],
+  carry: C,
+  xs: X,
+  length: number,
+  keep: ScanOptions['keep'],
+): [C, Y] {
+  // As the compiled loop's, a range that reaches beyond the steps is one of the last steps.
+  const first = keep ? Math.min(Math.max(keep.first.dataSync()[0]!, 0), length - keep.count) : 0;
+  const count = keep?.count ?? length;
   return tidy((): [C, Y] => {
     const { tensors, def } = flatten(xs, 'xs');
     // tfjs-core 4.22 cannot take gradients of unstacking a single slice, should its own gradient be registered again.
@@ -66,7 +86,7 @@ function unrolledScan<C, X, Y>(f: (carry: C, x: X) => [C, Y], carry: C, xs: X, l
       state = next;
       const flat = flatten(y, 'y');
       structure = flat.def;
-      ys.push(flat.tensors);
+      if (i >= first && i < first + count) ys.push(flat.tensors);
     }
     const stacked = ys[0]!.map((_, leaf) => tf.stack(ys.map((step) => step[leaf]!)));
     return [state, unflatten(structure!, stacked) as Y];

@@ -32,7 +32,7 @@ const open = (resume = false, retries?: number) =>
     onMessage: (message) => messages.push(message),
   });
 const metrics = (epoch: number) => ({ epoch, updates: epoch, samples: 8, reward: epoch / 10 });
-const details = { rewards: [0, 1], advantages: Float64Array.of(-1, 0, 1) };
+const details = { rewards: [0, 1], advantages: Float64Array.of(-1, 0, 1), prompts: () => [] };
 const theRun = () => [...server.runs.values()][0]!;
 /** Waits for as long as the test may take. */
 const eventually = (assertion: () => void) => vi.waitFor(assertion, { timeout: 600_000, interval: 5 });

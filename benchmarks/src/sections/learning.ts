@@ -1,0 +1,156 @@
+/** The quickstart's task on one device: images and seconds to a score, for each algorithm. */
+import { spawn } from 'node:child_process';
+import { createWriteStream, existsSync } from 'node:fs';
+import { mkdir, readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { CurvePoint, Result } from '@flow-grpo/example-quickstart/results';
+import { algorithms } from '@flow-grpo/grpo-trainer/algorithms';
+import { report } from '../reporting';
+import { inTemporaryFolder } from '../temporary';
+import type { Workload } from '../workload';
+
+interface Run {
+  readonly algorithm: string;
+  readonly seed: number;
+  readonly images: number;
+}
+
+/** Every algorithm with several seeds, as processes side by side that share the device; the long runs start first. */
+export async function learning(workload: Workload): Promise<void> {
+  const { seeds, images, longImages, long, names } = workload.learning;
+  const all = names ?? Object.keys(algorithms);
+  const runs = [
+    ...long.flatMap((algorithm) => seeds.map((seed): Run => ({ algorithm, seed, images: longImages }))),
+    ...all
+      .filter((algorithm) => !long.includes(algorithm))
+      .flatMap((algorithm) => seeds.map((seed): Run => ({ algorithm, seed, images }))),
+  ];
+  const processes = Math.min(runs.length, Math.max(1, availableParallelism() - 2));
+  await inTemporaryFolder(async (folder) => {
+    const queue = [...runs];
+    const done = new Map<string, Learnt[]>();
+    const worker = async () => {
+      for (let run = queue.shift(); run; run = queue.shift()) {
+        const learnt = await learn(run, workload, join(folder, `${run.algorithm}-${run.seed}`));
+        const known = [...(done.get(run.algorithm) ?? []), learnt];
+        done.set(run.algorithm, known);
+        // Again with each seed that ends: a section that is stopped has said what it knew.
+        report(`learning.${run.algorithm}`, { ...summary(known, images), processes });
+      }
+    };
+    await Promise.all(Array.from({ length: processes }, worker));
+  });
+}
+
+interface Learnt extends Run {
+  /** From before training to its end. */
+  readonly curve: readonly CurvePoint[];
+  /** Why it ended early, if it did. */
+  readonly failure?: string;
+}
+
+async function learn(run: Run, { learning: { curve, prompts } }: Workload, out: string): Promise<Learnt> {
+  await mkdir(out, { recursive: true });
+  const program = join(dirname(process.argv[1]!), 'quickstart.mjs');
+  if (!existsSync(program)) throw new Error(`${program} is missing: node benchmarks/bundle.mjs makes it`);
+  const options = {
+    ...{ '--algorithm': run.algorithm, '--seed': run.seed, '--images': run.images, '--minutes': 600 },
+    ...{ '--curve': curve, '--eval-prompts': prompts, '--out': out },
+    '--model': join(process.cwd(), 'examples/quickstart/assets'),
+  };
+  const log = createWriteStream(join(out, 'log.txt'));
+  const child = spawn(process.execPath, [program, ...Object.entries(options).flat().map(String)]);
+  child.stdout.pipe(log, { end: false });
+  child.stderr.pipe(log, { end: false });
+  const status = await new Promise<number | null>((resolve) => child.on('close', resolve));
+  log.end();
+  const read = async <T>(name: string) =>
+    JSON.parse(await readFile(join(out, name), 'utf8').catch(() => 'null')) as T | null;
+  const points = (await read<CurvePoint[]>('curve.json')) ?? [];
+  const result = await read<Result>('result.json');
+  if (result === null) {
+    const failure = `status ${status}: ${(await readFile(join(out, 'log.txt'), 'utf8')).trim().slice(-300)}`;
+    return { ...run, curve: points, failure };
+  }
+  return { ...run, curve: [...points, lastPoint(result)] };
+}
+
+/** What the finished run draws. */
+function lastPoint({ images, trainingSeconds: seconds, after }: Result): CurvePoint {
+  const { colors, diversity } = after.habits;
+  const [color, topColor] = Object.entries(colors).reduce((a, b) => (b[1] > a[1] ? b : a));
+  return {
+    images,
+    seconds,
+    strict: after.strict[0]!.strict,
+    reward: after.reward,
+    topColor,
+    color,
+    diversity,
+  };
+}
+
+function summary(learnt: readonly Learnt[], images: number) {
+  const mean = (of: (run: Learnt) => number | undefined) => meanOf(learnt.map(of));
+  const to = (goal: number, what: 'images' | 'seconds') => mean(({ curve }) => reached(curve, goal, what));
+  const ends = learnt.map(({ curve }) => curve.at(-1)).filter((point) => point !== undefined);
+  const at = (what: keyof CurvePoint, count: number) =>
+    mean(({ curve }) => {
+      const found = curve.find((point) => point.images >= count)?.[what];
+      return typeof found === 'number' ? found : undefined;
+    });
+  const failures = learnt.flatMap(({ seed, failure }) => (failure ? [`seed ${seed}: ${failure}`] : []));
+  return {
+    seeds: learnt.map(({ seed }) => seed),
+    strictBefore: at('strict', 0),
+    strict: at('strict', images),
+    strictDeviation: deviationOf(
+      learnt.map(({ curve }) => curve.find((point) => point.images >= images)?.strict),
+    ),
+    topColor: at('topColor', images),
+    diversity: at('diversity', images),
+    images: meanOf(ends.map((point) => point.images)),
+    ...{
+      strictEnd: meanOf(ends.map(({ strict }) => strict)),
+      topColorEnd: meanOf(ends.map((p) => p.topColor)),
+    },
+    ...{ diversityEnd: meanOf(ends.map((p) => p.diversity)), seconds: meanOf(ends.map((p) => p.seconds)) },
+    ...{ secondsTo60: to(0.6, 'seconds'), secondsTo65: to(0.65, 'seconds') },
+    ...{ imagesTo60: to(0.6, 'images'), imagesTo65: to(0.65, 'images') },
+    curves: learnt.map(({ seed, curve }) => ({
+      seed,
+      points: curve.map((p) => [p.images, Number(p.strict.toFixed(4)), Number(p.topColor.toFixed(3))]),
+    })),
+    ...(failures.length > 0 && { failures }),
+  };
+}
+
+/** Where the straight lines between evaluations first reach a share of right images. */
+export function reached(
+  curve: readonly Pick<CurvePoint, 'strict' | 'images' | 'seconds'>[],
+  goal: number,
+  what: 'images' | 'seconds',
+): number | undefined {
+  const next = curve.findIndex(({ strict }) => strict >= goal);
+  if (next < 0) return undefined;
+  const [before, after] = [curve[next - 1], curve[next]!];
+  if (!before) return after[what];
+  const share = (goal - before.strict) / (after.strict - before.strict);
+  return before[what] + share * (after[what] - before[what]);
+}
+
+/** null when one is missing: an algorithm reaches a score when all its seeds do. */
+function meanOf(values: readonly (number | undefined)[]): number | null {
+  const known = values.filter((value) => value !== undefined);
+  if (known.length === 0 || known.length < values.length) return null;
+  return known.reduce((sum, value) => sum + value, 0) / known.length;
+}
+
+/** Sample standard deviation over seeds. */
+function deviationOf(values: readonly (number | undefined)[]): number | null {
+  const mean = meanOf(values);
+  if (mean === null || values.length < 2) return null;
+  const squares = values.reduce<number>((sum, value) => sum + (value! - mean) ** 2, 0);
+  return Math.sqrt(squares / (values.length - 1));
+}

@@ -1,0 +1,3 @@
+/** What a run writes, for programs that read it. */
+export type { CurvePoint } from './evaluation';
+export type { Result } from './outputs';

@@ -1,0 +1,135 @@
+/** Trains settings on the same prompts and noise, seed by seed, and writes what comes of it. */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { ConfigError, type EpochMetrics } from '@flow-grpo/grpo-trainer';
+import { epochPlan } from '@flow-grpo/grpo-trainer/config';
+import * as tf from '@tensorflow/tfjs-core';
+import { readLines } from '../logging/json-lines';
+import type { ProgressLine } from '../logging/progress-line';
+import type { EvaluationRecord } from '../logging/run-log';
+import { trainRun } from '../run/train-run';
+import type { RunFile } from '../run-file/schema';
+import { makeSetup, type RunSetup, type SetupContext } from '../setup/setup';
+import { comparisonPage, comparisonTable } from './page';
+import { type ComparedRun, compareRuns } from './statistics';
+
+export interface ComparisonOptions {
+  readonly seeds: readonly number[];
+  /** `reward`, or a detail of the scorer. */
+  readonly measure: string;
+  /** Levels of it whose times are wanted. */
+  readonly levels: readonly number[];
+  /** Training images of each run, rounded up to epochs; what its file says without it. */
+  readonly images?: number | undefined;
+  /** The comparison's folder: runs in SETTING/seed-N, compare.html, compare.json. */
+  readonly output: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Runs every setting with every seed and compares them. Random numbers are keyed by seed and epoch, so runs of one seed
+ * see the same prompts and the same noise where their epochs are alike, and are evaluated on the same noise. Runs that are
+ * done already are not repeated, and one that was interrupted resumes.
+ *
+ * @param settings run files by name; the first one is what the others are compared with
+ * @returns the table, as Markdown; nothing when it was interrupted
+ * @throws {ConfigError} when settings have other evaluation prompts than the first, or none.
+ */
+export async function runComparison(
+  settings: Readonly<Record<string, RunFile>>,
+  options: ComparisonOptions,
+  context: SetupContext,
+  line: ProgressLine,
+): Promise<string | undefined> {
+  const { seeds, output, signal, measure, levels } = options;
+  const setups = setupsOnce(context);
+  const runs: ComparedRun[] = [];
+  let evaluated: string | undefined;
+  for (const seed of seeds) {
+    for (const [setting, file] of Object.entries(settings)) {
+      const made = await setups(file);
+      const prompts = JSON.stringify(promptsOf(made, setting));
+      evaluated ??= prompts;
+      if (prompts !== evaluated) {
+        throw new ConfigError(
+          `${setting} has other evaluation prompts than ${Object.keys(settings)[0]}: image by image, nothing can be compared`,
+        );
+      }
+      const folder = join(output, setting, `seed-${seed}`);
+      line.note(`${setting}, seed ${seed}`);
+      const reason = await trainOnce(runOf(file, seed, folder, options), made, line, signal);
+      if (reason === 'interrupted') return undefined;
+      runs.push({ setting, seed, reason, ...(await recordsOf(folder)) });
+    }
+  }
+  const comparison = { measure, summaries: compared(runs, measure, levels) };
+  await mkdir(output, { recursive: true });
+  await writeFile(join(output, 'compare.html'), comparisonPage(comparison));
+  await writeFile(join(output, 'compare.json'), `${JSON.stringify(comparison, null, 2)}\n`);
+  return comparisonTable(comparison);
+}
+
+/** Names for files: theirs without the ending. */
+export function settingNames(files: readonly string[]): string[] {
+  const names = files.map((file) => basename(file).replace(/\.(ya?ml|json)$/, ''));
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) {
+    throw new ConfigError(`two files are called ${twice}: their names are those of the settings`);
+  }
+  return names;
+}
+
+/** Setups that are alike are made once: a model is loaded for all runs on it. */
+function setupsOnce(context: SetupContext) {
+  const made = new Map<string, Promise<RunSetup>>();
+  return ({ setup }: RunFile): Promise<RunSetup> => {
+    const key = JSON.stringify(setup);
+    const known = made.get(key) ?? makeSetup(setup, context);
+    made.set(key, known);
+    return known;
+  };
+}
+
+function promptsOf({ evalPrompts }: RunSetup, setting: string): string[] {
+  if (!evalPrompts) throw new ConfigError(`${setting}: its setup gives no evalPrompts to compare on`);
+  return Array.from({ length: evalPrompts.length }, (_, i) => evalPrompts.at(i)!.prompt);
+}
+
+function runOf(file: RunFile, seed: number, output: string, { images }: ComparisonOptions): RunFile {
+  const { epochSize } = epochPlan(file.config);
+  const epochs = images === undefined ? file.config.epochs : Math.ceil(images / epochSize);
+  return { ...file, output, config: { ...file.config, seed, epochs } };
+}
+
+/** Trains, or tells how the same run ended before. */
+async function trainOnce(
+  run: RunFile,
+  made: RunSetup,
+  line: ProgressLine,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const file = join(run.output, 'result.json');
+  const config = JSON.stringify(run.config);
+  const before = await readFile(file, 'utf8').then(
+    (text) => JSON.parse(text) as { reason: string; config: string },
+    () => undefined,
+  );
+  if (before?.config === config) return before.reason;
+  const { reason, trained, ema } = await trainRun(run, made, { signal }, line);
+  tf.dispose([trained, ema]);
+  if (reason !== 'interrupted') await writeFile(file, `${JSON.stringify({ reason, config })}\n`);
+  return reason;
+}
+
+const recordsOf = async (folder: string) => ({
+  epochs: await readLines<EpochMetrics>(join(folder, 'metrics.jsonl')),
+  evaluations: await readLines<EvaluationRecord>(join(folder, 'evaluations.jsonl')),
+});
+
+function compared(runs: readonly ComparedRun[], measure: string, levels: readonly number[]) {
+  try {
+    return compareRuns(runs, measure, levels);
+  } catch (error) {
+    throw new ConfigError((error as Error).message, { cause: error });
+  }
+}
