@@ -14,7 +14,7 @@ export interface SoakOptions {
   /** Where both runs go. */
   readonly folder: string;
   readonly epochs: number;
-  /** Seconds between kills, on average. */
+  /** Epochs between kills, on average; more than the three between checkpoints, or it would get nowhere. */
   readonly killEvery: number;
   /** Share of the reward server's calls that fail; 0.05 by default. */
   readonly failing?: number;
@@ -44,7 +44,7 @@ const DISK_BYTES = 30_000;
 
 /**
  * Trains the toy recipe twice with the same seed. The second run's rewards fail now and then, it is killed every
- * `killEvery` seconds, and once its disk is full.
+ * `killEvery` epochs, and once its disk is full.
  *
  * @throws when a process ends otherwise than by a kill, a full disk, or with the run finished
  */
@@ -69,7 +69,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     server.failing = failing;
     let [kills, full, done] = [0, 0, false];
     for (let attempt = 0; !done; attempt++) {
-      const killAfter = 1000 * killEvery * (0.5 + random(1000) / 1000);
+      const killAfter = Math.round(killEvery * (0.6 + (0.8 * random(1000)) / 1000));
       const disk = kills >= 1 && full === 0 ? [`${DISK_BYTES}`] : [];
       const args = [disturbed, server.url, `${epochs}`, ...disk];
       const { code, tail } = await runProcess(program, args, disk.length > 0 ? undefined : killAfter);
@@ -96,6 +96,9 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   }
 }
 
+/** Calls of the reward per epoch. */
+const CALLS = 2;
+
 export const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
 
 async function runProcess(program: string, args: readonly string[], killAfter?: number) {
@@ -108,8 +111,9 @@ async function runProcess(program: string, args: readonly string[], killAfter?: 
   let timer: NodeJS.Timeout | undefined;
   child.stdout.on('data', (chunk: Buffer) => {
     for (const [, bytes] of chunk.toString().matchAll(/memory (\d+)/g)) memory.push(Number(bytes));
-    // Counted from the first epoch on: a process that is killed while it starts would never get anywhere.
-    if (killAfter !== undefined) timer ??= setTimeout(() => child.kill('SIGKILL'), killAfter);
+    // Counted in epochs: by the clock a slow machine would be killed before it has saved anything, for ever.
+    if (killAfter !== undefined && memory.length >= CALLS * killAfter)
+      timer ??= setTimeout(() => child.kill('SIGKILL'), memory.length % 50); // in an epoch, or in a save
   });
   child.stderr.on('data', (chunk: Buffer) => {
     tail = (tail + chunk).slice(-4000);
