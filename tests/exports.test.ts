@@ -48,6 +48,7 @@ const UNUSED: Record<string, Record<string, readonly string[]>> = {
     'errors that callers tell apart': ['PickleError', 'RemoteError'],
     'for servers and clients in flow_grpo’s format': ['NdArray', 'PyTuple'],
     'parts of scorers for one of one’s own': ['describeScene', 'paddleOcr'],
+    'answers of people, for a reward that replays them': ['withAnswers'],
     'the registry, for programs that offer rewards by name': ['findReward', 'makeFoundReward'],
   },
   'sde-sampler': { 'a step rule by its name': ['ruleOf'] },
