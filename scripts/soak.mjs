@@ -13,7 +13,8 @@ for (const [name, value] of Object.entries(values)) {
   console.error(`--${name} ${value}: give a number above 0`);
   process.exit(2);
 }
-const { passed, failed } = vitest(['packages/cli/src/soak/soak.test.ts'], {
+const { passed, failed } = vitest(['packages/cli/src/soak/soak.long.test.ts'], {
+  FLOW_GRPO_TESTS: 'long',
   FLOW_GRPO_SOAK_HOURS: values.hours,
   FLOW_GRPO_SOAK_KILL_SECONDS: values['kill-every'],
 });

@@ -1,7 +1,7 @@
 /** Model checkpoints on disk and on the hub, read tensor by tensor and written whole or not at all. */
 export { writeFileAtomic } from './atomic-file';
-export { DTYPE_BYTES, type Dtype } from './bytes/dtypes';
-export { type ByteSource, fileSource, memorySource } from './bytes/source';
+export type { Dtype } from './bytes/dtypes';
+export { type ByteSource, memorySource } from './bytes/source';
 export type { Values } from './bytes/widen';
 export type { Checkpoint, TensorInfo } from './checkpoint';
 export { CheckpointError, KeyMismatchError, type ShapeMismatch } from './errors';
@@ -34,7 +34,6 @@ export { readJson } from './read-json';
 export type { FloatDtype, RawTensor, Savable } from './safetensors/write';
 export { type SaveOptions, saveSafetensors } from './save';
 export {
-  allMatching,
   checkpointChoice,
   type FetchedFiles,
   type FetchFilesOptions,

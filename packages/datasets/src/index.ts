@@ -1,7 +1,6 @@
 /** Prompts to train on: seeded, addressed by index, and with the metadata their rewards need. */
 export type { PromptExample } from './examples';
 export {
-  GENEVAL_RELATIONS,
   GENEVAL_TAGS,
   type GenevalMetadata,
   type GenevalObject,
@@ -11,7 +10,7 @@ export {
 } from './geneval/metadata';
 export type { ColumnOptions } from './prompts/formats';
 export { type OpenPromptsOptions, openPrompts } from './prompts/open';
-export { type PromptSet, promptList } from './prompts/prompt-set';
+export type { PromptSet } from './prompts/prompt-set';
 export { splitPrompts } from './prompts/split';
 export { type KRepeatOptions, KRepeatSampler, type KRepeatState } from './sampling/k-repeat-sampler';
 export { COLORS, type ColorName, PALETTE } from './shapes/colors';

@@ -14,7 +14,6 @@ export {
   ELEMENT_TYPES,
   type ElementType,
   elementBytes,
-  isElementType,
 } from './element-types';
 export { PjrtError, type PjrtErrorCode, PjrtOutOfMemoryError } from './errors';
 export { type CompiledMemoryStats, type ExecuteOptions, PjrtExecutable } from './executable';

@@ -60,4 +60,25 @@ export { ADDED_TOKENS, type TextTokenizer, TOKEN_NAMES } from './tokenizer/token
 export { parseWordVocabulary, type WordVocabulary, wordTokenizer } from './tokenizer/word';
 export { DEFAULT_TRAINABLE, trainableNames } from './trainable';
 export { tokenLogits } from './trunk/trunk';
-export * from './wan-vae/index';
+export {
+  type CoderOptions,
+  checkVaeConfig,
+  decode,
+  decodeImage,
+  decodeImageTiled,
+  decodeInPieces,
+  encode,
+  encodeImage,
+  encodeImageTiled,
+  encodeInPieces,
+  initVaeParams,
+  type Posterior,
+  parseVaeConfig,
+  samplePosterior,
+  spatialFactor,
+  temporalFactor,
+  vaeConfigJson,
+  vaeParamShapes,
+  WAN21_VAE,
+  type WanVaeConfig,
+} from './wan-vae/index';

@@ -13,7 +13,6 @@ export {
   type Lowered,
 } from './compiler';
 export {
-  isReplicated,
   type Mesh,
   meshKey,
   type PartitionSpec,

@@ -3,4 +3,4 @@ export { readLines } from './json-lines';
 export { type ProgressLine, progressLine } from './progress-line';
 export { type EvaluationRecord, type HistogramRecord, type RunLog, runLog } from './run-log';
 export { type EventWriter, eventWriter } from './tensorboard';
-export { type TrainingProgress, trainingProgress } from './training-progress';
+export type { TrainingProgress } from './training-progress';

@@ -7,4 +7,4 @@ export {
   flowMatchingLoss,
   pretrain,
 } from './flow-matching';
-export { trainVae, type VaeFunctions, type VaeOptions, vaeLoss } from './vae';
+export { trainVae, type VaeFunctions, type VaeOptions } from './vae';

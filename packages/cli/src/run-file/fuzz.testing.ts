@@ -104,7 +104,7 @@ const BOMB = [
 
 function damage(original: string, random: Random): string {
   let lines = original.split('\n');
-  for (let edits = 1 + random(4); edits > 0; edits--) {
+  for (let edits = 1 + random(4); edits > 0 && lines.length > 0; edits--) {
     const at = random(lines.length);
     const line = lines[at]!;
     const other = lines[random(lines.length)]!;

@@ -29,12 +29,18 @@ async function readOptions(file: string): Promise<{ root: Record<string, unknown
   });
   const lineCounter = new LineCounter();
   const document = parseDocument(text, { lineCounter, prettyErrors: true });
-  const [problem] = document.errors;
+  // A tag that is not known would leave another value than the one that was meant.
+  const [problem] = [...document.errors, ...document.warnings];
   if (problem) {
     const line = problem.linePos?.[0].line;
     throw new ConfigError(`${line === undefined ? file : `${file}:${line}`}: ${problem.message}`);
   }
-  const root: unknown = document.toJS();
+  let root: unknown;
+  try {
+    root = document.toJS();
+  } catch (error) {
+    throw new ConfigError(`${file}: ${(error as Error).message}`, { cause: error }); // aliases of nothing, or without end
+  }
   if (root === null || root === undefined) {
     throw new ConfigError(`${file} is empty; flow-grpo init writes a run file to start from`);
   }

@@ -4,17 +4,17 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { EpochMetrics } from '@flow-grpo/grpo-trainer';
-import { bundleProgram } from '@flow-grpo/test-support/bundle';
+import { functionScorer, rgbImages } from '@flow-grpo/rewards';
+import { bundleSources } from '@flow-grpo/test-support/bundle';
 import { randomFrom } from '@flow-grpo/test-support/fuzz';
 import { readLines } from '../logging/json-lines';
-import { toySetup } from '../setup/toy';
 import { failingServer } from './failing-server.testing';
 
 export interface SoakOptions {
   /** Where both runs go. */
   readonly folder: string;
   readonly epochs: number;
-  /** Seconds between kills, on average. */
+  /** Epochs between kills, on average; more than the three between checkpoints, or it would get nowhere. */
   readonly killEvery: number;
   /** Share of the reward server's calls that fail; 0.05 by default. */
   readonly failing?: number;
@@ -34,19 +34,26 @@ export interface SoakResult {
   readonly differences: readonly string[];
 }
 
+/** What the server scores: how red the first pixel is. */
+const reddish = functionScorer('reddish', async (images) =>
+  (await rgbImages(images)).map(({ data }) => data[0]! / 255),
+);
+
 /** Bytes that the disk still takes when it fills: some epochs, not all. */
 const DISK_BYTES = 30_000;
 
 /**
  * Trains the toy recipe twice with the same seed. The second run's rewards fail now and then, it is killed every
- * `killEvery` seconds, and once its disk is full.
+ * `killEvery` epochs, and once its disk is full.
  *
  * @throws when a process ends otherwise than by a kill, a full disk, or with the run finished
  */
 export async function soak(options: SoakOptions): Promise<SoakResult> {
   const { folder, epochs, killEvery, failing = 0.05, onMessage = () => undefined } = options;
-  const program = await bundleProgram(fileURLToPath(new URL('./run.testing.ts', import.meta.url)));
-  const server = await failingServer(toySetup().scorer as never);
+  const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
+  const program = path('../../.bundle/soak/run.mjs'); // as deep as sources, from where the report finds its page
+  await bundleSources(path('./run.testing.ts'), program);
+  const server = await failingServer(reddish);
   const [whole, disturbed] = [join(folder, 'whole'), join(folder, 'disturbed')];
   const random = randomFrom(7);
   try {
@@ -62,7 +69,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     server.failing = failing;
     let [kills, full, done] = [0, 0, false];
     for (let attempt = 0; !done; attempt++) {
-      const killAfter = 1000 * killEvery * (0.5 + random(1000) / 1000);
+      const killAfter = Math.round(killEvery * (0.6 + (0.8 * random(1000)) / 1000));
       const disk = kills >= 1 && full === 0 ? [`${DISK_BYTES}`] : [];
       const args = [disturbed, server.url, `${epochs}`, ...disk];
       const { code, tail } = await runProcess(program, args, disk.length > 0 ? undefined : killAfter);
@@ -89,6 +96,9 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   }
 }
 
+/** Calls of the reward per epoch. */
+const CALLS = 2;
+
 export const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
 
 async function runProcess(program: string, args: readonly string[], killAfter?: number) {
@@ -101,8 +111,9 @@ async function runProcess(program: string, args: readonly string[], killAfter?: 
   let timer: NodeJS.Timeout | undefined;
   child.stdout.on('data', (chunk: Buffer) => {
     for (const [, bytes] of chunk.toString().matchAll(/memory (\d+)/g)) memory.push(Number(bytes));
-    // Counted from the first epoch on: a process that is killed while it starts would never get anywhere.
-    if (killAfter !== undefined) timer ??= setTimeout(() => child.kill('SIGKILL'), killAfter);
+    // Counted in epochs: by the clock a slow machine would be killed before it has saved anything, for ever.
+    if (killAfter !== undefined && memory.length >= CALLS * killAfter)
+      timer ??= setTimeout(() => child.kill('SIGKILL'), memory.length % 50); // in an epoch, or in a save
   });
   child.stderr.on('data', (chunk: Buffer) => {
     tail = (tail + chunk).slice(-4000);

@@ -6,7 +6,6 @@ export {
   advClipMax,
   comparedWithin,
   comparesImages,
-  groupedBy,
   perPrompt,
 } from './advantage-options';
 export {

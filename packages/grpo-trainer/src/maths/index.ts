@@ -10,7 +10,6 @@ export {
   adamWUpdate,
   clipByGlobalNorm,
   globalNorm,
-  mapParams,
 } from './adamw';
 export {
   type AdvantageOptions,
@@ -23,7 +22,7 @@ export {
   rewardItself,
   standardScore,
 } from './advantages';
-export { emaDecay, emaDue, emaUpdate } from './ema';
+export { emaDecay, emaUpdate } from './ema';
 export { type LearningRateSchedule, learningRateAt } from './learning-rate';
 export {
   type ClipOptions,

@@ -13,7 +13,6 @@ export {
   type FoundReward,
   findReward,
   isRewardModule,
-  knownReward,
   makeFoundReward,
   makeReward,
   shapeOf,

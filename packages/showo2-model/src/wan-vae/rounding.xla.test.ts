@@ -13,7 +13,7 @@ beforeAll(async () => {
 const draw = (seed: number, shape: number[], scale = 1) =>
   cast(cast(tf.mul(random.normal(random.key(seed), shape), scale), 'bfloat16'), 'float32');
 
-it.each([1, 3])('a bfloat16 convolution of %d × %d cells rounds its sum and bias once', (size) => {
+it.each([1, 3])('a bfloat16 convolution whose kernel has sides of %d rounds its sum and bias once', (size) => {
   const [inputs, outputs] = [24, 16];
   const weight = draw(1, [outputs, inputs, size, size], (inputs * size * size) ** -0.5);
   const bias = draw(2, [outputs]);
