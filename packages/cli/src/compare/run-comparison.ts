@@ -9,7 +9,8 @@ import type { ProgressLine } from '../logging/progress-line';
 import type { EvaluationRecord } from '../logging/run-log';
 import { trainRun } from '../run/train-run';
 import type { RunFile } from '../run-file/schema';
-import { makeSetup, type RunSetup, type SetupContext } from '../setup/setup';
+import { makeSetup } from '../setup/make-setup';
+import type { RunSetup, SetupContext } from '../setup/setup';
 import { comparisonPage, comparisonTable } from './page';
 import { type ComparedRun, compareRuns } from './statistics';
 
