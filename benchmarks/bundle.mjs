@@ -1,13 +1,14 @@
 /**
- * `node benchmarks/bundle.mjs [--portable]`: the benchmarks as one file, benchmarks/.bundle/bench.mjs. With --portable
+ * `node benchmarks/bundle.mjs [--portable]`: the benchmarks as one file, benchmarks/.bundle/bench.mjs, with the quickstart beside it. With --portable
  * also what a machine without Node and npm needs beside it: node.xz, and koffi and sharp for Linux x86-64.
  */
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
+import { buildPage } from '../packages/cli/build-page.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { values: options } = parseArgs({ options: { portable: { type: 'boolean', default: false } } });
@@ -52,6 +53,12 @@ await build({
     js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
   },
 });
+
+// The page of a run, beside the program as in the published package.
+const { script, style } = await buildPage();
+mkdirSync(join(out, 'page'), { recursive: true });
+writeFileSync(join(out, 'page', 'app.js'), script);
+writeFileSync(join(out, 'page', 'style.css'), style);
 
 if (options.portable) {
   if (!existsSync(join(out, 'node.xz'))) {

@@ -57,7 +57,7 @@ async function learn(run: Run, { learning: { curve, prompts } }: Workload, out: 
   const options = {
     ...{ '--algorithm': run.algorithm, '--seed': run.seed, '--images': run.images, '--minutes': 600 },
     ...{ '--curve': curve, '--eval-prompts': prompts, '--out': out },
-    '--model': join(process.cwd(), 'examples/quickstart/assets'),
+    '--model': join(dirname(program), '../../examples/quickstart/assets'),
   };
   const log = createWriteStream(join(out, 'log.txt'));
   const child = spawn(process.execPath, [program, ...Object.entries(options).flat().map(String)]);
