@@ -1,6 +1,6 @@
 /** A section, or a part of one, in a process of its own. */
 import { startDevice } from './device';
-import { hostsAllReduce, hostsStart, hostsAllReduce } from './sections/hosts';
+import { hostsAllReduce, hostsStart } from './sections/hosts';
 import { SECTIONS } from './sections/index';
 import { recipeFiles, recipeRun } from './sections/recipe';
 import { firstRollout, startupFiles } from './sections/startup';
