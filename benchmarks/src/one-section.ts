@@ -9,7 +9,7 @@ import type { Workload } from './workload';
 /** What sections start by themselves; each starts the device as it needs it. */
 const PARTS: Readonly<
   Record<string, (workload: Workload, folder: string, argument: string) => Promise<void>>
-> = { startupFiles, firstRollout, recipeFiles, recipeRun, hostsStart };
+> = { startupFiles, firstRollout, recipeFiles, recipeRun, hostsStart, hostsAllReduce };
 
 /**
  * Runs a section and ends the process: device memory goes with it.
