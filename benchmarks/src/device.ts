@@ -7,10 +7,7 @@ import { deviceInfo } from '@flow-grpo/tfjs-jit';
 const POOL = 0.9;
 
 /** Starts XLA; what is left of a GPU is for CUDA's libraries, since no other engine runs beside it. */
-export async function startDevice(
-  cpuDevices = 1,
-  more: XlaOptions['clientOptions'] = {},
-): Promise<void> {
+export async function startDevice(cpuDevices = 1, more: XlaOptions['clientOptions'] = {}): Promise<void> {
   const onGpu = findPlugin({}).platform === 'cuda';
   configure(
     onGpu ? { clientOptions: { preallocate: true, memory_fraction: POOL, ...more } } : { cpuDevices },

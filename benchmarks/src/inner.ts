@@ -20,7 +20,10 @@ export interface InnerOptions {
  * @returns what it measured
  * @throws when it fails or takes too long.
  */
-export async function runInner(name: string, { folder, tiny, ...options }: InnerOptions): Promise<Measurement[]> {
+export async function runInner(
+  name: string,
+  { folder, tiny, ...options }: InnerOptions,
+): Promise<Measurement[]> {
   const measurements: Measurement[] = [];
   const size = tiny || process.argv.includes('--tiny') ? ['--tiny'] : [];
   const args = [process.argv[1]!, '--section', name, '--folder', folder, ...size];

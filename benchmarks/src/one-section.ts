@@ -1,6 +1,6 @@
 /** A section, or a part of one, in a process of its own. */
 import { startDevice } from './device';
-import { hostsAllReduce, hostsStart, hostsAllReduce } from './sections/hosts';
+import { hostsAllReduce, hostsStart } from './sections/hosts';
 import { SECTIONS } from './sections/index';
 import { recipeFiles, recipeRun } from './sections/recipe';
 import { firstRollout, startupFiles } from './sections/startup';
@@ -9,7 +9,7 @@ import type { Workload } from './workload';
 /** What sections start by themselves; each starts the device as it needs it. */
 const PARTS: Readonly<
   Record<string, (workload: Workload, folder: string, argument: string) => Promise<void>>
-> = { startupFiles, firstRollout, recipeFiles, recipeRun, hostsStart };
+> = { startupFiles, firstRollout, recipeFiles, recipeRun, hostsStart, hostsAllReduce };
 
 /**
  * Runs a section and ends the process: device memory goes with it.

@@ -7,10 +7,7 @@ import type { Measurement } from './reporting';
 export const PROCESSES = 2;
 
 /** Runs a part in all processes at once; each finds its place in the environment. Process 0's measurements come back. */
-export async function inProcesses(
-  part: string,
-  { env, ...options }: InnerOptions,
-): Promise<Measurement[]> {
+export async function inProcesses(part: string, { env, ...options }: InnerOptions): Promise<Measurement[]> {
   const common = { HOSTS_PORT: `${await freePort()}`, HOSTS_SECRET: randomBytes(16).toString('hex') };
   const all = await Promise.all(
     Array.from({ length: PROCESSES }, (_, id) =>

@@ -33,10 +33,7 @@ export interface SharedSignal {
   ask(where: string): Promise<void>;
 }
 
-export function sharedSignal(
-  group: ProcessGroup,
-  own: AbortSignal | SharedSignal | undefined,
-): SharedSignal {
+export function sharedSignal(group: ProcessGroup, own: AbortSignal | SharedSignal | undefined): SharedSignal {
   if (own && 'isAsked' in own) return own;
   const isAsked = () => own?.aborted ?? false;
   if (group.numProcesses === 1) return { signal: own, isAsked, heard: () => {}, ask: async () => {} };

@@ -5,9 +5,9 @@ import { registerXla } from './register';
 registerXla();
 
 export { cluster } from './runtime/client';
-export { type PluginInfo, pluginInfo } from './runtime/plugin-info';
 export { compilationStats } from './runtime/executables';
 export { type Execution, observeExecutions } from './runtime/observe';
+export { type PluginInfo, pluginInfo } from './runtime/plugin-info';
 export { configure, type XlaOptions } from './runtime/settings';
 export { startXla } from './start';
 export { registerXla };

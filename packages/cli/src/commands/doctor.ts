@@ -1,15 +1,14 @@
 /** flow-grpo doctor */
 
-import { peakTflopsOf } from '@flow-grpo/grpo-trainer';
+import { ConfigError, peakTflopsOf } from '@flow-grpo/grpo-trainer';
 import { compilationStats } from '@flow-grpo/tfjs-backend-xla';
 import { deviceInfo } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
-import { bytes, textTable } from '../run/start-table';
-import { ConfigError } from '@flow-grpo/grpo-trainer';
 import manifest from '../../package.json' with { type: 'json' };
 import { checkProcesses } from '../processes/check';
 import { joining } from '../processes/join';
 import type { PlaceFlags } from '../processes/place';
+import { bytes, textTable } from '../run/start-table';
 import { EXIT } from './failure';
 import { leaveRun, useBackend } from './shared';
 

@@ -112,7 +112,8 @@ export async function useBackend(
     if (place) {
       const { distributed, clientOptions } = place;
       configure({ distributed, ...(clientOptions && { clientOptions }) });
-    } else if (name === 'xla' && devices !== undefined && devices > 1 && !hasCompiler()) configure({ cpuDevices: devices });
+    } else if (name === 'xla' && devices !== undefined && devices > 1 && !hasCompiler())
+      configure({ cpuDevices: devices });
     await startBackend(name);
   } catch (error) {
     throw new ConfigError((error as Error).message, { cause: error });

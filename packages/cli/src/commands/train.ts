@@ -3,22 +3,15 @@ import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { abortOnSignals, isAbort } from '@flow-grpo/grpo-trainer/node';
 import { runPerson } from '../human/run-person';
 import { progressLine } from '../logging/progress-line';
+import type { HostsQuestion } from '../run/hosts-estimate';
 import type { ObserverOptions } from '../run/observers';
 import { checkOutput } from '../run/output-folder';
-import type { HostsQuestion } from '../run/hosts-estimate';
 import { planRun } from '../run/plan-run';
 import { trainRun } from '../run/train-run';
 import { explained } from '../run-file/origins';
 import type { SetupContext } from '../setup/setup';
 import { exitCodeOf, InterruptedError } from './failure';
-import {
-  checkBackendName,
-  leaveRun,
-  openRun,
-  readRun,
-  runProcesses,
-  type SharedOptions,
-} from './shared';
+import { checkBackendName, leaveRun, openRun, readRun, runProcesses, type SharedOptions } from './shared';
 
 export interface TrainCommandOptions extends SharedOptions, ObserverOptions {
   readonly resume: string | false;

@@ -16,7 +16,9 @@ const ROUNDS = 5;
  *
  * @returns the rows of a table, and what is wrong: the same in every process
  */
-export async function checkProcesses(version: string): Promise<{ rows: [string, string][]; problems: string[] }> {
+export async function checkProcesses(
+  version: string,
+): Promise<{ rows: [string, string][]; problems: string[] }> {
   const group = cluster()!;
   await group.barrier('doctor');
   const facts = await group.gatherJson('facts', ownFacts(version));

@@ -25,7 +25,11 @@ it('processes that have the same versions have no problems', () => {
 
 it('what differs is named with its processes', () => {
   const other = { versions: { 'flow-grpo': '1.0.0', driver: '570.2' } };
-  const { problems } = compareFacts([facts(), facts({ ...other, time: 1_009_000 }), facts({ versions: { 'flow-grpo': '1.0.0' } })]);
+  const { problems } = compareFacts([
+    facts(),
+    facts({ ...other, time: 1_009_000 }),
+    facts({ versions: { 'flow-grpo': '1.0.0' } }),
+  ]);
   expect(problems).toEqual([
     'driver differs: 580.1 (process 0); 570.2 (process 1); none (process 2)',
     'clocks differ by 9.0 s: set them by NTP',
@@ -41,7 +45,13 @@ it('a place becomes options of the backend', () => {
     local: { id: 1, count: 2 },
   };
   expect(distributedOptions(place, { FLOW_GRPO_SECRET: 'known to all' }, 2)).toEqual({
-    distributed: { coordinator: 'a:1', processId: 3, numProcesses: 4, secret: 'known to all', bind: undefined },
+    distributed: {
+      coordinator: 'a:1',
+      processId: 3,
+      numProcesses: 4,
+      secret: 'known to all',
+      bind: undefined,
+    },
     clientOptions: { visible_devices: [1] },
   });
   const bound = distributedOptions(place, { FLOW_GRPO_SECRET: 'known to all', FLOW_GRPO_BIND: '0.0.0.0' }, 1);

@@ -28,8 +28,12 @@ export function compareFacts(all: readonly ProcessFacts[]): {
   for (const name of new Set(all.flatMap(({ versions }) => Object.keys(versions)))) {
     const values = all.map(({ versions }) => versions[name] ?? 'none');
     const distinct = [...new Set(values)];
-    rows.push([name, distinct.length === 1 ? distinct[0]! : distinct.map((value) => where(value, values)).join('; ')]);
-    if (distinct.length > 1) problems.push(`${name} differs: ${distinct.map((value) => where(value, values)).join('; ')}`);
+    rows.push([
+      name,
+      distinct.length === 1 ? distinct[0]! : distinct.map((value) => where(value, values)).join('; '),
+    ]);
+    if (distinct.length > 1)
+      problems.push(`${name} differs: ${distinct.map((value) => where(value, values)).join('; ')}`);
   }
   const times = all.map(({ time }) => time);
   const apart = (Math.max(...times) - Math.min(...times)) / 1000;

@@ -26,7 +26,13 @@ export function distributedOptions(
   const { coordinator, processId, numProcesses } = place;
   const visible = ownGpus(place, gpus);
   return {
-    distributed: { coordinator, processId, numProcesses, secret, bind: environment.FLOW_GRPO_BIND || undefined },
+    distributed: {
+      coordinator,
+      processId,
+      numProcesses,
+      secret,
+      bind: environment.FLOW_GRPO_BIND || undefined,
+    },
     ...(visible && { clientOptions: { visible_devices: visible } }),
   };
 }

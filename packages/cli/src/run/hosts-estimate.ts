@@ -73,7 +73,9 @@ export function estimateHosts(
     rowBytes,
     networkSeconds,
     efficiency:
-      seconds === undefined || networkSeconds === undefined ? undefined : seconds / (seconds + networkSeconds),
+      seconds === undefined || networkSeconds === undefined
+        ? undefined
+        : seconds / (seconds + networkSeconds),
   };
 }
 

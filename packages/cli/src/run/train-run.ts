@@ -16,13 +16,7 @@ import {
   type TrainResult,
   train,
 } from '@flow-grpo/grpo-trainer';
-import {
-  acquireLease,
-  checkpointFolder,
-  epochOf,
-  listRuns,
-  loadWeights,
-} from '@flow-grpo/grpo-trainer/node';
+import { acquireLease, checkpointFolder, epochOf, listRuns, loadWeights } from '@flow-grpo/grpo-trainer/node';
 import { unstackLora } from '@flow-grpo/nn';
 import { need } from '../commands/shared';
 import { unjudgedEvaluations } from '../human/unjudged-evaluations';

@@ -4,9 +4,9 @@ import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
 import { type Checkpoint, CheckpointStateError, type CheckpointStore } from '../checkpoint/store';
+import { oneProcess, type ProcessGroup } from '../process-group';
 import { epochOf, listRuns, nameOf, REPLACED, WRITING } from './checkpoint-names';
 import { acquireLease, type HeldLease, type LeaseOptions } from './lease';
-import { oneProcess, type ProcessGroup } from '../process-group';
 import { FORMAT_VERSION, formatState, hashFile, openCheckpoint } from './open-checkpoint';
 import { fileOf, ownPieces } from './pieces';
 

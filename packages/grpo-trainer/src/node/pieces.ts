@@ -4,7 +4,8 @@ import { readShards } from '@flow-grpo/tfjs-jit';
 import type { Params } from '../policy';
 
 /** The file of a part, without its ending: `trained` of process 0, `trained.2` of process 2. */
-export const fileOf = (part: string, process: number): string => (process === 0 ? part : `${part}.${process}`);
+export const fileOf = (part: string, process: number): string =>
+  process === 0 ? part : `${part}.${process}`;
 
 /** The part of a file, and of which process it is. */
 export function partOf(file: string): { part: string; process: number } {

@@ -1,8 +1,8 @@
 /** What processes.xla.test.ts runs in each process: a short training. */
 import { parentPort, workerData } from 'node:worker_threads';
+import type { Emulation } from '@flow-grpo/test-support/processes';
 import { cluster, configure } from '@flow-grpo/tfjs-backend-xla';
 import { mesh, replicate } from '@flow-grpo/tfjs-jit';
-import type { Emulation } from '@flow-grpo/test-support/processes';
 import * as tf from '@tensorflow/tfjs-core';
 import { gaussianFlow } from '../policies/gaussian-flow';
 import { train } from '../train';
@@ -45,7 +45,8 @@ const scorer = {
     const pixels = await images.data();
     scored += prompts.length;
     batches++;
-    if (stop?.process === group.processId && batches === stop.batches) controller.abort(new Error('told to end'));
+    if (stop?.process === group.processId && batches === stop.batches)
+      controller.abort(new Error('told to end'));
     // In another order than the batches came in.
     await new Promise((resolve) => setTimeout(resolve, (batches % 2) * 20 * group.processId));
     const scores = prompts.map((prompt, i) => (prompt === 'red' ? pixels[3 * i]! : pixels[3 * i + 1]!));

@@ -87,5 +87,7 @@ it('a piece that was changed is refused by all', async () => {
   const folder = newFolder();
   await run(2, 1, { folder, epochs: 1, shardParameters: true });
   writeFileSync(join(folder, 'epoch-000001', 'ema.1.safetensors'), 'other bytes');
-  await expect(run(2, 1, { folder, shardParameters: true })).rejects.toThrow(/ema\.1\.safetensors is damaged/);
+  await expect(run(2, 1, { folder, shardParameters: true })).rejects.toThrow(
+    /ema\.1\.safetensors is damaged/,
+  );
 });
