@@ -18,6 +18,8 @@ const IMAGES_PER_PROMPT = 16;
 
 interface Preset {
   readonly learningRate: number;
+  /** Falls as 1/√update by default, so that any length of run is served. */
+  readonly schedule?: 'constant';
   /** Options of the algorithm where its own defaults, made for models a thousand times as large, do not serve. */
   readonly options?: Readonly<Record<string, unknown>>;
 }
@@ -32,7 +34,7 @@ const NFT = { klWeight: 0.1, klTarget: 0.05, timesPerImage: 2, decayType: 0, glo
 const GRPO = { clipRange: 1e-3, beta: 0.5, globalStd: false };
 
 const PRESETS: Readonly<Record<string, Preset>> = {
-  nft: { learningRate: 1e-4, options: NFT },
+  nft: { learningRate: 1e-4, schedule: 'constant', options: NFT },
   grpo: { learningRate: 3e-5, options: GRPO },
   awm: { learningRate: 1e-4 },
   crd: { learningRate: 1e-4 },
@@ -74,7 +76,7 @@ export function recipe(
     training: {
       learningRate: learningRate ?? preset?.learningRate ?? LEARNING_RATE,
       warmupSteps: 6,
-      schedule: 'inverseSqrt',
+      schedule: preset?.schedule ?? 'inverseSqrt',
       decayFrom: 100,
       updatesPerEpoch: 2,
       ...(compiled ? {} : { batchSize: UNCOMPILED.pass }),

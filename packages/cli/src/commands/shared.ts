@@ -4,7 +4,6 @@ import { ConfigError, type ProcessGroup } from '@flow-grpo/grpo-trainer';
 import { BACKEND_HELP, backendProblem, loadBackend, startBackend } from '@flow-grpo/rewards/backend';
 import { cluster, configure } from '@flow-grpo/tfjs-backend-xla';
 import { deviceInfo, hasCompiler } from '@flow-grpo/tfjs-jit';
-import * as tf from '@tensorflow/tfjs-core';
 import type { Command } from 'commander';
 import { joining } from '../processes/join';
 import { checkOutput } from '../run/output-folder';
@@ -130,12 +129,11 @@ export async function useBackend(
 }
 
 /** The processes that share this one's backend; undefined where it is alone. */
-export const runProcesses = (): ProcessGroup | undefined =>
-  tf.getBackend() === 'xla' ? cluster() : undefined;
+export const runProcesses = (): ProcessGroup | undefined => cluster();
 
 /** Tells the other processes of a run that this one has done its part. */
 export function leaveRun(): void {
-  if (tf.getBackend() === 'xla') cluster()?.leave();
+  cluster()?.leave();
 }
 
 /** A part of a setup that a command cannot do without. */

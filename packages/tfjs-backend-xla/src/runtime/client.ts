@@ -46,5 +46,5 @@ export function client(): PjrtClient {
   return running;
 }
 
-/** The processes that share the devices; undefined where this one is alone. */
-export const cluster = (): Cluster | undefined => client().cluster;
+/** The processes that share the devices; undefined where this one is alone, or XLA does not run. */
+export const cluster = (): Cluster | undefined => running?.cluster;
