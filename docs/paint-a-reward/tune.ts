@@ -30,12 +30,15 @@ const OPTIONS: Record<AlgorithmChoice, GrpoConfigInput> = {
   sft: { algorithm: 'sft' },
 };
 
+const nextTask = () => new Promise<void>((resolve) => setTimeout(resolve));
+
 export async function tune(options: TuneOptions): Promise<void> {
   const { algorithm, learningRate, map, epochs = NO_END, signal, onPoints } = options;
   let epoch = 0;
   const scorer: Scorer = {
     name: 'painted',
     async score(images, prompts, _, { purpose } = {}) {
+      await nextTask(); // where computing never waits, no message of the page would be read otherwise
       const pixels = await images.data();
       const points = new Float32Array(2 * prompts.length);
       const scores = prompts.map((_, i) => {
