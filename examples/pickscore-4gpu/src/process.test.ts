@@ -73,7 +73,8 @@ describe('--tiny', () => {
     }
     const evaluations = (await readFile(join(out, 'evaluations.jsonl'), 'utf8')).trim().split('\n');
     expect(evaluations.map((line) => JSON.parse(line).epoch)).toEqual([0, 2]);
-    expect(await readFile(join(out, 'report.html'), 'utf8')).toContain('data:image/png;base64,');
+    expect(await readFile(join(out, 'report.html'), 'utf8')).toContain('report/run-0.js');
+    expect(await readFile(join(out, 'report/run-0.js'), 'utf8')).toMatch(/samples\/[\w.-]+\.(png|jpg)/); // pictures beside it
     expect(await readdir(join(out, 'checkpoints'))).toEqual(['epoch-000001', 'epoch-000002']);
 
     const start = await readWeights(join(out, 'stand-ins/show-o2'), (name) => name.includes('diffusion'));

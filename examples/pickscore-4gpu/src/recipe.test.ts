@@ -4,7 +4,10 @@ import { readRunFile } from 'flow-grpo';
 import { expect, it } from 'vitest';
 
 const path = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url));
-const read = (name: string) => readRunFile(path(name), []);
+const read = async (name: string) => {
+  const { origins: _, ...run } = await readRunFile(path(name), []);
+  return run;
+};
 
 it("is flow_grpo's pickscore_showo2, field by field", async () => {
   const { config, setup } = await read('pickscore.yaml');

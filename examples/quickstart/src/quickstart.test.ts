@@ -74,7 +74,7 @@ it('measures accuracy and habits on rendered scenes', async () => {
 
 describe('options', () => {
   it('has defaults and reads what is given', () => {
-    expect(readOptions([])).toMatchObject({ backend: 'xla', reward: 'shapes', seed: 0 });
+    expect(readOptions([])).toMatchObject({ algorithm: 'nft', reward: 'shapes', seed: 0, train: ['**'] });
     const given = ['--minutes', '0.5', '--backend', 'cpu', '--reward', 'pickscore'];
     expect(
       readOptions([...given, '--reward-option', 'model=a/b', '--reward-option', 'batchSize=4']),
