@@ -113,6 +113,6 @@ describe('runTraining', () => {
     tf.dispose([result.trained, result.ema]);
     expect(result.reason).toBe('finished');
     expect(noted.join('\n')).toMatch(/updates .*, mine, learning rate/);
-    expect(await readFile(join(folder, 'run/report.html'), 'utf8')).toContain('<svg');
+    expect(await readFile(join(folder, 'run/report.html'), 'utf8')).toContain('report/run-0.js');
   });
 });

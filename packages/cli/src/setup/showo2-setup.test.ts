@@ -176,7 +176,7 @@ describe('makeSetup', () => {
     const made = await makeSetup({ kind: 'module', path, options: { prompts: ['one', 'two'] } });
     expect(made.prompts!.at(1)).toEqual({ prompt: 'two' });
     await expect(makeSetup({ kind: 'module', path: `${path}.js`, options: {} })).rejects.toThrow(
-      /own.mjs.js cannot be loaded/,
+      /own.mjs.js does not exist/,
     );
     await writeFile(join(folder, 'wrong.mjs'), 'export default 3;');
     await expect(makeSetup({ kind: 'module', path: join(folder, 'wrong.mjs'), options: {} })).rejects.toThrow(
