@@ -27,7 +27,7 @@ export function secondsSince(start: NodeJS.CpuUsage): number {
 }
 
 /** How long a fuzzer of `npm run fuzz` runs, in minutes; 0 elsewhere: one batch. */
-export const fuzzMinutes = (): number => Number(process.env.FLOW_GRPO_FUZZ_MINUTES ?? 0);
+export const fuzzMinutes = (): number => Number(process.env.FLOW_GRPO_FUZZ_MINUTES || 0);
 
 /**
  * Tries batches of `size` inputs, numbered behind those of the tests that always try the same: one of them, or in
@@ -40,7 +40,7 @@ export async function fuzzBatches(
 ): Promise<number> {
   const minutes = fuzzMinutes();
   const start =
-    minutes > 0 ? Number(process.env.FLOW_GRPO_FUZZ_SEED ?? Math.floor(Date.now() / 86_400_000)) : 0;
+    minutes > 0 ? Number(process.env.FLOW_GRPO_FUZZ_SEED || Math.floor(Date.now() / 86_400_000)) : 0;
   let first = BEHIND * (1 + start);
   let tried = 0;
   const until = Date.now() + 60_000 * minutes;

@@ -71,7 +71,7 @@ describe('flow-grpo init', () => {
     );
     expect(rewards).toHaveLength(8);
     expect(rewards.at(-1)!).toBeGreaterThan(rewards[0]! + 0.1);
-    expect(await readFile(join(output, 'report.html'), 'utf8')).toContain('magenta');
+    expect(await readFile(join(output, 'report/run-0.js'), 'utf8')).toContain('magenta');
   });
 
   it('writes a reward module and prompts for Show-o2, and plans with them', async () => {

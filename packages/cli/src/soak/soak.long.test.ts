@@ -5,9 +5,9 @@ import { expect, it } from 'vitest';
 import { mebibytes, type SoakResult, soak } from './soak.testing';
 
 /** `npm run soak -- --hours 6` in the repository: so many hours' worth of epochs. */
-const hours = Number(process.env.FLOW_GRPO_SOAK_HOURS ?? 0);
+const hours = Number(process.env.FLOW_GRPO_SOAK_HOURS || 0);
 /** Seconds between kills of such a run. */
-const killSeconds = Number(process.env.FLOW_GRPO_SOAK_KILL_SECONDS ?? 180);
+const killSeconds = Number(process.env.FLOW_GRPO_SOAK_KILL_SECONDS || 180);
 
 async function run(epochs: number, killEvery: number): Promise<SoakResult> {
   const folder = await mkdtemp(join(tmpdir(), 'soak-'));
