@@ -111,7 +111,7 @@ export function applyOverride(
 
 function parseYaml(text: string, where: string): unknown {
   try {
-    return parse(text);
+    return parse(text, { logLevel: 'error' });
   } catch (error) {
     throw new ConfigError(`${where}: ${(error as Error).message}`);
   }
