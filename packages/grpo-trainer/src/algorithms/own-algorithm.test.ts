@@ -118,7 +118,7 @@ async function run({ config, ...more }: RunOptions = {}) {
     prompts: examples,
     scorer: nearness,
     evalPrompts: Array.from({ length: 256 }, (_, i) => examples[i % 2]!),
-    resume: 'auto',
+    ...(more.store && { resume: 'auto' as const }),
     ...more,
     config: { ...base, ...config },
     onEvaluation: ({ reward }) => void rewards.push(reward),
