@@ -44,6 +44,7 @@ describe('multiScore', () => {
     expect(details).toEqual({
       part: [1, 3],
       first: [1, 3],
+      'first.normalised': [-1, 1],
       'second.part': [10, 20],
       second: [10, 20],
       avg: [3, 12],
