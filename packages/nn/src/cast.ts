@@ -26,6 +26,20 @@ export function castParams(params: Params, dtype: WeightDtype): Params {
   return Object.fromEntries(Object.entries(params).map(converted));
 }
 
+/**
+ * How a policy computes with what trains: a function that puts trained weights, float32 while they train, among the others, each
+ * stored as the model's weight of its name is. Names besides these, such as those of adapters, stay as they are stored.
+ *
+ * @param params the model's weights
+ * @param trainable names of those that train
+ */
+export function trainedAmong(params: Params, trainable: readonly string[]): (trained: Params) => Params {
+  const computedIn = new Map(trainable.map((name) => [name, storageOf(params[name]!)]));
+  const narrowed = ([name, value]: [string, tf.Tensor]) =>
+    [name, castToStorage(value, computedIn.get(name) ?? storageOf(value))] as const;
+  return (trained) => ({ ...params, ...Object.fromEntries(Object.entries(trained).map(narrowed)) });
+}
+
 /** What `uploadAs` needs to know of a stored tensor. */
 interface StoredInfo {
   readonly name: string;

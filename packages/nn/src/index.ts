@@ -2,7 +2,7 @@
 export { gelu, geluTanh, quickGelu, silu } from './activations';
 export { affine } from './affine';
 export { bicubicMatrix, interpolatePositions } from './bicubic';
-export { castLike, castParams, castToStorage, uploadAs, type WeightDtype } from './cast';
+export { castLike, castParams, castToStorage, trainedAmong, uploadAs, type WeightDtype } from './cast';
 export { conv2d, convolve, enlarge, halve, roundsSums } from './convolution';
 export {
   type Attend,

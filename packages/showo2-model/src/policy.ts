@@ -6,8 +6,9 @@ import {
   type Params,
   selectNames,
   stopGradient,
+  trainedAmong,
 } from '@flow-grpo/nn';
-import { jit, storageOf } from '@flow-grpo/tfjs-jit';
+import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from './config/config';
 import {
@@ -115,16 +116,7 @@ export function showo2Policy(options: Showo2PolicyOptions): Showo2Policy {
     ? stackForTraining(options.params, selected)
     : { params: options.params, trainable: selected };
   const headOnly = trainable.every(isHead);
-  const computedIn = new Map(trainable.map((name) => [name, storageOf(params[name]!)]));
-  const merged = (trained: Params): Params => ({
-    ...params,
-    ...Object.fromEntries(
-      Object.entries(trained).map(([name, value]) => [
-        name,
-        castToStorage(value, computedIn.get(name) ?? storageOf(value)),
-      ]),
-    ),
-  });
+  const merged = trainedAmong(params, trainable);
   const conditionalUpdates = guidanceScale > 0 && options.guidanceInTraining === false;
   const guidance = (purpose: Purpose) => ({
     guidanceScale: purpose === 'training' && conditionalUpdates ? 0 : guidanceScale,

@@ -1,6 +1,5 @@
 /** Z-Image as a policy: states and captions once per prompt, one unconditional prompt per batch, blocks under a scan. */
 import {
-  castToStorage,
   gatherRows,
   type NamePattern,
   type Params,
@@ -8,8 +7,8 @@ import {
   selectNames,
   stackForTraining,
   stopGradient,
+  trainedAmong,
 } from '@flow-grpo/nn';
-import { storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { type Guidance, guide, isGuided } from './guidance';
 import { branches } from './pipeline/programs';
@@ -109,16 +108,7 @@ export function zImagePolicy(options: ZImagePolicyOptions): ZImagePolicy {
   const { params, trainable } = stackLayers
     ? stackForTraining(options.params, BLOCK_BASES, selected)
     : { params: options.params, trainable: selected };
-  const computedIn = new Map(trainable.map((name) => [name, storageOf(params[name]!)]));
-  const merged = (trained: Params): Params => ({
-    ...params,
-    ...Object.fromEntries(
-      Object.entries(trained).map(([name, value]) => [
-        name,
-        castToStorage(value, computedIn.get(name) ?? storageOf(value)),
-      ]),
-    ),
-  });
+  const merged = trainedAmong(params, trainable);
   const guided = isGuided(guidance);
   const guides = (purpose: Purpose) => guided && (purpose === 'sampling' || guidanceInTraining);
   const constant = ({ tokens, lengths }: Captions): Captions => ({
