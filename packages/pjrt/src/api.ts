@@ -108,6 +108,16 @@ export class PjrtApi {
     return scratch;
   }
 
+  /** The arguments of a call that outlives its caller; it and `keep` stay reachable while `held` is in flight. */
+  private hold(size: number, args: readonly number[], keep: unknown) {
+    const words = this.words(size);
+    words.set(0, size * 8);
+    for (let i = 0; i < args.length; i++) words.set(i + 2, args[i]!);
+    const held = [words, keep];
+    this.inFlight.add(held);
+    return { words, held };
+  }
+
   /** The same on a worker thread; `keep` stays reachable until the call is over. */
   callAsync(
     name: FunctionName,
@@ -116,11 +126,7 @@ export class PjrtApi {
     keep: unknown,
     operation: string = name,
   ): Promise<Words> {
-    const words = this.words(size);
-    words.set(0, size * 8);
-    for (let i = 0; i < args.length; i++) words.set(i + 2, args[i]!);
-    const held = [words, keep];
-    this.inFlight.add(held);
+    const { words, held } = this.hold(size, args, keep);
     return new Promise((resolve, reject) => {
       const settle = (failure: unknown, error: number) => {
         this.inFlight.delete(held);
@@ -150,11 +156,7 @@ export class PjrtApi {
     const { startThread } = this.native;
     if (!startThread || !isMainThread) return this.callAsync(name, size, args, keep, operation);
     this.function(name); // throws where the plugin lacks it
-    const words = this.words(size);
-    words.set(0, size * 8);
-    for (let i = 0; i < args.length; i++) words.set(i + 2, args[i]!);
-    const held = [words, keep];
-    this.inFlight.add(held);
+    const { words, held } = this.hold(size, args, keep);
     return new Promise((resolve, reject) => {
       const call: ThreadCall = { timer: undefined, isAbandoned: false };
       this.threadCalls.add(call);
