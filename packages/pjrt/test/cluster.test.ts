@@ -6,9 +6,9 @@ import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { buildSync } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Cluster, createClient, joinCluster } from '../src/index';
+import { bundleText } from './bundle';
 
 const secret = 'a secret of tests';
 const port = async (): Promise<number> => {
@@ -173,9 +173,8 @@ describe('a process that is lost', () => {
     for (const file of readdirSync(source).filter((name) => name.endsWith('.mjs'))) {
       cpSync(join(source, file), join(folder, file));
     }
-    buildSync({
-      stdin: {
-        contents: `
+    bundleText(
+      `
           import { joinCluster } from './src/index';
           const [coordinator, id, how] = process.argv.slice(2);
           const cluster = await joinCluster({ coordinator, processId: Number(id), numProcesses: 3, secret: ${JSON.stringify(secret)}, silenceMs: 3000 });
@@ -187,16 +186,8 @@ describe('a process that is lost', () => {
             // A main thread that hangs, as in a collective whose partner is gone.
             if (String(text).startsWith('hang')) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
           });`,
-        resolveDir: fileURLToPath(new URL('..', import.meta.url)),
-        loader: 'ts',
-      },
-      bundle: true,
-      platform: 'node',
-      format: 'esm',
-      external: ['koffi'],
-      outfile: join(folder, 'main.mjs'),
-      logLevel: 'error',
-    });
+      join(folder, 'main.mjs'),
+    );
   });
   afterAll(() => {
     for (const child of children) child.kill('SIGKILL');

@@ -1,15 +1,14 @@
 import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { buildSync } from 'esbuild';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { bundleText } from './bundle';
 
 const bundle = fileURLToPath(new URL('../node_modules/.cache/exit-test.mjs', import.meta.url));
 
 beforeAll(() => {
-  buildSync({
-    stdin: {
-      contents: `
+  bundleText(
+    `
         import { createClient } from './src/index';
         import { longProgram, slowProgram } from './test/plugin';
         const client = await createClient({ platform: 'cpu' });
@@ -31,16 +30,8 @@ beforeAll(() => {
           'just ends': () => { run(); process.exitCode = 7; },
         };
         ways[process.argv[2]]();`,
-      resolveDir: fileURLToPath(new URL('..', import.meta.url)),
-      loader: 'ts',
-    },
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    external: ['koffi'],
-    outfile: bundle,
-    logLevel: 'error',
-  });
+    bundle,
+  );
 });
 afterAll(() => rmSync(bundle));
 

@@ -4,9 +4,9 @@ import { closeSync, mkdtempSync, openSync, readSync, rmSync, statSync, writeFile
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { buildSync } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createClient, findPlugin, PjrtBuffer, type PjrtClient, type PjrtExecutable } from '../src/index';
+import { bundleText } from './bundle';
 import { addProgram, cpuClient, f32 } from './plugin';
 
 let client: PjrtClient;
@@ -79,9 +79,8 @@ describe('a plugin file', () => {
 
 it('hundreds of refused programs leave the process as it was', () => {
   const bundle = fileURLToPath(new URL('../node_modules/.cache/refused-test.mjs', import.meta.url));
-  buildSync({
-    stdin: {
-      contents: `
+  bundleText(
+    `
         import { createClient } from './src/index';
         import { addProgram } from './test/plugin';
         const client = await createClient({ platform: 'cpu' });
@@ -95,16 +94,8 @@ it('hundreds of refused programs leave the process as it was', () => {
         console.log(refused);
         executable.dispose();
         client.dispose();`,
-      resolveDir: fileURLToPath(new URL('..', import.meta.url)),
-      loader: 'ts',
-    },
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    external: ['koffi'],
-    outfile: bundle,
-    logLevel: 'error',
-  });
+    bundle,
+  );
   try {
     const { status, signal, stdout } = spawnSync(process.execPath, [bundle], { encoding: 'utf8' });
     expect({ status, signal, stdout }).toEqual({ status: 0, signal: null, stdout: '800\n' });

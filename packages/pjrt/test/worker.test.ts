@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { buildSync } from 'esbuild';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { bundleText } from './bundle';
 
 const bundle = fileURLToPath(new URL('../node_modules/.cache/worker-test.mjs', import.meta.url));
 
@@ -21,9 +21,8 @@ const WORK = {
 };
 
 beforeAll(() => {
-  buildSync({
-    stdin: {
-      contents: `
+  bundleText(
+    `
         import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
         import { createClient } from './src/index';
         import { slowProgram } from './test/plugin';
@@ -62,16 +61,8 @@ beforeAll(() => {
           parentPort.postMessage('ready');
           for (;;) await work();
         }`,
-      resolveDir: fileURLToPath(new URL('..', import.meta.url)),
-      loader: 'ts',
-    },
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    external: ['koffi'],
-    outfile: bundle,
-    logLevel: 'error',
-  });
+    bundle,
+  );
 });
 afterAll(() => rmSync(bundle));
 
