@@ -4,7 +4,7 @@ import { createWriteStream, existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { CurvePoint, Result } from '@flow-grpo/example-quickstart/results';
+import type { CurvePoint } from '@flow-grpo/example-quickstart/results';
 import { algorithms } from '@flow-grpo/grpo-trainer/algorithms';
 import { report } from '../reporting';
 import { inTemporaryFolder } from '../temporary';
@@ -65,30 +65,11 @@ async function learn(run: Run, { learning: { curve, prompts } }: Workload, out: 
   child.stderr.pipe(log, { end: false });
   const status = await new Promise<number | null>((resolve) => child.on('close', resolve));
   log.end();
-  const read = async <T>(name: string) =>
-    JSON.parse(await readFile(join(out, name), 'utf8').catch(() => 'null')) as T | null;
-  const points = (await read<CurvePoint[]>('curve.json')) ?? [];
-  const result = await read<Result>('result.json');
-  if (result === null) {
-    const failure = `status ${status}: ${(await readFile(join(out, 'log.txt'), 'utf8')).trim().slice(-300)}`;
-    return { ...run, curve: points, failure };
-  }
-  return { ...run, curve: [...points, lastPoint(result)] };
-}
-
-/** What the finished run draws. */
-function lastPoint({ images, trainingSeconds: seconds, after }: Result): CurvePoint {
-  const { colors, diversity } = after.habits;
-  const [color, topColor] = Object.entries(colors).reduce((a, b) => (b[1] > a[1] ? b : a));
-  return {
-    images,
-    seconds,
-    strict: after.strict[0]!.strict,
-    reward: after.reward,
-    topColor,
-    color,
-    diversity,
-  };
+  const written = await readFile(join(out, 'curve.json'), 'utf8').catch(() => '[]');
+  const points = JSON.parse(written) as CurvePoint[];
+  if (status === 0) return { ...run, curve: points };
+  const said = (await readFile(join(out, 'log.txt'), 'utf8')).trim().slice(-300);
+  return { ...run, curve: points, failure: `status ${status}: ${said}` };
 }
 
 function summary(learnt: readonly Learnt[], images: number) {

@@ -116,7 +116,7 @@ async function run() {
     signal: AbortSignal.any([signal, clock.signal]),
     onEpoch: (metrics) => {
       history.push(metrics);
-      line.show(`${epochText(metrics)}, ${clock.tick(metrics.samples)}`);
+      line.show(`${epochText(metrics)}, ${clock.tick()}`);
     },
     onMessage: (message) => line.note(message),
   }).finally(release);

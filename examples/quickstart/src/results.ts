@@ -1,3 +1,2 @@
 /** What a run writes, for programs that read it. */
 export type { CurvePoint } from './evaluation';
-export type { Result } from './outputs';

@@ -39,10 +39,10 @@ export function trainingTime({ elapsed, evaluation, images }: Measured): Trainin
 }
 
 export interface TrainingClock {
-  /** Aborts when the time or the images are over. */
+  /** Aborts when the time is over. */
   readonly signal: AbortSignal;
   /** Counts an epoch that is over; says how much is left. */
-  tick(samples: number): string;
+  tick(): string;
 }
 
 /**
@@ -52,10 +52,7 @@ export interface TrainingClock {
  * @param now milliseconds, for tests
  */
 export function trainingClock(
-  {
-    minutes,
-    images = Number.POSITIVE_INFINITY,
-  }: { readonly minutes: number; readonly images?: number | undefined },
+  { minutes }: { readonly minutes: number },
   compiled = hasCompiler(),
   now: () => number = () => performance.now(),
 ): TrainingClock {
@@ -64,12 +61,12 @@ export function trainingClock(
   let ended = now();
   return {
     signal: over.signal,
-    tick(samples) {
+    tick() {
       const epoch = compiled ? 0 : (now() - ended) / 60_000;
       ended = now();
       started ??= now();
       const left = minutes - (now() - started) / 60_000;
-      if (left <= epoch || samples >= images) over.abort();
+      if (left <= epoch) over.abort();
       return `${Math.max(0, left).toFixed(1)} minutes left`;
     },
   };
