@@ -1,8 +1,9 @@
 // Builds the page into one self-contained file: node docs/sampler-demo/build.mjs [folder, default beside this file].
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { pageText } from '../site/page.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 
@@ -22,7 +23,7 @@ export async function buildDemo(folder = join(here, 'dist')) {
     write: false,
   });
   const script = outputFiles[0].text.replaceAll('</script', '<\\/script');
-  const page = readFileSync(join(here, 'index.html'), 'utf8');
+  const page = pageText(join(here, 'index.html'));
   const tag = '<script type="module" src="./main.ts"></script>';
   if (!page.includes(tag)) throw new Error('index.html has no script tag for main.ts');
   mkdirSync(folder, { recursive: true });

@@ -1,9 +1,10 @@
 // Builds the page: node docs/try-it/build.mjs [folder, default dist beside this file].
-import { copyFileSync, cpSync, existsSync, mkdirSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundleForBrowsers } from '../site/browser-bundle.mjs';
+import { pageText } from '../site/page.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const assets = fileURLToPath(new URL('../../examples/quickstart/assets/', import.meta.url));
@@ -17,7 +18,7 @@ export const hasTuned = () => existsSync(TUNED);
 /** Writes the page with the model's files and the tuned weights of `tuned` into `folder`, and returns the page's path. */
 export async function buildTryPage(folder = join(here, 'dist'), tuned = TUNED) {
   await bundleForBrowsers([join(here, 'main.ts'), join(here, 'worker.ts')], folder);
-  copyFileSync(join(here, 'index.html'), join(folder, 'index.html'));
+  writeFileSync(join(folder, 'index.html'), pageText(join(here, 'index.html')));
   cpSync(assets, join(folder, 'model'), { recursive: true });
   copyFileSync(tuned, join(folder, 'model/tuned.safetensors'));
   const wasm = dirname(createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm/package.json'));

@@ -1,0 +1,13 @@
+// The pages that run in the browser, with what they have in common.
+import { readFileSync } from 'node:fs';
+
+const part = (name) => readFileSync(new URL(name, import.meta.url), 'utf8').trimEnd();
+
+/** The page in `file`, with the site's icon and colours in place of `<!-- head -->` and its rules of `/* page.css *\/`. */
+export function pageText(file) {
+  const page = readFileSync(file, 'utf8');
+  if (!page.includes('<!-- head -->')) throw new Error(`${file} has no place for the site's head`);
+  return page
+    .replace('<!-- head -->', () => part('page-head.html').trimStart())
+    .replace('/* page.css */', () => part('page.css'));
+}
