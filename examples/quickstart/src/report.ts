@@ -21,7 +21,7 @@ export async function writeReport(folder: string, outcome: Outcome, result: Resu
   await writeFile(files.grid, grid);
   const curve = history.length > 0 ? rewardCurve(history) : undefined;
   if (curve) await writeFile(files.curve, await sharp(Buffer.from(curve)).png().toBuffer());
-  const page = htmlReport('Flow-GRPO on coloured shapes', [
+  const page = htmlReport(`Coloured shapes, trained with ${options.algorithm}`, [
     {
       title: 'Images of held-out prompts that show exactly what was asked for, noise level 0',
       header: ['kind', 'images', 'before', 'after'],
