@@ -103,7 +103,8 @@ export class StandInHub {
     if (this.intercept(request, response)) return;
     const path = (request.url ?? '').slice('/storage/'.length);
     const [org, name, ...rest] = path.split('/');
-    const bytes = this.instead.get(path) ?? this.repos[`${org}/${name}`]![rest.join('/')]!;
+    const bytes = this.instead.get(path) ?? this.repos[`${org}/${name}`]?.[rest.join('/')];
+    if (!bytes) return void response.writeHead(404).end();
     const start = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0);
     const body = bytes.subarray(start);
     if (start > 0 && start >= bytes.length) return void response.writeHead(416).end();
