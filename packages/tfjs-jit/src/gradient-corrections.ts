@@ -2,10 +2,11 @@
  * Gradients that fail in tfjs-core 4.22, registered over its own: those of `tf.prod` and of `tf.gather` with batches call
  * methods which tensors lack without chained operations, those of `tf.unstack` and `tf.split` take the gradient of a
  * single part for a list, that of `tf.cumsum` mixes up the axes unless it runs along the last one, and some forget that an
- * input was broadcast. Those of `tf.sum` and `tf.mean` fill an array on the host with ones, as large as their input: while a
+ * input was broadcast. That of `tf.batchNorm` needs an offset and a scale. Those of `tf.sum` and `tf.mean` fill an array on the host with ones, as large as their input: while a
  * large model is traced that takes longer than all else.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { isRecording } from './vjp';
 
 const listed = (dy: tf.Tensor | tf.Tensor[]): tf.Tensor[] => (Array.isArray(dy) ? dy : [dy]);
 
@@ -156,3 +157,21 @@ tf.registerGradient({
     };
   },
 });
+
+/**
+ * Where a gradient is recorded, `tf.batchNorm` gets the offset 0 and the scale 1 that it was called without. tfjs-core puts
+ * inputs that are left out on its tape as undefined, and fails on them before any gradient of a kernel is asked.
+ */
+function fillBatchNorm(inputs: tf.NamedTensorMap): tf.NamedTensorMap {
+  const { mean, scale, offset } = inputs;
+  return { ...inputs, scale: scale ?? tf.onesLike(mean!), offset: offset ?? tf.zerosLike(mean!) };
+}
+
+const engine = tf.engine();
+const runKernel = engine.runKernel.bind(engine);
+engine.runKernel = (kernelName, inputs, attrs) =>
+  runKernel(
+    kernelName,
+    kernelName === tf.FusedBatchNorm && isRecording() ? fillBatchNorm(inputs) : inputs,
+    attrs,
+  );
