@@ -20,7 +20,7 @@ onPlainBackends('without a compiler', (backend) => {
     const x = tf.zeros([2]);
     const m = { axes: { data: 2 }, size: 2 };
     const said = new RegExp(
-      `needs? a backend that compiles, and ${backend} is active.*setBackend\\('xla'\\)`,
+      `needs? a backend that compiles, and ${backend} is active.*startXla\\(\\)`,
     );
     expect(() => mesh({ data: 2 })).toThrow(said);
     expect(() => shard(x, m, ['data'])).toThrow(said);
