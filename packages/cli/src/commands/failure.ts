@@ -75,6 +75,8 @@ const SYSTEM: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file or folder',
   ENOTDIR: 'a part of this path is a file, not a folder',
   EISDIR: 'this is a folder, not a file',
+  ENAMETOOLONG: 'the name is longer than the file system takes; choose a shorter one',
+  ELOOP: 'links lead in a circle',
   EEXIST: 'it exists already',
   EACCES: 'permission denied; choose another place, or change its permissions',
   EPERM: 'permission denied; choose another place, or change its permissions',

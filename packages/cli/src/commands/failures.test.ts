@@ -79,6 +79,12 @@ const train = (...args: string[]) => ['train', ...args, '--backend', 'cpu', '-o'
 const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
   ['a folder that is not there', ['report', '@/none'], 2, /none does not exist; give the folder of a run/],
   ['a file for a folder', ['report', '@/file.txt'], 2, /file\.txt is a file; give the folder of a run/],
+  [
+    'a folder by a name that is too long',
+    ['init', `@/${'n'.repeat(300)}`, '--setup', 'toy'],
+    1,
+    /the name is longer than the file system takes/,
+  ],
   ['a folder of something else', ['report', '@/no-run'], 2, /no-run is not the folder of a run: .*metrics/],
   [
     'an output below a file',
