@@ -10,7 +10,7 @@ import { artefacts, reference } from './reference';
 import { STRANGE_TEXTS } from './strange-texts';
 
 const data =
-  process.env.FLOW_GRPO_DATA ?? fileURLToPath(new URL('../../packages/datasets/test/data', import.meta.url));
+  process.env.FLOW_GRPO_DATA || fileURLToPath(new URL('../../packages/datasets/test/data', import.meta.url));
 
 /** The prompts of every text file and every file of GenEval below the folder. */
 function promptsOf(folder: string): string[] {
