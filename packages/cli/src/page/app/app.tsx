@@ -1,18 +1,19 @@
 /** The application: what it shows, from the top down. */
+import { Sparkline, type Zoom } from '@flow-grpo/page-components/chart';
+import { Panel } from '@flow-grpo/page-components/controls';
+import { Header, SkipLink, Tile } from '@flow-grpo/page-components/frame';
+import { holdsWords, Search } from '@flow-grpo/page-components/images';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { RunData } from '../run-data';
-import { Sparkline, type Zoom } from './chart';
-import { Panel } from './controls';
 import { CurveControls, type CurveStyle, Curves, RewardChart } from './curves';
 import { Gallery } from './gallery';
 import { Hacking, hacking } from './hacking';
-import { type Insight, learning, remaining } from './insight';
+import { learning, remaining } from './insight';
 import { Judge } from './judge';
 import { colorOf, type ShownRun } from './lines';
 import { PromptTables } from './prompt-table';
 import type { Source } from './source';
 import { Histograms, StepCharts, TimeOfEpoch } from './steps';
-import { toggleTheme, useTheme } from './theme';
 
 /** Smoothing at first: a trend shows, and a short run is not flattened. */
 const STYLE: CurveStyle = { axis: 'epoch', smoothing: 0.9, log: false };
@@ -39,7 +40,6 @@ export function App({ source }: { source: Source }) {
   const [query, setQuery] = useState('');
   const [kind, setKind] = useState('');
   const zoom = useMemo<Zoom>(() => ({ range, set: setRange }), [range]);
-  useShortcuts();
   const { runs, status, phase, questions } = state;
   const run = runs[Math.min(chosen, runs.length - 1)];
   const shown: ShownRun[] = runs
@@ -53,10 +53,17 @@ export function App({ source }: { source: Source }) {
 
   return (
     <>
-      <a class="skip" href="#overview">
-        Skip to the overview
-      </a>
-      <Header runs={runs} status={status} phase={phase} />
+      <SkipLink to="overview" />
+      <Header
+        title={runs.length > 0 ? runs.map(({ name }) => name).join(' · ') : 'Flow-GRPO run'}
+        parts={PARTS}
+      >
+        {phase !== 'frozen' && (
+          <p id="status" class={`status ${phase}`} role="status">
+            {status}
+          </p>
+        )}
+      </Header>
       {run === undefined ? (
         <main>
           <p class="empty">{phase === 'frozen' ? 'There is no run on this page.' : 'Waiting for the run.'}</p>
@@ -81,15 +88,7 @@ export function App({ source }: { source: Source }) {
           </Panel>
           <Panel id="images" title="Images" note="Held-out prompts, always from the same noise.">
             <search class="filter">
-              <label>
-                Search prompts{' '}
-                <input
-                  id="search"
-                  type="search"
-                  value={query}
-                  onInput={(event) => setQuery(event.currentTarget.value)}
-                />
-              </label>
+              <Search value={query} onSearch={setQuery} />
               {kinds.length > 0 && (
                 <label>
                   Kind{' '}
@@ -172,32 +171,6 @@ export function App({ source }: { source: Source }) {
   );
 }
 
-function Header({ runs, status, phase }: { runs: readonly RunData[]; status: string; phase: string }) {
-  const theme = useTheme();
-  return (
-    <header>
-      <div class="row">
-        <h1>{runs.length > 0 ? runs.map(({ name }) => name).join(' · ') : 'Flow-GRPO run'}</h1>
-        <button type="button" class="theme" onClick={toggleTheme}>
-          {theme === 'dark' ? 'Light' : 'Dark'}
-        </button>
-      </div>
-      {phase !== 'frozen' && (
-        <p id="status" class={`status ${phase}`} role="status">
-          {status}
-        </p>
-      )}
-      <nav aria-label="Parts of the page">
-        {Object.entries(PARTS).map(([id, text]) => (
-          <a key={id} href={`#${id}`}>
-            {text}
-          </a>
-        ))}
-      </nav>
-    </header>
-  );
-}
-
 interface RunChoiceProps {
   readonly runs: readonly RunData[];
   readonly hidden: ReadonlySet<number>;
@@ -239,23 +212,14 @@ function RunChoice({ runs, hidden, onHidden, chosen, onChosen }: RunChoiceProps)
 
 /** The three questions of whoever opens the page. */
 function Tiles({ run, over }: { run: RunData; over: boolean }) {
-  const tile = (
-    question: string,
-    { tone, verdict, because }: Insight,
-    values?: readonly (number | null)[],
-  ) => (
-    <div class={`tile ${tone}`}>
-      <h3>{question}</h3>
-      <p class="verdict">{verdict}</p>
-      <p>{because}</p>
-      {values && values.length > 1 && <Sparkline values={values} label="The reward over epochs" />}
-    </div>
-  );
+  const { reward = [] } = run.metrics;
   return (
     <div class="tiles">
-      {tile('Is it learning?', learning(run), run.metrics.reward)}
-      {tile('Is it being hacked?', hacking(run))}
-      {tile('How long still?', remaining(run, over))}
+      <Tile question="Is it learning?" {...learning(run)}>
+        {reward.length > 1 && <Sparkline values={reward} label="The reward over epochs" />}
+      </Tile>
+      <Tile question="Is it being hacked?" {...hacking(run)} />
+      <Tile question="How much longer?" {...remaining(run, over)} />
     </div>
   );
 }
@@ -282,24 +246,8 @@ function Keys() {
   );
 }
 
-function useShortcuts(): void {
-  useEffect(() => {
-    const onKey = (event: KeyboardEvent) => {
-      if (event.key !== '/' || (event.target as Element | null)?.closest('input[type=search], dialog'))
-        return;
-      event.preventDefault();
-      document.getElementById('search')?.focus();
-    };
-    document.addEventListener('keydown', onKey);
-    return () => document.removeEventListener('keydown', onKey);
-  }, []);
-}
-
 /** Prompts that hold every word of a search, and are of a kind. */
 export function matcher(run: RunData | undefined, query: string, kind: string): (prompt: number) => boolean {
-  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
-  return (prompt) => {
-    const text = run?.prompts[prompt]?.toLowerCase() ?? '';
-    return words.every((word) => text.includes(word)) && (kind === '' || run?.kinds[prompt] === kind);
-  };
+  return (prompt) =>
+    holdsWords(run?.prompts[prompt] ?? '', query) && (kind === '' || run?.kinds[prompt] === kind);
 }

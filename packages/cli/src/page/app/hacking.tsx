@@ -1,6 +1,6 @@
 /** The watch on reward hacking, beside the reward. */
+import { Chart, type Zoom } from '@flow-grpo/page-components/chart';
 import type { RunData } from '../run-data';
-import { Chart, type Zoom } from './chart';
 import { type CurveStyle, RewardChart } from './curves';
 import type { Insight } from './insight';
 import { metricLines, type ShownRun, X_LABELS } from './lines';

@@ -1,6 +1,7 @@
+import { duration, figure } from '@flow-grpo/page-components/numbers';
 import { describe, expect, it } from 'vitest';
 import type { RunData } from '../run-data';
-import { duration, figure, learning, phaseMeans, remaining, smoothed } from './insight';
+import { learning, phaseMeans, remaining, smoothed } from './insight';
 
 const run = (metrics: RunData['metrics'], more: Partial<RunData> = {}): RunData => ({
   name: 'run',
