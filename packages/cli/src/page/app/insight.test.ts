@@ -8,6 +8,7 @@ const run = (metrics: RunData['metrics'], more: Partial<RunData> = {}): RunData 
   plannedEpochs: null,
   config: null,
   hacking: null,
+  outcome: null,
   metrics: { epoch: (metrics.reward ?? metrics.seconds ?? []).map((_, i) => i), ...metrics },
   prompts: [],
   kinds: [],
@@ -55,6 +56,20 @@ describe('remaining', () => {
   ] as const)('says %s', (verdict, plannedEpochs, over) => {
     expect(remaining(run({ seconds }, { plannedEpochs }), over).verdict).toBe(verdict);
   });
+});
+
+it('says how a run ended before its last epoch, and why', () => {
+  const seconds = [4, 2, 2];
+  const of = (outcome: RunData['outcome']) => remaining(run({ seconds }, { plannedEpochs: 40, outcome }));
+  const problem = 'epoch 3: the loss is NaN';
+  expect(of({ reason: 'diverged', problem })).toEqual({ tone: 'bad', verdict: 'Diverged', because: problem });
+  expect(of({ reason: 'failed', problem })).toMatchObject({ tone: 'bad', verdict: 'Failed' });
+  expect(of({ reason: 'hacked', problem })).toMatchObject({ tone: 'bad', verdict: 'Stopped: hacked' });
+  expect(of({ reason: 'interrupted' })).toMatchObject({
+    verdict: 'Interrupted',
+    because: '3 epochs in 8 s, 2 s per epoch.',
+  });
+  expect(of({ reason: 'finished' }).verdict).toBe('1 min 14 s'); // and was given more epochs
 });
 
 it('shares the time of an epoch among its phases', () => {

@@ -1,4 +1,4 @@
-/** What a run's numbers say at a glance: is it learning, is it being hacked, how long still. */
+/** What a run's numbers say at a glance: is it learning, is it being hacked, how much longer. */
 import type { Tone } from '@flow-grpo/page-components/frame';
 import { duration, figure, plural, signed } from '@flow-grpo/page-components/numbers';
 import type { RunData } from '../run-data';
@@ -110,6 +110,8 @@ export function remaining(run: RunData, over = false): Insight {
   const each = level(steady).mean;
   const pace = steady.length > 0 ? `${duration(each)} per epoch` : '';
   const spent = `${plural(done, 'epoch')} in ${duration(total)}`;
+  const ended = run.outcome && ENDINGS[run.outcome.reason];
+  if (ended) return { ...ended, because: run.outcome!.problem ?? `${spent}, ${pace}.` };
   const left = run.plannedEpochs === null ? undefined : Math.max(0, run.plannedEpochs - done);
   if (left === 0) return { tone: 'good', verdict: 'Finished', because: `${spent}, ${pace}.` };
   if (over) return { tone: 'plain', verdict: 'Ended', because: `${spent}, ${pace}.` };
@@ -126,6 +128,14 @@ export function remaining(run: RunData, over = false): Insight {
     because: `${done} of ${plural(run.plannedEpochs!, 'epoch')}, ${pace}.`,
   };
 }
+
+/** What is said of runs that ended before their last epoch; one that finished may have been given more epochs since. */
+const ENDINGS: Readonly<Record<string, Pick<Insight, 'tone' | 'verdict'>>> = {
+  interrupted: { tone: 'plain', verdict: 'Interrupted' },
+  diverged: { tone: 'bad', verdict: 'Diverged' },
+  hacked: { tone: 'bad', verdict: 'Stopped: hacked' },
+  failed: { tone: 'bad', verdict: 'Failed' },
+};
 
 /** The epoch's phases by their names among its numbers. */
 export const PHASES: Readonly<Record<string, string>> = {
