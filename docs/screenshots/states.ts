@@ -95,11 +95,16 @@ async function runStates(folder: string, url: string) {
   const live = await serveRuns([await run('under-way', { epochs: 40, plannedEpochs: 100 })]);
   live.status('epoch 41/100  rollout 5/12  reward 0.7421  42.0 images/s  1 min 52 s left');
   const person = runPerson();
+  person.expect!();
   await person.keepIn(join(folder, 'nothing-yet'));
   const asking = await serveRuns([join(folder, 'nothing-yet')], { person });
   const over = new AbortController();
   const { images } = scenes();
-  const asked = person.ask(questionOf('two blue squares', images.slice(0, 8)), over.signal).catch(() => {});
+  const asked = person
+    .ask(questionOf('two blue squares', images.slice(0, 8)), over.signal)
+    .catch((error: Error) => {
+      if (!over.signal.aborted) throw error;
+    });
   const servers = [empty, live, asking];
   return {
     states: [

@@ -82,7 +82,8 @@ export function Chart(props: ChartProps) {
           { ...axis, values: (_, ticks) => ticks.map((tick) => figure(tick)), size: 24 },
           {
             ...axis,
-            values: (_, ticks) => ticks.map((tick) => (tick === null ? '' : figure(tick))),
+            values: (_, ticks, __, ___, step) =>
+              ticks.map((tick) => (tick === null ? '' : log ? figure(tick) : tickText(tick, step))),
             size: 58,
             ...(!log && { splits: ticksOf }),
           },
@@ -287,6 +288,12 @@ const rangeOf = (x: readonly number[]): [number, number] => {
   const [low = 0, high = 1] = [x[0], x.at(-1)];
   return high > low ? [low, high] : [low - 0.5, low + 0.5];
 };
+
+/** With the digits that tell it from the next one, `step` away. */
+function tickText(tick: number, step: number): string {
+  if (!(step >= 1e-6) || Math.abs(tick) >= 1e6 || (tick !== 0 && Math.abs(tick) < 1e-3)) return figure(tick);
+  return String(Number(tick.toFixed(Math.max(0, 1 - Math.floor(Math.log10(step))))));
+}
 
 /** Multiples of a round number; of constants alone their value. */
 function ticksOf(self: uPlot, _: number, low: number, high: number, step: number): number[] {

@@ -203,13 +203,13 @@ describe('a run as files', () => {
     await page.waitForFunction(
       () => !document.querySelector('#curves .legend')?.textContent?.includes('shapes-slow'),
     );
-    await page.getByLabel('Before is').selectOption('shapes-slow');
+    await page.getByLabel('Compare with').selectOption('shapes-slow');
     await page.getByRole('button', { name: 'side by side' }).click();
     const pair = await page.$$eval('#images li:first-child img', (all) =>
       all.map((each) => each.getAttribute('src')),
     );
     expect(pair).toEqual(['../shapes-slow/samples/epoch-000040.png', 'samples/epoch-000060.png']);
-    await page.getByLabel('Everything else of').selectOption('shapes-slow');
+    await page.getByLabel('Details of').selectOption('shapes-slow');
     const image = await page.waitForSelector('#images img[src="../shapes-slow/samples/epoch-000040.png"]');
     await page.waitForFunction((element) => (element as HTMLImageElement).naturalHeight > 0, image);
     expect(await seriousFaults(page)).toEqual([]);

@@ -28,6 +28,8 @@ const PARTS: Readonly<Record<string, string>> = {
   time: 'Time',
   configuration: 'Configuration',
 };
+/** What there is to see of a run before its first epoch. */
+const FIRST_PARTS = { overview: PARTS.overview!, configuration: PARTS.configuration! };
 
 export function App({ source }: { source: Source }) {
   const [state, setState] = useState(source.current);
@@ -47,6 +49,7 @@ export function App({ source }: { source: Source }) {
     .filter(({ place }) => !hidden.has(place));
   const kinds = useMemo(() => [...new Set(run?.kinds ?? [])].filter((each) => each !== null).sort(), [run]);
   const matches = useMemo(() => matcher(run, query, kind), [run, query, kind]);
+  const started = runs.some(({ metrics, evaluations }) => metrics.epoch!.length + evaluations.length > 0);
   useEffect(() => {
     document.title = run ? `${run.name} – Flow-GRPO` : 'Flow-GRPO run';
   }, [run?.name]);
@@ -56,7 +59,7 @@ export function App({ source }: { source: Source }) {
       <SkipLink to="overview" />
       <Header
         title={runs.length > 0 ? runs.map(({ name }) => name).join(' · ') : 'Flow-GRPO run'}
-        parts={PARTS}
+        parts={started ? PARTS : FIRST_PARTS}
       >
         {phase !== 'frozen' && (
           <p id="status" class={`status ${phase}`} role="status">
@@ -83,77 +86,85 @@ export function App({ source }: { source: Source }) {
           <Panel id="overview" title="Overview">
             {run.metrics.epoch?.length === 0 && <p class="empty">No epoch yet.</p>}
             <Tiles run={run} over={phase === 'ended' || phase === 'frozen'} />
-            <CurveControls style={style} onStyle={setStyle} zoom={zoom} />
-            <RewardChart runs={shown} style={style} zoom={zoom} />
-          </Panel>
-          <Panel id="images" title="Images" note="Held-out prompts, always from the same noise.">
-            <search class="filter">
-              <Search value={query} onSearch={setQuery} />
-              {kinds.length > 0 && (
-                <label>
-                  Kind{' '}
-                  <select value={kind} onChange={(event) => setKind(event.currentTarget.value)}>
-                    <option value="">all</option>
-                    {kinds.map((each) => (
-                      <option key={each} value={each}>
-                        {each.replaceAll('_', ' ')}
-                      </option>
-                    ))}
-                  </select>
-                </label>
-              )}
-            </search>
-            {runs.length > 1 && (
-              <label class="select against">
-                Before is{' '}
-                <select
-                  value={against ?? ''}
-                  onChange={({ currentTarget: { value } }) =>
-                    setAgainst(value === '' ? undefined : Number(value))
-                  }
-                >
-                  <option value="">this run's first evaluation</option>
-                  {runs.map((each, place) =>
-                    each === run ? null : (
-                      <option key={place} value={place}>
-                        {each.name}
-                      </option>
-                    ),
-                  )}
-                </select>
-              </label>
+            {started && (
+              <>
+                <CurveControls style={style} onStyle={setStyle} zoom={zoom} />
+                <RewardChart runs={shown} style={style} zoom={zoom} />
+              </>
             )}
-            <Gallery
-              key={chosen}
-              run={run}
-              against={against === undefined || against === chosen ? undefined : runs[against]}
-              matches={matches}
-            />
           </Panel>
-          <Panel
-            id="prompts"
-            title="Prompts"
-            note="Mean reward of the first and the last evaluation; the search above filters them."
-          >
-            <PromptTables key={chosen} run={run} matches={matches} />
-          </Panel>
-          <Panel id="curves" title="Curves">
-            <Curves runs={shown} style={style} onStyle={setStyle} zoom={zoom} />
-          </Panel>
-          <Panel
-            id="watch"
-            title="Watch on reward hacking"
-            note="A reward is only a proxy for what you want: these should not drift while it rises."
-          >
-            <Hacking runs={shown} style={style} zoom={zoom} />
-          </Panel>
-          <Panel id="inside" title="Inside an epoch">
-            <Histograms key={chosen} run={run} />
-            <StepCharts run={run} style={style} zoom={zoom} />
-          </Panel>
-          <Panel id="time" title="Time">
-            <TimeOfEpoch run={run} style={style} zoom={zoom} />
-          </Panel>
+          {started && (
+            <>
+              <Panel id="images" title="Images" note="Held-out prompts, always from the same noise.">
+                <search class="filter">
+                  <Search value={query} onSearch={setQuery} />
+                  {kinds.length > 0 && (
+                    <label>
+                      Kind{' '}
+                      <select value={kind} onChange={(event) => setKind(event.currentTarget.value)}>
+                        <option value="">all</option>
+                        {kinds.map((each) => (
+                          <option key={each} value={each}>
+                            {each.replaceAll('_', ' ')}
+                          </option>
+                        ))}
+                      </select>
+                    </label>
+                  )}
+                </search>
+                {runs.length > 1 && (
+                  <label class="select against">
+                    Compare with{' '}
+                    <select
+                      value={against ?? ''}
+                      onChange={({ currentTarget: { value } }) =>
+                        setAgainst(value === '' ? undefined : Number(value))
+                      }
+                    >
+                      <option value="">this run's first evaluation</option>
+                      {runs.map((each, place) =>
+                        each === run ? null : (
+                          <option key={place} value={place}>
+                            {each.name}
+                          </option>
+                        ),
+                      )}
+                    </select>
+                  </label>
+                )}
+                <Gallery
+                  key={chosen}
+                  run={run}
+                  against={against === undefined || against === chosen ? undefined : runs[against]}
+                  matches={matches}
+                />
+              </Panel>
+              <Panel
+                id="prompts"
+                title="Prompts"
+                note="Mean reward of the first and the last evaluation; the search above filters them."
+              >
+                <PromptTables key={chosen} run={run} matches={matches} />
+              </Panel>
+              <Panel id="curves" title="Curves">
+                <Curves runs={shown} style={style} onStyle={setStyle} zoom={zoom} />
+              </Panel>
+              <Panel
+                id="watch"
+                title="Watch on reward hacking"
+                note="A reward is only a proxy for what you want: these should not drift while it rises."
+              >
+                <Hacking runs={shown} style={style} zoom={zoom} />
+              </Panel>
+              <Panel id="inside" title="Inside an epoch">
+                <Histograms key={chosen} run={run} />
+                <StepCharts run={run} style={style} zoom={zoom} />
+              </Panel>
+              <Panel id="time" title="Time">
+                <TimeOfEpoch run={run} style={style} zoom={zoom} />
+              </Panel>
+            </>
+          )}
           <Panel id="configuration" title="Configuration">
             {run.config ? (
               <details>
@@ -197,7 +208,7 @@ function RunChoice({ runs, hidden, onHidden, chosen, onChosen }: RunChoiceProps)
         ))}
       </fieldset>
       <label class="select">
-        Everything else of{' '}
+        Details of{' '}
         <select value={chosen} onChange={(event) => onChosen(Number(event.currentTarget.value))}>
           {runs.map(({ name }, place) => (
             <option key={place} value={place}>

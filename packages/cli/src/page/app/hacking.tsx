@@ -32,7 +32,7 @@ export function hacking({ hacking: signs, metrics }: RunData): Insight {
   }
   if (signs.length > 0) return { tone: 'warn', verdict: 'Look at the images', because: signs.join(' ') };
   const count = watched(Object.keys(metrics)).length;
-  const because = `None of ${count} statistics drifts far while the reward rises.`;
+  const because = `None of the ${count} statistics drifts far while the reward rises.`;
   return { tone: 'good', verdict: 'No sign of it', because };
 }
 

@@ -79,7 +79,10 @@ export async function writeMadeUpRun(folder: string, run: MadeUpRun): Promise<vo
   });
   const histograms = metrics.map(({ epoch }) => ({ epoch, advantages: histogram(3), rewards: histogram(1) }));
   const records: EvaluationRecord[] = [];
-  const list = { prompts: PROMPTS, kinds: PROMPTS.map((prompt) => `${prompt.split(' ')[2]}s`) };
+  const list = {
+    prompts: PROMPTS,
+    kinds: PROMPTS.map((prompt) => prompt.split(' ')[2]!.replace(/s?$/, (end) => (end ? 'ses' : 's'))),
+  };
   await writeFile(join(folder, 'samples', 'prompts-0.json'), JSON.stringify(list));
   for (let i = 0; i < evaluations; i++) {
     const epoch = evaluations > 1 ? Math.round((i * epochs) / (evaluations - 1)) : 0;
