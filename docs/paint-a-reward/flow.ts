@@ -1,9 +1,7 @@
 /** A flow in the plane that the trainer can tune: an exact flow to a mixture of Gaussians, and a small network beside it. */
 import type { Params, Policy } from '@flow-grpo/grpo-trainer';
 import * as tf from '@tensorflow/tfjs-core';
-import { EXTENT, type Mixture, ring } from './plane';
-
-export { ring } from './plane';
+import { EXTENT, type Mixture } from './plane';
 
 const WIDTH = 48;
 const FEATURES = 7;
