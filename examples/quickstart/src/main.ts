@@ -136,7 +136,7 @@ async function run() {
   const files = await writeReport(out, outcome, measured);
   const minutes = (totalSeconds / 60).toFixed(1);
   console.log(
-    `${minutes} minutes in all, ${(measured.peakMemory / 2 ** 30).toFixed(1)} GiB of memory at most`,
+    `${minutes} minutes in total, ${(measured.peakMemory / 2 ** 30).toFixed(1)} GiB peak memory`,
   );
   console.log(['Written:', ...files, ...tuned, join(out, 'result.json')].join('\n  '));
 }
