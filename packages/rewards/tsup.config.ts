@@ -20,7 +20,4 @@ async function writeAssets(): Promise<void> {
 }
 
 /** The command is an entry of its own. */
-export default library(
-  { ...entries, bin: 'src/cli/bin.ts' },
-  { dts: { entry: entries }, onSuccess: writeAssets },
-);
+export default library({ ...entries, bin: 'src/cli/bin.ts' }, { onSuccess: writeAssets });

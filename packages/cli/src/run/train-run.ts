@@ -56,7 +56,7 @@ export interface TrainRunOptions extends Partial<ObserverOptions>, RunCallbacks 
 }
 
 /** How a run ended, and what it left. The caller disposes of `trained` and `ema`. */
-export interface RunResult extends TrainResult {
+export type RunResult = TrainResult & {
   /** The run's folder. */
   readonly output: string;
   /** The report's file, where there was an update. */
@@ -65,7 +65,7 @@ export interface RunResult extends TrainResult {
   readonly model?: string;
   /** The folder of trained adapters, of a run whose adapters train. */
   readonly adapter?: string;
-}
+};
 
 /** Where the live page listens, and how much is profiled, unless it is said. */
 const OBSERVERS = { uiPort: '0', uiHost: '127.0.0.1', profileEpochs: '3' };
