@@ -32,6 +32,8 @@ export default defineConfig({
           const href = token.type === 'link_open' && token.attrGet('href');
           if (href) token.attrSet('href', pageOf(href));
         }
+        // What scrolls on a narrow screen can be reached by keys; the theme sees to blocks with a language.
+        for (const token of tokens) if (token.type === 'code_block') token.attrSet('tabindex', '0');
       });
       md.use(katex, {
         throwOnError: true,
