@@ -2,6 +2,9 @@
 import { z } from 'zod';
 
 const count = z.int().min(1);
+/** Far beyond any model's, and few enough to be planned before anything runs. */
+const steps = count.max(10_000);
+const images = count.max(2 ** 20);
 const fraction = z.number().min(0).max(1);
 
 const window = z
@@ -28,8 +31,8 @@ const window = z
 
 const sampling = z
   .strictObject({
-    numSteps: count.default(12).describe('Denoising steps of a rollout (sample.num_steps)'),
-    evalNumSteps: count
+    numSteps: steps.default(12).describe('Denoising steps of a rollout (sample.num_steps)'),
+    evalNumSteps: steps
       .optional()
       .describe('Denoising steps of an evaluation; numSteps by default (sample.eval_num_steps)'),
     shift: z
@@ -43,12 +46,12 @@ const sampling = z
       .default(0.7)
       .describe('Noise of stochastic steps; 0 is the ODE (sample.noise_level)'),
     rule: z.enum(['sde', 'cps']).default('sde').describe('Rule of stochastic steps (sample.sde_type)'),
-    promptsPerEpoch: count
+    promptsPerEpoch: images
       .default(8)
       .describe(
         'Distinct prompts per epoch (num_batches_per_epoch · train_batch_size · GPUs / num_image_per_prompt)',
       ),
-    samplesPerPrompt: count
+    samplesPerPrompt: images
       .default(16)
       .describe('Images per prompt: the group size (sample.num_image_per_prompt)'),
     batchSize: count

@@ -65,11 +65,17 @@ export function configureAlgorithm(
   });
 }
 
+/** Images of an epoch: all of them are planned one by one before anything runs. */
+const MAX_IMAGES = 2 ** 20;
+
 /** What in a configuration contradicts itself, one line each. */
 export function contradictions(config: GrpoConfig, algorithm: AnyAlgorithm = algorithmOf(config)): string[] {
   const { sampling, training } = config;
   const { rollout, pointsPerImage } = configureAlgorithm(config, algorithm);
   const epochSize = sampling.promptsPerEpoch * sampling.samplesPerPrompt;
+  if (epochSize > MAX_IMAGES) {
+    return [`an epoch has ${epochSize} images (promptsPerEpoch · samplesPerPrompt), more than ${MAX_IMAGES}`];
+  }
   const { stepsPerPass = 1 } = training;
   const problems = [
     ...(rollout.sampler === 'sde' ? samplingProblems(sampling) : []),
