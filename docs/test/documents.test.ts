@@ -28,6 +28,7 @@ const markdown = (folder: string, deep = false) =>
 const documents = [
   ...markdown('.'),
   ...markdown('docs'),
+  ...markdown('docs/packages'),
   ...markdown('packages', true),
   ...markdown('examples', true),
 ];
@@ -50,7 +51,9 @@ describe('JavaScript', () => {
 });
 
 it('code starts XLA by startXla, which says what is missing where tf.setBackend would be silent', () => {
-  const others = blocks.filter(({ language, code }) => /^[jt]s|script$/.test(language) && /setBackend\(['"]xla/.test(code));
+  const others = blocks.filter(
+    ({ language, code }) => /^[jt]s|script$/.test(language) && /setBackend\(['"]xla/.test(code),
+  );
   expect(others.map(({ file, line }) => `${file}:${line}`)).toEqual([]);
 });
 
