@@ -8,6 +8,8 @@ import { main } from '../commands/main';
 export interface Command {
   readonly launcher: 'none' | 'torchrun' | 'Slurm' | 'Open MPI' | 'Kubernetes' | 'flags';
   readonly args: readonly string[];
+  /** The folder of compiled programs. */
+  readonly programs: string;
   /** The process that gets SIGINT once the file has so many lines. */
   readonly interrupt?: { readonly process: number; readonly file: string; readonly lines: number };
 }
@@ -19,7 +21,7 @@ export interface Ended {
 }
 
 const { id, processes, client, argument } = workerData as Emulation;
-const { launcher, args, interrupt } = argument as Command;
+const { launcher, args, programs, interrupt } = argument as Command;
 const [host, port] = client.distributed.coordinator.split(':') as [string, string];
 const meeting = { MASTER_ADDR: host, MASTER_PORT: port };
 const [own, all] = [`${id}`, `${processes}`];
@@ -39,7 +41,7 @@ const variables: Record<Command['launcher'], Record<string, string>> = {
 Object.assign(process.env, variables[launcher], {
   FLOW_GRPO_SECRET: client.distributed.secret,
   PJRT_PLUGIN_LIBRARY_PATH: client.plugin,
-  FLOW_GRPO_XLA_CACHE: 'off',
+  FLOW_GRPO_XLA_CACHE: programs,
 });
 const flags =
   launcher === 'flags' ? ['--coordinator', `${host}:${port}`, '--process', own, '--processes', all] : [];

@@ -33,8 +33,12 @@ function newRun(): { file: string; output: string } {
   );
   return { file, output };
 }
-const run = (processes: number, argument: Command) =>
-  program.run<Ended>({ processes, devicesPerProcess: 2 / processes, argument });
+const run = (processes: number, command: Omit<Command, 'programs'>) =>
+  program.run<Ended>({
+    processes,
+    devicesPerProcess: 2 / processes,
+    argument: { ...command, programs: join(root, 'programs') } satisfies Command,
+  });
 
 /** What a run left that must not depend on how many processes it had. */
 async function left(output: string) {
