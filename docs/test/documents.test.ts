@@ -28,6 +28,7 @@ const markdown = (folder: string, deep = false) =>
 const documents = [
   ...markdown('.'),
   ...markdown('docs'),
+  ...markdown('docs/packages'),
   ...markdown('packages', true),
   ...markdown('examples', true),
 ];
@@ -47,6 +48,13 @@ describe('JavaScript', () => {
   const examples = named(['js', 'javascript']);
   const problems = check(examples.map(([, block]) => block));
   it.each(examples)('%s imports what exists', (_, block) => expect(problems(block)).toEqual([]));
+});
+
+it('code starts XLA by startXla, which says what is missing where tf.setBackend would be silent', () => {
+  const others = blocks.filter(
+    ({ language, code }) => /^[jt]s|script$/.test(language) && /setBackend\(['"]xla/.test(code),
+  );
+  expect(others.map(({ file, line }) => `${file}:${line}`)).toEqual([]);
 });
 
 describe('configurations', () => {

@@ -44,7 +44,9 @@ type Given = Omit<QuickstartOptions, 'train'> & Partial<Pick<QuickstartOptions, 
 /** Reads the command line; ends the process with a message when it is wrong. */
 export function readOptions(args: readonly string[]): QuickstartOptions {
   const given = new Command('quickstart')
-    .description('Tunes a small Show-o2 on coloured shapes by reinforcement learning and reports what it learnt')
+    .description(
+      'Tunes a small Show-o2 on coloured shapes by reinforcement learning and reports what it learnt',
+    )
     .option(
       '--minutes <n>',
       'minutes of training (default: 8 on a CPU, 1 on a GPU; 15 in all without XLA)',

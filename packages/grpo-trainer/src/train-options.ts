@@ -53,6 +53,7 @@ export interface TrainOptions<C, P, A extends AnyAlgorithm = AnyAlgorithm> {
    * The store must be one that they share.
    */
   readonly group?: ProcessGroup;
+  /** Tensors that this and the other callbacks make are freed after the call; `tf.keep` what should stay. */
   readonly onEpoch?: (metrics: EpochMetrics, details: EpochDetails) => void | Promise<void>;
   readonly onEvaluation?: (evaluation: Evaluation) => void | Promise<void>;
   readonly onProgress?: (progress: Progress) => void;
@@ -61,7 +62,7 @@ export interface TrainOptions<C, P, A extends AnyAlgorithm = AnyAlgorithm> {
   readonly onMessage?: (message: string) => void;
 }
 
-export interface TrainResult {
+export type TrainResult = {
   readonly reason: 'finished' | 'interrupted' | 'diverged' | 'hacked';
   /** Why it diverged, or how its reward was hacked, in words. */
   readonly problem?: string;
@@ -70,4 +71,4 @@ export interface TrainResult {
   /** The trained weights and their average; the caller disposes of them. */
   readonly trained: Params;
   readonly ema: Params;
-}
+};

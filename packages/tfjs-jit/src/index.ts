@@ -35,4 +35,5 @@ export { type ScanOptions, scan } from './loops/scan';
 export { whileLoop } from './loops/while-loop';
 export * as random from './random/random';
 export { cast, fromBytes, storageOf, toBytes, upload } from './storage';
+export { tidyAsync } from './tidy-async';
 export * as tree from './tree';
