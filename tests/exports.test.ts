@@ -42,7 +42,6 @@ const UNUSED: Record<string, Record<string, readonly string[]>> = {
   pjrt: {
     'types of elements, for programs that read programs': ['ELEMENT_TYPES', 'elementBytes'],
     'what the command does, for programs': ['installPlugin', 'listPlugins'],
-    'processes without a client, such as those that score': ['joinCluster'],
   },
   rewards: {
     'errors that callers tell apart': ['PickleError', 'RemoteError'],

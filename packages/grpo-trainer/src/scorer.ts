@@ -17,7 +17,12 @@ export interface Scorer {
   readonly weights?: Readonly<Record<string, number>>;
   /** Whether it compares the images of a prompt, so that it must be given all of them at once. */
   readonly wholeGroups?: boolean;
-  /** @param images [B, H, W, 3] in [0, 1]; the trainer disposes of it afterwards. */
+  /**
+   * The trainer frees what a call makes when it has answered (`tidyAsync` of @flow-grpo/tfjs-jit): models are loaded before,
+   * and what should stay is kept by `tf.keep`.
+   *
+   * @param images [B, H, W, 3] in [0, 1]; the trainer disposes of it afterwards.
+   */
   score(
     images: tf.Tensor4D,
     prompts: string[],
@@ -35,7 +40,7 @@ export interface ScoringOptions {
 }
 
 /**
- * The least a reward can be: one number per image.
+ * The least a reward can be: one number per image. What it makes on the way is freed, as with {@link Scorer.score}.
  *
  * @param images [B, H, W, 3] in [0, 1]; the trainer disposes of it afterwards.
  */

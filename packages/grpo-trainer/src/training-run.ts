@@ -32,6 +32,7 @@ import { createRollout, type EpochBatch, type UpdateBatch } from './rollout/crea
 import { createSampler, type DrawnPrompt } from './rollout/dynamic-sampling';
 import { epochPlan } from './rollout/epoch-plan';
 import { asScorer, withEvalRewards } from './scorer';
+import { tidyCallbacks } from './tidy-callbacks';
 import type { TrainOptions, TrainResult } from './train-options';
 import { createUpdate, type UpdateResult } from './update/create-update';
 import {
@@ -82,7 +83,8 @@ export interface EpochVerdict extends Verdict {
  *
  * @throws as `train` says
  */
-export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptions<C, P, A>) {
+export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions<C, P, A>) {
+  const options = { ...given, ...tidyCallbacks(given) };
   const { policy, prompts, store, onMessage, onProgress } = options;
   const config = resolveConfig(options.config ?? {}, options.algorithm);
   const { promptsPerEpoch } = config.sampling;
@@ -106,7 +108,8 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
     );
   }
   const copies = algorithm.copies ?? {};
-  const placement = placementOn(config.devices, config.shardParameters);
+  const placement = placementOn(config.devices, config);
+  placement.splitFrozen(policy.params);
   const { group = oneProcess } = options;
   const { count: ownImages } = placement.ownRows(plan.batchSize);
   const alone = group.numProcesses === 1;
