@@ -1,3 +1,6 @@
+/** The plane is [−EXTENT, EXTENT] in both directions. */
+export const EXTENT = 3;
+
 /** Where the data lie: equal Gaussians. */
 export interface Mixture {
   readonly centres: readonly (readonly [number, number])[];

@@ -108,7 +108,8 @@ export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions
     );
   }
   const copies = algorithm.copies ?? {};
-  const placement = placementOn(config.devices, config.shardParameters);
+  const placement = placementOn(config.devices, config);
+  placement.splitFrozen(policy.params);
   const { group = oneProcess } = options;
   const { count: ownImages } = placement.ownRows(plan.batchSize);
   const alone = group.numProcesses === 1;

@@ -63,6 +63,7 @@ export function program(): Command {
     .option('--dry-run', 'print what would run and check that everything is there, without loading a model')
     .option('--hosts <n>', 'with --dry-run: memory, network and scaling on so many machines like this one')
     .option('--bandwidth <GB/s>', 'with --hosts: what a machine sends to the others', '25')
+    .option('--no-compile', 'with --hosts: calculate, without compiling the programs for all devices')
     .option('--ui', 'serve a page that follows the run')
     .option('--ui-port <port>', 'port of the page; 0 is any free one', '0')
     .option('--ui-host <host>', 'address it listens at; 0.0.0.0 for other machines', '127.0.0.1')

@@ -29,7 +29,7 @@ export function foldIn(key: tf.Tensor, data: number | tf.Tensor): tf.Tensor1D {
     return tf.tidy(() => {
       const index =
         typeof data === 'number' ? tf.scalar(checkedInteger(data) | 0, 'int32') : checkedData(data);
-      return runKernel<tf.Tensor1D>(RANDOM_FOLD_IN, { key, data: index });
+      return runKernel(RANDOM_FOLD_IN, { key, data: index }) as tf.Tensor1D;
     });
   }
   const value = typeof data === 'number' ? data : checkedData(data).dataSync()[0]!;
