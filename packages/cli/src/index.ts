@@ -12,8 +12,8 @@ export { type RunResult, type TrainRunOptions, trainRun } from './run/train-run'
 export type { CodeSetup, TrainingRun } from './run/training-run';
 export { applyOverride, readRunFile } from './run-file/read';
 export type { RunFile } from './run-file/schema';
-export type { Showo2SetupInput, ZImageSetupInput } from './run-file/setup-schema';
+
 export { makeSetup } from './setup/make-setup';
 export { defineSetup, type RunSetup, type SetupContext, type SetupFunction } from './setup/setup';
 export { decodeImages, showo2PolicyOf, showo2Setup } from './setup/showo2';
-export { zImagePolicyOf, zImageSetup } from './setup/z-image';
+export { zImageSetup } from './setup/z-image';

@@ -6,10 +6,10 @@
 export { algorithms } from './algorithms/registry';
 export { memoryStore } from './checkpoint/memory-store';
 export { CheckpointStateError, type CheckpointStore, type RunState } from './checkpoint/store';
-export { ConfigError, configJsonSchema, defineConfig, resolveConfig } from './config/resolve';
-export { type GrpoConfig, type GrpoConfigInput, grpoConfigSchema } from './config/schema';
+export { ConfigError, defineConfig, resolveConfig } from './config/resolve';
+export type { GrpoConfig, GrpoConfigInput } from './config/schema';
 export { type Placement, placementOn } from './devices';
-export { checkDivergence, type DivergenceState, initialDivergenceState, type Verdict } from './divergence';
+
 export type { EpochDetails, EpochMetrics } from './epoch-metrics';
 export { createEvaluator, type Evaluation } from './evaluate';
 export { type GaussianFlowOptions, gaussianFlow } from './policies/gaussian-flow';

@@ -5,5 +5,5 @@ export { isAbort } from './interruption';
 export { checkpointFolder, isDiskFull } from './node/checkpoint-folder';
 export { epochOf, listRuns } from './node/checkpoint-names';
 export { acquireLease, type HeldLease, type LeaseOptions } from './node/lease';
-export { loadRun, loadWeights, openCheckpoint } from './node/open-checkpoint';
+export { loadWeights, openCheckpoint } from './node/open-checkpoint';
 export { abortOnSignals } from './node/signals';

@@ -1,6 +1,6 @@
 /** Layers and parameter records for transformer models; same numbers as the PyTorch layers they are named after. */
 export { gelu, geluTanh, quickGelu, silu } from './activations';
-export { affine } from './affine';
+
 export { bicubicMatrix, interpolatePositions } from './bicubic';
 export { castLike, castParams, castToStorage, trainedAmong, uploadAs, type WeightDtype } from './cast';
 export { conv2d, convolve, enlarge, halve, roundsSums } from './convolution';
@@ -58,7 +58,6 @@ export {
   type LayerKv,
   replaceByStacks,
   runLayers,
-  stackedPlace,
   stackForTraining,
   stackLayers,
   unstackLayers,

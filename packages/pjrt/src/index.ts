@@ -9,12 +9,7 @@ export type { CompileOptions } from './compile-options';
 export { type CreateClientOptions, createClient } from './create-client';
 export { type DeviceMemoryStats, PjrtDevice } from './device';
 export { Cluster, type DistributedOptions, joinCluster } from './distributed/cluster';
-export {
-  type ArrayShape,
-  ELEMENT_TYPES,
-  type ElementType,
-  elementBytes,
-} from './element-types';
+export type { ArrayShape, ElementType } from './element-types';
 export { PjrtError, type PjrtErrorCode, PjrtOutOfMemoryError } from './errors';
 export { type CompiledMemoryStats, type ExecuteOptions, PjrtExecutable } from './executable';
 export type { ProgramShape } from './hlo-module';

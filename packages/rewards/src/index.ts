@@ -13,7 +13,7 @@ export {
   unitRange,
   withFailureRule,
 } from './compose';
-export { humanReward } from './human';
+export { humanReward } from './human/human-reward';
 export { type RgbImage, rgbImages } from './images';
 export { jpegCompressibility, jpegIncompressibility } from './jpeg/jpeg-size';
 export {
@@ -57,13 +57,9 @@ export {
   type VideoScorer,
   videoOcr,
 } from './ocr';
-export {
-  defineReward,
-  makeReward,
-  type RewardContext,
-  type RewardDefinition,
-  type RewardName,
-} from './registry';
+export { defineReward, type RewardContext, type RewardDefinition } from './registry/define';
+export { makeReward } from './registry/find';
+export type { RewardName } from './registry/rewards';
 export {
   deqa,
   type GenevalOptions,
@@ -79,7 +75,6 @@ export { type RewardServerClientOptions, rewardServer } from './server/client';
 export { type RewardProcessOptions, rewardProcess } from './server/reward-process';
 export { type RewardServer, type ServeOptions, serve } from './server/serve';
 export {
-  describeScene,
   describeScenes,
   type FindOptions,
   type FoundShape,

@@ -10,7 +10,6 @@ import {
   encodePrompts,
   forwardSequence,
   generationLayout,
-  guide,
   imageBlockLength,
   initParams,
   parseShowo2Config,
@@ -60,7 +59,7 @@ const plain = jit((p, ids, latents, times) => {
   const twice = (y) => tf.concat([y, y], 0);
   const inputs = { tokens: ids, positions, latents: twice(latents), t: twice(times) };
   const [c, u] = tf.split(forwardSequence(p, config, inputs).velocity, 2);
-  return guide(c, u, guidanceScale);
+  return tf.add(u, tf.mul(tf.sub(c, u), guidanceScale));
 });
 const head = trainableNames(params);
 const update = jit((trained, kept, times, c) => {

@@ -5,15 +5,15 @@ import { expectClose, fixtureCases, maxAbs, maxAbsDiff, numbers } from '@flow-gr
 import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
+import type { TextState } from '../src/denoise/condition';
+import { guide } from '../src/guidance';
 import {
   type Condition,
   encodePrompts,
   forwardSequence,
-  guide,
   initParams,
   LAYER_BASES,
   parameterSpecs,
-  type TextState,
   velocity,
   velocityFromFeatures,
 } from '../src/index';

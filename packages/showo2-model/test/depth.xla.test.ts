@@ -3,14 +3,8 @@ import '@flow-grpo/tfjs-backend-xla';
 import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
-import {
-  encodePrompts,
-  initParams,
-  type Showo2Config,
-  stackFrozen,
-  trainableNames,
-  velocity,
-} from '../src/index';
+import { encodePrompts, initParams, type Showo2Config, trainableNames, velocity } from '../src/index';
+import { stackFrozen } from '../src/layers';
 import { config as tiny } from './tiny-model';
 import { useXla } from './xla';
 

@@ -2,15 +2,15 @@ import { stackLayers } from '@flow-grpo/nn';
 import { expectClose, fixtureCases, maxAbs, numbers } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
+import { guide } from '../src/guidance';
 import {
   forwardSequence,
-  guide,
   LAYER_BASES,
   parseShowo2Config,
   type SequenceInputs,
-  tokenLogits,
   trainableNames,
 } from '../src/index';
+import { tokenLogits } from '../src/trunk/trunk';
 import { channelsFirst, channelsLast, Expectations, loadCase, toPositions, toTensor } from './case';
 
 const model = [...fixtureCases('showo2-tiny')];

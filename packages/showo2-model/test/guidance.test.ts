@@ -1,13 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import {
-  encodePrompts,
-  guide,
-  initParams,
-  parseShowo2Yaml,
-  velocity,
-  velocityFromFeatures,
-} from '../src/index';
+import { parseShowo2Yaml } from '../src/config/yaml';
+import { guide } from '../src/guidance';
+import { encodePrompts, initParams, velocity, velocityFromFeatures } from '../src/index';
 import { config } from './tiny-model';
 
 const conditional = tf.tensor1d([3, 6]);

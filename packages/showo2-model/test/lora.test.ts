@@ -2,8 +2,8 @@ import { initLora, mergeLora, unstackLayers, withLora } from '@flow-grpo/nn';
 import { fixtureCases, maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { encodePrompts, stackFrozen, velocity } from '../src/index';
-import { LAYER_BASES } from '../src/layers';
+import { encodePrompts, velocity } from '../src/index';
+import { LAYER_BASES, stackFrozen } from '../src/layers';
 import { loadCase } from './case';
 
 const { config, params } = loadCase(fixtureCases('showo2-tiny')[0]!.dir);

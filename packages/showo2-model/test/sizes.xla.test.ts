@@ -4,11 +4,11 @@ import { maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
 import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
+import { guide } from '../src/guidance';
 import {
   encodePrompts,
   forwardSequence,
   generationLayout,
-  guide,
   imageBlockLength,
   initParams,
   type Showo2Config,

@@ -2,12 +2,12 @@ import { fixtureCases, maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { textLimit } from '../src/config/config';
+import { parseShowo2Yaml } from '../src/config/yaml';
 import {
   chooseTextLength,
   cutMessage,
   encodePrompts,
   parseShowo2Config,
-  parseShowo2Yaml,
   promptTokens,
   velocity,
 } from '../src/index';

@@ -3,17 +3,12 @@ import { expectClose, fixtureCases, numbers } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { embedSequence } from '../src/forward';
-import {
-  chooseToken,
-  generateText,
-  LAYER_BASES,
-  MASKED,
-  sequenceLogits,
-  textLogits,
-  understandingPrefix,
-  uniformStream,
-} from '../src/index';
+import { embedSequence, textLogits } from '../src/forward';
+import { LAYER_BASES, sequenceLogits } from '../src/index';
+import { MASKED } from '../src/sequence/mask';
+import { chooseToken, uniformStream } from '../src/text/choose';
+import { generateText } from '../src/text/generate';
+import { understandingPrefix } from '../src/text/understand';
 import { channelsLast, Expectations, loadCase, toPositions, toTensor } from './case';
 
 describe.each(fixtureCases('showo2-text'))('$name', ({ dir }) => {

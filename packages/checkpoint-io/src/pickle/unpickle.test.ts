@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { CheckpointError, type PickleHost, PickleTuple, unpickle } from './index';
+import { CheckpointError } from '../errors';
+import { type PickleHost, PickleTuple, unpickle } from './index';
 
 const nothing: PickleHost = { global: () => undefined };
 /** A pickle from pieces of text (one byte a character) and bytes. */

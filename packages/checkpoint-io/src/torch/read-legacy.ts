@@ -1,6 +1,7 @@
 import { type ByteSource, checkRange, readRange } from '../bytes';
 import { CheckpointError } from '../errors';
-import { PickleEndError, type PickleHost, unpickle } from '../pickle/index';
+import { type PickleHost, unpickle } from '../pickle/index';
+import { PickleEndError } from '../pickle/reader';
 import { torchHost } from './host';
 import { Storage } from './storage';
 

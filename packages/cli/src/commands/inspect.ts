@@ -1,7 +1,6 @@
 /** flow-grpo inspect */
 import { join } from 'node:path';
-import { ConfigError, type EpochMetrics, hackingOf } from '@flow-grpo/grpo-trainer';
-import { resolveConfig } from '@flow-grpo/grpo-trainer/config';
+import { ConfigError, type EpochMetrics, hackingOf, resolveConfig } from '@flow-grpo/grpo-trainer';
 import { readLines } from '../logging/json-lines';
 
 export interface InspectCommandOptions {

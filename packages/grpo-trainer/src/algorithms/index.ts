@@ -1,6 +1,5 @@
 /** What an algorithm of one's own is made of: its type, the points its loss may look at, and who trains together. */
 
-export { detach } from '../losses/rows';
 export {
   advantageOptions,
   advClipMax,

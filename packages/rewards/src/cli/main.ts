@@ -2,7 +2,8 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { BACKEND_HELP } from '../backend';
 import { plainText } from '../plain-text';
-import { REWARDS, shapeOf } from '../registry';
+import { REWARDS } from '../registry';
+import { shapeOf } from '../registry/find';
 import { scoreCommand } from './score-command';
 import { serveCommand } from './serve-command';
 import { UsageError } from './usage-error';

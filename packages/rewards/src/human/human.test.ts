@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { makeReward } from '../registry';
+import { makeReward } from '../registry/find';
 import { type Judgement, type Person, type Question, readAnswers, rewardsOf } from '.';
 
 describe('rewardsOf', () => {

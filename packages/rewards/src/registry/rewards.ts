@@ -166,7 +166,8 @@ export const REWARDS = {
       answers: text('answers.jsonl of an earlier run, whose answers are given again'),
     }),
     make: async ({ answers }, { person }) => {
-      const { humanReward, readAnswers, withAnswers } = await import('../human');
+      const { humanReward } = await import('../human/human-reward');
+      const { readAnswers, withAnswers } = await import('../human/answers');
       if (answers !== undefined) return humanReward(withAnswers(await readAnswers(answers), person));
       if (!person)
         throw new Error('nobody is there to ask: a person answers on the page of flow-grpo train --ui');

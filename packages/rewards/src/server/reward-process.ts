@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { ModelScorer } from '../models';
 import { plainText } from '../plain-text';
-import type { RewardName } from '../registry';
+import type { RewardName } from '../registry/rewards';
 import type { RemoteOptions } from '../remote/post';
 import { rewardServer } from './client';
 
