@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Checkpoint, openCheckpoint } from '@flow-grpo/checkpoint-io';
-import { serve } from '@flow-grpo/rewards';
+import { serveScorer } from '@flow-grpo/rewards';
 import { bundleSources } from '@flow-grpo/test-support/bundle';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
@@ -107,7 +107,7 @@ describe('--tiny', () => {
 describe('geneval.yaml and ocr.yaml', () => {
   it('train with the rewards of a GenEval server and of the text that is read', async () => {
     const kinds = new Set<unknown>();
-    const server = await serve({
+    const server = await serveScorer({
       name: 'stand-in',
       async score(images, _prompts, metadata) {
         for (const { tag } of metadata) kinds.add(tag);

@@ -1,12 +1,12 @@
 /** The quickstart's command line. */
 import { algorithms } from '@flow-grpo/grpo-trainer/algorithms';
+import { BACKENDS } from '@flow-grpo/rewards/backend';
 import { REWARDS } from '@flow-grpo/rewards/registry';
 import { Command, InvalidArgumentError } from 'commander';
 import { ASSETS } from './small-model';
 
 /** Rewards under names of their own, besides those that packages/rewards knows. */
 export const OWN_REWARDS = ['shapes', 'strict', 'jpeg', 'ocr'] as const;
-export const BACKENDS = ['xla', 'wasm', 'cpu', 'tensorflow'] as const;
 
 export interface QuickstartOptions {
   /** Minutes of training; evaluations and compilation come on top. By default what the backend is worth. */
@@ -44,7 +44,9 @@ type Given = Omit<QuickstartOptions, 'train'> & Partial<Pick<QuickstartOptions, 
 /** Reads the command line; ends the process with a message when it is wrong. */
 export function readOptions(args: readonly string[]): QuickstartOptions {
   const given = new Command('quickstart')
-    .description('Tunes a small Show-o2 on coloured shapes by reinforcement learning and reports what it learnt')
+    .description(
+      'Tunes a small Show-o2 on coloured shapes by reinforcement learning and reports what it learnt',
+    )
     .option(
       '--minutes <n>',
       'minutes of training (default: 8 on a CPU, 1 on a GPU; 15 in all without XLA)',

@@ -15,5 +15,5 @@ export type { RunFile } from './run-file/schema';
 
 export { makeSetup } from './setup/make-setup';
 export { defineSetup, type RunSetup, type SetupContext, type SetupFunction } from './setup/setup';
-export { decodeImages, showo2PolicyOf, showo2Setup } from './setup/showo2';
+export { decodeShowo2Images, showo2PolicyOf, showo2Setup } from './setup/showo2';
 export { zImageSetup } from './setup/z-image';

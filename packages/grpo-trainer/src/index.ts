@@ -41,4 +41,4 @@ export {
 export { train } from './train';
 export type { TrainOptions, TrainResult } from './train-options';
 export { currentPeakTflops, peakTflopsOf } from './utilisation';
-export { hackingOf } from './watch/hacking';
+export { detectHacking } from './watch/hacking';

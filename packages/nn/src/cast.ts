@@ -33,7 +33,10 @@ export function castParams(params: Params, dtype: WeightDtype): Params {
  * @param params the model's weights
  * @param trainable names of those that train
  */
-export function trainedAmong(params: Params, trainable: readonly string[]): (trained: Params) => Params {
+export function mergeTrainedWeights(
+  params: Params,
+  trainable: readonly string[],
+): (trained: Params) => Params {
   const computedIn = new Map(trainable.map((name) => [name, storageOf(params[name]!)]));
   const narrowed = ([name, value]: [string, tf.Tensor]) =>
     [name, castToStorage(value, computedIn.get(name) ?? storageOf(value))] as const;

@@ -3,10 +3,10 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Params } from './params';
 
 /** How a parameter starts: a constant, a normal of that deviation, or uniform within ± the bound. */
-export type Start = { constant: number } | { normal: number } | { uniform: number };
+export type ParameterStart = { constant: number } | { normal: number } | { uniform: number };
 export interface ParameterSpec {
   shape: number[];
-  start: Start;
+  start: ParameterStart;
 }
 
 /** New parameters, one draw a name in the order of `specs`. A function of the seed alone. */

@@ -55,7 +55,7 @@ function splitAxis(size: number, tile: number, overlap: number, scale: number): 
  * Applies `run` to overlapping tiles of x [B, H, W, C] and fades its results into one another: the memory of one tile beside
  * the whole. An x that fits one tile is run whole. `scale` is how much larger results are than their tiles.
  */
-export function overTiles(
+export function mapTiles(
   x: tf.Tensor4D,
   tile: number,
   overlap: number,

@@ -1,13 +1,13 @@
 /** Scorers: images with their prompts in, one number per image out, with the parts of it by name. */
 export {
-  affine,
+  affineScale,
+  byRank,
   type FailureRule,
   type GroupReward,
   groupwise,
   type ImageGroup,
   multiScore,
   type Normalise,
-  rank,
   type ScorePart,
   standardise,
   unitRange,
@@ -71,9 +71,9 @@ export {
 } from './remote';
 export { functionScorer, type RewardFunction } from './reward-function';
 export type { EncodedImage, ScoreOptions, Scorer, ScorerImages, Scores } from './scorer';
-export { type RewardServerClientOptions, rewardServer } from './server/client';
+export { type RewardServerClientOptions, rewardServerClient } from './server/client';
 export { type RewardProcessOptions, rewardProcess } from './server/reward-process';
-export { type RewardServer, type ServeOptions, serve } from './server/serve';
+export { type RewardServer, type ServeOptions, serveScorer } from './server/serve';
 export {
   describeScenes,
   type FindOptions,

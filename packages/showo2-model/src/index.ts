@@ -2,14 +2,13 @@
 export {
   type HeadConfig,
   imageBlockLength,
-  latentShape,
   type Showo2Config,
+  showo2LatentShape,
   type TokenIds,
   type TrunkConfig,
   type VisionConfig,
 } from './config/config';
 export { parseShowo2Config, showo2ConfigJson, tokenIdsJson } from './config/schema';
-
 export {
   type Condition,
   type EncodeOptions,
@@ -23,34 +22,30 @@ export { encodeContext } from './denoise/context';
 export {
   type Denoised,
   type Features,
+  showo2Velocity,
   type VelocityOptions,
-  velocity,
   velocityFromFeatures,
 } from './denoise/velocity';
 export { forwardSequence, type SequenceInputs, sequenceLogits } from './forward';
-
-export { initParams, parameterSpecs } from './init';
-export { LAYER_BASES, upstreamNames } from './layers';
+export { initShowo2Params, showo2ParameterSpecs } from './init';
+export { SHOWO2_LAYER_BASES, upstreamNames } from './layers';
 export type { DenoiseEvent, GenerateOptions } from './pipeline/generate';
-
 export type { InterleaveOptions, Segment } from './pipeline/interleave';
 export type { Showo2Parts } from './pipeline/parts';
 export { Showo2 } from './pipeline/showo2';
 export { fitLatentPreview, type LatentPreview } from './preview';
 export { generationLayout, type Layout } from './sequence/layout';
-
-export { chooseTextLength, cutMessage, type TextLength } from './text-length';
+export { chooseTextLength, cutPromptsMessage, type TextLength } from './text-length';
 export { qwenTokenizer } from './tokenizer/qwen';
 export type { TextTokenizer } from './tokenizer/tokenizer';
 export { parseWordVocabulary, type WordVocabulary, wordTokenizer } from './tokenizer/word';
 export { trainableNames } from './trainable';
-
 export {
   type CoderOptions,
-  decode,
   decodeImage,
-  encode,
+  decodeVideo,
   encodeImage,
+  encodeVideo,
   initVaeParams,
   type Posterior,
   parseVaeConfig,

@@ -3,4 +3,4 @@ export { type LoadingProgress, type LoadShowo2Options, loadShowo2, readShowo2Con
 export { showo2FromPretrained } from './pipeline/pretrained';
 export { type Showo2Places, showo2RequiredFiles } from './pipeline/required-files';
 export { saveShowo2 } from './pipeline/save';
-export { type Foundations, type StartOptions, startFrom } from './pipeline/start';
+export { type Foundations, type StartOptions, showo2FromFoundations } from './pipeline/start';

@@ -2,11 +2,11 @@
 import {
   castToStorage,
   gatherRows,
+  mergeTrainedWeights,
   type NamePattern,
   type Params,
   selectNames,
   stopGradient,
-  trainedAmong,
 } from '@flow-grpo/nn';
 import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
@@ -18,7 +18,7 @@ import {
   encodeText,
   type TextState,
 } from './denoise/condition';
-import { type Features, velocity, velocityFromFeatures } from './denoise/velocity';
+import { type Features, showo2Velocity, velocityFromFeatures } from './denoise/velocity';
 import { stackForTraining } from './layers';
 
 export interface Showo2PolicyOptions {
@@ -116,7 +116,7 @@ export function showo2Policy(options: Showo2PolicyOptions): Showo2Policy {
     ? stackForTraining(options.params, selected)
     : { params: options.params, trainable: selected };
   const headOnly = trainable.every(isHead);
-  const merged = trainedAmong(params, trainable);
+  const merged = mergeTrainedWeights(params, trainable);
   const conditionalUpdates = guidanceScale > 0 && options.guidanceInTraining === false;
   const guidance = (purpose: Purpose) => ({
     guidanceScale: purpose === 'training' && conditionalUpdates ? 0 : guidanceScale,
@@ -183,7 +183,14 @@ export function showo2Policy(options: Showo2PolicyOptions): Showo2Policy {
       };
     },
     velocity: ({ trained, x, t, rows: index, prepared, purpose }) => {
-      const result = velocity(merged(trained), config, x, t, conditionAt(prepared, index), guidance(purpose));
+      const result = showo2Velocity(
+        merged(trained),
+        config,
+        x,
+        t,
+        conditionAt(prepared, index),
+        guidance(purpose),
+      );
       const { conditional, features } = result;
       return {
         velocity: castToStorage(result.velocity, 'float32'),

@@ -10,9 +10,9 @@ import {
   type Condition,
   encodeText,
   type Features,
-  LAYER_BASES,
   promptTokens,
-  velocity,
+  SHOWO2_LAYER_BASES,
+  showo2Velocity,
   velocityFromFeatures,
 } from '../src/index';
 import { channelsFirst, channelsLast, loadCase, toPositions, toTensor } from './case';
@@ -39,7 +39,7 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
   });
   const denoise = jit((p: typeof params, all: typeof texts, latents: tf.Tensor, times: tf.Tensor) => {
     const condition = encode(p, all);
-    const { velocity: v, features } = velocity(p, config, latents, times, condition, options);
+    const { velocity: v, features } = showo2Velocity(p, config, latents, times, condition, options);
     return { v, condition, features };
   });
 
@@ -48,7 +48,7 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
     const unrolled = denoise(params, texts, x, t).v;
     expectClose(channelsFirst(unrolled).dataSync(), expected, 1e-4, 'unrolled');
     let stacked = params;
-    for (const base of Object.values(LAYER_BASES)) stacked = stackLayers(stacked, base);
+    for (const base of Object.values(SHOWO2_LAYER_BASES)) stacked = stackLayers(stacked, base);
     const scanned = denoise(stacked, texts, x, t).v.dataSync();
     expectClose(scanned, unrolled.dataSync(), 1e-5 * maxAbs(expected), 'scanned');
   });

@@ -15,7 +15,6 @@ export {
 export type { Guidance } from './guidance';
 export { initTransformer } from './init';
 export type { Part, TextEncoderPart, ZImageParts } from './pipeline/parts';
-
 export { type PromptOptions, promptEncoder, promptLength } from './pipeline/prompt-encoder';
 export { type SchedulerConfig, schedulerConfigJson, Z_IMAGE_SCHEDULER } from './pipeline/scheduler';
 export { type Conditioning, type DenoiseEvent, type GenerateOptions, ZImage } from './pipeline/z-image';
@@ -37,7 +36,7 @@ export {
   type TransformerConfig,
   transformerConfigJson,
   transformerSpecs,
-  velocity,
-  velocityOfSizes,
   Z_IMAGE_TRANSFORMER,
+  zImageVelocity,
+  zImageVelocityOfSizes,
 } from './transformer';

@@ -13,7 +13,6 @@ export class ZImage extends Base {
     return new ZImage(await loadZImage(pathOrId, options));
   }
 }
-
 export {
   type LoadingProgress,
   type LoadZImageOptions,

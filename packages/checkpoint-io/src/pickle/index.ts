@@ -1,4 +1,3 @@
 /** Reads pickles without being able to do what a pickle says beyond building values: globals are the caller's list. */
-
-export { type Unpickled, type UnpickleOptions, unpickle } from './unpickle';
+export { readPickle, type Unpickled, type UnpickleOptions } from './unpickle';
 export { PickleForeign, type PickleGlobal, type PickleHost, PickleTuple } from './values';

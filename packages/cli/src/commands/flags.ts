@@ -1,9 +1,9 @@
 /** Every option of a run's file as a flag of the command, documented by its schema. */
 
-import { grpoConfigSchema, type Leaf, leavesOf } from '@flow-grpo/grpo-trainer/config';
+import { grpoConfigSchema, type SchemaLeaf, schemaLeaves } from '@flow-grpo/grpo-trainer/config';
 import { type Command, Option } from 'commander';
 
-const leaves: readonly Leaf[] = leavesOf(grpoConfigSchema);
+const leaves: readonly SchemaLeaf[] = schemaLeaves(grpoConfigSchema);
 
 /** Adds `--devices 4`, `--training.learningRate 1e-4`, … */
 export function addConfigFlags(command: Command): Command {

@@ -1,7 +1,7 @@
 /** flow-grpo inspect */
 import { join } from 'node:path';
-import { ConfigError, type EpochMetrics, hackingOf, resolveConfig } from '@flow-grpo/grpo-trainer';
-import { readLines } from '../logging/json-lines';
+import { ConfigError, detectHacking, type EpochMetrics, resolveConfig } from '@flow-grpo/grpo-trainer';
+import { readJsonLines } from '../logging/json-lines';
 
 export interface InspectCommandOptions {
   readonly window?: string;
@@ -18,7 +18,7 @@ export async function inspectCommand(folder: string, options: InspectCommandOpti
   const numbers = Object.entries(options).map(([name, text]) => [name, Number(text)]);
   const { hacking } = resolveConfig({ hacking: Object.fromEntries(numbers) });
   const file = join(folder, 'metrics.jsonl');
-  const epochs = await readLines<EpochMetrics>(file);
+  const epochs = await readJsonLines<EpochMetrics>(file);
   if (epochs.length === 0) throw new ConfigError(`${file} has no epoch in it`);
   const problems = inspect(epochs, hacking, file);
   const last = epochs.at(-1)!;
@@ -32,11 +32,11 @@ export async function inspectCommand(folder: string, options: InspectCommandOpti
 
 function inspect(
   epochs: readonly EpochMetrics[],
-  options: Parameters<typeof hackingOf>[1],
+  options: Parameters<typeof detectHacking>[1],
   file: string,
 ): string[] {
   try {
-    return hackingOf(epochs, options);
+    return detectHacking(epochs, options);
   } catch (error) {
     throw new ConfigError(`${file}: ${(error as Error).message}`, { cause: error });
   }

@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { ConfigError, type EpochMetrics } from '@flow-grpo/grpo-trainer';
 import { epochPlan } from '@flow-grpo/grpo-trainer/config';
 import * as tf from '@tensorflow/tfjs-core';
-import { readLines } from '../logging/json-lines';
+import { readJsonLines } from '../logging/json-lines';
 import type { ProgressLine } from '../logging/progress-line';
 import type { EvaluationRecord } from '../logging/run-log';
 import { trainRun } from '../run/train-run';
@@ -123,8 +123,8 @@ async function trainOnce(
 }
 
 const recordsOf = async (folder: string) => ({
-  epochs: await readLines<EpochMetrics>(join(folder, 'metrics.jsonl')),
-  evaluations: await readLines<EvaluationRecord>(join(folder, 'evaluations.jsonl')),
+  epochs: await readJsonLines<EpochMetrics>(join(folder, 'metrics.jsonl')),
+  evaluations: await readJsonLines<EvaluationRecord>(join(folder, 'evaluations.jsonl')),
 });
 
 function compared(runs: readonly ComparedRun[], measure: string, levels: readonly number[]) {

@@ -3,17 +3,17 @@ import { appendFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type AnswerRecord,
+  type HumanQuestion,
   type Judgement,
   type Person,
-  type Question,
   readAnswers,
-  rewardsOf,
+  rewardsOfJudgement,
 } from '@flow-grpo/rewards/human';
 import sharp from 'sharp';
 
 /** A question that waits, with its images in one PNG, one below the other. */
 export interface WaitingQuestion {
-  readonly question: Question;
+  readonly question: HumanQuestion;
   readonly png: Buffer;
 }
 
@@ -58,7 +58,7 @@ export function runPerson(): RunPerson {
   let answered = 0;
 
   /** Waits in line; a question that waits already is asked once. */
-  const wait = (question: Question, png: Buffer, signal: AbortSignal | undefined) =>
+  const wait = (question: HumanQuestion, png: Buffer, signal: AbortSignal | undefined) =>
     new Promise<Judgement>((resolve, reject) => {
       signal?.throwIfAborted();
       const { key } = question;
@@ -116,7 +116,7 @@ export function runPerson(): RunPerson {
       const entry = waiting.get(key);
       if (!entry) return false;
       const { prompt, images } = entry.question;
-      rewardsOf(judgement, images.length);
+      rewardsOfJudgement(judgement, images.length);
       waiting.delete(key);
       known.set(key, judgement);
       answered++;
@@ -136,7 +136,7 @@ export function runPerson(): RunPerson {
 }
 
 /** The images of a question, one below the other. */
-function stripOf({ images }: Question): Promise<Buffer> {
+function stripOf({ images }: HumanQuestion): Promise<Buffer> {
   const { width, height } = images[0]!;
   const bytes = Buffer.concat(images.map(({ data }) => data));
   return sharp(bytes, { raw: { width, height: height * images.length, channels: 3 } })

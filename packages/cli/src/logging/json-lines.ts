@@ -44,7 +44,7 @@ const textOf = (file: string): Promise<string | undefined> =>
   });
 
 /** The records of a JSON-lines file, none where there is no file; lines that hold none are left out. */
-export async function readLines<T extends object>(file: string): Promise<T[]> {
+export async function readJsonLines<T extends object>(file: string): Promise<T[]> {
   return parseLines<T>((await textOf(file)) ?? '').lines.map(({ record }) => record);
 }
 

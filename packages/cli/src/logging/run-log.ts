@@ -6,7 +6,7 @@ import type { EpochDetails, EpochMetrics, Evaluation } from '@flow-grpo/grpo-tra
 import { imageGrid } from '../report/image-grid';
 import { readStrip, type SampleStrip, writeStrip } from '../report/sample-strip';
 import { type Histogram, histogramOf } from './histogram';
-import { keepLines, readLines } from './json-lines';
+import { keepLines, readJsonLines } from './json-lines';
 import { eventWriter } from './tensorboard';
 
 /** One line of evaluations.jsonl. */
@@ -180,7 +180,7 @@ async function writePrompts(folder: string, { prompts, metadata }: Evaluation): 
 
 /** The images of the folder's first evaluation with images, else of `latest`, which is not recorded yet. */
 async function readFirstStrip(folder: string, latest: SampleStrip): Promise<Float32Array[]> {
-  const records = await readLines<EvaluationRecord>(join(folder, 'evaluations.jsonl'));
+  const records = await readJsonLines<EvaluationRecord>(join(folder, 'evaluations.jsonl'));
   const first = records.find(({ samples }) => samples)?.samples;
   // It may have been removed by hand.
   return (first && (await readStrip(folder, first).catch(() => undefined))) ?? readStrip(folder, latest);

@@ -1,5 +1,4 @@
 /** Run files: their schema, and how one is read. */
-
 export { resolveRunFile, runFileJsonSchema, runFileSchema } from './schema';
 export {
   type Showo2SetupInput,

@@ -16,11 +16,17 @@ import {
   type TrainResult,
   train,
 } from '@flow-grpo/grpo-trainer';
-import { acquireLease, checkpointFolder, epochOf, listRuns, loadWeights } from '@flow-grpo/grpo-trainer/node';
+import {
+  acquireLease,
+  checkpointEpoch,
+  checkpointFolder,
+  listCheckpoints,
+  loadWeights,
+} from '@flow-grpo/grpo-trainer/node';
 import { unstackLora } from '@flow-grpo/nn';
 import { need } from '../commands/shared';
 import { unjudgedEvaluations } from '../human/unjudged-evaluations';
-import { readLines } from '../logging/json-lines';
+import { readJsonLines } from '../logging/json-lines';
 import { type ProgressLine, progressLine } from '../logging/progress-line';
 import { writeRunReport } from '../report/run-report';
 import { setupFingerprint } from '../setup/fingerprint';
@@ -191,7 +197,9 @@ async function finalWeights(
   group: ProcessGroup | undefined,
 ): Promise<Params> {
   if (reason !== 'finished' || !group || !config.shardParameters) return config.ema.enabled ? ema : trained;
-  const name = (await listRuns(join(output, 'checkpoints'))).find((each) => epochOf(each) === epochs);
+  const name = (await listCheckpoints(join(output, 'checkpoints'))).find(
+    (each) => checkpointEpoch(each) === epochs,
+  );
   const { weights } = await loadWeights(join(output, 'checkpoints', name!), config);
   return weights;
 }
@@ -276,13 +284,13 @@ const inPeftLayout =
     saveLora(folder, lora, { baseModel });
 
 async function resumeEpoch(output: string, resume: string): Promise<number> {
-  const name = resume === 'auto' ? (await listRuns(join(output, 'checkpoints'))).at(-1) : resume;
-  return epochOf(name ?? '');
+  const name = resume === 'auto' ? (await listCheckpoints(join(output, 'checkpoints'))).at(-1) : resume;
+  return checkpointEpoch(name ?? '');
 }
 
 /** The mean of the folder's last epochs; the first one compiles and does not count. */
 export async function secondsPerEpoch(output: string): Promise<number | undefined> {
-  const recent = (await readLines<EpochMetrics>(join(output, 'metrics.jsonl'))).slice(1).slice(-10);
+  const recent = (await readJsonLines<EpochMetrics>(join(output, 'metrics.jsonl'))).slice(1).slice(-10);
   const seconds = recent.flatMap((metrics) => metrics.seconds ?? []);
   return seconds.length > 0 ? seconds.reduce((a, b) => a + b, 0) / seconds.length : undefined;
 }

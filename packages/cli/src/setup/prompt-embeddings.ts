@@ -1,5 +1,10 @@
 /** States of prompts, computed ahead: a safetensors file in place of a text encoder. */
-import { mainFile, openCheckpoint, type RequiredFiles, saveSafetensors } from '@flow-grpo/checkpoint-io';
+import {
+  mainFileChoice,
+  openCheckpoint,
+  type RequiredFiles,
+  saveSafetensors,
+} from '@flow-grpo/checkpoint-io';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { type FloatStorage, fromBytes, storageOf, toBytes, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
@@ -28,7 +33,7 @@ export const requiredEmbeddings = (source: string) =>
   ({
     option: OPTION,
     source,
-    files: { embeddings: mainFile('prompts.safetensors') },
+    files: { embeddings: mainFileChoice('prompts.safetensors') },
     hint: 'flow-grpo embed RUN.YAML writes it.',
   }) satisfies RequiredFiles;
 

@@ -1,5 +1,5 @@
 /** How large a Z-Image is, from its configuration alone. */
-import { oneOf, readJson } from '@flow-grpo/checkpoint-io';
+import { fileChoice, readJson } from '@flow-grpo/checkpoint-io';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { loraTargets, selectNames } from '@flow-grpo/nn';
 import { parseTransformerConfig, transformerSpecs } from '@flow-grpo/z-image-model';
@@ -24,7 +24,7 @@ export async function zImageSizes(
   { model, train, dtype, size: [height, width] }: ZImageSetupOptions,
   context: SetupContext = {},
 ): Promise<ModelSizes> {
-  const files = { config: oneOf('transformer/config.json') };
+  const files = { config: fileChoice('transformer/config.json') };
   const { paths } = await openSource({ option: 'setup.model', source: model, files }, context);
   const config = await orConfigError('model', async () =>
     parseTransformerConfig(await readJson(paths.config), paths.config),

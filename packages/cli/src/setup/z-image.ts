@@ -2,7 +2,7 @@
 import { saveLora } from '@flow-grpo/checkpoint-io';
 import { ConfigError, loraPolicy, type Policy } from '@flow-grpo/grpo-trainer';
 import { parseConfig } from '@flow-grpo/grpo-trainer/config';
-import { toUnit, unstackLayers } from '@flow-grpo/nn';
+import { toUnitRange, unstackLayers } from '@flow-grpo/nn';
 import {
   decodeLatents,
   paddedLength,
@@ -164,7 +164,7 @@ export function zImagePolicyOf(
       ...transformer,
       encodePrompts,
       decode: (latents) =>
-        toUnit(decodeLatents(vae.params, vae.config, latents as tf.Tensor4D)) as tf.Tensor4D,
+        toUnitRange(decodeLatents(vae.params, vae.config, latents as tf.Tensor4D)) as tf.Tensor4D,
       latentShape: [height, width, transformer.config.inChannels],
       guidanceScale: options.guidanceScale,
       cfgNormalization: options.cfgNormalization,

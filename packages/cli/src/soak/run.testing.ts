@@ -4,7 +4,7 @@
  * Prints one line per epoch with the bytes of memory it has.
  */
 
-import { rewardServer } from '@flow-grpo/rewards';
+import { rewardServerClient } from '@flow-grpo/rewards';
 import { trainRun } from '../run/train-run';
 import { resolveRunFile } from '../run-file/schema';
 import { startBackend } from '../setup/testing/start-xla';
@@ -24,7 +24,7 @@ const run = resolveRunFile({
   training: { learningRate: 1e-3 },
 });
 const { evalPrompts: _, ...toy } = toySetup();
-const server = rewardServer({ url, retries: 8, pause: 5 });
+const server = rewardServerClient({ url, retries: 8, pause: 5 });
 const scorer: typeof server = {
   ...server,
   async score(...given) {

@@ -4,7 +4,7 @@ import {
   encodePrompts,
   type Showo2Parts,
   textEncoder,
-  velocity as velocityOf,
+  showo2Velocity as velocityOf,
 } from '@flow-grpo/showo2-model';
 import { jit, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';

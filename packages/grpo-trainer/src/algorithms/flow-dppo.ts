@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import { flowDppoLoss, halfSquaredDistance } from '../losses/flow-dppo';
 import { detach, weighted } from '../losses/rows';
-import { advantageOptions, advClipMax, comparedWithin, groupedBy } from './advantage-options';
+import { advantageOptions, advantagesWithin, advClipMax, groupedBy } from './advantage-options';
 import { defineAlgorithm, type Loss } from './algorithm';
 import { type Pass, type RecordedPoints, recordedPoints } from './pass';
 import { policyGradientProblems } from './policy-gradient';
@@ -52,7 +52,7 @@ export const flowDppo = defineAlgorithm({
       copies: { ...(own.beta > 0 ? { reference: { moves: 'never' } } : {}) },
       pointsPerImage: trainedSteps,
       units: allImages(epochSize),
-      advantages: (scored) => comparedWithin(groupedBy(own, scored), scored, own),
+      advantages: (scored) => advantagesWithin(groupedBy(own, scored), scored, own),
       metrics: {
         policyLoss: 'mean',
         kl: 'mean',

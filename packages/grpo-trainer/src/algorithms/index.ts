@@ -1,10 +1,9 @@
 /** What an algorithm of one's own is made of: its type, the points its loss may look at, and who trains together. */
-
 export {
   advantageOptions,
+  advantagesWithin,
   advClipMax,
-  comparedWithin,
-  comparesImages,
+  needsSeveralImages,
   perPrompt,
 } from './advantage-options';
 export {

@@ -13,7 +13,13 @@ import { z } from 'zod';
 import type { BaseConfig } from '../config/base';
 import { detach } from '../losses/rows';
 import { clippedPolicyLoss, ratioStatistics, velocityKl } from '../maths/loss';
-import { advantageOptions, advClipMax, comparedWithin, comparesImages, groupedBy } from './advantage-options';
+import {
+  advantageOptions,
+  advantagesWithin,
+  advClipMax,
+  groupedBy,
+  needsSeveralImages,
+} from './advantage-options';
 import type { ConfiguredAlgorithm, Loss, RunFacts } from './algorithm';
 import { type Pass, type RecordedPoints, recordedPoints } from './pass';
 import { imagesWithAdvantage } from './units';
@@ -56,7 +62,7 @@ export type PolicyGradientOptions = z.output<typeof policyGradientOptions>;
 /** What a ratio needs: noise, and images to compare. */
 export function policyGradientProblems(name: string, { sampling }: BaseConfig): string[] {
   return [
-    ...comparesImages(sampling),
+    ...needsSeveralImages(sampling),
     ...(sampling.noiseLevel === 0
       ? [`sampling.noiseLevel is 0: without noise there is no log-probability for ${name}; use 0.7`]
       : []),
@@ -78,7 +84,7 @@ export function configurePolicyGradient(
     copies: options.beta > 0 ? { reference: { moves: 'never' } } : {},
     pointsPerImage: trainedSteps,
     units: imagesWithAdvantage(epochSize),
-    advantages: (scored) => comparedWithin(groupedBy(options, scored), scored, options),
+    advantages: (scored) => advantagesWithin(groupedBy(options, scored), scored, options),
     metrics: {
       policyLoss: 'mean',
       kl: 'mean',

@@ -1,7 +1,7 @@
 /** Answers of a person in a file, one line of JSON each, from which a run can be played again. */
 import { readFile } from 'node:fs/promises';
-import type { Person, Question } from './human-reward';
-import { type Judgement, rewardsOf } from './judgement';
+import type { HumanQuestion, Person } from './human-reward';
+import { type Judgement, rewardsOfJudgement } from './judgement';
 
 /** One line of answers.jsonl. */
 export interface AnswerRecord {
@@ -27,7 +27,7 @@ export async function readAnswers(file: string): Promise<Map<string, Judgement>>
     try {
       const { key, images, judgement } = JSON.parse(line) as AnswerRecord;
       if (typeof key !== 'string') throw new Error('it has no key');
-      rewardsOf(judgement, images);
+      rewardsOfJudgement(judgement, images);
       answers.set(key, judgement);
     } catch (error) {
       throw new Error(`${file}, line ${i + 1} is no answer: ${(error as Error).message}`, { cause: error });
@@ -40,7 +40,7 @@ export async function readAnswers(file: string): Promise<Map<string, Judgement>>
 export function withAnswers(answers: ReadonlyMap<string, Judgement>, person: Person | undefined): Person {
   return {
     expect: () => person?.expect?.(),
-    async ask(question: Question, signal) {
+    async ask(question: HumanQuestion, signal) {
       const known = answers.get(question.key);
       if (known) return known;
       if (person) return person.ask(question, signal);

@@ -15,7 +15,7 @@ export type Judgement =
  *
  * @throws {RangeError} when the judgement is not one of `count` images
  */
-export function rewardsOf(judgement: Judgement, count: number): number[] {
+export function rewardsOfJudgement(judgement: Judgement, count: number): number[] {
   const place = (value: unknown): value is number =>
     Number.isInteger(value) && (value as number) >= 0 && (value as number) < count;
   if ('best' in judgement) {

@@ -7,6 +7,5 @@ export {
   type RewardEntry,
   rewardChoiceSchema,
 } from './choice';
-
 export { isRewardModule, makeReward } from './find';
 export { REWARDS } from './rewards';

@@ -133,10 +133,10 @@ export const REWARDS = {
     make: async (options) => (await import('../judge')).unifiedRewardOpenai(options),
   }),
   server: defineReward({
-    summary: "What another process serves by this package's serve()",
+    summary: 'What another process serves by serveScorer()',
     serverOption: 'url',
     options: z.strictObject(server),
-    make: async (options) => (await import('../server/client')).rewardServer(options),
+    make: async (options) => (await import('../server/client')).rewardServerClient(options),
   }),
   jpeg_compressibility: defineReward({
     summary: 'Minus the size as JPEG of quality 95, in units of 500 kB',

@@ -1,4 +1,4 @@
-import { overTiles, type Params, type TilingOptions, tileSizes } from '@flow-grpo/nn';
+import { mapTiles, type Params, type TilingOptions, tileSizes } from '@flow-grpo/nn';
 import type * as tf from '@tensorflow/tfjs-core';
 import { spatialFactor, type WanVaeConfig } from './config';
 import { decodeImage, encodeImage } from './wan-vae';
@@ -23,7 +23,7 @@ export function decodeImageTiled(
   const factor = spatialFactor(config);
   const { tile, overlap } = tileSizes(options, factor);
   const { decodeTile = (part) => decodeImage(params, config, part) } = options;
-  return overTiles(latents, tile / factor, overlap / factor, factor, decodeTile);
+  return mapTiles(latents, tile / factor, overlap / factor, factor, decodeTile);
 }
 
 /** {@link encodeImage} in overlapping tiles, as {@link decodeImageTiled}. */
@@ -35,5 +35,5 @@ export function encodeImageTiled(
 ): tf.Tensor4D {
   const factor = spatialFactor(config);
   const { tile, overlap } = tileSizes(options, factor);
-  return overTiles(images, tile, overlap, 1 / factor, (part) => encodeImage(params, config, part));
+  return mapTiles(images, tile, overlap, 1 / factor, (part) => encodeImage(params, config, part));
 }

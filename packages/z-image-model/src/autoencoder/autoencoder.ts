@@ -1,16 +1,16 @@
 /** AutoencoderKL: images to latents and back, in diffusers' names and numbers. */
 import {
   conv2d,
-  enlarge,
+  downsample2d,
   groupNorm,
-  halve,
   linear,
+  mapTiles,
   type Observe,
-  overTiles,
   type Params,
   silu,
   type TilingOptions,
   tileSizes,
+  upsample2d,
 } from '@flow-grpo/nn';
 import { scaledDotProductAttention } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
@@ -84,7 +84,7 @@ export function decodeLatentsTiled(
   const factor = spatialFactor(config);
   const { tile, overlap } = tileSizes(options, factor);
   const { decodeTile = (part) => decodeLatents(params, config, part) } = options;
-  return overTiles(latents, tile / factor, overlap / factor, factor, decodeTile);
+  return mapTiles(latents, tile / factor, overlap / factor, factor, decodeTile);
 }
 
 /** {@link encodeImages} in overlapping tiles. */
@@ -96,7 +96,7 @@ export function encodeImagesTiled(
 ): tf.Tensor4D {
   const factor = spatialFactor(config);
   const { tile, overlap } = tileSizes(options, factor);
-  return overTiles(images, tile, overlap, 1 / factor, (part) => encodeImages(params, config, part));
+  return mapTiles(images, tile, overlap, 1 / factor, (part) => encodeImages(params, config, part));
 }
 
 /** (mean − shift) · scaling. */
@@ -139,9 +139,9 @@ function runStage(
     case 'attention':
       return attention(params, stage.name, x, groups, observe);
     case 'downsample':
-      return halve(params, `${stage.name}.conv`, x);
+      return downsample2d(params, `${stage.name}.conv`, x);
     case 'upsample':
-      return conv2d(params, `${stage.name}.conv`, enlarge(x));
+      return conv2d(params, `${stage.name}.conv`, upsample2d(x));
     case 'block':
       return x;
   }
