@@ -2,8 +2,8 @@
 import type { AnyAlgorithm } from './algorithms/algorithm';
 import { ConfigError } from './config/config-error';
 import type { GrpoConfig } from './config/schema';
+import { startRun } from './run/training-run';
 import type { TrainOptions, TrainResult } from './train-options';
-import { startRun } from './training-run';
 
 /**
  * Trains a policy with Flow-GRPO or another algorithm. Every random number is a function of the seed and the
