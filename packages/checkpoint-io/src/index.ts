@@ -1,4 +1,4 @@
-/** Model checkpoints on disk and on the hub, read tensor by tensor and written whole or not at all. */
+/** Model checkpoints on disk and on the hub, read tensor by tensor and written atomically. */
 export { writeFileAtomic } from './atomic-file';
 export type { Dtype } from './bytes/dtypes';
 export { type ByteSource, memorySource } from './bytes/source';

@@ -1,7 +1,7 @@
 /**
- * Flow-GRPO for any flow-matching model: a trainer against a small `Policy` interface, resumable to the bit, and its
- * algorithms as values. What an algorithm of one's own is made of is in `/algorithms`, the mathematics as pure functions in
- * `/maths`, a run's options in `/config`, and the folder of checkpoints in `/node`.
+ * Flow-GRPO for any flow-matching model behind a small `Policy` interface, resumable bit for bit, with algorithms as values.
+ * `/algorithms` holds the parts of your own algorithm, `/maths` the mathematics as pure functions, `/config` a run's options,
+ * and `/node` the folder of checkpoints.
  */
 export { algorithms } from './algorithms/registry';
 export { memoryStore } from './checkpoint/memory-store';

@@ -1,4 +1,4 @@
-/** What a run needs of Node: its folder of checkpoints, and signals that end it with one. */
+/** What a run needs from Node: its folder of checkpoints, and signals that save one and end the run. */
 export { CheckpointStateError, type SetupFingerprint } from './checkpoint/store';
 export { isAbort } from './interruption';
 export { checkpointFolder, isDiskFull } from './node/checkpoint-folder';

@@ -5,7 +5,7 @@ import { affine } from './affine';
 import { castLike } from './cast';
 import { type Params, param } from './params';
 
-/** A two-dimensional convolution with upstream's kernel [out, in, h, w] over [N, H, W, C], held as the kernel is. */
+/** A two-dimensional convolution with upstream's kernel [out, in, h, w] over [N, H, W, C], stored as the kernel is. */
 export function convolve(
   input: tf.Tensor4D,
   weight: tf.Tensor4D,

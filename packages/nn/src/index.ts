@@ -1,4 +1,4 @@
-/** Layers and parameter records for transformer models; same numbers as the PyTorch layers they are named after. */
+/** Layers and parameter records for transformer models; they reproduce the PyTorch layers that they are named after. */
 export { gelu, geluTanh, quickGelu, silu } from './activations';
 export { bicubicMatrix, interpolatePositions } from './bicubic';
 export { castLike, castParams, castToStorage, mergeTrainedWeights, uploadAs, type WeightDtype } from './cast';
@@ -61,7 +61,7 @@ export {
   stackLayers,
   unstackLayers,
 } from './stacked-layers';
-export { mapTiles, type TilingOptions, tileSizes } from './tiles';
+export { decodeInTiles, encodeInTiles, type TilingOptions } from './tiles';
 export { timestepFeatures } from './timestep';
 export { fromUnitRange, toUnitRange } from './unit-images';
 export { warnIfUncompiled } from './warn-uncompiled';

@@ -12,16 +12,15 @@ import {
   groupNorm,
   imagesOfPatchRows,
   layerNorm,
-  mapTiles,
   type Params,
   patchRows,
   qwenLayer,
   repeatRows,
   rotaryFrequencies,
   rotaryTables,
-  tileSizes,
   upsample2d,
 } from './index';
+import { mapTiles, tileSizes } from './tiles';
 
 const draw = (seed: number, shape: number[]) => tf.randomNormal(shape, 0, 1, 'float32', seed);
 

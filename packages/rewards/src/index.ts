@@ -1,4 +1,4 @@
-/** Scorers: images with their prompts in, one number per image out, with the parts of it by name. */
+/** Scorers: images with their prompts in, one number per image out, with its parts by name. */
 export {
   affineScale,
   byRank,

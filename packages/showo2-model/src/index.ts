@@ -1,4 +1,4 @@
-/** Show-o2 on TensorFlow.js: upstream's numbers and parameter names, with the work that cannot matter left out. */
+/** Show-o2 on TensorFlow.js: upstream's numbers and parameter names, skipping work that cannot affect the result. */
 export {
   type HeadConfig,
   imageBlockLength,
@@ -8,7 +8,8 @@ export {
   type TrunkConfig,
   type VisionConfig,
 } from './config/config';
-export { parseShowo2Config, showo2ConfigJson, tokenIdsJson } from './config/schema';
+export { showo2ConfigJson, tokenIdsJson } from './config/config-json';
+export { parseShowo2Config } from './config/schema';
 export {
   type Condition,
   type EncodeOptions,

@@ -1,4 +1,4 @@
-/** What reads and writes files: models by path or hub id, tokenizers. */
+/** Reading and writing files: models by path or hub id. */
 export { type LoadingProgress, type LoadShowo2Options, loadShowo2, readShowo2Config } from './pipeline/load';
 export { showo2FromPretrained } from './pipeline/pretrained';
 export { type Showo2Places, showo2RequiredFiles } from './pipeline/required-files';

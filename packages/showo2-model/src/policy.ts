@@ -1,4 +1,4 @@
-/** Show-o2 as a policy: text once a prompt, the head alone in the update when the head alone trains. */
+/** Show-o2 as a policy: text once per prompt; if only the head trains, updates run only the head. */
 import {
   castToStorage,
   gatherRows,

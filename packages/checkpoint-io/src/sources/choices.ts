@@ -4,7 +4,7 @@ import { checkpointFiles, onlyCheckpoint } from '../open';
 export interface FileChoice {
   /** In words, for errors: `config.json`. */
   readonly what: string;
-  /** Loading does without it. */
+  /** Loading works without it. */
   readonly optional?: boolean;
   /** A source that is a single file is this one; files of other roles lie beside it. */
   readonly main?: boolean;

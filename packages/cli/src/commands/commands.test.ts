@@ -187,7 +187,7 @@ describe('flow-grpo', () => {
     );
   });
 
-  it('resumes from a checkpoint by its path, and starts anew when told to', async () => {
+  it('resumes from a checkpoint by its path, and starts again when told to', async () => {
     const output = join(folder, 'run');
     const flags = ['-o', output, '--backend', 'cpu', '--saveEvery', '1', '--sampling.promptsPerEpoch', '2'];
     await run('train', ...flags, '--epochs', '3');
@@ -236,7 +236,7 @@ describe('flow-grpo', () => {
     await writeFile(file, of(0.01));
     await run('inspect', folder);
     expect(process.exitCode).toBeUndefined();
-    expect(printed.at(-1)).toBe('Nothing drifts far in 40 epochs (5120 images).');
+    expect(printed.at(-1)).toBe('No sign of reward hacking in 40 epochs (5120 images).');
     await run('inspect', join(folder, 'none'));
     expect(process.exitCode).toBe(2);
     expect(printed.at(-1)).toMatch(/metrics.jsonl has no epoch in it/);

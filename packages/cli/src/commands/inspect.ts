@@ -9,10 +9,10 @@ export interface InspectCommandOptions {
 }
 
 /**
- * Looks through the metrics of a run, under way or over, for signs that its reward was hacked; prints each.
+ * Checks the metrics of a run, finished or not, for signs of reward hacking, and prints each.
  *
- * @returns whether there is any
- * @throws {ConfigError} when the folder has no such metrics, or a number is none
+ * @returns whether there are any
+ * @throws {ConfigError} when the folder has no such metrics, or an option is not a number
  */
 export async function inspectCommand(folder: string, options: InspectCommandOptions): Promise<boolean> {
   const numbers = Object.entries(options).map(([name, text]) => [name, Number(text)]);
@@ -25,7 +25,7 @@ export async function inspectCommand(folder: string, options: InspectCommandOpti
   console.log(
     problems.length > 0
       ? problems.map((problem) => `The reward may have been hacked: ${problem}`).join('\n')
-      : `Nothing drifts far in ${epochs.length} epochs (${last.samples} images).`,
+      : `No sign of reward hacking in ${epochs.length} epochs (${last.samples} images).`,
   );
   return problems.length > 0;
 }

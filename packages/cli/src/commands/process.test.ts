@@ -100,7 +100,7 @@ describe('flow-grpo train, as a process', () => {
     await run.says(/epoch \d+\/100000 {2}reward/);
     run.child.kill('SIGINT');
     expect(await run.ended, run.text()).toBe(130);
-    expect(run.text()).toContain('SIGINT: saving, then ending');
+    expect(run.text()).toContain('SIGINT: saving a checkpoint, then exiting');
     const [saved] = await listCheckpoints(join(output, 'checkpoints'));
     const epochs = (await readJsonLines(join(output, 'metrics.jsonl'))).length;
     expect(saved).toBe(`epoch-${String(epochs).padStart(6, '0')}`);
@@ -152,7 +152,7 @@ describe('flow-grpo train, as a process', () => {
     [['--profile', '--profile-epochs', '0'], /--profile-epochs 0: give a whole number of at least 1/],
     [['--ui', '--ui-port', '99999'], /--ui-port 99999: give a whole number from 0 to 65535/],
     [['--devices', '3'], /devices \(3\) must divide|multiple of devices/],
-    [['--devices', '2', '--backend', 'cpu'], /devices: 2 are asked for, and backend cpu has 1/],
+    [['--devices', '2', '--backend', 'cpu'], /devices: the run asks for 2, and backend cpu has 1/],
     [['--grop.beta', '1'], /unknown option '--grop.beta'\s+\(Did you mean --grpo.beta\?\)/],
   ])('refuses %j in words, with status 2', async (flags, message) => {
     const run = start(['train', await configFile(''), ...flags]);

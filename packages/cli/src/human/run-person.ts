@@ -1,4 +1,4 @@
-/** The person in front of a run's page, as the reward `human` asks for one: questions wait there until they are answered. */
+/** The person at a run's page, who answers the reward `human`: questions wait there until they are answered. */
 import { appendFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -25,8 +25,8 @@ export interface RunPerson extends Person {
   /** Questions answered since the run started, from its folder or by somebody. */
   readonly answered: number;
   /**
-   * Keeps questions and answers in the run's folder: `answers.jsonl`, and the images in `answers/`. What stands there is
-   * answered again without asking, so that a run goes on, or is repeated, with the same answers.
+   * Keeps questions and answers in the run's folder: `answers.jsonl`, and the images in `answers/`. Questions answered there
+   * are not asked again, so that a run resumes, or is repeated, with the same answers.
    *
    * @throws when a line of the file is no answer
    */

@@ -1,5 +1,6 @@
 /** The page's HTML, around its script and its data. */
 import { escapeXml } from '../report/chart';
+import { htmlDocument } from '../report/html';
 import type { PageAssets } from './assets';
 import { FROZEN_RUNS, type RunData } from './run-data';
 
@@ -30,19 +31,9 @@ export function runScript(run: RunData): string {
 }
 
 function page(title: string, head: readonly string[], body: readonly string[] = []): string {
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escapeXml(title)}</title>
-<link rel="icon" href="${ICON}">
-${head.join('\n')}
-</head>
-<body>
-<noscript>This page draws its charts with JavaScript.</noscript>
-${body.join('\n')}
-</body>
-</html>
-`;
+  return htmlDocument(
+    title,
+    [`<link rel="icon" href="${ICON}">`, ...head],
+    ['<noscript>This page draws its charts with JavaScript.</noscript>', ...(body.length > 0 ? body : [''])].join('\n'),
+  );
 }

@@ -16,27 +16,30 @@ export function htmlReport(title: string, sections: readonly Section[]): string 
   return htmlPage(title, `<main>\n${htmlSections(sections)}\n</main>`);
 }
 
-/** The page of a report around a body of one's own. */
+/** The page of a report around a body of your own. */
 export function htmlPage(title: string, bodyHtml: string): string {
-  return `<!doctype html>
+  return htmlDocument(title, [`<style>\n${STYLE}\n</style>`], `<h1>${escapeXml(title)}</h1>\n${bodyHtml}`);
+}
+
+const STYLE = `\
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: white; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; } th, td { padding: .3rem .8rem; border-bottom: 1px solid #ddd; text-align: right; }
+th:first-child, td:first-child { text-align: left; } img, svg { max-width: 100%; height: auto; } pre { overflow-x: auto; }`;
+
+/** An HTML document, from the lines of its head and its body. */
+export const htmlDocument = (title: string, head: readonly string[], bodyHtml: string): string => `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${escapeXml(title)}</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: white; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; } th, td { padding: .3rem .8rem; border-bottom: 1px solid #ddd; text-align: right; }
-th:first-child, td:first-child { text-align: left; } img, svg { max-width: 100%; height: auto; } pre { overflow-x: auto; }
-</style>
+${head.join('\n')}
 </head>
 <body>
-<h1>${escapeXml(title)}</h1>
 ${bodyHtml}
 </body>
 </html>
 `;
-}
 
 /** Sections as HTML, without a page around them. */
 export function htmlSections(sections: readonly Section[]): string {

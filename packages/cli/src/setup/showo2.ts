@@ -24,10 +24,10 @@ import type { RunSetup, SetupContext } from './setup';
 import { downloadMessages } from './sources';
 
 /**
- * Everything a run on Show-o2 needs. All paths, repositories and servers are looked for, and prompts read, before a
- * checkpoint is opened.
+ * Everything that a run on Show-o2 needs. Before it opens a checkpoint it checks all paths, repositories and servers, and
+ * reads the prompts.
  *
- * @throws {ConfigError} naming the option whose file, model or server is missing.
+ * @throws {ConfigError} that names the option whose file, model or server is missing.
  */
 export async function showo2Setup(input: Showo2SetupInput, context: SetupContext = {}): Promise<RunSetup> {
   const options = parseConfig(setupSchemaOf(input), input) as Showo2SetupOptions;
@@ -98,10 +98,10 @@ type PolicyChoice = Pick<Showo2SetupOptions, 'guidanceScale' | 'guidanceInTraini
 export const ADAPTED_LAYERS = ['diffusion_head_a.*_proj'] as const;
 
 /**
- * The policy of a Show-o2's parts, whose parameters it uses up.
+ * The policy of a Show-o2. It takes ownership of the model's parameters.
  *
- * @param lora adapters that train in place of the weights themselves
- * @throws {ConfigError} when no weight has a name that `train` asks for, and when adapters do not fit.
+ * @param lora adapters to train in place of the weights themselves
+ * @throws {ConfigError} when `train` matches no weight, and when adapters do not fit.
  */
 export function showo2PolicyOf(parts: ModelParts, options: PolicyChoice, textLength: number): Showo2Policy;
 export function showo2PolicyOf(

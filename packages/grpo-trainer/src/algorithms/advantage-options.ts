@@ -20,7 +20,7 @@ export const advantages = z
   .enum(['sum', 'gdpo'])
   .default('sum')
   .describe(
-    "Several rewards: compare their weighted sum, or compare each within its group, weigh that, and normalise over the epoch; globalStd does not apply then (Flow-Factory's advantage_aggregation)",
+    "Several rewards: compare their weighted sum, or compare each within its group, weight the results, and normalise over the epoch (globalStd then has no effect; Flow-Factory's advantage_aggregation)",
   );
 
 /** Of algorithms whose advantages are standard scores. */

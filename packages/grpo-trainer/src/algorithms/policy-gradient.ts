@@ -24,6 +24,14 @@ import type { ConfiguredAlgorithm, Loss, RunFacts } from './algorithm';
 import { type Pass, type RecordedPoints, recordedPoints } from './pass';
 import { imagesWithAdvantage } from './units';
 
+/** Of algorithms that train on the recorded steps of the window. */
+export const timestepFraction = z
+  .number()
+  .gt(0)
+  .max(1)
+  .default(1)
+  .describe("Share of the window's steps that train, from the first (train.timestep_fraction)");
+
 export const policyGradientOptions = z.strictObject({
   clipRange: z.number().positive().default(1e-4).describe('Clip range of the ratio (train.clip_range)'),
   advClipMax,
@@ -38,7 +46,7 @@ export const policyGradientOptions = z.strictObject({
     .enum(['step-mean', 'velocity'])
     .default('step-mean')
     .describe(
-      "What the KL compares: the step's mean, as flow_grpo, or the velocity, whose KL is about 100 times as large",
+      "What the KL compares: the step's mean, like flow_grpo, or the velocity, whose KL is about 100 times as large",
     ),
   importanceCap: z
     .number()
@@ -46,14 +54,9 @@ export const policyGradientOptions = z.strictObject({
     .nullable()
     .default(null)
     .describe(
-      'Weigh samples by how much likelier the update finds them than the rollout did, at most by this (truncated importance sampling); null does not',
+      'Weight samples by how much more likely the update finds them than the rollout did, at most by this (truncated importance sampling); null turns it off',
     ),
-  timestepFraction: z
-    .number()
-    .gt(0)
-    .max(1)
-    .default(1)
-    .describe("Share of the window's steps that train, from the first (train.timestep_fraction)"),
+  timestepFraction,
   ...advantageOptions,
 });
 

@@ -1,4 +1,4 @@
-/** The trainer's mathematics as pure functions: losses, advantages, AdamW, averages, and addressed random numbers. */
+/** The trainer's mathematics as pure functions: losses, advantages, AdamW, averages, and random numbers by their address. */
 export { finiteMean } from '../epoch-metrics';
 export { randomAt } from '../random';
 export { initialOptimizerState, type OptimizerState } from '../update/state';

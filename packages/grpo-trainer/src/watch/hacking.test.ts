@@ -68,7 +68,7 @@ describe('checkHacking', () => {
     // Not while it falls, or stays.
     expect(problemsOf({ reward: 0.3, ...end } as Metrics).problems).toEqual([]);
     expect(problemsOf(end as unknown as Metrics).problems).toEqual([]);
-    // A limit of one's own.
+    // A limit of your own.
     expect(problemsOf({ reward: 0.85, ...end } as Metrics, { tolerance: 20 }).problems).toEqual([]);
   });
 

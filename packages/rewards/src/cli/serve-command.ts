@@ -10,7 +10,7 @@ export interface ServeFlags extends RewardFlags {
   exitWithParent?: boolean;
 }
 
-/** Serves a reward until SIGINT or SIGTERM, which let it finish what it has; its address is the first line. */
+/** Serves a reward until SIGINT or SIGTERM, after which it finishes pending requests. Prints its address first. */
 export async function serveCommand(flags: ServeFlags): Promise<void> {
   const plan = await planRewards(flags);
   const scorer = await plan.make();

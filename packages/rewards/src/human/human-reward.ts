@@ -13,17 +13,17 @@ export interface HumanQuestion {
   readonly images: readonly RgbImage[];
 }
 
-/** Whoever answers: the page of a run, a test, a file. */
+/** Who answers: the page of a run, a test, a file. */
 export interface Person {
-  /** Told once when a reward is made that will ask. */
+  /** Called once when a reward is made that will ask. */
   expect?(): void;
   /** Rejects with the signal's reason when that is aborted. */
   ask(question: HumanQuestion, signal?: AbortSignal): Promise<Judgement>;
 }
 
 /**
- * A reward that a person gives: all groups of a batch are asked at once, images of equal prompts being a group, and scoring
- * waits for the answers.
+ * A reward that a person gives. Images with equal prompts form a group; all groups of a batch are asked about at once, and
+ * scoring waits for the answers.
  */
 export function humanReward(person: Person): Scorer {
   person.expect?.();

@@ -1,4 +1,4 @@
-/** A reward that a person gives: questions, answers, and what they are worth. */
+/** Rewards given by a person: questions, answers, and the rewards that they mean. */
 export { type AnswerRecord, readAnswers } from './answers';
 export { type HumanQuestion, humanQuestion, type Person } from './human-reward';
 export { type Judgement, rewardsOfJudgement } from './judgement';

@@ -1,4 +1,4 @@
-/** What the scorers with models read, and from where: one description for checks and for loading. */
+/** The files that scorers with models read: one description for checking and loading. */
 import {
   checkpointChoice,
   type FileChoice,

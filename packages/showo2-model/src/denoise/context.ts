@@ -14,7 +14,7 @@ import type { TextState } from './condition';
 /**
  * Everything before an image that is to be generated, other images included (mixed-modal sequences, image conditioning):
  * those are clean, so nothing of it changes while the last image is denoised. The result stands for a prompt in
- * `velocity`. Rows have equal length, [bos] … [boi]; the head's keys and values are included, with the earlier images'
+ * `showo2Velocity`. Rows have equal length, [bos] … [boi]; the head's keys and values are included, with the earlier images'
  * modulation.
  */
 export function encodeContext(params: Params, config: Showo2Config, inputs: SequenceInputs): TextState {

@@ -1,7 +1,8 @@
 /** For tests: the options of a Show-o2 policy so small that it trains in seconds. */
 import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
-import { parseShowo2Config, tokenIdsJson } from '../config/schema';
+import { tokenIdsJson } from '../config/config-json';
+import { parseShowo2Config } from '../config/schema';
 import { initShowo2Params } from '../init';
 import type { Showo2PolicyOptions } from '../policy';
 import { wordTokenizer } from '../tokenizer/word';

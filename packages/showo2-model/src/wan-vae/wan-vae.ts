@@ -61,7 +61,7 @@ export function samplePosterior({ mean, logVariance }: Posterior, noise: tf.Tens
 }
 
 /**
- * Normalised latents [B, t, h, w, C] → video [B, 1 + 4(t − 1), 8h, 8w, 3], in [−1, 1] but for overshoot: clamp
+ * Normalised latents [B, t, h, w, C] → video [B, 1 + 4(t − 1), 8h, 8w, 3], in [−1, 1] except for overshoot: clamp
  * it before showing. Differentiable.
  */
 export function decodeVideo(
@@ -82,7 +82,7 @@ export function decodeInPieces(params: Params, config: WanVaeConfig, latents: tf
   );
 }
 
-/** Normalised latents [B, h, w, C] → images [B, H, W, 3], in [−1, 1] but for overshoot. */
+/** Normalised latents [B, h, w, C] → images [B, H, W, 3], in [−1, 1] except for overshoot. */
 export function decodeImage(params: Params, config: WanVaeConfig, latents: tf.Tensor4D): tf.Tensor4D {
   return dropTime(decodeVideo(params, config, addTime(latents)));
 }
