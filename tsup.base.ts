@@ -1,12 +1,11 @@
 import { defineConfig, type Options } from 'tsup';
 
-/** The build of every package: ES modules, declarations and source maps from the given entries. */
+/** The build of every package: ES modules and source maps from the given entries; scripts/declarations.mjs adds the types. */
 export const library = (entry: string[] | Record<string, string>, more: Options = {}) =>
   defineConfig({
     entry,
     format: ['esm'],
     target: 'node20',
-    dts: true,
     sourcemap: true,
     clean: true,
     tsconfig: '../../tsconfig.build.json',

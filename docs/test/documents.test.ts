@@ -49,6 +49,13 @@ describe('JavaScript', () => {
   it.each(examples)('%s imports what exists', (_, block) => expect(problems(block)).toEqual([]));
 });
 
+it('code starts XLA by startXla, which says what is missing where tf.setBackend would be silent', () => {
+  const others = blocks.filter(
+    ({ language, code }) => /^[jt]s|script$/.test(language) && /setBackend\(['"]xla/.test(code),
+  );
+  expect(others.map(({ file, line }) => `${file}:${line}`)).toEqual([]);
+});
+
 describe('configurations', () => {
   it.each(named(['yaml']))('%s is a run', (_, { code }) => {
     expect(() => resolveRunFile(parse(code) as Record<string, unknown>)).not.toThrow();

@@ -1,3 +1,3 @@
 import { library } from '../../tsup.base.ts';
 
-export default library(['src/main.ts', 'src/worker.ts'], { dts: false });
+export default library(['src/main.ts', 'src/worker.ts']);

@@ -2,6 +2,5 @@ import { library } from '../../tsup.base.ts';
 
 // tfjs-core's gradients are written for bundlers (imports without extensions): Node cannot load them unbundled.
 export default library(['src/main.ts'], {
-  dts: false,
   noExternal: ['@tensorflow/tfjs-core/dist/register_all_gradients'],
 });

@@ -24,5 +24,5 @@ async function writeAssets(): Promise<void> {
 /** The command and the loader that Node runs beside it are entries of their own. */
 export default library(
   { ...entries, bin: 'src/bin.ts', 'typescript-loader': 'src/setup/typescript-loader.ts' },
-  { dts: { entry: entries }, onSuccess: writeAssets },
+  { onSuccess: writeAssets },
 );

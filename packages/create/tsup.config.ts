@@ -3,4 +3,4 @@ import { library } from '../../tsup.base.ts';
 const entries = { index: 'src/index.ts' };
 
 /** The command is an entry of its own. */
-export default library({ ...entries, bin: 'src/bin.ts' }, { dts: { entry: entries } });
+export default library({ ...entries, bin: 'src/bin.ts' });

@@ -12,5 +12,5 @@ function copyWorkers(): void {
 /** The command is an entry of its own: it starts without the FFI, which only `doctor` loads. */
 export default library(
   { index: 'src/index.ts', cli: 'src/cli.ts' },
-  { dts: { entry: { index: 'src/index.ts' } }, onSuccess: async () => copyWorkers() },
+  { onSuccess: async () => copyWorkers() },
 );

@@ -10,4 +10,4 @@ const entries = {
 };
 
 /** The command is an entry of its own. */
-export default library({ ...entries, bin: 'src/cli/bin.ts' }, { dts: { entry: entries } });
+export default library({ ...entries, bin: 'src/cli/bin.ts' });

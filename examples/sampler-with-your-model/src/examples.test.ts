@@ -1,7 +1,14 @@
-import { describe, expect, it } from 'vitest';
+import '@tensorflow/tfjs-backend-wasm';
+import * as tf from '@tensorflow/tfjs-core';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { boardData, onBoard } from './checkerboard';
 import { ringModel, sampleRing } from './remote';
 import { runCheckerboard } from './run-checkerboard';
+
+// The example's backend; tfjs's plain one takes five times as long.
+beforeAll(async () => {
+  await tf.setBackend('wasm');
+});
 
 describe('the checkerboard', () => {
   it('is trained and tuned: the reward rises and the points stay on the board', () => {

@@ -1,4 +1,4 @@
-import '@tensorflow/tfjs-backend-cpu';
+import '@tensorflow/tfjs-backend-wasm';
 import '@tensorflow/tfjs-core/dist/register_all_gradients';
 import * as tf from '@tensorflow/tfjs-core';
 import { picture } from './picture';
@@ -6,7 +6,7 @@ import { sampleRing } from './remote';
 import { runCheckerboard } from './run-checkerboard';
 
 tf.env().set('IS_TEST', true); // tfjs' advice to install its native backend is beside the point here
-await tf.setBackend('cpu');
+await tf.setBackend('wasm');
 
 console.log('1. A checkerboard flow, tuned by GRPO to stay in the right half\n');
 const { before, after, elapsed } = runCheckerboard((line) => console.log(line));
@@ -19,7 +19,7 @@ for (const [title, run] of [
   );
   console.log(picture(run.points));
 }
-console.log(`\n${elapsed.toFixed(1)} s in all on the plain tfjs cpu backend`);
+console.log(`\n${elapsed.toFixed(1)} s in all on the backend wasm`);
 
 console.log('\n2. A model that is an asynchronous function of plain arrays\n');
 for (const noiseLevel of [0, 0.7]) {

@@ -5,7 +5,7 @@ import type * as tf from '@tensorflow/tfjs-core';
 export type Params = Record<string, tf.Tensor>;
 
 /** Nested arrays and records of tensors. */
-export type Tensors = tf.Tensor | readonly Tensors[] | { readonly [key: string]: Tensors };
+export type Tensors = tf.Tensor | Tensors[] | { readonly [key: string]: Tensors };
 
 /**
  * What a call is for: `sampling` draws images, in rollouts and evaluations; `training` computes the loss of an update, its
@@ -14,7 +14,7 @@ export type Tensors = tf.Tensor | readonly Tensors[] | { readonly [key: string]:
 export type Purpose = 'sampling' | 'training';
 
 /** The result of a velocity call: the velocity, and features from which a second call is cheaper. */
-export interface Velocity<Features extends Tensors = Tensors> {
+export type Velocity<Features extends Tensors = Tensors> = {
   /** dx/dt at (x, t), float32, the shape of x. With guidance it is the guided velocity. */
   readonly velocity: tf.Tensor;
   /**
@@ -25,7 +25,7 @@ export interface Velocity<Features extends Tensors = Tensors> {
   readonly training?: tf.Tensor;
   /** Per-sample tensors [B, …] that {@link Policy.velocityFromFeatures} needs; omitted by policies without it. */
   readonly features?: Features;
-}
+};
 
 /** What {@link Policy.prepare} is called with. */
 export interface PrepareCall<Condition> {

@@ -61,7 +61,7 @@ export interface TrainOptions<C, P, A extends AnyAlgorithm = AnyAlgorithm> {
   readonly onMessage?: (message: string) => void;
 }
 
-export interface TrainResult {
+export type TrainResult = {
   readonly reason: 'finished' | 'interrupted' | 'diverged' | 'hacked';
   /** Why it diverged, or how its reward was hacked, in words. */
   readonly problem?: string;
@@ -70,4 +70,4 @@ export interface TrainResult {
   /** The trained weights and their average; the caller disposes of them. */
   readonly trained: Params;
   readonly ema: Params;
-}
+};

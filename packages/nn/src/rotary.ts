@@ -29,10 +29,10 @@ export function rotaryFrequencies(dim: number, theta: number, scaling?: Llama3Sc
 }
 
 /** Cosines and sines [B, T, 1, dim / 2] (B may be 1) of positions times frequencies. */
-export interface RotaryTables {
+export type RotaryTables = {
   cos: tf.Tensor;
   sin: tf.Tensor;
-}
+};
 
 /** Tables of `positions`, [T] or [B, T], any numeric type. Positions may be tensors that are only known in a jit. */
 export function rotaryTables(positions: tf.Tensor, frequencies: Float32Array): RotaryTables {

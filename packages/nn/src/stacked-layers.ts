@@ -107,10 +107,10 @@ export function stackedPlace(params: Params, name: string): { name: string; inde
 }
 
 /** Keys and values that a layer computed or reads, [B, T, K, D]. */
-export interface LayerKv {
+export type LayerKv = {
   keys: tf.Tensor;
   values: tf.Tensor;
-}
+};
 
 /** One layer. `number` is absent under a scan, where one body stands for all. */
 export type LayerBody = (

@@ -58,10 +58,10 @@ export interface Showo2PolicyOptions {
 }
 
 /** What the head reads of the prompts, with its trained weights; the trunk's share too where the trunk trains. */
-export interface PreparedText {
+export type PreparedText = {
   readonly prompt: TextState;
   readonly unconditional: TextState;
-}
+};
 
 /** What a call is for: `sampling` draws images, `training` is the loss of an update. */
 export type Purpose = 'sampling' | 'training';

@@ -1,11 +1,14 @@
 /**
- * Gradients that fail in tfjs-core 4.22, registered over its own: those of `tf.prod` and of `tf.gather` with batches call
+ * Gradients that fail in tfjs-core 4.22, and what stands in for each: those of `tf.prod` and of `tf.gather` with batches call
  * methods which tensors lack without chained operations, those of `tf.unstack` and `tf.split` take the gradient of a
  * single part for a list, that of `tf.cumsum` mixes up the axes unless it runs along the last one, and some forget that an
  * input was broadcast. Those of `tf.sum` and `tf.mean` fill an array on the host with ones, as large as their input: while a
  * large model is traced that takes longer than all else.
  */
 import * as tf from '@tensorflow/tfjs-core';
+
+/** What stands in for a gradient of tfjs-core, made of that one; nothing where it is needed and not registered. */
+export type Correction = (own: tf.GradConfig | undefined) => Omit<tf.GradConfig, 'kernelName'> | undefined;
 
 const listed = (dy: tf.Tensor | tf.Tensor[]): tf.Tensor[] => (Array.isArray(dy) ? dy : [dy]);
 
@@ -26,32 +29,6 @@ function prodGradient(dy: tf.Tensor, x: tf.Tensor, axes: readonly number[]): tf.
     order.map((_, i) => order.indexOf(i)),
   );
 }
-
-tf.registerGradient({
-  kernelName: tf.Prod,
-  inputsToSave: ['x'],
-  gradFunc: (dy, saved, attrs) => {
-    const x = saved[0]!;
-    const { axis } = attrs as unknown as tf.ProdAttrs;
-    return { x: () => prodGradient(dy as tf.Tensor, x, tf.util.parseAxisParam(axis, x.shape)) };
-  },
-});
-
-tf.registerGradient({
-  kernelName: tf.Unpack,
-  gradFunc: (dy, _, attrs) => {
-    const { axis } = attrs as unknown as tf.UnpackAttrs;
-    return { value: () => tf.stack(listed(dy), axis) };
-  },
-});
-
-tf.registerGradient({
-  kernelName: tf.SplitV,
-  gradFunc: (dy, _, attrs) => {
-    const { axis } = attrs as unknown as tf.SplitVAttrs;
-    return { x: () => tf.concat(listed(dy), axis) };
-  },
-});
 
 /**
  * The gradient of picking rows batch by batch: the batches are laid end to end, so that each row goes back to where it
@@ -81,45 +58,10 @@ function batchedGatherGradient(
   return tf.reshape(swap(sums, [batch, rows, between, after]), x.shape);
 }
 
-/** Registers a gradient made of tfjs-core's own; not where that is absent, as in a bundle whose host registers all. */
-function correct(kernelName: string, make: (own: tf.GradConfig) => tf.GradConfig['gradFunc']): void {
-  const own = tf.getGradient(kernelName) as tf.GradConfig | undefined;
-  if (own) tf.registerGradient({ ...own, gradFunc: make(own) });
-}
-
-correct(tf.GatherV2, (own) => (dy, saved, attrs) => {
-  const [x, indices] = saved as [tf.Tensor, tf.Tensor];
-  const { axis, batchDims } = attrs as unknown as tf.GatherV2Attrs;
-  if (!batchDims) return own.gradFunc(dy, saved, attrs);
-  const batches = batchDims < 0 ? batchDims + indices.rank : batchDims;
-  const along = tf.util.parseAxisParam(axis, x.shape)[0]!;
-  return {
-    x: () => batchedGatherGradient(dy as tf.Tensor, x, indices, along, batches),
-    indices: () => indices,
-  };
-});
-
-tf.registerGradient({
-  kernelName: tf.Cumsum,
-  gradFunc: (dy, _, attrs) => {
-    const { axis, exclusive, reverse } = attrs as unknown as tf.CumsumAttrs;
-    return { x: () => tf.cumsum(dy as tf.Tensor, axis, exclusive, !reverse) };
-  },
-});
-
 /** Sums over the axes along which an input of this shape was repeated. */
 function summedTo(dy: tf.Tensor, shape: number[]): tf.Tensor {
   const axes = tf.broadcast_util.getReductionAxes(shape, dy.shape);
   return axes.length === 0 ? dy : tf.reshape(tf.sum(dy, axes), shape);
-}
-
-for (const kernelName of [tf.BatchMatMul, tf.Maximum, tf.Minimum, tf.Prelu, tf.SquaredDifference]) {
-  correct(kernelName, (own) => (dy, saved, attrs) => {
-    const grads = Object.entries(own.gradFunc(dy, saved, attrs));
-    // The saved tensors are the inputs, in the order of their names.
-    const shapes = new Map(own.inputsToSave!.map((name, i) => [name, saved[i]!.shape]));
-    return Object.fromEntries(grads.map(([name, grad]) => [name, () => summedTo(grad(), shapes.get(name)!)]));
-  });
 }
 
 /** The gradient of a sum over axes, at every element of `x`. */
@@ -134,25 +76,82 @@ function spreadOver(
   return { grad: tf.mul(tf.reshape(dy, kept), tf.fill(x.shape, 1, 'float32')), count };
 }
 
-tf.registerGradient({
-  kernelName: tf.Sum,
-  inputsToSave: ['x'],
-  gradFunc: (dy, saved, attrs) => {
-    const { axis } = attrs as unknown as tf.SumAttrs;
-    return { x: () => spreadOver(dy as tf.Tensor, saved[0]!, axis).grad };
-  },
+/** Makes a correction out of tfjs-core's own gradient. */
+const from =
+  (make: (own: tf.GradConfig) => tf.GradConfig['gradFunc']): Correction =>
+  (own) =>
+    own && { ...own, gradFunc: make(own) };
+
+const gather = from((own) => (dy, saved, attrs) => {
+  const [x, indices] = saved as [tf.Tensor, tf.Tensor];
+  const { axis, batchDims } = attrs as unknown as tf.GatherV2Attrs;
+  if (!batchDims) return own.gradFunc(dy, saved, attrs);
+  const batches = batchDims < 0 ? batchDims + indices.rank : batchDims;
+  const along = tf.util.parseAxisParam(axis, x.shape)[0]!;
+  return {
+    x: () => batchedGatherGradient(dy as tf.Tensor, x, indices, along, batches),
+    indices: () => indices,
+  };
 });
 
-tf.registerGradient({
-  kernelName: tf.Mean,
-  inputsToSave: ['x'],
-  gradFunc: (dy, saved, attrs) => {
-    const { axis } = attrs as unknown as tf.MeanAttrs;
-    return {
-      x: () => {
-        const { grad, count } = spreadOver(dy as tf.Tensor, saved[0]!, axis);
-        return tf.div(grad, count);
-      },
-    };
-  },
+const broadcasting = from((own) => (dy, saved, attrs) => {
+  const grads = Object.entries(own.gradFunc(dy, saved, attrs));
+  // The saved tensors are the inputs, in the order of their names.
+  const shapes = new Map(own.inputsToSave!.map((name, i) => [name, saved[i]!.shape]));
+  return Object.fromEntries(grads.map(([name, grad]) => [name, () => summedTo(grad(), shapes.get(name)!)]));
 });
+
+/** By kernel. */
+export const corrections: Readonly<Record<string, Correction>> = {
+  [tf.Prod]: () => ({
+    inputsToSave: ['x'],
+    gradFunc: (dy, saved, attrs) => {
+      const x = saved[0]!;
+      const { axis } = attrs as unknown as tf.ProdAttrs;
+      return { x: () => prodGradient(dy as tf.Tensor, x, tf.util.parseAxisParam(axis, x.shape)) };
+    },
+  }),
+  [tf.Unpack]: () => ({
+    gradFunc: (dy, _, attrs) => {
+      const { axis } = attrs as unknown as tf.UnpackAttrs;
+      return { value: () => tf.stack(listed(dy), axis) };
+    },
+  }),
+  [tf.SplitV]: () => ({
+    gradFunc: (dy, _, attrs) => {
+      const { axis } = attrs as unknown as tf.SplitVAttrs;
+      return { x: () => tf.concat(listed(dy), axis) };
+    },
+  }),
+  [tf.Cumsum]: () => ({
+    gradFunc: (dy, _, attrs) => {
+      const { axis, exclusive, reverse } = attrs as unknown as tf.CumsumAttrs;
+      return { x: () => tf.cumsum(dy as tf.Tensor, axis, exclusive, !reverse) };
+    },
+  }),
+  [tf.Sum]: () => ({
+    inputsToSave: ['x'],
+    gradFunc: (dy, saved, attrs) => {
+      const { axis } = attrs as unknown as tf.SumAttrs;
+      return { x: () => spreadOver(dy as tf.Tensor, saved[0]!, axis).grad };
+    },
+  }),
+  [tf.Mean]: () => ({
+    inputsToSave: ['x'],
+    gradFunc: (dy, saved, attrs) => {
+      const { axis } = attrs as unknown as tf.MeanAttrs;
+      return {
+        x: () => {
+          const { grad, count } = spreadOver(dy as tf.Tensor, saved[0]!, axis);
+          return tf.div(grad, count);
+        },
+      };
+    },
+  }),
+  [tf.GatherV2]: gather,
+  [tf.BatchMatMul]: broadcasting,
+  [tf.Maximum]: broadcasting,
+  [tf.Minimum]: broadcasting,
+  [tf.Prelu]: broadcasting,
+  [tf.SquaredDifference]: broadcasting,
+};

@@ -1,5 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
+import './gradients';
+import { correctGradients } from './correct-gradients';
+import { corrections } from './gradient-corrections';
 import { onPlainBackends } from './testing/backends';
 
 onPlainBackends('gradients', () => {
@@ -17,5 +20,49 @@ onPlainBackends('gradients', () => {
     expect(grad((y) => tf.prod(y, 1))).toEqual([3, 2, 5, 4]);
     expect(grad((y) => tf.unstack(tf.reshape(y, [1, 4]))[0]!)).toEqual([1, 1, 1, 1]);
     expect(grad((y) => tf.split(y, 1)[0]!)).toEqual([1, 1, 1, 1]);
+  });
+});
+
+describe("registering tfjs-core's own again", () => {
+  const product = () => [
+    ...tf
+      .grad((x: tf.Tensor) => tf.prod(x))(tf.tensor1d([2, 3, 4]))
+      .dataSync(),
+  ];
+  const broken: tf.GradConfig = {
+    kernelName: tf.Prod,
+    inputsToSave: ['x'],
+    gradFunc: (_, saved) => ({ x: () => tf.zerosLike(saved[0]!) }),
+  };
+  afterEach(() => tf.setBackend('cpu'));
+
+  it('leaves the corrected ones in place, from one copy of this package or two', async () => {
+    await tf.setBackend('cpu');
+    tf.registerGradient(broken);
+    expect(product()).toEqual([12, 8, 6]);
+    correctGradients(corrections);
+    tf.registerGradient(broken);
+    expect(product()).toEqual([12, 8, 6]);
+  });
+
+  it('corrects what is made of an own one once it is there', () => {
+    const own = tf.getGradient(tf.Maximum);
+    tf.registerGradient({
+      ...own,
+      gradFunc: (dy) => ({ a: () => dy as tf.Tensor, b: () => dy as tf.Tensor }),
+    });
+    const slope = tf.grad((x: tf.Tensor) => tf.sum(tf.maximum(x, tf.zeros([3, 2]))));
+    expect([...slope(tf.tensor1d([1, -1])).dataSync()]).toEqual([3, 3]);
+    tf.registerGradient(own);
+    expect([...slope(tf.tensor1d([1, -1])).dataSync()]).toEqual([3, 0]);
+  });
+
+  it("takes one of the user's after the correction is unregistered", () => {
+    const corrected = tf.getGradient(tf.Prod);
+    tf.unregisterGradient(tf.Prod);
+    tf.registerGradient(broken);
+    expect(product()).toEqual([0, 0, 0]);
+    tf.registerGradient(corrected);
+    expect(product()).toEqual([12, 8, 6]);
   });
 });

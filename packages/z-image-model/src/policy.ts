@@ -55,17 +55,17 @@ export interface ZImagePolicyOptions extends Partial<Guidance> {
 }
 
 /** Prompts as states, once per prompt. */
-export interface Condition {
+export type Condition = {
   readonly prompt: TextStates;
   /** One row; absent without guidance. */
   readonly unconditional?: TextStates;
-}
+};
 
 /** The same after the context refiner, whose weights may train. */
-export interface PreparedCaptions {
+export type PreparedCaptions = {
   readonly prompt: Captions;
   readonly unconditional?: Captions;
-}
+};
 
 /** What a call is for: `sampling` draws images, `training` is the loss of an update. */
 export type Purpose = 'sampling' | 'training';

@@ -19,7 +19,7 @@ export interface PeftConfig {
 }
 
 /** Adapters with what their scale depends on. */
-export interface LoadedLora {
+export type LoadedLora = {
   /** `name.lora_A.weight` [rank, in] and `name.lora_B.weight` [out, rank] of linear layers, for W + scale · B A. */
   readonly adapters: Params;
   readonly rank: number;
@@ -27,7 +27,7 @@ export interface LoadedLora {
   readonly alpha: number;
   /** The scale is alpha / √rank; absent where it is not. */
   readonly useRslora?: boolean;
-}
+};
 
 const anything = () => true;
 const isText = (value: unknown) => typeof value === 'string';

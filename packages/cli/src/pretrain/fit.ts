@@ -66,13 +66,13 @@ export interface FitReport {
   readonly secondsLeft: number;
 }
 
-export interface FitResult {
+export type FitResult = {
   /** Trained weights and their average; the caller disposes of them. */
   readonly trained: Params;
   readonly ema: Params;
   readonly steps: number;
   readonly reason: 'finished' | 'interrupted';
-}
+};
 
 const ADAMW: AdamWOptions = { beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weightDecay: 0.01 };
 

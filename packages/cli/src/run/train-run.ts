@@ -61,7 +61,7 @@ export interface TrainRunOptions extends Partial<ObserverOptions>, RunCallbacks 
 }
 
 /** How a run ended, and what it wrote. The caller disposes of `trained` and `ema`. */
-export interface RunResult extends TrainResult {
+export type RunResult = TrainResult & {
   /** The run's folder. */
   readonly output: string;
   /** The report's file, if there was at least one update. */
@@ -70,7 +70,7 @@ export interface RunResult extends TrainResult {
   readonly model?: string;
   /** The folder of trained adapters, of a run whose adapters train. */
   readonly adapter?: string;
-}
+};
 
 /** Defaults of the live page and the profile. */
 const OBSERVERS = { uiPort: '0', uiHost: '127.0.0.1', profileEpochs: '3' };

@@ -136,7 +136,7 @@ export interface ScoredImages {
  */
 export type Reduction = 'mean' | 'sum' | 'max';
 
-export interface Loss {
+export type Loss = {
   /** Scalar. The losses of an update's passes add up to that of the update: see {@link Pass.weights}. */
   readonly loss: tf.Tensor;
   /** Scalars by the names of {@link ConfiguredAlgorithm.metrics}; no gradient flows through them. */
@@ -146,4 +146,4 @@ export interface Loss {
    * percentile of each step, `NAME.STEP.mean` and `NAME.STEP.p99`.
    */
   readonly perStep?: Readonly<Record<string, tf.Tensor>>;
-}
+};

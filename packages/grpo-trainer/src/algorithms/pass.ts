@@ -50,7 +50,7 @@ export interface Pass extends PassRows {
 }
 
 /** Points on the way from noise to data, n of them. */
-export interface Points {
+export type Points = {
   /** [n, ...latentShape] */
   readonly x: tf.Tensor;
   /** [n] */
@@ -59,10 +59,10 @@ export interface Points {
   readonly prompts: tf.Tensor1D;
   /** [n, …] each, as the policy gave them at these points. */
   readonly features?: Tensors | undefined;
-}
+};
 
 /** Recorded steps of a pass: a row for every image and step, the steps of an image together. */
-export interface RecordedPoints extends Points {
+export type RecordedPoints = Points & {
   /** [n] coefficients. */
   readonly step: StepTensors;
   /** [n, ...latentShape], after the step. */
@@ -75,7 +75,7 @@ export interface RecordedPoints extends Points {
   readonly weights: tf.Tensor1D;
   /** [n] */
   readonly advantages: tf.Tensor1D;
-}
+};
 
 /**
  * The recorded steps of a pass.
@@ -113,12 +113,12 @@ export function recordedPoints(pass: Pass, count: number): RecordedPoints {
 }
 
 /** Points on straight lines from noise to a pass's images: a row for every time and image, the images of a time together. */
-export interface NoisedPoints extends Points {
+export type NoisedPoints = Points & {
   /** [n, ...latentShape]: the images' latents. */
   readonly data: tf.Tensor;
   /** [n, ...latentShape]: data − noise, the velocity of the line. */
   readonly target: tf.Tensor;
-}
+};
 
 export interface NoisedPointsOptions {
   /** How many times each image gets. */

@@ -14,10 +14,10 @@ export interface AdamWOptions {
 }
 
 /** The moments, float32, one pair a parameter. The number of steps is kept by the caller. */
-export interface AdamWState {
+export type AdamWState = {
   readonly mean: Params;
   readonly variance: Params;
-}
+};
 
 /** Zero moments for parameters. */
 export function adamWInit(params: Params): AdamWState {

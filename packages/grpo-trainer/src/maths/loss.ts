@@ -40,14 +40,14 @@ export function velocityKl(velocity: tf.Tensor, referenceVelocity: tf.Tensor): t
 }
 
 /** How far the policy is from the one that made the samples; scalars. */
-export interface RatioStatistics {
+export type RatioStatistics = {
   /** ½ mean (log p − log p_old)². */
   readonly approxKl: tf.Tensor;
   /** Weighted fraction with |ratio − 1| > clipRange, and of its two sides. */
   readonly clipFraction: tf.Tensor;
   readonly clipFractionAbove: tf.Tensor;
   readonly clipFractionBelow: tf.Tensor;
-}
+};
 
 /** @param weights [B], sums to 1: uniform for a full batch, 0 on padding rows. */
 export function ratioStatistics(

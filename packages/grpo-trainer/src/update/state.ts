@@ -7,16 +7,16 @@ import { type AdamWState, mapParams } from '../maths/adamw';
 import { type Params, type Policy, trainableParams } from '../policy';
 
 /** Weights, moments and average: what an optimizer step changes whatever trains. */
-export interface OptimizerState {
+export type OptimizerState = {
   readonly trained: Params;
   readonly optimizer: AdamWState;
   readonly ema: Params;
-}
+};
 
-export interface TrainState extends OptimizerState {
+export type TrainState = OptimizerState & {
   /** The algorithm's copies of the weights, by name. */
   readonly copies: Readonly<Record<string, Params>>;
-}
+};
 
 /** The state of a run that starts: the weights, zero moments, an average equal to the weights; placed like these. */
 export function initialOptimizerState(trained: Params): OptimizerState {

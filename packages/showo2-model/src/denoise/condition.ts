@@ -12,7 +12,7 @@ import { embedTokens, trunkNorm, trunkRotary } from '../trunk/trunk';
  * Text before an image block, run through the trunk once: it is causal and sees neither latents nor time, so its keys and
  * values serve every denoising step. Every tensor's first axis is the prompt.
  */
-export interface TextState {
+export type TextState = {
   /** int32 [B, T], right-padded. */
   tokens: tf.Tensor;
   /** int32 [B]: [bos] text [boi], without padding. */
@@ -25,13 +25,13 @@ export interface TextState {
   /** The same as keys and values in the head; absent where the head trains and they must follow its weights. */
   headKeys?: tf.Tensor;
   headValues?: tf.Tensor;
-}
+};
 
 /** The prompts, and the unconditional prompt (computed once, repeated to as many rows). */
-export interface Condition {
+export type Condition = {
   prompt: TextState;
   unconditional: TextState;
-}
+};
 
 const causalKv = (made: { kv?: LayerKv }) => (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) => {
   made.kv = { keys: k, values: v };

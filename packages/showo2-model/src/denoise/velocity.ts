@@ -20,20 +20,20 @@ import { imageEmbeddings } from '../vision/embed';
 import { type Condition, encodeHeadText, type TextState } from './condition';
 
 /** The trunk's output at the head's width, [B, 1 + patches, head width], for the two guidance branches. */
-export interface Features {
+export type Features = {
   conditional: tf.Tensor;
   /** Absent without guidance. */
   unconditional?: tf.Tensor;
-}
+};
 
 /** What one evaluation of the model gives. */
-export interface Denoised {
+export type Denoised = {
   /** The guided velocity, the shape of the latents. */
   velocity: tf.Tensor;
   /** That of the conditional branch, as without guidance. */
   conditional: tf.Tensor;
   features: Features;
-}
+};
 
 export interface VelocityOptions {
   /** v = u + scale (c - u), 0 or more; 0 means no guidance: the conditional velocity alone. */

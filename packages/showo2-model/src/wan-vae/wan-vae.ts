@@ -6,12 +6,12 @@ import { causalConv, type History } from './convolution';
 import { decoderPlan, encoderPlan } from './plan';
 
 /** What the encoder says of a video: a Gaussian over latents, diagonal. */
-export interface Posterior {
+export type Posterior = {
   /** Normalised mean [B, t, h, w, C]: the latents models work on. */
   mean: tf.Tensor5D;
   /** Log variance [B, t, h, w, C] before normalisation. */
   logVariance: tf.Tensor5D;
-}
+};
 
 export interface CoderOptions {
   /** Is called with the output of every module, under upstream's names. */

@@ -20,12 +20,12 @@ import { type CoderPlan, decoderPlan, encoderPlan, type Stage } from './plan';
 const NORM_EPS = 1e-6;
 
 /** What the encoder says of images: a Gaussian over latents before scaling, diagonal. */
-export interface Posterior {
+export type Posterior = {
   /** [B, h, w, C], not scaled. */
   readonly mean: tf.Tensor4D;
   /** [B, h, w, C], clamped to [−30, 20]. */
   readonly logVariance: tf.Tensor4D;
-}
+};
 
 /**
  * Images [B, H, W, 3] in [−1, 1] to the posterior over latents [B, H/8, W/8, C].

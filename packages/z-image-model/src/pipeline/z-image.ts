@@ -40,11 +40,11 @@ export interface GenerateOptions extends Partial<Guidance> {
 }
 
 /** Prompts as states, with those of the negative prompt: one row for all, or as many as prompts. */
-export interface Conditioning {
+export type Conditioning = {
   readonly prompt: TextStates;
   /** Not needed without guidance. */
   readonly negative?: TextStates | undefined;
-}
+};
 
 /** Z-Image: text to images. */
 export class ZImage {

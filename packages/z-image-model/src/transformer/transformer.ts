@@ -17,20 +17,20 @@ import { captionRotary, type Grid, imageMask, imageRotary } from './positions';
 import { BLOCKS } from './specs';
 
 /** What the text encoder says of prompts: every tensor's first axis is the prompt. */
-export interface TextStates {
+export type TextStates = {
   /** [B, L, width of the text encoder]; rows from a prompt's length on carry no meaning. */
   readonly states: tf.Tensor;
   /** int32 [B]: real rows. */
   readonly lengths: tf.Tensor;
-}
+};
 
 /** Captions after the context refiner. They depend on neither latents nor time, so they serve every denoising step. */
-export interface Captions {
+export type Captions = {
   /** [B, T, dim], T a multiple of 32. */
   readonly tokens: tf.Tensor;
   /** int32 [B]: rows that take part, each prompt's own padding included; the others only fill up the batch. */
   readonly lengths: tf.Tensor;
-}
+};
 
 interface Blocks {
   readonly base: string;
