@@ -22,7 +22,7 @@ export {
   type Purpose,
   type Tensors,
   trainableParams,
-  type Velocity,
+  type VelocityResult,
   type VelocityCall,
 } from './policy';
 export type { ProcessGroup } from './process-group';

@@ -14,7 +14,7 @@ export type Tensors = tf.Tensor | Tensors[] | { readonly [key: string]: Tensors 
 export type Purpose = 'sampling' | 'training';
 
 /** The result of a velocity call: the velocity, and features from which a second call is cheaper. */
-export type Velocity<Features extends Tensors = Tensors> = {
+export type VelocityResult<Features extends Tensors = Tensors> = {
   /** dx/dt at (x, t), float32, the shape of x. With guidance it is the guided velocity. */
   readonly velocity: tf.Tensor;
   /**
@@ -102,7 +102,7 @@ export interface Policy<Condition = unknown, Prepared = unknown> {
    */
   prepare?(call: PrepareCall<Condition>): Prepared;
   /** The velocity at (x, t), and features from which a second call is cheaper. */
-  velocity(call: VelocityCall<Condition, Prepared>): Velocity;
+  velocity(call: VelocityCall<Condition, Prepared>): VelocityResult;
   /**
    * The velocity of a training call from the features that a call of `velocity` kept, for policies whose trainable part
    * comes after a frozen trunk: the trunk runs once, in the rollout.

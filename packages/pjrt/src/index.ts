@@ -15,6 +15,6 @@ export { type CompiledMemoryStats, type ExecuteOptions, PjrtExecutable } from '.
 export type { ProgramShape } from './hlo-module';
 export type { NamedValue } from './named-values';
 export type { InstallName } from './plugins/catalogue';
-export { type FindOptions, type FoundPlugin, findPlugin, listPlugins, NoPluginError } from './plugins/find';
+export { type FindPluginOptions, type FoundPlugin, findPlugin, listPlugins, NoPluginError } from './plugins/find';
 export { type InstalledPlugin, type InstallOptions, installPlugin } from './plugins/install';
 export type { PluginPlatform } from './plugins/locations';

@@ -76,7 +76,7 @@ export { type RewardProcessOptions, rewardProcess } from './server/reward-proces
 export { type RewardServer, type ServeOptions, serveScorer } from './server/serve';
 export {
   describeScenes,
-  type FindOptions,
+  type FindShapesOptions,
   type FoundShape,
   findShapes,
   freeColors,

@@ -11,7 +11,7 @@ export {
 export { showo2ConfigJson, tokenIdsJson } from './config/config-json';
 export { parseShowo2Config } from './config/schema';
 export {
-  type Condition,
+  type Showo2Condition,
   type EncodeOptions,
   type EncodeText,
   encodePrompts,

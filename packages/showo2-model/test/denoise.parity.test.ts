@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest';
 import type { TextState } from '../src/denoise/condition';
 import { guide } from '../src/guidance';
 import {
-  type Condition,
+  type Showo2Condition,
   encodePrompts,
   forwardSequence,
   initShowo2Params,
@@ -125,7 +125,7 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
     expectClose(schedule.times, numbers(outputs.ode_t!), 1e-6, 'ode_t');
     const condition = encodePrompts(params, config, prompts, { head: true });
     const run = jit(
-      (c: Condition, latents: tf.Tensor, times: tf.Tensor) =>
+      (c: Showo2Condition, latents: tf.Tensor, times: tf.Tensor) =>
         showo2Velocity(params, config, latents, times, c, { guidanceScale: scale }).velocity,
     );
     const taken: tf.Tensor[] = [];
@@ -184,7 +184,7 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
     const weight = channelsLast(toTensor(outputs.cfg_loss_weight!));
     const expected = file('grads_head_cfg.safetensors');
     const names = Object.keys(expected);
-    const condition: Condition = encodePrompts(params, config, prompts);
+    const condition: Showo2Condition = encodePrompts(params, config, prompts);
     const options = { guidanceScale: scale };
     const { features } = showo2Velocity(params, config, half(x), half(t), condition, options);
     const { value, grads } = tf.valueAndGrads((...xs: tf.Tensor[]) => {
@@ -313,7 +313,7 @@ describe.each(fixtureCases('showo2-tiny'))('what the savings rest on, in $name',
     };
     const x = tf.slice(latents, [0, 0, 0, 0], [count, -1, -1, -1]);
     const times = tf.slice(t, [0], [count]);
-    const at = (c: Condition) =>
+    const at = (c: Showo2Condition) =>
       showo2Velocity(params, longest, x, times, c, { guidanceScale: 5 }).velocity.dataSync();
     const spoilt = { ...condition, prompt: spoil(condition.prompt) };
     expect(maxAbsDiff(spoilt.prompt.keys.dataSync(), condition.prompt.keys.dataSync())).toBeGreaterThan(100);

@@ -7,7 +7,7 @@ import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, it } from 'vitest';
 import {
-  type Condition,
+  type Showo2Condition,
   encodeText,
   type Features,
   promptTokens,
@@ -33,7 +33,7 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
   const t = half(toTensor(given.t!));
   const options = { guidanceScale: json.config.guidance_scale };
   const texts = { prompt: promptTokens(config, prompts), unconditional: promptTokens(config, [[]]) };
-  const encode = (p: typeof params, all: typeof texts): Condition => ({
+  const encode = (p: typeof params, all: typeof texts): Showo2Condition => ({
     prompt: encodeText(p, config, all.prompt.tokens, all.prompt.lengths),
     unconditional: encodeText(p, config, all.unconditional.tokens, all.unconditional.lengths),
   });
@@ -59,7 +59,7 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
     const names = Object.keys(expected);
     const { condition, features } = denoise(params, texts, x, t);
     const gradients = jit(
-      (own: tf.Tensor[], all: typeof params, c: Condition, kept: Features, times: tf.Tensor) =>
+      (own: tf.Tensor[], all: typeof params, c: Showo2Condition, kept: Features, times: tf.Tensor) =>
         tf.grads((...xs: tf.Tensor[]) => {
           const p = { ...all, ...Object.fromEntries(names.map((name, i) => [name, xs[i]!])) };
           const v = velocityFromFeatures(p, config, kept, times, c, x.shape, options);

@@ -55,7 +55,7 @@ export interface ZImagePolicyOptions extends Partial<Guidance> {
 }
 
 /** Prompts as states, once per prompt. */
-export type Condition = {
+export type ZImageCondition = {
   readonly prompt: TextStates;
   /** One row; absent without guidance. */
   readonly unconditional?: TextStates;
@@ -72,7 +72,7 @@ export type Purpose = 'sampling' | 'training';
 
 interface PrepareCall {
   readonly trained: Params;
-  readonly condition: Condition;
+  readonly condition: ZImageCondition;
   readonly purpose: Purpose;
 }
 
@@ -90,7 +90,7 @@ export interface ZImagePolicy {
   /** Layers add the products of adapters themselves. */
   readonly lowRankLayers: true;
   readonly latentShape: readonly number[];
-  encodePrompts(prompts: readonly string[]): Condition;
+  encodePrompts(prompts: readonly string[]): ZImageCondition;
   prepare(call: PrepareCall): PreparedCaptions;
   velocity(call: VelocityCall): { readonly velocity: tf.Tensor; readonly training?: tf.Tensor };
   decode(latents: tf.Tensor): tf.Tensor4D;

@@ -28,7 +28,7 @@ export type TextState = {
 };
 
 /** The prompts, and the unconditional prompt (computed once, repeated to as many rows). */
-export type Condition = {
+export type Showo2Condition = {
   prompt: TextState;
   unconditional: TextState;
 };
@@ -138,7 +138,7 @@ export function encodePrompts(
   prompts: number[][],
   options: EncodeOptions = {},
   encode: EncodeText = textEncoder(config),
-): Condition {
+): Showo2Condition {
   if (prompts.length === 0) throw new Error('encodePrompts needs at least one prompt.');
   const run = ({ tokens, lengths }: ReturnType<typeof promptTokens>) =>
     encode(params, tokens, lengths, options.head ?? false);

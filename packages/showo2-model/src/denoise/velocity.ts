@@ -17,7 +17,7 @@ import { timeEmbedding, timeToken } from '../head/time';
 import { SHOWO2_LAYER_BASES } from '../layers';
 import { trunkNorm, trunkRotary } from '../trunk/trunk';
 import { imageEmbeddings } from '../vision/embed';
-import { type Condition, encodeHeadText, type TextState } from './condition';
+import { type Showo2Condition, encodeHeadText, type TextState } from './condition';
 
 /** The trunk's output at the head's width, [B, 1 + patches, head width], for the two guidance branches. */
 export type Features = {
@@ -165,7 +165,7 @@ export function showo2Velocity(
   config: Showo2Config,
   x: tf.Tensor,
   t: tf.Tensor,
-  condition: Condition,
+  condition: Showo2Condition,
   options: VelocityOptions,
 ): Denoised {
   const rows = x.shape[0]!;
@@ -210,7 +210,7 @@ export function velocityFromFeatures(
   config: Showo2Config,
   features: Features,
   t: tf.Tensor,
-  condition: Condition,
+  condition: Showo2Condition,
   shape: number[],
   options: VelocityOptions,
 ): tf.Tensor {
@@ -226,7 +226,7 @@ function fromFeatures(
   config: Showo2Config,
   features: Features,
   time: tf.Tensor,
-  { prompt, unconditional }: Condition,
+  { prompt, unconditional }: Showo2Condition,
   shape: number[],
   options: VelocityOptions,
 ): Omit<Denoised, 'features'> {

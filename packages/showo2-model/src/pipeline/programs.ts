@@ -2,7 +2,7 @@ import { fromUnitRange, type Params } from '@flow-grpo/nn';
 import { jit } from '@flow-grpo/tfjs-jit';
 import type * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
-import { type Condition, type TextState, textEncoder } from '../denoise/condition';
+import { type Showo2Condition, type TextState, textEncoder } from '../denoise/condition';
 import { encodeContext } from '../denoise/context';
 import { showo2Velocity, type VelocityOptions } from '../denoise/velocity';
 import { embedSequence, type SequenceInputs } from '../forward';
@@ -32,7 +32,7 @@ export function showo2Programs({ config, vae }: Pick<Showo2Parts, 'config' | 'va
         params: Params,
         x: tf.Tensor,
         t: tf.Tensor,
-        condition: Condition,
+        condition: Showo2Condition,
         options: VelocityOptions,
         grid: Grid,
       ) => showo2Velocity(params, sized(grid), x, t, condition, options).velocity,

@@ -2,7 +2,7 @@ import { type TilingOptions, toUnitRange } from '@flow-grpo/nn';
 import { tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
-import { type Condition, encodePrompts } from '../denoise/condition';
+import { type Showo2Condition, encodePrompts } from '../denoise/condition';
 import { type LatentPreview, previewLatents } from '../preview';
 import { type GenerateTextOptions, generateText, type TextPrefix } from '../text/generate';
 import { chooseTextLength, cutPromptsMessage } from '../text-length';
@@ -42,7 +42,7 @@ export class Showo2 {
       /** Told of prompts that are cut at the model's limit; console.warn by default. */
       onMessage?: (message: string) => void;
     } = {},
-  ): Condition {
+  ): Showo2Condition {
     const config = options.video
       ? { ...this.config, tokens: { ...this.config.tokens, boi: this.config.tokens.bov } }
       : this.config;
@@ -102,7 +102,7 @@ export class Showo2 {
 
   /** Latents of the condition's prompts: [B, h, w, C], or [B, T, h, w, C] with `frames` latent frames. */
   denoise(
-    condition: Condition,
+    condition: Showo2Condition,
     batch: number,
     options: GenerateOptions = {},
     frames?: number,
