@@ -38,7 +38,8 @@ const BELOW: Record<string, string[]> = {
 /** What a package's build carries in it: no dependency of who installs the package. */
 const BUNDLED: Record<string, string[]> = {
   'sde-sampler': ['@flow-grpo/tfjs-jit'],
-  cli: ['preact', 'uplot'], // the run's page
+  cli: ['@flow-grpo/page-components', 'preact'], // the run's page
+  rewards: ['@flow-grpo/page-components', 'preact'], // the page of scores
 };
 
 /** The npm name of a folder in packages/; the command's is what one types. */

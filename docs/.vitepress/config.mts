@@ -32,6 +32,8 @@ export default defineConfig({
           const href = token.type === 'link_open' && token.attrGet('href');
           if (href) token.attrSet('href', pageOf(href));
         }
+        // What scrolls on a narrow screen can be reached by keys; the theme sees to blocks with a language.
+        for (const token of tokens) if (token.type === 'code_block') token.attrSet('tabindex', '0');
       });
       md.use(katex, {
         throwOnError: true,
@@ -82,9 +84,12 @@ export default defineConfig({
           { text: 'A Keras-style model on XLA', link: '/keras-style-models' },
           { text: 'Coming from Python', link: '/porting' },
           { text: 'TypeScript notes', link: '/typescript' },
+          { text: 'macOS', link: '/macos' },
           { text: 'Troubleshooting', link: '/troubleshooting' },
           { text: 'Questions', link: '/faq' },
           { text: 'Glossary', link: '/glossary' },
+          { text: 'Measurements', link: '/measurements' },
+          { text: 'Other frameworks', link: '/other-frameworks' },
           { text: 'Architecture', link: '/architecture' },
           { text: 'What is supported', link: '/features' },
         ],

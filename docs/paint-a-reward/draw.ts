@@ -24,12 +24,16 @@ export function drawPlane(canvas: HTMLCanvasElement, map: RewardMap, points: Flo
   const style = getComputedStyle(document.documentElement);
   const channels = (name: string) => style.getPropertyValue(name).trim();
   const [good, bad, ink] = [channels('--good'), channels('--bad'), channels('--point')];
-  const cell = side / CELLS;
+  // A pixel per cell, enlarged smoothly.
+  const [goodBytes, badBytes] = [good, bad].map((color) => color!.split(/\s+/).map(Number));
+  const image = new ImageData(CELLS, CELLS);
   for (const [i, value] of map.entries()) {
-    if (Math.abs(value) < 0.02) continue;
-    context.fillStyle = `rgb(${value > 0 ? good : bad} / ${0.6 * Math.abs(value)})`;
-    context.fillRect((i % CELLS) * cell, Math.floor(i / CELLS) * cell, cell + 0.5, cell + 0.5);
+    image.data.set([...(value > 0 ? goodBytes : badBytes)!, Math.round(153 * Math.abs(value))], 4 * i);
   }
+  const small = new OffscreenCanvas(CELLS, CELLS);
+  small.getContext('2d')!.putImageData(image, 0, 0);
+  context.imageSmoothingQuality = 'high';
+  context.drawImage(small, 0, 0, side, side);
   context.fillStyle = `rgb(${ink} / 0.75)`;
   for (let i = 0; i < (points?.length ?? 0); i += 2) {
     const px = ((points![i]! + EXTENT) / (2 * EXTENT)) * side;

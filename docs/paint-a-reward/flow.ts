@@ -1,22 +1,7 @@
 /** A flow in the plane that the trainer can tune: an exact flow to a mixture of Gaussians, and a small network beside it. */
 import type { Params, Policy } from '@flow-grpo/grpo-trainer';
 import * as tf from '@tensorflow/tfjs-core';
-import { EXTENT } from './plane';
-
-/** Where the data lie: equal Gaussians. */
-export interface Mixture {
-  readonly centres: readonly (readonly [number, number])[];
-  readonly std: number;
-}
-
-/** A ring, so that every direction is as likely as another before anybody asks for one. */
-export const ring: Mixture = {
-  centres: Array.from({ length: 24 }, (_, k) => {
-    const angle = (2 * Math.PI * k) / 24;
-    return [1.5 * Math.cos(angle), 1.5 * Math.sin(angle)] as const;
-  }),
-  std: 0.22,
-};
+import { EXTENT, type Mixture } from './plane';
 
 const WIDTH = 48;
 const FEATURES = 7;

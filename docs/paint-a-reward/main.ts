@@ -3,6 +3,7 @@ import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { drawPlane, pointAt } from './draw';
 import type { AlgorithmChoice, FromWorker, ToWorker } from './messages';
+import { pointsOf, ring } from './plane';
 import { emptyMap, mapOf, paint, presets } from './reward-map';
 
 const element = <T extends HTMLElement>(id: string) => document.getElementById(id) as T;
@@ -10,9 +11,11 @@ const canvas = element<HTMLCanvasElement>('plane');
 const input = (id: string) => element<HTMLInputElement>(id);
 const RADIUS = 0.6;
 const STROKE = 0.35;
+/** As many as an epoch draws. */
+const POINTS = 64;
 
 let map = mapOf(presets.right!);
-let points: Float32Array | undefined;
+let points = pointsOf(ring, POINTS);
 let first: Float32Array | undefined;
 let running = false;
 const history: [number[], number[]] = [[], []];
@@ -24,7 +27,7 @@ const send = (message: ToWorker) => worker.postMessage(message);
 const learningRate = () => 10 ** Number(input('rate').value);
 
 function draw(): void {
-  drawPlane(canvas, map, input('before').checked ? first : points);
+  drawPlane(canvas, map, input('before').checked ? (first ?? points) : points);
 }
 
 function say(text: string): void {

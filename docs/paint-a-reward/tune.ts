@@ -1,9 +1,9 @@
 /** Tunes the flow in the plane with the trainer's own code. */
 import { type GrpoConfigInput, type Scorer, train } from '@flow-grpo/grpo-trainer';
 import * as tf from '@tensorflow/tfjs-core';
-import { planeFlow, ring } from './flow';
+import { planeFlow } from './flow';
 import type { AlgorithmChoice, PointsMessage } from './messages';
-import { EXTENT } from './plane';
+import { EXTENT, ring } from './plane';
 import { type RewardMap, rewardAt } from './reward-map';
 
 export interface TuneOptions {

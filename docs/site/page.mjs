@@ -9,5 +9,5 @@ export function pageText(file) {
   if (!page.includes('<!-- head -->')) throw new Error(`${file} has no place for the site's head`);
   return page
     .replace('<!-- head -->', () => part('page-head.html').trimStart())
-    .replace('/* page.css */', () => part('page.css'));
+    .replace('/* page.css */', () => `${part('../../page-components/src/tokens.css')}\n${part('page.css')}`);
 }

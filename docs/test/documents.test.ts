@@ -28,6 +28,7 @@ const markdown = (folder: string, deep = false) =>
 const documents = [
   ...markdown('.'),
   ...markdown('docs'),
+  ...markdown('docs/packages'),
   ...markdown('packages', true),
   ...markdown('examples', true),
 ];

@@ -9,7 +9,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildPaintPage } from '../paint-a-reward/build.mjs';
-import { exactVelocity, ring } from '../paint-a-reward/flow';
+import { exactVelocity } from '../paint-a-reward/flow';
+import { EXTENT, pointsOf, ring } from '../paint-a-reward/plane';
 import { CELLS, emptyMap, mapOf, paint, presets, rewardAt } from '../paint-a-reward/reward-map';
 import { tune } from '../paint-a-reward/tune';
 import { exactVelocity as exactOnHost } from '../sampler-demo/mixture';
@@ -25,6 +26,15 @@ describe('the flow in the plane', () => {
     const expected = exactOnHost(mixture)(x, tf.tensor1d([time]), { time } as never);
     const found = exactVelocity(ring, x, tf.fill([3], time));
     tf.test_util.expectArraysClose(found.dataSync(), (expected as tf.Tensor).dataSync(), 1e-4);
+  });
+
+  it('has points to show before there is a model', () => {
+    const points = pointsOf(ring, 64);
+    expect(points).toHaveLength(128);
+    const radii = Array.from({ length: 64 }, (_, i) => Math.hypot(points[2 * i]!, points[2 * i + 1]!));
+    expect(radii.reduce((a, b) => a + b) / 64).toBeCloseTo(1.5, 1);
+    for (const radius of radii) expect(radius).toBeLessThan(EXTENT);
+    expect(new Set(points).size).toBe(128);
   });
 
   it('is tuned to where reward is, and leaves no tensors', async () => {

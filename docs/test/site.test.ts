@@ -4,9 +4,11 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { seriousFaults } from '@flow-grpo/test-support/accessibility';
 import { launchChromium } from '@flow-grpo/test-support/chromium';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { npmName, packageNames } from '../site/packages';
+import { scriptBytes } from './script-bytes';
 import { serveSite } from './serve';
 
 const docs = fileURLToPath(new URL('..', import.meta.url));
@@ -127,6 +129,35 @@ describe('in Chromium', () => {
     await page.goto(`${site.url}sampler-demo/index.html`);
     await page.waitForSelector('body[data-ready]');
     expect(await page.getAttribute('html', 'data-theme')).toBe('dark');
+    await page.close();
+  });
+
+  /** One page of each kind; the pages that run something are in pages.test.ts. */
+  const KINDS = [
+    '',
+    'run-page',
+    'recipe',
+    'maths',
+    'packages/',
+    'packages/rewards',
+    'api/@flow-grpo/sde-sampler',
+  ];
+
+  it('has no serious fault of accessibility, and at most 300 kB of script before its text', async () => {
+    const page = await browser.context.newPage();
+    await page.setViewportSize({ width: 1280, height: 800 });
+    const problems: string[] = [];
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+      for (const kind of KINDS) {
+        const bytes = await scriptBytes(page, async () => {
+          await page.goto(site.url + kind, { waitUntil: 'networkidle' });
+        });
+        if (bytes < 50_000 || bytes > 300_000) problems.push(`${kind}: ${bytes} bytes of script`);
+        problems.push(...(await seriousFaults(page)).map((fault) => `${kind}, ${colorScheme}: ${fault}`));
+      }
+    }
+    expect(problems).toEqual([]);
     await page.close();
   });
 

@@ -50,7 +50,7 @@ export async function loadModel({ json, bytes }: ModelFiles): Promise<Model> {
   const vae = parseVaeConfig(vaeConfig, 'vae/config.json');
   const params = tensorsOf(weights);
   const vaeParams = tensorsOf(vaeWeights);
-  const after = tensorsOf(applyDelta(weights, delta));
+  const changed = tensorsOf(applyDelta(weights, delta));
   const policy = showo2Policy({
     params,
     config: model,
@@ -61,10 +61,11 @@ export async function loadModel({ json, bytes }: ModelFiles): Promise<Model> {
     },
     latentShape: showo2LatentShape(model),
     textLength: model.maxTextLength,
-    train: Object.keys(after),
+    train: Object.keys(changed),
   });
   const before = Object.fromEntries(policy.trainable.map((name) => [name, params[name]!]));
-  return { policy, before, after };
+  // A name may stand for others that it is a part of; those are as they were.
+  return { policy, before, after: { ...before, ...changed } };
 }
 
 /** Images [count, H, W, 3] in [0, 1]; the same seed is the same noise, whatever the weights. */

@@ -1,6 +1,7 @@
-// Writes what a run of the quickstart changed into docs/try-it/tuned.safetensors, a byte per weight:
-//   npm run quickstart -- --out runs/quickstart
-//   node docs/try-it/tuned.mjs runs/quickstart/tuned
+// Writes what a run of the quickstart changed into docs/try-it/tuned.safetensors, one byte per weight (2.5 MB, as all
+// weights train), from the run's folder:
+//   npm run quickstart
+//   node docs/try-it/tuned.mjs runs/quickstart
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -23,9 +24,12 @@ async function load() {
   return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString('base64')}`);
 }
 
+/** More would make the page slow to open. */
+const MOST_BYTES = 4e6;
+
 const [folder] = process.argv.slice(2);
 if (folder === undefined) {
-  console.error('node docs/try-it/tuned.mjs FOLDER: the tuned/ folder of a run of the quickstart');
+  console.error('node docs/try-it/tuned.mjs FOLDER: the folder of a run of the quickstart');
   process.exit(2);
 }
 const { encodeDelta, parseSafetensors } = await load();
@@ -34,5 +38,10 @@ const weights = (file) => {
   return parseSafetensors(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
 };
 const start = weights(path('../../examples/quickstart/assets/model.safetensors'));
-writeFileSync(TUNED, encodeDelta(start, weights(join(folder, 'model.safetensors'))));
-console.log(TUNED);
+const delta = encodeDelta(start, weights(join(folder, 'tuned/model.safetensors')));
+if (delta.length > MOST_BYTES) {
+  console.error(`the difference takes ${delta.length} bytes; a page may have ${MOST_BYTES}`);
+  process.exit(1);
+}
+writeFileSync(TUNED, delta);
+console.log(`${TUNED}, ${(delta.length / 1e6).toFixed(1)} MB`);

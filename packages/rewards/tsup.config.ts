@@ -1,4 +1,6 @@
+import { mkdir, writeFile } from 'node:fs/promises';
 import { library } from '../../tsup.base.ts';
+import { buildPage } from './build-page.mjs';
 
 const entries = {
   index: 'src/index.ts',
@@ -9,5 +11,13 @@ const entries = {
   origin: 'src/server/origin.ts',
 };
 
+/** The page of scores for browsers. */
+async function writeAssets(): Promise<void> {
+  const { script, style } = await buildPage();
+  await mkdir('dist/page', { recursive: true });
+  await writeFile('dist/page/app.js', script);
+  await writeFile('dist/page/style.css', style);
+}
+
 /** The command is an entry of its own. */
-export default library({ ...entries, bin: 'src/cli/bin.ts' });
+export default library({ ...entries, bin: 'src/cli/bin.ts' }, { onSuccess: writeAssets });

@@ -1,8 +1,8 @@
-/** The README's performance table. */
+/** The performance table of docs/measurements.md. */
 import type { Measurement } from '../reporting';
 import type { Results } from './results';
 
-/** Cases that the README shows, in words. */
+/** Cases that the page shows, in words. */
 const SHOWN = {
   'rollout.step': 'denoising step, 8 images with guidance',
   'rollout.whole': 'rollout of 12 steps',

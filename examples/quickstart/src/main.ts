@@ -135,9 +135,7 @@ async function run() {
   await writeFile(join(out, 'result.json'), `${JSON.stringify(measured, null, 2)}\n`);
   const files = await writeReport(out, outcome, measured);
   const minutes = (totalSeconds / 60).toFixed(1);
-  console.log(
-    `${minutes} minutes in all, ${(measured.peakMemory / 2 ** 30).toFixed(1)} GiB of memory at most`,
-  );
+  console.log(`${minutes} minutes in total, ${(measured.peakMemory / 2 ** 30).toFixed(1)} GiB peak memory`);
   console.log(['Written:', ...files, ...tuned, join(out, 'result.json')].join('\n  '));
 }
 

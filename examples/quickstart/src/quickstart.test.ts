@@ -133,5 +133,5 @@ it('puts several runs into one table', () => {
   expect(table).toContain('|  | seed 0 | seed 3 |');
   expect(table).toContain('| **all** | 40.0 % → 60.0 % | 40.0 % → 60.0 % |');
   expect(table).toContain('| most frequent free colour | blue 75.0 % → blue 75.0 % |');
-  expect(table).toContain('| minutes in all | 2.5 | 2.5 |');
+  expect(table).toContain('| minutes in total | 2.5 | 2.5 |');
 });

@@ -23,7 +23,7 @@ export async function writeReport(folder: string, outcome: Outcome, result: Resu
   if (curve) await writeFile(files.curve, await sharp(Buffer.from(curve)).png().toBuffer());
   const page = htmlReport(`Coloured shapes, trained with ${options.algorithm}`, [
     {
-      title: 'Images of held-out prompts that show exactly what was asked for, noise level 0',
+      title: 'Accuracy: held-out prompts whose image shows exactly what was asked for, noise level 0',
       header: ['kind', 'images', 'before', 'after'],
       rows: result.before.strict.map(({ kind, prompts: count, strict }, i) => [
         kind,
@@ -39,7 +39,7 @@ export async function writeReport(folder: string, outcome: Outcome, result: Resu
     },
     ...(curve ? [{ title: 'Training', svg: curve }] : []),
     {
-      title: 'Habits: variety within a prompt, and colours where it names none',
+      title: 'Diversity and colour bias',
       header: ['', 'before', 'after'],
       rows: [
         ['diversity', before.habits.diversity.toFixed(3), after.habits.diversity.toFixed(3)],
@@ -58,10 +58,10 @@ export async function writeReport(folder: string, outcome: Outcome, result: Resu
         ['backend', result.backend],
         ['epochs', String(result.epochs)],
         ['training images', String(result.images)],
-        ['images a second', result.imagesPerSecond.toFixed(1)],
+        ['images per second', result.imagesPerSecond.toFixed(1)],
         ['minutes of training', (result.trainingSeconds / 60).toFixed(1)],
-        ['minutes in all', (result.totalSeconds / 60).toFixed(1)],
-        ['memory at most', `${(result.peakMemory / 2 ** 30).toFixed(2)} GiB`],
+        ['minutes in total', (result.totalSeconds / 60).toFixed(1)],
+        ['peak memory', `${(result.peakMemory / 2 ** 30).toFixed(2)} GiB`],
       ],
     },
     { title: 'Options', text: JSON.stringify(options, null, 2) },

@@ -18,9 +18,9 @@ export function resultsTable(results: readonly Result[]): string {
     ['variety within a prompt', change(({ habits }) => habits.diversity.toFixed(3))],
     ['most frequent free colour', change(({ habits }) => favourite(habits.colors))],
     ['training images', ({ images }) => images.toLocaleString('en')],
-    ['images a second', ({ imagesPerSecond }) => imagesPerSecond.toFixed(0)],
-    ['minutes in all', ({ totalSeconds }) => (totalSeconds / 60).toFixed(1)],
-    ['memory at most', ({ peakMemory }) => `${(peakMemory / 2 ** 30).toFixed(1)} GiB`],
+    ['images per second', ({ imagesPerSecond }) => imagesPerSecond.toFixed(0)],
+    ['minutes in total', ({ totalSeconds }) => (totalSeconds / 60).toFixed(1)],
+    ['peak memory', ({ peakMemory }) => `${(peakMemory / 2 ** 30).toFixed(1)} GiB`],
   ];
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
   return [

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { reportFailure } from './commands/failure';
 import { main } from './commands/main';
 
@@ -14,4 +15,13 @@ process.on('uncaughtException', (error) => {
   process.exit();
 });
 
+/** Node ends without a word when nothing is left to wait for, whatever still awaits a promise. */
+const stuck = () => {
+  const message =
+    'The command waits for something that never comes: a promise of a module of yours that is never settled.';
+  reportFailure(new ConfigError(message));
+  process.exit();
+};
+process.once('beforeExit', stuck);
 await main();
+process.off('beforeExit', stuck);

@@ -6,6 +6,7 @@ import { askChoices } from './ask';
 import { choiceProblem, SETUPS, type SetupKind } from './choices';
 import { main } from './main';
 import { projectFiles } from './project-files';
+import { shellWord } from './shell-word';
 
 let folder: string;
 beforeEach(async () => {
@@ -34,7 +35,7 @@ describe('npm create @flow-grpo', () => {
     const { code, text } = await create([path, '--setup', setup]);
     expect([code, text]).toEqual([
       0,
-      expect.stringMatching(/cd .*My Run\n {2}npm install\n[\s\S]*npm run train$/),
+      expect.stringMatching(/cd '.*My Run'\n {2}npm install\n[\s\S]*npm run train$/),
     ]);
     const manifest = JSON.parse(await readFile(join(path, 'package.json'), 'utf8'));
     expect(manifest).toMatchObject({ name: 'my-run', type: 'module', private: true });
@@ -115,5 +116,20 @@ describe('projectFiles', () => {
       ['run.yaml']!.split('\n')
       .filter((line) => /: \S/.test(line) && !line.startsWith('#'));
     expect(options.filter((line) => line.includes('#')).length / options.length).toBeGreaterThan(0.5);
+  });
+});
+
+describe('a path to be copied into a shell', () => {
+  it.each([
+    ['my-run', 'my-run'],
+    ['../ünï/run.2', '../ünï/run.2'],
+    ['a b', "'a b'"],
+    ['x;rm -rf y', "'x;rm -rf y'"],
+    ["it's", "'it'\\''s'"],
+    ['$HOME', "'$HOME'"],
+    ['-x', './-x'],
+    ['new\nline', "'new\nline'"],
+  ])('%j is %s', (path, word) => {
+    expect(shellWord(path)).toBe(word);
   });
 });

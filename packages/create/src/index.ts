@@ -2,4 +2,5 @@
 export { type Answers, askChoices, type Question } from './ask';
 export { type Choices, choiceProblem, SETUPS, type SetupKind } from './choices';
 export { type ProjectFiles, type ProjectOptions, projectFiles } from './project-files';
+export { shellWord } from './shell-word';
 export { writeProject } from './write-project';

@@ -5,6 +5,7 @@ import manifest from '../package.json' with { type: 'json' };
 import { askChoices, type Question } from './ask';
 import { choiceProblem, isModel, SETUPS } from './choices';
 import { projectFiles } from './project-files';
+import { shellWord } from './shell-word';
 import { writeProject } from './write-project';
 
 const HELP = `npm create @flow-grpo [folder] -- [options]
@@ -62,14 +63,15 @@ export async function main(args: readonly string[], terminal: Terminal = TERMINA
       basename(resolve(folder))
         .toLowerCase()
         .replace(/[^a-z0-9._-]+/g, '-')
-        .replace(/^[._-]+/, '') || 'my-flow-grpo';
+        .replace(/^[._-]+/, '')
+        .slice(0, MAX_PACKAGE_NAME) || 'my-flow-grpo';
     const files = projectFiles(choices, { packageName, version: manifest.version });
     const written = await writeProject(folder, files, {
       force: values.force ?? false,
       kept: keptFiles(choices.prompts),
     });
     print(
-      `Written:\n  ${written.join('\n  ')}\n\nNext:\n  cd ${folder}\n  npm install\n  npm run install-xla${isModel(choices.setup) ? '   # for a GPU: npx pjrt install cuda13' : ''}\n  npm run train`,
+      `Written:\n  ${written.join('\n  ')}\n\nNext:\n  cd ${shellWord(folder)}\n  npm install\n  npm run install-xla${isModel(choices.setup) ? '   # for a GPU: npx pjrt install cuda13' : ''}\n  npm run train`,
     );
     return 0;
   } catch (error) {
@@ -77,6 +79,9 @@ export async function main(args: readonly string[], terminal: Terminal = TERMINA
     return 1;
   }
 }
+
+/** Characters that npm takes. */
+const MAX_PACKAGE_NAME = 214;
 
 const keptFiles = (prompts: string | undefined) => [prompts ?? 'prompts.txt'];
 

@@ -49,16 +49,23 @@ async function fiveSteps<C, P>(
   if (!available) throw new Error('no PJRT plugin is installed; run the set-up command');
   const losses: number[] = [];
   const evaluations: number[] = [];
+  const tensors: number[] = [];
   const { trained, ema, updates } = await train({
     policy,
     prompts: [{ prompt: 'red' }, { prompt: 'blue' }],
     evalPrompts: Array.from({ length: 9 }, (_, i) => ({ prompt: i % 2 ? 'red' : 'blue' })),
     scorer: brightness,
     config: given,
-    onEpoch: ({ loss }) => void losses.push(loss!),
+    onEpoch: ({ loss }) => {
+      losses.push(loss!);
+      tensors.push(tf.memory().numTensors);
+    },
     onEvaluation: ({ scores }) => void evaluations.push(...scores),
     ...more,
   });
+  const [, first, ...later] = tensors; // the first epoch makes what all share
+  const compared = later.slice(0, 2);
+  expect(compared, 'tensors after each epoch').toEqual(compared.map(() => first));
   const weights: number[] = [];
   for (const value of Object.values({ ...trained, ...ema })) weights.push(...(await value.data()));
   return { losses, evaluations, weights, updates, trained, ema };

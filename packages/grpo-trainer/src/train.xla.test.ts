@@ -14,10 +14,12 @@ const scorer = {
   },
 };
 
-async function run(backend: string): Promise<EpochMetrics[]> {
+/** Its epochs, and how many tensors there were after each of them. */
+async function run(backend: string): Promise<{ epochs: EpochMetrics[]; tensors: number[] }> {
   await tf.setBackend(backend);
   const policy = gaussianFlow({ prompts: ['a', 'b'], mean: [0.2, 0.2], std: 0.2, withFeatures: true });
   const epochs: EpochMetrics[] = [];
+  const tensors: number[] = [];
   const result = await train({
     policy,
     prompts: [{ prompt: 'a' }, { prompt: 'b' }],
@@ -28,10 +30,13 @@ async function run(backend: string): Promise<EpochMetrics[]> {
       training: { learningRate: 0.02, batchSize: 4 },
       grpo: { beta: 0.01 },
     },
-    onEpoch: (metrics) => void epochs.push(metrics),
+    onEpoch: (metrics) => {
+      epochs.push(metrics);
+      tensors.push(tf.memory().numTensors);
+    },
   });
   tf.dispose([result.trained, result.ema, policy.params]);
-  return epochs;
+  return { epochs, tensors };
 }
 
 let available = true;
@@ -42,8 +47,9 @@ afterAll(() => tf.setBackend('cpu'));
 
 it('trains compiled as it does eagerly', async () => {
   if (!available) throw new Error('no PJRT plugin is installed; run the set-up command');
-  const compiled = await run('xla');
-  const eager = await run('cpu');
+  const { epochs: compiled, tensors } = await run('xla');
+  const { epochs: eager } = await run('cpu');
+  expect(tensors.slice(1)).toEqual(tensors.slice(1).fill(tensors[1]!)); // an epoch leaves none
   for (const [i, epoch] of compiled.entries()) {
     expect(epoch.maxRatioDeviation).toBeLessThan(1);
     for (const name of ['reward', 'loss', 'kl', 'gradNorm']) {

@@ -1,7 +1,7 @@
 import './index';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { jit } from '@flow-grpo/tfjs-jit';
+import { cast, jit, random, scaledDotProductAttention, scan, whileLoop } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { client } from './runtime/client';
@@ -40,6 +40,52 @@ async function leftBy(step: () => void, count: number, warmUp: number) {
   }
   return { tensors: tf.memory().numTensors - tensors, buffers: client().liveBuffers - buffers, grown };
 }
+
+describe('an eager call leaves its results only:', () => {
+  interface Inputs {
+    readonly x: tf.Tensor;
+    readonly key: tf.Tensor1D;
+    readonly index: tf.Tensor;
+    readonly q: tf.Tensor4D;
+    readonly mask: tf.Tensor;
+    readonly carry: tf.Tensor;
+  }
+  const sum = (y: tf.Tensor) => tf.sum(y) as tf.Scalar;
+  const CALLS: Record<string, (inputs: Inputs) => tf.TensorContainer> = {
+    'random.key': () => random.key(7),
+    'random.split': ({ key }) => random.split(key, 3),
+    'random.foldIn of a number': ({ key }) => random.foldIn(key, 3),
+    'random.foldIn of a tensor': ({ key, index }) => random.foldIn(key, index),
+    'random.normal': ({ key }) => random.normal(key, [3]),
+    'random.uniform': ({ key }) => random.uniform(key, [3]),
+    cast: ({ x }) => cast(x, 'bfloat16'),
+    attention: ({ q }) => scaledDotProductAttention(q, q, q),
+    'attention with a mask': ({ q, mask }) => scaledDotProductAttention(q, q, q, { mask }),
+    scan: ({ x, carry }) => scan((c: tf.Tensor, row: tf.Tensor) => [tf.add(c, row), tf.exp(row)], carry, x),
+    whileLoop: ({ x }) =>
+      whileLoop(
+        (y: tf.Tensor) => tf.less(tf.sum(y), 20),
+        (y) => tf.add(y, 1),
+        x,
+      ),
+    jit: ({ x }) => jit((y: tf.Tensor) => tf.mul(tf.add(y, 1), 2))(x),
+    'a gradient': ({ x }) => tf.grad((y) => sum(tf.exp(cast(y, 'bfloat16'))))(x),
+  };
+  it.each(Object.entries(CALLS))('%s', (_, call) => {
+    const inputs: Inputs = {
+      x: tf.ones([4, 2]),
+      key: random.key(7),
+      index: tf.scalar(3, 'int32'),
+      q: tf.ones([1, 3, 2, 4]),
+      mask: tf.zeros([1, 1, 3, 3]),
+      carry: tf.zeros([2]),
+    };
+    const before = tf.memory().numTensors;
+    tf.dispose(call(inputs));
+    expect(tf.memory().numTensors - before).toBe(0);
+    tf.dispose({ ...inputs });
+  });
+});
 
 describe('memory', () => {
   it('is flat to 1 % over 1,000 steps of a training loop', async () => {

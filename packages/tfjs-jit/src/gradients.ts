@@ -6,6 +6,8 @@
 import '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-core/dist/register_all_gradients';
 import { correctGradients } from './correct-gradients';
+import { fillInputs } from './fill-inputs';
 import { corrections } from './gradient-corrections';
 
 correctGradients(corrections);
+fillInputs();

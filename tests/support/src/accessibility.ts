@@ -19,6 +19,16 @@ export async function seriousFaults(page: Page): Promise<string[]> {
   });
 }
 
+/** Scrolls through the page and back, so that what is drawn when it comes into view is drawn. */
+export const scrollThrough = (page: Page): Promise<void> =>
+  page.evaluate(async () => {
+    for (let y = 0; y < document.body.scrollHeight; y += 400) {
+      scrollTo({ top: y, behavior: 'instant' });
+      await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+    }
+    scrollTo({ top: 0, behavior: 'instant' });
+  });
+
 /** How many pixels the page is wider than its window. */
 export const overflow = (page: Page): Promise<number> =>
   page.evaluate(async () => {

@@ -24,6 +24,12 @@ describe('readPickle', () => {
     });
   });
 
+  it('reads integers as Python 2 writes them beyond 32 bits', () => {
+    const bytes = pickle('](I139832181927520\nI-5\nI01\nI00\nI12345678901234567890\ne.');
+    const { value } = unpickle(bytes, nothing);
+    expect(value).toEqual([139832181927520, -5, true, false, 12345678901234567890n]);
+  });
+
   it('keeps shared references shared', () => {
     const { value } = readPickle(pickle(']q\0h\0\x86.'), nothing);
     const [first, second] = (value as PickleTuple).items;
@@ -54,6 +60,9 @@ describe('readPickle', () => {
     ['a missing end', 'N', 'truncated'],
     ['a string longer than the file', 'X\xff\xff\xff\x7fa.', 'truncated'],
     ['a huge integer', '\x8b\xff\xff\xff\x7f.', 'integer'],
+    ['an integer in letters', 'I0x1\n.', '"0x1" is no integer'],
+    ['an integer of a thousand digits', `I${'9'.repeat(1000)}\n.`, 'is no integer'],
+    ['an integer that does not end', 'I12', 'truncated'],
     ['a state for an object', ']}b.', 'state'],
     ['a persistent id', 'K\x01Q.', 'persistent id'],
   ])('refuses %s', (_, text, message) => {

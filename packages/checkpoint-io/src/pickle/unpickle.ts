@@ -150,6 +150,9 @@ export function readPickle(bytes: Uint8Array, host: PickleHost, options: Unpickl
       case 0x4d: // BININT2
         stack.push(reader.u16());
         break;
+      case 0x49: // INT: what Python 2 writes of numbers beyond 32 bits, in protocol 2 too
+        stack.push(decimalOf(reader));
+        break;
       case 0x8a: // LONG1
         long(reader.u8());
         break;
@@ -329,12 +332,23 @@ function guarded<T>(reader: PickleReader, run: () => T): T {
   }
 }
 
-/** A little-endian two's complement integer: a number where that is exact. */
+/** A little-endian two's complement integer. */
 function longOf(bytes: Uint8Array): number | bigint {
   if (bytes.length === 0) return 0;
   const digits = Buffer.from(bytes).reverse().toString('hex');
-  const value = BigInt.asIntN(8 * bytes.length, BigInt(`0x${digits}`));
-  return value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER ? Number(value) : value;
+  return asNumber(BigInt.asIntN(8 * bytes.length, BigInt(`0x${digits}`)));
 }
+
+/** A line with an integer; 00 and 01 are false and true. */
+function decimalOf(reader: PickleReader): number | bigint | boolean {
+  const text = reader.line();
+  if (text === '00' || text === '01') return text === '01';
+  if (!/^-?\d{1,40}$/.test(text)) reader.fail(`${JSON.stringify(clip(text))} is no integer`);
+  return asNumber(BigInt(text));
+}
+
+/** A number where that is exact. */
+const asNumber = (value: bigint): number | bigint =>
+  value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER ? Number(value) : value;
 
 const clip = (text: string): string => (text.length > 60 ? `${text.slice(0, 60)}…` : text);

@@ -1,4 +1,6 @@
 /** Byte-level BPE tokenizers of the hub, checked before anything is made of them. Imports nothing of Node. */
+
+export { spelledByteLevel } from './byte-level';
 export {
   type AddedToken,
   type BytePairOptions,

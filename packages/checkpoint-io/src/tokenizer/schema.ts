@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { spelledByteLevel } from './byte-level';
 
 /** More entries than any vocabulary has: ids beyond it would only take memory. */
 const MAX_ENTRIES = 2 ** 20;
@@ -62,6 +63,9 @@ const fileSchema = z.looseObject({
   model: z.looseObject({ type: z.literal('BPE').default('BPE') }),
 });
 
+/** What a file may leave out, and the library does not. */
+const ABSENT = { normalizer: null, post_processor: null };
+
 const configSchema = z.looseObject({
   eos_token: z.union([z.string(), z.looseObject({ content: z.string() })]).nullish(),
 });
@@ -103,7 +107,9 @@ export function checkTokenizerJson(value: unknown, source: string): CheckedToken
     }
     names.set(at, content);
   }
-  return { json: { ...result.data, truncation: null, padding: null }, vocab, added };
+  const pre_tokenizer = spelledByteLevel(result.data.pre_tokenizer);
+  const json = { ...ABSENT, ...result.data, pre_tokenizer, truncation: null, padding: null };
+  return { json, vocab, added };
 }
 
 function checkVocabulary(value: unknown, fail: (problem: string) => never): Map<string, number> {

@@ -2,6 +2,7 @@
 import { ConfigError, type TrainResult } from '@flow-grpo/grpo-trainer';
 import { CheckpointStateError, isDiskFull } from '@flow-grpo/grpo-trainer/node';
 import { CommanderError } from 'commander';
+import { thrownText } from '../setup/check-setup';
 
 /** Exit codes; 130 is a shell's code for SIGINT. */
 export const EXIT = { finished: 0, failed: 1, usage: 2, interrupted: 130 } as const;
@@ -75,6 +76,8 @@ const SYSTEM: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file or folder',
   ENOTDIR: 'part of this path is a file, not a folder',
   EISDIR: 'this is a folder, not a file',
+  ENAMETOOLONG: 'the name is longer than the file system takes; choose a shorter one',
+  ELOOP: 'links lead in a circle',
   EEXIST: 'it already exists',
   EACCES: 'permission denied; choose another location, or change its permissions',
   EPERM: 'permission denied; choose another location, or change its permissions',
@@ -97,13 +100,13 @@ function systemError(error: unknown): string | undefined {
   return place === undefined ? `${message}: ${SYSTEM[code]}` : `${place}: ${SYSTEM[code]} (${code})`;
 }
 
-/** The messages of an error and its causes, each once. */
+/** The messages of an error and its causes, each once. Anything may be thrown. */
 function messagesOf(error: unknown): string {
   const lines: string[] = [];
   let each = error;
-  for (let depth = 0; each !== undefined && each !== null && depth < 5; depth++) {
-    const { name, message, cause } = each as Error;
-    const text = message || String(each);
+  for (let depth = 0; depth === 0 || (each !== undefined && each !== null && depth < 5); depth++) {
+    const { name, message, cause } = (each instanceof Error ? each : {}) as Partial<Error>;
+    const text = message || thrownText(each);
     // A name such as TypeError tells a programming error from a message that was written for people.
     const line = name && name !== 'Error' && depth === 0 ? `${name}: ${text}` : text;
     if (!lines.some((earlier) => earlier.includes(text))) lines.push(line);

@@ -36,8 +36,20 @@ const FILES: Readonly<Record<string, string>> = {
   'setup-none.mjs': 'export const policy = 1;',
   'setup-throws.mjs': '\nexport default () => {\n  null.policy;\n};\n',
   'setup-empty.mjs': 'export default () => ({});',
+  'throws-nothing.mjs': 'export default () => { throw undefined; };',
+  'throws-text.mjs': "export default async () => { throw 'out of luck'; };",
+  'throws-record.mjs': 'export default () => { throw { code: 5 }; };',
+  'throws-bare.mjs': 'export default () => { throw Object.create(null); };',
+  'loads-null.mjs': 'throw null;',
+  'gives-null.mjs': 'export default () => null;',
+  'gives-number.mjs': 'export default () => 5;',
+  'gives-prompts.mjs': 'export default () => ({ prompts: 5 });',
+  'gives-texts.mjs': "export default () => ({ prompts: ['a', 'b'] });",
+  'gives-scorer.mjs': 'export default () => ({ scorer: 3 });',
+  'gives-policy.mjs':
+    "export default () => ({ policy: { params: {}, trainable: 'all', latentShape: [1] } });",
   'few.mjs':
-    "export default () => ({ policy: { params: {}, trainable: [], latentShape: [1] }, prompts: [{ prompt: 'a' }], scorer: () => [1] });",
+    "const f = () => {}; export default () => ({ policy: { params: {}, trainable: [], latentShape: [1], encodePrompts: f, velocity: f, decode: f }, prompts: [{ prompt: 'a' }], scorer: () => [1] });",
 };
 
 beforeAll(async () => {
@@ -79,6 +91,12 @@ const train = (...args: string[]) => ['train', ...args, '--backend', 'cpu', '-o'
 const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
   ['a folder that is not there', ['report', '@/none'], 2, /none does not exist; give the folder of a run/],
   ['a file for a folder', ['report', '@/file.txt'], 2, /file\.txt is a file; give the folder of a run/],
+  [
+    'a folder by a name that is too long',
+    ['init', `@/${'n'.repeat(300)}`, '--setup', 'toy'],
+    1,
+    /the name is longer than the file system takes/,
+  ],
   ['a folder of something else', ['report', '@/no-run'], 2, /no-run is not the folder of a run: .*metrics/],
   [
     'an output below a file',
@@ -118,6 +136,42 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
     train('--setup', '@/setup-throws.mjs'),
     1,
     /setup-throws\.mjs, line 3: TypeError: .*null/,
+  ],
+  [
+    'a setup module that throws nothing',
+    train('--setup', '@/throws-nothing.mjs'),
+    1,
+    /throws-nothing\.mjs: undefined was thrown/,
+  ],
+  ['one that throws text', train('--setup', '@/throws-text.mjs'), 1, /throws-text\.mjs: out of luck/],
+  ['one that throws a record', train('--setup', '@/throws-record.mjs'), 1, /\{ code: 5 \} was thrown/],
+  [
+    'one that throws what has no text',
+    train('--setup', '@/throws-bare.mjs'),
+    1,
+    /prototype\] \{\} was thrown/,
+  ],
+  ['one that throws null as it loads', train('--setup', '@/loads-null.mjs'), 2, /cannot be loaded: null was/],
+  [
+    'one that gives null',
+    train('--setup', '@/gives-null.mjs'),
+    2,
+    /gives-null\.mjs returns null; it must be \{/,
+  ],
+  ['one that gives a number', train('--setup', '@/gives-number.mjs'), 2, /returns 5; it must be \{ policy,/],
+  ['a number of prompts', train('--setup', '@/gives-prompts.mjs'), 2, /returns prompts: 5; .*a list of/],
+  [
+    'prompts as texts',
+    train('--setup', '@/gives-texts.mjs'),
+    2,
+    /returns prompts: \[ 'a', 'b' \]; .*prompt: text/,
+  ],
+  ['a number for a scorer', train('--setup', '@/gives-scorer.mjs'), 2, /returns scorer: 3; .*a function/],
+  [
+    'a policy with a part of another type',
+    train('--setup', '@/gives-policy.mjs'),
+    2,
+    /returns policy\.trainable: 'all'; it must be a list of names/,
   ],
   ['a setup without a policy', train('--setup', '@/setup-empty.mjs'), 2, /setup module provides no policy/],
   [

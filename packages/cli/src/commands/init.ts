@@ -1,7 +1,7 @@
 /** flow-grpo init */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { askChoices, choiceProblem, projectFiles, SETUPS, writeProject } from '@flow-grpo/create';
+import { askChoices, choiceProblem, projectFiles, SETUPS, shellWord, writeProject } from '@flow-grpo/create';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import type { Command } from 'commander';
 import { runFileJsonSchema } from '../run-file/schema';
@@ -32,7 +32,8 @@ export function addInitCommand(root: Command): void {
 }
 
 /** Asks on a terminal for what is not given. */
-export async function initCommand(folder: string, options: InitCommandOptions): Promise<void> {
+export async function initCommand(given: string, options: InitCommandOptions): Promise<void> {
+  const folder = given || '.';
   const interactive = Boolean(process.stdin.isTTY && process.stderr.isTTY);
   if (!interactive && options.setup === undefined) {
     throw new ConfigError(
@@ -52,6 +53,6 @@ export async function initCommand(folder: string, options: InitCommandOptions): 
   await writeFile(join(folder, SCHEMA), `${JSON.stringify(runFileJsonSchema(), null, 2)}\n`);
   console.log(['Written:', ...written, join(folder, SCHEMA)].join('\n  '));
   // Paths in the file are relative to where the command runs.
-  const there = folder === '.' ? '' : `cd ${folder}, `;
+  const there = folder === '.' ? '' : `cd ${shellWord(folder)}, `;
   console.log(`\nNext: ${there}flow-grpo train run.yaml --dry-run, then flow-grpo train run.yaml`);
 }

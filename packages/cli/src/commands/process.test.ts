@@ -72,6 +72,14 @@ async function configFile(more: string): Promise<string> {
   return file;
 }
 
+it('says that a module waits for what never comes', async () => {
+  const setup = join(folder, 'setup.mjs');
+  await writeFile(setup, 'export default () => new Promise(() => {});\n');
+  const run = start(['train', '--setup', setup, '--backend', 'cpu', '-o', output]);
+  await run.says(/waits for something that never comes: a promise of a module of yours/);
+  expect(await run.ended).toBe(2);
+});
+
 describe('flow-grpo train, as a process', () => {
   it('says what will run, profiles epochs on two devices, and leaves trace, table and weights', async () => {
     const file = await configFile('epochs: 4\ndevices: 2\npeakTflops: 0.01\n');

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { overflow, seriousFaults } from '@flow-grpo/test-support/accessibility';
+import { overflow, scrollThrough, seriousFaults } from '@flow-grpo/test-support/accessibility';
 import { launchChromium } from '@flow-grpo/test-support/chromium';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -51,21 +51,10 @@ const shot = async (name: string, fullPage = true) => {
   await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage });
 };
 
-/** Scrolls through the page, so that everything on it is drawn. */
-async function drawAll(): Promise<void> {
-  await page.evaluate(async () => {
-    for (let y = 0; y < document.body.scrollHeight; y += 400) {
-      scrollTo({ top: y, behavior: 'instant' });
-      await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
-    }
-    scrollTo({ top: 0, behavior: 'instant' });
-  });
-}
-
 describe('a run as files', () => {
   it('shows everything without a server', async () => {
     await open(await writeRunReport(join(folder, 'shapes')));
-    await drawAll();
+    await scrollThrough(page);
     const body = await page.evaluate(() => document.body.innerText);
     for (const part of [
       'Learning',
@@ -100,7 +89,7 @@ describe('a run as files', () => {
     await page.setViewportSize({ width, height: 860 });
     await open(await writeRunReport(join(folder, 'shapes')));
     expect(await page.evaluate(() => document.documentElement.dataset.theme)).toBe(colorScheme);
-    await drawAll();
+    await scrollThrough(page);
     await shot(`${colorScheme}-${width}`);
     expect(await overflow(page)).toBe(0);
     expect(await seriousFaults(page)).toEqual([]);
@@ -164,10 +153,26 @@ describe('a run as files', () => {
     await writeMadeUpRun(join(folder, 'black'), { epochs: 60, evaluations: 2, hacked: true });
     await open(await writeRunReport(join(folder, 'black')));
     expect(await verdict()).toMatch(/Look at the images[\s\S]*near-black pixels take over/);
-    await drawAll();
+    await scrollThrough(page);
     expect(await page.$eval('#watch', (part) => (part as HTMLElement).innerText)).toContain(
       'Length of velocities',
     );
+  });
+
+  it('says that a run diverged, and why', async () => {
+    const problem =
+      'The run diverged at epoch 41: the loss is NaN. The last good checkpoint is /home/jo/runs/a/epoch-40.';
+    await writeMadeUpRun(join(folder, 'diverged'), {
+      epochs: 41,
+      evaluations: 2,
+      plannedEpochs: 100,
+      outcome: { reason: 'diverged', problem },
+    });
+    await open(await writeRunReport(join(folder, 'diverged')));
+    const tile = await page.$eval('.tile:nth-child(3)', (each) => (each as HTMLElement).innerText);
+    expect(tile).toMatch(/Diverged[\s\S]*the loss is NaN/);
+    expect(tile).not.toContain('/home');
+    expect(await seriousFaults(page)).toEqual([]);
   });
 
   it('reads values and zooms by keys', async () => {
@@ -190,7 +195,7 @@ describe('a run as files', () => {
   it('lays several runs over each other', async () => {
     const file = await writeRunReport(join(folder, 'shapes'), { others: [join(folder, 'shapes-slow')] });
     await open(file);
-    await drawAll();
+    await scrollThrough(page);
     await shot('two-runs');
     const legend = await page.$eval('#curves .legend', (element) => element.textContent);
     expect(legend).toContain('shapes-slow');
@@ -198,13 +203,13 @@ describe('a run as files', () => {
     await page.waitForFunction(
       () => !document.querySelector('#curves .legend')?.textContent?.includes('shapes-slow'),
     );
-    await page.getByLabel('Before is').selectOption('shapes-slow');
+    await page.getByLabel('Compare with').selectOption('shapes-slow');
     await page.getByRole('button', { name: 'side by side' }).click();
     const pair = await page.$$eval('#images li:first-child img', (all) =>
       all.map((each) => each.getAttribute('src')),
     );
     expect(pair).toEqual(['../shapes-slow/samples/epoch-000040.png', 'samples/epoch-000060.png']);
-    await page.getByLabel('Everything else of').selectOption('shapes-slow');
+    await page.getByLabel('Details of').selectOption('shapes-slow');
     const image = await page.waitForSelector('#images img[src="../shapes-slow/samples/epoch-000040.png"]');
     await page.waitForFunction((element) => (element as HTMLImageElement).naturalHeight > 0, image);
     expect(await seriousFaults(page)).toEqual([]);

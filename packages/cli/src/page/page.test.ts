@@ -273,7 +273,7 @@ describe('in Chromium', () => {
     expect(
       await page.$$eval('#images img', (all) => all.map((image) => image.getAttribute('alt'))),
     ).toContainEqual(expect.stringContaining('a <green> one'));
-    for (const title of ['KL to the reference', 'Advantages', 'How long still?']) await text(title);
+    for (const title of ['KL to the reference', 'Advantages', 'How much longer?']) await text(title);
 
     await logEpochs(log, 2, 4);
     await logEvaluation(log, 4, [0.75, 1]);

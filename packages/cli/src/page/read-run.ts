@@ -1,8 +1,9 @@
 /** Reads the folder of a run, finished or under way, as the page shows it. */
 import { readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import { detectHacking, type EpochMetrics } from '@flow-grpo/grpo-trainer';
+import { type EpochMetrics, detectHacking } from '@flow-grpo/grpo-trainer';
 import { readJsonLines } from '../logging/json-lines';
+import { type Outcome, readOutcome } from '../logging/outcome';
 import type { EvaluationRecord, HistogramRecord, PromptList } from '../logging/run-log';
 import { withoutPaths } from './paths';
 import type { EvaluationData, HistogramData, RunData, RunNews } from './run-data';
@@ -25,11 +26,12 @@ export async function readRun(
   { address = (file) => file }: ReadRunOptions = {},
 ): Promise<RunData> {
   const records = <T extends { epoch: number }>(name: string) => recordsOf<T>(join(folder, `${name}.jsonl`));
-  const [epochs, evaluations, histograms, config] = await Promise.all([
+  const [epochs, evaluations, histograms, config, outcome] = await Promise.all([
     records<EpochMetrics>('metrics'),
     records<EvaluationRecord>('evaluations'),
     records<HistogramRecord>('histograms'),
     readFile(join(folder, 'config.json'), 'utf8').catch(() => null),
+    readOutcome(folder),
   ]);
   const prompts = new PromptTable();
   const lists = new Map<string, PromptList>();
@@ -44,6 +46,7 @@ export async function readRun(
     plannedEpochs: plannedEpochs(config),
     config: config && withoutPaths(config),
     hacking: hackingSigns(epochs, config),
+    outcome: outcome ? pathless(outcome) : null,
     metrics: columnsOf(epochs),
     evaluations: evaluations.map((record) => evaluationData(record, prompts, lists, address)),
     prompts: prompts.texts,
@@ -135,6 +138,11 @@ function histogramData(records: readonly HistogramRecord[]): HistogramData[] {
     .filter((_, i) => i % every === 0 || i === records.length - 1)
     .map(({ epoch, advantages = null, rewards = null }) => ({ epoch, advantages, rewards }));
 }
+
+const pathless = ({ reason, problem }: Outcome): Outcome => ({
+  reason,
+  ...(problem !== undefined && { problem: withoutPaths(problem) }),
+});
 
 function plannedEpochs(config: string | null): number | null {
   const { epochs } = parsed(config);

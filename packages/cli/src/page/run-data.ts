@@ -1,5 +1,6 @@
 /** What the page knows of a run: plain JSON, made by `readRun` from the run's folder. */
 import type { Histogram } from '../logging/histogram';
+import type { Outcome } from '../logging/outcome';
 
 /** The first images of an evaluation, one below the other in one file. */
 export interface SampleData {
@@ -40,6 +41,8 @@ export interface RunData {
   readonly config: string | null;
   /** What the watch on reward hacking says; null where there are no statistics of images to look at. */
   readonly hacking: readonly string[] | null;
+  /** How it ended; null while it is under way, and where nobody kept it. */
+  readonly outcome: Outcome | null;
   /** One column per number of an epoch, all of one length; null where an epoch lacks it. `epoch` is always there. */
   readonly metrics: Readonly<Record<string, readonly (number | null)[]>>;
   readonly prompts: readonly string[];

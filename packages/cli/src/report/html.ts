@@ -16,30 +16,28 @@ export function htmlReport(title: string, sections: readonly Section[]): string 
   return htmlPage(title, `<main>\n${htmlSections(sections)}\n</main>`);
 }
 
-/** The page of a report around a body of your own. */
+/** The page of a report around a body of one's own. */
 export function htmlPage(title: string, bodyHtml: string): string {
-  return htmlDocument(title, [`<style>\n${STYLE}\n</style>`], `<h1>${escapeXml(title)}</h1>\n${bodyHtml}`);
-}
-
-const STYLE = `\
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: white; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; } th, td { padding: .3rem .8rem; border-bottom: 1px solid #ddd; text-align: right; }
-th:first-child, td:first-child { text-align: left; } img, svg { max-width: 100%; height: auto; } pre { overflow-x: auto; }`;
-
-/** An HTML document, from the lines of its head and its body. */
-export const htmlDocument = (title: string, head: readonly string[], bodyHtml: string): string => `<!doctype html>
+  return `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${escapeXml(title)}</title>
-${head.join('\n')}
+<style>
+body { font: 15px/1.5 system-ui, sans-serif; color: #23222f; background: #f7f7fb; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color-scheme: light dark; }
+table { border-collapse: collapse; } th, td { padding: .3rem .8rem; border-bottom: 1px solid #dcdbe8; text-align: right; font-variant-numeric: tabular-nums; }
+th:first-child, td:first-child { text-align: left; } img, svg { max-width: 100%; height: auto; border-radius: 8px; } .wide { overflow-x: auto; }
+@media (prefers-color-scheme: dark) { body { color: #f1eff5; background: #10111d; } th, td { border-color: #33354f; } }
+</style>
 </head>
 <body>
+<h1>${escapeXml(title)}</h1>
 ${bodyHtml}
 </body>
 </html>
 `;
+}
 
 /** Sections as HTML, without a page around them. */
 export function htmlSections(sections: readonly Section[]): string {
@@ -49,12 +47,17 @@ export function htmlSections(sections: readonly Section[]): string {
 }
 
 function sectionBody(section: Section): string {
-  if ('text' in section) return `<pre>${escapeXml(section.text)}</pre>`;
+  if ('text' in section) return wide(section.title, `<pre>${escapeXml(section.text)}</pre>`);
   if ('svg' in section) return section.svg;
   if ('png' in section) {
     return `<img alt="${escapeXml(section.alt)}" src="data:image/png;base64,${section.png.toString('base64')}">`;
   }
   const row = (cells: readonly string[], tag: string) =>
     `<tr>${cells.map((cell) => `<${tag}>${escapeXml(cell)}</${tag}>`).join('')}</tr>`;
-  return `<table>\n${row(section.header, 'th')}\n${section.rows.map((cells) => row(cells, 'td')).join('\n')}\n</table>`;
+  const table = `<table>\n${row(section.header, 'th')}\n${section.rows.map((cells) => row(cells, 'td')).join('\n')}\n</table>`;
+  return wide(section.title, table);
 }
+
+/** Scrolls by itself on a narrow screen, by keys as well. */
+const wide = (title: string, html: string) =>
+  `<div class="wide" role="region" aria-label="${escapeXml(title)}" tabindex="0">${html}</div>`;

@@ -8,6 +8,7 @@ import { defineAlgorithm } from '@flow-grpo/grpo-trainer/algorithms';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { readJsonLines } from '../logging/json-lines';
+import { readRun } from '../page/read-run';
 import { runTraining } from './run-training';
 
 let folder: string;
@@ -60,6 +61,7 @@ describe('runTraining', () => {
         'metrics.jsonl',
         'evaluations.jsonl',
         'config.json',
+        'outcome.json',
         'grids',
         'checkpoints',
         'model.safetensors',
@@ -70,6 +72,24 @@ describe('runTraining', () => {
     expect([result.model, result.report].every((file) => existsSync(file!))).toBe(true);
     expect(noted.join('\n')).toMatch(/^setup +code, into .*run$/m);
     expect(noted.join('\n')).toMatch(/epoch 4\/4 {2}reward/);
+  });
+
+  it('keeps how the run ended for its page, until it goes on', async () => {
+    const run = options();
+    const outcome = async () => (await readRun(run.output)).outcome;
+    const diverging = { ...config, training: { learningRate: 1e6 } };
+    const result = await runTraining({ ...run, config: diverging });
+    tf.dispose([result.trained, result.ema]);
+    expect(result.reason).toBe('diverged');
+    expect(await outcome()).toMatchObject({ reason: 'diverged', problem: expect.stringMatching(/epoch \d/) });
+    const seen: unknown[] = [];
+    const scorer = async () => {
+      seen.push(await outcome());
+      throw new Error('the reward is gone');
+    };
+    await expect(runTraining({ ...run, scorer, resume: false, config })).rejects.toThrow('gone');
+    expect(seen[0]).toBeNull();
+    expect(await outcome()).toEqual({ reason: 'failed', problem: expect.stringContaining('gone') });
   });
 
   it('resumes, keeps what the run is made of, and says which folder it cannot have', async () => {

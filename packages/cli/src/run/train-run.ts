@@ -27,6 +27,7 @@ import { unstackLora } from '@flow-grpo/nn';
 import { need } from '../commands/shared';
 import { unjudgedEvaluations } from '../human/unjudged-evaluations';
 import { readJsonLines } from '../logging/json-lines';
+import { clearOutcome, writeOutcome } from '../logging/outcome';
 import { type ProgressLine, progressLine } from '../logging/progress-line';
 import { writeRunReport } from '../report/run-report';
 import { setupFingerprint } from '../setup/fingerprint';
@@ -77,7 +78,8 @@ const OBSERVERS = { uiPort: '0', uiHost: '127.0.0.1', profileEpochs: '3' };
 
 /**
  * Trains what a run's file describes, as `flow-grpo train` does, on the current backend. The folder `run.output` gets
- * config.json, metrics.jsonl, TensorBoard events, sample grids, checkpoints, report.html, and when the run has finished
+ * config.json, metrics.jsonl, TensorBoard events, sample grids, checkpoints, outcome.json (how it ended), report.html, and
+ * when the run has finished
  * model.safetensors: the trained weights (their average where there is one) under the model's own names, or of adapters the
  * folder `adapter` in PEFT's layout.
  *
@@ -157,6 +159,7 @@ async function trainInto(
   await person?.keepIn(output);
   const observers = await attachObservers(run, scorer, fromEpoch, { ...OBSERVERS, ...options }, line);
   await writeFile(join(output, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
+  await clearOutcome(output);
   let finalMessage = 'ended by an error';
   let exitCode = 1;
   try {
@@ -177,6 +180,8 @@ async function trainInto(
       ...observers,
       ...withCallbacks(observers, options, line),
     });
+    const { reason, problem } = result;
+    await writeOutcome(output, { reason, ...(problem !== undefined && { problem }) });
     const weights = await finalWeights(result, run, options.group);
     const saved = result.reason === 'finished' ? await saveModel(output, weights, made, line) : {};
     const report = result.updates > 0 ? await reportOf(output, line) : undefined;
@@ -185,6 +190,10 @@ async function trainInto(
     line.note(finalMessage);
     exitCode = result.reason === 'diverged' || result.reason === 'hacked' ? 1 : 0;
     return { ...result, output, ...(report && { report }), ...saved };
+  } catch (error) {
+    // A full disk may be what it failed by.
+    await writeOutcome(output, { reason: 'failed', problem: (error as Error).message }).catch(() => {});
+    throw error;
   } finally {
     await observers.close(finalMessage, exitCode);
   }

@@ -33,7 +33,8 @@ export function readTypeScript(file: string): void {
 }
 
 /** `, line 12`: the first place of an error's stack in a file, for messages without the stack. */
-export function placeIn({ stack = '' }: Error, file: string): string {
+export function placeIn(thrown: unknown, file: string): string {
+  const stack = thrown instanceof Error ? (thrown.stack ?? '') : '';
   const at = stack.split('\n').find((line) => line.includes(file) && /:\d+:\d+/.test(line));
   const line = at && /:(\d+):\d+\)?\s*$/.exec(at)?.[1];
   return line ? `, line ${line}` : '';

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { isAbort } from '@flow-grpo/grpo-trainer/node';
 import type { SetupChoice } from '../run-file/setup-schema';
+import { checkSetup, thrownText } from './check-setup';
 import { importModule, moduleProblem, placeIn } from './import-module';
 import type { RunSetup, SetupContext, SetupFunction } from './setup';
 import { showo2Setup } from './showo2';
@@ -21,10 +22,10 @@ export async function makeSetup(choice: SetupChoice, context: SetupContext = {})
   const file = resolve(choice.path);
   const make = await loadModule(file);
   try {
-    return await make(choice.options, context);
+    return checkSetup(await make(choice.options, context), file);
   } catch (error) {
     if (error instanceof ConfigError || isAbort(error, context.signal)) throw error;
-    throw new Error(`${file}${placeIn(error as Error, file)}: ${error}`, { cause: error });
+    throw new Error(`${file}${placeIn(error, file)}: ${thrownText(error)}`, { cause: error });
   }
 }
 
@@ -32,8 +33,9 @@ export async function makeSetup(choice: SetupChoice, context: SetupContext = {})
 async function loadModule(file: string): Promise<SetupFunction> {
   const problem = await moduleProblem(file);
   if (problem !== undefined) throw new ConfigError(`setup.path: ${problem}`);
-  const module = (await importModule(file).catch((error: Error) => {
-    throw new ConfigError(`setup.path: ${file} cannot be loaded: ${error.message}${placeIn(error, file)}`, {
+  const module = (await importModule(file).catch((error: unknown) => {
+    const reason = error instanceof Error ? error.message : thrownText(error);
+    throw new ConfigError(`setup.path: ${file} cannot be loaded: ${reason}${placeIn(error, file)}`, {
       cause: error,
     });
   })) as { default?: unknown };

@@ -31,11 +31,13 @@ export async function failingServer(scorer: Scorer, seed = 1): Promise<FailingSe
     const kind = fails ? pick(random, ['500', '503', 'cut connection', 'cut answer']) : 'answer';
     if (kind === 'cut connection') return void request.socket.destroy();
     if (kind === '500' || kind === '503') return void response.writeHead(Number(kind)).end('no');
+    const headers = { 'content-type': request.headers['content-type'] ?? '' };
     const answer = await fetch(`${behind.url}${request.url}`, {
       method: 'POST',
-      headers: { 'content-type': request.headers['content-type'] ?? '' },
+      headers,
       body: Buffer.concat(parts),
-    });
+    }).catch(() => undefined); // a kept connection that was closed meanwhile
+    if (!answer) return void response.writeHead(502).end('no');
     const bytes = Buffer.from(await answer.arrayBuffer());
     response.writeHead(answer.status, { 'content-length': bytes.length });
     if (kind === 'answer') response.end(bytes);

@@ -9,8 +9,11 @@ import { bundleSources } from '@flow-grpo/test-support/bundle';
 import { randomFrom } from '@flow-grpo/test-support/fuzz';
 import { readJsonLines } from '../logging/json-lines';
 import { failingServer } from './failing-server.testing';
+import { type Memory, type MemorySeries, memorySeries } from './memory.testing';
+import { SOAK_RECIPES, type SoakRecipeName } from './recipes.testing';
 
 export interface SoakOptions {
+  readonly recipe: SoakRecipeName;
   /** Where both runs go. */
   readonly folder: string;
   readonly epochs: number;
@@ -21,6 +24,16 @@ export interface SoakOptions {
   readonly onMessage?: (message: string) => void;
 }
 
+/** What a process of a soak is told. */
+export interface SoakProcess {
+  readonly file?: string;
+  readonly overrides: readonly string[];
+  /** Where the reward server is. */
+  readonly url: string;
+  /** The disk is full after so many bytes. */
+  readonly diskBytes?: number;
+}
+
 export interface SoakResult {
   readonly kills: number;
   /** Times the disk was full. */
@@ -28,8 +41,8 @@ export interface SoakResult {
   readonly calls: number;
   readonly failedCalls: number;
   readonly secondsPerEpoch: number;
-  /** Bytes of memory of the undisturbed run: the median of its second quarter, and of its last. */
-  readonly memory: { readonly early: number; readonly late: number };
+  /** That of the undisturbed run. */
+  readonly memory: MemorySeries;
   /** What differs between the two runs in the end: nothing. */
   readonly differences: readonly string[];
 }
@@ -39,42 +52,48 @@ const reddish = functionScorer('reddish', async (images) =>
   (await rgbImages(images)).map(({ data }) => data[0]! / 255),
 );
 
-/** Bytes that the disk still takes when it fills: some epochs, not all. */
-const DISK_BYTES = 30_000;
-
 /**
- * Trains the toy recipe twice with the same seed. The second run's rewards fail now and then, it is killed every
- * `killEvery` epochs, and once its disk is full.
+ * Trains a recipe twice with the same seed. The second run's rewards fail now and then, it is killed every `killEvery`
+ * epochs, and once its disk is full.
  *
  * @throws when a process ends otherwise than by a kill, a full disk, or with the run finished
  */
 export async function soak(options: SoakOptions): Promise<SoakResult> {
-  const { folder, epochs, killEvery, failing = 0.05, onMessage = () => undefined } = options;
+  const { recipe, folder, epochs, killEvery, failing = 0.05, onMessage = () => undefined } = options;
   const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
-  const program = path('../../.bundle/soak/run.mjs'); // as deep as sources, from where the report finds its page
+  const program = path(`../../.bundle/soak/${recipe}.mjs`); // as deep as sources, from where the report finds its page
   await bundleSources(path('./run.testing.ts'), program);
+  const { file, overrides, diskBytes } = await SOAK_RECIPES[recipe](join(folder, 'stand-ins'));
   const server = await failingServer(reddish);
   const [whole, disturbed] = [join(folder, 'whole'), join(folder, 'disturbed')];
+  const start = (output: string, how: { diskBytes?: number; killAfter?: number | undefined } = {}) => {
+    const { killAfter, ...rest } = how;
+    const all = [...overrides, `output=${output}`, `epochs=${epochs}`];
+    return runProcess(
+      program,
+      { ...(file && { file }), overrides: all, url: server.url, ...rest },
+      killAfter,
+    );
+  };
   const random = randomFrom(7);
   try {
-    const start = performance.now();
-    const first = await runProcess(program, [whole, server.url, `${epochs}`]);
+    const began = performance.now();
+    const first = await start(whole);
     if (first.code !== 0) throw new Error(`the undisturbed run ended with ${first.code}:\n${first.tail}`);
-    const secondsPerEpoch = (performance.now() - start) / 1000 / epochs;
-    const memory = memoryOf(first.memory);
+    const secondsPerEpoch = (performance.now() - began) / 1000 / epochs;
+    const memory = memorySeries(first.memory);
     onMessage(
-      `undisturbed: ${epochs} epochs, ${secondsPerEpoch.toFixed(3)} s per epoch, ${mebibytes(memory.early)} → ${mebibytes(memory.late)}`,
+      `${recipe}, undisturbed: ${epochs} epochs, ${secondsPerEpoch.toFixed(3)} s per epoch, ${memory.text}`,
     );
 
     server.failing = failing;
     let [kills, full, done] = [0, 0, false];
     for (let attempt = 0; !done; attempt++) {
+      const fills = kills >= 1 && full === 0;
       const killAfter = Math.round(killEvery * (0.6 + (0.8 * random(1000)) / 1000));
-      const disk = kills >= 1 && full === 0 ? [`${DISK_BYTES}`] : [];
-      const args = [disturbed, server.url, `${epochs}`, ...disk];
-      const { code, tail } = await runProcess(program, args, disk.length > 0 ? undefined : killAfter);
+      const { code, tail } = await start(disturbed, fills ? { diskBytes } : { killAfter });
       if (code === null) kills++;
-      else if (disk.length > 0 && /ENOSPC|No space left/.test(tail)) full++;
+      else if (fills && /ENOSPC|No space left/.test(tail)) full++;
       else if (code === 0) done = true;
       else throw new Error(`attempt ${attempt} ended with ${code}:\n${tail}`);
       const { length } = await readJsonLines(join(disturbed, 'metrics.jsonl'));
@@ -96,24 +115,23 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   }
 }
 
-/** Calls of the reward per epoch. */
-const CALLS = 2;
-
-export const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
-
-async function runProcess(program: string, args: readonly string[], killAfter?: number) {
-  const child = spawn(process.execPath, [program, ...args], {
+async function runProcess(program: string, given: SoakProcess, killAfter?: number) {
+  const child = spawn(process.execPath, ['--expose-gc', program, JSON.stringify(given)], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, FLOW_GRPO_XLA_PLATFORM: 'cpu' },
   });
-  const memory: number[] = [];
-  let tail = '';
+  const memory: Memory[] = [];
+  let [epochs, rest, tail] = [0, '', ''];
   let timer: NodeJS.Timeout | undefined;
   child.stdout.on('data', (chunk: Buffer) => {
-    for (const [, bytes] of chunk.toString().matchAll(/memory (\d+)/g)) memory.push(Number(bytes));
+    const lines = (rest + chunk).split('\n');
+    rest = lines.pop()!;
+    for (const line of lines) {
+      if (line.startsWith('epoch ')) epochs++;
+      if (line.startsWith('memory ')) memory.push(JSON.parse(line.slice('memory '.length)));
+    }
     // Counted in epochs: by the clock a slow machine would be killed before it has saved anything, for ever.
-    if (killAfter !== undefined && memory.length >= CALLS * killAfter)
-      timer ??= setTimeout(() => child.kill('SIGKILL'), memory.length % 50); // in an epoch, or in a save
+    if (killAfter !== undefined && epochs >= killAfter)
+      timer ??= setTimeout(() => child.kill('SIGKILL'), (7 * epochs) % 50); // in an epoch, or in a save
   });
   child.stderr.on('data', (chunk: Buffer) => {
     tail = (tail + chunk).slice(-4000);
@@ -121,13 +139,6 @@ async function runProcess(program: string, args: readonly string[], killAfter?: 
   const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
   clearTimeout(timer);
   return { code, memory, tail };
-}
-
-function memoryOf(samples: readonly number[]): { early: number; late: number } {
-  const median = (from: number, to: number) =>
-    samples.slice(Math.floor(from * samples.length), Math.ceil(to * samples.length)).sort((a, b) => a - b);
-  const middle = (sorted: readonly number[]) => sorted[sorted.length >> 1] ?? 0;
-  return { early: middle(median(0.25, 0.5)), late: middle(median(0.75, 1)) };
 }
 
 /** Final weights, optimizer and averages to the bit, and the rows of both logs but for times. */

@@ -132,11 +132,11 @@ function klPerChange({ steps }: EpochSamples, count: number, images: number): tf
 }
 
 function rowsOf(places: readonly number[], placement: Placement, key: tf.Tensor): PassRows {
-  const host = { rows: tf.tensor1d([...places], 'int32'), ones: tf.ones([places.length]) as tf.Tensor1D };
+  const ones = () => tf.ones([places.length]) as tf.Tensor1D;
+  const host = { rows: tf.tensor1d([...places], 'int32'), weights: ones(), advantages: ones() };
   const rows: PassRows = {
     rows: placement.replicate(host.rows),
-    weights: placement.shardBatch(tf.clone(host.ones)),
-    advantages: placement.shardBatch(tf.clone(host.ones)),
+    ...placement.shardBatch({ weights: host.weights, advantages: host.advantages }),
     onPolicy: tf.scalar(1),
     key: random.foldIn(key, PROBE_STREAM),
   };

@@ -34,7 +34,7 @@ export async function scoreCommand(flags: ScoreFlags): Promise<void> {
     const scored: ScoredFolder = { rewards: flags.reward, images, ...result };
     await writeFile(join(flags.out, 'scores.csv'), scoresCsv(scored));
     await writeFile(join(flags.out, 'scores.json'), scoresJson(scored));
-    await writeFile(join(flags.out, 'scores.html'), scoresHtml(scored, thumbnails));
+    await writeFile(join(flags.out, 'scores.html'), await scoresHtml(scored, thumbnails));
     const { mean } = summary(result.scores);
     const names = ['scores.csv', 'scores.json', 'scores.html'].map((name) => join(flags.out, name));
     process.stdout.write(

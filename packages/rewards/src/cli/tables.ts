@@ -5,7 +5,7 @@ import type { ImageEntry } from './inputs';
 export interface ScoredFolder {
   /** The rewards, as `name` or `name=weight`. */
   rewards: string[];
-  images: readonly Pick<ImageEntry, 'file' | 'prompt'>[];
+  images: readonly (Pick<ImageEntry, 'file' | 'prompt'> & Partial<Pick<ImageEntry, 'metadata'>>)[];
   scores: readonly number[];
   details: Scores['details'];
 }

@@ -1,5 +1,6 @@
 import { basename, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { inspect } from 'node:util';
 import { z } from 'zod';
 import { editDistance } from '../ocr/text-score';
 import { functionScorer, type RewardFunction } from '../reward-function';
@@ -42,8 +43,9 @@ export async function findReward(
 ): Promise<FoundReward> {
   if (!isRewardModule(name)) return { name, definition: knownReward(name) };
   const path = resolve(folder, name);
-  const module = (await import(pathToFileURL(path).href).catch((error: Error) => {
-    throw new Error(`the reward ${path} cannot be loaded: ${error.message}`, { cause: error });
+  const module = (await import(pathToFileURL(path).href).catch((error: unknown) => {
+    const reason = error instanceof Error ? error.message : inspect(error, { depth: 0 }); // anything may be thrown
+    throw new Error(`the reward ${path} cannot be loaded: ${reason}`, { cause: error });
   })) as { default?: unknown };
   const stem = basename(path).replace(/\.[^.]+$/, '');
   return { name: stem, definition: definitionOf(stem, path, module.default) };

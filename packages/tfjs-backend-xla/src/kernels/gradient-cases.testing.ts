@@ -94,6 +94,62 @@ const broadcasts: [string, Fn][] = [
   ['prelu', (x, y) => tf.prelu(tf.sub(x!, 0.5), y!)],
 ];
 
+/** Whose slope jumps: cases stay on one side of the jump, where differences are derivatives. */
+const KINKED = ['relu', 'relu6', 'leakyrelu', 'prelu'];
+
+/**
+ * The fused layers with one activation, with and without a bias. The plain matrix product is left out: tfjs-core keeps its
+ * result beside the reshaped one, which its check for leaks (IS_TEST) takes for one where reshaping makes new data.
+ */
+function fusedCases(activation: tf.fused.Activation): Case[] {
+  const slopes = (channels: number) =>
+    activation === 'prelu' ? { preluActivationWeights: tf.fill([channels], 0.2) } : {};
+  return [true, false].flatMap((biased) => {
+    const options = (bias: tf.Tensor | undefined, channels: number) => ({
+      activation,
+      ...slopes(channels),
+      ...(biased && { bias: bias! }),
+    });
+    const bias = (size: number) => (biased ? [[size]] : []);
+    const layers: Pick<Case, 'name' | 'fn' | 'shapes'>[] = [
+      {
+        name: 'matMul',
+        fn: (a, b, c) => tf.fused.matMul({ a: a!, b: b!, ...options(c, 3) }),
+        shapes: [[2, 4], [4, 3], ...bias(3)],
+      },
+      {
+        name: 'conv2d',
+        fn: (x, f, c) =>
+          tf.fused.conv2d({ x: as4(x!), filter: as4(f!), strides: 1, pad: 'same', ...options(c, 2) }),
+        shapes: [[1, 3, 3, 2], [2, 2, 2, 2], ...bias(2)],
+      },
+      {
+        name: 'depthwiseConv2d',
+        fn: (x, f, c) =>
+          tf.fused.depthwiseConv2d({
+            x: as4(x!),
+            filter: as4(f!),
+            strides: 1,
+            pad: 'same',
+            ...options(c, 2),
+          }),
+        shapes: [[1, 3, 3, 2], [2, 2, 2, 1], ...bias(2)],
+      },
+    ];
+    const kept = activation === 'linear' ? layers.slice(1) : layers;
+    const kinked = KINKED.includes(activation);
+    return kept.flatMap(({ name, fn, shapes }) => {
+      const named = `fused.${name}, ${activation} with${biased ? '' : 'out'} a bias`;
+      if (!kinked) return [{ name: named, fn, shapes }];
+      const below: Fn = (x, f, c) => fn(tf.mul(x!, -1), f!, ...(c ? [tf.mul(c, -1)] : []));
+      return [
+        { name: `${named}, above 0`, fn, shapes, positive: true },
+        { name: `${named}, below 0`, fn: below, shapes, positive: true },
+      ];
+    });
+  });
+}
+
 export const cases: Case[] = [
   ...Object.entries(elementwise).map(([name, fn]) => ({ name, fn, shapes: [[3, 4]] })),
   ...Object.entries(positive).map(([name, fn]) => ({ name, fn, shapes: [[3, 4]], positive: true })),
@@ -291,6 +347,22 @@ export const cases: Case[] = [
     fn: (x, m, s) => tf.batchNorm(x!, m!, tf.add(tf.square(s!), 1), m!, s!),
     shapes: [[4, 3], [3], [3]],
   },
+  {
+    name: 'batchNorm without offset and scale',
+    fn: (x, m, v) => tf.batchNorm(x!, m!, tf.add(tf.square(v!), 1)),
+    shapes: [[4, 3], [3], [3]],
+  },
+  {
+    name: 'batchNorm without scale',
+    fn: (x, m, o) => tf.batchNorm(x!, m!, tf.add(tf.square(m!), 1), o!),
+    shapes: [[2, 2, 2, 3], [3], [3]],
+  },
+  {
+    name: 'batchNorm without offset',
+    fn: (x, m, s) => tf.batchNorm(x!, m!, tf.add(tf.square(m!), 1), undefined, s!),
+    shapes: [[2, 2, 2, 3], [3], [3]],
+  },
+  ...(['relu', 'relu6', 'elu', 'sigmoid', 'leakyrelu', 'prelu', 'linear'] as const).flatMap(fusedCases),
   { name: 'addN', fn: (x, y) => tf.square(tf.addN([x!, y!, x!])), shapes: [[3], [3]] },
   { name: 'minimum', fn: (x, y) => tf.minimum(x!, tf.mul(y!, 0.9)), shapes: [[4], [4]] },
   {

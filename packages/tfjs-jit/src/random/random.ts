@@ -26,8 +26,11 @@ export function split(key: tf.Tensor, n = 2): tf.Tensor1D[] {
 export function foldIn(key: tf.Tensor, data: number | tf.Tensor): tf.Tensor1D {
   if (hasKernel(RANDOM_FOLD_IN)) {
     checkKey(key, 'foldIn');
-    const index = typeof data === 'number' ? tf.scalar(checkedInteger(data) | 0, 'int32') : checkedData(data);
-    return runKernel(RANDOM_FOLD_IN, { key, data: index }) as tf.Tensor1D;
+    return tf.tidy(() => {
+      const index =
+        typeof data === 'number' ? tf.scalar(checkedInteger(data) | 0, 'int32') : checkedData(data);
+      return runKernel(RANDOM_FOLD_IN, { key, data: index }) as tf.Tensor1D;
+    });
   }
   const value = typeof data === 'number' ? data : checkedData(data).dataSync()[0]!;
   return keyTensor(threefry2x32(readKey(key, 'foldIn'), 0, checkedInteger(value) | 0));

@@ -1,18 +1,19 @@
 /** The application: what it shows, from the top down. */
+import { Sparkline, type Zoom } from '@flow-grpo/page-components/chart';
+import { Panel } from '@flow-grpo/page-components/controls';
+import { Header, SkipLink, Tile } from '@flow-grpo/page-components/frame';
+import { holdsWords, Search } from '@flow-grpo/page-components/images';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { RunData } from '../run-data';
-import { Sparkline, type Zoom } from './chart';
-import { Panel } from './controls';
 import { CurveControls, type CurveStyle, Curves, RewardChart } from './curves';
 import { Gallery } from './gallery';
 import { Hacking, hacking } from './hacking';
-import { type Insight, learning, remaining } from './insight';
+import { learning, remaining } from './insight';
 import { Judge } from './judge';
 import { colorOf, type ShownRun } from './lines';
 import { PromptTables } from './prompt-table';
 import type { Source } from './source';
 import { Histograms, StepCharts, TimeOfEpoch } from './steps';
-import { toggleTheme, useTheme } from './theme';
 
 /** Smoothing at first: a trend shows, and a short run is not flattened. */
 const STYLE: CurveStyle = { axis: 'epoch', smoothing: 0.9, log: false };
@@ -27,6 +28,8 @@ const PARTS: Readonly<Record<string, string>> = {
   time: 'Time',
   configuration: 'Configuration',
 };
+/** What there is to see of a run before its first epoch. */
+const FIRST_PARTS = { overview: PARTS.overview!, configuration: PARTS.configuration! };
 
 export function App({ source }: { source: Source }) {
   const [state, setState] = useState(source.current);
@@ -39,7 +42,6 @@ export function App({ source }: { source: Source }) {
   const [query, setQuery] = useState('');
   const [kind, setKind] = useState('');
   const zoom = useMemo<Zoom>(() => ({ range, set: setRange }), [range]);
-  useShortcuts();
   const { runs, status, phase, questions } = state;
   const run = runs[Math.min(chosen, runs.length - 1)];
   const shown: ShownRun[] = runs
@@ -47,16 +49,24 @@ export function App({ source }: { source: Source }) {
     .filter(({ place }) => !hidden.has(place));
   const kinds = useMemo(() => [...new Set(run?.kinds ?? [])].filter((each) => each !== null).sort(), [run]);
   const matches = useMemo(() => matcher(run, query, kind), [run, query, kind]);
+  const started = runs.some(({ metrics, evaluations }) => metrics.epoch!.length + evaluations.length > 0);
   useEffect(() => {
     document.title = run ? `${run.name} – Flow-GRPO` : 'Flow-GRPO run';
   }, [run?.name]);
 
   return (
     <>
-      <a class="skip" href="#overview">
-        Skip to the overview
-      </a>
-      <Header runs={runs} status={status} phase={phase} />
+      <SkipLink to="overview" />
+      <Header
+        title={runs.length > 0 ? runs.map(({ name }) => name).join(' · ') : 'Flow-GRPO run'}
+        parts={started ? PARTS : FIRST_PARTS}
+      >
+        {phase !== 'frozen' && (
+          <p id="status" class={`status ${phase}`} role="status">
+            {status}
+          </p>
+        )}
+      </Header>
       {run === undefined ? (
         <main>
           <p class="empty">{phase === 'frozen' ? 'There is no run on this page.' : 'Waiting for the run.'}</p>
@@ -76,85 +86,85 @@ export function App({ source }: { source: Source }) {
           <Panel id="overview" title="Overview">
             {run.metrics.epoch?.length === 0 && <p class="empty">No epoch yet.</p>}
             <Tiles run={run} over={phase === 'ended' || phase === 'frozen'} />
-            <CurveControls style={style} onStyle={setStyle} zoom={zoom} />
-            <RewardChart runs={shown} style={style} zoom={zoom} />
-          </Panel>
-          <Panel id="images" title="Images" note="Held-out prompts, always from the same noise.">
-            <search class="filter">
-              <label>
-                Search prompts{' '}
-                <input
-                  id="search"
-                  type="search"
-                  value={query}
-                  onInput={(event) => setQuery(event.currentTarget.value)}
-                />
-              </label>
-              {kinds.length > 0 && (
-                <label>
-                  Kind{' '}
-                  <select value={kind} onChange={(event) => setKind(event.currentTarget.value)}>
-                    <option value="">all</option>
-                    {kinds.map((each) => (
-                      <option key={each} value={each}>
-                        {each.replaceAll('_', ' ')}
-                      </option>
-                    ))}
-                  </select>
-                </label>
-              )}
-            </search>
-            {runs.length > 1 && (
-              <label class="select against">
-                Before is{' '}
-                <select
-                  value={against ?? ''}
-                  onChange={({ currentTarget: { value } }) =>
-                    setAgainst(value === '' ? undefined : Number(value))
-                  }
-                >
-                  <option value="">this run's first evaluation</option>
-                  {runs.map((each, place) =>
-                    each === run ? null : (
-                      <option key={place} value={place}>
-                        {each.name}
-                      </option>
-                    ),
-                  )}
-                </select>
-              </label>
+            {started && (
+              <>
+                <CurveControls style={style} onStyle={setStyle} zoom={zoom} />
+                <RewardChart runs={shown} style={style} zoom={zoom} />
+              </>
             )}
-            <Gallery
-              key={chosen}
-              run={run}
-              against={against === undefined || against === chosen ? undefined : runs[against]}
-              matches={matches}
-            />
           </Panel>
-          <Panel
-            id="prompts"
-            title="Prompts"
-            note="Mean reward of the first and the last evaluation; the search above filters them."
-          >
-            <PromptTables key={chosen} run={run} matches={matches} />
-          </Panel>
-          <Panel id="curves" title="Curves">
-            <Curves runs={shown} style={style} onStyle={setStyle} zoom={zoom} />
-          </Panel>
-          <Panel
-            id="watch"
-            title="Watch on reward hacking"
-            note="A reward is only a proxy for what you want: these should not drift while it rises."
-          >
-            <Hacking runs={shown} style={style} zoom={zoom} />
-          </Panel>
-          <Panel id="inside" title="Inside an epoch">
-            <Histograms key={chosen} run={run} />
-            <StepCharts run={run} style={style} zoom={zoom} />
-          </Panel>
-          <Panel id="time" title="Time">
-            <TimeOfEpoch run={run} style={style} zoom={zoom} />
-          </Panel>
+          {started && (
+            <>
+              <Panel id="images" title="Images" note="Held-out prompts, always from the same noise.">
+                <search class="filter">
+                  <Search value={query} onSearch={setQuery} />
+                  {kinds.length > 0 && (
+                    <label>
+                      Kind{' '}
+                      <select value={kind} onChange={(event) => setKind(event.currentTarget.value)}>
+                        <option value="">all</option>
+                        {kinds.map((each) => (
+                          <option key={each} value={each}>
+                            {each.replaceAll('_', ' ')}
+                          </option>
+                        ))}
+                      </select>
+                    </label>
+                  )}
+                </search>
+                {runs.length > 1 && (
+                  <label class="select against">
+                    Compare with{' '}
+                    <select
+                      value={against ?? ''}
+                      onChange={({ currentTarget: { value } }) =>
+                        setAgainst(value === '' ? undefined : Number(value))
+                      }
+                    >
+                      <option value="">this run's first evaluation</option>
+                      {runs.map((each, place) =>
+                        each === run ? null : (
+                          <option key={place} value={place}>
+                            {each.name}
+                          </option>
+                        ),
+                      )}
+                    </select>
+                  </label>
+                )}
+                <Gallery
+                  key={chosen}
+                  run={run}
+                  against={against === undefined || against === chosen ? undefined : runs[against]}
+                  matches={matches}
+                />
+              </Panel>
+              <Panel
+                id="prompts"
+                title="Prompts"
+                note="Mean reward of the first and the last evaluation; the search above filters them."
+              >
+                <PromptTables key={chosen} run={run} matches={matches} />
+              </Panel>
+              <Panel id="curves" title="Curves">
+                <Curves runs={shown} style={style} onStyle={setStyle} zoom={zoom} />
+              </Panel>
+              <Panel
+                id="watch"
+                title="Watch on reward hacking"
+                note="A reward is only a proxy for what you want: these should not drift while it rises."
+              >
+                <Hacking runs={shown} style={style} zoom={zoom} />
+              </Panel>
+              <Panel id="inside" title="Inside an epoch">
+                <Histograms key={chosen} run={run} />
+                <StepCharts run={run} style={style} zoom={zoom} />
+              </Panel>
+              <Panel id="time" title="Time">
+                <TimeOfEpoch run={run} style={style} zoom={zoom} />
+              </Panel>
+            </>
+          )}
           <Panel id="configuration" title="Configuration">
             {run.config ? (
               <details>
@@ -169,32 +179,6 @@ export function App({ source }: { source: Source }) {
       )}
       <Keys />
     </>
-  );
-}
-
-function Header({ runs, status, phase }: { runs: readonly RunData[]; status: string; phase: string }) {
-  const theme = useTheme();
-  return (
-    <header>
-      <div class="row">
-        <h1>{runs.length > 0 ? runs.map(({ name }) => name).join(' · ') : 'Flow-GRPO run'}</h1>
-        <button type="button" class="theme" onClick={toggleTheme}>
-          {theme === 'dark' ? 'Light' : 'Dark'}
-        </button>
-      </div>
-      {phase !== 'frozen' && (
-        <p id="status" class={`status ${phase}`} role="status">
-          {status}
-        </p>
-      )}
-      <nav aria-label="Parts of the page">
-        {Object.entries(PARTS).map(([id, text]) => (
-          <a key={id} href={`#${id}`}>
-            {text}
-          </a>
-        ))}
-      </nav>
-    </header>
   );
 }
 
@@ -224,7 +208,7 @@ function RunChoice({ runs, hidden, onHidden, chosen, onChosen }: RunChoiceProps)
         ))}
       </fieldset>
       <label class="select">
-        Everything else of{' '}
+        Details of{' '}
         <select value={chosen} onChange={(event) => onChosen(Number(event.currentTarget.value))}>
           {runs.map(({ name }, place) => (
             <option key={place} value={place}>
@@ -239,23 +223,14 @@ function RunChoice({ runs, hidden, onHidden, chosen, onChosen }: RunChoiceProps)
 
 /** The three questions of whoever opens the page. */
 function Tiles({ run, over }: { run: RunData; over: boolean }) {
-  const tile = (
-    question: string,
-    { tone, verdict, because }: Insight,
-    values?: readonly (number | null)[],
-  ) => (
-    <div class={`tile ${tone}`}>
-      <h3>{question}</h3>
-      <p class="verdict">{verdict}</p>
-      <p>{because}</p>
-      {values && values.length > 1 && <Sparkline values={values} label="The reward over epochs" />}
-    </div>
-  );
+  const { reward = [] } = run.metrics;
   return (
     <div class="tiles">
-      {tile('Is it learning?', learning(run), run.metrics.reward)}
-      {tile('Is it being hacked?', hacking(run))}
-      {tile('How long still?', remaining(run, over))}
+      <Tile question="Is it learning?" {...learning(run)}>
+        {reward.length > 1 && <Sparkline values={reward} label="The reward over epochs" />}
+      </Tile>
+      <Tile question="Is it being hacked?" {...hacking(run)} />
+      <Tile question="How much longer?" {...remaining(run, over)} />
     </div>
   );
 }
@@ -282,24 +257,8 @@ function Keys() {
   );
 }
 
-function useShortcuts(): void {
-  useEffect(() => {
-    const onKey = (event: KeyboardEvent) => {
-      if (event.key !== '/' || (event.target as Element | null)?.closest('input[type=search], dialog'))
-        return;
-      event.preventDefault();
-      document.getElementById('search')?.focus();
-    };
-    document.addEventListener('keydown', onKey);
-    return () => document.removeEventListener('keydown', onKey);
-  }, []);
-}
-
 /** Prompts that hold every word of a search, and are of a kind. */
 export function matcher(run: RunData | undefined, query: string, kind: string): (prompt: number) => boolean {
-  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
-  return (prompt) => {
-    const text = run?.prompts[prompt]?.toLowerCase() ?? '';
-    return words.every((word) => text.includes(word)) && (kind === '' || run?.kinds[prompt] === kind);
-  };
+  return (prompt) =>
+    holdsWords(run?.prompts[prompt] ?? '', query) && (kind === '' || run?.kinds[prompt] === kind);
 }

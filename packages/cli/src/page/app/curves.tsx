@@ -1,7 +1,6 @@
 /** Curves over epochs, of one run or of several over each other. */
-import type { Zoom } from './chart';
-import { Chart } from './chart';
-import { Segmented } from './controls';
+import { Chart, type Zoom } from '@flow-grpo/page-components/chart';
+import { Segmented } from '@flow-grpo/page-components/controls';
 import { evaluationLines, metricLines, type ShownRun, X_LABELS, type XAxis } from './lines';
 import { METRICS, otherMetrics, rewardParts } from './metrics';
 

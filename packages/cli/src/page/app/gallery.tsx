@@ -1,9 +1,10 @@
 /** The grid of samples over epochs: a slider through evaluations, before and after, sorting, and search. */
+import { Segmented, Slider } from '@flow-grpo/page-components/controls';
+import { ImageGrid } from '@flow-grpo/page-components/images';
+import { decimalsOf, fixed, signedFixed } from '@flow-grpo/page-components/numbers';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { RunData } from '../run-data';
-import { Segmented, Slider } from './controls';
 import { Enlarged } from './enlarged';
-import { figure, signed } from './insight';
 import { altOf, type Drawn, drawnOf, Pair, preload, Sample, sameImage } from './samples';
 
 type Order = 'drawn' | 'best' | 'worst' | 'changed';
@@ -23,8 +24,6 @@ const VIEWS: Record<View, string> = {
 };
 /** Half a period of the flicker: slow enough to be no hazard, fast enough that the eye sees what moves. */
 const FLICKER_MS = 600;
-/** Images shown at first; a button shows the rest. */
-const FIRST_IMAGES = 48;
 
 export interface GalleryProps {
   readonly run: RunData;
@@ -39,7 +38,6 @@ export function Gallery({ run, against, matches }: GalleryProps) {
   const [place, setPlace] = useState<number | undefined>(); // follows the newest until moved
   const [order, setOrder] = useState<Order>('drawn');
   const [view, setView] = useState<View>('after');
-  const [all, setAll] = useState(false);
   const [open, setOpen] = useState<number | undefined>();
   const flip = useFlicker(view === 'flicker');
   const at = Math.min(place ?? drawn.length - 1, drawn.length - 1);
@@ -66,7 +64,7 @@ export function Gallery({ run, against, matches }: GalleryProps) {
     return <p class="empty">No images yet. They come with evaluations (evalPrompts, evalEvery).</p>;
   const changes = changesOf(before, after, against === undefined);
   const chosen = ordered(after, changes, order).filter((i) => matches(after.samples.prompts[i]!));
-  const shown = all ? chosen : chosen.slice(0, FIRST_IMAGES);
+  const decimals = decimalsOf([...after.samples.rewards, ...before.samples.rewards]);
   const top = view === 'before' || (view === 'flicker' && flip) ? 'before' : 'after';
   const promptOf = (i: number) => run.prompts[after.samples.prompts[i]!]!;
   const cell = (i: number) => {
@@ -113,35 +111,24 @@ export function Gallery({ run, against, matches }: GalleryProps) {
           <b aria-hidden="true">{top === 'before' ? beforeName : `epoch ${after.epoch}`}</b>
         )}
       </p>
-      <ul class={view === 'both' ? 'grid wide' : 'grid'}>
-        {shown.map((i) => (
-          <li key={i}>
-            <figure>
-              <button
-                type="button"
-                class="open"
-                onClick={() => setOpen(i)}
-                aria-label={`Enlarge: ${promptOf(i)}`}
-              >
-                {cell(i)}
-              </button>
-              <figcaption>
-                <Reward
-                  value={after.samples.rewards[i]}
-                  before={before === after ? undefined : before.samples.rewards[i]}
-                />
-                <span>{promptOf(i)}</span>
-              </figcaption>
-            </figure>
-          </li>
-        ))}
-      </ul>
-      {shown.length === 0 && <p class="empty">No image of this evaluation matches.</p>}
-      {shown.length < chosen.length && (
-        <button type="button" onClick={() => setAll(true)}>
-          Show all {chosen.length}
-        </button>
-      )}
+      <ImageGrid
+        images={chosen}
+        nameOf={promptOf}
+        pictureOf={cell}
+        captionOf={(i) => (
+          <>
+            <Reward
+              value={after.samples.rewards[i]}
+              before={before === after ? undefined : before.samples.rewards[i]}
+              decimals={decimals}
+            />
+            <span>{promptOf(i)}</span>
+          </>
+        )}
+        onOpen={setOpen}
+        wide={view === 'both'}
+        empty="No image of this evaluation matches."
+      />
       {open !== undefined && (
         <Enlarged
           run={run}
@@ -158,12 +145,20 @@ export function Gallery({ run, against, matches }: GalleryProps) {
   );
 }
 
-function Reward({ value, before }: { value: number | null | undefined; before: number | null | undefined }) {
+interface RewardProps {
+  readonly value: number | null | undefined;
+  readonly before: number | null | undefined;
+  readonly decimals: number | undefined;
+}
+
+function Reward({ value, before, decimals }: RewardProps) {
   const change = typeof value === 'number' && typeof before === 'number' ? value - before : undefined;
   return (
     <b>
-      {figure(value)}
-      {change !== undefined && change !== 0 && <em class={change > 0 ? 'up' : 'down'}> {signed(change)}</em>}
+      {fixed(value, decimals)}
+      {change !== undefined && change !== 0 && (
+        <em class={change > 0 ? 'up' : 'down'}> {signedFixed(change, decimals)}</em>
+      )}
     </b>
   );
 }

@@ -1,6 +1,6 @@
 /** The watch on reward hacking, beside the reward. */
+import { Chart, type Zoom } from '@flow-grpo/page-components/chart';
 import type { RunData } from '../run-data';
-import { Chart, type Zoom } from './chart';
 import { type CurveStyle, RewardChart } from './curves';
 import type { Insight } from './insight';
 import { metricLines, type ShownRun, X_LABELS } from './lines';
@@ -30,11 +30,14 @@ export function hacking({ hacking: signs, metrics }: RunData): Insight {
   if (signs === null) {
     return { tone: 'plain', verdict: 'Not watched', because: 'This run has no statistics of its images.' };
   }
-  if (signs.length > 0) return { tone: 'warn', verdict: 'Look at the images', because: signs.join(' ') };
+  if (signs.length > 0)
+    return { tone: 'warn', verdict: 'Look at the images', because: signs.map(sentence).join(' ') };
   const count = watched(Object.keys(metrics)).length;
-  const because = `None of ${count} statistics drifts far while the reward rises.`;
+  const because = `None of the ${count} statistics drifts far while the reward rises.`;
   return { tone: 'good', verdict: 'No sign of it', because };
 }
+
+const sentence = (sign: string) => `${sign.charAt(0).toUpperCase()}${sign.slice(1)}.`;
 
 const textOf = (name: string) => WATCHED[name] ?? name;
 

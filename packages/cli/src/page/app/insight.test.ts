@@ -1,12 +1,14 @@
+import { duration, figure } from '@flow-grpo/page-components/numbers';
 import { describe, expect, it } from 'vitest';
 import type { RunData } from '../run-data';
-import { duration, figure, learning, phaseMeans, remaining, smoothed } from './insight';
+import { learning, phaseMeans, remaining, smoothed } from './insight';
 
 const run = (metrics: RunData['metrics'], more: Partial<RunData> = {}): RunData => ({
   name: 'run',
   plannedEpochs: null,
   config: null,
   hacking: null,
+  outcome: null,
   metrics: { epoch: (metrics.reward ?? metrics.seconds ?? []).map((_, i) => i), ...metrics },
   prompts: [],
   kinds: [],
@@ -54,6 +56,20 @@ describe('remaining', () => {
   ] as const)('says %s', (verdict, plannedEpochs, over) => {
     expect(remaining(run({ seconds }, { plannedEpochs }), over).verdict).toBe(verdict);
   });
+});
+
+it('says how a run ended before its last epoch, and why', () => {
+  const seconds = [4, 2, 2];
+  const of = (outcome: RunData['outcome']) => remaining(run({ seconds }, { plannedEpochs: 40, outcome }));
+  const problem = 'epoch 3: the loss is NaN';
+  expect(of({ reason: 'diverged', problem })).toEqual({ tone: 'bad', verdict: 'Diverged', because: problem });
+  expect(of({ reason: 'failed', problem })).toMatchObject({ tone: 'bad', verdict: 'Failed' });
+  expect(of({ reason: 'hacked', problem })).toMatchObject({ tone: 'bad', verdict: 'Stopped: hacked' });
+  expect(of({ reason: 'interrupted' })).toMatchObject({
+    verdict: 'Interrupted',
+    because: '3 epochs in 8 s, 2 s per epoch.',
+  });
+  expect(of({ reason: 'finished' }).verdict).toBe('1 min 14 s'); // and was given more epochs
 });
 
 it('shares the time of an epoch among its phases', () => {

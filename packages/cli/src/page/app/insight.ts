@@ -1,7 +1,7 @@
-/** What a run's numbers say at a glance: is it learning, is it being hacked, how long still. */
+/** What a run's numbers say at a glance: is it learning, is it being hacked, how much longer. */
+import type { Tone } from '@flow-grpo/page-components/frame';
+import { duration, figure, plural, signed } from '@flow-grpo/page-components/numbers';
 import type { RunData } from '../run-data';
-
-export type Tone = 'good' | 'bad' | 'warn' | 'plain';
 
 export interface Insight {
   readonly tone: Tone;
@@ -110,6 +110,8 @@ export function remaining(run: RunData, over = false): Insight {
   const each = level(steady).mean;
   const pace = steady.length > 0 ? `${duration(each)} per epoch` : '';
   const spent = `${plural(done, 'epoch')} in ${duration(total)}`;
+  const ended = run.outcome && ENDINGS[run.outcome.reason];
+  if (ended) return { ...ended, because: run.outcome!.problem ?? `${spent}, ${pace}.` };
   const left = run.plannedEpochs === null ? undefined : Math.max(0, run.plannedEpochs - done);
   if (left === 0) return { tone: 'good', verdict: 'Finished', because: `${spent}, ${pace}.` };
   if (over) return { tone: 'plain', verdict: 'Ended', because: `${spent}, ${pace}.` };
@@ -126,6 +128,14 @@ export function remaining(run: RunData, over = false): Insight {
     because: `${done} of ${plural(run.plannedEpochs!, 'epoch')}, ${pace}.`,
   };
 }
+
+/** What is said of runs that ended before their last epoch; one that finished may have been given more epochs since. */
+const ENDINGS: Readonly<Record<string, Pick<Insight, 'tone' | 'verdict'>>> = {
+  interrupted: { tone: 'plain', verdict: 'Interrupted' },
+  diverged: { tone: 'bad', verdict: 'Diverged' },
+  hacked: { tone: 'bad', verdict: 'Stopped: hacked' },
+  failed: { tone: 'bad', verdict: 'Failed' },
+};
 
 /** The epoch's phases by their names among its numbers. */
 export const PHASES: Readonly<Record<string, string>> = {
@@ -150,6 +160,8 @@ export function phaseMeans(run: RunData): { name: string; seconds: number; share
  * null.
  */
 export function smoothed(values: Column, weight: number): (number | null)[] {
+  // Rounding would show in a line that has its chart to itself.
+  if (new Set(finite(values)).size < 2) return [...values];
   const forward = smoothedForward(values, weight);
   const backward = smoothedForward([...values].reverse(), weight).reverse();
   return forward.map((value, i) => (value === null ? null : (value + backward[i]!) / 2));
@@ -165,28 +177,3 @@ function smoothedForward(values: Column, weight: number): (number | null)[] {
     return sum / mass;
   });
 }
-
-/** Seconds as people say them: `2 h 5 min`, `3 min 20 s`, `0.4 s`. */
-export function duration(seconds: number): string {
-  if (seconds < 9.95) return `${Number(seconds.toPrecision(2))} s`;
-  const whole = Math.round(seconds);
-  const [days, hours, minutes] = [
-    Math.floor(whole / 86_400),
-    Math.floor(whole / 3600),
-    Math.floor(whole / 60),
-  ];
-  if (days > 0) return `${days} d ${hours % 24} h`;
-  if (hours > 0) return `${hours} h ${minutes % 60} min`;
-  return minutes > 0 ? `${minutes} min ${whole % 60} s` : `${whole} s`;
-}
-
-/** A number with the digits that tell it from its neighbours. */
-export function figure(value: number | null | undefined): string {
-  if (value === null || value === undefined || !Number.isFinite(value)) return '–';
-  if (value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6)) return value.toExponential(2);
-  return String(Number(value.toPrecision(4)));
-}
-
-export const signed = (value: number) => (value > 0 ? `+${figure(value)}` : figure(value).replace('-', '−'));
-
-export const plural = (count: number, noun: string) => `${count} ${noun}${count === 1 ? '' : 's'}`;

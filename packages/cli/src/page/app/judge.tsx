@@ -1,8 +1,8 @@
 /** You are the reward: the images of a prompt, to be compared by clicks or keys. */
+import { Panel, Segmented } from '@flow-grpo/page-components/controls';
+import { plural } from '@flow-grpo/page-components/numbers';
 import { useEffect, useState } from 'preact/hooks';
 import type { QuestionData, QuestionsData } from '../run-data';
-import { Panel, Segmented } from './controls';
-import { plural } from './insight';
 import { Sample } from './samples';
 
 type Way = 'best' | 'order' | 'thumbs';

@@ -1,6 +1,6 @@
 /** From runs to the lines of a chart. */
+import type { Line } from '@flow-grpo/page-components/chart';
 import type { RunData } from '../run-data';
-import type { Line } from './chart';
 import { smoothed } from './insight';
 
 /** A run with what tells it from the others on the page. */

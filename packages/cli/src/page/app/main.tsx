@@ -1,6 +1,6 @@
 /** The page of one or more runs, live or frozen. */
+import '@flow-grpo/page-components/style.css';
 import { render } from 'preact';
-import 'uplot/dist/uPlot.min.css';
 import './style.css';
 import { App } from './app';
 import { frozenSource, liveSource } from './source';

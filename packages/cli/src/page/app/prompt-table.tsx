@@ -1,97 +1,66 @@
 /** Rewards by kind and by prompt, sortable. */
-import { useMemo, useState } from 'preact/hooks';
+import { decimalsOf, fixed, signedFixed } from '@flow-grpo/page-components/numbers';
+import { type Column, SortableTable } from '@flow-grpo/page-components/table';
+import { useMemo } from 'preact/hooks';
 import type { RunData } from '../run-data';
-import { figure, signed } from './insight';
-import { type Column, kindRows, type PromptRow, promptRows, sortRows } from './prompts';
-
-const FIRST_ROWS = 20;
-const HEADINGS: Record<Column, string> = { name: 'Prompt', first: 'First', last: 'Last', change: 'Change' };
+import { kindRows, type PromptRow, promptRows } from './prompts';
 
 export function PromptTables({ run, matches }: { run: RunData; matches: (prompt: number) => boolean }) {
   const prompts = useMemo(() => promptRows(run), [run]);
   const kinds = useMemo(() => kindRows(run), [run]);
-  const [column, setColumn] = useState<Column>('change');
-  const [descending, setDescending] = useState(true);
-  const [all, setAll] = useState(false);
   if (prompts.length === 0) return <p class="empty">No evaluation with rewards yet.</p>;
-  const sorted = sortRows(prompts, column, descending).filter(({ prompt }) => matches(prompt!));
-  const shown = all ? sorted : sorted.slice(0, FIRST_ROWS);
-  const choose = (next: Column) => {
-    setDescending(next === column ? !descending : next !== 'name');
-    setColumn(next);
-  };
+  const matching = prompts.filter(({ prompt }) => matches(prompt!));
+  const count =
+    matching.length === prompts.length ? prompts.length : `${matching.length} of ${prompts.length}`;
   return (
     <div class="tables">
       {kinds.length > 0 && (
-        <div>
-          <table>
-            <caption>By kind</caption>
-            <thead>
-              <tr>
-                <th scope="col">Kind</th>
-                <th scope="col">First</th>
-                <th scope="col">Last</th>
-                <th scope="col">Change</th>
-              </tr>
-            </thead>
-            <tbody>
-              {kinds.map((row) => (
-                <Row key={row.name} row={row} />
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <SortableTable
+          caption="By kind"
+          columns={columnsOf('Kind', kinds)}
+          rows={kinds}
+          keyOf={({ name }) => name}
+          sortedBy={CHANGE}
+        />
       )}
-      <div>
-        <table>
-          <caption>
-            By prompt (
-            {sorted.length === prompts.length ? prompts.length : `${sorted.length} of ${prompts.length}`})
-          </caption>
-          <thead>
-            <tr>
-              {(Object.keys(HEADINGS) as Column[]).map((name) => (
-                <th
-                  key={name}
-                  scope="col"
-                  aria-sort={name === column ? (descending ? 'descending' : 'ascending') : 'none'}
-                >
-                  <button type="button" class="sort" onClick={() => choose(name)}>
-                    {HEADINGS[name]}
-                    <span aria-hidden="true">{name === column ? (descending ? ' ↓' : ' ↑') : ''}</span>
-                  </button>
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {shown.map((row) => (
-              <Row key={row.prompt} row={row} />
-            ))}
-          </tbody>
-        </table>
-        {shown.length < sorted.length && (
-          <button type="button" onClick={() => setAll(true)}>
-            Show all {sorted.length}
-          </button>
-        )}
-      </div>
+      <SortableTable
+        caption={`By prompt (${count})`}
+        columns={columnsOf('Prompt', prompts)}
+        rows={matching}
+        keyOf={({ prompt }) => prompt!}
+        sortedBy={CHANGE}
+      />
     </div>
   );
 }
 
-function Row({ row: { name, first, last, change, images } }: { row: PromptRow }) {
-  return (
-    <tr>
-      <th scope="row">
-        {name}
-        {images > 1 && <small class="count"> {images} images</small>}
-      </th>
-      <td>{figure(first)}</td>
-      <td>{figure(last)}</td>
-      <td class={change === undefined || change === 0 ? '' : change > 0 ? 'up' : 'down'}>
-        {change === undefined ? '–' : signed(change)}
-      </td>
-    </tr>
-  );
+/** The column that is sorted by at first. */
+const CHANGE = 3;
+
+function columnsOf(title: string, rows: readonly PromptRow[]): Column<PromptRow>[] {
+  const decimals = decimalsOf(rows.flatMap(({ first, last }) => [first, last]));
+  return [
+    {
+      title,
+      sortBy: ({ name }) => name,
+      show: ({ name, images }) => (
+        <>
+          {name}
+          {images > 1 && <small class="count"> {images} images</small>}
+        </>
+      ),
+    },
+    { title: 'First', sortBy: ({ first }) => first, show: ({ first }) => fixed(first, decimals) },
+    { title: 'Last', sortBy: ({ last }) => last, show: ({ last }) => fixed(last, decimals) },
+    {
+      title: 'Change',
+      sortBy: ({ change }) => change,
+      show: ({ change }) =>
+        change === undefined ? (
+          '–'
+        ) : (
+          <span class={change === 0 ? '' : change > 0 ? 'up' : 'down'}>{signedFixed(change, decimals)}</span>
+        ),
+    },
+  ];
 }

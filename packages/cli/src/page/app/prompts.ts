@@ -65,19 +65,6 @@ export const kindRows = (run: RunData): PromptRow[] =>
     (kind) => ({ prompt: undefined, name: kind.replaceAll('_', ' '), kind }),
   ).sort((a, b) => (a.name < b.name ? -1 : 1));
 
-export type Column = 'name' | 'first' | 'last' | 'change';
-
-/** Rows by a column; those without a value last. */
-export function sortRows(list: readonly PromptRow[], column: Column, descending: boolean): PromptRow[] {
-  const sign = descending ? -1 : 1;
-  return [...list].sort((a, b) => {
-    if (column === 'name') return sign * a.name.localeCompare(b.name);
-    const [x, y] = [a[column], b[column]];
-    if (x === undefined || y === undefined) return Number(x === undefined) - Number(y === undefined);
-    return sign * (x - y);
-  });
-}
-
 function mean(values: readonly number[]): number | undefined {
   return values.length > 0 ? values.reduce((a, b) => a + b, 0) / values.length : undefined;
 }

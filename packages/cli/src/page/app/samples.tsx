@@ -1,6 +1,6 @@
 /** Images of evaluations, cut out of the files that hold one evaluation each. */
+import { figure } from '@flow-grpo/page-components/numbers';
 import type { EvaluationData, RunData, SampleData } from '../run-data';
-import { figure } from './insight';
 
 /** An evaluation with images. */
 export type Drawn = EvaluationData & { readonly samples: SampleData };

@@ -9,6 +9,7 @@ const run = (rewards: readonly number[], evaluations: readonly number[] = []): R
   plannedEpochs: 9,
   config: null,
   hacking: null,
+  outcome: null,
   metrics: { epoch: rewards.map((_, i) => i), reward: rewards, seconds: rewards.map(() => 1) },
   prompts: [],
   kinds: [],

@@ -1,11 +1,12 @@
 /** Inside an epoch: advantages and rewards as histograms, ratios by timestep, and where its time goes. */
+import { Chart, histogramLine, type Line, type Zoom } from '@flow-grpo/page-components/chart';
+import { Slider } from '@flow-grpo/page-components/controls';
+import { duration } from '@flow-grpo/page-components/numbers';
+import { type Theme, useTheme } from '@flow-grpo/page-components/theme';
 import { useState } from 'preact/hooks';
-import type { Histogram } from '../../logging/histogram';
 import type { HistogramData, RunData } from '../run-data';
-import { Chart, type Line, type Zoom } from './chart';
-import { Slider } from './controls';
 import type { CurveStyle } from './curves';
-import { duration, PHASES, phaseMeans } from './insight';
+import { PHASES, phaseMeans } from './insight';
 import { colorOf, X_LABELS, xOf } from './lines';
 
 export function Histograms({ run }: { run: RunData }) {
@@ -16,7 +17,7 @@ export function Histograms({ run }: { run: RunData }) {
   const [first, now] = [histograms[0]!, histograms[at]!];
   const lines = (part: 'advantages' | 'rewards') =>
     [first, ...(now === first ? [] : [now])].flatMap((record, i) =>
-      histogramLine(record, part, i === 0 ? '--run-1' : '--run-0'),
+      histogramOf(record, part, i === 0 ? '--run-1' : '--run-0'),
     );
   return (
     <>
@@ -49,16 +50,9 @@ export function Histograms({ run }: { run: RunData }) {
   );
 }
 
-function histogramLine(record: HistogramData, part: 'advantages' | 'rewards', color: string): Line[] {
-  const histogram: Histogram | null = record[part];
-  if (!histogram) return [];
-  const { low, high, counts } = histogram;
-  const total = counts.reduce((a, b) => a + b, 0) || 1;
-  const width = (high - low) / counts.length;
-  // The last step needs a right edge.
-  const x = Array.from({ length: counts.length + 1 }, (_, i) => low + i * width);
-  const y = [...counts, 0].map((count) => count / total);
-  return [{ label: `epoch ${record.epoch}`, x, y, color, steps: true }];
+function histogramOf(record: HistogramData, part: 'advantages' | 'rewards', color: string): Line[] {
+  const histogram = record[part];
+  return histogram ? [histogramLine(histogram, `epoch ${record.epoch}`, color)] : [];
 }
 
 /** Numbers that a run has for each timestep, as `NAME.STEP.mean` and `NAME.STEP.p99`. */
@@ -80,12 +74,23 @@ export function stepsOf(names: Iterable<string>): Map<string, number[]> {
     const match = /^(.+)\.(\d+)\.mean$/.exec(name);
     if (match) found.set(match[1]!, (found.get(match[1]!) ?? new Set()).add(Number(match[2])));
   }
-  return new Map([...found].map(([name, steps]) => [name, [...steps].sort((a, b) => a - b)]));
+  // Those with a title in their order, then others.
+  const known = Object.keys(STEP_METRICS).filter((name) => found.has(name));
+  const ordered = [
+    ...known,
+    ...[...found.keys()].filter((name) => !Object.hasOwn(STEP_METRICS, name)).sort(),
+  ];
+  return new Map(ordered.map((name) => [name, [...found.get(name)!].sort((a, b) => a - b)]));
 }
+
+/** From violet, where there is noise, to amber, where there is data: neighbours look alike, the ends do not. */
+const stepColor = (share: number, theme: Theme) =>
+  `oklch(${theme === 'dark' ? 0.8 : 0.55} 0.15 ${285 + 135 * share})`;
 
 export function StepCharts({ run, style, zoom }: { run: RunData; style: CurveStyle; zoom: Zoom }) {
   const steps = stepsOf(Object.keys(run.metrics));
   const x = xOf(run, style.axis);
+  const theme = useTheme();
   const charts = [...steps].flatMap(([name, places]) =>
     (['mean', 'p99'] as const).map((part) => {
       const lines = places.map(
@@ -93,7 +98,7 @@ export function StepCharts({ run, style, zoom }: { run: RunData; style: CurveSty
           label: `step ${step}`,
           x,
           y: run.metrics[`${name}.${step}.${part}`] ?? [],
-          color: colorOf(i),
+          color: stepColor(places.length > 1 ? i / (places.length - 1) : 0, theme),
         }),
       );
       const { title = name, note } = STEP_METRICS[name] ?? {};

@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { randomAt } from '@flow-grpo/grpo-trainer/maths';
 import sharp from 'sharp';
+import { type Outcome, writeOutcome } from '../../logging/outcome';
 import type { EvaluationRecord } from '../../logging/run-log';
 
 export interface MadeUpRun {
@@ -15,6 +16,7 @@ export interface MadeUpRun {
   readonly plannedEpochs?: number;
   /** Images turn black while the reward rises. */
   readonly hacked?: boolean;
+  readonly outcome?: Outcome;
 }
 
 const COLORS = {
@@ -29,7 +31,7 @@ const PROMPTS = Object.keys(COLORS).flatMap((color) => SHAPES.map((shape) => `a 
 
 /** Writes a run that learns: noise turns to the colour its prompt names, and the reward rises with it. */
 export async function writeMadeUpRun(folder: string, run: MadeUpRun): Promise<void> {
-  const { epochs, evaluations, side = 16, seed = 1, plannedEpochs = epochs, hacked = false } = run;
+  const { epochs, evaluations, side = 16, seed = 1, plannedEpochs = epochs, hacked = false, outcome } = run;
   const random = randomAt(seed, 0x706167);
   await mkdir(join(folder, 'samples'), { recursive: true });
   const learnt = (epoch: number) => 1 - Math.exp((-3 * epoch) / epochs);
@@ -77,7 +79,10 @@ export async function writeMadeUpRun(folder: string, run: MadeUpRun): Promise<vo
   });
   const histograms = metrics.map(({ epoch }) => ({ epoch, advantages: histogram(3), rewards: histogram(1) }));
   const records: EvaluationRecord[] = [];
-  const list = { prompts: PROMPTS, kinds: PROMPTS.map((prompt) => `${prompt.split(' ')[2]}s`) };
+  const list = {
+    prompts: PROMPTS,
+    kinds: PROMPTS.map((prompt) => prompt.split(' ')[2]!.replace(/s?$/, (end) => (end ? 'ses' : 's'))),
+  };
   await writeFile(join(folder, 'samples', 'prompts-0.json'), JSON.stringify(list));
   for (let i = 0; i < evaluations; i++) {
     const epoch = evaluations > 1 ? Math.round((i * epochs) / (evaluations - 1)) : 0;
@@ -105,6 +110,7 @@ export async function writeMadeUpRun(folder: string, run: MadeUpRun): Promise<vo
   await writeFile(join(folder, 'metrics.jsonl'), lines(metrics));
   await writeFile(join(folder, 'histograms.jsonl'), lines(histograms));
   await writeFile(join(folder, 'evaluations.jsonl'), lines(records));
+  if (outcome) await writeOutcome(folder, outcome);
   await writeFile(
     join(folder, 'config.json'),
     JSON.stringify({ epochs: plannedEpochs, seed: 42, resume: '/home/somebody/runs/earlier' }, null, 2),

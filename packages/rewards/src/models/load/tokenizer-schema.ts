@@ -1,4 +1,5 @@
 /** What a tokenizer.json may hold: it is downloaded, and some of what the format allows never ends. */
+import { spelledByteLevel } from '@flow-grpo/checkpoint-io/tokenizer';
 import { z } from 'zod';
 
 /** More entries than any vocabulary has: ids beyond it would only take memory. */
@@ -113,6 +114,9 @@ const fileSchema = z.looseObject({
   model,
 });
 
+/** What a file may leave out, and the library does not. */
+const ABSENT = { normalizer: null, post_processor: null, decoder: null };
+
 /**
  * Checks a tokenizer.json of CLIP's or BERT's kind before anything is made of it: ids that are distinct and small, merges of
  * its own tokens, and no expression that could take for ever. What it asks to cut and pad is left to the caller.
@@ -132,7 +136,8 @@ export function checkTokenizer(value: unknown, source: string): object {
   if (unknown && !vocab.has(unknown))
     fail(`model.unk_token ${JSON.stringify(unknown)} is not in model.vocab`);
   checkAdded(data.added_tokens, vocab, fail);
-  return { ...data, truncation: null, padding: null };
+  const pre_tokenizer = spelledByteLevel(data.pre_tokenizer);
+  return { ...ABSENT, ...data, pre_tokenizer, truncation: null, padding: null };
 }
 
 type Fail = (problem: string) => never;

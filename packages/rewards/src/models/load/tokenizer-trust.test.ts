@@ -145,6 +145,20 @@ const added = (json: Json, change: object) => ({
 const endless = '(a+)+$';
 const split = (pattern: object) => ({ type: 'Split', pattern, behavior: 'Removed', invert: true });
 
+it('reads files that leave out what they do not need', async () => {
+  const { normalizer: _, post_processor: __, decoder: ___, ...rest } = clip;
+  const tokenize = await load(rest);
+  expect(tokenize(['red'])[0]!.slice(0, 1)).toEqual([81]);
+});
+
+it('takes U+FEFF for a character, as Rust does, not for white space, as JavaScript does', async () => {
+  const vocab = { ...clip.model.vocab, ï: 82, '»': 83, '¿': 84, '¿</w>': 85 };
+  const tokenize = await load({ ...clip, model: { ...clip.model, vocab } });
+  const [row] = tokenize(['red \ufeff! a\u0085b']);
+  const letter = (of: string) => 40 + letters.indexOf(of);
+  expect(row!.slice(0, 8)).toEqual([90, 81, 82, 83, 84, letter('!'), letter('a'), letter('b')]);
+});
+
 describe('a tokenizer file of a scorer', () => {
   it('of CLIP’s, BERT’s and the tests’ kind is read, whatever it asks to cut and to pad', async () => {
     expect((await load(clip))(['a  RED\tcat'])[0]!.slice(0, 8)).toEqual([90, 40, 81, 2, 0, 59, 91, 91]);

@@ -1,14 +1,14 @@
 /** A line chart by uPlot: hover, zoom by dragging, keys, and one cursor and one zoom for all charts of a page. */
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
-import { figure } from './insight';
+import { figure } from './numbers';
 import { useTheme } from './theme';
 
 export interface Line {
   readonly label: string;
   readonly x: readonly (number | null)[];
   readonly y: readonly (number | null)[];
-  /** A custom property of the style sheet, such as `--run-0`. */
+  /** A custom property of the style sheet, such as `--run-0`, or a colour. */
   readonly color: string;
   /** Thin and pale: what lies behind a smoothed line. Not in the legend. */
   readonly faint?: boolean;
@@ -60,7 +60,7 @@ export function Chart(props: ChartProps) {
     const element = holder.current;
     if (!element || !visible) return;
     const style = getComputedStyle(element);
-    const color = (name: string) => style.getPropertyValue(name).trim();
+    const color = (name: string) => (name.startsWith('--') ? style.getPropertyValue(name).trim() : name);
     const axis = {
       stroke: color('--soft'),
       grid: { stroke: color('--line'), width: 1 },
@@ -79,11 +79,13 @@ export function Chart(props: ChartProps) {
         },
         scales: { x: { time: false }, y: { distr: log ? 3 : 1, range: log ? logRange : linearRange } },
         axes: [
-          { ...axis, values: (_, ticks) => ticks.map((tick) => figure(tick)), size: 30 },
+          { ...axis, values: (_, ticks) => ticks.map((tick) => figure(tick)), size: 24 },
           {
             ...axis,
-            values: (_, ticks) => ticks.map((tick) => (tick === null ? '' : figure(tick))),
+            values: (_, ticks, __, ___, step) =>
+              ticks.map((tick) => (tick === null ? '' : log ? figure(tick) : tickText(tick, step))),
             size: 58,
+            ...(!log && { splits: ticksOf }),
           },
         ],
         series: [
@@ -133,7 +135,8 @@ export function Chart(props: ChartProps) {
     chart.setScale('x', { min: low, max: high });
   }, [visible, shape, table, zoom?.range]);
 
-  // Nobody points at the chart: what each line came to.
+  // Nobody points at the chart: what each line came to. The last bar of a histogram says nothing.
+  const resting = at === null && lines.some(({ steps }) => steps);
   const shown = at ?? table[0].length - 1;
   const x = table[0][shown] ?? null;
   const valueAt = (i: number) => (at === null ? lastNumber(table[i + 1]) : table[i + 1]?.[at]) ?? null;
@@ -180,11 +183,11 @@ export function Chart(props: ChartProps) {
         {note && <small>{note}</small>}
       </figcaption>
       <div class="legend" aria-hidden="true">
-        <span>{at === null ? 'latest' : `${xLabel} ${figure(x)}`}</span>
+        {!resting && <span>{at === null ? 'latest' : `${xLabel} ${figure(x)}`}</span>}
         {values.map(({ label, color, value }) => (
           <span key={label}>
-            <i style={{ background: `var(${color})` }} />
-            {label} <b>{figure(value)}</b>
+            <i style={{ background: color.startsWith('--') ? `var(${color})` : color }} />
+            {label} {!resting && <b>{figure(value)}</b>}
           </span>
         ))}
       </div>
@@ -246,6 +249,22 @@ export function Sparkline({
   return <div class="sparkline" ref={holder} role="img" aria-label={label} />;
 }
 
+/** Numbers that fall into buckets of equal width from `low` to `high`. */
+export interface Buckets {
+  readonly low: number;
+  readonly high: number;
+  readonly counts: readonly number[];
+}
+
+/** The line of a histogram: each bucket's share of what was counted. */
+export function histogramLine({ low, high, counts }: Buckets, label: string, color: string): Line {
+  const total = counts.reduce((a, b) => a + b, 0) || 1;
+  const width = (high - low) / counts.length;
+  // The last step needs a right edge.
+  const x = Array.from({ length: counts.length + 1 }, (_, i) => low + i * width);
+  return { label, x, y: [...counts, 0].map((count) => count / total), color, steps: true };
+}
+
 type Table = [number[], ...(number | null | undefined)[][]];
 
 /** One x column for all lines. */
@@ -270,12 +289,31 @@ const rangeOf = (x: readonly number[]): [number, number] => {
   return high > low ? [low, high] : [low - 0.5, low + 0.5];
 };
 
+/** With the digits that tell it from the next one, `step` away. */
+function tickText(tick: number, step: number): string {
+  if (!(step >= 1e-6) || Math.abs(tick) >= 1e6 || (tick !== 0 && Math.abs(tick) < 1e-3)) return figure(tick);
+  return String(Number(tick.toFixed(Math.max(0, 1 - Math.floor(Math.log10(step))))));
+}
+
+/** Multiples of a round number; of constants alone their value. */
+function ticksOf(self: uPlot, _: number, low: number, high: number, step: number): number[] {
+  const ends = self.series.slice(1).flatMap(({ show, min, max }) => (show ? [min, max] : []));
+  const known = ends.filter((value): value is number => typeof value === 'number');
+  const [least, most] = [Math.min(...known), Math.max(...known)];
+  if (known.length > 0 && isConstant(least, most)) return [least];
+  const first = Math.ceil(low / step - 1e-9);
+  const count = Math.floor(high / step + 1e-9) - first + 1;
+  return Array.from({ length: Math.max(0, count) }, (__, i) => Number(((first + i) * step).toPrecision(12)));
+}
+
+/** Rounding is no change. */
+const isConstant = (low: number, high: number) =>
+  high - low <= 1e-9 * Math.max(Math.abs(low), Math.abs(high));
+
 /** A tenth of room above and below; a constant lies in the middle, of a range of its own size. */
 function linearRange(_: uPlot, low: number | null, high: number | null): uPlot.Range.MinMax {
   if (low === null || high === null) return [0, 1];
-  // Rounding is no change.
-  const constant = high - low <= 1e-9 * Math.max(Math.abs(low), Math.abs(high));
-  const size = constant ? Math.abs(low) * 0.1 || 1 : (high - low) * 0.08;
+  const size = isConstant(low, high) ? Math.abs(low) * 0.1 || 1 : (high - low) * 0.08;
   return [low - size, high + size];
 }
 
