@@ -12,6 +12,7 @@ export { type Placement, placementOn } from './devices';
 
 export type { EpochDetails, EpochMetrics } from './epoch-metrics';
 export { createEvaluator, type Evaluation } from './evaluate';
+export { type EpochProgram, planEpoch } from './plan-epoch';
 export { type GaussianFlowOptions, gaussianFlow } from './policies/gaussian-flow';
 export { type LoraPolicy, type LoraPolicyOptions, loraPolicy, loraScaleOf } from './policies/lora-policy';
 export {

@@ -17,7 +17,12 @@ export interface Scorer {
   readonly weights?: Readonly<Record<string, number>>;
   /** Whether it compares the images of a prompt, and so needs all of them in one call. */
   readonly wholeGroups?: boolean;
-  /** @param images [B, H, W, 3] in [0, 1]; the trainer disposes of it afterwards. */
+  /**
+   * The trainer frees what a call makes when it has answered (`tidyAsync` of @flow-grpo/tfjs-jit): models are loaded before,
+   * and what should stay is kept by `tf.keep`.
+   *
+   * @param images [B, H, W, 3] in [0, 1]; the trainer disposes of it afterwards.
+   */
   score(
     images: tf.Tensor4D,
     prompts: string[],
@@ -35,7 +40,8 @@ export interface ScoringOptions {
 }
 
 /**
- * The simplest reward: a function that returns one number per image.
+ * The simplest reward: a function that returns one number per image. Tensors that it makes on the way are freed, as with
+ * {@link Scorer.score}.
  *
  * @param images [B, H, W, 3] in [0, 1]; the trainer disposes of it afterwards.
  */

@@ -53,6 +53,7 @@ export interface TrainOptions<C, P, A extends AnyAlgorithm = AnyAlgorithm> {
    * the store.
    */
   readonly group?: ProcessGroup;
+  /** Tensors that this and the other callbacks make are freed after the call; `tf.keep` what should stay. */
   readonly onEpoch?: (metrics: EpochMetrics, details: EpochDetails) => void | Promise<void>;
   readonly onEvaluation?: (evaluation: Evaluation) => void | Promise<void>;
   readonly onProgress?: (progress: Progress) => void;

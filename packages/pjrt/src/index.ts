@@ -5,6 +5,7 @@
 export type { PjrtApi } from './api';
 export { PjrtBuffer } from './buffer';
 export { type HostData, PjrtClient } from './client';
+export type { Collective } from './collectives';
 export type { CompileOptions } from './compile-options';
 export { type CreateClientOptions, createClient } from './create-client';
 export { type DeviceMemoryStats, PjrtDevice } from './device';

@@ -52,10 +52,22 @@ const FILES: Readonly<Record<string, string>> = {
     "const f = () => {}; export default () => ({ policy: { params: {}, trainable: [], latentShape: [1], encodePrompts: f, velocity: f, decode: f }, prompts: [{ prompt: 'a' }], scorer: () => [1] });",
 };
 
+/** Folders of runs, by what is in metrics.jsonl. */
+const RUNS: Readonly<Record<string, string | Buffer>> = {
+  'run-odd': 'null\n[]\n5\n{"epoch":"a"}\n',
+  'run-bytes': Buffer.from([255, 254, 0, 123]),
+  'run-empty': '',
+};
+
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'failures-'));
   for (const [name, text] of Object.entries(FILES)) await writeFile(join(folder, name), text);
   await mkdir(join(folder, 'no-run'));
+  for (const [run, metrics] of Object.entries(RUNS)) {
+    await mkdir(join(folder, run));
+    await writeFile(join(folder, run, 'metrics.jsonl'), metrics);
+  }
+  await mkdir(join(folder, 'run-folder', 'metrics.jsonl'), { recursive: true });
   busy = createServer();
   await new Promise<void>((resolve) => busy.listen(0, '127.0.0.1', resolve));
 });
@@ -96,6 +108,20 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
     ['init', `@/${'n'.repeat(300)}`, '--setup', 'toy'],
     1,
     /the name is longer than the file system takes/,
+  ],
+  [
+    'a run of lines that are none',
+    ['report', '@/run-odd'],
+    2,
+    /run-odd\/metrics\.jsonl holds a line that is no record of a run: its epoch is no number/,
+  ],
+  ['a run of bytes', ['report', '@/run-bytes'], 2, /run-bytes has no metrics\.jsonl with an epoch/],
+  ['a run without an epoch', ['report', '@/run-empty'], 2, /run-empty has no metrics\.jsonl with an epoch/],
+  [
+    'a run with a folder for its metrics',
+    ['report', '@/run-folder'],
+    1,
+    /run-folder\/metrics\.jsonl: this is a folder, not a file/,
   ],
   ['a folder of something else', ['report', '@/no-run'], 2, /no-run is not the folder of a run: .*metrics/],
   [

@@ -63,6 +63,7 @@ export function program(): Command {
     .option('--dry-run', 'print the plan and check that everything is there, without loading a model')
     .option('--hosts <n>', 'with --dry-run: estimate memory, network and scaling on this many machines like this one')
     .option('--bandwidth <GB/s>', 'with --hosts: network bandwidth per machine', '25')
+    .option('--no-compile', 'with --hosts: calculate, without compiling the programs for all devices')
     .option('--ui', 'serve a live page of the run')
     .option('--ui-port <port>', 'port of the page; 0 picks a free one', '0')
     .option('--ui-host <host>', 'address to listen on; 0.0.0.0 for other machines', '127.0.0.1')

@@ -22,6 +22,8 @@ export interface TrainCommandOptions extends SharedOptions, ObserverOptions {
   /** With `dryRun`: estimate the run on this many machines, with this bandwidth in GB/s. */
   readonly hosts?: string;
   readonly bandwidth: string;
+  /** Compile the programs for that; with false it is calculated alone. */
+  readonly compile: boolean;
 }
 
 export async function trainCommand(file: string | undefined, options: TrainCommandOptions): Promise<void> {
@@ -49,12 +51,12 @@ export async function trainCommand(file: string | undefined, options: TrainComma
   }
 }
 
-function hostsQuestion({ hosts, bandwidth }: TrainCommandOptions): HostsQuestion | undefined {
+function hostsQuestion({ hosts, bandwidth, compile }: TrainCommandOptions): HostsQuestion | undefined {
   if (hosts === undefined) return undefined;
   const [count, gigabytes] = [Number(hosts), Number(bandwidth)];
   if (!Number.isInteger(count) || count < 1) throw new ConfigError(`--hosts ${hosts}: give a whole number`);
   if (!(gigabytes > 0)) throw new ConfigError(`--bandwidth ${bandwidth}: give gigabytes per second`);
-  return { hosts: count, bandwidth: gigabytes * 1e9 };
+  return { hosts: count, bandwidth: gigabytes * 1e9, compile };
 }
 
 /** @throws {ConfigError} when something is missing, after what can be told without it. */

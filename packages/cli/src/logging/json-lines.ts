@@ -40,7 +40,7 @@ function parseRecord<T extends object>(line: string): T | undefined {
 const textOf = (file: string): Promise<string | undefined> =>
   readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
-    throw error;
+    throw Object.assign(error, { path: file }); // of a folder it does not say which
   });
 
 /** The records of a JSON-lines file, skipping lines that hold none; empty if there is no file. */

@@ -1,7 +1,8 @@
 /** Reads the folder of a run, finished or under way, as the page shows it. */
+
 import { readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import { type EpochMetrics, detectHacking } from '@flow-grpo/grpo-trainer';
+import { ConfigError, type EpochMetrics, detectHacking } from '@flow-grpo/grpo-trainer';
 import { readJsonLines } from '../logging/json-lines';
 import { type Outcome, readOutcome } from '../logging/outcome';
 import type { EvaluationRecord, HistogramRecord, PromptList } from '../logging/run-log';
@@ -73,7 +74,7 @@ async function recordsOf<T extends { epoch: number }>(file: string): Promise<T[]
   const lines = await readJsonLines<T>(file);
   return lines.map((record) => {
     if (typeof record.epoch !== 'number')
-      throw new Error(`${basename(file)} holds a line that is no record of a run`);
+      throw new ConfigError(`${file} holds a line that is no record of a run: its epoch is no number`);
     return record;
   });
 }

@@ -75,14 +75,15 @@ export function memoryOf(model: ModelSizes, config: GrpoConfig, chosen?: AnyAlgo
   );
   const copies = COPIES + taken.length;
   const { trainedParameters, parameters, featureBytes: features } = model;
-  const share = config.shardParameters ? config.devices : 1;
+  const { devices, shardDevices = devices } = config;
+  const share = (split: boolean) => (split ? shardDevices : 1);
   return {
-    weights: model.weightBytes,
-    training: (copies * 4 * trainedParameters) / share,
+    weights: model.weightBytes / share(config.shardFrozen),
+    training: (copies * 4 * trainedParameters) / share(config.shardParameters),
     samples:
       features === undefined
         ? undefined
-        : (epochSize * (latent + steps * (states * latent + features) + measured * latent)) / config.devices,
+        : (epochSize * (latent + steps * (states * latent + features) + measured * latent)) / devices,
     trainedParameters,
     parameters,
   };

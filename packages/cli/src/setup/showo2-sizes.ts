@@ -27,7 +27,7 @@ export async function showo2Sizes(
   options: Showo2SetupOptions,
   context: SetupContext = {},
 ): Promise<ModelSizes> {
-  const config = await readConfig(options, context);
+  const config = await readShowo2ConfigOf(options, context);
   const specs = showo2ParameterSpecs(config);
   const size = (name: string) => specs[name]!.shape.reduce((a, b) => a * b, 1);
   const names = Object.keys(specs);
@@ -51,7 +51,15 @@ export async function showo2Sizes(
   };
 }
 
-async function readConfig(options: Showo2SetupOptions, context: SetupContext): Promise<Showo2Config> {
+/**
+ * The configuration of the model that `options` name.
+ *
+ * @throws {ConfigError} when it cannot be read
+ */
+export async function readShowo2ConfigOf(
+  options: Showo2SetupOptions,
+  context: SetupContext,
+): Promise<Showo2Config> {
   const given = options.config !== undefined;
   const source = options.config ?? options.model;
   const files = { config: given ? mainFileChoice('config.json') : fileChoice('config.json') };

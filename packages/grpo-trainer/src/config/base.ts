@@ -205,6 +205,15 @@ export const baseOptions = {
     .describe(
       'Shard the trained weights, their gradients and moments over the devices, for models too large for one (FSDP of accelerate)',
     ),
+  shardFrozen: z
+    .boolean()
+    .default(false)
+    .describe('The same of the weights that do not train; each layer gathers its own where it runs'),
+  shardDevices: count
+    .optional()
+    .describe(
+      'Devices that one copy of split weights is spread over; all by default. With those of one host, hosts exchange no weights (HYBRID_SHARD of FSDP)',
+    ),
   evalEvery: count.default(20).describe('Epochs between evaluations (eval_freq)'),
   evalBatchSize: count.default(16).describe('Images per evaluation call (sample.test_batch_size)'),
   saveEvery: count.default(20).describe('Epochs between checkpoints (save_freq)'),

@@ -46,6 +46,10 @@ describe('resolveConfig', () => {
     [{ sampling: { rule: 'cps' }, algorithm: 'guard' }, /needs sampling.rule sde/],
     [{ algorithm: 'dpo', dpo: { beta: 0 } }, /dpo.beta: /],
     [{ shardParameters: true }, /shardParameters splits weights over devices, and devices is 1/],
+    [{ shardFrozen: true }, /shardFrozen splits weights over devices, and devices is 1/],
+    [{ devices: 4, shardDevices: 2 }, /shardDevices .*none are; set shardParameters or shardFrozen too/],
+    [{ devices: 4, shardFrozen: true, shardDevices: 3 }, /shardDevices \(3\) must .* divide devices \(4\)/],
+    [{ devices: 4, shardFrozen: true, shardDevices: 1 }, /shardDevices \(1\) must be above 1/],
     [{ training: { stepsPerPass: 3 } }, /training.stepsPerPass \(3\) must divide the 10 steps that train/],
     [{ training: { updatesPerEpoch: 1000 } }, /larger than the 128 images/],
   ])('refuses %j', (input, message) => {

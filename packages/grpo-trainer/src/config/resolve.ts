@@ -79,10 +79,22 @@ export function configProblems(config: GrpoConfig, algorithm: AnyAlgorithm = alg
   const check = (ok: boolean, problem: string) => {
     if (!ok) problems.push(problem);
   };
+  const { devices, shardDevices } = config;
+  const split = (['shardParameters', 'shardFrozen'] as const).filter((name) => config[name]);
   check(
-    !config.shardParameters || config.devices > 1,
-    'shardParameters splits weights over devices, and devices is 1; raise it, or leave shardParameters out',
+    split.length === 0 || devices > 1,
+    `${split[0]} splits weights over devices, and devices is 1; raise it, or leave ${split.join(' and ')} out`,
   );
+  if (shardDevices !== undefined) {
+    check(
+      split.length > 0,
+      'shardDevices says over how many devices weights are split, and none are; set shardParameters or shardFrozen too, or leave it out',
+    );
+    check(
+      shardDevices > 1 && devices % shardDevices === 0,
+      `shardDevices (${shardDevices}) must be above 1 and divide devices (${devices})`,
+    );
+  }
   check(
     training.updatesPerEpoch <= epochSize,
     `training.updatesPerEpoch (${training.updatesPerEpoch}) is larger than the ${epochSize} images of an epoch`,

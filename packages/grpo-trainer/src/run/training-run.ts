@@ -20,6 +20,7 @@ import { createRollout, type EpochBatch, type UpdateBatch } from '../rollout/cre
 import { createSampler } from '../rollout/dynamic-sampling';
 import { epochPlan } from '../rollout/epoch-plan';
 import { asScorer, withEvalRewards } from '../scorer';
+import { tidyCallbacks } from '../tidy-callbacks';
 import type { TrainOptions, TrainResult } from '../train-options';
 import { createUpdate, type UpdateResult } from '../update/create-update';
 import { isWhole, movingCopies } from '../update/state';
@@ -36,7 +37,8 @@ import { type EpochVerdict, happened, judgeEpoch, problemOf, type WatchedUpdate 
  *
  * @throws as `train` says
  */
-export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptions<C, P, A>) {
+export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions<C, P, A>) {
+  const options = { ...given, ...tidyCallbacks(given) };
   const { policy, prompts, store, onMessage, onProgress } = options;
   const config = resolveConfig(options.config ?? {}, options.algorithm);
   const { promptsPerEpoch } = config.sampling;
@@ -44,9 +46,10 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
   const { algorithm } = plan;
   const scorer = asScorer(options.scorer);
   const copies = algorithm.copies ?? {};
-  const placement = placementOn(config.devices, config.shardParameters);
+  const placement = placementOn(config.devices, config);
   const { group = oneProcess } = options;
   checkRun({ config, plan, prompts, scorer, placement, group, onMessage });
+  placement.splitFrozen(policy.params);
   const stop = sharedSignal(group, options.signal);
   const { signal } = stop;
   const setup = options.setup ?? {};

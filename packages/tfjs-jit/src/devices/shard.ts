@@ -27,6 +27,19 @@ export function shard<T extends tf.Tensor>(x: T, mesh: Mesh, spec: PartitionSpec
 /** The whole tensor on every device of the mesh. */
 export const replicate = <T extends tf.Tensor>(x: T, mesh: Mesh): T => shard(x, mesh, []);
 
+/**
+ * Moves the values of a tensor itself: whoever holds it has it in parts from now on, and the whole is gone from the device that
+ * had it. For weights that a model's functions have taken hold of already. Programs that read it are traced anew.
+ *
+ * @throws as `shard` does, inside jit, and for a tensor that shares its values with one of another shape.
+ */
+export function shardInPlace(x: tf.Tensor, mesh: Mesh, spec: PartitionSpec): void {
+  const compiler = requireCompiler('shardInPlace: several devices need');
+  if (compiler.isTracing())
+    throw new Error('shardInPlace: inside jit no values can be moved; call it before');
+  compiler.shardInPlace(x, sharding(mesh, spec, x.shape));
+}
+
 /** How a tensor is sharded over devices; undefined for a tensor on one device. */
 export function shardingOf(x: tf.Tensor): { mesh: Mesh; spec: PartitionSpec } | undefined {
   const found = activeCompiler()?.layoutOf(x);
