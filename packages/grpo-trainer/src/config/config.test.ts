@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { leavesOf } from './leaves';
+import { schemaLeaves } from './leaves';
 import { ConfigError, resolveConfig } from './resolve';
 import { grpoConfigSchema } from './schema';
 import { flowGrpoNames } from './suggest';
@@ -78,7 +78,7 @@ describe('resolveConfig', () => {
 });
 
 describe("flow_grpo's names", () => {
-  const told = leavesOf(grpoConfigSchema).filter(({ flowGrpo }) => flowGrpo);
+  const told = schemaLeaves(grpoConfigSchema).filter(({ flowGrpo }) => flowGrpo);
 
   it.each([
     ['train.beta', ['train.beta']],

@@ -23,7 +23,7 @@ export function defineConfig(config: GrpoConfigInput): GrpoConfigInput {
  */
 export function resolveConfig(input: unknown, algorithm?: AnyAlgorithm): GrpoConfig {
   const config: GrpoConfig = parseConfig(algorithm ? schemaWith(algorithm) : grpoConfigSchema, input);
-  const problems = contradictions(config, algorithm);
+  const problems = configProblems(config, algorithm);
   if (problems.length > 0) throw new ConfigError(problems.join('\n'));
   return config;
 }
@@ -69,7 +69,7 @@ export function configureAlgorithm(
 const MAX_IMAGES = 2 ** 20;
 
 /** What in a configuration contradicts itself, one line each. */
-export function contradictions(config: GrpoConfig, algorithm: AnyAlgorithm = algorithmOf(config)): string[] {
+export function configProblems(config: GrpoConfig, algorithm: AnyAlgorithm = algorithmOf(config)): string[] {
   const { sampling, training } = config;
   const { rollout, pointsPerImage } = configureAlgorithm(config, algorithm);
   const epochSize = sampling.promptsPerEpoch * sampling.samplesPerPrompt;
