@@ -206,10 +206,11 @@ describe('flow-grpo', () => {
     const setup = join(folder, 'full.mjs');
     await writeFile(
       setup,
-      `export default () => ({
-        policy: { params: {}, trainable: [], latentShape: [1] },
+      `const never = () => {};
+      export default () => ({
+        policy: { params: {}, trainable: [], latentShape: [1], encodePrompts: never, velocity: never, decode: never },
         prompts: { length: 99, at: () => { throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' }); } },
-        scorer: { name: 'none' },
+        scorer: { name: 'none', score: never },
       });`,
     );
     await run('train', '--setup', setup, '-o', join(folder, 'run'), '--backend', 'cpu');
