@@ -1,9 +1,9 @@
-/** Show-o2 with adapters, from prompts to an update, on XLA and tfjs-node as on plain JavaScript: sampler, layers, model and trainer. */
+/** Show-o2 with adapters, from prompts to an update, on every backend as on plain JavaScript: sampler, layers, model and trainer. */
 import { type EpochMetrics, loraPolicy, train } from '@flow-grpo/grpo-trainer';
 import { startBackend } from '@flow-grpo/rewards/backend';
 import { showo2Policy } from '@flow-grpo/showo2-model/policy';
 import * as tf from '@tensorflow/tfjs-core';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { brightness, tinyShowo2 } from '../../../showo2-model/src/testing/tiny-policy';
 import { adaptedWeightsOf } from './lora';
 import { ADAPTED_LAYERS } from './showo2';
@@ -19,6 +19,7 @@ const tensorflow = await import('@tensorflow/tfjs-node' as string).then(
 
 async function run(backend: string, algorithm: 'grpo' | 'nft') {
   await startBackend(backend);
+  const before = tf.memory().numTensors;
   const options = tinyShowo2();
   const plain = showo2Policy({
     ...options,
@@ -26,10 +27,11 @@ async function run(backend: string, algorithm: 'grpo' | 'nft') {
     stackLayers: true,
     train: adaptedWeightsOf(options.params, LORA, ADAPTED_LAYERS),
   });
+  const adapted = loraPolicy(plain, { ...LORA, seed: 4 });
   const epochs: EpochMetrics[] = [];
   const evaluations: number[] = [];
   const { trained, ema } = await train({
-    policy: loraPolicy(plain, { ...LORA, seed: 4 }),
+    policy: adapted,
     scorer: brightness,
     prompts: PROMPTS,
     evalPrompts: PROMPTS,
@@ -42,22 +44,32 @@ async function run(backend: string, algorithm: 'grpo' | 'nft') {
     onEvaluation: ({ reward }) => void evaluations.push(reward),
   });
   const moved = Object.values(trained).map((value) => tf.tidy(() => tf.max(tf.abs(value)).dataSync()[0]!));
-  tf.dispose([trained, ema, options.params]);
+  tf.dispose([trained, ema, options.params, plain.params, adapted.params]);
+  expect(tf.memory().numTensors).toBe(before);
   return { epochs, evaluations, moved };
 }
 
-afterAll(() => tf.setBackend('cpu'));
+// In tests tfjs takes what a custom gradient saves on wasm for a leak; what is left at the end is counted below.
+beforeAll(() => tf.env().set('IS_TEST', false));
+afterAll(async () => {
+  tf.env().set('IS_TEST', true);
+  await tf.setBackend('cpu');
+});
 
 describe.each(['grpo', 'nft'] as const)('%s', (algorithm) => {
-  it.each(['xla', ...(tensorflow ? ['tensorflow'] : [])])('trains on %s as on cpu', async (backend) => {
-    const own = await run(backend, algorithm);
-    const plain = await run('cpu', algorithm);
-    const close = (a: number, b: number, what: string) =>
-      expect(Math.abs(a - b), what).toBeLessThan(2e-3 * Math.max(1, Math.abs(b)));
-    for (const [i, metrics] of own.epochs.entries())
-      for (const name of ['reward', 'loss', 'gradNorm']) close(metrics[name]!, plain.epochs[i]![name]!, name);
-    for (const [i, reward] of own.evaluations.entries()) close(reward, plain.evaluations[i]!, 'evaluation');
-    for (const [i, largest] of own.moved.entries()) close(largest, plain.moved[i]!, 'weights');
-    expect(own.epochs[1]!.gradNorm).toBeGreaterThan(0);
-  });
+  it.each(['wasm', 'xla', ...(tensorflow ? ['tensorflow'] : [])])(
+    'trains on %s as on cpu',
+    async (backend) => {
+      const own = await run(backend, algorithm);
+      const plain = await run('cpu', algorithm);
+      const close = (a: number, b: number, what: string) =>
+        expect(Math.abs(a - b), what).toBeLessThan(2e-3 * Math.max(1, Math.abs(b)));
+      for (const [i, metrics] of own.epochs.entries())
+        for (const name of ['reward', 'loss', 'gradNorm'])
+          close(metrics[name]!, plain.epochs[i]![name]!, name);
+      for (const [i, reward] of own.evaluations.entries()) close(reward, plain.evaluations[i]!, 'evaluation');
+      for (const [i, largest] of own.moved.entries()) close(largest, plain.moved[i]!, 'weights');
+      expect(own.epochs[1]!.gradNorm).toBeGreaterThan(0);
+    },
+  );
 });
