@@ -128,7 +128,7 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
     'an output below a file',
     ['train', '--backend', 'cpu', '-o', '@/file.txt/run'],
     2,
-    /command line: output: .*file\.txt is a file; give another with -o/,
+    /command line: output: .*file\.txt is a file; choose another with -o/,
   ],
   ['the same, planned', ['train', '--dry-run', '-o', '@/file.txt/run'], 2, /output: .*file\.txt is a file/],
   [
@@ -341,7 +341,7 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
     'a project below a file',
     ['init', '@/file.txt/new', '--setup', 'toy'],
     1,
-    /file\.txt\/new.*: a part of this path is a file/,
+    /file\.txt\/new.*: part of this path is a file/,
   ],
 ];
 
@@ -369,14 +369,14 @@ describe('describeFailure', () => {
     [new ConfigError('epochs: 3'), EXIT.usage, /^epochs: 3$/],
     [new InterruptedError('interrupted before'), EXIT.interrupted, /^interrupted before$/],
     [system('EACCES', { path: '/root/x' }), EXIT.failed, /^\/root\/x: permission denied.* \(EACCES\)$/],
-    [system('EROFS', { path: '/mnt/x' }), EXIT.failed, /read-only; choose another place/],
+    [system('EROFS', { path: '/mnt/x' }), EXIT.failed, /read-only; choose another location/],
     [system('EMFILE'), EXIT.failed, /ulimit -n/],
     [
       system('EADDRINUSE', { address: '0.0.0.0', port: 80 }),
       EXIT.failed,
       /^0\.0\.0\.0:80: the port is in use/,
     ],
-    [system('ENOSPC'), EXIT.failed, /the disk is full\. Checkpoints that are there are good/],
+    [system('ENOSPC'), EXIT.failed, /the disk is full. Existing checkpoints are intact/],
     [new Error('odd', { cause: new Error('why') }), EXIT.failed, /^odd\nwhy\n.*DEBUG=1/],
     [new TypeError('x is no function'), EXIT.failed, /^TypeError: x is no function/],
     ['text', EXIT.failed, /^text/],

@@ -37,7 +37,7 @@ describe('flow-grpo verify', () => {
     await run(model, '--steps', '2', '-o', output);
     expect(process.exitCode).toBeUndefined();
     expect(printed.join('\n')).toMatch(
-      /^keys +ok: all \d+ tensors are there.*\nimages +ok: .*verify\.png: look/,
+      /^keys +ok: all \d+ tensors are present.*\nimages +ok: .*verify\.png: check/,
     );
     expect(printed.join('\n')).toMatch(/Numbers were not compared: --reference FILE/);
     const png = await readFile(join(output, 'verify.png'));

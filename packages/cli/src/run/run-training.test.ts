@@ -104,7 +104,7 @@ describe('runTraining', () => {
     await expect(runTraining(other)).rejects.toThrow(/data/);
     await writeFile(join(folder, 'file'), '');
     await expect(runTraining({ ...options(), output: join(folder, 'file/run') })).rejects.toThrow(
-      /file is a file; give another/,
+      /file is a file; choose another/,
     );
     await expect(runTraining({ ...options(), prompts: [] })).rejects.toThrow(/there are no prompts/);
   });
