@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { EpochMetrics } from '@flow-grpo/grpo-trainer';
 import { createClient, type PjrtBuffer } from '@flow-grpo/pjrt';
 import { cluster, configure } from '@flow-grpo/tfjs-backend-xla';
-import { readLines } from 'flow-grpo/logging';
+import { readJsonLines } from 'flow-grpo/logging';
 import { startDevice } from '../device';
 import { runInner } from '../inner';
 import { gpusEach, inProcesses, PROCESSES, placeOfProcess } from '../processes';
@@ -95,7 +95,7 @@ async function agreement(folder: string): Promise<void> {
 /** What a run left that must not depend on where it was computed, or how often it was killed. */
 export async function outcomeOf(folder: string, variant: string) {
   const output = join(folder, `run-${variant}`);
-  const metrics = await readLines<EpochMetrics>(join(output, 'metrics.jsonl'));
+  const metrics = await readJsonLines<EpochMetrics>(join(output, 'metrics.jsonl'));
   const numbers = (name: string) => metrics.map((epoch) => Number(epoch[name]));
   const file = readFileSync(join(output, 'model.safetensors'));
   const weights = createHash('sha256').update(file).digest('hex');

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { EpochMetrics } from '@flow-grpo/grpo-trainer';
 import { cluster } from '@flow-grpo/tfjs-backend-xla';
 import { makeSetup, progressLine, readRunFile, trainRun, useBackend } from 'flow-grpo';
-import { readLines } from 'flow-grpo/logging';
+import { readJsonLines } from 'flow-grpo/logging';
 import { peakMemory, startDevice } from '../device';
 import { runInner } from '../inner';
 import { machineFacts } from '../machine';
@@ -224,7 +224,7 @@ export async function recipeRun(workload: Workload, folder: string, variant: str
   const trainingSeconds = (performance.now() - startedTraining) / 1000;
   line.end();
   if (place && place.processId !== 0) return;
-  const seen = await readLines<EpochMetrics>(join(output, 'metrics.jsonl'));
+  const seen = await readJsonLines<EpochMetrics>(join(output, 'metrics.jsonl'));
   const own = resumed ? seen.slice(EPOCHS) : seen;
   const warm = seen.slice(1, resumed ? EPOCHS : undefined);
   const { secondsCompile, maxRatioDeviation, clipFraction } = own[0]!;

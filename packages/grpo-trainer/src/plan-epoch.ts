@@ -7,7 +7,7 @@ import type { Policy } from './policy';
 import { createRollout } from './rollout/create-rollout';
 import { epochPlan } from './rollout/epoch-plan';
 import { createUpdate } from './update/create-update';
-import { initialCopies, initialState, placedWeights } from './update/state';
+import { initialCopies, initialOptimizerState, placedWeights } from './update/state';
 import { flopCounter } from './utilisation';
 
 /** A program of an epoch; `calls` is how often an epoch runs it. */
@@ -40,7 +40,7 @@ export async function planEpoch(
     placement.splitFrozen(policy.params);
     const trained = placedWeights(policy, placement);
     const copies = initialCopies(algorithm.copies ?? {}, policy, () => trained);
-    const state = { ...initialState(trained), copies };
+    const state = { ...initialOptimizerState(trained), copies };
     const { weights } = algorithm.rollout;
     const drawing = weights === undefined ? state.trained : copies[weights]!;
     const flops = flopCounter();

@@ -10,7 +10,6 @@ import {
   scan,
   toBytes,
   tree,
-  upload,
   whileLoop,
 } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
@@ -44,7 +43,6 @@ const CASES: Record<string, (given: Given) => unknown> = {
   'random.uniform': ({ key }) => random.uniform(key, [2, 3]),
   cast: ({ x }) => cast(x, 'bfloat16'),
   'toBytes, fromBytes': async ({ x }) => fromBytes(await toBytes(x), x.shape, 'float32'),
-  upload: ({ x }) => upload(x),
   scaledDotProductAttention: ({ q }) => scaledDotProductAttention(q, q, q),
   scan: ({ x, rows }) => scan(halves, x, rows),
   whileLoop: ({ x }) =>

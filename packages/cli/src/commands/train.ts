@@ -17,9 +17,9 @@ export interface TrainCommandOptions extends SharedOptions, ObserverOptions {
   readonly resume: string | false;
   readonly allowChanged: readonly string[];
   readonly takeOver?: boolean;
-  /** Tell what would run, and end. */
+  /** Print the plan and exit. */
   readonly dryRun?: boolean;
-  /** Tell what it would be on so many machines, with so many gigabytes per second between them. */
+  /** With `dryRun`: estimate the run on this many machines, with this bandwidth in GB/s. */
   readonly hosts?: string;
   readonly bandwidth: string;
   /** Compile the programs for that; with false it is calculated alone. */
@@ -29,7 +29,7 @@ export interface TrainCommandOptions extends SharedOptions, ObserverOptions {
 export async function trainCommand(file: string | undefined, options: TrainCommandOptions): Promise<void> {
   const line = progressLine();
   const { signal, release } = abortOnSignals((name) =>
-    line.note(`${name}: saving, then ending; again to end now`),
+    line.note(`${name}: saving a checkpoint, then exiting; repeat to exit now`),
   );
   try {
     if (options.dryRun) return await showPlan(file, options, { signal, onMessage: line.note });
@@ -44,7 +44,7 @@ export async function trainCommand(file: string | undefined, options: TrainComma
     if (options.json) console.log(JSON.stringify(told));
   } catch (error) {
     if (!isAbort(error, signal)) throw error;
-    throw new InterruptedError('interrupted before training began');
+    throw new InterruptedError('interrupted before training started');
   } finally {
     line.end();
     release();

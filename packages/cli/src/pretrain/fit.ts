@@ -11,7 +11,7 @@ import {
   clipByGlobalNorm,
   emaDecay,
   emaUpdate,
-  initialState,
+  initialOptimizerState,
   type LearningRateSchedule,
   learningRateAt,
 } from '@flow-grpo/grpo-trainer/maths';
@@ -120,7 +120,7 @@ export async function fit<B>(
   );
 
   const resumed = checkpoint ? await loadFit(checkpoint, Object.keys(params)) : undefined;
-  let state = resumed?.state ?? initialState(params);
+  let state = resumed?.state ?? initialOptimizerState(params);
   let step = resumed?.step ?? 0;
   const rootKey = random.key(seed);
   let pending: tf.Tensor[] = [];

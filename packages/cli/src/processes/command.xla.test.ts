@@ -3,10 +3,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { listRuns } from '@flow-grpo/grpo-trainer/node';
+import { listCheckpoints } from '@flow-grpo/grpo-trainer/node';
 import { type ProcessesProgram, processesProgram } from '@flow-grpo/test-support/processes';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readLines } from '../logging/json-lines';
+import { readJsonLines } from '../logging/json-lines';
 import type { Command, Ended } from './command.testing';
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
@@ -42,7 +42,7 @@ const run = (processes: number, command: Omit<Command, 'programs'>) =>
 
 /** What a run left that must not depend on how many processes it had. */
 async function left(output: string) {
-  const metrics = await readLines<Record<string, number>>(join(output, 'metrics.jsonl'));
+  const metrics = await readJsonLines<Record<string, number>>(join(output, 'metrics.jsonl'));
   const numbers = metrics.map(({ epoch, loss, reward, gradNorm }) => ({ epoch, loss, reward, gradNorm }));
   return { numbers, model: readFileSync(join(output, 'model.safetensors')).toString('base64') };
 }
@@ -77,8 +77,8 @@ describe('flow-grpo train, two processes of one device', () => {
     const both = await run(2, { launcher: 'torchrun', args, interrupt });
     expect(both.map(({ status }) => status)).toEqual([130, 130]);
     expect(both[1]!.stderr).toContain('SIGINT: saving, then ending');
-    const saved = await listRuns(join(output, 'checkpoints'));
-    const epochs = (await readLines(join(output, 'metrics.jsonl'))).length;
+    const saved = await listCheckpoints(join(output, 'checkpoints'));
+    const epochs = (await readJsonLines(join(output, 'metrics.jsonl'))).length;
     expect(saved.at(-1)).toBe(`epoch-${String(epochs).padStart(6, '0')}`);
     const more = ['train', file, '--epochs', `${epochs + 1}`];
     const [alone] = await run(1, { launcher: 'none', args: more });

@@ -1,4 +1,4 @@
-/** What a run would need and how well it would scale on many machines, from what it is on one. */
+/** Estimates a run on many machines, memory, network and scaling, from the run on one. */
 import type { GrpoConfig } from '@flow-grpo/grpo-trainer';
 import { epochPlan } from '@flow-grpo/grpo-trainer/config';
 import type { HostPrograms } from './host-programs';

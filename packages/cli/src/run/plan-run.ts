@@ -1,4 +1,4 @@
-/** What a run would do, found out without loading a model. */
+/** The plan of a run, made without loading a model. */
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import type { AnyAlgorithm } from '@flow-grpo/grpo-trainer/algorithms';
 import type { RunFile } from '../run-file/schema';
@@ -16,16 +16,16 @@ import { secondsPerEpoch } from './train-run';
 export interface RunPlan {
   /** Where everything is, samples, steps, updates, memory and time, as text. */
   readonly text: string;
-  /** A line for everything that is missing, saying where to get it; a run would end with these. */
+  /** One line for each thing that is missing, with where to get it; a run would fail with these. */
   readonly missing: readonly string[];
 }
 
 /**
- * The plan of a run: where its checkpoints, prompts and rewards are, samples, steps and updates, the memory that follows
- * from the model's configuration, and the time where an earlier part of the run has measured it. Needs no backend and
- * downloads no more than a configuration.
+ * The plan of a run: where its checkpoints, prompts and rewards are; samples, steps and updates; the memory, estimated from
+ * the model's configuration; and the time, if an earlier part of the run has measured it. Needs no backend, and downloads
+ * at most a configuration.
  *
- * @param question what the run would be on several machines, each as large as `config.devices`
+ * @param question also estimate the run on several machines, each with `config.devices` devices
  */
 export async function planRun(
   run: RunFile,

@@ -1,7 +1,7 @@
 /** Policies of models that need not be there: weights without values, of the shapes that a configuration says. */
 import type { Policy } from '@flow-grpo/grpo-trainer';
 import type { Params } from '@flow-grpo/nn';
-import { parameterSpecs, WAN21_VAE, wordTokenizer } from '@flow-grpo/showo2-model';
+import { showo2ParameterSpecs, WAN21_VAE, wordTokenizer } from '@flow-grpo/showo2-model';
 import { placeholder } from '@flow-grpo/tfjs-jit';
 import { transformerSpecs, Z_IMAGE_AUTOENCODER } from '@flow-grpo/z-image-model';
 import * as tf from '@tensorflow/tfjs-core';
@@ -34,7 +34,7 @@ async function showo2Placeholder(
   const textLength = Math.min(options.maxPromptTokens ?? config.maxTextLength, config.maxTextLength);
   const tokenizer = wordTokenizer({ words: [] });
   return () => {
-    const params = placeholders(parameterSpecs(config), options.dtype);
+    const params = placeholders(showo2ParameterSpecs(config), options.dtype);
     const vae = { config: WAN21_VAE, params: {} };
     return withoutDecoder(showo2PolicyOf({ params, config, tokenizer, vae }, options, textLength, lora));
   };

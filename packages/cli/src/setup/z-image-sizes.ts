@@ -1,5 +1,5 @@
 /** How large a Z-Image is, from its configuration alone. */
-import { oneOf, readJson } from '@flow-grpo/checkpoint-io';
+import { fileChoice, readJson } from '@flow-grpo/checkpoint-io';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { loraTargets, selectNames } from '@flow-grpo/nn';
 import { parseTransformerConfig, type TransformerConfig, transformerSpecs } from '@flow-grpo/z-image-model';
@@ -60,7 +60,7 @@ export async function readTransformerConfigOf(
   { model }: ZImageSetupOptions,
   context: SetupContext,
 ): Promise<TransformerConfig> {
-  const files = { config: oneOf('transformer/config.json') };
+  const files = { config: fileChoice('transformer/config.json') };
   const { paths } = await openSource({ option: 'setup.model', source: model, files }, context);
   return orConfigError('model', async () =>
     parseTransformerConfig(await readJson(paths.config), paths.config),

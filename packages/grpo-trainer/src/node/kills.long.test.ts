@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { bundleProgram } from '@flow-grpo/test-support/bundle';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { randomAt } from '../random';
-import { epochOf, listRuns } from './checkpoint-names';
+import { checkpointEpoch, listCheckpoints } from './checkpoint-names';
 
 const SEED = 21;
 const KILLS = 10;
@@ -99,7 +99,7 @@ it('ten kills of either process', async () => {
     expect(other.stderr).toMatch(new RegExp(lost));
   }
   expect(victims.size).toBe(2);
-  const reached = epochOf((await listRuns(folder)).at(-1)!);
+  const reached = checkpointEpoch((await listCheckpoints(folder)).at(-1)!);
   expect(reached).toBeGreaterThan(KILLS / 2);
   const resumed = await toTheEnd(folder, reached + 3);
   const straight = await toTheEnd(join(root, 'straight'), reached + 3);
