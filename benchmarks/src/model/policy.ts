@@ -8,7 +8,9 @@ import { randomParams } from './random-params';
 
 /** Weights under upstream's names. */
 export function showo2Params({ showo2, storage }: Workload): Promise<Params> {
-  const shapes = Object.entries(showo2ParameterSpecs(showo2)).map(([name, { shape }]) => [name, shape] as const);
+  const shapes = Object.entries(showo2ParameterSpecs(showo2)).map(
+    ([name, { shape }]) => [name, shape] as const,
+  );
   return randomParams(Object.fromEntries(shapes), storage, 1);
 }
 

@@ -16,7 +16,8 @@ export async function decode(workload: Workload): Promise<void> {
   const params = await vaeParams(workload);
   const latents = random.normal(random.key(3), [batch, ...showo2LatentShape(workload.showo2)]);
   const run = jit(
-    (weights: typeof params, z: tf.Tensor) => decodeShowo2Images({ config: workload.vae, params: weights }, z),
+    (weights: typeof params, z: tf.Tensor) =>
+      decodeShowo2Images({ config: workload.vae, params: weights }, z),
     {
       name: 'decode',
     },

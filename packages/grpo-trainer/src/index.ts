@@ -23,8 +23,8 @@ export {
   type Purpose,
   type Tensors,
   trainableParams,
-  type VelocityResult,
   type VelocityCall,
+  type VelocityResult,
 } from './policy';
 export type { ProcessGroup } from './process-group';
 export type { Progress } from './progress';

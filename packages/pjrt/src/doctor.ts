@@ -2,7 +2,13 @@ import { arch, cpus, freemem, platform, totalmem } from 'node:os';
 import type { PjrtClient } from './client';
 import { createClient } from './create-client';
 import { formatBytes } from './errors';
-import { type FindPluginOptions, findPlugin, listPlugins, NoPluginError, nvidiaGpuPresent } from './plugins/find';
+import {
+  type FindPluginOptions,
+  findPlugin,
+  listPlugins,
+  NoPluginError,
+  nvidiaGpuPresent,
+} from './plugins/find';
 
 const SIZE = 1024;
 const SELF_TEST_MS = 1000;

@@ -16,6 +16,12 @@ export { type CompiledMemoryStats, type ExecuteOptions, PjrtExecutable } from '.
 export type { ProgramShape } from './hlo-module';
 export type { NamedValue } from './named-values';
 export type { InstallName } from './plugins/catalogue';
-export { type FindPluginOptions, type FoundPlugin, findPlugin, listPlugins, NoPluginError } from './plugins/find';
+export {
+  type FindPluginOptions,
+  type FoundPlugin,
+  findPlugin,
+  listPlugins,
+  NoPluginError,
+} from './plugins/find';
 export { type InstalledPlugin, type InstallOptions, installPlugin } from './plugins/install';
 export type { PluginPlatform } from './plugins/locations';

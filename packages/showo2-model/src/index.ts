@@ -11,12 +11,12 @@ export {
 export { showo2ConfigJson, tokenIdsJson } from './config/config-json';
 export { parseShowo2Config } from './config/schema';
 export {
-  type Showo2Condition,
   type EncodeOptions,
   type EncodeText,
   encodePrompts,
   encodeText,
   promptTokens,
+  type Showo2Condition,
   textEncoder,
 } from './denoise/condition';
 export { encodeContext } from './denoise/context';

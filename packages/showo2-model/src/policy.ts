@@ -12,10 +12,10 @@ import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from './config/config';
 import {
-  type Showo2Condition,
   encodeHeadText,
   encodePrompts,
   encodeText,
+  type Showo2Condition,
   type TextState,
 } from './denoise/condition';
 import { type Features, showo2Velocity, velocityFromFeatures } from './denoise/velocity';

@@ -8,11 +8,11 @@ import { describe, expect, it } from 'vitest';
 import type { TextState } from '../src/denoise/condition';
 import { guide } from '../src/guidance';
 import {
-  type Showo2Condition,
   encodePrompts,
   forwardSequence,
   initShowo2Params,
   SHOWO2_LAYER_BASES,
+  type Showo2Condition,
   showo2ParameterSpecs,
   showo2Velocity,
   velocityFromFeatures,

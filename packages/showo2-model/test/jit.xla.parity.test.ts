@@ -7,11 +7,11 @@ import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, it } from 'vitest';
 import {
-  type Showo2Condition,
   encodeText,
   type Features,
   promptTokens,
   SHOWO2_LAYER_BASES,
+  type Showo2Condition,
   showo2Velocity,
   velocityFromFeatures,
 } from '../src/index';

@@ -26,7 +26,7 @@ describe('readPickle', () => {
 
   it('reads integers as Python 2 writes them beyond 32 bits', () => {
     const bytes = pickle('](I139832181927520\nI-5\nI01\nI00\nI12345678901234567890\ne.');
-    const { value } = unpickle(bytes, nothing);
+    const { value } = readPickle(bytes, nothing);
     expect(value).toEqual([139832181927520, -5, true, false, 12345678901234567890n]);
   });
 

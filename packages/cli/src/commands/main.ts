@@ -50,7 +50,10 @@ export function program(): Command {
       .option('--checkpoint <path>', 'folder of a checkpoint; the untrained model by default')
       .option('--adapter <folder>', "low-rank adapters on the model, in PEFT's layout");
 
-  const train = command('train', 'train a policy; resumes automatically from the newest checkpoint in the folder')
+  const train = command(
+    'train',
+    'train a policy; resumes automatically from the newest checkpoint in the folder',
+  )
     .option('--resume <auto|path>', 'checkpoint to resume from', 'auto')
     .option('--no-resume', 'start again from the beginning')
     .option(
@@ -59,9 +62,15 @@ export function program(): Command {
       repeated,
       [],
     )
-    .option('--take-over', 'take the folder over from a run that is using it; that run then saves no more checkpoints')
+    .option(
+      '--take-over',
+      'take the folder over from a run that is using it; that run then saves no more checkpoints',
+    )
     .option('--dry-run', 'print the plan and check that everything is there, without loading a model')
-    .option('--hosts <n>', 'with --dry-run: estimate memory, network and scaling on this many machines like this one')
+    .option(
+      '--hosts <n>',
+      'with --dry-run: estimate memory, network and scaling on this many machines like this one',
+    )
     .option('--bandwidth <GB/s>', 'with --hosts: network bandwidth per machine', '25')
     .option('--no-compile', 'with --hosts: calculate, without compiling the programs for all devices')
     .option('--ui', 'serve a live page of the run')
@@ -79,11 +88,14 @@ export function program(): Command {
   addSharedOptions(checkpoint(command('eval', 'score the evaluation prompts at noise level 0'))).action(
     (file, options) => evaluateCommand(file, options, false),
   );
-  addSharedOptions(checkpoint(command('sample', 'evaluate and save an image grid'))).action(
-    (file, options) => evaluateCommand(file, options, true),
+  addSharedOptions(checkpoint(command('sample', 'evaluate and save an image grid'))).action((file, options) =>
+    evaluateCommand(file, options, true),
   );
   addSharedOptions(
-    command('embed', "precompute the text states of a run's prompts, to train without the text encoder (z-image)"),
+    command(
+      'embed',
+      "precompute the text states of a run's prompts, to train without the text encoder (z-image)",
+    ),
   )
     .option('--to <file>', 'output file, NAME.safetensors; setup.promptEmbeddings by default')
     .action(embedCommand);
@@ -94,7 +106,12 @@ export function program(): Command {
     .argument('<folders...>', 'folders of runs; several are overlaid')
     .option('--port <port>', 'port; 0 picks a free one', portNumber, 0)
     .option('--host <host>', 'address to listen on; 0.0.0.0 for other machines', '127.0.0.1')
-    .option('--allow-host <name>', 'another host name that the page answers to; may be repeated', repeated, [])
+    .option(
+      '--allow-host <name>',
+      'another host name that the page answers to; may be repeated',
+      repeated,
+      [],
+    )
     .action(uiCommand);
   command('report', 'write report.html, the page of a run as static files')
     .argument('<folder>', "a run's folder")
@@ -111,7 +128,10 @@ export function program(): Command {
     .argument('<files...>', 'run files; the others are compared with the first')
     .option('--seeds <list>', 'seeds to train each with', '0')
     .option('--measure <name>', 'reward, or a detail of the scorer', 'reward')
-    .option('--reach <list>', 'report images and seconds until the measure reaches these levels, e.g. 0.6,0.65')
+    .option(
+      '--reach <list>',
+      'report images and seconds until the measure reaches these levels, e.g. 0.6,0.65',
+    )
     .option('--images <n>', 'training images per run, instead of its epochs')
     .option('-s, --set <key=value>', 'override an option of every file', collectValues, [])
     .option('-o, --output <folder>', 'where runs, page and table go', 'runs/compare')

@@ -104,7 +104,9 @@ export async function useBackend(
 ): Promise<void> {
   checkBackendName(name);
   if (place && name !== 'xla') {
-    throw new ConfigError(`--backend ${name} runs in a single process; ${place.numProcesses} processes need xla`);
+    throw new ConfigError(
+      `--backend ${name} runs in a single process; ${place.numProcesses} processes need xla`,
+    );
   }
   try {
     await loadBackend(name);

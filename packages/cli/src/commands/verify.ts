@@ -118,7 +118,11 @@ async function verifyShowo2(
   }
   const count = Object.keys(parts.params).length + Object.keys(parts.vae.params).length;
   const checks: Comparison[] = [
-    { what: 'keys', agrees: true, detail: `all ${count} tensors are present with the right shapes, and no others` },
+    {
+      what: 'keys',
+      agrees: true,
+      detail: `all ${count} tensors are present with the right shapes, and no others`,
+    },
   ];
   if (reference) checks.push(...(await compareShowo2(parts, reference, dtype)));
   checks.push(await drawFour(parts, steps, options.output));

@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import { ConfigError, type EpochMetrics, detectHacking } from '@flow-grpo/grpo-trainer';
+import { ConfigError, detectHacking, type EpochMetrics } from '@flow-grpo/grpo-trainer';
 import { readJsonLines } from '../logging/json-lines';
 import { type Outcome, readOutcome } from '../logging/outcome';
 import type { EvaluationRecord, HistogramRecord, PromptList } from '../logging/run-log';

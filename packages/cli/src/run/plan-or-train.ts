@@ -28,7 +28,9 @@ export async function planOrTrain(
   { dryRun = false, withoutGpu, ...options }: PlanOrTrainOptions = {},
 ): Promise<void> {
   const line = progressLine();
-  const { signal, release } = abortOnSignals((name) => line.note(`${name}: saving a checkpoint, then exiting`));
+  const { signal, release } = abortOnSignals((name) =>
+    line.note(`${name}: saving a checkpoint, then exiting`),
+  );
   const context = { signal, onMessage: line.note };
   try {
     const run = await open(line);

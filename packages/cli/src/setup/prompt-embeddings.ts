@@ -96,7 +96,8 @@ export async function openPromptEmbeddings(
   try {
     const { format, prompts: list, maxTokens: cut } = checkpoint.metadata;
     if (format !== FORMAT) throw refuse('holds no states of prompts');
-    if (cut !== `${maxTokens}`) throw refuse(`has prompts cut to ${cut} tokens, and the run cuts them to ${maxTokens}`);
+    if (cut !== `${maxTokens}`)
+      throw refuse(`has prompts cut to ${cut} tokens, and the run cuts them to ${maxTokens}`);
     const known = new Map<string, { rows: number; bytes: Uint8Array }>();
     let storage: FloatStorage = 'float32';
     for (const [i, prompt] of (JSON.parse(String(list)) as string[]).entries()) {

@@ -139,7 +139,7 @@ afterEach(() => {
   results = [];
 });
 
-describe("an algorithm of your own", () => {
+describe('an algorithm of your own', () => {
   it.each([0, 1, 2])('learns, seed %d', async (seed) => {
     const { rewards, epochs, result } = await run({ config: { ...base, epochs: 60, seed } });
     results.push(result);

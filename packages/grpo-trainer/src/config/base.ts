@@ -187,11 +187,7 @@ const hacking = z
         'What to do when images drift far from the first ones while the reward rises; rollback works as for divergence',
       ),
     window: count.min(2).default(10).describe('Epochs to average over, at the start and now'),
-    tolerance: z
-      .number()
-      .positive()
-      .default(1)
-      .describe('Factor on how far image statistics may drift'),
+    tolerance: z.number().positive().default(1).describe('Factor on how far image statistics may drift'),
   })
   .prefault({});
 

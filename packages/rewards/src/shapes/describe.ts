@@ -9,7 +9,10 @@ export const describeScene = (image: Pixels, options?: FindShapesOptions): Found
   findShapes(image, options);
 
 /** The shapes of every image of a batch, with one read to the host. */
-export async function describeScenes(images: ScorerImages, options?: FindShapesOptions): Promise<FoundShape[][]> {
+export async function describeScenes(
+  images: ScorerImages,
+  options?: FindShapesOptions,
+): Promise<FoundShape[][]> {
   checkImages('describeScenes', images);
   return (await hostPixels(images)).map((image) => findShapes(image, options));
 }

@@ -17,7 +17,7 @@ import { timeEmbedding, timeToken } from '../head/time';
 import { SHOWO2_LAYER_BASES } from '../layers';
 import { trunkNorm, trunkRotary } from '../trunk/trunk';
 import { imageEmbeddings } from '../vision/embed';
-import { type Showo2Condition, encodeHeadText, type TextState } from './condition';
+import { encodeHeadText, type Showo2Condition, type TextState } from './condition';
 
 /** The trunk's output at the head's width, [B, 1 + patches, head width], for the two guidance branches. */
 export type Features = {

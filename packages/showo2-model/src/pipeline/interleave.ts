@@ -2,7 +2,7 @@ import type { TilingOptions } from '@flow-grpo/nn';
 import { tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { imageBlockLength, type Showo2Config } from '../config/config';
-import { type Showo2Condition, encodePrompts } from '../denoise/condition';
+import { encodePrompts, type Showo2Condition } from '../denoise/condition';
 import { omniAttentionMask } from '../sequence/mask';
 import type { GenerateTextOptions, TextPrefix } from '../text/generate';
 import type { TextTokenizer } from '../tokenizer/tokenizer';

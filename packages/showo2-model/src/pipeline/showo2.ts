@@ -2,7 +2,7 @@ import { type TilingOptions, toUnitRange } from '@flow-grpo/nn';
 import { tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
-import { type Showo2Condition, encodePrompts } from '../denoise/condition';
+import { encodePrompts, type Showo2Condition } from '../denoise/condition';
 import { type LatentPreview, previewLatents } from '../preview';
 import { type GenerateTextOptions, generateText, type TextPrefix } from '../text/generate';
 import { chooseTextLength, cutPromptsMessage } from '../text-length';

@@ -1,11 +1,11 @@
 /** AutoencoderKL: images to latents and back, in diffusers' names and numbers. */
 import {
   conv2d,
+  decodeInTiles,
   downsample2d,
+  encodeInTiles,
   groupNorm,
   linear,
-  decodeInTiles,
-  encodeInTiles,
   type Observe,
   type Params,
   silu,
