@@ -21,6 +21,7 @@ export type { Placement };
 export const oneDevice: Placement = {
   devices: 1,
   shardBatch: (values) => values,
+  keepRows: (values) => values,
   replicate: (values) => values,
   parameters: (params) => params,
   splitFrozen: () => {},
@@ -64,12 +65,14 @@ export function placementOn(
   const rows = Object.keys(over.axes);
   const inParts = (value: tf.Tensor, name: string) => evenSpec(value.shape, over, 'data', firstAxis(name));
   const onAll = <T>(values: T): T => tree.map(values, (value) => replicate(value, over));
+  const shardBatch = <T>(values: T, axis = 0): T => {
+    const spec = [...new Array<null>(axis).fill(null), rows];
+    return tree.map(values, (value) => shard(value, over, spec));
+  };
   return {
     devices,
-    shardBatch: (values, axis = 0) => {
-      const spec = [...new Array<null>(axis).fill(null), rows];
-      return tree.map(values, (value) => shard(value, over, spec));
-    },
+    shardBatch,
+    keepRows: (values) => (copies > 1 ? shardBatch(values) : values),
     replicate: onAll,
     parameters: shardParameters
       ? (params) =>

@@ -53,7 +53,7 @@ export function createEvaluator<C, P>(
   const batchSize = share * placement.devices;
   const batches = Math.ceil(examples.length / batchSize);
   const sample = samplerFunction(policy, examples.length, placement);
-  const decode = decodeFunction(policy, { placement });
+  const decode = decodeFunction(policy, { placement, group });
   const schedule = shiftedSchedule(
     config.sampling.evalNumSteps ?? config.sampling.numSteps,
     config.sampling.shift,

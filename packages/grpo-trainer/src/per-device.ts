@@ -42,6 +42,7 @@ function ownPlacement(over: Mesh): OwnPlacement {
     devices: count,
     part: { index: axisIndex('data'), count },
     shardBatch: (values) => values,
+    keepRows: (values) => values,
     replicate: (values) => values,
     parameters: (params) => params,
     splitFrozen: () => {},

@@ -7,6 +7,8 @@ export interface Placement {
   readonly devices: number;
   /** Splits every tensor of a pytree over the devices along `axis` (0 by default). */
   shardBatch<T>(values: T, axis?: number): T;
+  /** The same where the compiler would not leave rows split by itself: on a mesh of several axes. */
+  keepRows<T>(values: T): T;
   /** Puts every tensor of a pytree on all devices. Inside jit it makes XLA reduce over devices. */
   replicate<T>(values: T): T;
   /** Puts trained weights, or what belongs to each of them, on all devices, or a part of each on every device. */

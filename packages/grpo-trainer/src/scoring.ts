@@ -44,8 +44,17 @@ function withTidyHint(error: unknown): never {
 }
 
 /** The compiled decoder of a policy. Of several processes each gets the images of its own rows. */
-export function decodeFunction<C, P>(policy: Policy<C, P>, { placement }: Pick<ScoringPlace, 'placement'>) {
-  return jit((latents: tf.Tensor) => placement.shardBatch(policy.decode(latents)), { name: 'decode' });
+export function decodeFunction<C, P>(
+  policy: Policy<C, P>,
+  { placement, group }: Pick<ScoringPlace, 'placement' | 'group'>,
+) {
+  return jit(
+    (latents: tf.Tensor) => {
+      const images = policy.decode(latents);
+      return group.numProcesses === 1 ? placement.keepRows(images) : placement.shardBatch(images);
+    },
+    { name: 'decode' },
+  );
 }
 
 /** Where a batch's images are, and who else scores. */

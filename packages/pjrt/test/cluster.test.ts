@@ -230,6 +230,8 @@ describe('a process that is lost', () => {
           process.stdin.on('data', (text) => {
             if (String(text).startsWith('throw')) throw new Error('thrown by the test');
             if (String(text).startsWith('leave')) process.exit(0);
+            // As where scores are gathered.
+            if (String(text).startsWith('wait')) void cluster.barrier('never');
             // A main thread that hangs, as in a collective whose partner is gone.
             if (String(text).startsWith('hang')) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
           });`,
@@ -263,6 +265,16 @@ describe('a process that is lost', () => {
     const [zero, one, two] = await start();
     zero!.child.stdin!.write('hang\n');
     two!.child.stdin!.write('hang\n');
+    one!.child.kill('SIGKILL');
+    const reason = `process 1 \\(.*pid ${one!.child.pid}\\) is gone`;
+    expect(await zero!.end).toEqual({ status: 75, stderr: message(0, reason) });
+    expect(await two!.end).toEqual({ status: 75, stderr: message(2, reason) });
+  });
+
+  it('by a kill ends the others with the same words and status where they wait for it', async () => {
+    const [zero, one, two] = await start();
+    for (const each of [zero!, two!]) each.child.stdin!.write('wait\n');
+    await new Promise((resolve) => setTimeout(resolve, 200));
     one!.child.kill('SIGKILL');
     const reason = `process 1 \\(.*pid ${one!.child.pid}\\) is gone`;
     expect(await zero!.end).toEqual({ status: 75, stderr: message(0, reason) });

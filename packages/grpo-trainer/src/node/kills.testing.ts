@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { joinCluster } from '@flow-grpo/pjrt';
 import { configure } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
+import type { CheckpointStore } from '../checkpoint/store';
 import { gaussianFlow } from '../policies/gaussian-flow';
 import type { ProcessGroup } from '../process-group';
 import { train } from '../train';
@@ -24,6 +25,15 @@ const group: ProcessGroup = {
     if (!name.startsWith('scores of ')) return all;
     if (JSON.stringify(all[0]) !== JSON.stringify(all[1])) throw new Error(`${name} differ`);
     return [value];
+  },
+};
+const whole = checkpointFolder(folder, {}, group);
+/** Each process writes its part of a checkpoint: here the average is the second one's. */
+const store: CheckpointStore = {
+  ...whole,
+  save: ({ parts, ...checkpoint }, keep) => {
+    const mine = Object.entries(parts).filter(([part]) => (part === 'ema') === (group.processId === 1));
+    return whole.save({ ...checkpoint, parts: Object.fromEntries(mine) }, keep);
   },
 };
 configure({ platform: 'cpu' });
@@ -51,7 +61,7 @@ const {
     hacking: { action: 'off' },
   },
   group,
-  store: checkpointFolder(folder, {}, group),
+  store,
   resume: 'auto',
   onEpoch: ({ epoch }) => void process.stdout.write(`epoch ${epoch}\n`),
 });

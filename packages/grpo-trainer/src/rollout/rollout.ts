@@ -92,7 +92,7 @@ export function rolloutFunction<C, P>(
 export function samplerFunction<C, P>(
   policy: Policy<C, P>,
   numSamples: number,
-  placement: Pick<Placement, 'shardBatch'>,
+  placement: Pick<Placement, 'keepRows'>,
 ) {
   return jit(
     function sample(
@@ -115,7 +115,7 @@ export function samplerFunction<C, P>(
         tf.gather(noise, batch.samples),
         steps,
       );
-      return placement.shardBatch(latents);
+      return placement.keepRows(latents);
     },
     { name: 'sample' },
   );

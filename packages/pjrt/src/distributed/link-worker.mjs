@@ -48,6 +48,7 @@ try {
     processes,
     joinMs,
     silenceMs,
+    endsProcess: !tellMain,
     onEnd,
   });
   main.postMessage({ joined: coordinator?.port ?? port });

@@ -8,12 +8,13 @@ import { challenge, isProof, PROTOCOL, proof, receive, send } from './protocol.m
 const RETRY_MS = 250;
 
 /**
- * @typedef {{ host: string, port: number, secret: string, id: number, processes: number, joinMs: number, silenceMs: number, onEnd: (reason: string) => void }} Options
+ * @typedef {{ host: string, port: number, secret: string, id: number, processes: number, joinMs: number, silenceMs: number, endsProcess?: boolean, onEnd: (reason: string) => void }} Options
  * @typedef {NonNullable<Awaited<ReturnType<typeof join>>>} Link
  */
 
 /**
- * Joins a run. `onEnd` is called once, with the reason, when another process or the coordinator is lost.
+ * Joins a run. `onEnd` is called once, with the reason, when another process or the coordinator is lost. Where it ends the process
+ * (`endsProcess`) nothing is answered any more: whoever asked would fail first, with another status and less to say.
  *
  * @param {Options} options
  * @returns {Promise<Link>}
@@ -38,7 +39,7 @@ export async function joinCoordinator(options) {
  * @param {Options} options
  * @param {number} until
  */
-async function join({ host, port, secret, id, processes, silenceMs, onEnd }, until) {
+async function join({ host, port, secret, id, processes, silenceMs, endsProcess, onEnd }, until) {
   const where = placeOf({ host, port });
   const socket = await reach(host, port, where, until);
   /** @type {Map<number, (message: Record<string, unknown>) => void>} */
@@ -46,11 +47,13 @@ async function join({ host, port, secret, id, processes, silenceMs, onEnd }, unt
   let next = 1;
   let heard = performance.now();
   let over = false;
+  let lost = false;
   /** @param {string} reason */
   const end = (reason) => {
     if (over) return;
     over = true;
-    for (const answer of open.values()) answer({});
+    lost = true;
+    if (!endsProcess) for (const answer of open.values()) answer({});
     onEnd(reason);
   };
   /** @param {Record<string, unknown>} message */
@@ -135,6 +138,7 @@ async function join({ host, port, secret, id, processes, silenceMs, onEnd }, unt
      * @returns {Promise<Record<string, unknown>>}
      */
     request(message) {
+      if (lost && endsProcess) return new Promise(() => {});
       if (socket.destroyed) return Promise.resolve({});
       const request = next++;
       return new Promise((resolve) => {
