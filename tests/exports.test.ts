@@ -1,4 +1,4 @@
-/** What packages export as values: each is used elsewhere, or shown in a document; the rest stands here with its reason. */
+/** What packages export as values: each is imported by another package, an example or a document, or a document names it. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,112 +7,6 @@ import { repositoryFiles } from './support/src/repository';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const read = (file: string) => readFileSync(join(root, file), 'utf8');
-
-/** Exports that nothing here uses, by package and why they are there. The lists may only shrink. */
-const UNUSED: Record<string, Record<string, readonly string[]>> = {
-  'checkpoint-io': {
-    'errors that callers tell apart': ['CheckpointError', 'HubError', 'PickleEndError'],
-    'layouts of adapters for tensors in memory': ['fromDiffusers', 'toDiffusers'],
-    'values that an unpickler of one’s own meets': ['PickleTuple'],
-  },
-  cli: {
-    'parts of built-in setups for a setup module of one’s own': ['zImagePolicyOf', 'zImageSetup'],
-    'for editors and programs that check run files': ['runFileJsonSchema'],
-  },
-  'grpo-trainer': {
-    'for editors and programs that check configurations': ['configJsonSchema'],
-    'for a loop of one’s own': [
-      'checkDivergence',
-      'initialDivergenceState',
-      'globalNorm',
-      'loadRun',
-      'ratioStatistics',
-    ],
-    'for an algorithm of one’s own': [
-      'advantageOptions',
-      'bestAgainstWorst',
-      'bestOfGroup',
-      'comparesImages',
-      'detach',
-      'rewardItself',
-      'standardScore',
-    ],
-  },
-  nn: { 'where a layer lies in a stack, for a model of one’s own': ['stackedPlace'] },
-  pjrt: {
-    'types of elements, for programs that read programs': ['ELEMENT_TYPES', 'elementBytes'],
-    'what the command does, for programs': ['installPlugin', 'listPlugins'],
-    'processes without a client, such as those that score': ['joinCluster'],
-  },
-  rewards: {
-    'errors that callers tell apart': ['PickleError', 'RemoteError'],
-    'for servers and clients in flow_grpo’s format': ['NdArray', 'PyTuple'],
-    'parts of scorers for one of one’s own': ['describeScene', 'paddleOcr'],
-    'answers of people, for a reward that replays them': ['withAnswers'],
-    'the registry, for programs that offer rewards by name': ['findReward', 'makeFoundReward'],
-  },
-  'sde-sampler': { 'a step rule by its name': ['ruleOf'] },
-  'showo2-model': {
-    'parts of the model, compared with upstream’s one by one': [
-      'chooseToken',
-      'coverCrop',
-      'decodeStep',
-      'encodeHeadText',
-      'generateText',
-      'generationLayout',
-      'hasHeadProjection',
-      'mixedModalLayout',
-      'omniAttentionAllowed',
-      'omniAttentionMask',
-      'prefill',
-      'previewLatents',
-      'repeatState',
-      'stackFrozen',
-      'textDecoder',
-      'textLogits',
-      'tokenLogits',
-      'uniformStream',
-      'withHeadText',
-    ],
-    'constants of the published model and its files': [
-      'ADDED_TOKENS',
-      'DEFAULT_TRAINABLE',
-      'QWEN2_5_TOKENS',
-      'QWEN2_5_VOCABULARY',
-      'TOKEN_NAMES',
-      'parseShowo2Yaml',
-    ],
-    'tokenizers without a model': ['loadQwenTokenizer', 'qwenTokenizer'],
-    'parts of the VAE, compared with upstream’s one by one': [
-      'checkVaeConfig',
-      'decodeImageTiled',
-      'decodeInPieces',
-      'encodeImageTiled',
-      'encodeInPieces',
-      'samplePosterior',
-      'temporalFactor',
-    ],
-  },
-  'z-image-model': {
-    'parts of the model, compared with upstream’s one by one': [
-      'MAX_TOKENS',
-      'chatText',
-      'decodeLatentsTiled',
-      'encodeImagesTiled',
-      'idBatch',
-      'initAutoencoder',
-      'initTextEncoder',
-      'isGuidedAt',
-      'parseAutoencoderConfig',
-      'parseSchedulerConfig',
-      'parseTextEncoderConfig',
-      'scheduleFor',
-      'shiftFor',
-      'textRotary',
-      'unscaleLatents',
-    ],
-  },
-};
 
 const packages = repositoryFiles((path) => /^packages\/[^/]+\/package\.json$/.test(path)).map(
   (path) => path.split('/')[1]!,
@@ -141,6 +35,7 @@ function exportedValues(text: string): string[] {
   );
   const declared = [
     ...plain.matchAll(/export\s+(?:async\s+)?(?:const|let|class|function\*?)\s+([\w$]+)/g),
+    ...plain.matchAll(/export\s+\*\s+as\s+([\w$]+)/g),
   ].map(([, name]) => name!);
   return [...listed, ...declared];
 }
@@ -148,15 +43,88 @@ function exportedValues(text: string): string[] {
 /** Tests that list names without using what has them. */
 const LISTS = ['tests/exports.test.ts', 'tests/tensor-records.test.ts'];
 
-/** Words of everything that may use an export, by where it is. */
-const users = repositoryFiles((path) =>
-  /^(packages|examples|docs|benchmarks|tests|scripts)\/.*\.(ts|mts|mjs|md|vue|html)$|^[A-Z]+\.md$/.test(path),
+/** The npm name of a package's folder. */
+const npmName = (name: string) =>
+  (JSON.parse(read(`packages/${name}/package.json`)) as { name: string }).name;
+
+interface User {
+  /** The folder whose package it belongs to; a package's README is for others. */
+  readonly owner: string | undefined;
+  readonly text: string;
+  /** Names that it imports, by the package they come from. */
+  readonly imported: ReadonlyMap<string, ReadonlySet<string>>;
+  /** Words in the code of a document. */
+  readonly named: ReadonlySet<string>;
+}
+
+/** What a text imports of our packages, subpaths included: by a list of names, or as members of a namespace. */
+function importsOf(text: string): Map<string, Set<string>> {
+  const found = new Map<string, Set<string>>();
+  const add = (specifier: string, names: readonly string[]) => {
+    const from = specifier.startsWith('@')
+      ? specifier.split('/').slice(0, 2).join('/')
+      : specifier.split('/')[0]!;
+    const known = found.get(from) ?? new Set();
+    for (const name of names) known.add(name);
+    found.set(from, known);
+  };
+  const OURS = String.raw`['"]((?:@flow-grpo|flow-grpo)[\w./-]*)['"]`;
+  const list = new RegExp(
+    String.raw`\{([^{}]*)\}\s*(?:from\s*${OURS}|=\s*await\s+import\(\s*${OURS}\s*\))`,
+    'g',
+  );
+  for (const [, names, from, dynamic] of text.matchAll(list)) {
+    add(
+      (from ?? dynamic)!,
+      names!.split(',').map(
+        (each) =>
+          each
+            .trim()
+            .replace(/^type\s+/, '')
+            .split(/\s+as\s+|\s*:\s*/)[0]!,
+      ),
+    );
+  }
+  const namespace = new RegExp(String.raw`\*\s+as\s+(\w+)\s+from\s*${OURS}`, 'g');
+  for (const [, alias, from] of text.matchAll(namespace)) {
+    add(
+      from!,
+      [...text.matchAll(new RegExp(String.raw`\b${alias}\.(\w+)`, 'g'))].map(([, name]) => name!),
+    );
+  }
+  const member = new RegExp(String.raw`\(await\s+import\(\s*${OURS}\s*\)\)\.(\w+)`, 'g');
+  for (const [, from, name] of text.matchAll(member)) add(from!, [name!]);
+  return found;
+}
+
+/** The words in a document's blocks and spans of code. */
+const codeWords = (text: string) =>
+  new Set((text.match(/^```[\s\S]*?^```|`[^`\n]+`/gm) ?? []).flatMap((code) => code.match(/[\w$]+/g) ?? []));
+
+const users: User[] = repositoryFiles((path) =>
+  /^(packages|page-components|examples|docs|benchmarks|tests|scripts)\/.*\.(tsx?|mts|mjs|md|vue|html)$|^[A-Z]+\.md$/.test(
+    path,
+  ),
 )
   .filter((path) => !LISTS.includes(path))
-  .map((path) => ({
-    owner: /^packages\/([^/]+)\/(?!README)/.exec(path)?.[1],
-    words: new Set(read(path).match(/[\w$]+/g) ?? []),
-  }));
+  .map((path) => {
+    const text = read(path);
+    return {
+      owner: /^packages\/([^/]+)\/(?!README)/.exec(path)?.[1],
+      text,
+      imported: importsOf(text),
+      named: path.endsWith('.md') ? codeWords(text) : new Set<string>(),
+    };
+  });
+
+/** Whether somebody outside of the package imports a value, or a document about the package names it. */
+function isUsed(name: string, value: string): boolean {
+  const npm = npmName(name);
+  return users.some(
+    ({ owner, text, imported, named }) =>
+      owner !== name && (imported.get(npm)?.has(value) || (named.has(value) && text.includes(npm))),
+  );
+}
 
 describe('packages', () => {
   it.each(packages)('%s has no `export *` at an entry', (name) => {
@@ -164,19 +132,44 @@ describe('packages', () => {
     expect(starred).toEqual([]);
   });
 
-  it.each(packages)('%s exports no value without a use or a reason', (name) => {
-    const names = entriesOf(name).flatMap((file) => exportedValues(read(file)));
-    const idle = [...new Set(names)].filter(
-      (value) => !users.some(({ owner, words }) => owner !== name && words.has(value)),
-    );
-    const excused = Object.values(UNUSED[name] ?? {}).flat();
-    expect(idle.sort()).toEqual([...excused].sort());
+  it.each(packages)('%s exports no value that nobody uses and no document names', (name) => {
+    const values = new Set(entriesOf(name).flatMap((file) => exportedValues(read(file))));
+    expect([...values].filter((value) => !isUsed(name, value))).toEqual([]);
   });
+});
+
+it('no two packages export different values by one name', () => {
+  const owners = new Map<string, string[]>();
+  for (const name of packages) {
+    for (const value of new Set(entriesOf(name).flatMap((file) => exportedValues(read(file))))) {
+      owners.set(value, [...(owners.get(value) ?? []), name]);
+    }
+  }
+  expect([...owners].filter(([, names]) => names.length > 1)).toEqual([]);
+});
+
+it('finds what a text imports', () => {
+  const text = `import { a, type B, c as d } from '@flow-grpo/nn';
+    const { e, f: g } = await import('flow-grpo/report');
+    import * as sampler from '@flow-grpo/sde-sampler/rules'; sampler.h();
+    (await import('@flow-grpo/pjrt')).i();`;
+  expect(Object.fromEntries(importsOf(text))).toEqual({
+    '@flow-grpo/nn': new Set(['a', 'B', 'c']),
+    'flow-grpo': new Set(['e', 'f']),
+    '@flow-grpo/sde-sampler': new Set(['h']),
+    '@flow-grpo/pjrt': new Set(['i']),
+  });
+});
+
+it('reads the code of a document alone', () => {
+  expect(codeWords('One `two` three `four.five`\n```ts\nsix()\n```\nseven')).toEqual(
+    new Set(['two', 'four', 'five', 'ts', 'six']),
+  );
 });
 
 it('values are told from types', () => {
   const text = `export { a, type B, c as d } from './x';
     export type { E } from './y'; // export { no }
-    export const f = 1; export async function g() {}`;
-  expect(exportedValues(text)).toEqual(['a', 'd', 'f', 'g']);
+    export const f = 1; export async function g() {} export * as h from './h';`;
+  expect(exportedValues(text)).toEqual(['a', 'd', 'f', 'g', 'h']);
 });

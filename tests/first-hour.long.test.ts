@@ -1,6 +1,6 @@
 /**
  * The first hour of somebody who has nothing but npm: a project from `npm create`, a run that is planned, trained, interrupted,
- * resumed, looked at, a reward of one's own, and pictures scored. Each step is a process, as people start it.
+ * resumed, looked at, a reward of your own, and pictures scored. Each step is a process, as people start it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import {
@@ -138,7 +138,7 @@ it('trains, saves when it is interrupted, resumes, and shows its page meanwhile'
     void page.finally(() => child.kill('SIGINT'));
   });
   expect(interrupted.code, interrupted.text).toBe(130);
-  expect(interrupted.text).toMatch(/SIGINT: saving, then ending[\s\S]*interrupted after/);
+  expect(interrupted.text).toMatch(/SIGINT: saving a checkpoint, then exiting[\s\S]*interrupted after/);
   expect(await page).toMatch(/<html/);
   const done = epochs('runs/first');
   const resumed = await flowGrpo('train', 'run.yaml', '--epochs', String(done + 20), '--json');

@@ -1,5 +1,5 @@
 /** A process that measures: its lines are collected as they come, and it is stopped at its limit. */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { type Measurement, parseLine } from './reporting';
 
@@ -9,6 +9,10 @@ export interface ChildOptions {
   readonly limit: number;
   /** Keeps its output to itself. */
   readonly quiet?: boolean;
+  /** Called with the process once it is started. */
+  readonly onStart?: (child: ChildProcess) => void;
+  /** Called with each line that it writes to standard error. */
+  readonly onErrorLine?: (line: string) => void;
   readonly onMeasurement: (measurement: Measurement) => void;
 }
 
@@ -16,12 +20,13 @@ export interface ChildOptions {
 export async function measureIn(
   command: string,
   args: readonly string[],
-  { env = {}, limit, quiet = false, onMeasurement }: ChildOptions,
+  { env = {}, limit, quiet = false, onStart, onErrorLine, onMeasurement }: ChildOptions,
 ): Promise<string | undefined> {
   const child = spawn(command, args, {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  onStart?.(child);
   let stopped = false;
   const timer = setTimeout(() => {
     stopped = true;
@@ -38,6 +43,7 @@ export async function measureIn(
   const complain = async () => {
     for await (const line of createInterface({ input: child.stderr })) {
       console.error(line);
+      onErrorLine?.(line);
       if (/error/i.test(line)) lastError = line.trim();
     }
   };

@@ -1,8 +1,8 @@
 /** A part of a section in a process of its own: this program once more, with the GPUs' memory to itself. */
-import { measureIn } from './child';
+import { type ChildOptions, measureIn } from './child';
 import type { Measurement } from './reporting';
 
-export interface InnerOptions {
+export interface InnerOptions extends Pick<ChildOptions, 'onStart' | 'onErrorLine'> {
   /** Where it finds or leaves its files. */
   readonly folder: string;
   /** Seconds. */

@@ -1,16 +1,16 @@
 import { runFileSchema } from '../../packages/cli/src/run-file/schema';
 import { showo2SetupSchema, zImageSetupSchema } from '../../packages/cli/src/run-file/setup-schema';
-import { type Leaf, leavesOf } from '../../packages/grpo-trainer/src/config/leaves';
+import { type SchemaLeaf, schemaLeaves } from '../../packages/grpo-trainer/src/config/leaves';
 
 /** Every option of a run's file; the set-up's are those of Show-o2, and what Z-Image has instead. */
-function runOptions(): Leaf[] {
-  const own = leavesOf(runFileSchema).filter(({ path }) => path !== 'setup' && !path.startsWith('$'));
-  const under = (group: string, leaves: readonly Leaf[]) =>
+function runOptions(): SchemaLeaf[] {
+  const own = schemaLeaves(runFileSchema).filter(({ path }) => path !== 'setup' && !path.startsWith('$'));
+  const under = (group: string, leaves: readonly SchemaLeaf[]) =>
     leaves.map((leaf) => ({ ...leaf, path: `${group}.${leaf.path}` }));
-  const showo2 = leavesOf(showo2SetupSchema);
-  const isShared = (leaf: Leaf) =>
+  const showo2 = schemaLeaves(showo2SetupSchema);
+  const isShared = (leaf: SchemaLeaf) =>
     showo2.some(({ path, description }) => path === leaf.path && description === leaf.description);
-  const zImage = leavesOf(zImageSetupSchema).filter((leaf) => !isShared(leaf));
+  const zImage = schemaLeaves(zImageSetupSchema).filter((leaf) => !isShared(leaf));
   return [...own, ...under('setup', showo2), ...under(Z_IMAGE, zImage)];
 }
 
@@ -50,7 +50,7 @@ export function namesTable(): string {
   return ['| flow_grpo, or the algorithm’s own code | here | |', '| --- | --- | --- |', ...rows].join('\n');
 }
 
-const groupOf = ({ path }: Leaf) => path.split('.').slice(0, -1).join('.');
+const groupOf = ({ path }: SchemaLeaf) => path.split('.').slice(0, -1).join('.');
 
 /** A description without flow_grpo's name at its end, which has a column of its own. */
 const meaning = (description: string) => description.replace(/ ?\([^()]*\)$/, '');

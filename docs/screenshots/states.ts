@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sceneBatch, shapeScenes } from '@flow-grpo/datasets';
-import { questionOf } from '@flow-grpo/rewards/human';
+import { humanQuestion } from '@flow-grpo/rewards/human';
 import { scrollThrough } from '@flow-grpo/test-support/accessibility';
 import type { Page } from 'playwright-core';
 import sharp from 'sharp';
@@ -101,7 +101,7 @@ async function runStates(folder: string, url: string) {
   const over = new AbortController();
   const { images } = scenes();
   const asked = person
-    .ask(questionOf('two blue squares', images.slice(0, 8)), over.signal)
+    .ask(humanQuestion('two blue squares', images.slice(0, 8)), over.signal)
     .catch((error: Error) => {
       if (!over.signal.aborted) throw error;
     });

@@ -7,7 +7,7 @@ import { parse } from 'yaml';
 import { resolveRunFile, runFileSchema } from '../../packages/cli/src/run-file/schema';
 import { showo2SetupSchema, zImageSetupSchema } from '../../packages/cli/src/run-file/setup-schema';
 import { algorithms } from '../../packages/grpo-trainer/src/algorithms/registry';
-import { type Leaf, leavesOf } from '../../packages/grpo-trainer/src/config/leaves';
+import { type SchemaLeaf, schemaLeaves } from '../../packages/grpo-trainer/src/config/leaves';
 
 /** What documents show: code compiles, imports and linked files exist, and what configures a run is accepted. */
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -64,7 +64,7 @@ describe('configurations', () => {
 });
 
 describe('defaults', () => {
-  const leaves = leavesOf(runFileSchema);
+  const leaves = schemaLeaves(runFileSchema);
   const rows = ['policy-gradient', 'forward-process', 'preference', 'supervised'].flatMap((page) =>
     [...readFileSync(join(root, `docs/${page}.md`), 'utf8').matchAll(/^\| `([\w.-]+)` \| ([^|]+) \|/gm)].map(
       ([, path, value]) => ({ page, path: path!, value: value!.trim() }),
@@ -85,8 +85,8 @@ describe('defaults', () => {
 
 describe('options', () => {
   const known = [
-    ...leavesOf(runFileSchema),
-    ...[showo2SetupSchema, zImageSetupSchema].flatMap((schema) => prefixed('setup', leavesOf(schema))),
+    ...schemaLeaves(runFileSchema),
+    ...[showo2SetupSchema, zImageSetupSchema].flatMap((schema) => prefixed('setup', schemaLeaves(schema))),
   ].map(({ path }) => path);
   it.each(documents)('of a run that %s names exist', (file) => {
     const text = readFileSync(join(root, file), 'utf8');
@@ -115,7 +115,7 @@ describe('links', () => {
   });
 });
 
-const prefixed = (group: string, leaves: readonly Leaf[]) =>
+const prefixed = (group: string, leaves: readonly SchemaLeaf[]) =>
   leaves.map((leaf) => ({ ...leaf, path: `${group}.${leaf.path}` }));
 
 /** The fenced blocks of a document; those indented, in lists, too. */

@@ -2,10 +2,10 @@
 import { sample, shiftedSchedule } from '@flow-grpo/sde-sampler';
 import {
   decodeImage,
-  latentShape,
   parseShowo2Config,
   parseVaeConfig,
   parseWordVocabulary,
+  showo2LatentShape,
   wordTokenizer,
 } from '@flow-grpo/showo2-model';
 import { type Showo2Policy, showo2Policy } from '@flow-grpo/showo2-model/policy';
@@ -59,7 +59,7 @@ export async function loadModel({ json, bytes }: ModelFiles): Promise<Model> {
       const pixels = decodeImage(vaeParams, vae, latents as tf.Tensor4D);
       return tf.clipByValue(tf.add(tf.mul(pixels, 0.5), 0.5), 0, 1) as tf.Tensor4D;
     },
-    latentShape: latentShape(model),
+    latentShape: showo2LatentShape(model),
     textLength: model.maxTextLength,
     train: Object.keys(changed),
   });

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type RawTensor, saveSafetensors } from '@flow-grpo/checkpoint-io';
-import { parameterSpecs, showo2ConfigJson, vaeConfigJson, vaeParamShapes } from '@flow-grpo/showo2-model';
+import { showo2ParameterSpecs, showo2ConfigJson, vaeConfigJson, vaeParamShapes } from '@flow-grpo/showo2-model';
 import { toBytes } from '@flow-grpo/tfjs-jit';
 import type { ClipSizes, Workload } from '../workload';
 import { randomParams } from './random-params';
@@ -42,7 +42,7 @@ export async function writeShowo2({ showo2, vae }: Workload, folder: string): Pr
   mkdirSync(join(folder, 'vae'), { recursive: true });
   writeJson(folder, 'config.json', showo2ConfigJson(showo2));
   writeJson(join(folder, 'vae'), 'config.json', vaeConfigJson(vae));
-  const specs = Object.entries(parameterSpecs(showo2)).map(([name, { shape }]) => [name, shape] as const);
+  const specs = Object.entries(showo2ParameterSpecs(showo2)).map(([name, { shape }]) => [name, shape] as const);
   const model = await writeRandom(Object.fromEntries(specs), join(folder, 'model.safetensors'), 1);
   return model + (await writeRandom(vaeParamShapes(vae), join(folder, 'vae', 'model.safetensors'), 2));
 }

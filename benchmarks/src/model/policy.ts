@@ -1,14 +1,14 @@
 /** Show-o2 with random weights as the trainer sees it. */
 
 import type { Params } from '@flow-grpo/nn';
-import { parameterSpecs, vaeParamShapes } from '@flow-grpo/showo2-model';
+import { showo2ParameterSpecs, vaeParamShapes } from '@flow-grpo/showo2-model';
 import { showo2PolicyOf } from 'flow-grpo';
 import { paddedText, type Workload } from '../workload';
 import { randomParams } from './random-params';
 
 /** Weights under upstream's names. */
 export function showo2Params({ showo2, storage }: Workload): Promise<Params> {
-  const shapes = Object.entries(parameterSpecs(showo2)).map(([name, { shape }]) => [name, shape] as const);
+  const shapes = Object.entries(showo2ParameterSpecs(showo2)).map(([name, { shape }]) => [name, shape] as const);
   return randomParams(Object.fromEntries(shapes), storage, 1);
 }
 

@@ -1,6 +1,6 @@
 /** Z-Image with random weights: the whole model, and as the trainer sees it. */
 import type { Params } from '@flow-grpo/nn';
-import { toUnit } from '@flow-grpo/nn';
+import { toUnitRange } from '@flow-grpo/nn';
 import {
   autoencoderSpecs,
   decodeLatents,
@@ -62,7 +62,7 @@ export function zImagePolicyAt(
   return zImagePolicy({
     ...transformer,
     encodePrompts: (list) => encode(list, { length }),
-    decode: (latents) => toUnit(decodeLatents(vae.params, vae.config, latents as tf.Tensor4D)),
+    decode: (latents) => toUnitRange(decodeLatents(vae.params, vae.config, latents as tf.Tensor4D)),
     latentShape: [height / factor, width / factor, transformer.config.inChannels],
     train: LORA_TARGETS.map((name) => `${name}.weight`),
   });

@@ -1,4 +1,4 @@
-/** The sum over two devices of one large tensor each. */
+/** The sum over devices of one large tensor each. */
 import {
   allReduce as allReduceOver,
   deviceInfo,
@@ -13,17 +13,17 @@ import { report } from '../reporting';
 import { timedCarry } from '../timing';
 import type { Workload } from '../workload';
 
-const DEVICES = 2;
 /** Calls before one wait; values double with each, for which float32 has room. */
 const COUNT = 10;
 
-export async function allReduce({ allReduce: n, rounds }: Workload): Promise<void> {
-  if (deviceInfo().length < DEVICES) {
-    console.log('allReduce needs two devices; there is one');
+/** @param devices how many, two by default */
+export async function allReduce({ allReduce: n, rounds }: Workload, devices = 2): Promise<void> {
+  if (deviceInfo().length < devices) {
+    console.log(`allReduce needs ${devices} devices; there are ${deviceInfo().length}`);
     return;
   }
-  const over = mesh({ data: DEVICES });
-  const whole = random.normal(random.key(0), [DEVICES, n]);
+  const over = mesh({ data: devices });
+  const whole = random.normal(random.key(0), [devices, n]);
   const x = shard(whole, over, ['data']);
   whole.dispose();
   const sum = shardMap((own: tf.Tensor) => [allReduceOver(own, 'data')], {
@@ -46,6 +46,6 @@ export async function allReduce({ allReduce: n, rounds }: Workload): Promise<voi
     msMax: queued.msMax / COUNT,
   };
   // Bytes that cross each device's links in either direction: 2·(N − 1)/N of the tensor.
-  const bytes = (4 * n * 2 * (DEVICES - 1)) / DEVICES;
+  const bytes = (4 * n * 2 * (devices - 1)) / devices;
   report('allReduce.float32', { ...times, bytes: 4 * n, gigabytesPerSecond: bytes / times.ms / 1e6 });
 }

@@ -1,9 +1,9 @@
 /** Latents to images. */
 
-import { latentShape } from '@flow-grpo/showo2-model';
+import { showo2LatentShape } from '@flow-grpo/showo2-model';
 import { jit, random } from '@flow-grpo/tfjs-jit';
 import type * as tf from '@tensorflow/tfjs-core';
-import { decodeImages } from 'flow-grpo';
+import { decodeShowo2Images } from 'flow-grpo';
 import { compile } from '../compiling';
 import { peakMemory } from '../device';
 import { vaeParams } from '../model/policy';
@@ -14,9 +14,9 @@ import type { Workload } from '../workload';
 export async function decode(workload: Workload): Promise<void> {
   const { batch, rounds } = workload;
   const params = await vaeParams(workload);
-  const latents = random.normal(random.key(3), [batch, ...latentShape(workload.showo2)]);
+  const latents = random.normal(random.key(3), [batch, ...showo2LatentShape(workload.showo2)]);
   const run = jit(
-    (weights: typeof params, z: tf.Tensor) => decodeImages({ config: workload.vae, params: weights }, z),
+    (weights: typeof params, z: tf.Tensor) => decodeShowo2Images({ config: workload.vae, params: weights }, z),
     {
       name: 'decode',
     },

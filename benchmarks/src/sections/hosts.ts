@@ -1,28 +1,38 @@
-/** Two processes with one GPU each, as on two machines, beside one process with both. */
+/** Two processes with half of the GPUs each, as on two machines, beside one process with all. */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { EpochMetrics } from '@flow-grpo/grpo-trainer';
 import { createClient, type PjrtBuffer } from '@flow-grpo/pjrt';
 import { cluster, configure } from '@flow-grpo/tfjs-backend-xla';
-import { readLines } from 'flow-grpo/logging';
+import { readJsonLines } from 'flow-grpo/logging';
 import { startDevice } from '../device';
 import { runInner } from '../inner';
-import { machineFacts } from '../machine';
-import { inProcesses, PROCESSES, placeOfProcess } from '../processes';
+import { gpusEach, inProcesses, PROCESSES, placeOfProcess } from '../processes';
 import { type Measurement, report } from '../reporting';
-import { inTemporaryFolder } from '../temporary';
+import { inKeptFolder, inTemporaryFolder } from '../temporary';
 import type { Workload } from '../workload';
 import { allReduce } from './all-reduce';
+import { earlier, programsIn, runner } from './recipe';
 
 /** Seconds within which two clients must have met. */
 const START_LIMIT = 120;
 
+/** Tells where there are too few GPUs for processes that share them. */
+export function enoughGpus(section: string): boolean {
+  if (gpusEach() > 0) return true;
+  console.log(`${section} needs two GPUs: XLA for CPUs computes in one process only`);
+  return false;
+}
+
 export async function hosts(): Promise<void> {
-  if (Number(machineFacts().gpus ?? 0) < PROCESSES) {
-    console.log('hosts needs two GPUs: XLA for CPUs computes in one process only');
-    return;
-  }
+  await hostsAgreement();
+  await hostsRecipe();
+}
+
+/** Clients that meet, equal losses and weights, and the sum of 1 GiB per device. */
+export async function hostsAgreement(): Promise<void> {
+  if (!enoughGpus('hosts')) return;
   await inTemporaryFolder(async (folder) => {
     await inProcesses('hostsStart', { folder, limit: START_LIMIT, env: { TF_CPP_MIN_LOG_LEVEL: '0' } });
     await agreement(join(folder, 'tiny'));
@@ -30,8 +40,34 @@ export async function hosts(): Promise<void> {
     const one = await runInner('hostsAllReduce', reduce);
     const two = await inProcesses('hostsAllReduce', reduce);
     const [alone, apart] = [rateOf(one, 'gigabytesPerSecond'), rateOf(two, 'gigabytesPerSecond')];
-    report('hosts.allReduce', { gigabytesPerSecond: apart, oneProcess: alone, share: apart / alone });
-    await recipe(join(folder, 'full'));
+    const devices = PROCESSES * gpusEach();
+    report('hosts.allReduce', {
+      devices,
+      gigabytesPerSecond: apart,
+      oneProcess: alone,
+      share: apart / alone,
+    });
+  });
+}
+
+/** The recipe at full size with random weights, beside one process on all GPUs: that of an earlier section where files are kept. */
+export async function hostsRecipe(): Promise<void> {
+  if (!enoughGpus('hosts.recipe')) return;
+  await inKeptFolder(async (folder) => {
+    const runOf = await runner(folder);
+    const alone = earlier(folder, 'all') ?? (await runOf('all'));
+    const options = { folder, env: programsIn(folder), limit: 400, quiet: true };
+    const [apart] = await inProcesses('recipeRun:hosts', options);
+    const imagesPerSecond = Number(apart!.imagesPerSecond);
+    report('hosts.recipe', {
+      ...apart,
+      engine: 'ours',
+      case: 'hosts.recipe',
+      processes: PROCESSES,
+      imagesPerSecond,
+      oneProcess: Number(alone.imagesPerSecond),
+      share: imagesPerSecond / Number(alone.imagesPerSecond),
+    });
   });
 }
 
@@ -56,41 +92,25 @@ async function agreement(folder: string): Promise<void> {
   });
 }
 
-async function outcomeOf(folder: string, variant: string) {
+/** What a run left that must not depend on where it was computed, or how often it was killed. */
+export async function outcomeOf(folder: string, variant: string) {
   const output = join(folder, `run-${variant}`);
-  const metrics = await readLines<EpochMetrics>(join(output, 'metrics.jsonl'));
+  const metrics = await readJsonLines<EpochMetrics>(join(output, 'metrics.jsonl'));
   const numbers = (name: string) => metrics.map((epoch) => Number(epoch[name]));
   const file = readFileSync(join(output, 'model.safetensors'));
   const weights = createHash('sha256').update(file).digest('hex');
   return { losses: numbers('loss'), rewards: numbers('reward'), weights };
 }
 
-/** The recipe at full size with random weights. */
-async function recipe(folder: string): Promise<void> {
-  const env = { FLOW_GRPO_XLA_CACHE: join(folder, 'programs') };
-  const options = { folder, env, limit: 400, quiet: true };
-  await runInner('recipeFiles', { ...options, limit: 200 });
-  const alone = rateOf(await runInner('recipeRun:all', options), 'imagesPerSecond');
-  const [apart] = await inProcesses('recipeRun:hosts', options);
-  const imagesPerSecond = Number(apart!.imagesPerSecond);
-  report('hosts.recipe', {
-    ...apart,
-    engine: 'ours',
-    case: 'hosts.recipe',
-    imagesPerSecond,
-    oneProcess: alone,
-    share: imagesPerSecond / alone,
-  });
-}
-
 /** The sum of 1 GiB per device, in one process with all GPUs or in several. */
 export async function hostsAllReduce(workload: Workload): Promise<void> {
   const place = placeOfProcess();
+  const devices = PROCESSES * gpusEach();
   if (place) {
     configure({ distributed: place.distributed });
-    await startDevice(PROCESSES, place.clientOptions);
-  } else await startDevice(PROCESSES);
-  await allReduce(workload);
+    await startDevice(devices, place.clientOptions);
+  } else await startDevice(devices);
+  await allReduce(workload, devices);
   await cluster()?.barrier('end');
 }
 
@@ -123,8 +143,10 @@ export async function hostsStart(): Promise<void> {
   }`;
   const program = await client.compile(text, { numPartitions: ids.length, deviceAssignment: [ids] });
   step(`compiled; runs here on ${program.devices.join(', ')}`);
-  const own = client.bufferFromHost(new Float32Array(n).fill(id + 1), 'f32', [1, n]);
-  const [[sum]] = program.execute([[own]]) as [[PjrtBuffer]];
+  const own = program.devices.map((device) => [
+    client.bufferFromHost(new Float32Array(n).fill(ids.indexOf(device.id) + 1), 'f32', [1, n], device),
+  ]);
+  const [[sum]] = program.execute(own) as [[PjrtBuffer]];
   step('sum dispatched');
   // Blocking, so that the callbacks of the first collective come while the event loop stands still.
   const values = new Float32Array(sum.toHostSync().buffer);

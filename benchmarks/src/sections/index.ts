@@ -7,7 +7,8 @@ import { decode } from './decode';
 import { dispatch } from './dispatch';
 import { epoch } from './epoch';
 import { fullParameters, shardedParameters } from './full-parameters';
-import { hosts } from './hosts';
+import { hosts, hostsAgreement, hostsRecipe } from './hosts';
+import { hostsKills } from './kills';
 import { learning } from './learning';
 import { matmul } from './matmul';
 import {
@@ -38,7 +39,7 @@ export interface Section {
 export const SECTIONS: Readonly<Record<string, Section>> = {
   matmul: { run: matmul, limit: 90 },
   attention: { run: attention, limit: 90 },
-  allReduce: { run: allReduce, limit: 120, devices: 2 },
+  allReduce: { run: (workload) => allReduce(workload), limit: 120, devices: 2 },
   dispatch: { run: dispatch, limit: 60 },
   rollout: { run: rollout, limit: 240 },
   decode: { run: decode, limit: 120 },
@@ -56,6 +57,10 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   recipeResumed: { run: recipeResumed, limit: 570, devices: 0 },
   recipeAllParameters: { run: recipeAllParameters, limit: 600, devices: 0 },
   hosts: { run: hosts, limit: 900, devices: 0 },
+  // Its parts, and what takes long.
+  'hosts.agreement': { run: hostsAgreement, limit: 400, devices: 0 },
+  'hosts.recipe': { run: hostsRecipe, limit: 580, devices: 0 },
+  'hosts.kills': { run: hostsKills, limit: 590, devices: 0 },
   learning: { run: learning, limit: 560, devices: 0 },
   recipeLora: { run: recipeLora, limit: 900, devices: 0 },
   ...Object.fromEntries(

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { EpochMetrics } from '@flow-grpo/grpo-trainer';
 import { cluster } from '@flow-grpo/tfjs-backend-xla';
 import { makeSetup, progressLine, readRunFile, trainRun, useBackend } from 'flow-grpo';
-import { readLines } from 'flow-grpo/logging';
+import { readJsonLines } from 'flow-grpo/logging';
 import { peakMemory, startDevice } from '../device';
 import { runInner } from '../inner';
 import { machineFacts } from '../machine';
@@ -19,6 +19,8 @@ import { RECIPE_VARIANTS } from './recipe-variants';
 
 /** The first compiles. */
 const EPOCHS = 3;
+/** Environment variable with the epochs of a part, in place of its own. */
+export const EPOCHS_VARIABLE = 'BENCH_EPOCHS';
 /** Devices where there is no GPU. */
 const VIRTUAL = 2;
 const allDevices = () => Number(machineFacts().gpus ?? VIRTUAL);
@@ -45,6 +47,9 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
   hosts: { ...HEAD, onAll: true },
   agreeOne: { ...HEAD, epochs: EPOCHS + 2, onAll: true },
   agreeHosts: { ...HEAD, epochs: EPOCHS + 2, onAll: true },
+  /** As `hosts`, to the epoch that the environment says: killed and resumed, and straight. */
+  killed: { ...HEAD, onAll: true, overrides: ['saveEvery=1', 'keepCheckpoints=2'] },
+  straight: { ...HEAD, onAll: true },
   /** One epoch with every program in its cache, at learning rate 0. */
   oneAtRest: { ...HEAD, epochs: 1, overrides: AT_REST },
   allAtRest: { ...HEAD, epochs: 1, overrides: AT_REST, onAll: true },
@@ -142,14 +147,17 @@ async function runThenAtRest(folder: string, variant: 'one' | 'all'): Promise<vo
 }
 
 /** What a run in this folder measured, if there was one. */
-function earlier(folder: string, variant: string): Measurement | undefined {
+export function earlier(folder: string, variant: string): Measurement | undefined {
   const file = join(folder, `${variant}.json`);
   return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Measurement) : undefined;
 }
 
+/** The environment of processes that share compiled programs in a folder. */
+export const programsIn = (folder: string) => ({ FLOW_GRPO_XLA_CACHE: join(folder, 'programs') });
+
 /** Runs a variant on files that it makes first. The first run of each kind compiles all of its programs. */
-async function runner(folder: string): Promise<(variant: string) => Promise<Measurement>> {
-  const env = { FLOW_GRPO_XLA_CACHE: join(folder, 'programs') };
+export async function runner(folder: string): Promise<(variant: string) => Promise<Measurement>> {
+  const env = programsIn(folder);
   if (!existsSync(join(folder, 'prompts.txt'))) await runInner('recipeFiles', { folder, env, limit: 200 });
   return async (variant) => {
     const [run] = await runInner(`recipeRun:${variant}`, { folder, env, limit: 400 });
@@ -173,7 +181,8 @@ export async function recipeFiles(workload: Workload, folder: string): Promise<v
 
 /** One run in this process. */
 export async function recipeRun(workload: Workload, folder: string, variant: string): Promise<void> {
-  const { epochs, prompts, share, overrides, onAll } = VARIANTS[variant]!;
+  const { prompts, share, overrides, onAll, ...chosen } = VARIANTS[variant]!;
+  const epochs = Number(process.env[EPOCHS_VARIABLE] ?? chosen.epochs);
   const devices = onAll ? allDevices() : 1;
   const resumed = variant === 'resumed';
   const output = join(folder, `run-${resumed ? 'all' : variant}`);
@@ -206,11 +215,16 @@ export async function recipeRun(workload: Workload, folder: string, variant: str
   const setup = await makeSetup(run.setup, { onMessage: line.note });
   const loadSeconds = (performance.now() - started) / 1000;
   const startedTraining = performance.now();
-  await trainRun(run, setup, { resume: resumed ? 'auto' : false, group: cluster() }, line);
+  await trainRun(
+    run,
+    setup,
+    { resume: resumed || variant === 'killed' ? 'auto' : false, group: cluster() },
+    line,
+  );
   const trainingSeconds = (performance.now() - startedTraining) / 1000;
   line.end();
   if (place && place.processId !== 0) return;
-  const seen = await readLines<EpochMetrics>(join(output, 'metrics.jsonl'));
+  const seen = await readJsonLines<EpochMetrics>(join(output, 'metrics.jsonl'));
   const own = resumed ? seen.slice(EPOCHS) : seen;
   const warm = seen.slice(1, resumed ? EPOCHS : undefined);
   const { secondsCompile, maxRatioDeviation, clipFraction } = own[0]!;

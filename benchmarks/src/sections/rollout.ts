@@ -1,7 +1,7 @@
 /** Sampling: text once a prompt, one denoising step, a whole rollout as one program. */
 
 import { gatherSteps } from '@flow-grpo/sde-sampler';
-import { velocity } from '@flow-grpo/showo2-model';
+import { showo2Velocity } from '@flow-grpo/showo2-model';
 import { cast, jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { compile } from '../compiling';
@@ -70,7 +70,7 @@ export async function rollout(workload: Workload): Promise<void> {
   const joint = jit(
     (weights: typeof params, ready: typeof prepared, at: tf.Tensor, key: tf.Tensor) => {
       const t = tf.tile(tf.reshape(one.t, [1]), [batch]);
-      const result = velocity(weights, showo2, at, t, ready, { guidanceScale });
+      const result = showo2Velocity(weights, showo2, at, t, ready, { guidanceScale });
       return { ...sdeStep(one, at, cast(result.velocity, 'float32'), key), features: result.features };
     },
     { name: 'jointStep' },

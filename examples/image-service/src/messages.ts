@@ -14,10 +14,11 @@ export interface DrawMessage {
   readonly cancelled: SharedArrayBuffer;
 }
 
+/** `tensors` are those that the thread holds when an order is done: the model's, always the same number. */
 export type WorkerMessage =
   | { readonly kind: 'ready' }
-  | { readonly kind: 'drawn'; readonly id: number; readonly png: Uint8Array }
-  | { readonly kind: 'failed'; readonly id: number; readonly message: string };
+  | { readonly kind: 'drawn'; readonly id: number; readonly png: Uint8Array; readonly tensors: number }
+  | { readonly kind: 'failed'; readonly id: number; readonly message: string; readonly tensors: number };
 
 /** What the drawing thread is started with. */
 export interface WorkerSettings {
@@ -25,4 +26,6 @@ export interface WorkerSettings {
   readonly model: string;
   /** Folder of low-rank adapters, such as a run's `adapter`. */
   readonly adapter: string | undefined;
+  /** Pixels along a side; the model's own by default. */
+  readonly size?: number | undefined;
 }

@@ -6,6 +6,8 @@ import { BusyError, type Studio } from './studio';
 const MAX_BODY_BYTES = 16 * 1024;
 const MAX_PROMPT = 1000;
 const MAX_STEPS = 200;
+/** Each may hold an order's body and a picture that its client has not read yet. */
+const MAX_CONNECTIONS = 256;
 
 /** A request that cannot be served, with its status. */
 class RequestError extends Error {
@@ -19,9 +21,11 @@ class RequestError extends Error {
 
 /** The server of a studio; `listen` starts it. A client that goes away takes its order along. */
 export function imageServer(studio: Studio): Server {
-  return createServer((request, response) => {
+  const server = createServer((request, response) => {
     void answer(studio, request, response).catch(() => response.destroy());
   });
+  server.maxConnections = MAX_CONNECTIONS;
+  return server;
 }
 
 async function answer(studio: Studio, request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -29,7 +33,8 @@ async function answer(studio: Studio, request: IncomingMessage, response: Server
   response.once('close', () => left.abort());
   try {
     const [pathname] = (request.url ?? '/').split('?'); // not an URL: "//" is none
-    if (pathname === '/health') return send(response, 200, { waiting: studio.waiting });
+    if (pathname === '/health')
+      return send(response, 200, { waiting: studio.waiting, tensors: studio.tensors });
     if (pathname !== '/images') throw new RequestError(404, 'there is POST /images and GET /health');
     if (request.method !== 'POST') throw new RequestError(405, 'POST an order');
     const order = parseOrder(await bodyOf(request));

@@ -3,7 +3,8 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { bundleProgram } from '@flow-grpo/test-support/bundle';
+import { bundleOptions, bundleProgram } from '@flow-grpo/test-support/bundle';
+import { build } from 'esbuild';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { imageServer, parseOrder } from './server';
@@ -35,6 +36,8 @@ const post = (order: unknown, signal?: AbortSignal) =>
     body: typeof order === 'string' ? order : JSON.stringify(order),
     ...(signal && { signal }),
   });
+const health = async () =>
+  (await (await fetch(`${url}/health`)).json()) as { waiting: number; tensors: number };
 const waiting = async (count: number) => {
   while (studio.waiting !== count) await new Promise((resolve) => setTimeout(resolve, 5));
 };
@@ -68,7 +71,7 @@ describe('the image service', () => {
     const refused = await post({ prompt });
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '5']);
     for (const order of orders) expect((await order).status).toBe(200);
-    expect(await (await fetch(`${url}/health`)).json()).toEqual({ waiting: 0 });
+    expect(await health()).toMatchObject({ waiting: 0 });
   });
 
   it('drops orders whose clients have gone, in the queue and in the drawing', async () => {
@@ -84,6 +87,21 @@ describe('the image service', () => {
     expect(await first).toBe('AbortError');
     // 400 steps were ordered: this one does not wait for them.
     expect((await post({ prompt, steps: 1 })).status).toBe(200);
+  });
+
+  it('holds nothing but the model after orders that were drawn, dropped or cancelled', async () => {
+    expect((await post({ prompt, steps: 3 })).status).toBe(200);
+    const { tensors } = await health();
+    expect(tensors).toBeGreaterThan(0);
+    for (let i = 0; i < 3; i++) {
+      const controller = new AbortController();
+      const cancelled = post({ prompt, steps: 200 }, controller.signal).catch((error: Error) => error.name);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      controller.abort();
+      expect(await cancelled).toBe('AbortError');
+      expect((await post({ prompt, seed: i, steps: 3 })).status).toBe(200);
+      expect((await health()).tensors).toBe(tensors);
+    }
   });
 
   it.each([
@@ -108,4 +126,23 @@ describe('the image service', () => {
     expect((await fetch(`${url}//`)).status).toBe(404);
     expect(parseOrder('{"prompt": "a"}')).toEqual({ prompt: 'a', seed: 0, steps: 49 });
   });
+});
+
+it('the thread with the server has no model code in it: no tfjs, XLA, model or image encoder', async () => {
+  const entry = fileURLToPath(new URL('./main.ts', import.meta.url));
+  const { metafile } = await build({
+    ...bundleOptions(entry),
+    metafile: true,
+    write: false,
+    outfile: 'main.mjs',
+  });
+  const sources = Object.keys(metafile.inputs).map((file) => file.replace(/^.*\//, ''));
+  expect(sources.sort()).toEqual(['main.ts', 'server.ts', 'studio.ts']);
+  const outside = Object.values(metafile.outputs).flatMap(({ imports }) => imports.map(({ path }) => path));
+  expect([...new Set(outside)].sort()).toEqual([
+    'commander',
+    'node:events',
+    'node:http',
+    'node:worker_threads',
+  ]);
 });

@@ -26,6 +26,10 @@ export interface StudioOptions extends WorkerSettings {
 export interface Studio {
   /** Orders that wait, the one being drawn left out. */
   readonly waiting: number;
+  /** Tensors that the drawing thread held after its last order; undefined before the first. */
+  readonly tensors: number | undefined;
+  /** Settles with what ended the drawing thread; orders fail from then on. */
+  readonly ended: Promise<Error>;
   /**
    * A PNG of the order, drawn after those before it.
    *
@@ -44,6 +48,11 @@ export async function openStudio({ maxWaiting, program, ...settings }: StudioOpt
   let current: Job | undefined;
   let nextId = 0;
   let failure: Error | undefined;
+  let tensors: number | undefined;
+  let end: (error: Error) => void;
+  const ended = new Promise<Error>((resolve) => {
+    end = resolve;
+  });
 
   const advance = () => {
     current = queue.shift();
@@ -53,11 +62,13 @@ export async function openStudio({ maxWaiting, program, ...settings }: StudioOpt
   };
   const failAll = (error: Error) => {
     failure ??= error;
+    end(failure);
     for (const job of [...(current ? [current] : []), ...queue.splice(0)]) job.reject(failure);
     current = undefined;
   };
   worker.on('message', (message: WorkerMessage) => {
     if (message.kind === 'ready' || message.id !== current?.id) return;
+    tensors = message.tensors;
     if (message.kind === 'drawn') current.resolve(message.png);
     else current.reject(new Error(message.message));
     advance();
@@ -70,6 +81,10 @@ export async function openStudio({ maxWaiting, program, ...settings }: StudioOpt
     get waiting() {
       return queue.length;
     },
+    get tensors() {
+      return tensors;
+    },
+    ended,
     async draw(order, signal) {
       signal.throwIfAborted();
       if (failure) throw failure;

@@ -14,7 +14,7 @@ import type { DrawMessage, WorkerMessage, WorkerSettings } from './messages';
 
 const say = (message: WorkerMessage, transfer: ArrayBuffer[] = []) =>
   parentPort!.postMessage(message, transfer);
-const { model: place, adapter } = workerData as WorkerSettings;
+const { model: place, adapter, size } = workerData as WorkerSettings;
 
 await startXla();
 const model = await open();
@@ -43,6 +43,7 @@ async function draw({ id, order, cancelled }: DrawMessage): Promise<void> {
     const images = await model.generate([prompt], {
       seed,
       steps,
+      ...(size !== undefined && { size: [size, size] as const }),
       onStep: ({ step }) => {
         if (Atomics.load(flag, 0) !== 0) throw new Error(`cancelled before step ${step}`);
       },
@@ -56,8 +57,8 @@ async function draw({ id, order, cancelled }: DrawMessage): Promise<void> {
       .png()
       .toBuffer();
     const copy = new Uint8Array(png);
-    say({ kind: 'drawn', id, png: copy }, [copy.buffer]);
+    say({ kind: 'drawn', id, png: copy, tensors: tf.memory().numTensors }, [copy.buffer]);
   } catch (error) {
-    say({ kind: 'failed', id, message: (error as Error).message });
+    say({ kind: 'failed', id, message: (error as Error).message, tensors: tf.memory().numTensors });
   }
 }

@@ -2,27 +2,15 @@
  * Flow-GRPO for Show-o2 with PickScore on four GPUs. The recipe's numbers are in pickscore.yaml:
  *
  *     node examples/pickscore-4gpu/dist/main.js --dry-run     # what would run
- *     node examples/pickscore-4gpu/dist/main.js               # runs it; again, it goes on where it stopped
+ *     node examples/pickscore-4gpu/dist/main.js               # runs it; the same command again resumes
  *     node examples/pickscore-4gpu/dist/main.js geneval.yaml  # another reward
  *     node examples/pickscore-4gpu/dist/main.js --tiny        # all of it on a CPU, with small random weights
  */
 import { existsSync, realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { ConfigError } from '@flow-grpo/grpo-trainer';
-import { abortOnSignals } from '@flow-grpo/grpo-trainer/node';
 import { configure } from '@flow-grpo/tfjs-backend-xla';
-import { deviceInfo } from '@flow-grpo/tfjs-jit';
 import { Command } from 'commander';
-import {
-  exitCodeOf,
-  makeSetup,
-  planRun,
-  progressLine,
-  readRunFile,
-  reportFailure,
-  trainRun,
-  useBackend,
-} from 'flow-grpo';
+import { planOrTrain, readRunFile } from 'flow-grpo';
 import { tinyOverrides } from './tiny';
 
 const RECIPES = ['pickscore.yaml', 'geneval.yaml', 'ocr.yaml'];
@@ -39,46 +27,33 @@ const command = new Command('pickscore-4gpu')
   .option('-o, --output <folder>', "the run's folder")
   .option('--dry-run', 'print what would run, and check that everything is there')
   .option('--tiny', 'small random weights on four virtual CPU devices')
-  .option('--no-resume', 'start anew instead of continuing from the newest checkpoint')
+  .option('--no-resume', 'start again instead of resuming from the newest checkpoint')
   .option('--ui', 'serve the report while training')
   .option('--profile', 'profile three epochs')
   .parse();
-const options = command.opts();
-const line = progressLine();
-const { signal, release } = abortOnSignals((name) => line.note(`${name}: saving, then ending`));
-const context = { signal, onMessage: line.note };
+const { dryRun, tiny, resume, ui, profile, output: chosen, set } = command.opts();
 
-try {
-  const [file = ''] = command.processedArgs as string[];
-  const path = RECIPES.includes(file) ? recipe(file) : file;
-  if (path !== file && existsSync(file) && realpathSync(file) !== realpathSync(path)) {
-    line.note(`${file} is the recipe of that name; for the file in this folder give ./${file}`);
-  }
-  const read = (...overrides: string[]) => readRunFile(path, [...overrides, ...options.set]);
-  const given = await read();
-  const output: string = options.output ?? (options.tiny ? `${given.output}-tiny` : given.output);
-  const tiny = options.tiny ? await tinyOverrides(given, `${output}/stand-ins`, recipe('prompts')) : [];
-  const run = await read(`output=${output}`, ...tiny);
-  if (options.dryRun) {
-    const { text, missing } = await planRun(run, context);
-    console.log(text);
-    if (missing.length > 0) throw new ConfigError(`\nMissing:\n${missing.join('\n')}`);
-  } else {
-    if (options.tiny) configure({ platform: 'cpu' });
-    await useBackend('xla', run.config.devices);
-    if (!options.tiny && deviceInfo()[0]?.platform === 'cpu') {
-      throw new ConfigError(
-        'No GPU was found: npx pjrt doctor says what is there. On a CPU there is --tiny.',
-      );
+await planOrTrain(
+  async (line) => {
+    const [file = ''] = command.processedArgs as string[];
+    const path = RECIPES.includes(file) ? recipe(file) : file;
+    if (path !== file && existsSync(file) && realpathSync(file) !== realpathSync(path)) {
+      line.note(`${file} is the recipe of that name; for the file in this folder give ./${file}`);
     }
-    const setup = await makeSetup(run.setup, context); // looks for everything before it loads anything
-    const { resume, ui, profile } = options;
-    const result = await trainRun(run, setup, { resume: resume && 'auto', ui, profile, signal }, line);
-    process.exitCode = exitCodeOf(result.reason) || undefined;
-  }
-} catch (error) {
-  reportFailure(error);
-} finally {
-  line.end();
-  release();
-}
+    const read = (...overrides: string[]) => readRunFile(path, [...overrides, ...set]);
+    const given = await read();
+    const output: string = chosen ?? (tiny ? `${given.output}-tiny` : given.output);
+    if (tiny) configure({ platform: 'cpu' });
+    const standIns = tiny ? await tinyOverrides(given, `${output}/stand-ins`, recipe('prompts')) : [];
+    return read(`output=${output}`, ...standIns);
+  },
+  {
+    dryRun,
+    resume: resume && 'auto',
+    ui,
+    profile,
+    withoutGpu: tiny
+      ? undefined
+      : 'No GPU was found: npx pjrt doctor says what is there. On a CPU there is --tiny.',
+  },
+);

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Checkpoint, openCheckpoint } from '@flow-grpo/checkpoint-io';
-import { serve } from '@flow-grpo/rewards';
+import { serveScorer } from '@flow-grpo/rewards';
 import { bundleSources } from '@flow-grpo/test-support/bundle';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
@@ -107,7 +107,7 @@ describe('--tiny', () => {
 describe('geneval.yaml and ocr.yaml', () => {
   it('train with the rewards of a GenEval server and of the text that is read', async () => {
     const kinds = new Set<unknown>();
-    const server = await serve({
+    const server = await serveScorer({
       name: 'stand-in',
       async score(images, _prompts, metadata) {
         for (const { tag } of metadata) kinds.add(tag);
@@ -190,7 +190,7 @@ describe('--dry-run', () => {
     expect(all.stdout).toMatch(/22\.9 GB per device before activations/);
   });
 
-  it("takes a recipe's name for the recipe, and a path for a file of one's own", async () => {
+  it("takes a recipe's name for the recipe, and a path for a file of your own", async () => {
     const own = join(folder, 'own');
     await mkdir(own);
     await writeFile(join(own, 'pickscore.yaml'), 'output: mine\nepochs: 7\n');
@@ -241,7 +241,7 @@ describe('a run', () => {
   it.each([
     [
       ['geneval.yaml', '--tiny', '-s', 'setup.reward.geneval.url=http://127.0.0.1:1'],
-      /geneval\.url: .* does not answer.*reward-server/,
+      /geneval\.url: .* does not respond.*reward-server/,
     ],
     [['-s', 'training.learning_rate=1'], /did you mean training\.learningRate/],
     [['-s', 'sampling.batchSize=30'], /sampling\.batchSize \(30\)/],

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import {
-  parameterSpecs,
   parseShowo2Config,
   showo2ConfigJson,
+  showo2ParameterSpecs,
   tokenIdsJson,
   vaeConfigJson,
   vaeParamShapes,
@@ -92,7 +92,9 @@ async function writeShowo2(folder: string, words: string[]): Promise<void> {
     token_ids: tokenIdsJson(tokenizer.tokens),
   });
   const vae = { ...WAN21_VAE, dim: 4, residualBlocks: 1 };
-  const specs = Object.entries(parameterSpecs(config)).map(([name, { shape }]) => [name, shape] as const);
+  const specs = Object.entries(showo2ParameterSpecs(config)).map(
+    ([name, { shape }]) => [name, shape] as const,
+  );
   await saveSafetensors(join(folder, 'model.safetensors'), randomWeights(Object.fromEntries(specs)));
   await saveSafetensors(join(folder, 'vae/model.safetensors'), randomWeights(vaeParamShapes(vae)));
   await writeJson(folder, 'config.json', showo2ConfigJson(config));

@@ -1,12 +1,12 @@
 /** The quickstart's command line. */
 import { algorithms } from '@flow-grpo/grpo-trainer/algorithms';
+import { BACKENDS } from '@flow-grpo/rewards/backend';
 import { REWARDS } from '@flow-grpo/rewards/registry';
 import { Command, InvalidArgumentError } from 'commander';
 import { ASSETS } from './small-model';
 
 /** Rewards under names of their own, besides those that packages/rewards knows. */
 export const OWN_REWARDS = ['shapes', 'strict', 'jpeg', 'ocr'] as const;
-export const BACKENDS = ['xla', 'wasm', 'cpu', 'tensorflow'] as const;
 
 export interface QuickstartOptions {
   /** Minutes of training; evaluations and compilation come on top. By default what the backend is worth. */

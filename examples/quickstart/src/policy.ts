@@ -1,6 +1,6 @@
 /** The small model as the trainer sees it, and how it is sampled. */
 import type { Policy } from '@flow-grpo/grpo-trainer';
-import { decodeImage, latentShape } from '@flow-grpo/showo2-model';
+import { decodeImage, showo2LatentShape } from '@flow-grpo/showo2-model';
 import { showo2Policy } from '@flow-grpo/showo2-model/policy';
 import * as tf from '@tensorflow/tfjs-core';
 import { IMAGE_SIZE, type SmallModel } from './small-model';
@@ -16,7 +16,7 @@ export function smallPolicy(model: Omit<SmallModel, 'kinds'>, train?: readonly s
     config,
     tokenize: (prompt) => tokenizer.encode(prompt),
     decode: (latents) => toUnit(decodeImage(vae.params, vae.config, latents as tf.Tensor4D)),
-    latentShape: latentShape(config),
+    latentShape: showo2LatentShape(config),
     textLength: config.maxTextLength,
     ...(train ? { train } : {}),
   }) as Policy;

@@ -1,4 +1,4 @@
-/** A flow of one's own, from scratch: it draws a colour for a word. */
+/** A flow of your own, from scratch: it draws a colour for a word. */
 import type { Params, Policy } from '@flow-grpo/grpo-trainer';
 import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';

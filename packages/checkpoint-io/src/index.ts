@@ -1,4 +1,4 @@
-/** Model checkpoints on disk and on the hub, read tensor by tensor and written whole or not at all. */
+/** Model checkpoints on disk and on the hub, read tensor by tensor and written atomically. */
 export { writeFileAtomic } from './atomic-file';
 export type { Dtype } from './bytes/dtypes';
 export { type ByteSource, memorySource } from './bytes/source';
@@ -43,13 +43,13 @@ export {
   type FoundFiles,
   fetchFiles,
   fetchPart,
+  fileChoice,
   findFiles,
-  firstOf,
-  inFolder,
+  firstChoice,
+  folderChoice,
   MissingFilesError,
-  mainFile,
-  oneOf,
-  optional,
+  mainFileChoice,
+  optionalChoice,
   parseSource,
   type RequiredFiles,
   resolveModel,

@@ -1,6 +1,6 @@
 /** The Show-o2 of the benchmark: random weights, small enough for a CPU. */
 
-import { initParams, parseShowo2Config, tokenIdsJson, wordTokenizer } from '@flow-grpo/showo2-model';
+import { initShowo2Params, parseShowo2Config, tokenIdsJson, wordTokenizer } from '@flow-grpo/showo2-model';
 import { showo2Policy } from '@flow-grpo/showo2-model/policy';
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -42,7 +42,7 @@ export const config = parseShowo2Config({
 /** Its images are the first three channels of its latents. Needs a backend. */
 export const smallShowo2 = () =>
   showo2Policy({
-    params: initParams(config, 1),
+    params: initShowo2Params(config, 1),
     config,
     tokenize: (prompt) => Array.from(prompt, (letter) => 9 + (letter.charCodeAt(0) % 50)),
     decode: (latents) => tf.clipByValue(tf.slice(latents, [0, 0, 0, 0], [-1, -1, -1, 3]), 0, 1),

@@ -49,7 +49,7 @@ export async function main(args: readonly string[], terminal: Terminal = TERMINA
   const [folder = 'my-flow-grpo'] = positionals;
   const given = { setup: values.setup, reward: values.reward, prompts: values.prompts };
   if (!terminal.interactive && given.setup === undefined) {
-    complain(`--setup: give ${Object.keys(SETUPS).join(', ')}; without a terminal nothing is asked`);
+    complain(`--setup: give ${Object.keys(SETUPS).join(', ')}; without a terminal init cannot ask`);
     return 2;
   }
   const choices = await askChoices(given, terminal.interactive ? terminal.ask : async () => '');

@@ -25,7 +25,7 @@ export function planAhead(parts: Readonly<Record<string, () => void>>, signal?: 
     for (const [name, plan] of Object.entries(parts)) {
       let compiled: Promise<void>;
       try {
-        compiled = compileAhead(plan, signal ? { signal } : {});
+        compiled = compileAhead(plan, signal ? { signal } : {}).then(() => {});
       } catch {
         continue; // a policy that reads values: its programs are compiled when they are called
       }

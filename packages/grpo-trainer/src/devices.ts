@@ -8,6 +8,7 @@ import {
   mesh,
   replicate,
   shard,
+  shardInPlace,
   shardMap,
   tree,
 } from '@flow-grpo/tfjs-jit';
@@ -22,6 +23,7 @@ export const oneDevice: Placement = {
   shardBatch: (values) => values,
   replicate: (values) => values,
   parameters: (params) => params,
+  splitFrozen: () => {},
   join: (batches) => joined(batches, (parts) => tf.concat([...parts])),
   rowOf: (i) => i,
   ownRows: (batchSize) => ({ from: 0, count: batchSize }),
@@ -29,36 +31,60 @@ export const oneDevice: Placement = {
     tree.map(values, (value) => stopGradient(() => select(tf.gather(value, rows)))),
 };
 
+/** What of the weights is split over devices: the options of a configuration with these names. */
+export interface WeightSharding {
+  /** Trained weights, and what belongs to each of them. */
+  readonly shardParameters?: boolean | undefined;
+  /** Weights that do not train. */
+  readonly shardFrozen?: boolean | undefined;
+  /** Devices that one copy of what is split is spread over; all by default. */
+  readonly shardDevices?: number | undefined;
+}
+
 /**
- * Placement over the first `devices` devices of the XLA backend.
+ * Placement over the first `devices` devices of the XLA backend. A weight that is split is so along its longest axis that divides
+ * evenly; what has none is on all devices.
  *
- * @param shardParameters Every device holds 1/devices of each trained weight, along its longest axis that divides
- *   evenly; what has none is on all of them.
- * @throws on other backends, and when there are fewer devices.
+ * @throws on other backends, when there are fewer devices, and when copies do not come out even.
  */
-export function placementOn(devices: number, shardParameters = false): Placement {
+export function placementOn(
+  devices: number,
+  { shardParameters = false, shardFrozen = false, shardDevices = devices }: WeightSharding = {},
+): Placement {
   if (devices === 1) return oneDevice;
   if (!hasCompiler()) {
     throw new Error(`devices: ${devices} needs the XLA backend, not ${tf.getBackend()}`);
   }
-  const over: Mesh = mesh({ data: devices });
+  if (devices % shardDevices !== 0) {
+    throw new Error(`shardDevices (${shardDevices}) must divide devices (${devices})`);
+  }
+  const copies = devices / shardDevices;
+  // Rows are split over all devices; what weights are split over is the last axis: neighbours, which share a host.
+  const over: Mesh = mesh(copies > 1 ? { copy: copies, data: shardDevices } : { data: devices });
+  const rows = Object.keys(over.axes);
+  const inParts = (value: tf.Tensor, name: string) => evenSpec(value.shape, over, 'data', firstAxis(name));
   const onAll = <T>(values: T): T => tree.map(values, (value) => replicate(value, over));
   return {
     devices,
     shardBatch: (values, axis = 0) => {
-      const spec = [...new Array<null>(axis).fill(null), 'data'];
+      const spec = [...new Array<null>(axis).fill(null), rows];
       return tree.map(values, (value) => shard(value, over, spec));
     },
     replicate: onAll,
     parameters: shardParameters
       ? (params) =>
           Object.fromEntries(
-            Object.entries(params).map(([name, value]) => [
-              name,
-              shard(value, over, evenSpec(value.shape, over, 'data', firstAxis(name))),
-            ]),
+            Object.entries(params).map(([name, value]) => [name, shard(value, over, inParts(value, name))]),
           )
       : onAll,
+    splitFrozen(params) {
+      if (!shardFrozen) return;
+      for (const [name, value] of Object.entries(params)) {
+        const spec = inParts(value, name);
+        // What cannot be split is copied to every device where a program needs it.
+        if (spec.length > 0) shardInPlace(value, over, spec);
+      }
+    },
     join: (batches) =>
       joined(
         batches,
@@ -68,7 +94,7 @@ export function placementOn(devices: number, shardParameters = false): Placement
             function joinRows(...own: tf.Tensor[]) {
               return [tf.concat(own)];
             },
-            { mesh: over, inSpecs: parts.map(() => ['data']), outSpecs: [['data']] },
+            { mesh: over, inSpecs: parts.map(() => [rows]), outSpecs: [[rows]] },
           )(...parts)[0]!,
       ),
     rowOf: (i, batchSize, total) => {
@@ -82,9 +108,9 @@ export function placementOn(devices: number, shardParameters = false): Placement
       const count = own.filter(({ isLocal }) => isLocal).length;
       return { from: own.findIndex(({ isLocal }) => isLocal) * share, count: count * share };
     },
-    take: (values, rows, select = all) =>
-      tree.map(values, (value) => stopGradient(() => takeRows(over, value, rows, select))),
-    ...(!shardParameters && { perDevice: perDevice(over) }),
+    take: (values, wanted, select = all) =>
+      tree.map(values, (value) => stopGradient(() => takeRows(over, value, wanted, select))),
+    ...(!shardParameters && !shardFrozen && { perDevice: perDevice(over) }),
   };
 }
 
@@ -96,8 +122,10 @@ function takeRows(
   rows: tf.Tensor1D,
   select: (rows: tf.Tensor) => tf.Tensor,
 ): tf.Tensor {
-  const [taken] = shardMap((own: tf.Tensor, wanted: tf.Tensor1D) => [exchangeRows(own, wanted, select)], {
-    ...{ mesh: over, inSpecs: [['data'], []], outSpecs: [['data']] },
+  const axes = Object.keys(over.axes);
+  const exchange = (own: tf.Tensor, wanted: tf.Tensor1D) => [exchangeRows(own, wanted, select, over)];
+  const [taken] = shardMap(exchange, {
+    ...{ mesh: over, inSpecs: [[axes], []], outSpecs: [[axes]] },
   })(value, rows);
   return taken!;
 }

@@ -7,7 +7,7 @@ import type { AlgorithmName } from './algorithms/registry';
 import { checkDivergence, initialDivergenceState } from './divergence';
 import type { EpochMetrics } from './epoch-metrics';
 import { checkpointFolder } from './node/checkpoint-folder';
-import { listRuns } from './node/checkpoint-names';
+import { listCheckpoints } from './node/checkpoint-names';
 import { gaussianFlow } from './policies/gaussian-flow';
 import type { PrepareCall } from './policy';
 import { train } from './train';
@@ -167,7 +167,7 @@ describe('a run', () => {
         /Diverged in epoch \d+: .* learning rate 0.0050; .* with half the learning rate/,
       );
       expect(rates.at(-1)).toBeCloseTo(5e-3 * 0.5 ** back.length, 12);
-      expect(await listRuns(join(folder, 'checkpoints'))).toHaveLength(3);
+      expect(await listCheckpoints(join(folder, 'checkpoints'))).toHaveLength(3);
       // The halved rate is in the checkpoint: a run that goes on keeps it.
       await train({ ...options, config: { ...given, epochs: 31 }, resume: 'auto' });
       expect(rates.at(-1)).toBeCloseTo(5e-3 * 0.5 ** back.length, 12);

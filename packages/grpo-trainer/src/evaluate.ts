@@ -52,8 +52,8 @@ export function createEvaluator<C, P>(
   const share = Math.ceil(Math.min(config.evalBatchSize, examples.length) / placement.devices);
   const batchSize = share * placement.devices;
   const batches = Math.ceil(examples.length / batchSize);
-  const sample = samplerFunction(policy, examples.length);
-  const decode = decodeFunction(policy, { placement, group });
+  const sample = samplerFunction(policy, examples.length, placement);
+  const decode = decodeFunction(policy, { placement });
   const schedule = shiftedSchedule(
     config.sampling.evalNumSteps ?? config.sampling.numSteps,
     config.sampling.shift,

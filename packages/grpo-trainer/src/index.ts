@@ -1,17 +1,18 @@
 /**
- * Flow-GRPO for any flow-matching model: a trainer against a small `Policy` interface, resumable to the bit, and its
- * algorithms as values. What an algorithm of one's own is made of is in `/algorithms`, the mathematics as pure functions in
- * `/maths`, a run's options in `/config`, and the folder of checkpoints in `/node`.
+ * Flow-GRPO for any flow-matching model behind a small `Policy` interface, resumable bit for bit, with algorithms as values.
+ * `/algorithms` holds the parts of your own algorithm, `/maths` the mathematics as pure functions, `/config` a run's options,
+ * and `/node` the folder of checkpoints.
  */
 export { algorithms } from './algorithms/registry';
 export { memoryStore } from './checkpoint/memory-store';
 export { CheckpointStateError, type CheckpointStore, type RunState } from './checkpoint/store';
-export { ConfigError, configJsonSchema, defineConfig, resolveConfig } from './config/resolve';
-export { type GrpoConfig, type GrpoConfigInput, grpoConfigSchema } from './config/schema';
+export { ConfigError, defineConfig, resolveConfig } from './config/resolve';
+export type { GrpoConfig, GrpoConfigInput } from './config/schema';
 export { type Placement, placementOn } from './devices';
-export { checkDivergence, type DivergenceState, initialDivergenceState, type Verdict } from './divergence';
+
 export type { EpochDetails, EpochMetrics } from './epoch-metrics';
 export { createEvaluator, type Evaluation } from './evaluate';
+export { type EpochProgram, planEpoch } from './plan-epoch';
 export { type GaussianFlowOptions, gaussianFlow } from './policies/gaussian-flow';
 export { type LoraPolicy, type LoraPolicyOptions, loraPolicy, loraScaleOf } from './policies/lora-policy';
 export {
@@ -22,7 +23,7 @@ export {
   type Purpose,
   type Tensors,
   trainableParams,
-  type Velocity,
+  type VelocityResult,
   type VelocityCall,
 } from './policy';
 export type { ProcessGroup } from './process-group';
@@ -41,4 +42,4 @@ export {
 export { train } from './train';
 export type { TrainOptions, TrainResult } from './train-options';
 export { currentPeakTflops, peakTflopsOf } from './utilisation';
-export { hackingOf } from './watch/hacking';
+export { detectHacking } from './watch/hacking';

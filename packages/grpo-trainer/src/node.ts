@@ -1,9 +1,8 @@
-/** What a run needs of Node: its folder of checkpoints, and signals that end it with one. */
-
+/** What a run needs from Node: its folder of checkpoints, and signals that save one and end the run. */
 export { CheckpointStateError, type SetupFingerprint } from './checkpoint/store';
 export { isAbort } from './interruption';
 export { checkpointFolder, isDiskFull } from './node/checkpoint-folder';
-export { epochOf, listRuns } from './node/checkpoint-names';
+export { checkpointEpoch, listCheckpoints } from './node/checkpoint-names';
 export { acquireLease, type HeldLease, type LeaseOptions } from './node/lease';
-export { loadRun, loadWeights, openCheckpoint } from './node/open-checkpoint';
+export { loadWeights, openRunCheckpoint } from './node/open-checkpoint';
 export { abortOnSignals } from './node/signals';

@@ -24,7 +24,7 @@ export function perDevice(over: Mesh): PerDevice {
       given: readonly Layout[],
       gives: readonly Layout[],
     ) =>
-      shardMap((...args: A) => fn(ownPlacement(over.size), ...args), {
+      shardMap((...args: A) => fn(ownPlacement(over), ...args), {
         mesh: over,
         inSpecs: specs(given),
         outSpecs: specs(gives),
@@ -35,7 +35,8 @@ export function perDevice(over: Mesh): PerDevice {
   };
 }
 
-function ownPlacement(count: number): OwnPlacement {
+function ownPlacement(over: Mesh): OwnPlacement {
+  const count = over.size;
   const all = new Map<tf.Tensor, tf.Tensor1D>();
   return {
     devices: count,
@@ -43,6 +44,7 @@ function ownPlacement(count: number): OwnPlacement {
     shardBatch: (values) => values,
     replicate: (values) => values,
     parameters: (params) => params,
+    splitFrozen: () => {},
     join: () => {
       throw new Error('a device by itself joins no batches');
     },
@@ -51,7 +53,7 @@ function ownPlacement(count: number): OwnPlacement {
     take(values, rows, select = (found) => found) {
       const known = all.get(rows) ?? (allGather(rows, 'data') as tf.Tensor1D);
       all.set(rows, known);
-      return tree.map(values, (value) => stopGradient(() => exchangeRows(value, known, select)));
+      return tree.map(values, (value) => stopGradient(() => exchangeRows(value, known, select, over)));
     },
   };
 }
@@ -62,19 +64,30 @@ function ownPlacement(count: number): OwnPlacement {
  * @param own the rows that this device holds
  * @param rows int32 [b]: those that all devices want, in the order of the devices
  * @param select what they want of rows [n, …]
+ * @param over the mesh, over all axes of which rows are split
  */
 export function exchangeRows(
   own: tf.Tensor,
   rows: tf.Tensor1D,
   select: (rows: tf.Tensor) => tf.Tensor,
+  over: Mesh,
 ): tf.Tensor {
   const count = own.shape[0]!;
-  const at = tf.sub(rows, tf.mul(axisIndex('data'), tf.scalar(count, 'int32')));
+  const at = tf.sub(rows, tf.mul(deviceIndex(over), tf.scalar(count, 'int32')));
   const inside = tf.logicalAnd(tf.greaterEqual(at, 0), tf.less(at, count));
   const found = select(tf.gather(own, tf.where(inside, at, tf.zerosLike(at)) as tf.Tensor1D));
   const mask = tf.reshape(inside, [-1, ...found.shape.slice(1).map(() => 1)]);
-  return reduceScatter(tf.where(mask, found, tf.zerosLike(found)), 'data', 0);
+  return reduceScatter(tf.where(mask, found, tf.zerosLike(found)), Object.keys(over.axes), 0);
 }
+
+/** The number of this device in the mesh. */
+const deviceIndex = ({ axes }: Mesh): tf.Tensor =>
+  Object.entries(axes)
+    .map(([name, size]) => ({ index: axisIndex(name) as tf.Tensor, size }))
+    .reduce((before, { index, size }) => ({
+      index: tf.add(tf.mul(before.index, tf.scalar(size, 'int32')), index),
+      size: before.size * size,
+    })).index;
 
 /** Numbers [n] of all devices together, inside of `PerDevice.run`: their sums, or where `isMax` the largest. */
 export function overDevices(values: tf.Tensor, isMax: readonly boolean[]): tf.Tensor {

@@ -11,6 +11,8 @@ export interface Placement {
   replicate<T>(values: T): T;
   /** Puts trained weights, or what belongs to each of them, on all devices, or a part of each on every device. */
   parameters(params: Params): Params;
+  /** Leaves a part of each of these weights on every device, where they are to be split; they stay the same tensors. */
+  splitFrozen(params: Params): void;
   /** Joins batches of equally many rows, each split over the devices, without moving any; disposes of the batches. */
   join<T>(batches: readonly T[]): T;
   /** Where row `i` of all batches of `batchSize` rows lies among the `total` that `join` makes. */

@@ -1,4 +1,4 @@
-/** What a model has to offer to be trained: a `Policy`. */
+/** `Policy`: what a model must provide to be trained. */
 import type * as tf from '@tensorflow/tfjs-core';
 
 /** Weights by name: upstream's own names, upstream's own layout. */
@@ -8,22 +8,22 @@ export type Params = Record<string, tf.Tensor>;
 export type Tensors = tf.Tensor | Tensors[] | { readonly [key: string]: Tensors };
 
 /**
- * What a call is for: `sampling` draws images, in rollouts and evaluations; `training` is the loss of an update, its
- * reference included. Most policies need not tell them apart.
+ * What a call is for: `sampling` draws images, in rollouts and evaluations; `training` computes the loss of an update, its
+ * reference included. Most policies can ignore it.
  */
 export type Purpose = 'sampling' | 'training';
 
-/** What a velocity call gives: the velocity, and what a cheaper second call may start from. */
-export type Velocity<Features extends Tensors = Tensors> = {
+/** The result of a velocity call: the velocity, and features from which a second call is cheaper. */
+export type VelocityResult<Features extends Tensors = Tensors> = {
   /** dx/dt at (x, t), float32, the shape of x. With guidance it is the guided velocity. */
   readonly velocity: tf.Tensor;
   /**
-   * Of a sampling call: the velocity that a training call gives here, for policies whose two differ, e.g. the
-   * conditional one where guidance is for sampling alone. The rollout draws with `velocity` and records the
-   * log-probability of what it drew under this one, so that an update's ratio compares one policy before and after.
+   * Of a sampling call: the velocity that a training call would give here, for policies whose two differ, e.g. the
+   * conditional one if only sampling is guided. The rollout draws with `velocity` and records the log-probability of what
+   * it drew under this one, so that an update's ratio compares the same policy before and after.
    */
   readonly training?: tf.Tensor;
-  /** Per-sample tensors [B, …] that {@link Policy.velocityFromFeatures} needs; omitted without it. */
+  /** Per-sample tensors [B, …] that {@link Policy.velocityFromFeatures} needs; omitted by policies without it. */
   readonly features?: Features;
 };
 
@@ -59,8 +59,8 @@ export interface FeaturesCall<Condition, Prepared>
  * A flow-matching model as the trainer sees it. Time runs from 0 (noise) to 1 (data), dx/dt = velocity.
  *
  * `Condition` is a pytree of tensors made once for a list of distinct prompts. Velocity calls get it with
- * `rows`, int32 [B]: the prompt of every sample. What depends on the prompt alone is thus computed once per
- * prompt, not once per sample, and it is the policy that gathers.
+ * `rows`, int32 [B]: the prompt of every sample. What depends only on the prompt is thus computed once per
+ * prompt, not once per sample; the policy gathers it by `rows`.
  *
  * `velocity`, `prepare`, `velocityFromFeatures` and `decode` are traced by `jit`: they must not read tensor
  * data or make random numbers, and they must use the tensors in `trained` instead of their namesakes in
@@ -76,33 +76,33 @@ export interface Policy<Condition = unknown, Prepared = unknown> {
   /** Names of the weights that train, a subset of `params`. */
   readonly trainable: readonly string[];
   /**
-   * What stands for `trained` to mean the model without its training, where that takes no copy of weights: {} of adapters
-   * (`loraPolicy`). Algorithms' references then are this; otherwise they are copies of the weights that training starts from.
+   * Passed as `trained`, it means the untrained model, if that needs no copy of weights: {} for adapters (`loraPolicy`).
+   * Algorithms then use it as their reference; otherwise they copy the weights that training starts from.
    */
   readonly untrained?: Params;
   /**
    * Whether a layer with a weight `X.weight` adds the low-rank product of `X.lora_A.weight`, `X.lora_B.weight` and `X.lora_scale`
-   * where `trained` holds these, as `linear` of @flow-grpo/nn does. `loraPolicy` hands other policies the sum as `X.weight`.
+   * if `trained` holds them, as `linear` of @flow-grpo/nn does. `loraPolicy` gives other policies the sum as `X.weight`.
    */
   readonly lowRankLayers?: boolean;
   /** Shape of one sample's latents, e.g. [8, 8, 16]. */
   readonly latentShape: readonly number[];
   /**
-   * Host and device work done once per prompt: tokens, the frozen trunk's keys and values. It runs in a `tf.tidy`: what it makes
-   * and does not return is freed, so a policy that caches tensors makes them elsewhere, or keeps them (`tf.keep`).
+   * Work done once per prompt: tokens, the frozen trunk's keys and values. It runs in a `tf.tidy`, which frees what it creates
+   * and does not return: a policy that caches tensors must create them elsewhere, or `tf.keep` them.
    *
    * @param prompts distinct ones
    */
   encodePrompts(prompts: readonly string[]): Condition;
   /**
-   * What depends on the prompt and on trained weights, but neither on x nor on t: a pytree. Runs once per rollout, for the
-   * distinct prompts. If an update has one gradient pass, `prepare` runs inside it, with gradients; if it has several,
+   * A pytree of what depends on the prompt and on trained weights, but not on x or t. Runs once per rollout, for the distinct
+   * prompts. If an update has one gradient pass, `prepare` runs inside it, with gradients; if it has several,
    * `prepare` runs before them, the gradients of its float32 tensors are summed over the passes and then back-propagated
    * to the weights once.
    */
   prepare?(call: PrepareCall<Condition>): Prepared;
-  /** The velocity at (x, t), and what a cheaper second call may start from. */
-  velocity(call: VelocityCall<Condition, Prepared>): Velocity;
+  /** The velocity at (x, t), and features from which a second call is cheaper. */
+  velocity(call: VelocityCall<Condition, Prepared>): VelocityResult;
   /**
    * The velocity of a training call from the features that a call of `velocity` kept, for policies whose trainable part
    * comes after a frozen trunk: the trunk runs once, in the rollout.

@@ -1,12 +1,12 @@
-/** What turns images into rewards, as the trainer needs it; the scorers of @flow-grpo/rewards fit. */
+/** `Scorer`: turns images into rewards. The scorers of @flow-grpo/rewards have this type. */
 import type * as tf from '@tensorflow/tfjs-core';
 
 export interface Scores {
   /** One reward per image, finite; NaN for an image that is dropped. */
   readonly scores: readonly number[];
   /**
-   * Further numbers per image by name, such as the parts of a weighted sum; NaN where one does not apply. `dropped` is 1
-   * for images that no reward could be had for: training leaves them out and counts them.
+   * More numbers per image by name, such as the parts of a weighted sum; NaN where one does not apply. `dropped` is 1 for
+   * images without a reward: training leaves them out and counts them.
    */
   readonly details: Readonly<Record<string, readonly number[]>>;
 }
@@ -15,9 +15,14 @@ export interface Scorer {
   readonly name: string;
   /** Of rewards that are a weighted sum: the weight of each part, by the name that it has among the details. */
   readonly weights?: Readonly<Record<string, number>>;
-  /** Whether it compares the images of a prompt, so that it must be given all of them at once. */
+  /** Whether it compares the images of a prompt, and so needs all of them in one call. */
   readonly wholeGroups?: boolean;
-  /** @param images [B, H, W, 3] in [0, 1]; the trainer disposes of it afterwards. */
+  /**
+   * The trainer frees what a call makes when it has answered (`tidyAsync` of @flow-grpo/tfjs-jit): models are loaded before,
+   * and what should stay is kept by `tf.keep`.
+   *
+   * @param images [B, H, W, 3] in [0, 1]; the trainer disposes of it afterwards.
+   */
   score(
     images: tf.Tensor4D,
     prompts: string[],
@@ -35,7 +40,8 @@ export interface ScoringOptions {
 }
 
 /**
- * The least a reward can be: one number per image.
+ * The simplest reward: a function that returns one number per image. Tensors that it makes on the way are freed, as with
+ * {@link Scorer.score}.
  *
  * @param images [B, H, W, 3] in [0, 1]; the trainer disposes of it afterwards.
  */
@@ -45,7 +51,7 @@ export type RewardFunction = (
   metadata: Record<string, unknown>[],
 ) => ArrayLike<number> | Promise<ArrayLike<number>>;
 
-/** A plain function as a scorer of its name. */
+/** Turns a plain function into a scorer with the function's name. */
 export function asScorer(reward: Scorer | RewardFunction): Scorer {
   if (typeof reward !== 'function') return reward;
   return {
@@ -57,22 +63,22 @@ export function asScorer(reward: Scorer | RewardFunction): Scorer {
   };
 }
 
-/** Prompts by index: an array, or anything addressed like one. */
+/** Prompts by index: an array, or anything with `length` and `at`. */
 export interface PromptSource {
   readonly length: number;
   at(index: number): Example | undefined;
 }
 
-/** A prompt, and what a scorer may need to know of it. */
+/** A prompt, and metadata for the scorer. */
 export interface Example {
   readonly prompt: string;
   readonly metadata?: Record<string, unknown>;
 }
 
 /**
- * A scorer with others that only watch: their scores are details under their names, and change no reward.
+ * A scorer with others that only watch: their scores become details under their names, and never change the reward.
  *
- * @throws from `score` when a name is that of a detail already.
+ * @throws from `score` when a detail already has one of the names.
  */
 export function withEvalRewards(
   scorer: Scorer,

@@ -9,7 +9,7 @@ import type { EpochDetails, EpochMetrics } from './epoch-metrics';
 import type { Evaluation } from './evaluate';
 import { perPromptAdvantages } from './maths/advantages';
 import { checkpointFolder } from './node/checkpoint-folder';
-import { listRuns } from './node/checkpoint-names';
+import { listCheckpoints } from './node/checkpoint-names';
 import { gaussianFlow } from './policies/gaussian-flow';
 import type { Scorer } from './scorer';
 import { train } from './train';
@@ -126,7 +126,7 @@ describe('images without a reward', () => {
     await expect(run(dropping(() => calls++ >= 16))).rejects.toThrow(
       /Scorer flaky dropped all 8 images of epoch 2/,
     );
-    expect(await listRuns(join(folder, 'checkpoints'))).toEqual(['epoch-000002']);
+    expect(await listCheckpoints(join(folder, 'checkpoints'))).toEqual(['epoch-000002']);
   });
 
   it.each(['dpo', 'sft', 'rwr'] as const)('leave %s going', async (algorithm) => {
@@ -150,7 +150,7 @@ describe('a scorer that fails', () => {
       return { scores: await firstCoordinates(images), details: {} };
     };
     await expect(run(score)).rejects.toThrow('the server is gone');
-    expect(await listRuns(join(folder, 'checkpoints'))).toEqual(['epoch-000002']);
+    expect(await listCheckpoints(join(folder, 'checkpoints'))).toEqual(['epoch-000002']);
   });
 
   it('is told which prompt has no finite reward, unless it says that it dropped it', async () => {
@@ -171,7 +171,7 @@ describe('a scorer that fails', () => {
     };
     const { result } = await run(score, { signal: stop.signal });
     expect([result.reason, result.epochs]).toEqual(['interrupted', 1]);
-    expect(await listRuns(join(folder, 'checkpoints'))).toEqual(['epoch-000001']);
+    expect(await listCheckpoints(join(folder, 'checkpoints'))).toEqual(['epoch-000001']);
   });
 
   it('may be interrupted in an evaluation', async () => {

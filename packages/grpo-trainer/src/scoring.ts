@@ -1,5 +1,5 @@
 /** Scores a batch of images and checks what came back. */
-import { jit, takeLocal } from '@flow-grpo/tfjs-jit';
+import { jit, takeLocal, tidyAsync } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Placement } from './placement';
 import type { Policy } from './policy';
@@ -9,7 +9,7 @@ import type { Example, Scorer, Scores, ScoringOptions } from './scorer';
 /** Batches that may wait for their scores at a time; bounds the images in memory. */
 export const MAX_SCORING = 2;
 
-/** Scores images and checks that every one got a finite reward, or was dropped. */
+/** Scores images and checks that every one got a finite reward, or was dropped. What the scorer makes is freed. */
 export async function scoreBatch(
   scorer: Scorer,
   images: tf.Tensor4D,
@@ -17,12 +17,10 @@ export async function scoreBatch(
   purpose: NonNullable<ScoringOptions['purpose']>,
   signal?: AbortSignal,
 ): Promise<Scores> {
-  const result = await scorer.score(
-    images,
-    examples.map(({ prompt }) => prompt),
-    examples.map(({ metadata }) => metadata ?? {}),
-    { purpose, ...(signal && { signal }) },
-  );
+  const prompts = examples.map(({ prompt }) => prompt);
+  const metadata = examples.map((example) => example.metadata ?? {});
+  const options = { purpose, ...(signal && { signal }) };
+  const result = await tidyAsync(() => scorer.score(images, prompts, metadata, options)).catch(withTidyHint);
   if (result.scores.length !== examples.length) {
     throw new Error(
       `Scorer ${scorer.name} gave ${result.scores.length} rewards for ${examples.length} images`,
@@ -37,18 +35,17 @@ export async function scoreBatch(
   return result;
 }
 
+/** A scorer that reuses what it made in an earlier call finds it disposed of, which tfjs says in one of these ways. */
+function withTidyHint(error: unknown): never {
+  if (!(error instanceof Error) || !/tensor is disposed|reading 'backend'/i.test(error.message)) throw error;
+  const hint =
+    'what a scorer makes in a call is freed after it: load models before training, or tf.keep what stays';
+  throw new Error(`${error.message} (${hint})`, { cause: error });
+}
+
 /** The compiled decoder of a policy. Of several processes each gets the images of its own rows. */
-export function decodeFunction<C, P>(
-  policy: Policy<C, P>,
-  { placement, group }: Pick<ScoringPlace, 'placement' | 'group'>,
-) {
-  return jit(
-    (latents: tf.Tensor) => {
-      const images = policy.decode(latents);
-      return group.numProcesses === 1 ? images : placement.shardBatch(images);
-    },
-    { name: 'decode' },
-  );
+export function decodeFunction<C, P>(policy: Policy<C, P>, { placement }: Pick<ScoringPlace, 'placement'>) {
+  return jit((latents: tf.Tensor) => placement.shardBatch(policy.decode(latents)), { name: 'decode' });
 }
 
 /** Where a batch's images are, and who else scores. */

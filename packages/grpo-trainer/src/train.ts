@@ -2,17 +2,17 @@
 import type { AnyAlgorithm } from './algorithms/algorithm';
 import { ConfigError } from './config/config-error';
 import type { GrpoConfig } from './config/schema';
+import { startRun } from './run/training-run';
 import type { TrainOptions, TrainResult } from './train-options';
-import { startRun } from './training-run';
 
 /**
  * Trains a policy with Flow-GRPO or another algorithm. Every random number is a function of the seed and the
  * epoch, so a run that was interrupted and resumed gives the same bits as one that was not.
  *
- * What outlives the call is what `store` keeps, the checkpoints, and the weights it returns. Logs, sample grids and a
- * report are the callbacks' affair: `runTraining` of the package flow-grpo writes them for a policy of one's own.
+ * Only the checkpoints in `store` and the returned weights outlive the call. Logs, sample grids and a report are up to the
+ * callbacks: `runTraining` of the package flow-grpo writes them.
  *
- * An error ends the run after a checkpoint of what was reached; nothing but the policy's own tensors is left then.
+ * On an error the run saves a checkpoint of what it reached and ends; only the policy's own tensors are left then.
  *
  * @throws {ConfigError} when options do not fit together, or memory does not suffice; CheckpointStateError when another
  *   run has the store, and when a checkpoint cannot be used or written; what the scorer throws; an Error when it dropped all images of an epoch, and

@@ -2,8 +2,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import { castLike, castToStorage } from './cast';
 
 /**
- * x · sigmoid(x), computed in float32 and castToStorage as `x` is; so is its gradient, which keeps `x` alone for the backward
- * pass. Otherwise the products behind it would run in float32.
+ * x · sigmoid(x), computed in float32 and stored as `x` is, and so is its gradient; only `x` is kept for the backward pass.
+ * Otherwise the products behind it would run in float32.
  */
 export function silu<T extends tf.Tensor>(x: T): T {
   return siluWithGradient(x) as T;

@@ -13,7 +13,7 @@ export function castLike<T extends tf.Tensor>(x: T, like: tf.Tensor): T {
   return castToStorage(x, storageOf(like));
 }
 
-/** How weights are stored: all alike, or each by its name. */
+/** How weights are stored: one type for all, or one per name. */
 export type WeightDtype = FloatStorage | ((name: string) => FloatStorage);
 
 const storageFor = (dtype: WeightDtype, name: string): FloatStorage =>
@@ -27,13 +27,16 @@ export function castParams(params: Params, dtype: WeightDtype): Params {
 }
 
 /**
- * How a policy computes with what trains: a function that puts trained weights, float32 while they train, among the others, each
- * stored as the model's weight of its name is. Names besides these, such as those of adapters, stay as they are stored.
+ * Returns a function that merges trained weights, float32 while they train, into the model's, each cast to the storage of the
+ * model's weight of that name. Other names, such as those of adapters, keep their storage.
  *
  * @param params the model's weights
  * @param trainable names of those that train
  */
-export function trainedAmong(params: Params, trainable: readonly string[]): (trained: Params) => Params {
+export function mergeTrainedWeights(
+  params: Params,
+  trainable: readonly string[],
+): (trained: Params) => Params {
   const computedIn = new Map(trainable.map((name) => [name, storageOf(params[name]!)]));
   const narrowed = ([name, value]: [string, tf.Tensor]) =>
     [name, castToStorage(value, computedIn.get(name) ?? storageOf(value))] as const;

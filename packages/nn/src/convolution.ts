@@ -5,7 +5,7 @@ import { affine } from './affine';
 import { castLike } from './cast';
 import { type Params, param } from './params';
 
-/** A two-dimensional convolution with upstream's kernel [out, in, h, w] over [N, H, W, C], held as the kernel is. */
+/** A two-dimensional convolution with upstream's kernel [out, in, h, w] over [N, H, W, C], stored as the kernel is. */
 export function convolve(
   input: tf.Tensor4D,
   weight: tf.Tensor4D,
@@ -41,7 +41,7 @@ export function conv2d(params: Params, name: string, x: tf.Tensor4D): tf.Tensor4
 }
 
 /** The image convolution called `name` that halves height and width: zeros at the right and the bottom, 3 × 3, stride 2. */
-export function halve(params: Params, name: string, x: tf.Tensor4D): tf.Tensor4D {
+export function downsample2d(params: Params, name: string, x: tf.Tensor4D): tf.Tensor4D {
   const weight = param(params, `${name}.weight`) as tf.Tensor4D;
   const bias = param(params, `${name}.bias`) as tf.Tensor1D;
   const padded = tf.pad(x, [
@@ -54,7 +54,7 @@ export function halve(params: Params, name: string, x: tf.Tensor4D): tf.Tensor4D
 }
 
 /** Every pixel of [N, H, W, C] as a 2 × 2 square, by broadcasting: cheaper than gathering. */
-export function enlarge(frames: tf.Tensor4D): tf.Tensor4D {
+export function upsample2d(frames: tf.Tensor4D): tf.Tensor4D {
   const [count, height, width, channels] = frames.shape;
   const rows = tf.reshape(frames, [count * height, 1, width * channels]);
   const doubled = tf.broadcastTo(rows, [count * height, 2, width * channels]);

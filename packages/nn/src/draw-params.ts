@@ -2,14 +2,14 @@ import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Params } from './params';
 
-/** How a parameter starts: a constant, a normal of that deviation, or uniform within ± the bound. */
-export type Start = { constant: number } | { normal: number } | { uniform: number };
+/** Initial values of a parameter: a constant, normal with that deviation, or uniform within ± the bound. */
+export type ParameterStart = { constant: number } | { normal: number } | { uniform: number };
 export interface ParameterSpec {
   shape: number[];
-  start: Start;
+  start: ParameterStart;
 }
 
-/** New parameters, one draw a name in the order of `specs`. A function of the seed alone. */
+/** New parameters, one draw per name in the order of `specs`. A function of the seed alone. */
 export function drawParams(specs: Record<string, ParameterSpec>, seed: number): Params {
   const root = random.key(seed);
   const entries = Object.entries(specs).map(([name, { shape, start }], i) => {

@@ -1,9 +1,8 @@
-/** Layers and parameter records for transformer models; same numbers as the PyTorch layers they are named after. */
+/** Layers and parameter records for transformer models; they reproduce the PyTorch layers that they are named after. */
 export { gelu, geluTanh, quickGelu, silu } from './activations';
-export { affine } from './affine';
 export { bicubicMatrix, interpolatePositions } from './bicubic';
-export { castLike, castParams, castToStorage, trainedAmong, uploadAs, type WeightDtype } from './cast';
-export { conv2d, convolve, enlarge, halve, roundsSums } from './convolution';
+export { castLike, castParams, castToStorage, mergeTrainedWeights, uploadAs, type WeightDtype } from './cast';
+export { conv2d, convolve, downsample2d, roundsSums, upsample2d } from './convolution';
 export {
   type Attend,
   joinHeads,
@@ -13,7 +12,7 @@ export {
   splitHeads,
   swiglu,
 } from './decoder-layer';
-export { drawParams, type ParameterSpec, type Start } from './draw-params';
+export { drawParams, type ParameterSpec, type ParameterStart } from './draw-params';
 export { gatherRows, repeatRows } from './gather-rows';
 export { stopGradient } from './gradients';
 export { linear } from './linear';
@@ -58,12 +57,11 @@ export {
   type LayerKv,
   replaceByStacks,
   runLayers,
-  stackedPlace,
   stackForTraining,
   stackLayers,
   unstackLayers,
 } from './stacked-layers';
-export { overTiles, type TilingOptions, tileSizes } from './tiles';
+export { decodeInTiles, encodeInTiles, type TilingOptions } from './tiles';
 export { timestepFeatures } from './timestep';
-export { fromUnit, toUnit } from './unit-images';
+export { fromUnitRange, toUnitRange } from './unit-images';
 export { warnIfUncompiled } from './warn-uncompiled';

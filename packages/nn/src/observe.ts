@@ -1,4 +1,4 @@
 import type * as tf from '@tensorflow/tfjs-core';
 
-/** Is called with intermediate tensors under the names of the upstream modules. For tests and inspection. */
+/** Called with intermediate tensors under the names of the upstream modules. For tests and inspection. */
 export type Observe = (name: string, value: tf.Tensor) => void;

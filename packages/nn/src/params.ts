@@ -23,10 +23,10 @@ function existing(params: Params, name: string): tf.Tensor {
   return tensor;
 }
 
-/** What selects parameters by name: `all`, a part of the name, a glob over the whole name, or an expression. */
+/** Selects parameters by name: `all`, a substring, a glob over the whole name, or a regular expression. */
 export type NamePattern = string | RegExp;
 
-/** Whether `name` fits `pattern`: 'all' fits everything, `*` makes a glob, other strings match as a part. */
+/** Whether `name` matches `pattern`: 'all' matches everything, `*` makes a glob, other strings match as substrings. */
 export function matchesPattern(name: string, pattern: NamePattern): boolean {
   if (pattern instanceof RegExp)
     return new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, '')).test(name);
@@ -37,14 +37,14 @@ export function matchesPattern(name: string, pattern: NamePattern): boolean {
 }
 
 /**
- * The names that fit at least one pattern, in their given order. A pattern that fits nothing is an error: it is
- * nearly always a misspelt name, and training nothing would go unnoticed.
+ * The names that match at least one pattern, in their given order. A pattern that matches nothing is an error: it is
+ * nearly always a misspelt name, and would train nothing without notice.
  */
 export function selectNames(names: readonly string[], patterns: readonly NamePattern[]): string[] {
   for (const pattern of patterns) {
     if (!names.some((name) => matchesPattern(name, pattern))) {
       const sample = names.slice(0, 5).join(', ');
-      throw new Error(`No parameter name fits the pattern '${pattern}'. Names look like: ${sample}.`);
+      throw new Error(`No parameter name matches the pattern '${pattern}'. Names look like: ${sample}.`);
     }
   }
   return names.filter((name) => patterns.some((pattern) => matchesPattern(name, pattern)));

@@ -43,7 +43,7 @@ export function rotaryTables(positions: tf.Tensor, frequencies: Float32Array): R
   return { cos: tf.cos(angles), sin: tf.sin(angles) };
 }
 
-/** Turns the halves of the last axis of `x` [B, T, N, D] against each other (the rotate-half layout). */
+/** Rotary embedding of `x` [B, T, N, D] in the rotate-half layout: pairs are the two halves of the last axis. */
 export function applyRotary(x: tf.Tensor, { cos, sin }: RotaryTables): tf.Tensor {
   const [first, second] = tf.split(x, 2, 3) as [tf.Tensor, tf.Tensor];
   const turned = tf.concat(
@@ -54,8 +54,8 @@ export function applyRotary(x: tf.Tensor, { cos, sin }: RotaryTables): tf.Tensor
 }
 
 /**
- * Turns neighbouring numbers (2i, 2i + 1) of the last axis of `x` [B, T, N, D] against each other (the interleaved layout of
- * Meta's Llama code and of complex numbers), in float32.
+ * Rotary embedding of `x` [B, T, N, D] in the interleaved layout: pairs are neighbours (2i, 2i + 1) of the last axis, as in
+ * Meta's Llama code and in complex numbers. In float32.
  */
 export function applyRotaryPairs(x: tf.Tensor, { cos, sin }: RotaryTables): tf.Tensor {
   const [batch, length, heads, size] = x.shape as [number, number, number, number];

@@ -8,20 +8,19 @@ import {
   applyRotary,
   applyRotaryPairs,
   conv2d,
-  enlarge,
+  downsample2d,
   groupNorm,
-  halve,
   imagesOfPatchRows,
   layerNorm,
-  overTiles,
   type Params,
   patchRows,
   qwenLayer,
   repeatRows,
   rotaryFrequencies,
   rotaryTables,
-  tileSizes,
+  upsample2d,
 } from './index';
+import { mapTiles, tileSizes } from './tiles';
 
 const draw = (seed: number, shape: number[]) => tf.randomNormal(shape, 0, 1, 'float32', seed);
 
@@ -108,18 +107,18 @@ describe('convolutions of images', () => {
   it('halves with zeros at the right and the bottom: every second place of the whole, one on', () => {
     const whole = conv2d(params, 'c', x);
     const every = tf.stridedSlice(whole, [0, 1, 1, 0], [1, 6, 4, 3], [1, 2, 2, 1]);
-    expectClose(halve(params, 'c', x).dataSync(), every.dataSync(), 1e-5);
+    expectClose(downsample2d(params, 'c', x).dataSync(), every.dataSync(), 1e-5);
   });
 
   it('enlarges to the nearest neighbour', () => {
-    expect(enlarge(x).dataSync()).toEqual(tf.image.resizeNearestNeighbor(x, [12, 8]).dataSync());
+    expect(upsample2d(x).dataSync()).toEqual(tf.image.resizeNearestNeighbor(x, [12, 8]).dataSync());
   });
 });
 
 describe('tiles', () => {
   it('of work on each pixel alone add up to the whole', () => {
     const x = draw(9, [1, 10, 7, 2]) as tf.Tensor4D;
-    expectClose(overTiles(x, 4, 2, 2, (part) => enlarge(part)).dataSync(), enlarge(x).dataSync(), 1e-6);
+    expectClose(mapTiles(x, 4, 2, 2, (part) => upsample2d(part)).dataSync(), upsample2d(x).dataSync(), 1e-6);
   });
 
   it('have sides that fit', () => {

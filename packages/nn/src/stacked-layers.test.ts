@@ -1,15 +1,8 @@
 import { maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import {
-  linear,
-  type Params,
-  runLayers,
-  stackedPlace,
-  stackForTraining,
-  stackLayers,
-  unstackLayers,
-} from './index';
+import { linear, type Params, runLayers, stackForTraining, stackLayers, unstackLayers } from './index';
+import { stackedPlace } from './stacked-layers';
 
 const weight = (seed: number) => tf.randomNormal([3, 3], 0, 0.5, 'float32', seed);
 const make = (): Params => ({

@@ -106,7 +106,7 @@ export function stackedPlace(params: Params, name: string): { name: string; inde
   return undefined;
 }
 
-/** Keys and values a layer computed or reads, [B, T, K, D]. */
+/** Keys and values that a layer computed or reads, [B, T, K, D]. */
 export type LayerKv = {
   keys: tf.Tensor;
   values: tf.Tensor;

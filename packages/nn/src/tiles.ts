@@ -1,4 +1,4 @@
-/** Work on large images tile by tile, as VAEs do where a whole image does not fit the memory. */
+/** Processes large images tile by tile, for VAEs whose memory a whole image would exceed. */
 import * as tf from '@tensorflow/tfjs-core';
 
 export interface TilingOptions {
@@ -8,7 +8,7 @@ export interface TilingOptions {
   overlap?: number;
 }
 
-/** The sides in pixels. @throws when they are no multiples of `factor`, or do not overlap properly */
+/** Tile size and overlap in pixels. @throws unless they are multiples of `factor`, the overlap the smaller */
 export function tileSizes(
   { tile = 256, overlap = 64 }: TilingOptions,
   factor: number,
@@ -52,10 +52,10 @@ function splitAxis(size: number, tile: number, overlap: number, scale: number): 
 }
 
 /**
- * Applies `run` to overlapping tiles of x [B, H, W, C] and fades its results into one another: the memory of one tile beside
- * the whole. An x that fits one tile is run whole. `scale` is how much larger results are than their tiles.
+ * Applies `run` to overlapping tiles of x [B, H, W, C] and blends the results, so that only one tile needs memory beside the
+ * whole image. An x that fits one tile is run whole. `scale` is how much larger results are than their tiles.
  */
-export function overTiles(
+export function mapTiles(
   x: tf.Tensor4D,
   tile: number,
   overlap: number,
@@ -92,4 +92,32 @@ export function overTiles(
     });
   });
   return sum!;
+}
+
+/**
+ * Decodes latents tile by tile.
+ *
+ * @param latents [B, h, w, C]
+ * @param factor how much larger images are than latents
+ * @returns images [B, factor · h, factor · w, …]
+ */
+export function decodeInTiles(
+  latents: tf.Tensor4D,
+  factor: number,
+  options: TilingOptions,
+  decodeTile: (part: tf.Tensor4D) => tf.Tensor4D,
+): tf.Tensor4D {
+  const { tile, overlap } = tileSizes(options, factor);
+  return mapTiles(latents, tile / factor, overlap / factor, factor, decodeTile);
+}
+
+/** Encodes images [B, H, W, 3] tile by tile, the reverse of {@link decodeInTiles}. */
+export function encodeInTiles(
+  images: tf.Tensor4D,
+  factor: number,
+  options: TilingOptions,
+  encodeTile: (part: tf.Tensor4D) => tf.Tensor4D,
+): tf.Tensor4D {
+  const { tile, overlap } = tileSizes(options, factor);
+  return mapTiles(images, tile, overlap, 1 / factor, encodeTile);
 }

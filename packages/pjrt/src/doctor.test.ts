@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { runDoctor } from './doctor';
-import type { FindOptions } from './plugins/find';
+import type { FindPluginOptions } from './plugins/find';
 
-async function doctor(options: FindOptions): Promise<{ healthy: boolean; text: string }> {
+async function doctor(options: FindPluginOptions): Promise<{ healthy: boolean; text: string }> {
   const lines: string[] = [];
   const healthy = await runDoctor(options, (line) => lines.push(line));
   return { healthy, text: lines.join('\n') };

@@ -2,13 +2,13 @@ import { arch, cpus, freemem, platform, totalmem } from 'node:os';
 import type { PjrtClient } from './client';
 import { createClient } from './create-client';
 import { formatBytes } from './errors';
-import { type FindOptions, findPlugin, listPlugins, NoPluginError, nvidiaGpuPresent } from './plugins/find';
+import { type FindPluginOptions, findPlugin, listPlugins, NoPluginError, nvidiaGpuPresent } from './plugins/find';
 
 const SIZE = 1024;
 const SELF_TEST_MS = 1000;
 
 /** Prints what a program would find here, and tests it. Returns whether XLA works. */
-export async function runDoctor(options: FindOptions, print: (line: string) => void): Promise<boolean> {
+export async function runDoctor(options: FindPluginOptions, print: (line: string) => void): Promise<boolean> {
   const hasGpu = nvidiaGpuPresent();
   print(
     `Machine   ${platform()} ${arch()}, ${cpus().length} CPUs, ${formatBytes(freemem())} of ${formatBytes(totalmem())} free, Node ${process.versions.node}`,

@@ -1,4 +1,5 @@
 import { type BufferOwner, isBuffer, type PjrtBuffer } from './buffer';
+import { type Collective, collectivesOf } from './collectives';
 import type { PjrtDevice } from './device';
 import { type ArrayShape, formatShape } from './element-types';
 import { invalid, PjrtError } from './errors';
@@ -232,6 +233,12 @@ export class PjrtExecutable {
       read();
     }
     return { format: api.text(description.get(4), description.get(5)), bytes };
+  }
+
+  /** What one run exchanges between devices, as XLA wrote it into the program. */
+  collectives(): Collective[] {
+    const { bytes, format } = this.optimizedProgram();
+    return collectivesOf(moduleBytes(bytes, format), this.numPartitions);
   }
 
   /** A hash that is equal for equal programs; undefined where the plugin has none. */

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { ELEMENT_TYPES, elementBytes, type PjrtBuffer, type PjrtClient } from '../src/index';
+import { ELEMENT_TYPES, elementBytes } from '../src/element-types';
+import type { PjrtBuffer, PjrtClient } from '../src/index';
 import { addProgram, cpuClient, f32, numbers, program } from './plugin';
 
 let client: PjrtClient;

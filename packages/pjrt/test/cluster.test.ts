@@ -2,11 +2,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { connect, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type Cluster, createClient, joinCluster } from '../src/index';
 import { bundleText } from './bundle';
 
@@ -117,6 +117,53 @@ describe('three processes', () => {
     const socket = await stranger();
     socket.write(sent);
     await ended(socket);
+  });
+
+  /** A line that knows the secret, and what the coordinator answers to it, nothing where it hangs up. */
+  async function knock(fields: Record<string, unknown>, inPieces = false): Promise<Record<string, unknown>> {
+    const { PROTOCOL, proof } = await import('../src/distributed/protocol.mjs');
+    const socket = connect(Number(coordinator.split(':')[1]), '127.0.0.1').on('error', () => {});
+    const lines = createInterface({ input: socket })[Symbol.asyncIterator]();
+    const { challenge } = JSON.parse((await lines.next()).value) as { challenge: string };
+    const given = { join: 1, processes: 3, protocol: PROTOCOL, name: 'a ümläut', nonce: 'n', ...fields };
+    const own = proof(secret, 'process', challenge, String(given.nonce), String(given.join));
+    const bytes = Buffer.from(`${JSON.stringify({ ...given, proof: own })}\n`);
+    for (const piece of inPieces ? bytes : [bytes]) {
+      socket.write(typeof piece === 'number' ? Buffer.of(piece) : piece);
+      if (inPieces) await new Promise(setImmediate);
+    }
+    const { value } = await lines.next();
+    socket.destroy();
+    return value === undefined ? {} : JSON.parse(value);
+  }
+
+  it.each<[string, Record<string, unknown>, RegExp]>([
+    ['a number beyond the last', { join: 3 }, /no process 3 among 3: numbers are 0 to 2/],
+    ['a negative number', { join: -1 }, /no process -1 among 3/],
+    ['half a number', { join: 1.5 }, /no process 1\.5 among 3/],
+    ['a number as text', { join: '1' }, /no process 1 among 3/],
+    ['true', { join: true }, /no process true among 3/],
+    ['a list', { join: [1] }, /no process 1 among 3/],
+    ['nothing', { join: null }, /no process null among 3/],
+    ['another count of processes', { processes: 2 }, /counts 2 processes and this run has 3.*another run/],
+    ['no count', { processes: undefined }, /counts undefined processes/],
+    ['another version', { protocol: 0 }, /another version of @flow-grpo\/pjrt: install the same everywhere/],
+    ['no version', { protocol: undefined }, /another version/],
+    ['a number that is taken', {}, /process 1 is there already/],
+  ])('who knows the secret and gives %s is refused, with the reason', async (_, fields, reason) => {
+    expect(await knock(fields)).toEqual({ refused: expect.stringMatching(reason) });
+    expect(lost).toEqual([]);
+  });
+
+  it('a line that comes byte by byte is one', async () => {
+    expect(await knock({}, true)).toEqual({ refused: expect.stringMatching(/process 1 is there already/) });
+  });
+
+  it('a second coordinator at the same port is refused, and the first goes on', async () => {
+    const second = joinCluster({ coordinator, processId: 0, numProcesses: 2, secret });
+    await expect(second).rejects.toThrow(/cannot listen at 127\.0\.0\.1:\d+ .*the port free/);
+    const all = await Promise.all(clusters.map((cluster, i) => cluster.gatherJson('first goes on', i)));
+    expect(all[1]).toEqual([0, 1, 2]);
   });
 
   it('a proof that was seen on another connection is worth nothing', async () => {
@@ -272,6 +319,93 @@ describe('a process that is lost', () => {
       expect(await each.end).toEqual({ status: 0, stderr: '' });
     }
   });
+});
+
+it('a process gets in though hundreds of strangers say nothing', async () => {
+  const first = await joinCluster({ coordinator: '127.0.0.1:0', processId: 0, numProcesses: 2, secret });
+  const open: Socket[] = [];
+  for (let i = 0; i < 300; i++) {
+    open.push(connect(first.port, '127.0.0.1').on('error', () => {}));
+    await once(open[i]!, 'connect');
+  }
+  const coordinator = `127.0.0.1:${first.port}`;
+  const second = await joinCluster({ coordinator, processId: 1, numProcesses: 2, secret, joinMs: 20_000 });
+  const both = await Promise.all([first.gatherJson('in', 0), second.gatherJson('in', 1)]);
+  expect(both).toEqual([
+    [0, 1],
+    [0, 1],
+  ]);
+  for (const socket of open) socket.destroy();
+  second.leave();
+  first.leave();
+});
+
+describe('what is no coordinator', () => {
+  const joining = async (answer: (socket: Socket) => void) => {
+    const server = createServer((socket) => {
+      socket.on('error', () => {});
+      answer(socket);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port: number } = server.address() as { port: number };
+    const options = { processId: 1, numProcesses: 2, secret, joinMs: 1000 };
+    const message = await joinCluster({ coordinator: `127.0.0.1:${number}`, ...options }).then(
+      () => 'joined',
+      (error: Error) => error.message,
+    );
+    server.close();
+    return message;
+  };
+
+  it.each<[string, (socket: Socket) => void, RegExp]>([
+    ['a web server', (socket) => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n'), /is no coordinator/],
+    ['one that hangs up', (socket) => socket.destroy(), /hangs up without a word/],
+    ['one that says nothing', () => {}, /does not answer/],
+    [
+      'one that greets and hangs up',
+      (socket) => socket.end('{"challenge":"c"}\n'),
+      /is no coordinator|it ended/,
+    ],
+    [
+      'one that welcomes without the secret',
+      (socket) => socket.write('{"welcome":1}\n'),
+      /does not know the secret/,
+    ],
+  ])('%s is told by what it does', async (_, answer, message) => {
+    expect(await joining(answer)).toMatch(message);
+  });
+});
+
+it('processes meet at an IPv6 address', async () => {
+  const options = { numProcesses: 2, secret, joinMs: 10_000 };
+  const first = await joinCluster({ ...options, coordinator: '[::1]:0', processId: 0 });
+  const second = await joinCluster({ ...options, coordinator: `[::1]:${first.port}`, processId: 1 });
+  expect(await Promise.all([first.gatherJson('v6', 0), second.gatherJson('v6', 1)])).toHaveLength(2);
+  second.leave();
+  first.leave();
+});
+
+it('a clock that is set meanwhile makes nobody silent', async () => {
+  const { startCoordinator } = await import('../src/distributed/coordinator.mjs');
+  const { joinCoordinator } = await import('../src/distributed/link.mjs');
+  const common = { host: '127.0.0.1', secret, processes: 1, joinMs: 5000, silenceMs: 2000 };
+  const coordinator = await startCoordinator({ ...common, port: 0 });
+  const ended: string[] = [];
+  const onEnd = (reason: string) => void ended.push(reason);
+  const link = await joinCoordinator({ ...common, port: coordinator.port, id: 0, onEnd });
+  const now = Date.now();
+  const clock = vi.spyOn(Date, 'now').mockReturnValue(now + 3_600_000);
+  try {
+    // Longer than the coordinator takes to look at everybody.
+    await new Promise((resolve) => setTimeout(resolve, 1200));
+    expect(await link.request({ op: 'try', key: 'a key' })).toHaveProperty('answer');
+    expect(ended).toEqual([]);
+    expect(await link.request({ op: 'what nobody knows' })).toHaveProperty('answer');
+  } finally {
+    clock.mockRestore();
+    link.close();
+    coordinator.close();
+  }
 });
 
 it('processes that do not come are named', async () => {

@@ -1,4 +1,4 @@
-/** The tfjs backends that a command can start, whichever are installed. WebGPU and WebGL are for pages. */
+/** The tfjs backends that a command can start, if they are installed. WebGPU and WebGL are for web pages. */
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
@@ -69,7 +69,7 @@ export async function startBackend(name: string): Promise<void> {
   throw new Error(`backend ${name} does not start${why}${help}`);
 }
 
-/** XLA's own start says why it fails; tfjs would log it and go on. */
+/** XLA's own start says why it fails; tfjs would only log it. */
 async function start(name: string): Promise<boolean> {
   if (name !== 'xla') return tf.setBackend(name);
   await (await import('@flow-grpo/tfjs-backend-xla')).startXla();

@@ -1,7 +1,7 @@
 import { checkBatch } from './images';
 import type { ScoreOptions, Scorer } from './scorer';
 
-/** A scorer whose `score` is called with batches that fit together only, and not once it is aborted. */
+/** A scorer that checks every batch before `score` is called, and never calls it after an abort. */
 export function checkedScorer(
   name: string,
   score: (

@@ -1,19 +1,19 @@
-/** Scorers: images with their prompts in, one number per image out, with the parts of it by name. */
+/** Scorers: images with their prompts in, one number per image out, with its parts by name. */
 export {
-  affine,
+  affineScale,
+  byRank,
   type FailureRule,
   type GroupReward,
   groupwise,
   type ImageGroup,
   multiScore,
   type Normalise,
-  rank,
   type ScorePart,
   standardise,
   unitRange,
   withFailureRule,
 } from './compose';
-export { humanReward } from './human';
+export { humanReward } from './human/human-reward';
 export { type RgbImage, rgbImages } from './images';
 export { jpegCompressibility, jpegIncompressibility } from './jpeg/jpeg-size';
 export {
@@ -57,13 +57,9 @@ export {
   type VideoScorer,
   videoOcr,
 } from './ocr';
-export {
-  defineReward,
-  makeReward,
-  type RewardContext,
-  type RewardDefinition,
-  type RewardName,
-} from './registry';
+export { defineReward, type RewardContext, type RewardDefinition } from './registry/define';
+export { makeReward } from './registry/find';
+export type { RewardName } from './registry/rewards';
 export {
   deqa,
   type GenevalOptions,
@@ -75,13 +71,12 @@ export {
 } from './remote';
 export { functionScorer, type RewardFunction } from './reward-function';
 export type { EncodedImage, ScoreOptions, Scorer, ScorerImages, Scores } from './scorer';
-export { type RewardServerClientOptions, rewardServer } from './server/client';
+export { type RewardServerClientOptions, rewardServerClient } from './server/client';
 export { type RewardProcessOptions, rewardProcess } from './server/reward-process';
-export { type RewardServer, type ServeOptions, serve } from './server/serve';
+export { type RewardServer, type ServeOptions, serveScorer } from './server/serve';
 export {
-  describeScene,
   describeScenes,
-  type FindOptions,
+  type FindShapesOptions,
   type FoundShape,
   findShapes,
   freeColors,

@@ -27,7 +27,7 @@ export interface Scorer {
   readonly name: string;
   /** Of a weighted sum: the weight of each part, by the name that it has among the details. */
   readonly weights?: Readonly<Record<string, number>>;
-  /** Whether it compares the images of a prompt, so that it must be given all of them at once. */
+  /** Whether it compares the images of a prompt, and so needs all of them in one call. */
   readonly wholeGroups?: boolean;
   score(
     images: ScorerImages,

@@ -10,12 +10,11 @@ import {
   encodePrompts,
   forwardSequence,
   generationLayout,
-  guide,
   imageBlockLength,
-  initParams,
+  initShowo2Params,
   parseShowo2Config,
+  showo2Velocity,
   trainableNames,
-  velocity,
   velocityFromFeatures,
 } from '@flow-grpo/showo2-model';
 import { jit } from '@flow-grpo/tfjs-jit';
@@ -27,7 +26,7 @@ const config = parseShowo2Config(size.config);
 const { batch, textLength, guidanceScale } = size;
 
 if (!(await tf.setBackend('xla'))) throw new Error("The 'xla' backend could not start; run `npm run setup`.");
-const params = initParams(config, 1);
+const params = initShowo2Params(config, 1);
 const prompts = Array.from({ length: batch }, (_, b) =>
   Array.from({ length: textLength }, (_, i) => 20 + b + i),
 );
@@ -51,16 +50,16 @@ const tokens = tf.tensor2d([...conditional.tokens, ...unconditional.tokens], und
 const positions = [...conditional.positions, ...unconditional.positions];
 
 const fast = jit(
-  (p, latents, times, c) => velocity(p, config, latents, times, c, { guidanceScale }).velocity,
+  (p, latents, times, c) => showo2Velocity(p, config, latents, times, c, { guidanceScale }).velocity,
 );
 const features = jit(
-  (p, latents, times, c) => velocity(p, config, latents, times, c, { guidanceScale }).features,
+  (p, latents, times, c) => showo2Velocity(p, config, latents, times, c, { guidanceScale }).features,
 );
 const plain = jit((p, ids, latents, times) => {
   const twice = (y) => tf.concat([y, y], 0);
   const inputs = { tokens: ids, positions, latents: twice(latents), t: twice(times) };
   const [c, u] = tf.split(forwardSequence(p, config, inputs).velocity, 2);
-  return guide(c, u, guidanceScale);
+  return tf.add(u, tf.mul(tf.sub(c, u), guidanceScale));
 });
 const head = trainableNames(params);
 const update = jit((trained, kept, times, c) => {

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadParams } from '@flow-grpo/checkpoint-io';
-import { parameterSpecs, parseShowo2Config } from '@flow-grpo/showo2-model';
+import { parseShowo2Config, showo2ParameterSpecs } from '@flow-grpo/showo2-model';
 import * as tf from '@tensorflow/tfjs-core';
 
 const SHARD_BYTES = 5e9;
@@ -37,7 +37,7 @@ function writeCheckpoint(folder, dtype) {
   const config = parseShowo2Config({ hidden_size: 1536, image_latent_height: 27, image_latent_width: 27 });
   const shards = [[]];
   let used = 0;
-  for (const [key, { shape }] of Object.entries(parameterSpecs(config))) {
+  for (const [key, { shape }] of Object.entries(showo2ParameterSpecs(config))) {
     const bytes = itemSize * shape.reduce((a, b) => a * b, 1);
     if (used + bytes > SHARD_BYTES) {
       shards.push([]);

@@ -5,7 +5,7 @@ import type { Showo2Config } from './config/config';
 import { blockModulation, headBlock, splitModulation } from './head/block';
 import { finalLayer, finalModulation, headInput, headRotary, tokensToLatents } from './head/head';
 import { timeEmbedding, timeToken } from './head/time';
-import { LAYER_BASES } from './layers';
+import { SHOWO2_LAYER_BASES } from './layers';
 import { modulationRows, takeImages, writeModalities } from './sequence/assemble';
 import { type ModalityPositions, omniAttentionMask } from './sequence/mask';
 import { embedTokens, tokenLogits, trunkNorm, trunkRotary } from './trunk/trunk';
@@ -64,11 +64,17 @@ export function runTrunk(
   const rotary = trunkRotary(config.trunk, tf.range(0, embeddings.shape[1]!));
   const attend = attendWith(mask);
   const { layers } = config.trunk;
-  const { x } = runLayers(params, LAYER_BASES.trunk, layers, embeddings, (p, prefix, y, _given, number) => {
-    const next = qwenLayer(p, prefix, config.trunk, y, rotary, attend);
-    if (number !== undefined) observe?.(`llm_layer_${number}`, next);
-    return [next];
-  });
+  const { x } = runLayers(
+    params,
+    SHOWO2_LAYER_BASES.trunk,
+    layers,
+    embeddings,
+    (p, prefix, y, _given, number) => {
+      const next = qwenLayer(p, prefix, config.trunk, y, rotary, attend);
+      if (number !== undefined) observe?.(`llm_layer_${number}`, next);
+      return [next];
+    },
+  );
   const hidden = trunkNorm(params, config, x);
   observe?.('llm_last_hidden', hidden);
   return hidden;
@@ -114,7 +120,7 @@ export function forwardSequence(
   const width = config.head.hiddenSize;
   const neutral = neutralModulation(config);
   const { layers } = config.head;
-  const { x } = runLayers(params, LAYER_BASES.head, layers, input, (p, prefix, y, _given, number) => {
+  const { x } = runLayers(params, SHOWO2_LAYER_BASES.head, layers, input, (p, prefix, y, _given, number) => {
     const see = (name: string) => (value: tf.Tensor) => {
       if (number !== undefined) observe?.(`diffusion_head_a_${number}${name}`, value);
     };

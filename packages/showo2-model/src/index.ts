@@ -1,82 +1,55 @@
-/** Show-o2 on TensorFlow.js: upstream's numbers and parameter names, with the work that cannot matter left out. */
+/** Show-o2 on TensorFlow.js: upstream's numbers and parameter names, skipping work that cannot affect the result. */
 export {
   type HeadConfig,
-  hasHeadProjection,
   imageBlockLength,
-  latentShape,
   type Showo2Config,
+  showo2LatentShape,
   type TokenIds,
   type TrunkConfig,
   type VisionConfig,
 } from './config/config';
+export { showo2ConfigJson, tokenIdsJson } from './config/config-json';
+export { parseShowo2Config } from './config/schema';
 export {
-  parseShowo2Config,
-  QWEN2_5_TOKENS,
-  QWEN2_5_VOCABULARY,
-  showo2ConfigJson,
-  tokenIdsJson,
-} from './config/schema';
-export { parseShowo2Yaml, type SamplingDefaults } from './config/yaml';
-export {
-  type Condition,
+  type Showo2Condition,
   type EncodeOptions,
   type EncodeText,
-  encodeHeadText,
   encodePrompts,
   encodeText,
   promptTokens,
-  repeatState,
-  type TextState,
   textEncoder,
-  withHeadText,
 } from './denoise/condition';
 export { encodeContext } from './denoise/context';
 export {
   type Denoised,
   type Features,
+  showo2Velocity,
   type VelocityOptions,
-  velocity,
   velocityFromFeatures,
 } from './denoise/velocity';
-export { forwardSequence, type SequenceInputs, sequenceLogits, textLogits } from './forward';
-export { guide } from './guidance';
-export { initParams, parameterSpecs } from './init';
-export { LAYER_BASES, stackForTraining, stackFrozen, upstreamNames } from './layers';
+export { forwardSequence, type SequenceInputs, sequenceLogits } from './forward';
+export { initShowo2Params, showo2ParameterSpecs } from './init';
+export { SHOWO2_LAYER_BASES, upstreamNames } from './layers';
 export type { DenoiseEvent, GenerateOptions } from './pipeline/generate';
-export { coverCrop } from './pipeline/images';
 export type { InterleaveOptions, Segment } from './pipeline/interleave';
 export type { Showo2Parts } from './pipeline/parts';
 export { Showo2 } from './pipeline/showo2';
-export { fitLatentPreview, type LatentPreview, previewLatents } from './preview';
-export { generationLayout, type Layout, mixedModalLayout } from './sequence/layout';
-export { MASKED, type ModalityPositions, omniAttentionAllowed, omniAttentionMask } from './sequence/mask';
-export { chooseToken, type TokenSampling, uniformStream } from './text/choose';
-export { decodeStep, prefill, type TextCache } from './text/decode';
-export { type GenerateTextOptions, generateText, type TextPrefix, textDecoder } from './text/generate';
-export { understandingPrefix } from './text/understand';
-export { chooseTextLength, cutMessage, type TextLength } from './text-length';
+export { fitLatentPreview, type LatentPreview } from './preview';
+export { generationLayout, type Layout } from './sequence/layout';
+export { chooseTextLength, cutPromptsMessage, type TextLength } from './text-length';
 export { qwenTokenizer } from './tokenizer/qwen';
-export { ADDED_TOKENS, type TextTokenizer, TOKEN_NAMES } from './tokenizer/tokenizer';
+export type { TextTokenizer } from './tokenizer/tokenizer';
 export { parseWordVocabulary, type WordVocabulary, wordTokenizer } from './tokenizer/word';
-export { DEFAULT_TRAINABLE, trainableNames } from './trainable';
-export { tokenLogits } from './trunk/trunk';
+export { trainableNames } from './trainable';
 export {
   type CoderOptions,
-  checkVaeConfig,
-  decode,
   decodeImage,
-  decodeImageTiled,
-  decodeInPieces,
-  encode,
+  decodeVideo,
   encodeImage,
-  encodeImageTiled,
-  encodeInPieces,
+  encodeVideo,
   initVaeParams,
   type Posterior,
   parseVaeConfig,
-  samplePosterior,
-  spatialFactor,
-  temporalFactor,
   vaeConfigJson,
   vaeParamShapes,
   WAN21_VAE,

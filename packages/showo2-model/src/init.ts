@@ -1,29 +1,35 @@
-import { drawParams, type ParameterSpec, type Params, type Start } from '@flow-grpo/nn';
+import { drawParams, type ParameterSpec, type ParameterStart, type Params } from '@flow-grpo/nn';
 import { hasHeadProjection, type Showo2Config } from './config/config';
 import { EMBEDDING, LM_HEAD } from './trunk/trunk';
 
-const zero: Start = { constant: 0 };
-const one: Start = { constant: 1 };
+const zero: ParameterStart = { constant: 0 };
+const one: ParameterStart = { constant: 1 };
 
 /** Every parameter of a model of this configuration: upstream's name, its shape, and how upstream starts it. */
-export function parameterSpecs(config: Showo2Config): Record<string, ParameterSpec> {
+export function showo2ParameterSpecs(config: Showo2Config): Record<string, ParameterSpec> {
   const specs: Record<string, ParameterSpec> = {};
-  const put = (name: string, shape: number[], start: Start) => {
+  const put = (name: string, shape: number[], start: ParameterStart) => {
     specs[name] = { shape, start };
   };
   const torchLinear = (name: string, out: number, into: number, bias = true) => {
-    const bound: Start = { uniform: 1 / Math.sqrt(into) };
+    const bound: ParameterStart = { uniform: 1 / Math.sqrt(into) };
     put(`${name}.weight`, [out, into], bound);
     if (bias) put(`${name}.bias`, [out], bound);
   };
-  const linearFrom = (name: string, out: number, into: number, start: Start, bias?: Start) => {
+  const linearFrom = (
+    name: string,
+    out: number,
+    into: number,
+    start: ParameterStart,
+    bias?: ParameterStart,
+  ) => {
     put(`${name}.weight`, [out, into], start);
     if (bias) put(`${name}.bias`, [out], bias);
   };
-  const xavier = (out: number, into: number): Start => ({ uniform: Math.sqrt(6 / (out + into)) });
+  const xavier = (out: number, into: number): ParameterStart => ({ uniform: Math.sqrt(6 / (out + into)) });
   const { trunk, vision, head } = config;
 
-  const llm: Start = { normal: 0.02 };
+  const llm: ParameterStart = { normal: 0.02 };
   put(EMBEDDING, [config.vocabSize, trunk.hiddenSize], llm);
   for (let i = 0; i < trunk.layers; i++) {
     const p = `showo.model.layers.${i}.`;
@@ -74,7 +80,7 @@ export function parameterSpecs(config: Showo2Config): Record<string, ParameterSp
   torchLinear('fusion_proj.3', trunk.hiddenSize, trunk.hiddenSize);
 
   const w = head.hiddenSize;
-  const bias: Start = { uniform: 1 / Math.sqrt(config.timeFeatures) };
+  const bias: ParameterStart = { uniform: 1 / Math.sqrt(config.timeFeatures) };
   linearFrom('time_embed.mlp.0', w, config.timeFeatures, { normal: 0.02 }, bias);
   linearFrom('time_embed.mlp.2', w, w, { normal: 0.02 }, { uniform: 1 / Math.sqrt(w) });
   if (hasHeadProjection(config)) {
@@ -104,6 +110,6 @@ export function parameterSpecs(config: Showo2Config): Record<string, ParameterSp
 }
 
 /** A new model's parameters under upstream's names, started as upstream starts them. A function of the seed alone. */
-export function initParams(config: Showo2Config, seed: number): Params {
-  return drawParams(parameterSpecs(config), seed);
+export function initShowo2Params(config: Showo2Config, seed: number): Params {
+  return drawParams(showo2ParameterSpecs(config), seed);
 }

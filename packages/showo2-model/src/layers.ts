@@ -1,7 +1,7 @@
 import { type Params, replaceByStacks, stackForTraining as stackShared, unstackLayers } from '@flow-grpo/nn';
 
 /** Where repeated layers start in the parameters' names. */
-export const LAYER_BASES = {
+export const SHOWO2_LAYER_BASES = {
   trunk: 'showo.model.layers.',
   vision: 'und_trans.layers.',
   head: 'diffusion_head_a.',
@@ -11,7 +11,7 @@ export const LAYER_BASES = {
 const HEAD = 'diffusion_head_';
 
 /**
- * Stacks the layers of every part (`LAYER_BASES`) in which none of the names `trainable` lies, and disposes of the
+ * Stacks the layers of every part (`SHOWO2_LAYER_BASES`) in which none of the names `trainable` lies, and disposes of the
  * tensors that were stacked, one name at a time. For frozen parts: compile time stops growing with depth and a step is
  * as fast. Layers that train are faster unrolled.
  */
@@ -32,11 +32,15 @@ export function stackForTraining(
   trainable: readonly string[],
 ): { params: Params; trainable: string[] } {
   const headOnly = trainable.every((name) => name.startsWith(HEAD));
-  return stackShared(params, headOnly ? basesWithout(trainable) : Object.values(LAYER_BASES), trainable);
+  return stackShared(
+    params,
+    headOnly ? basesWithout(trainable) : Object.values(SHOWO2_LAYER_BASES),
+    trainable,
+  );
 }
 
 const basesWithout = (trainable: readonly string[]): string[] =>
-  Object.values(LAYER_BASES).filter((base) => !trainable.some((name) => name.startsWith(base)));
+  Object.values(SHOWO2_LAYER_BASES).filter((base) => !trainable.some((name) => name.startsWith(base)));
 
 /** All parameters under upstream's names: what was stacked is new, everything else the given tensors. */
 export const upstreamNames = (params: Params): Params => unstackLayers(params);

@@ -1,13 +1,6 @@
-/** What reads and writes files: models by path or hub id, tokenizers. */
-export {
-  type LoadingProgress,
-  type LoadShowo2Options,
-  loadShowo2,
-  loadTokenizer,
-  readShowo2Config,
-} from './pipeline/load';
+/** Reading and writing files: models by path or hub id. */
+export { type LoadingProgress, type LoadShowo2Options, loadShowo2, readShowo2Config } from './pipeline/load';
 export { showo2FromPretrained } from './pipeline/pretrained';
 export { type Showo2Places, showo2RequiredFiles } from './pipeline/required-files';
 export { saveShowo2 } from './pipeline/save';
-export { type Foundations, type StartOptions, startFrom } from './pipeline/start';
-export { loadQwenTokenizer } from './tokenizer/load-qwen';
+export { type Foundations, type StartOptions, showo2FromFoundations } from './pipeline/start';

@@ -1,24 +1,24 @@
-/** Show-o2 as a policy: text once a prompt, the head alone in the update when the head alone trains. */
+/** Show-o2 as a policy: text once per prompt; if only the head trains, updates run only the head. */
 import {
   castToStorage,
   gatherRows,
+  mergeTrainedWeights,
   type NamePattern,
   type Params,
   selectNames,
   stopGradient,
-  trainedAmong,
 } from '@flow-grpo/nn';
 import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from './config/config';
 import {
-  type Condition,
+  type Showo2Condition,
   encodeHeadText,
   encodePrompts,
   encodeText,
   type TextState,
 } from './denoise/condition';
-import { type Features, velocity, velocityFromFeatures } from './denoise/velocity';
+import { type Features, showo2Velocity, velocityFromFeatures } from './denoise/velocity';
 import { stackForTraining } from './layers';
 
 export interface Showo2PolicyOptions {
@@ -68,7 +68,7 @@ export type Purpose = 'sampling' | 'training';
 
 interface PrepareCall {
   readonly trained: Params;
-  readonly condition: Condition;
+  readonly condition: Showo2Condition;
   readonly purpose: Purpose;
 }
 
@@ -85,7 +85,7 @@ export interface Showo2Policy {
   readonly trainable: readonly string[];
   readonly lowRankLayers: true;
   readonly latentShape: readonly number[];
-  encodePrompts(prompts: readonly string[]): Condition;
+  encodePrompts(prompts: readonly string[]): Showo2Condition;
   prepare(call: PrepareCall): PreparedText;
   velocity(call: VelocityCall): {
     readonly velocity: tf.Tensor;
@@ -116,7 +116,7 @@ export function showo2Policy(options: Showo2PolicyOptions): Showo2Policy {
     ? stackForTraining(options.params, selected)
     : { params: options.params, trainable: selected };
   const headOnly = trainable.every(isHead);
-  const merged = trainedAmong(params, trainable);
+  const merged = mergeTrainedWeights(params, trainable);
   const conditionalUpdates = guidanceScale > 0 && options.guidanceInTraining === false;
   const guidance = (purpose: Purpose) => ({
     guidanceScale: purpose === 'training' && conditionalUpdates ? 0 : guidanceScale,
@@ -126,7 +126,7 @@ export function showo2Policy(options: Showo2PolicyOptions): Showo2Policy {
     Object.fromEntries(
       Object.entries(state).map(([name, value]) => [name, gatherRows(value as tf.Tensor, index)]),
     ) as unknown as TextState;
-  const conditionAt = (prepared: PreparedText, index: tf.Tensor1D): Condition => ({
+  const conditionAt = (prepared: PreparedText, index: tf.Tensor1D): Showo2Condition => ({
     prompt: rows(prepared.prompt, index),
     unconditional: prepared.unconditional,
   });
@@ -148,7 +148,7 @@ export function showo2Policy(options: Showo2PolicyOptions): Showo2Policy {
     (tokens: tf.Tensor, lengths: tf.Tensor) => encodeText(params, config, tokens, lengths),
     { name: 'encodeText' },
   );
-  const encode = (prompts: readonly string[]): Condition =>
+  const encode = (prompts: readonly string[]): Showo2Condition =>
     tf.tidy(() => {
       const ids = prompts.map(tokenize);
       const condition = encodePrompts(params, config, ids, { textLength }, (_, tokens, lengths) =>
@@ -161,7 +161,7 @@ export function showo2Policy(options: Showo2PolicyOptions): Showo2Policy {
         ]),
       ) as unknown as TextState;
       return { prompt: condition.prompt, unconditional: first } as unknown as tf.TensorContainer;
-    }) as unknown as Condition;
+    }) as unknown as Showo2Condition;
 
   const policy: Showo2Policy = {
     params,
@@ -183,7 +183,14 @@ export function showo2Policy(options: Showo2PolicyOptions): Showo2Policy {
       };
     },
     velocity: ({ trained, x, t, rows: index, prepared, purpose }) => {
-      const result = velocity(merged(trained), config, x, t, conditionAt(prepared, index), guidance(purpose));
+      const result = showo2Velocity(
+        merged(trained),
+        config,
+        x,
+        t,
+        conditionAt(prepared, index),
+        guidance(purpose),
+      );
       const { conditional, features } = result;
       return {
         velocity: castToStorage(result.velocity, 'float32'),

@@ -33,7 +33,7 @@ export function chooseTextLength(
 }
 
 /** What to tell a user about prompts that are cut; undefined where none is. */
-export function cutMessage({ length, longest, cut }: TextLength): string | undefined {
+export function cutPromptsMessage({ length, longest, cut }: TextLength): string | undefined {
   if (cut === 0) return undefined;
   const which = cut === 1 ? 'A prompt is' : `${cut} prompts are`;
   return `${which} cut at ${length} text tokens; the longest has ${longest}`;

@@ -1,12 +1,8 @@
 import { fixtureCases, readJson } from '@flow-grpo/test-support';
 import { describe, expect, it } from 'vitest';
-import {
-  parseShowo2Config,
-  parseShowo2Yaml,
-  QWEN2_5_TOKENS,
-  QWEN2_5_VOCABULARY,
-  showo2ConfigJson,
-} from '../src/index';
+import { QWEN2_5_TOKENS, QWEN2_5_VOCABULARY } from '../src/config/schema';
+import { parseShowo2Yaml } from '../src/config/yaml';
+import { parseShowo2Config, showo2ConfigJson } from '../src/index';
 
 interface Demo {
   name: string;

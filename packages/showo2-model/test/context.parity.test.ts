@@ -1,7 +1,7 @@
 import { expectClose, fixtureCases } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { encodeContext, encodePrompts, velocity } from '../src/index';
+import { encodeContext, encodePrompts, showo2Velocity } from '../src/index';
 import { channelsFirst, channelsLast, loadCase, toleranceOf, toPositions, toTensor } from './case';
 
 describe.each(fixtureCases('showo2-mixed'))('$name', ({ dir }) => {
@@ -38,7 +38,7 @@ describe.each(fixtureCases('showo2-mixed'))('$name', ({ dir }) => {
       const image = at([last]);
       const options = { guidanceScale: 0 };
       const condition = { prompt, unconditional };
-      const { velocity: v } = velocity(params, config, image.latents, image.t, condition, options);
+      const { velocity: v } = showo2Velocity(params, config, image.latents, image.t, condition, options);
       const want = channelsFirst(tf.expandDims(expected[images - 1]!, 0)).dataSync();
       expectClose(
         channelsFirst(v).dataSync(),

@@ -5,16 +5,16 @@ import { expectClose, fixtureCases, maxAbs, maxAbsDiff, numbers } from '@flow-gr
 import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
+import type { TextState } from '../src/denoise/condition';
+import { guide } from '../src/guidance';
 import {
-  type Condition,
+  type Showo2Condition,
   encodePrompts,
   forwardSequence,
-  guide,
-  initParams,
-  LAYER_BASES,
-  parameterSpecs,
-  type TextState,
-  velocity,
+  initShowo2Params,
+  SHOWO2_LAYER_BASES,
+  showo2ParameterSpecs,
+  showo2Velocity,
   velocityFromFeatures,
 } from '../src/index';
 import { channelsFirst, channelsLast, loadCase, toleranceOf, toPositions, toTensor } from './case';
@@ -56,16 +56,16 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
         prompts,
         textLength === undefined ? {} : { textLength },
       );
-      const fast = velocity(params, config, half(x), half(t), condition, { guidanceScale: scale });
+      const fast = showo2Velocity(params, config, half(x), half(t), condition, { guidanceScale: scale });
       relative(fast.velocity, guided, 'guided velocity');
       const expected = numbers(file('outputs.safetensors').v_cfg!).slice(0, guided.length);
       const tolerance = toleranceOf(json.float32_vs_float64, 'v_cfg');
       expectClose(channelsFirst(fast.velocity).dataSync(), expected, tolerance, 'v_cfg');
-      const single = velocity(params, config, half(x), half(t), condition, { guidanceScale: 0 });
+      const single = showo2Velocity(params, config, half(x), half(t), condition, { guidanceScale: 0 });
       relative(single.velocity, c.dataSync(), 'conditional velocity');
       relative(fast.conditional, c.dataSync(), 'conditional branch');
       const detached = { guidanceScale: scale, detachUnconditional: true };
-      const split = velocity(params, config, half(x), half(t), condition, detached);
+      const split = showo2Velocity(params, config, half(x), half(t), condition, detached);
       relative(split.velocity, guided, 'split branches');
       relative(split.conditional, c.dataSync(), 'conditional one of split branches');
     },
@@ -75,7 +75,7 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
     for (const head of [false, true]) {
       const condition = encodePrompts(params, config, prompts, { head });
       const options = { guidanceScale: scale };
-      const { features } = velocity(params, config, half(x), half(t), condition, options);
+      const { features } = showo2Velocity(params, config, half(x), half(t), condition, options);
       const again = velocityFromFeatures(
         params,
         config,
@@ -93,9 +93,9 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
     const condition = encodePrompts(params, config, [prompts[0]!]);
     const many = tf.concat([half(x), tf.mul(half(x), 0.5)]);
     const times = tf.fill([many.shape[0]!], 0.3);
-    const all = velocity(params, config, many, times, condition, { guidanceScale: scale }).velocity;
+    const all = showo2Velocity(params, config, many, times, condition, { guidanceScale: scale }).velocity;
     const last = tf.slice(many, [many.shape[0]! - 1, 0, 0, 0]);
-    const one = velocity(params, config, last, tf.tensor1d([0.3]), condition, {
+    const one = showo2Velocity(params, config, last, tf.tensor1d([0.3]), condition, {
       guidanceScale: scale,
     }).velocity;
     relative(tf.slice(all, [many.shape[0]! - 1, 0, 0, 0]), one.dataSync(), 'last row');
@@ -103,12 +103,16 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
 
   it('gives the same with stacked layers, and unstacks to what it was', () => {
     let stacked = params;
-    for (const base of Object.values(LAYER_BASES)) stacked = stackLayers(stacked, base);
+    for (const base of Object.values(SHOWO2_LAYER_BASES)) stacked = stackLayers(stacked, base);
     const condition = encodePrompts(stacked, config, prompts);
     const options = { guidanceScale: scale };
-    relative(velocity(stacked, config, half(x), half(t), condition, options).velocity, guided, 'stacked');
+    relative(
+      showo2Velocity(stacked, config, half(x), half(t), condition, options).velocity,
+      guided,
+      'stacked',
+    );
     let back = stacked;
-    for (const base of Object.values(LAYER_BASES)) back = unstackLayers(back, base);
+    for (const base of Object.values(SHOWO2_LAYER_BASES)) back = unstackLayers(back, base);
     expect(Object.keys(back).sort()).toEqual(Object.keys(params).sort());
     const name = 'diffusion_head_a.0.mlp.up_proj.weight';
     expect(Array.from(back[name]!.dataSync())).toEqual(Array.from(params[name]!.dataSync()));
@@ -121,8 +125,8 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
     expectClose(schedule.times, numbers(outputs.ode_t!), 1e-6, 'ode_t');
     const condition = encodePrompts(params, config, prompts, { head: true });
     const run = jit(
-      (c: Condition, latents: tf.Tensor, times: tf.Tensor) =>
-        velocity(params, config, latents, times, c, { guidanceScale: scale }).velocity,
+      (c: Showo2Condition, latents: tf.Tensor, times: tf.Tensor) =>
+        showo2Velocity(params, config, latents, times, c, { guidanceScale: scale }).velocity,
     );
     const taken: tf.Tensor[] = [];
     const start = half(channelsLast(tf.unstack(toTensor(outputs.ode_samples!))[0]!));
@@ -150,7 +154,8 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
       const p = { ...params, ...Object.fromEntries(names.map((name, i) => [name, xs[i]!])) };
       const { prompt, unconditional } = encodePrompts(p, config, prompts);
       const branch = (text: TextState) =>
-        velocity(p, config, half(x), half(t), { prompt: text, unconditional }, { guidanceScale: 0 }).velocity;
+        showo2Velocity(p, config, half(x), half(t), { prompt: text, unconditional }, { guidanceScale: 0 })
+          .velocity;
       return tf.mean(tf.mul(tf.concat([branch(prompt), branch(unconditional)]), weight)) as tf.Scalar;
     };
     const { value, grads } = jit((...xs: tf.Tensor[]) => tf.valueAndGrads(loss)(xs))(
@@ -167,7 +172,11 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
     const { 'showo.lm_head.weight': _, ...without } = params;
     const condition = encodePrompts(without, config, prompts);
     const options = { guidanceScale: scale };
-    relative(velocity(without, config, half(x), half(t), condition, options).velocity, guided, 'guided');
+    relative(
+      showo2Velocity(without, config, half(x), half(t), condition, options).velocity,
+      guided,
+      'guided',
+    );
   });
 
   it('has the head gradients of the guided loss, from kept features', () => {
@@ -175,9 +184,9 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
     const weight = channelsLast(toTensor(outputs.cfg_loss_weight!));
     const expected = file('grads_head_cfg.safetensors');
     const names = Object.keys(expected);
-    const condition: Condition = encodePrompts(params, config, prompts);
+    const condition: Showo2Condition = encodePrompts(params, config, prompts);
     const options = { guidanceScale: scale };
-    const { features } = velocity(params, config, half(x), half(t), condition, options);
+    const { features } = showo2Velocity(params, config, half(x), half(t), condition, options);
     const { value, grads } = tf.valueAndGrads((...xs: tf.Tensor[]) => {
       const p = { ...params, ...Object.fromEntries(names.map((name, i) => [name, xs[i]!])) };
       const v = velocityFromFeatures(p, config, features, half(t), condition, half(x).shape, options);
@@ -191,7 +200,7 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
   });
 
   it('lists exactly the parameters of the checkpoint, with their shapes', () => {
-    const specs = parameterSpecs(config);
+    const specs = showo2ParameterSpecs(config);
     const tied = 'showo.lm_head.weight';
     const names = Object.keys(params).filter((name) => name !== tied || !config.trunk.tieWordEmbeddings);
     expect(Object.keys(specs).sort()).toEqual(names.sort());
@@ -199,13 +208,15 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
   });
 
   it('starts a new model with a velocity of zero, the same for the same seed', () => {
-    const fresh = initParams(config, 7);
+    const fresh = initShowo2Params(config, 7);
     const condition = encodePrompts(fresh, config, prompts);
-    const { velocity: v } = velocity(fresh, config, half(x), half(t), condition, { guidanceScale: scale });
+    const { velocity: v } = showo2Velocity(fresh, config, half(x), half(t), condition, {
+      guidanceScale: scale,
+    });
     expect(maxAbs(v.dataSync())).toBe(0);
     const name = 'showo.model.embed_tokens.weight';
     const values = fresh[name]!.dataSync() as Float32Array;
-    expect(Array.from(initParams(config, 7)[name]!.dataSync())).toEqual(Array.from(values));
+    expect(Array.from(initShowo2Params(config, 7)[name]!.dataSync())).toEqual(Array.from(values));
     const deviation = Math.sqrt(values.reduce((a, b) => a + b * b, 0) / values.length);
     expect(deviation).toBeGreaterThan(0.018);
     expect(deviation).toBeLessThan(0.022);
@@ -227,7 +238,7 @@ describe.each(fixtureCases('showo2-video'))('$name', ({ dir }) => {
     const x = channelsLast(toTensor(given.latents!));
     for (const firstFrameAsCondition of [false, true]) {
       const options = { guidanceScale: 0, firstFrameAsCondition };
-      const { velocity: v } = velocity(params, config, x, toTensor(given.t!), condition, options);
+      const { velocity: v } = showo2Velocity(params, config, x, toTensor(given.t!), condition, options);
       const key = firstFrameAsCondition ? 'v_pred_first_frame_as_cond' : 'v_pred';
       const tolerance = toleranceOf(json.float32_vs_float64, key);
       expectClose(channelsFirst(v).dataSync(), numbers(file('outputs.safetensors')[key]!), tolerance, key);
@@ -302,8 +313,8 @@ describe.each(fixtureCases('showo2-tiny'))('what the savings rest on, in $name',
     };
     const x = tf.slice(latents, [0, 0, 0, 0], [count, -1, -1, -1]);
     const times = tf.slice(t, [0], [count]);
-    const at = (c: Condition) =>
-      velocity(params, longest, x, times, c, { guidanceScale: 5 }).velocity.dataSync();
+    const at = (c: Showo2Condition) =>
+      showo2Velocity(params, longest, x, times, c, { guidanceScale: 5 }).velocity.dataSync();
     const spoilt = { ...condition, prompt: spoil(condition.prompt) };
     expect(maxAbsDiff(spoilt.prompt.keys.dataSync(), condition.prompt.keys.dataSync())).toBeGreaterThan(100);
     expect(maxAbsDiff(at(spoilt), at(condition))).toBe(0);

@@ -5,12 +5,12 @@ import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import {
   encodePrompts,
-  initParams,
+  initShowo2Params,
   type Showo2Config,
-  stackFrozen,
+  showo2Velocity,
   trainableNames,
-  velocity,
 } from '../src/index';
+import { stackFrozen } from '../src/layers';
 import { config as tiny } from './tiny-model';
 import { useXla } from './xla';
 
@@ -28,15 +28,15 @@ function programLines(layers: number, arrange: (params: Params) => Params): numb
   const config = withDepth(layers);
   const step = jit((params: Params, x: tf.Tensor, t: tf.Tensor) => {
     const condition = encodePrompts(params, config, [[1, 2, 3]], { head: true });
-    return velocity(params, config, x, t, condition, { guidanceScale: 5 }).velocity;
+    return showo2Velocity(params, config, x, t, condition, { guidanceScale: 5 }).velocity;
   });
   const side = config.gridHeight * config.patchSize;
   const x = tf.zeros([1, side, side, config.latentChannels]);
-  const { text } = step.lower(arrange(initParams(config, 1)), x, tf.tensor1d([0.5]));
+  const { text } = step.lower(arrange(initShowo2Params(config, 1)), x, tf.tensor1d([0.5]));
   return text.split('\n').length;
 }
 
-type Params = ReturnType<typeof initParams>;
+type Params = ReturnType<typeof initShowo2Params>;
 
 it('is of one size for 4 and for 28 layers when they are stacked', () => {
   expect(programLines(28, stackFrozen)).toBe(programLines(4, stackFrozen));

@@ -2,15 +2,15 @@ import { stackLayers } from '@flow-grpo/nn';
 import { expectClose, fixtureCases, maxAbs, numbers } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
+import { guide } from '../src/guidance';
 import {
   forwardSequence,
-  guide,
-  LAYER_BASES,
   parseShowo2Config,
   type SequenceInputs,
-  tokenLogits,
+  SHOWO2_LAYER_BASES,
   trainableNames,
 } from '../src/index';
+import { tokenLogits } from '../src/trunk/trunk';
 import { channelsFirst, channelsLast, Expectations, loadCase, toPositions, toTensor } from './case';
 
 const model = [...fixtureCases('showo2-tiny')];
@@ -46,7 +46,7 @@ describe.each([...model, ...fixtureCases('showo2-video'), ...fixtureCases('showo
     });
 
     it('is the same with stacked layers', () => {
-      const stacked = Object.values(LAYER_BASES).reduce(stackLayers, params);
+      const stacked = Object.values(SHOWO2_LAYER_BASES).reduce(stackLayers, params);
       const names: string[] = [];
       const run = forwardSequence(stacked, config, inputs, (name) => names.push(name));
       outputs.compare('v_pred', channelsFirst(run.velocity));

@@ -1,13 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import {
-  encodePrompts,
-  guide,
-  initParams,
-  parseShowo2Yaml,
-  velocity,
-  velocityFromFeatures,
-} from '../src/index';
+import { parseShowo2Yaml } from '../src/config/yaml';
+import { guide } from '../src/guidance';
+import { encodePrompts, initShowo2Params, showo2Velocity, velocityFromFeatures } from '../src/index';
 import { config } from './tiny-model';
 
 const conditional = tf.tensor1d([3, 6]);
@@ -24,15 +19,17 @@ describe('a guidance scale', () => {
   });
 
   it('below 0 is an error, in every call that takes one', () => {
-    const params = initParams(config, 1);
+    const params = initShowo2Params(config, 1);
     const condition = encodePrompts(params, config, [[5, 6]]);
     const shape = [1, 4, 4, 4];
     const [x, t] = [tf.zeros(shape), tf.tensor1d([0.5])];
-    const { features } = velocity(params, config, x, t, condition, { guidanceScale: 0 });
+    const { features } = showo2Velocity(params, config, x, t, condition, { guidanceScale: 0 });
     for (const guidanceScale of NO_SCALE) {
       const options = { guidanceScale };
       expect(() => guide(conditional, unconditional, guidanceScale)).toThrow(/guidanceScale must be 0/);
-      expect(() => velocity(params, config, x, t, condition, options)).toThrow(/guidanceScale must be 0/);
+      expect(() => showo2Velocity(params, config, x, t, condition, options)).toThrow(
+        /guidanceScale must be 0/,
+      );
       expect(() => velocityFromFeatures(params, config, features, t, condition, shape, options)).toThrow(
         /guidanceScale must be 0/,
       );

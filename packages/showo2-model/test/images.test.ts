@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { maxAbsDiff } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
-import { coverCrop } from '../src/index';
+import { coverCrop } from '../src/pipeline/images';
 
 /** Pillow 10.4: `resize(…, BICUBIC)` to the covering size and `crop` of the middle, over the picture below. */
 const cases: { source: [number, number]; target: [number, number]; bytes: number[] }[] = JSON.parse(

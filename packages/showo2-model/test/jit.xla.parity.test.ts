@@ -7,12 +7,12 @@ import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, it } from 'vitest';
 import {
-  type Condition,
+  type Showo2Condition,
   encodeText,
   type Features,
-  LAYER_BASES,
   promptTokens,
-  velocity,
+  SHOWO2_LAYER_BASES,
+  showo2Velocity,
   velocityFromFeatures,
 } from '../src/index';
 import { channelsFirst, channelsLast, loadCase, toPositions, toTensor } from './case';
@@ -33,13 +33,13 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
   const t = half(toTensor(given.t!));
   const options = { guidanceScale: json.config.guidance_scale };
   const texts = { prompt: promptTokens(config, prompts), unconditional: promptTokens(config, [[]]) };
-  const encode = (p: typeof params, all: typeof texts): Condition => ({
+  const encode = (p: typeof params, all: typeof texts): Showo2Condition => ({
     prompt: encodeText(p, config, all.prompt.tokens, all.prompt.lengths),
     unconditional: encodeText(p, config, all.unconditional.tokens, all.unconditional.lengths),
   });
   const denoise = jit((p: typeof params, all: typeof texts, latents: tf.Tensor, times: tf.Tensor) => {
     const condition = encode(p, all);
-    const { velocity: v, features } = velocity(p, config, latents, times, condition, options);
+    const { velocity: v, features } = showo2Velocity(p, config, latents, times, condition, options);
     return { v, condition, features };
   });
 
@@ -48,7 +48,7 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
     const unrolled = denoise(params, texts, x, t).v;
     expectClose(channelsFirst(unrolled).dataSync(), expected, 1e-4, 'unrolled');
     let stacked = params;
-    for (const base of Object.values(LAYER_BASES)) stacked = stackLayers(stacked, base);
+    for (const base of Object.values(SHOWO2_LAYER_BASES)) stacked = stackLayers(stacked, base);
     const scanned = denoise(stacked, texts, x, t).v.dataSync();
     expectClose(scanned, unrolled.dataSync(), 1e-5 * maxAbs(expected), 'scanned');
   });
@@ -59,7 +59,7 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
     const names = Object.keys(expected);
     const { condition, features } = denoise(params, texts, x, t);
     const gradients = jit(
-      (own: tf.Tensor[], all: typeof params, c: Condition, kept: Features, times: tf.Tensor) =>
+      (own: tf.Tensor[], all: typeof params, c: Showo2Condition, kept: Features, times: tf.Tensor) =>
         tf.grads((...xs: tf.Tensor[]) => {
           const p = { ...all, ...Object.fromEntries(names.map((name, i) => [name, xs[i]!])) };
           const v = velocityFromFeatures(p, config, kept, times, c, x.shape, options);

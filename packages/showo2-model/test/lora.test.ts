@@ -2,8 +2,8 @@ import { initLora, mergeLora, unstackLayers, withLora } from '@flow-grpo/nn';
 import { fixtureCases, maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { encodePrompts, stackFrozen, velocity } from '../src/index';
-import { LAYER_BASES } from '../src/layers';
+import { encodePrompts, showo2Velocity } from '../src/index';
+import { SHOWO2_LAYER_BASES, stackFrozen } from '../src/layers';
 import { loadCase } from './case';
 
 const { config, params } = loadCase(fixtureCases('showo2-tiny')[0]!.dir);
@@ -15,7 +15,7 @@ const shape = [
 ];
 const velocityOf = (p: typeof params) => {
   const condition = encodePrompts(p, config, [[1, 2, 3]]);
-  return velocity(p, config, tf.fill(shape, 0.3), tf.tensor1d([0.4]), condition, { guidanceScale: 3 })
+  return showo2Velocity(p, config, tf.fill(shape, 0.3), tf.tensor1d([0.4]), condition, { guidanceScale: 3 })
     .velocity;
 };
 const run = (p: typeof params) => velocityOf(p).dataSync();
@@ -42,7 +42,7 @@ describe('LoRA', () => {
   });
 
   it('is the same on stacked layers, all of them adapted or some', () => {
-    const first = `${LAYER_BASES.trunk}0.self_attn.k_proj`;
+    const first = `${SHOWO2_LAYER_BASES.trunk}0.self_attn.k_proj`;
     const some = { ...lora, targets: [...lora.targets, first] };
     const few = Object.fromEntries(
       Object.entries(initLora(params, some, 5)).map(([name, x]) => [name, tf.add(x, 0.05)]),
@@ -53,7 +53,7 @@ describe('LoRA', () => {
     expect(maxAbsDiff(run(withLora(stacked, few, some)), expected)).toBeLessThan(1e-5 * maxAbs(expected));
     const merged = mergeLora(stacked, few, some);
     expect(maxAbsDiff(run(merged), expected)).toBeLessThan(1e-5 * maxAbs(expected));
-    const names = Object.values(LAYER_BASES).reduce(unstackLayers, merged);
+    const names = Object.values(SHOWO2_LAYER_BASES).reduce(unstackLayers, merged);
     expect(Object.keys(names).sort()).toEqual(Object.keys(params).sort());
     expect(Object.keys(initLora(stacked, some, 5)).sort()).toEqual(Object.keys(few).sort());
   });

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { maxAbsDiff } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { fitLatentPreview, type GenerateTextOptions, type Showo2 } from '../src/index';
+import { fitLatentPreview, type Showo2 } from '../src/index';
 import { showo2FromPretrained } from '../src/node';
+import type { GenerateTextOptions } from '../src/text/generate';
 import { config, writeTinyModel } from './tiny-model';
 
 let folder: string;

@@ -4,15 +4,15 @@ import { maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
 import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
+import { guide } from '../src/guidance';
 import {
   encodePrompts,
   forwardSequence,
   generationLayout,
-  guide,
   imageBlockLength,
-  initParams,
+  initShowo2Params,
   type Showo2Config,
-  velocity,
+  showo2Velocity,
 } from '../src/index';
 import { config as tiny } from './tiny-model';
 import { useXla } from './xla';
@@ -27,7 +27,7 @@ const prompts = [[3, 4, 5, 6], [7]];
 
 /** Random weights, the zero-initialised ones too, larger than at the start: numbers then depend on every path. */
 function weights(config: Showo2Config) {
-  const drawn = Object.entries(initParams(config, 1));
+  const drawn = Object.entries(initShowo2Params(config, 1));
   return Object.fromEntries(
     drawn.map(([name, x], i) => [name, tf.add(x, tf.randomNormal(x.shape, 0, 0.1, 'float32', i + 1))]),
   );
@@ -57,7 +57,7 @@ describe('guided velocity', () => {
     const t = tf.tensor1d([0.2, 0.7]);
     const fast = jit((p: typeof params, latents: tf.Tensor, times: tf.Tensor) => {
       const condition = encodePrompts(p, config, prompts, { textLength: 6 });
-      return velocity(p, config, latents, times, condition, { guidanceScale }).velocity;
+      return showo2Velocity(p, config, latents, times, condition, { guidanceScale }).velocity;
     })(params, x, t);
     const { conditional, unconditional } = generationLayout(prompts, {
       tokens: config.tokens,

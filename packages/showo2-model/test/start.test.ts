@@ -6,8 +6,8 @@ import type { Params } from '@flow-grpo/nn';
 import { maxAbs } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { encodePrompts, parameterSpecs, velocity, wordTokenizer } from '../src/index';
-import { startFrom } from '../src/node';
+import { encodePrompts, showo2ParameterSpecs, showo2Velocity, wordTokenizer } from '../src/index';
+import { showo2FromFoundations } from '../src/node';
 import { config as tiny, words } from './tiny-model';
 
 const config = { ...tiny, tokens: wordTokenizer({ words }).tokens };
@@ -29,7 +29,9 @@ const random = (shapes: Record<string, readonly number[]>) =>
   );
 
 beforeAll(async () => {
-  const specs = Object.entries(parameterSpecs(config)).map(([name, { shape }]) => [name, shape] as const);
+  const specs = Object.entries(showo2ParameterSpecs(config)).map(
+    ([name, { shape }]) => [name, shape] as const,
+  );
   // Qwen2.5 as transformers stores it: its table is padded beyond the tokenizer's words, lm_head is tied.
   const trunk = specs.filter(([name]) => name.startsWith('showo.model.'));
   qwen = random(Object.fromEntries(trunk.map(([name, shape]) => [name.replace('showo.', ''), shape])));
@@ -60,10 +62,10 @@ beforeAll(async () => {
   await saveSafetensors(join(siglip, 'model.safetensors'), vision);
 });
 
-describe('startFrom', () => {
+describe('showo2FromFoundations', () => {
   it('is Qwen2.5 and SigLIP under upstream’s names, and new elsewhere', async () => {
-    const params = await startFrom({ languageModel, siglip }, config, 7);
-    const specs = parameterSpecs(config);
+    const params = await showo2FromFoundations({ languageModel, siglip }, config, 7);
+    const specs = showo2ParameterSpecs(config);
     expect(Object.keys(params).sort()).toEqual(Object.keys(specs).sort());
     for (const [name, { shape }] of Object.entries(specs)) expect(params[name]!.shape, name).toEqual(shape);
     const same = (name: string, from: tf.Tensor) =>
@@ -74,12 +76,12 @@ describe('startFrom', () => {
     same('position_embedding.weight', vision['vision_model.embeddings.position_embedding.weight']!);
     const table = qwen['model.embed_tokens.weight']!;
     same('showo.model.embed_tokens.weight', tf.slice(table, [0, 0], [config.vocabSize, -1]));
-    const again = await startFrom({ languageModel, siglip }, config, 7);
+    const again = await showo2FromFoundations({ languageModel, siglip }, config, 7);
     same('fusion_proj.1.weight', again['fusion_proj.1.weight']!);
 
     const x = tf.ones([1, config.gridHeight * 2, config.gridWidth * 2, config.latentChannels]);
     const condition = encodePrompts(params, config, [[1, 2]]);
-    const { velocity: v, features } = velocity(params, config, x, tf.tensor1d([0.5]), condition, {
+    const { velocity: v, features } = showo2Velocity(params, config, x, tf.tensor1d([0.5]), condition, {
       guidanceScale: 0,
     });
     expect(maxAbs(v.dataSync())).toBe(0);
@@ -89,9 +91,11 @@ describe('startFrom', () => {
   it('lists what the checkpoints lack, and leaves no tensors', async () => {
     const deeper = { ...config, vision: { ...config.vision, layers: config.vision.layers + 2 } };
     const before = tf.memory().numTensors;
-    await expect(startFrom({ languageModel, siglip }, deeper, 7)).rejects.toThrow(/und_trans\.layers\.3\./);
+    await expect(showo2FromFoundations({ languageModel, siglip }, deeper, 7)).rejects.toThrow(
+      /und_trans\.layers\.3\./,
+    );
     const wide = { ...config, vocabSize: 1000 };
-    await expect(startFrom({ languageModel, siglip }, wide, 7)).rejects.toThrow(
+    await expect(showo2FromFoundations({ languageModel, siglip }, wide, 7)).rejects.toThrow(
       /embed_tokens\.weight: expected \[1000,16\]/,
     );
     expect(tf.memory().numTensors).toBe(before);

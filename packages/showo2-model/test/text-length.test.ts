@@ -2,14 +2,14 @@ import { fixtureCases, maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { textLimit } from '../src/config/config';
+import { parseShowo2Yaml } from '../src/config/yaml';
 import {
   chooseTextLength,
-  cutMessage,
+  cutPromptsMessage,
   encodePrompts,
   parseShowo2Config,
-  parseShowo2Yaml,
   promptTokens,
-  velocity,
+  showo2Velocity,
 } from '../src/index';
 import { channelsLast, loadCase, toTensor } from './case';
 
@@ -83,11 +83,13 @@ describe('the one length of a run', () => {
   });
 
   it('says what is cut, and nothing where nothing is', () => {
-    expect(cutMessage({ length: 290, longest: 290, cut: 0 })).toBeUndefined();
-    expect(cutMessage({ length: 290, longest: 400, cut: 1 })).toBe(
+    expect(cutPromptsMessage({ length: 290, longest: 290, cut: 0 })).toBeUndefined();
+    expect(cutPromptsMessage({ length: 290, longest: 400, cut: 1 })).toBe(
       'A prompt is cut at 290 text tokens; the longest has 400',
     );
-    expect(cutMessage({ length: 16, longest: 99, cut: 3 })).toMatch(/^3 prompts are cut at 16 text tokens/);
+    expect(cutPromptsMessage({ length: 16, longest: 99, cut: 3 })).toMatch(
+      /^3 prompts are cut at 16 text tokens/,
+    );
   });
 });
 
@@ -103,7 +105,7 @@ describe.each(fixtureCases('showo2-tiny'))('prompts of $name', ({ dir }) => {
     const options = { head, ...(textLength !== undefined && { textLength }) };
     const condition = encodePrompts(params, config, ids, options);
     expect(condition.prompt.tokens.shape).toEqual([ids.length, (textLength ?? 5) + 2]);
-    return velocity(params, config, latents, t, condition, { guidanceScale: 4 }).velocity.dataSync();
+    return showo2Velocity(params, config, latents, t, condition, { guidanceScale: 4 }).velocity.dataSync();
   };
 
   it.each([5, 6, 16, 33, 64])('have the same velocity when they are padded to %s', (textLength) => {

@@ -3,17 +3,12 @@ import { expectClose, fixtureCases, numbers } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { embedSequence } from '../src/forward';
-import {
-  chooseToken,
-  generateText,
-  LAYER_BASES,
-  MASKED,
-  sequenceLogits,
-  textLogits,
-  understandingPrefix,
-  uniformStream,
-} from '../src/index';
+import { embedSequence, textLogits } from '../src/forward';
+import { SHOWO2_LAYER_BASES, sequenceLogits } from '../src/index';
+import { MASKED } from '../src/sequence/mask';
+import { chooseToken, uniformStream } from '../src/text/choose';
+import { generateText } from '../src/text/generate';
+import { understandingPrefix } from '../src/text/understand';
 import { channelsLast, Expectations, loadCase, toPositions, toTensor } from './case';
 
 describe.each(fixtureCases('showo2-text'))('$name', ({ dir }) => {
@@ -50,7 +45,7 @@ describe.each(fixtureCases('showo2-text'))('$name', ({ dir }) => {
 
   it('has the logits of a sequence with an image', () => {
     expected.compare('und_logits', sequenceLogits(params, config, understanding));
-    const stacked = Object.values(LAYER_BASES).reduce(stackLayers, params);
+    const stacked = Object.values(SHOWO2_LAYER_BASES).reduce(stackLayers, params);
     expected.compare('und_logits', sequenceLogits(stacked, config, understanding));
   });
 
@@ -75,7 +70,7 @@ describe.each(fixtureCases('showo2-text'))('$name', ({ dir }) => {
   it('continues text greedily with cached keys as upstream does without', async () => {
     const prefix = { tokens: numbers(data.lm_prompt!) };
     await expectGreedy(prefix, 'lm', [eos, boi]);
-    await expectGreedy(prefix, 'lm', [eos, boi], stackLayers(params, LAYER_BASES.trunk));
+    await expectGreedy(prefix, 'lm', [eos, boi], stackLayers(params, SHOWO2_LAYER_BASES.trunk));
   });
 
   it('continues a sequence with an image greedily', async () => {

@@ -1,6 +1,6 @@
 /** A whole Show-o2 of a few kilobytes, and a folder with it. */
 import * as tf from '@tensorflow/tfjs-core';
-import { initParams, initVaeParams, parseShowo2Config, WAN21_VAE, wordTokenizer } from '../src/index';
+import { initShowo2Params, initVaeParams, parseShowo2Config, WAN21_VAE, wordTokenizer } from '../src/index';
 import { saveShowo2 } from '../src/node';
 
 export const words = ['a', 'red', 'circle', 'what', 'is', 'this', '?'];
@@ -56,7 +56,7 @@ export async function writeTinyModel(
         tf.add(x, tf.randomNormal(x.shape, 0, 0.05, 'float32', i + 1)),
       ]),
     );
-  const params = noisy(initParams(config, 3));
+  const params = noisy(initShowo2Params(config, 3));
   const vae = { config: vaeConfig, params: initVaeParams(vaeConfig, 4) };
   await saveShowo2(folder, { config, params, vae }, { vocabulary: { type: 'word', words }, ...options });
 }

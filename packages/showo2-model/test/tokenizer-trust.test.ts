@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
-import { loadTokenizer } from '../src/node';
+import { loadTokenizer } from '../src/pipeline/load';
 
 const excerpt = fileURLToPath(new URL('qwen2.5-excerpt', import.meta.url));
 const good = JSON.parse(readFileSync(join(excerpt, 'tokenizer.json'), 'utf8'));

@@ -1,20 +1,11 @@
 import { fileURLToPath } from 'node:url';
 import { fixtureCases, numbers, readJson, readTensors } from '@flow-grpo/test-support';
 import { describe, expect, it } from 'vitest';
-import {
-  generationLayout,
-  type ModalityPositions,
-  mixedModalLayout,
-  omniAttentionAllowed,
-  omniAttentionMask,
-  promptTokens,
-  QWEN2_5_TOKENS,
-  QWEN2_5_VOCABULARY,
-  qwenTokenizer,
-  type TokenIds,
-  wordTokenizer,
-} from '../src/index';
-import { loadTokenizer } from '../src/node';
+import { QWEN2_5_TOKENS, QWEN2_5_VOCABULARY } from '../src/config/schema';
+import { generationLayout, promptTokens, qwenTokenizer, type TokenIds, wordTokenizer } from '../src/index';
+import { loadTokenizer } from '../src/pipeline/load';
+import { mixedModalLayout } from '../src/sequence/layout';
+import { type ModalityPositions, omniAttentionAllowed, omniAttentionMask } from '../src/sequence/mask';
 import { config as tiny } from './tiny-model';
 
 interface Ids {

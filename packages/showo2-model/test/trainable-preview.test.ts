@@ -1,7 +1,8 @@
 import { fixtureCases, maxAbsDiff } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { fitLatentPreview, previewLatents, trainableNames } from '../src/index';
+import { fitLatentPreview, trainableNames } from '../src/index';
+import { previewLatents } from '../src/preview';
 import { loadCase } from './case';
 
 const { params } = loadCase(fixtureCases('showo2-tiny')[0]!.dir);

@@ -2,10 +2,10 @@ import { type FixtureTensor, fixtureCases, readJson, readTensors } from '@flow-g
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import {
-  decode,
   decodeInPieces,
-  encode,
+  decodeVideo,
   encodeInPieces,
+  encodeVideo,
   samplePosterior,
   vaeParamShapes,
 } from '../src/wan-vae/index';
@@ -35,8 +35,8 @@ describe.each(fixtureCases('wanvae-'))('$name', ({ dir }) => {
       const key = name.replaceAll('.', '_');
       if (expected.has(key)) expected.compare(key, channelsFirst(value));
     };
-    encode(params, config, video(inputs.image!), { observe });
-    decode(params, config, video(inputs.image_z!), { observe });
+    encodeVideo(params, config, video(inputs.image!), { observe });
+    decodeVideo(params, config, video(inputs.image_z!), { observe });
     expect(expected.forgotten).toEqual([]);
   });
 
@@ -44,7 +44,7 @@ describe.each(fixtureCases('wanvae-'))('$name', ({ dir }) => {
   const std = tf.tensor1d([...config.latentStd]);
   for (const kind of ['image', 'video']) {
     for (const [way, run] of [
-      ['whole', encode],
+      ['whole', encodeVideo],
       ['in pieces', encodeInPieces],
     ] as const) {
       it(`encodes the ${kind}, ${way}`, () => {
@@ -60,10 +60,10 @@ describe.each(fixtureCases('wanvae-'))('$name', ({ dir }) => {
       const observe = (name: string, value: tf.Tensor) => {
         if (name === 'encoder') close(`${kind}_encoder_out`, value);
       };
-      encode(params, config, video(inputs[kind]!), { observe });
+      encodeVideo(params, config, video(inputs[kind]!), { observe });
     });
     for (const [way, run] of [
-      ['whole', decode],
+      ['whole', decodeVideo],
       ['in pieces', decodeInPieces],
     ] as const) {
       it(`decodes the ${kind}, ${way}`, () => {

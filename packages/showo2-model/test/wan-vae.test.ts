@@ -3,8 +3,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import {
   decodeImage,
-  encode,
   encodeImage,
+  encodeVideo,
   initVaeParams,
   parseVaeConfig,
   vaeConfigJson,
@@ -25,7 +25,7 @@ describe('WanVAE', () => {
     const params = initVaeParams(small, 3);
     const video = tf.randomNormal([2, 3, 8, 4, 3], 0, 1, 'float32', 5) as tf.Tensor5D;
     const first = tf.squeeze(tf.slice(video, [0, 0, 0, 0, 0], [-1, 1, -1, -1, -1]), [1]) as tf.Tensor4D;
-    const all = encode(params, small, video).mean;
+    const all = encodeVideo(params, small, video).mean;
     const ofVideo = tf.slice(all, [0, 0, 0, 0, 0], [-1, 1, -1, -1, -1]);
     expectClose(encodeImage(params, small, first).dataSync(), ofVideo.dataSync(), 1e-5);
   });
@@ -59,7 +59,7 @@ describe('WanVAE', () => {
 
   it('says which sizes it takes', () => {
     const params = initVaeParams(small, 0);
-    expect(() => encode(params, small, tf.zeros([1, 1, 7, 4, 3]))).toThrow(/multiples of 2/);
-    expect(() => encode(params, small, tf.zeros([1, 2, 8, 4, 3]))).toThrow(/1 \+ 2k frames/);
+    expect(() => encodeVideo(params, small, tf.zeros([1, 1, 7, 4, 3]))).toThrow(/multiples of 2/);
+    expect(() => encodeVideo(params, small, tf.zeros([1, 2, 8, 4, 3]))).toThrow(/1 \+ 2k frames/);
   });
 });

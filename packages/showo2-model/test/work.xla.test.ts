@@ -9,8 +9,8 @@ import {
   forwardSequence,
   generationLayout,
   imageBlockLength,
-  initParams,
-  velocity,
+  initShowo2Params,
+  showo2Velocity,
 } from '../src/index';
 import { imageEmbeddings } from '../src/vision/embed';
 import { config as tiny } from './tiny-model';
@@ -19,7 +19,7 @@ import { useXla } from './xla';
 await useXla();
 
 const config = { ...tiny, tokens: { ...tiny.tokens, bos: 0, eos: 1, boi: 2, eoi: 3, imagePad: 6, pad: 8 } };
-const params = initParams(config, 1);
+const params = initShowo2Params(config, 1);
 const side = config.gridHeight * config.patchSize;
 const x = tf.zeros([1, side, side, config.latentChannels]);
 const t = tf.tensor1d([0.5]);
@@ -45,7 +45,9 @@ type Inputs = [tf.Tensor, tf.Tensor];
 const workOf = (fn: (latents: tf.Tensor, times: tf.Tensor) => tf.Tensor, inputs: Inputs = [x, t]) =>
   work(jit(fn).lower(...inputs).text);
 const step = (guidanceScale: number) =>
-  workOf((latents, times) => velocity(params, config, latents, times, condition, { guidanceScale }).velocity);
+  workOf(
+    (latents, times) => showo2Velocity(params, config, latents, times, condition, { guidanceScale }).velocity,
+  );
 
 it('embeds image and time once for both branches of guidance', () => {
   const embedding = workOf((latents) => imageEmbeddings(params, config, latents));
@@ -58,7 +60,7 @@ it('does not grow with text that is cached, but for the attention to it', () => 
   const long = encodePrompts(params, config, [Array.from({ length: 60 }, () => 9)], { head: true });
   const grown =
     workOf(
-      (latents, times) => velocity(params, config, latents, times, long, { guidanceScale: 0 }).velocity,
+      (latents, times) => showo2Velocity(params, config, latents, times, long, { guidanceScale: 0 }).velocity,
     ) - step(0);
   const { trunk, head } = config;
   const perKey = 4 * imageBlockLength(config);

@@ -16,9 +16,10 @@ import { likelySharding, outputSharding, placeInputs } from './parallel/placemen
 import { shardingKey } from './parallel/sharding';
 import { isPlanning, planned, unvalued } from './runtime/ahead';
 import { waiting } from './runtime/compilations';
-import { DeviceData } from './runtime/data';
+import { costOf } from './runtime/cost';
+import { DeviceData, movesSoFar } from './runtime/data';
 import { executable, executableAsync, inUse } from './runtime/executables';
-import { releaseCaptures } from './trace/frame';
+import { type Capture, releaseCaptures } from './trace/frame';
 import { type TracedProgram, traceFunction } from './trace/program';
 
 interface LeafKind {
@@ -34,6 +35,10 @@ interface Specialization {
   readonly leaves: readonly LeafKind[];
   readonly program: TracedProgram;
   readonly name: string;
+  cost(): Cost;
+  /** How the captured tensors lay when it was traced, and how often any tensor's values had moved when that was last looked at. */
+  readonly captured: readonly (string | undefined)[];
+  moves: number;
   executable: PjrtExecutable | undefined;
   shardings: readonly (Sharding | undefined)[] | undefined;
 }
@@ -56,6 +61,11 @@ export function compileFunction(
       const found = known[i]!;
       const tensors: tf.Tensor[] = [];
       if (!matchTree(found.args, args, tensors) || !sameLeaves(found.leaves, tensors)) continue;
+      if (found.moves !== movesSoFar() && !sameCaptures(found)) {
+        known.splice(i, 1);
+        releaseCaptures(found.program.captures);
+        break;
+      }
       if (i > 0) {
         known.splice(i, 1);
         known.unshift(found);
@@ -66,7 +76,13 @@ export function compileFunction(
     const donated = tensorsOf(args, donate);
     const program = waiting(() => traceFunction(name, fn, def, tensors, donated));
     const leaves = tensors.map(leafKind);
-    const found = { args: def, leaves, program, name, executable: undefined, shardings: undefined };
+    const captured = program.captures.map(layoutOfCapture);
+    const [executable, shardings] = [undefined, undefined];
+    const cost = () => costOf(load(found), program.flops, program.mesh);
+    const moves = movesSoFar();
+    const found: Specialization = {
+      ...{ args: def, leaves, program, name, cost, captured, moves, executable, shardings },
+    };
     known.unshift(found);
     if (known.length > SIGNATURES && !warned) {
       warned = true;
@@ -85,7 +101,7 @@ export function compileFunction(
     lower(args): Lowered {
       const { found } = specialize(args);
       const { text, flops } = found.program;
-      return { text, flops, cost: () => costOf(load(found), flops) };
+      return { text, flops, cost: found.cost };
     },
   };
   collected.register(compiled, known);
@@ -160,7 +176,7 @@ function execute(found: Specialization, tensors: readonly tf.Tensor[]): unknown 
 function plan(found: Specialization, tensors: readonly tf.Tensor[]): unknown {
   const backend = activeBackend();
   const { program, name } = found;
-  planned(prepare(found));
+  planned(found, prepare(found));
   const data = tensors.map((tensor) => backend.find(tensor.dataId));
   for (const [i, each] of data.entries()) {
     const inside = conform(each, program.parameters[i]!, backend);
@@ -201,6 +217,18 @@ function sameLeaves(leaves: readonly LeafKind[], tensors: readonly tf.Tensor[]):
   return true;
 }
 
+/** Of a variable, which is read anew at each call, undefined. */
+function layoutOfCapture(capture: Capture): string | undefined {
+  const layout = 'data' in capture ? capture.data.sharding : undefined;
+  return layout && shardingKey(layout);
+}
+
+/** Whether no captured tensor has moved since the program was traced. */
+function sameCaptures(found: Specialization): boolean {
+  found.moves = movesSoFar();
+  return found.program.captures.every((capture, i) => layoutOfCapture(capture) === found.captured[i]);
+}
+
 /** Indices, among all tensors of the arguments, of those in donated positions. */
 function tensorsOf(args: readonly unknown[], donate: ReadonlySet<number>): Set<number> {
   const found = new Set<number>();
@@ -217,17 +245,3 @@ function tensorsOf(args: readonly unknown[], donate: ReadonlySet<number>): Set<n
 const collected = new FinalizationRegistry((known: readonly Specialization[]) => {
   for (const { program } of known) releaseCaptures(program.captures);
 });
-
-function costOf(compiled: PjrtExecutable, flops: number): Cost {
-  const costs = compiled.costAnalysis();
-  const memory = compiled.memoryStats();
-  return {
-    flops,
-    xlaFlops: costs.flops,
-    bytesAccessed: costs['bytes accessed'],
-    argumentBytes: memory?.arguments ?? 0,
-    outputBytes: memory?.outputs ?? 0,
-    aliasedBytes: memory?.aliased ?? 0,
-    temporaryBytes: memory?.temporaries ?? 0,
-  };
-}

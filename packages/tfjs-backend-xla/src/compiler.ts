@@ -9,11 +9,11 @@ import { tracedWhile } from './loops/traced-while';
 import { ELEMENTS, storageOfElement } from './ops/storage';
 import { allGather, allReduce, axisIndex, reduceScatter } from './parallel/collectives';
 import { perDevice } from './parallel/per-device';
-import { place, readShards, takeLocal } from './parallel/shard';
-import { planWork } from './runtime/ahead';
+import { place, readShards, shardInPlace, takeLocal } from './parallel/shard';
+import { isPlanning, planWork, unvalued } from './runtime/ahead';
 import { client } from './runtime/client';
 import { compileSeconds, observeCompilations } from './runtime/compilations';
-import { DeviceData } from './runtime/data';
+import { DeviceData, elementOf } from './runtime/data';
 import { deviceInfo } from './runtime/device-info';
 import { isTracing, perDeviceMesh } from './trace/frame';
 
@@ -32,11 +32,13 @@ export const xlaCompiler: Compiler = {
   reduceScatter,
   axisIndex,
   place,
+  shardInPlace,
   layoutOf: (x) => activeBackend().find(x.dataId).layout,
   takeLocal,
   readShards,
   deviceInfo,
   planWork,
+  placeholder,
   abandonCompilations: () => client().abandonCompilations(),
   observeCompilations,
   compileSeconds,
@@ -56,6 +58,19 @@ function fromBytes(bytes: Uint8Array, shape: readonly number[], storage: FloatSt
     shape: [...shape],
     dtype: 'float32',
   });
+}
+
+function placeholder(
+  shape: readonly number[],
+  dtype: tf.DataType,
+  storage: FloatStorage | undefined,
+): tf.Tensor {
+  if (!isPlanning())
+    throw new Error('placeholder: a tensor without values is for functions given to compileAhead');
+  const element = storage ? ELEMENTS[storage] : elementOf(dtype);
+  if (element === undefined) throw new Error(`placeholder: there are no ${dtype} tensors in programs`);
+  const dataId = activeBackend().adopt(unvalued([...shape], { dtype, element }, undefined));
+  return tf.engine().makeTensorFromTensorInfo({ dataId, shape: [...shape], dtype });
 }
 
 async function toBytes(x: tf.Tensor): Promise<Uint8Array> {

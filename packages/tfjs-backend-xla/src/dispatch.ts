@@ -16,6 +16,7 @@ import { shardingKey } from './parallel/sharding';
 import { isPlanning, planned, unvalued } from './runtime/ahead';
 import { client } from './runtime/client';
 import { waiting } from './runtime/compilations';
+import { costOf } from './runtime/cost';
 import { DeviceData, dtypeOf } from './runtime/data';
 import { executable, executableAsync, inUse, named } from './runtime/executables';
 import { Lru } from './runtime/lru';
@@ -170,7 +171,9 @@ function planEager(
   backend: XlaBackend,
 ): tf.TensorInfo | tf.TensorInfo[] {
   const { text, single, mesh, outputs, chosen } = traceKernel(lowering, inputs, data, attrs);
-  planned(executableAsync(text, lowering.kernelName, mesh));
+  const name = lowering.kernelName;
+  const cost = () => costOf(executable(text, name, mesh), 0, mesh);
+  planned({ name, cost }, executableAsync(text, name, mesh));
   const infos = outputs.map(({ shape, element, dtype }, i) => {
     const result = unvalued(shape, { dtype, element }, chosen[i] ?? likelySharding(shape, mesh, data));
     return { dataId: backend.adopt(result), shape: [...shape], dtype };

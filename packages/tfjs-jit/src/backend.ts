@@ -4,6 +4,7 @@
  */
 export {
   COMPILER,
+  type Collective,
   type CompiledFunction,
   type Compiler,
   type Cost,
@@ -11,6 +12,7 @@ export {
   type DeviceShard,
   type FloatStorage,
   type Lowered,
+  type PlannedProgram,
 } from './compiler';
 export {
   type Mesh,

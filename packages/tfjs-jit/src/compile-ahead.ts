@@ -1,5 +1,6 @@
 /** Programs that are compiled before they are needed, several at once, in the background. */
-import { activeCompiler } from './compiler';
+import type * as tf from '@tensorflow/tfjs-core';
+import { activeCompiler, type FloatStorage, type PlannedProgram, requireCompiler } from './compiler';
 import { dispose, tidy } from './tree';
 
 /**
@@ -13,15 +14,15 @@ import { dispose, tidy } from './tree';
  *
  * @param signal Aborting rejects with its reason at once, and lets the process end although programs are being compiled:
  *   that cannot be stopped.
- * @returns when all these programs are compiled; rejects with the first error of a compilation.
+ * @returns when all these programs are compiled, what each of them needs; rejects with the first error of a compilation.
  * @throws what `f` throws; the programs that it got to are compiled all the same.
  */
 export function compileAhead(
   f: () => unknown,
   { signal }: { readonly signal?: AbortSignal } = {},
-): Promise<void> {
+): Promise<readonly PlannedProgram[]> {
   const compiler = activeCompiler();
-  if (!compiler) return Promise.resolve();
+  if (!compiler) return Promise.resolve([]);
   const { ready } = compiler.planWork(() => dispose(tidy(f)));
   if (!signal) return ready;
   return new Promise((resolve, reject) => {
@@ -33,6 +34,20 @@ export function compileAhead(
     signal.addEventListener('abort', abort, { once: true });
     ready.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
   });
+}
+
+/**
+ * A tensor of this shape that has no values and takes no memory, for functions given to `compileAhead`: the weights of a model
+ * that is larger than this machine.
+ *
+ * @param storage of float32
+ */
+export function placeholder(
+  shape: readonly number[],
+  dtype: tf.DataType = 'float32',
+  storage?: FloatStorage,
+): tf.Tensor {
+  return requireCompiler('placeholder: programs without values need').placeholder(shape, dtype, storage);
 }
 
 /**

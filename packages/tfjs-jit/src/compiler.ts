@@ -29,6 +29,20 @@ export interface Cost {
   /** Outputs that lie in donated arguments. */
   aliasedBytes: number;
   temporaryBytes: number;
+  /** What one call exchanges between devices; nothing on one device. */
+  collectives: readonly Collective[];
+}
+
+/** An exchange between devices, as the compiler wrote it into a program. */
+export interface Collective {
+  /** `all-reduce`, `all-gather`, `reduce-scatter`, `all-to-all` or `collective-permute`. */
+  readonly operation: string;
+  /** Of the whole that a group of devices exchanges: what is summed, or all parts together. */
+  readonly bytes: number;
+  /** Devices by their number in the mesh: each group exchanges for itself. Of a permutation, pairs from, to. */
+  readonly groups: readonly (readonly number[])[];
+  /** How often a call does it; once where the compiler does not know how often a loop runs. */
+  readonly times: number;
 }
 
 /** A traced function: its text (StableHLO on XLA), the operations in it, and its cost, for which it is compiled. */
@@ -75,6 +89,15 @@ export interface CompiledFunction {
   lower(args: readonly unknown[]): Lowered;
 }
 
+/** A program that planned work asked for. */
+export interface PlannedProgram {
+  readonly name: string;
+  /** How often it would have run. */
+  readonly calls: number;
+  /** What one call needs; to be asked once it is compiled. */
+  cost(): Cost;
+}
+
 /** What a backend that compiles provides. Arguments were checked; tensors are on that backend, which is the active one. */
 export interface Compiler {
   /** How to start it with `count` devices, for error messages. */
@@ -84,7 +107,9 @@ export interface Compiler {
     options: { readonly name: string; readonly donate: ReadonlySet<number> },
   ): CompiledFunction;
   /** Runs `f` with nothing computed: programs are compiled in the background, results have no values. */
-  planWork<T>(f: () => T): { readonly value: T; readonly ready: Promise<void> };
+  planWork<T>(f: () => T): { readonly value: T; readonly ready: Promise<readonly PlannedProgram[]> };
+  /** While work is planned: a tensor that has no values. */
+  placeholder(shape: readonly number[], dtype: tf.DataType, storage: FloatStorage | undefined): tf.Tensor;
   /** The process may end although programs are being compiled. */
   abandonCompilations(): void;
   observeCompilations(listener: (names: readonly string[]) => void): () => void;
@@ -126,6 +151,8 @@ export interface Compiler {
 
   /** The tensor with this layout: a copy outside of a trace, a constraint in the program inside. */
   place(x: tf.Tensor, layout: Sharding): tf.Tensor;
+  /** Moves the values of a tensor to this layout: it stays the same tensor, and programs that read it are traced anew. */
+  shardInPlace(x: tf.Tensor, layout: Sharding): void;
   /** How a tensor lies over devices, where that is known. */
   layoutOf(x: tf.Tensor): Sharding | undefined;
   /** What this process's devices hold of a tensor, as a tensor over these alone; the given one is gone. */

@@ -3,14 +3,16 @@
  * numbers and several devices. Everything works on every tfjs backend; where the active one has a compiler, it is compiled.
  */
 export { type AttentionOptions, scaledDotProductAttention } from './attention';
-export { compileAhead, compileSeconds, observeCompilations } from './compile-ahead';
+export { compileAhead, compileSeconds, observeCompilations, placeholder } from './compile-ahead';
 export {
+  type Collective,
   type Cost,
   type DeviceInfo,
   type DeviceShard,
   type FloatStorage,
   hasCompiler,
   type Lowered,
+  type PlannedProgram,
 } from './compiler';
 export { allGather, allReduce, axisIndex, reduceScatter } from './devices/collectives';
 export { defaultStorage, deviceInfo, isOutOfMemory } from './devices/device-info';
@@ -21,6 +23,7 @@ export {
   readShards,
   replicate,
   shard,
+  shardInPlace,
   shardingOf,
   shardLike,
   takeLocal,
@@ -32,4 +35,5 @@ export { type ScanOptions, scan } from './loops/scan';
 export { whileLoop } from './loops/while-loop';
 export * as random from './random/random';
 export { cast, fromBytes, storageOf, toBytes, upload } from './storage';
+export { tidyAsync } from './tidy-async';
 export * as tree from './tree';

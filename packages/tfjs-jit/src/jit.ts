@@ -30,7 +30,7 @@ export interface Jitted<A extends unknown[], R> {
  * shardings of the tensors, and the values of all other leaves.
  *
  * `fn` runs once per signature, with tensors that have no values; what else it does (logging, counters) happens then
- * only. (Of more than 256 signatures those used least recently are traced anew when they come again.) Tensors it reads from outside become parameters and stay alive with the function; `tf.variable`s are read
+ * only. (With more than 256 signatures, the least recently used are traced again when they recur.) Tensors it reads from outside become parameters and stay alive with the function; `tf.variable`s are read
  * anew at every call, but cannot be assigned inside. Gradients may be taken inside, or of the jitted function from
  * outside. A jitted function called in another one becomes part of it. On a backend without a compiler it is
  * `fn` in a `tf.tidy`.
@@ -61,7 +61,7 @@ export function jit<A extends unknown[], R>(fn: (...args: A) => R, options: JitO
     return compiledBy(compiler).call(args) as R;
   };
 
-  // Under tf.grads the forward and the backward pass are programs of their own; the latter computes forward anew.
+  // Under tf.grads the forward and the backward pass are programs of their own; the latter recomputes the forward pass.
   let forward: ((...args: A) => R) | undefined;
   let backward: Jitted<[args: unknown, dys: tf.Tensor[]], tf.Tensor[]> | undefined;
   const throughTape = (args: A): R => {

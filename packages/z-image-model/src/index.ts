@@ -9,38 +9,23 @@ export {
   encodeImagesTiled,
   encodePosterior,
   type Posterior,
-  parseAutoencoderConfig,
   spatialFactor,
-  unscaleLatents,
   Z_IMAGE_AUTOENCODER,
 } from './autoencoder';
-export { type Guidance, guide, isGuided, isGuidedAt } from './guidance';
-export { initAutoencoder, initTextEncoder, initTransformer } from './init';
+export type { Guidance } from './guidance';
+export { initTransformer } from './init';
 export type { Part, TextEncoderPart, ZImageParts } from './pipeline/parts';
-export { branches } from './pipeline/programs';
 export { type PromptOptions, promptEncoder, promptLength } from './pipeline/prompt-encoder';
-export {
-  parseSchedulerConfig,
-  type SchedulerConfig,
-  scheduleFor,
-  schedulerConfigJson,
-  shiftFor,
-  Z_IMAGE_SCHEDULER,
-} from './pipeline/scheduler';
+export { type SchedulerConfig, schedulerConfigJson, Z_IMAGE_SCHEDULER } from './pipeline/scheduler';
 export { type Conditioning, type DenoiseEvent, type GenerateOptions, ZImage } from './pipeline/z-image';
 export { stackBlocks, stackTextLayers } from './stacks';
 export {
-  chatText,
   encodeTokens,
-  idBatch,
-  MAX_TOKENS,
-  parseTextEncoderConfig,
   promptIds,
   QWEN3_4B,
   type TextEncoderConfig,
   textEncoderConfigJson,
   textEncoderSpecs,
-  textRotary,
 } from './text-encoder';
 export {
   type Captions,
@@ -51,7 +36,7 @@ export {
   type TransformerConfig,
   transformerConfigJson,
   transformerSpecs,
-  velocity,
-  velocityOfSizes,
   Z_IMAGE_TRANSFORMER,
+  zImageVelocity,
+  zImageVelocityOfSizes,
 } from './transformer';

@@ -1,4 +1,4 @@
-/** What reads and writes files: models by path or hub id. */
+/** Reading and writing files: models by path or hub id. */
 import { type LoadZImageOptions, loadZImage } from './pipeline/load';
 import { ZImage as Base } from './pipeline/z-image';
 
@@ -13,7 +13,6 @@ export class ZImage extends Base {
     return new ZImage(await loadZImage(pathOrId, options));
   }
 }
-
 export {
   type LoadingProgress,
   type LoadZImageOptions,

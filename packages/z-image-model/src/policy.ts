@@ -1,13 +1,13 @@
 /** Z-Image as a policy: states and captions once per prompt, one unconditional prompt per batch, blocks under a scan. */
 import {
   gatherRows,
+  mergeTrainedWeights,
   type NamePattern,
   type Params,
   repeatRows,
   selectNames,
   stackForTraining,
   stopGradient,
-  trainedAmong,
 } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import { type Guidance, guide, isGuided } from './guidance';
@@ -18,7 +18,7 @@ import {
   refineCaptions,
   type TextStates,
   type TransformerConfig,
-  velocity,
+  zImageVelocity,
 } from './transformer';
 
 /** The linear layers that diffusers' training script adapts: the attention projections of every block, refiners included. */
@@ -55,7 +55,7 @@ export interface ZImagePolicyOptions extends Partial<Guidance> {
 }
 
 /** Prompts as states, once per prompt. */
-export type Condition = {
+export type ZImageCondition = {
   readonly prompt: TextStates;
   /** One row; absent without guidance. */
   readonly unconditional?: TextStates;
@@ -72,7 +72,7 @@ export type Purpose = 'sampling' | 'training';
 
 interface PrepareCall {
   readonly trained: Params;
-  readonly condition: Condition;
+  readonly condition: ZImageCondition;
   readonly purpose: Purpose;
 }
 
@@ -90,7 +90,7 @@ export interface ZImagePolicy {
   /** Layers add the products of adapters themselves. */
   readonly lowRankLayers: true;
   readonly latentShape: readonly number[];
-  encodePrompts(prompts: readonly string[]): Condition;
+  encodePrompts(prompts: readonly string[]): ZImageCondition;
   prepare(call: PrepareCall): PreparedCaptions;
   velocity(call: VelocityCall): { readonly velocity: tf.Tensor; readonly training?: tf.Tensor };
   decode(latents: tf.Tensor): tf.Tensor4D;
@@ -108,7 +108,7 @@ export function zImagePolicy(options: ZImagePolicyOptions): ZImagePolicy {
   const { params, trainable } = stackLayers
     ? stackForTraining(options.params, BLOCK_BASES, selected)
     : { params: options.params, trainable: selected };
-  const merged = trainedAmong(params, trainable);
+  const merged = mergeTrainedWeights(params, trainable);
   const guided = isGuided(guidance);
   const guides = (purpose: Purpose) => guided && (purpose === 'sampling' || guidanceInTraining);
   const constant = ({ tokens, lengths }: Captions): Captions => ({
@@ -142,7 +142,7 @@ export function zImagePolicy(options: ZImagePolicyOptions): ZImagePolicy {
         lengths: gatherRows(prepared.prompt.lengths, rows),
       };
       const latents = x as tf.Tensor4D;
-      const alone = () => velocity(weights, config, latents, t, captions);
+      const alone = () => zImageVelocity(weights, config, latents, t, captions);
       if (!guides(purpose)) return { velocity: alone() };
       const { unconditional } = prepared;
       if (!unconditional) throw new Error('Guidance needs captions that were prepared for this purpose.');
@@ -155,7 +155,7 @@ export function zImagePolicy(options: ZImagePolicyOptions): ZImagePolicy {
         tokens: repeatRows(unconditional.tokens, batch),
         lengths: repeatRows(unconditional.lengths, batch),
       };
-      const u = stopGradient(() => velocity(weights, config, latents, t, nothing));
+      const u = stopGradient(() => zImageVelocity(weights, config, latents, t, nothing));
       return { velocity: guide(alone(), u, guidance, t) };
     },
     decode,

@@ -1,6 +1,7 @@
 import { fixtureCases } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
+import { parseAutoencoderConfig } from '../src/autoencoder/config';
 import {
   autoencoderSpecs,
   decodeLatents,
@@ -8,7 +9,6 @@ import {
   encodeImages,
   encodeImagesTiled,
   encodePosterior,
-  parseAutoencoderConfig,
 } from '../src/index';
 import { type CaseJson, channelsFirst, channelsLast, Expectations, readCase, toTensor } from './case';
 

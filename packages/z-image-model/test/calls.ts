@@ -6,7 +6,7 @@ import {
   paddedLength,
   refineCaptions,
   type TransformerConfig,
-  velocityOfSizes,
+  zImageVelocityOfSizes,
 } from '../src/index';
 import { imageOf, toTensor } from './case';
 
@@ -50,7 +50,7 @@ export function run(
   observe?: (name: string, value: tf.Tensor) => void,
 ): tf.Tensor3D[] {
   const refined: Captions = refineCaptions(params, config, textStates(captions), observe);
-  return velocityOfSizes(params, config, images, t, refined, observe);
+  return zImageVelocityOfSizes(params, config, images, t, refined, observe);
 }
 
 /** Tokens of every item of a call. */

@@ -1,15 +1,10 @@
 import { fixtureCases, maxAbsDiff, numbers, readJson } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
-import {
-  type Conditioning,
-  type GenerateOptions,
-  parseSchedulerConfig,
-  scheduleFor,
-  shiftFor,
-  unscaleLatents,
-} from '../src/index';
+import { unscaleLatents } from '../src/autoencoder/autoencoder';
+import type { Conditioning, GenerateOptions } from '../src/index';
 import { ZImage } from '../src/node';
+import { parseSchedulerConfig, scheduleFor, shiftFor } from '../src/pipeline/scheduler';
 import { items, textStates } from './calls';
 import { type CaseJson, channelsFirst, channelsLast, Expectations, readCase, toTensor } from './case';
 

@@ -2,7 +2,7 @@ import { maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
 import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { promptEncoder, refineCaptions, velocity } from '../src/index';
+import { promptEncoder, refineCaptions, zImageVelocity } from '../src/index';
 import { LORA_FEED_FORWARD, LORA_TARGETS, type ZImagePolicyOptions, zImagePolicy } from '../src/policy';
 import { transformerConfig as config, tinyParts } from './tiny';
 
@@ -46,7 +46,7 @@ describe('zImagePolicy', () => {
         config,
         promptEncoder(textEncoder!)([prompts[row]!]),
       );
-      const alone = velocity(
+      const alone = zImageVelocity(
         transformer.params,
         config,
         tf.slice(x, i, 1) as tf.Tensor4D,

@@ -2,17 +2,11 @@ import { loadBytePairTokenizer } from '@flow-grpo/checkpoint-io';
 import { fixtureCases, numbers, readJson } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import {
-  chatText,
-  encodeTokens,
-  idBatch,
-  parseTextEncoderConfig,
-  promptIds,
-  stackTextLayers,
-  textEncoderSpecs,
-  textRotary,
-} from '../src/index';
+import { encodeTokens, promptIds, stackTextLayers, textEncoderSpecs } from '../src/index';
 import { TEXT_LAYERS } from '../src/text-encoder';
+import { chatText, idBatch } from '../src/text-encoder/chat';
+import { parseTextEncoderConfig } from '../src/text-encoder/config';
+import { textRotary } from '../src/text-encoder/encode';
 import { items } from './calls';
 import { type CaseJson, Expectations, readCase, toTensor } from './case';
 

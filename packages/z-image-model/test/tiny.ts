@@ -3,14 +3,13 @@ import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import {
   type AutoencoderConfig,
-  initAutoencoder,
-  initTextEncoder,
   initTransformer,
   type TextEncoderConfig,
   type TransformerConfig,
   Z_IMAGE_SCHEDULER,
   type ZImageParts,
 } from '../src/index';
+import { initAutoencoder, initTextEncoder } from '../src/init';
 
 export const transformerConfig: TransformerConfig = {
   inChannels: 4,

@@ -2,7 +2,7 @@ import { stackLayers } from '@flow-grpo/nn';
 import { expectClose, fixtureCases, maxAbs, numbers } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { parseTransformerConfig, refineCaptions, transformerSpecs, velocity } from '../src/index';
+import { parseTransformerConfig, refineCaptions, transformerSpecs, zImageVelocity } from '../src/index';
 import { BLOCK_BASES } from '../src/stacks';
 import { items, lengthsOf, lossOf, readCall, run, textStates } from './calls';
 import { type CaseJson, Expectations, fromImage, imageOf, readCase } from './case';
@@ -116,13 +116,13 @@ describe.each(fixtureCases('z-image-transformer'))('$name', ({ dir }) => {
       call.images.forEach((image, i) => {
         const captions = refineCaptions(stacked, config, textStates([call.captions[i]!]));
         const x = tf.expandDims(image, 0) as tf.Tensor4D;
-        const v = velocity(stacked, config, x, tf.slice(call.t, i, 1), captions);
+        const v = zImageVelocity(stacked, config, x, tf.slice(call.t, i, 1), captions);
         outputs.compare(`${name}.v.${i}`, fromImage(tf.squeeze(v, [0])));
       });
       const sizes = new Set(call.images.map(({ shape }) => shape.join()));
       if (sizes.size > 1) return;
       const captions = refineCaptions(stacked, config, textStates(call.captions));
-      const v = velocity(stacked, config, tf.stack(call.images) as tf.Tensor4D, call.t, captions);
+      const v = zImageVelocity(stacked, config, tf.stack(call.images) as tf.Tensor4D, call.t, captions);
       for (const [i, each] of tf.unstack(v).entries()) {
         outputs.compare(`${name}.v.${i}`, fromImage(each as tf.Tensor3D));
       }

@@ -2,11 +2,11 @@
 import type { ShapeScenes } from '@flow-grpo/datasets';
 import {
   encodeText,
-  initParams,
+  initShowo2Params,
   promptTokens,
   type Showo2Config,
+  showo2Velocity,
   type TextTokenizer,
-  velocity,
 } from '@flow-grpo/showo2-model';
 import * as tf from '@tensorflow/tfjs-core';
 import type { RunSetup } from 'flow-grpo';
@@ -38,11 +38,11 @@ export function showo2Pretraining(
   // The last row is the empty prompt.
   const { tokens, lengths } = promptTokens(config, [...captions, []], config.maxTextLength);
   return {
-    params: initParams(config, options.seed ?? 0),
+    params: initShowo2Params(config, options.seed ?? 0),
     velocity: (weights, x, t, condition) => {
       const text = condition as Text;
       const prompt = encodeText(weights, config, text.tokens, text.lengths);
-      return velocity(weights, config, x, t, { prompt, unconditional: prompt }, { guidanceScale: 0 })
+      return showo2Velocity(weights, config, x, t, { prompt, unconditional: prompt }, { guidanceScale: 0 })
         .velocity;
     },
     batchAt: (step) =>

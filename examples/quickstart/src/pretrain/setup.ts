@@ -12,7 +12,7 @@ import { shapeScenes } from '@flow-grpo/datasets';
 import { createEvaluator, resolveConfig } from '@flow-grpo/grpo-trainer';
 import { shapeEval } from '@flow-grpo/rewards';
 import {
-  initParams,
+  initShowo2Params,
   parseVaeConfig,
   type Showo2Config,
   type TextTokenizer,
@@ -90,7 +90,7 @@ function recorder(options: PretrainOptions, { config, tokenizer, vae }: Parts, {
   const started = performance.now();
   const seconds = () => Math.round((performance.now() - started) / 1000);
   const prompts = heldOutPrompts(options.measured, kinds);
-  const policy = smallPolicy({ params: initParams(config, seed), config, vae, tokenizer }, ['*']);
+  const policy = smallPolicy({ params: initShowo2Params(config, seed), config, vae, tokenizer }, ['*']);
   const evaluation = resolveConfig({ sampling: SAMPLING, evalBatchSize: Math.min(200, prompts.length) });
   const evaluate = createEvaluator(policy, shapeEval(), prompts, evaluation);
   const history: { step: number; seconds: number; strict: Record<string, number> }[] = [];

@@ -2,10 +2,10 @@
 import { type ShapeScenes, sceneBatch } from '@flow-grpo/datasets';
 import { shapeEval } from '@flow-grpo/rewards';
 import {
-  decode,
   decodeImage,
-  encode,
+  decodeVideo,
   encodeImage,
+  encodeVideo,
   initVaeParams,
   type WanVaeConfig,
 } from '@flow-grpo/showo2-model';
@@ -38,8 +38,9 @@ export async function fitVae(
   const { ema, reason } = await trainVae(
     trained,
     {
-      encode: (weights, images) => encode({ ...idle, ...weights }, config, addTime(images)),
-      decode: (weights, latents) => dropTime(decode({ ...idle, ...weights }, config, latents as tf.Tensor5D)),
+      encode: (weights, images) => encodeVideo({ ...idle, ...weights }, config, addTime(images)),
+      decode: (weights, latents) =>
+        dropTime(decodeVideo({ ...idle, ...weights }, config, latents as tf.Tensor5D)),
     },
     (step) => toSigned(sceneBatch(scenes, step * batchSize, batchSize).images, batchSize),
     { learningRate: 2e-3, emaDecay: 0.995, ...options },

@@ -12,7 +12,7 @@ interface Owner {
 }
 
 export interface LockTimes {
-  /** Between two looks at somebody else's lock, and between two renewals of one's own. */
+  /** Between two looks at somebody else's lock, and between two renewals of your own. */
   readonly lookMs: number;
   readonly renewMs: number;
   /** A lock that is not renewed for so long while it is watched was left by a process that is gone. */

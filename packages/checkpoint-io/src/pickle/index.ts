@@ -1,5 +1,3 @@
-/** Reads pickles without being able to do what a pickle says beyond building values: globals are the caller's list. */
-export { CheckpointError } from '../errors';
-export { PickleEndError } from './reader';
-export { type Unpickled, type UnpickleOptions, unpickle } from './unpickle';
+/** Reads pickles safely: it builds values, and calls nothing but the globals that the caller allows. */
+export { readPickle, type Unpickled, type UnpickleOptions } from './unpickle';
 export { PickleForeign, type PickleGlobal, type PickleHost, PickleTuple } from './values';

@@ -1,19 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import { CheckpointError, type PickleHost, PickleTuple, unpickle } from './index';
+import { CheckpointError } from '../errors';
+import { type PickleHost, PickleTuple, readPickle } from './index';
 
 const nothing: PickleHost = { global: () => undefined };
 /** A pickle from pieces of text (one byte a character) and bytes. */
 const pickle = (...parts: (string | number[])[]) =>
   Buffer.concat([Buffer.from([0x80, 2]), ...parts.map((part) => Buffer.from(part as string, 'latin1'))]);
 
-describe('unpickle', () => {
+describe('readPickle', () => {
   it('builds plain values', () => {
     // {'a': [1, -2, 3.5], 'b': (True, None), 'c': 2**40}
     const bytes = pickle(
       '}(X\x01\0\0\0a](K\x01J\xfe\xff\xff\xffG\x40\x0c\0\0\0\0\0\0eX\x01\0\0\0b\x88N\x86',
       'X\x01\0\0\0c\x8a\x06\0\0\0\0\0\x01u.',
     );
-    expect(unpickle(bytes, nothing)).toEqual({
+    expect(readPickle(bytes, nothing)).toEqual({
       value: new Map<string, unknown>([
         ['a', [1, -2, 3.5]],
         ['b', new PickleTuple([true, null])],
@@ -25,12 +26,12 @@ describe('unpickle', () => {
 
   it('reads integers as Python 2 writes them beyond 32 bits', () => {
     const bytes = pickle('](I139832181927520\nI-5\nI01\nI00\nI12345678901234567890\ne.');
-    const { value } = unpickle(bytes, nothing);
+    const { value } = readPickle(bytes, nothing);
     expect(value).toEqual([139832181927520, -5, true, false, 12345678901234567890n]);
   });
 
   it('keeps shared references shared', () => {
-    const { value } = unpickle(pickle(']q\0h\0\x86.'), nothing);
+    const { value } = readPickle(pickle(']q\0h\0\x86.'), nothing);
     const [first, second] = (value as PickleTuple).items;
     expect(first).toBe(second);
   });
@@ -40,12 +41,14 @@ describe('unpickle', () => {
       global: (module, name) =>
         `${module}.${name}` === 'math.add' ? { call: ([a, b]) => (a as number) + (b as number) } : undefined,
     };
-    expect(unpickle(pickle('cmath\nadd\nK\x02K\x03\x86R.'), host).value).toBe(5);
-    expect(() => unpickle(pickle('cmath\nsub\nK\x02K\x03\x86R.'), host)).toThrow(
+    expect(readPickle(pickle('cmath\nadd\nK\x02K\x03\x86R.'), host).value).toBe(5);
+    expect(() => readPickle(pickle('cmath\nsub\nK\x02K\x03\x86R.'), host)).toThrow(
       'math.sub, which is not allowed',
     );
-    expect(() => unpickle(pickle('K\x01)R.'), host)).toThrow('calls what cannot be called');
-    expect(() => unpickle(pickle('}X\x04\0\0\0callK\x01s)R.'), host)).toThrow('calls what cannot be called');
+    expect(() => readPickle(pickle('K\x01)R.'), host)).toThrow('calls what cannot be called');
+    expect(() => readPickle(pickle('}X\x04\0\0\0callK\x01s)R.'), host)).toThrow(
+      'calls what cannot be called',
+    );
   });
 
   it.each([
@@ -63,14 +66,14 @@ describe('unpickle', () => {
     ['a state for an object', ']}b.', 'state'],
     ['a persistent id', 'K\x01Q.', 'persistent id'],
   ])('refuses %s', (_, text, message) => {
-    expect(() => unpickle(pickle(text), nothing, { name: 'x.pkl' })).toThrow(CheckpointError);
-    expect(() => unpickle(pickle(text), nothing, { name: 'x.pkl' })).toThrow(message);
+    expect(() => readPickle(pickle(text), nothing, { name: 'x.pkl' })).toThrow(CheckpointError);
+    expect(() => readPickle(pickle(text), nothing, { name: 'x.pkl' })).toThrow(message);
   });
 
   it('refuses a file of nothing but dictionaries before it fills the memory', () => {
     const bytes = pickle('}'.repeat(4_000_000));
     const before = process.memoryUsage().heapUsed;
-    expect(() => unpickle(bytes, nothing)).toThrow('more than a file of this size may hold');
+    expect(() => readPickle(bytes, nothing)).toThrow('more than a file of this size may hold');
     expect(process.memoryUsage().heapUsed - before).toBeLessThan(10 * bytes.length);
   });
 });

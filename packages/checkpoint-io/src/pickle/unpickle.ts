@@ -29,7 +29,7 @@ const MAX_LONG_BYTES = 1024;
  * {@link PickleForeign} where the host lets an unknown global stand for itself; nothing is imported, looked up or run. Opcodes outside that are refused. Throws a {@link CheckpointError}
  * with the offset of the opcode's end.
  */
-export function unpickle(bytes: Uint8Array, host: PickleHost, options: UnpickleOptions = {}): Unpickled {
+export function readPickle(bytes: Uint8Array, host: PickleHost, options: UnpickleOptions = {}): Unpickled {
   const reader: PickleReader = new PickleReader(options.name ?? 'pickle', bytes, options.base, options.start);
   const stack = new PickleStack(reader, new PickleBudget(options.fileBytes ?? bytes.length));
   const globals = new Set<PickleGlobal>();

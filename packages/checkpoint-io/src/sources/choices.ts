@@ -4,7 +4,7 @@ import { checkpointFiles, onlyCheckpoint } from '../open';
 export interface FileChoice {
   /** In words, for errors: `config.json`. */
   readonly what: string;
-  /** Loading does without it. */
+  /** Loading works without it. */
   readonly optional?: boolean;
   /** A source that is a single file is this one; files of other roles lie beside it. */
   readonly main?: boolean;
@@ -16,13 +16,13 @@ export interface FileChoice {
 }
 
 /** The first of these names that is there. */
-export const oneOf = (...names: string[]): FileChoice => ({
+export const fileChoice = (...names: string[]): FileChoice => ({
   what: names.join(' or '),
   choose: (all) => names.filter((name) => all.includes(name)).slice(0, 1),
 });
 
 /** Any file under this name; a source that is a file stands for it, whatever its name. */
-export const mainFile = (name: string): FileChoice => ({ ...oneOf(name), main: true });
+export const mainFileChoice = (name: string): FileChoice => ({ ...fileChoice(name), main: true });
 
 /** All files that fit, at least one; a source that is a file stands for them. */
 export const allMatching = (pattern: RegExp, what: string): FileChoice => ({
@@ -42,13 +42,13 @@ export const checkpointChoice = (): FileChoice => ({
   },
 });
 
-export const optional = (choice: FileChoice): FileChoice & { readonly optional: true } => ({
+export const optionalChoice = (choice: FileChoice): FileChoice & { readonly optional: true } => ({
   ...choice,
   optional: true,
 });
 
 /** The same in a folder of the source. */
-export const inFolder = (folder: string, choice: FileChoice): FileChoice => {
+export const folderChoice = (folder: string, choice: FileChoice): FileChoice => {
   const prefix = `${folder}/`;
   return {
     ...choice,
@@ -62,7 +62,7 @@ export const inFolder = (folder: string, choice: FileChoice): FileChoice => {
 };
 
 /** The first of several choices that finds something. */
-export const firstOf = (...choices: readonly FileChoice[]): FileChoice => ({
+export const firstChoice = (...choices: readonly FileChoice[]): FileChoice => ({
   what: choices.map(({ what }) => what).join(' or '),
   main: choices.some(({ main }) => main),
   choose: (all) => choices.map((choice) => choice.choose(all)).find((names) => names.length > 0) ?? [],

@@ -6,7 +6,7 @@ import type { RequiredFiles } from './required';
 export interface SourceOptions {
   /** For hub ids: endpoint, token, cache and offline mode, the environment's by default; and the model's revision. */
   hub?: HubOptions & { revision?: string };
-  /** Told how far the download of a file is. */
+  /** Called with the progress of each download. */
   onDownload?: FetchFilesOptions['onDownload'];
   signal?: AbortSignal;
 }

@@ -3,11 +3,11 @@ export {
   allMatching,
   checkpointChoice,
   type FileChoice,
-  firstOf,
-  inFolder,
-  mainFile,
-  oneOf,
-  optional,
+  fileChoice,
+  firstChoice,
+  folderChoice,
+  mainFileChoice,
+  optionalChoice,
 } from './choices';
 export { fetchPart, type SourceOptions } from './fetch-part';
 export {

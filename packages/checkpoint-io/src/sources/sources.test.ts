@@ -6,13 +6,13 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
   checkpointChoice,
   fetchFiles,
+  fileChoice,
   findFiles,
-  firstOf,
-  inFolder,
+  firstChoice,
+  folderChoice,
   MissingFilesError,
-  mainFile,
-  oneOf,
-  optional,
+  mainFileChoice,
+  optionalChoice,
   parseSource,
   type RequiredFiles,
 } from './index';
@@ -77,10 +77,10 @@ const required = (source: string): RequiredFiles => ({
   option: 'model',
   source,
   files: {
-    config: oneOf('config.json'),
+    config: fileChoice('config.json'),
     weights: checkpointChoice(),
-    tokenizer: optional(oneOf('vocabulary.json', 'tokenizer.json')),
-    vae: optional(firstOf(oneOf('vae.pth'), inFolder('vae', checkpointChoice()))),
+    tokenizer: optionalChoice(fileChoice('vocabulary.json', 'tokenizer.json')),
+    vae: optionalChoice(firstChoice(fileChoice('vae.pth'), folderChoice('vae', checkpointChoice()))),
   },
   hint: 'Get it somewhere.',
 });
@@ -158,7 +158,7 @@ describe.each(NAMES)('a check and a load of %s', (name) => {
 
 describe('a check and a load', () => {
   it('both refuse a cache that holds a part', async () => {
-    await fetchFiles({ ...required('org/sharded'), files: { config: oneOf('config.json') } }, options());
+    await fetchFiles({ ...required('org/sharded'), files: { config: fileChoice('config.json') } }, options());
     await expect(found('org/sharded', true)).rejects.toThrow(/no weights.*in the cache.*HF_HUB_OFFLINE/);
     await fetchFiles(required('org/sharded'), options());
     const blob = (await fetchFiles(required('org/sharded'), options())).place;
@@ -169,7 +169,7 @@ describe('a check and a load', () => {
   });
 
   it('take a file for what it is, with its neighbours, here and in a repository', async () => {
-    const files = { weights: mainFile('other.pth'), config: optional(oneOf('config.json')) };
+    const files = { weights: mainFileChoice('other.pth'), config: optionalChoice(fileChoice('config.json')) };
     for (const source of [join(work, 'torch/pytorch_model.bin'), 'org/torch/pytorch_model.bin']) {
       const { place, paths } = await fetchFiles({ option: 'model', source, files }, options());
       expect(paths.weights).toBe(place);
@@ -196,7 +196,11 @@ describe('a check and a load', () => {
   });
 
   it('find nothing where all is optional and nothing is there', async () => {
-    const nothing = { option: 'model', source: 'org/empty', files: { a: optional(oneOf('a.json')) } };
+    const nothing = {
+      option: 'model',
+      source: 'org/empty',
+      files: { a: optionalChoice(fileChoice('a.json')) },
+    };
     expect((await findFiles(nothing, options())).files).toEqual([]);
     expect((await fetchFiles(nothing, options())).paths.a).toBeUndefined();
   });

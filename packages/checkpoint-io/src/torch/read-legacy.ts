@@ -1,6 +1,7 @@
 import { type ByteSource, checkRange, readRange } from '../bytes';
 import { CheckpointError } from '../errors';
-import { PickleEndError, type PickleHost, unpickle } from '../pickle/index';
+import { type PickleHost, readPickle } from '../pickle/index';
+import { PickleEndError } from '../pickle/reader';
 import { torchHost } from './host';
 import { Storage } from './storage';
 
@@ -29,7 +30,7 @@ export async function readTorchLegacy(source: ByteSource): Promise<unknown> {
 async function readPickles(source: ByteSource, bytes: Uint8Array): Promise<unknown> {
   let at = 0;
   const next = (host: PickleHost): unknown => {
-    const { value, end } = unpickle(bytes, host, { name: source.name, start: at, fileBytes: source.size });
+    const { value, end } = readPickle(bytes, host, { name: source.name, start: at, fileBytes: source.size });
     at = end;
     return value;
   };

@@ -1,6 +1,6 @@
 import { type ByteSource, readRange } from '../bytes';
 import { CheckpointError } from '../errors';
-import { unpickle } from '../pickle/index';
+import { readPickle } from '../pickle/index';
 import { torchHost } from './host';
 import { Storage } from './storage';
 import { readZip } from './zip';
@@ -51,5 +51,5 @@ export async function readTorchZip(source: ByteSource): Promise<unknown> {
     return storage;
   });
   const bytes = await readRange(source, pickle.offset, pickle.size);
-  return unpickle(bytes, host, { name: source.name, base: pickle.offset, fileBytes: source.size }).value;
+  return readPickle(bytes, host, { name: source.name, base: pickle.offset, fileBytes: source.size }).value;
 }

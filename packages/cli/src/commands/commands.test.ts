@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { acquireLease } from '@flow-grpo/grpo-trainer/node';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { readLines } from '../logging/json-lines';
+import { readJsonLines } from '../logging/json-lines';
 import adaptedToy from '../setup/testing/adapted-toy';
 import { main } from './main';
 
@@ -43,7 +43,7 @@ describe('flow-grpo', () => {
     expect(printed.join('\n')).toContain('3 epochs × 16 images (4 prompts × 4) = 48');
     await run('train', config, '-o', output, '--backend', 'cpu', '-s', 'epochs=5');
     expect(printed.join('\n')).toContain('Resumed after epoch 3');
-    const lines = await readLines<{ epoch: number }>(join(output, 'metrics.jsonl'));
+    const lines = await readJsonLines<{ epoch: number }>(join(output, 'metrics.jsonl'));
     expect(lines.map(({ epoch }) => epoch)).toEqual([0, 1, 2, 3, 4]);
     expect(existsSync(join(output, 'model.safetensors'))).toBe(true);
     printed = [];
@@ -187,7 +187,7 @@ describe('flow-grpo', () => {
     );
   });
 
-  it('resumes from a checkpoint by its path, and starts anew when told to', async () => {
+  it('resumes from a checkpoint by its path, and starts again when told to', async () => {
     const output = join(folder, 'run');
     const flags = ['-o', output, '--backend', 'cpu', '--saveEvery', '1', '--sampling.promptsPerEpoch', '2'];
     await run('train', ...flags, '--epochs', '3');
@@ -196,7 +196,7 @@ describe('flow-grpo', () => {
     expect(printed.join('\n')).toContain('Resumed after epoch 2');
     await run('train', ...flags, '--epochs', '1', '--no-resume');
     expect(printed.join('\n')).toContain('Checkpoints of later epochs are now in');
-    expect(await readLines(join(output, 'metrics.jsonl'))).toHaveLength(1);
+    expect(await readJsonLines(join(output, 'metrics.jsonl'))).toHaveLength(1);
     await run('train', ...flags, '--grpo.beta', '0.1', '--epochs', '2');
     expect(process.exitCode).toBe(2);
     expect(printed.join('\n')).toMatch(/made with another configuration \(grpo.beta: 0 → 0.1\)/);
@@ -236,7 +236,7 @@ describe('flow-grpo', () => {
     await writeFile(file, of(0.01));
     await run('inspect', folder);
     expect(process.exitCode).toBeUndefined();
-    expect(printed.at(-1)).toBe('Nothing drifts far in 40 epochs (5120 images).');
+    expect(printed.at(-1)).toBe('No sign of reward hacking in 40 epochs (5120 images).');
     await run('inspect', join(folder, 'none'));
     expect(process.exitCode).toBe(2);
     expect(printed.at(-1)).toMatch(/metrics.jsonl has no epoch in it/);

@@ -24,7 +24,7 @@ interface DoctorOptions extends PlaceFlags {
   readonly distributed?: boolean;
 }
 
-/** Prints what this machine can run; the exit status is 1 when training cannot. */
+/** Prints what this machine can run; the exit code is 1 if it cannot train. */
 export async function doctorCommand(options: DoctorOptions): Promise<void> {
   if (options.distributed) return checkTogether(options);
   const { backend, json } = options;

@@ -37,7 +37,8 @@ export async function evaluateCommand(
   if (options.adapter && !loraScaleOf(policy))
     throw new ConfigError(`--adapter: setup ${run.setup.kind} takes no adapters`);
   const prompts = need(made.evalPrompts ?? made.prompts, 'evalPrompts', run);
-  const placement = placementOn(config.devices, config.shardParameters);
+  const placement = placementOn(config.devices, config);
+  placement.splitFrozen(policy.params);
   const scorer = withEvalRewards(asScorer(need(made.scorer, 'scorer', run)), made.evalRewards);
   const evaluate = createEvaluator(policy, scorer, prompts, config, placement);
   const { trainable } = policy;

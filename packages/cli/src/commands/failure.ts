@@ -1,10 +1,10 @@
-/** The one place that turns what ended a command into words and an exit code. */
+/** Turns whatever ended a command into a message and an exit code. */
 import { ConfigError, type TrainResult } from '@flow-grpo/grpo-trainer';
 import { CheckpointStateError, isDiskFull } from '@flow-grpo/grpo-trainer/node';
 import { CommanderError } from 'commander';
 import { thrownText } from '../setup/check-setup';
 
-/** How the process ends; a shell gives 130 to what SIGINT ended. */
+/** Exit codes; 130 is a shell's code for SIGINT. */
 export const EXIT = { finished: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
 /** The exit code of a run by the reason it ended with. */
@@ -17,19 +17,19 @@ const EXIT_BY_REASON: Readonly<Record<TrainResult['reason'], number>> = {
   hacked: EXIT.failed,
 };
 
-/** A command was told to end before it had anything to save. */
+/** A command was interrupted before it had anything to save. */
 export class InterruptedError extends Error {
   override readonly name = 'InterruptedError';
 }
 
 /** What to print of an error, and how to end. */
 export interface Failure {
-  /** Empty where it has been printed already. */
+  /** Empty if it has already been printed. */
   readonly message: string;
   readonly exitCode: number;
 }
 
-/** @param debug adds the stack; the variable DEBUG does. */
+/** @param debug adds the stack trace; on by default if the variable DEBUG is set */
 export function describeFailure(error: unknown, debug = Boolean(process.env.DEBUG)): Failure {
   if (error instanceof CommanderError) {
     // Commander has printed what is wrong, or the help that was asked for.
@@ -37,11 +37,11 @@ export function describeFailure(error: unknown, debug = Boolean(process.env.DEBU
   }
   const { text, exitCode, expected } = inWords(error);
   const stack = debug && error instanceof Error ? `\n${stacks(error)}` : '';
-  const hint = expected || stack ? '' : '\nThe variable DEBUG=1 adds where it was thrown.';
+  const hint = expected || stack ? '' : '\nDEBUG=1 shows where it was thrown.';
   return { message: `${text}${hint}${stack}`, exitCode };
 }
 
-/** Prints what ended a command, and sets the exit code of the process. */
+/** Prints why a command failed, and sets the exit code of the process. */
 export function reportFailure(error: unknown): void {
   const { message, exitCode } = describeFailure(error);
   if (message) console.error(message);
@@ -63,7 +63,7 @@ function inWords(error: unknown): Words {
     return { text: error.message, exitCode: EXIT.interrupted, expected: true };
   }
   if (isDiskFull(error)) {
-    const text = `${(error as Error).message}: the disk is full. Checkpoints that are there are good: make room, and train again to go on.`;
+    const text = `${(error as Error).message}: the disk is full. Existing checkpoints are intact: free some space and run the same command again to resume.`;
     return { text, exitCode: EXIT.failed, expected: true };
   }
   const system = systemError(error);
@@ -74,17 +74,17 @@ function inWords(error: unknown): Words {
 /** Why the system refused, by its code. */
 const SYSTEM: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file or folder',
-  ENOTDIR: 'a part of this path is a file, not a folder',
+  ENOTDIR: 'part of this path is a file, not a folder',
   EISDIR: 'this is a folder, not a file',
   ENAMETOOLONG: 'the name is longer than the file system takes; choose a shorter one',
   ELOOP: 'links lead in a circle',
-  EEXIST: 'it exists already',
-  EACCES: 'permission denied; choose another place, or change its permissions',
-  EPERM: 'permission denied; choose another place, or change its permissions',
-  EROFS: 'the file system is read-only; choose another place',
+  EEXIST: 'it already exists',
+  EACCES: 'permission denied; choose another location, or change its permissions',
+  EPERM: 'permission denied; choose another location, or change its permissions',
+  EROFS: 'the file system is read-only; choose another location',
   EMFILE: 'too many files are open (ulimit -n)',
-  EADDRINUSE: 'the port is taken; choose another',
-  ECONNREFUSED: 'nothing answers there',
+  EADDRINUSE: 'the port is in use; choose another',
+  ECONNREFUSED: 'connection refused: nothing is listening there',
   ENOTFOUND: 'there is no such host, or no network',
   ETIMEDOUT: 'no answer in time',
 };

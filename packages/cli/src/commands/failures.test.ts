@@ -52,10 +52,22 @@ const FILES: Readonly<Record<string, string>> = {
     "const f = () => {}; export default () => ({ policy: { params: {}, trainable: [], latentShape: [1], encodePrompts: f, velocity: f, decode: f }, prompts: [{ prompt: 'a' }], scorer: () => [1] });",
 };
 
+/** Folders of runs, by what is in metrics.jsonl. */
+const RUNS: Readonly<Record<string, string | Buffer>> = {
+  'run-odd': 'null\n[]\n5\n{"epoch":"a"}\n',
+  'run-bytes': Buffer.from([255, 254, 0, 123]),
+  'run-empty': '',
+};
+
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'failures-'));
   for (const [name, text] of Object.entries(FILES)) await writeFile(join(folder, name), text);
   await mkdir(join(folder, 'no-run'));
+  for (const [run, metrics] of Object.entries(RUNS)) {
+    await mkdir(join(folder, run));
+    await writeFile(join(folder, run, 'metrics.jsonl'), metrics);
+  }
+  await mkdir(join(folder, 'run-folder', 'metrics.jsonl'), { recursive: true });
   busy = createServer();
   await new Promise<void>((resolve) => busy.listen(0, '127.0.0.1', resolve));
 });
@@ -96,6 +108,20 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
     ['init', `@/${'n'.repeat(300)}`, '--setup', 'toy'],
     1,
     /the name is longer than the file system takes/,
+  ],
+  [
+    'a run of lines that are none',
+    ['report', '@/run-odd'],
+    2,
+    /run-odd\/metrics\.jsonl holds a line that is no record of a run: its epoch is no number/,
+  ],
+  ['a run of bytes', ['report', '@/run-bytes'], 2, /run-bytes has no metrics\.jsonl with an epoch/],
+  ['a run without an epoch', ['report', '@/run-empty'], 2, /run-empty has no metrics\.jsonl with an epoch/],
+  [
+    'a run with a folder for its metrics',
+    ['report', '@/run-folder'],
+    1,
+    /run-folder\/metrics\.jsonl: this is a folder, not a file/,
   ],
   ['a folder of something else', ['report', '@/no-run'], 2, /no-run is not the folder of a run: .*metrics/],
   [
@@ -173,7 +199,7 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
     2,
     /returns policy\.trainable: 'all'; it must be a list of names/,
   ],
-  ['a setup without a policy', train('--setup', '@/setup-empty.mjs'), 2, /setup module gives no policy/],
+  ['a setup without a policy', train('--setup', '@/setup-empty.mjs'), 2, /setup module provides no policy/],
   [
     'a backend that is not there',
     ['train', '--backend', 'gpu', '-o', '@/out'],
@@ -185,7 +211,7 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
     'more devices than a backend has',
     train('@/devices.yaml'),
     2,
-    /devices\.yaml:1: devices: 2 are asked for, and backend cpu has 1/,
+    /devices\.yaml:1: devices: the run asks for 2, and backend cpu has 1/,
   ],
   [
     'a run file that is not there',
@@ -204,7 +230,7 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
   ],
   ['a run file that is not YAML', train('@/broken.yaml'), 2, /broken\.yaml:3: .*[\s\S]*training/],
   ['an option given twice', train('@/twice.yaml'), 2, /twice\.yaml:2: Map keys must be unique/],
-  ['two run files', train('@/typo.yaml', '--config', '@/type.yaml'), 2, /two files of options: .*give one/],
+  ['two run files', train('@/typo.yaml', '--config', '@/type.yaml'), 2, /two run files: .*give one/],
   [
     'a misspelt option',
     train('@/typo.yaml'),
@@ -252,7 +278,7 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
     'fewer prompts than an epoch wants',
     train('@/few.yaml'),
     2,
-    /few\.yaml:3: sampling\.promptsPerEpoch: 9 prompts are wanted per epoch, and there are 1/,
+    /few\.yaml:3: sampling\.promptsPerEpoch: 9 prompts per epoch, but there are only 1/,
   ],
   [
     'an override that is none',
@@ -278,7 +304,7 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
   ['a command that is misspelt', ['trian'], 2, /unknown command 'trian'\s+\(Did you mean train\?\)/],
   ['no command', [], 2, /Usage: flow-grpo/],
   ['too many arguments', ['doctor', 'cpu'], 2, /too many arguments/],
-  ['a page of what is no run', ['ui', '@/no-run'], 2, /no-run holds no run: there is no metrics\.jsonl/],
+  ['a page of what is no run', ['ui', '@/no-run'], 2, /no-run holds no run: it has no metrics\.jsonl/],
   [
     'an inspection of what is no run',
     ['inspect', '@/no-run'],
@@ -303,7 +329,7 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
     'a project without a terminal to ask on',
     ['init', '@/new'],
     2,
-    /--setup: give toy, .*without a terminal nothing is asked/,
+    /--setup: give toy, .*without a terminal init cannot ask/,
   ],
   [
     'a project with what does not belong together',
@@ -348,7 +374,7 @@ describe('describeFailure', () => {
     [
       system('EADDRINUSE', { address: '0.0.0.0', port: 80 }),
       EXIT.failed,
-      /^0\.0\.0\.0:80: the port is taken/,
+      /^0\.0\.0\.0:80: the port is in use/,
     ],
     [system('ENOSPC'), EXIT.failed, /the disk is full\. Checkpoints that are there are good/],
     [new Error('odd', { cause: new Error('why') }), EXIT.failed, /^odd\nwhy\n.*DEBUG=1/],
@@ -362,7 +388,7 @@ describe('describeFailure', () => {
     expect(failure.message).not.toMatch(/\n\s+at /);
   });
 
-  it('shows stacks where DEBUG asks for them', () => {
+  it('shows stack traces where DEBUG asks for them', () => {
     const error = new ConfigError('epochs: 3', { cause: new Error('why') });
     expect(describeFailure(error, true).message).toMatch(/^epochs: 3\n[\s\S]*\n\s+at [\s\S]*caused by .*why/);
   });

@@ -7,7 +7,7 @@ import type { EpochMetrics } from '@flow-grpo/grpo-trainer';
 import { bundleFolder } from '@flow-grpo/test-support/bundle';
 import { transformSync } from 'esbuild';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { readLines } from '../logging/json-lines';
+import { readJsonLines } from '../logging/json-lines';
 import { readRunFile } from '../run-file/read';
 import { main } from './main';
 
@@ -66,7 +66,7 @@ describe('flow-grpo init', () => {
     await run('train', join(folder, 'run.yaml'), ...args);
     await rm(beside, { recursive: true });
     expect(process.exitCode).toBeUndefined();
-    const rewards = (await readLines<EpochMetrics>(join(output, 'metrics.jsonl'))).map(
+    const rewards = (await readJsonLines<EpochMetrics>(join(output, 'metrics.jsonl'))).map(
       ({ reward }) => reward,
     );
     expect(rewards).toHaveLength(8);

@@ -19,14 +19,14 @@ export function addInitCommand(root: Command): void {
   const kinds = Object.entries(SETUPS).map(([kind, what]) => `${kind}: ${what}`);
   root
     .command('init')
-    .description('write a commented run file, and for a module a policy to start from')
+    .description('write a commented run file and, for a module, a policy to start from')
     .argument('[folder]', 'where to', '.')
     .option(`--setup <${Object.keys(SETUPS).join('|')}>`, `what to train. ${kinds.join('; ')}`)
     .option(
       '--reward <name>',
-      'of showo2 and z-image: a reward such as pickscore, or a module such as ./reward.ts',
+      'for showo2 and z-image: a reward such as pickscore, or a module such as ./reward.ts',
     )
-    .option('--prompts <file>', 'a file with one prompt per line, made where it is not there')
+    .option('--prompts <file>', 'a file with one prompt per line; created if it does not exist')
     .option('--force', 'replace files that are there')
     .action(initCommand);
 }
@@ -37,7 +37,7 @@ export async function initCommand(given: string, options: InitCommandOptions): P
   const interactive = Boolean(process.stdin.isTTY && process.stderr.isTTY);
   if (!interactive && options.setup === undefined) {
     throw new ConfigError(
-      `--setup: give ${Object.keys(SETUPS).join(', ')}; without a terminal nothing is asked`,
+      `--setup: give ${Object.keys(SETUPS).join(', ')}; without a terminal init cannot ask`,
     );
   }
   const { setup, reward, prompts, force = false } = options;

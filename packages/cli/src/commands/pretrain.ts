@@ -15,7 +15,7 @@ export interface PretrainOptions extends SharedOptions {
 export async function pretrainCommand(file: string | undefined, options: PretrainOptions): Promise<void> {
   const line = progressLine();
   const { signal, release } = abortOnSignals((name) =>
-    line.note(`${name}: saving, then ending; again to end now`),
+    line.note(`${name}: saving a checkpoint, then exiting; repeat to exit now`),
   );
   try {
     const { run, made } = await openRun(file, options, { signal, onMessage: line.note });
@@ -46,7 +46,7 @@ export async function pretrainCommand(file: string | undefined, options: Pretrai
     }
   } catch (error) {
     if (!isAbort(error, signal)) throw error;
-    throw new InterruptedError('interrupted before pre-training began');
+    throw new InterruptedError('interrupted before pre-training started');
   } finally {
     line.end();
     release();

@@ -3,11 +3,11 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { listRuns } from '@flow-grpo/grpo-trainer/node';
+import { listCheckpoints } from '@flow-grpo/grpo-trainer/node';
 import { bundleProgram } from '@flow-grpo/test-support/bundle';
 import { launchChromium } from '@flow-grpo/test-support/chromium';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { readLines } from '../logging/json-lines';
+import { readJsonLines } from '../logging/json-lines';
 import { standInKey, wandbStandIn } from '../logging/wandb/testing/stand-in';
 
 /** The command as a process of its own, on XLA, as people start it. */
@@ -108,15 +108,15 @@ describe('flow-grpo train, as a process', () => {
     await run.says(/epoch \d+\/100000 {2}reward/);
     run.child.kill('SIGINT');
     expect(await run.ended, run.text()).toBe(130);
-    expect(run.text()).toContain('SIGINT: saving, then ending');
-    const [saved] = await listRuns(join(output, 'checkpoints'));
-    const epochs = (await readLines(join(output, 'metrics.jsonl'))).length;
+    expect(run.text()).toContain('SIGINT: saving a checkpoint, then exiting');
+    const [saved] = await listCheckpoints(join(output, 'checkpoints'));
+    const epochs = (await readJsonLines(join(output, 'metrics.jsonl'))).length;
     expect(saved).toBe(`epoch-${String(epochs).padStart(6, '0')}`);
 
     const more = start(['train', file, '--epochs', String(epochs + 2)]);
     expect(await more.ended, more.text()).toBe(0);
     expect(more.text()).toContain(`Resumed after epoch ${epochs}`);
-    expect(await readLines(join(output, 'metrics.jsonl'))).toHaveLength(epochs + 2);
+    expect(await readJsonLines(join(output, 'metrics.jsonl'))).toHaveLength(epochs + 2);
   });
 
   it('serves its page while it trains, to its last word', async () => {
@@ -160,7 +160,7 @@ describe('flow-grpo train, as a process', () => {
     [['--profile', '--profile-epochs', '0'], /--profile-epochs 0: give a whole number of at least 1/],
     [['--ui', '--ui-port', '99999'], /--ui-port 99999: give a whole number from 0 to 65535/],
     [['--devices', '3'], /devices \(3\) must divide|multiple of devices/],
-    [['--devices', '2', '--backend', 'cpu'], /devices: 2 are asked for, and backend cpu has 1/],
+    [['--devices', '2', '--backend', 'cpu'], /devices: the run asks for 2, and backend cpu has 1/],
     [['--grop.beta', '1'], /unknown option '--grop.beta'\s+\(Did you mean --grpo.beta\?\)/],
   ])('refuses %j in words, with status 2', async (flags, message) => {
     const run = start(['train', await configFile(''), ...flags]);

@@ -1,4 +1,4 @@
-/** What the subcommands share: their options, and a run opened by them. */
+/** What the subcommands share: their options, and opening a run. */
 
 import { ConfigError, type ProcessGroup } from '@flow-grpo/grpo-trainer';
 import { BACKEND_HELP, backendProblem, loadBackend, startBackend } from '@flow-grpo/rewards/backend';
@@ -21,7 +21,7 @@ export interface SharedOptions {
   readonly config?: string;
   readonly setup?: string;
   readonly output?: string;
-  /** The result as one line of JSON on standard output; what is for people stays on standard error. */
+  /** Print the result as one line of JSON on standard output; messages go to standard error. */
   readonly json?: boolean;
   /** This process's place in a run of several, where no launcher gives it. */
   readonly coordinator?: string;
@@ -39,7 +39,7 @@ export function addSharedOptions(command: Command): Command {
     .argument('[file]', 'YAML file of options; see flow-grpo schema')
     .option('--config <file>', 'the same')
     .option('-s, --set <key=value>', 'override an option, e.g. setup.model=./show-o2', collectValues, [])
-    .option('--setup <kind>', 'toy, or a module that makes policy, prompts and scorer')
+    .option('--setup <kind>', 'toy, or a module that provides policy, prompts and scorer')
     .option('-o, --output <folder>', "the run's folder")
     .option('--backend <xla|tensorflow|wasm|cpu>', BACKEND_HELP, 'xla')
     .option('--json', 'print the result as one line of JSON; messages go to standard error');
@@ -49,7 +49,7 @@ export function addSharedOptions(command: Command): Command {
 /** The run that a command line describes: its file, then -s, then the flags. */
 export function readRun(file: string | undefined, options: SharedOptions): Promise<RunFile> {
   if (file !== undefined && options.config !== undefined && file !== options.config) {
-    throw new ConfigError(`two files of options: ${file} and --config ${options.config}; give one`);
+    throw new ConfigError(`two run files: ${file} and --config ${options.config}; give one`);
   }
   const named = (['setup', 'output'] as const).flatMap((key) =>
     options[key] === undefined ? [] : [`${key}=${JSON.stringify(options[key])}`],
@@ -75,9 +75,9 @@ export async function openRun(
 }
 
 /**
- * That there is such a backend, before anything else is done.
+ * Checks that the backend exists, before anything else is done.
  *
- * @throws {ConfigError} with those that there are.
+ * @throws {ConfigError} that lists the backends there are
  */
 export function checkBackendName(name: string): void {
   const problem = backendProblem(name);
@@ -87,15 +87,15 @@ export function checkBackendName(name: string): void {
 /** The place of a process in a run of several, for commands that such a run has. */
 export const addPlaceOptions = (command: Command): Command =>
   command
-    .option('--coordinator <host:port>', 'where process 0 of several listens; launchers give it')
+    .option('--coordinator <host:port>', 'where process 0 of several listens; set by launchers')
     .option('--process <i>', "this process's number, from 0")
-    .option('--processes <n>', 'how many there are');
+    .option('--processes <n>', 'number of processes');
 
 /**
- * Starts a backend with at least `devices` devices; XLA's CPU plugin makes as many as are asked for.
+ * Starts a backend with at least `devices` devices; XLA's CPU plugin creates as many as requested.
  *
- * @param place of this process in a run of several: the devices are those of all of them
- * @throws {ConfigError} when the backend is not there, does not start, or has fewer devices; several processes must use all.
+ * @param place of this process among several: the devices are then those of all processes
+ * @throws {ConfigError} when the backend is missing, does not start, or has fewer devices; several processes must use all.
  */
 export async function useBackend(
   name: string,
@@ -104,7 +104,7 @@ export async function useBackend(
 ): Promise<void> {
   checkBackendName(name);
   if (place && name !== 'xla') {
-    throw new ConfigError(`--backend ${name} computes in one process; ${place.numProcesses} need xla`);
+    throw new ConfigError(`--backend ${name} runs in a single process; ${place.numProcesses} processes need xla`);
   }
   try {
     await loadBackend(name);
@@ -120,18 +120,18 @@ export async function useBackend(
   const there = deviceInfo().length;
   if (place && devices !== undefined && there !== devices) {
     throw new ConfigError(
-      `devices: ${place.numProcesses} processes have ${there} devices together, and the run asks for ${devices}: set devices=${there}`,
+      `devices: ${place.numProcesses} processes have ${there} devices in total, and the run asks for ${devices}: set devices=${there}`,
     );
   }
   if (devices !== undefined && there < devices) {
-    throw new ConfigError(`devices: ${devices} are asked for, and backend ${name} has ${there}`);
+    throw new ConfigError(`devices: the run asks for ${devices}, and backend ${name} has ${there}`);
   }
 }
 
 /** The processes that share this one's backend; undefined where it is alone. */
 export const runProcesses = (): ProcessGroup | undefined => cluster();
 
-/** Tells the other processes of a run that this one has done its part. */
+/** Tells the other processes of a run that this one is done. */
 export function leaveRun(): void {
   cluster()?.leave();
 }
@@ -142,6 +142,6 @@ export function need<T>(
   what: string,
   run: { readonly setup: { readonly kind: string } },
 ): T {
-  if (value === undefined) throw new ConfigError(`setup ${run.setup.kind} gives no ${what}`);
+  if (value === undefined) throw new ConfigError(`setup ${run.setup.kind} provides no ${what}`);
   return value;
 }

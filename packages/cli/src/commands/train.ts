@@ -17,17 +17,19 @@ export interface TrainCommandOptions extends SharedOptions, ObserverOptions {
   readonly resume: string | false;
   readonly allowChanged: readonly string[];
   readonly takeOver?: boolean;
-  /** Tell what would run, and end. */
+  /** Print the plan and exit. */
   readonly dryRun?: boolean;
-  /** Tell what it would be on so many machines, with so many gigabytes per second between them. */
+  /** With `dryRun`: estimate the run on this many machines, with this bandwidth in GB/s. */
   readonly hosts?: string;
   readonly bandwidth: string;
+  /** Compile the programs for that; with false it is calculated alone. */
+  readonly compile: boolean;
 }
 
 export async function trainCommand(file: string | undefined, options: TrainCommandOptions): Promise<void> {
   const line = progressLine();
   const { signal, release } = abortOnSignals((name) =>
-    line.note(`${name}: saving, then ending; again to end now`),
+    line.note(`${name}: saving a checkpoint, then exiting; repeat to exit now`),
   );
   try {
     if (options.dryRun) return await showPlan(file, options, { signal, onMessage: line.note });
@@ -42,19 +44,19 @@ export async function trainCommand(file: string | undefined, options: TrainComma
     if (options.json) console.log(JSON.stringify(told));
   } catch (error) {
     if (!isAbort(error, signal)) throw error;
-    throw new InterruptedError('interrupted before training began');
+    throw new InterruptedError('interrupted before training started');
   } finally {
     line.end();
     release();
   }
 }
 
-function hostsQuestion({ hosts, bandwidth }: TrainCommandOptions): HostsQuestion | undefined {
+function hostsQuestion({ hosts, bandwidth, compile }: TrainCommandOptions): HostsQuestion | undefined {
   if (hosts === undefined) return undefined;
   const [count, gigabytes] = [Number(hosts), Number(bandwidth)];
   if (!Number.isInteger(count) || count < 1) throw new ConfigError(`--hosts ${hosts}: give a whole number`);
   if (!(gigabytes > 0)) throw new ConfigError(`--bandwidth ${bandwidth}: give gigabytes per second`);
-  return { hosts: count, bandwidth: gigabytes * 1e9 };
+  return { hosts: count, bandwidth: gigabytes * 1e9, compile };
 }
 
 /** @throws {ConfigError} when something is missing, after what can be told without it. */

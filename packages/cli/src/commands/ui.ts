@@ -12,11 +12,11 @@ export interface UiCommandOptions {
   readonly allowHost: readonly string[];
 }
 
-/** How often the folders are looked at: another process may be writing them. */
+/** How often the folders are read again: another process may be writing to them. */
 const LOOK_MS = 2000;
 
 /**
- * Serves the page of runs in folders, finished or under way elsewhere, until it is interrupted.
+ * Serves the page of finished or running runs, by their folders, until it is interrupted.
  *
  * @throws {ConfigError} for a folder without a run, and a port that is taken
  */
@@ -32,7 +32,7 @@ export async function uiCommand(folders: readonly string[], options: UiCommandOp
 /**
  * Serves the page until the signal is aborted.
  *
- * @param tell gets the page's address
+ * @param tell called with the page's address
  */
 export async function serveUntil(
   signal: AbortSignal,
@@ -42,7 +42,7 @@ export async function serveUntil(
 ): Promise<void> {
   for (const folder of folders) {
     if ((await lastChange(folder)) === undefined) {
-      throw new ConfigError(`${folder} holds no run: there is no metrics.jsonl in it`);
+      throw new ConfigError(`${folder} holds no run: it has no metrics.jsonl`);
     }
   }
   const ui = await serveRuns(folders, { port, host, allowedHosts: allowHost }).catch((error: Error) => {

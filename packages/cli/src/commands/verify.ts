@@ -36,7 +36,7 @@ export interface VerifyCommandOptions {
 export function addVerifyCommand(root: Command): void {
   root
     .command('verify')
-    .description('check a checkpoint: its keys, four images, and numbers of the published code')
+    .description('check a checkpoint: its keys, four images, and the numbers of the published code')
     .argument('<model>', 'folder or hub id of a Show-o2, or of the model of --reward')
     .option('--reward <name>', 'the checkpoint is the model of this reward, such as pickscore')
     .option('--reference <file>', 'numbers that reference/showo2.py or reference/reward.py wrote')
@@ -80,7 +80,7 @@ export async function verifyCommand(model: string, options: VerifyCommandOptions
     );
   if (options.reference === undefined) {
     console.error(
-      'Numbers were not compared: --reference FILE does so (docs: Your first hour with the real Show-o2).',
+      'Numbers were not compared; --reference FILE compares them (docs: Your first hour with the real Show-o2).',
     );
   }
   if (failed.length > 0) process.exitCode = EXIT.failed;
@@ -118,7 +118,7 @@ async function verifyShowo2(
   }
   const count = Object.keys(parts.params).length + Object.keys(parts.vae.params).length;
   const checks: Comparison[] = [
-    { what: 'keys', agrees: true, detail: `all ${count} tensors are there, in their shapes, and no others` },
+    { what: 'keys', agrees: true, detail: `all ${count} tensors are present with the right shapes, and no others` },
   ];
   if (reference) checks.push(...(await compareShowo2(parts, reference, dtype)));
   checks.push(await drawFour(parts, steps, options.output));
@@ -126,7 +126,7 @@ async function verifyShowo2(
   return checks;
 }
 
-/** Four images into a grid, and whether they are pictures at all: finite, and not of one colour. */
+/** Writes four images as a grid, and checks that they are pictures: finite, and not of one colour. */
 async function drawFour(parts: Showo2Parts, steps: number, output: string): Promise<Comparison> {
   const line = progressLine();
   const images = await new Showo2(parts).generate(PROMPTS, {
@@ -149,7 +149,7 @@ async function drawFour(parts: Showo2Parts, steps: number, output: string): Prom
   await writeFile(file, await imageGrid(cells, { side: width, height }));
   const detail =
     flat.length === 0
-      ? `${file}: look whether they show their prompts`
+      ? `${file}: check that they show their prompts`
       : `${file}: not a picture for ${flat.join('; ')}`;
   return { what: 'images', agrees: flat.length === 0, detail };
 }
@@ -180,7 +180,7 @@ async function verifyReward(
       { model, dtype },
       { onDownload: downloadMessages(line.note, name) },
     );
-    const loaded = { what: 'keys', agrees: true, detail: 'all tensors are there, in their shapes' };
+    const loaded = { what: 'keys', agrees: true, detail: 'all tensors are present with the right shapes' };
     return reference ? [loaded, await compareReward(name, scorer, reference, dtype)] : [loaded];
   } catch (error) {
     const cause = (error as Error).cause;

@@ -1,10 +1,10 @@
-/** Trains settings on the same prompts and noise, seed by seed, and writes what comes of it. */
+/** Trains settings on the same prompts and noise, seed by seed, and compares the results. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ConfigError, type EpochMetrics } from '@flow-grpo/grpo-trainer';
 import { epochPlan } from '@flow-grpo/grpo-trainer/config';
 import * as tf from '@tensorflow/tfjs-core';
-import { readLines } from '../logging/json-lines';
+import { readJsonLines } from '../logging/json-lines';
 import type { ProgressLine } from '../logging/progress-line';
 import type { EvaluationRecord } from '../logging/run-log';
 import { trainRun } from '../run/train-run';
@@ -18,9 +18,9 @@ export interface ComparisonOptions {
   readonly seeds: readonly number[];
   /** `reward`, or a detail of the scorer. */
   readonly measure: string;
-  /** Levels of it whose times are wanted. */
+  /** Levels of the measure; images and seconds until each is reached are reported. */
   readonly levels: readonly number[];
-  /** Training images of each run, rounded up to epochs; what its file says without it. */
+  /** Training images per run, rounded up to epochs; by default what the run file says. */
   readonly images?: number | undefined;
   /** The comparison's folder: runs in SETTING/seed-N, compare.html, compare.json. */
   readonly output: string;
@@ -30,7 +30,7 @@ export interface ComparisonOptions {
 /**
  * Runs every setting with every seed and compares them. Random numbers are keyed by seed and epoch, so runs of one seed
  * see the same prompts and the same noise where their epochs are alike, and are evaluated on the same noise. Runs that are
- * done already are not repeated, and one that was interrupted resumes.
+ * complete are not repeated, and interrupted ones resume.
  *
  * @param settings run files by name; the first one is what the others are compared with
  * @returns the table, as Markdown; nothing when it was interrupted
@@ -53,7 +53,7 @@ export async function runComparison(
       evaluated ??= prompts;
       if (prompts !== evaluated) {
         throw new ConfigError(
-          `${setting} has other evaluation prompts than ${Object.keys(settings)[0]}: image by image, nothing can be compared`,
+          `${setting} has other evaluation prompts than ${Object.keys(settings)[0]}: images can only be compared on the same prompts`,
         );
       }
       const folder = join(output, setting, `seed-${seed}`);
@@ -75,12 +75,12 @@ export function settingNames(files: readonly string[]): string[] {
   const names = files.map((file) => basename(file).replace(/\.(ya?ml|json)$/, ''));
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) {
-    throw new ConfigError(`two files are called ${twice}: their names are those of the settings`);
+    throw new ConfigError(`two files are called ${twice}: file names name the settings, so they must differ`);
   }
   return names;
 }
 
-/** Setups that are alike are made once: a model is loaded for all runs on it. */
+/** Equal setups are made once: a model is loaded once for all its runs. */
 function setupsOnce(context: SetupContext) {
   const made = new Map<string, Promise<RunSetup>>();
   return ({ setup }: RunFile): Promise<RunSetup> => {
@@ -92,7 +92,7 @@ function setupsOnce(context: SetupContext) {
 }
 
 function promptsOf({ evalPrompts }: RunSetup, setting: string): string[] {
-  if (!evalPrompts) throw new ConfigError(`${setting}: its setup gives no evalPrompts to compare on`);
+  if (!evalPrompts) throw new ConfigError(`${setting}: its setup provides no evalPrompts to compare on`);
   return Array.from({ length: evalPrompts.length }, (_, i) => evalPrompts.at(i)!.prompt);
 }
 
@@ -102,7 +102,7 @@ function runOf(file: RunFile, seed: number, output: string, { images }: Comparis
   return { ...file, output, config: { ...file.config, seed, epochs } };
 }
 
-/** Trains, or tells how the same run ended before. */
+/** Trains, or returns how the same run ended before. */
 async function trainOnce(
   run: RunFile,
   made: RunSetup,
@@ -123,8 +123,8 @@ async function trainOnce(
 }
 
 const recordsOf = async (folder: string) => ({
-  epochs: await readLines<EpochMetrics>(join(folder, 'metrics.jsonl')),
-  evaluations: await readLines<EvaluationRecord>(join(folder, 'evaluations.jsonl')),
+  epochs: await readJsonLines<EpochMetrics>(join(folder, 'metrics.jsonl')),
+  evaluations: await readJsonLines<EvaluationRecord>(join(folder, 'evaluations.jsonl')),
 });
 
 function compared(runs: readonly ComparedRun[], measure: string, levels: readonly number[]) {

@@ -1,4 +1,4 @@
-/** What a comparison says: means over seeds, paired differences with their errors, and curves. Pure. */
+/** The statistics of a comparison: means over seeds, paired differences with their errors, and curves. Pure. */
 import type { EpochMetrics } from '@flow-grpo/grpo-trainer';
 import type { EvaluationRecord } from '../logging/run-log';
 

@@ -2,14 +2,14 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gaussianFlow } from '@flow-grpo/grpo-trainer';
-import { type Question, questionOf } from '@flow-grpo/rewards/human';
+import { type HumanQuestion, humanQuestion } from '@flow-grpo/rewards/human';
 import { makeReward } from '@flow-grpo/rewards/registry';
 import { overflow, seriousFaults } from '@flow-grpo/test-support/accessibility';
 import { launchChromium } from '@flow-grpo/test-support/chromium';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { useBackend } from '../commands/shared';
-import { readLines } from '../logging/json-lines';
+import { readJsonLines } from '../logging/json-lines';
 import { serveRuns } from '../page/server';
 import { trainRun } from '../run/train-run';
 import { resolveRunFile } from '../run-file/schema';
@@ -33,7 +33,7 @@ const EPOCHS = 8;
 /** A run whose images are one pixel each; how red they are on average is noted question by question. */
 async function run(person: RunPerson, reds: number[], onNote: (text: string) => void) {
   const noted: RunPerson = Object.assign(Object.create(person) as RunPerson, {
-    ask(question: Question, signal?: AbortSignal) {
+    ask(question: HumanQuestion, signal?: AbortSignal) {
       reds.push(question.images.reduce((sum, { data }) => sum + data[0]! / 255, 0) / question.images.length);
       return person.ask(question, signal);
     },
@@ -92,7 +92,7 @@ it('a person who likes red is waited for, click by click, and gets red; the same
   await expect
     .poll(() => page.evaluate(() => document.body.innerText), { timeout: 600_000 })
     .toContain('Training waits for you: 2 prompts to judge, 0 judged.');
-  expect(await readLines(join(folder, 'metrics.jsonl'))).toEqual([]);
+  expect(await readJsonLines(join(folder, 'metrics.jsonl'))).toEqual([]);
 
   let judged = '';
   while (!over) {
@@ -127,7 +127,7 @@ it('a person who likes red is waited for, click by click, and gets red; the same
 
 describe('the page of questions', () => {
   const images = [0, 100, 200].map((red) => ({ data: Uint8Array.of(red, 0, 0), width: 1, height: 1 }));
-  const question = questionOf('a colour', images);
+  const question = humanQuestion('a colour', images);
   const post = (
     url: string,
     body: string,
@@ -160,7 +160,7 @@ describe('the page of questions', () => {
     await page.keyboard.press('1');
     expect(await first).toEqual({ order: [2, 0, 1] });
 
-    const second = person.ask(questionOf('another', images));
+    const second = person.ask(humanQuestion('another', images));
     await page.getByRole('button', { name: 'thumbs' }).click();
     await page.getByRole('button', { name: 'Image 2' }).click();
     for (let i = 0; i < 2; i++) await page.getByRole('button', { name: 'Image 1' }).click();

@@ -1,19 +1,19 @@
-/** The person in front of a run's page, as the reward `human` asks for one: questions wait there until they are answered. */
+/** The person at a run's page, who answers the reward `human`: questions wait there until they are answered. */
 import { appendFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type AnswerRecord,
+  type HumanQuestion,
   type Judgement,
   type Person,
-  type Question,
   readAnswers,
-  rewardsOf,
+  rewardsOfJudgement,
 } from '@flow-grpo/rewards/human';
 import sharp from 'sharp';
 
 /** A question that waits, with its images in one PNG, one below the other. */
 export interface WaitingQuestion {
-  readonly question: Question;
+  readonly question: HumanQuestion;
   readonly png: Buffer;
 }
 
@@ -25,8 +25,8 @@ export interface RunPerson extends Person {
   /** Questions answered since the run started, from its folder or by somebody. */
   readonly answered: number;
   /**
-   * Keeps questions and answers in the run's folder: `answers.jsonl`, and the images in `answers/`. What stands there is
-   * answered again without asking, so that a run goes on, or is repeated, with the same answers.
+   * Keeps questions and answers in the run's folder: `answers.jsonl`, and the images in `answers/`. Questions answered there
+   * are not asked again, so that a run resumes, or is repeated, with the same answers.
    *
    * @throws when a line of the file is no answer
    */
@@ -58,7 +58,7 @@ export function runPerson(): RunPerson {
   let answered = 0;
 
   /** Waits in line; a question that waits already is asked once. */
-  const wait = (question: Question, png: Buffer, signal: AbortSignal | undefined) =>
+  const wait = (question: HumanQuestion, png: Buffer, signal: AbortSignal | undefined) =>
     new Promise<Judgement>((resolve, reject) => {
       signal?.throwIfAborted();
       const { key } = question;
@@ -116,7 +116,7 @@ export function runPerson(): RunPerson {
       const entry = waiting.get(key);
       if (!entry) return false;
       const { prompt, images } = entry.question;
-      rewardsOf(judgement, images.length);
+      rewardsOfJudgement(judgement, images.length);
       waiting.delete(key);
       known.set(key, judgement);
       answered++;
@@ -136,7 +136,7 @@ export function runPerson(): RunPerson {
 }
 
 /** The images of a question, one below the other. */
-function stripOf({ images }: Question): Promise<Buffer> {
+function stripOf({ images }: HumanQuestion): Promise<Buffer> {
   const { width, height } = images[0]!;
   const bytes = Buffer.concat(images.map(({ data }) => data));
   return sharp(bytes, { raw: { width, height: height * images.length, channels: 3 } })

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { keepLines, readLines } from './json-lines';
+import { keepLines, readJsonLines } from './json-lines';
 import { runLog } from './run-log';
 
 let folder: string;
@@ -38,7 +38,7 @@ describe('lines of a run', () => {
 
   it.each(['{"epoch": 2, "rew', '{', '"', '\0\0\0'])('lose a last one that a kill cut: %j', async (cut) => {
     await writeFile(file, row(0) + row(1) + cut);
-    expect(await readLines(file)).toHaveLength(2);
+    expect(await readJsonLines(file)).toHaveLength(2);
     expect(await keep(5)).toEqual([]);
     expect(await text()).toBe(row(0) + row(1));
     expect(await readdir(folder)).toEqual(['metrics.jsonl']);
@@ -71,8 +71,8 @@ describe('lines of a run', () => {
   });
 
   it('that cannot be read stop the run rather than vanish', async () => {
-    await expect(readLines(folder)).rejects.toThrow('EISDIR');
-    expect(await readLines(join(folder, 'none.jsonl'))).toEqual([]);
+    await expect(readJsonLines(folder)).rejects.toThrow('EISDIR');
+    expect(await readJsonLines(join(folder, 'none.jsonl'))).toEqual([]);
   });
 
   it('of every log of a run are kept so', async () => {

@@ -1,4 +1,4 @@
-/** Files of JSON lines that a run appends to, as kills and broken disks leave them. */
+/** Files of JSON lines that a run appends to; they survive kills and full disks. */
 import { constants } from 'node:fs';
 import { copyFile, readFile, rename, writeFile } from 'node:fs/promises';
 
@@ -40,19 +40,19 @@ function parseRecord<T extends object>(line: string): T | undefined {
 const textOf = (file: string): Promise<string | undefined> =>
   readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
-    throw error;
+    throw Object.assign(error, { path: file }); // of a folder it does not say which
   });
 
-/** The records of a JSON-lines file, none where there is no file; lines that hold none are left out. */
-export async function readLines<T extends object>(file: string): Promise<T[]> {
+/** The records of a JSON-lines file, skipping lines that hold none; empty if there is no file. */
+export async function readJsonLines<T extends object>(file: string): Promise<T[]> {
   return parseLines<T>((await textOf(file)) ?? '').lines.map(({ record }) => record);
 }
 
 /**
- * Keeps the lines of a file whose records `keep` wants, as they stand, and drops the others. A last line that was cut is
- * dropped too. Any other line without a record is damage: the file is copied before it is written anew.
+ * Keeps the lines whose records `keep` accepts, unchanged, and drops the others. An incomplete last line is dropped, too. Any
+ * other line without a record is damage: the file is copied before it is rewritten.
  *
- * @param onDamage Told what is damaged, and where the copy is.
+ * @param onDamage called with what is damaged, and where the copy is
  */
 export async function keepLines<T extends object>(
   file: string,

@@ -1,4 +1,4 @@
-/** One line that tells what a command is doing and how long it will take. */
+/** One line that shows what a command is doing and how long it will take. */
 
 /** A line that is rewritten in place on a terminal, and printed now and then in a log file. */
 export interface ProgressLine {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EpochMetrics } from '@flow-grpo/grpo-trainer';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { readLines } from './json-lines';
+import { readJsonLines } from './json-lines';
 import { type EvaluationRecord, type HistogramRecord, type RunLog, runLog } from './run-log';
 
 let folder: string;
@@ -34,7 +34,7 @@ const evaluation = (log: RunLog, number: number) =>
     seconds: 1,
   });
 const epochs = async (name: string) =>
-  (await readLines<EpochMetrics | EvaluationRecord | HistogramRecord>(join(folder, `${name}.jsonl`))).map(
+  (await readJsonLines<EpochMetrics | EvaluationRecord | HistogramRecord>(join(folder, `${name}.jsonl`))).map(
     (record) => record.epoch,
   );
 
@@ -58,7 +58,7 @@ it('drops what a run that is rolled back writes again', async () => {
   for (const n of [2, 3, 4]) await epoch(log, n, 100 + n);
   expect(await epochs('metrics')).toEqual([0, 1, 2, 3, 4]);
   expect(await epochs('evaluations')).toEqual([0]);
-  const lines = await readLines<EpochMetrics>(join(folder, 'metrics.jsonl'));
+  const lines = await readJsonLines<EpochMetrics>(join(folder, 'metrics.jsonl'));
   expect(lines.map(({ reward }) => reward)).toEqual([0, 1, 102, 103, 104]);
 });
 
@@ -66,7 +66,7 @@ it('keeps what each image scored, and what is known of each prompt', async () =>
   const log = await runLog(folder, 0);
   await epoch(log, 0);
   await evaluation(log, 1);
-  const [record] = await readLines<EvaluationRecord>(join(folder, 'evaluations.jsonl'));
+  const [record] = await readJsonLines<EvaluationRecord>(join(folder, 'evaluations.jsonl'));
   expect(record!.perImage).toEqual({ reward: [1, null] });
   const prompts = async () => JSON.parse(await readFile(join(folder, 'prompts.json'), 'utf8'));
   expect(await prompts()).toEqual([{ index: 0, times: 1, reward: 0.5, spread: 0, lastEpoch: 0 }]);

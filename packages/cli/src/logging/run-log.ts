@@ -1,4 +1,4 @@
-/** What a run leaves behind to look at: JSON lines, TensorBoard events and sample grids in its folder. */
+/** The log in a run's folder: JSON lines, TensorBoard events and sample grids. */
 import { createHash } from 'node:crypto';
 import { appendFile, mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -6,7 +6,7 @@ import type { EpochDetails, EpochMetrics, Evaluation } from '@flow-grpo/grpo-tra
 import { imageGrid } from '../report/image-grid';
 import { readStrip, type SampleStrip, writeStrip } from '../report/sample-strip';
 import { type Histogram, histogramOf } from './histogram';
-import { keepLines, readLines } from './json-lines';
+import { keepLines, readJsonLines } from './json-lines';
 import { eventWriter } from './tensorboard';
 
 /** One line of evaluations.jsonl. */
@@ -40,7 +40,7 @@ export interface HistogramRecord {
   readonly rewards?: Histogram | undefined;
 }
 
-/** Something that is told what a run does: a log, a server, a service. */
+/** An observer of a run: a log, a server, a service. */
 export interface RunLog {
   onEpoch(metrics: EpochMetrics, details: EpochDetails): void | Promise<void>;
 
@@ -49,15 +49,16 @@ export interface RunLog {
 
 /** The log of a run's folder. */
 export interface FolderLog extends RunLog {
-  /** Writes what waits. */
+  /** Writes what is pending. */
   close(): Promise<void>;
 }
 
 /**
  * Appends to `metrics.jsonl`, `histograms.jsonl` and `evaluations.jsonl` and writes TensorBoard events, grids and
- * samples under `folder`, and what is known of each prompt to `prompts.json` at evaluations and at the end. A run that resumes at `fromEpoch`, or is rolled back, drops the lines that it will write again.
+ * samples to `folder`, and statistics of each prompt to `prompts.json` at evaluations and at the end. A run that resumes at
+ * `fromEpoch`, or is rolled back, drops the lines that it will write again.
  *
- * @param onMessage Told of files that were damaged, and where they were set aside.
+ * @param onMessage called for damaged files, with where their copies are
  */
 export async function runLog(
   folder: string,
@@ -68,7 +69,7 @@ export async function runLog(
   const append = (name: string, record: unknown) => appendFile(file(name), `${JSON.stringify(record)}\n`);
   await mkdir(join(folder, 'grids'), { recursive: true });
   await mkdir(join(folder, 'samples'), { recursive: true });
-  /** Drops what a run that goes on at `next` will write again. */
+  /** Drops what a run that continues at `next` will write again. */
   const goBackTo = async (next: number) => {
     await keepLines<EpochMetrics>(file('metrics'), ({ epoch }) => epoch < next, onMessage);
     await keepLines<HistogramRecord>(file('histograms'), ({ epoch }) => epoch < next, onMessage);
@@ -180,7 +181,7 @@ async function writePrompts(folder: string, { prompts, metadata }: Evaluation): 
 
 /** The images of the folder's first evaluation with images, else of `latest`, which is not recorded yet. */
 async function readFirstStrip(folder: string, latest: SampleStrip): Promise<Float32Array[]> {
-  const records = await readLines<EvaluationRecord>(join(folder, 'evaluations.jsonl'));
+  const records = await readJsonLines<EvaluationRecord>(join(folder, 'evaluations.jsonl'));
   const first = records.find(({ samples }) => samples)?.samples;
   // It may have been removed by hand.
   return (first && (await readStrip(folder, first).catch(() => undefined))) ?? readStrip(folder, latest);

@@ -1,4 +1,4 @@
-/** A training run in a progress line: phases, rates and the time that is left. */
+/** A training run in a progress line: phases, rates and the time remaining. */
 import type { EpochMetrics, Progress } from '@flow-grpo/grpo-trainer';
 import { duration } from './duration';
 import type { ProgressLine } from './progress-line';

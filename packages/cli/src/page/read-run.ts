@@ -1,8 +1,9 @@
 /** Reads the folder of a run, finished or under way, as the page shows it. */
+
 import { readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import { type EpochMetrics, hackingOf } from '@flow-grpo/grpo-trainer';
-import { readLines } from '../logging/json-lines';
+import { ConfigError, type EpochMetrics, detectHacking } from '@flow-grpo/grpo-trainer';
+import { readJsonLines } from '../logging/json-lines';
 import { type Outcome, readOutcome } from '../logging/outcome';
 import type { EvaluationRecord, HistogramRecord, PromptList } from '../logging/run-log';
 import { withoutPaths } from './paths';
@@ -70,10 +71,10 @@ export function newsSince(run: RunData, from: number): RunNews {
 }
 
 async function recordsOf<T extends { epoch: number }>(file: string): Promise<T[]> {
-  const lines = await readLines<T>(file);
+  const lines = await readJsonLines<T>(file);
   return lines.map((record) => {
     if (typeof record.epoch !== 'number')
-      throw new Error(`${basename(file)} holds a line that is no record of a run`);
+      throw new ConfigError(`${file} holds a line that is no record of a run: its epoch is no number`);
     return record;
   });
 }
@@ -167,7 +168,7 @@ function hackingSigns(epochs: readonly EpochMetrics[], config: string | null): s
     ...WATCH,
     ...(parsed(config).hacking as Partial<typeof WATCH> | undefined),
   };
-  return hackingOf(epochs, { window, tolerance });
+  return detectHacking(epochs, { window, tolerance });
 }
 
 /** Six digits are more than a screen shows; what is not finite is null, as in JSON. */

@@ -11,11 +11,11 @@ import {
   clipByGlobalNorm,
   emaDecay,
   emaUpdate,
-  initialState,
+  initialOptimizerState,
   type LearningRateSchedule,
   learningRateAt,
 } from '@flow-grpo/grpo-trainer/maths';
-import { jit, random, tree } from '@flow-grpo/tfjs-jit';
+import { jit, random, tidyAsync, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 
 export interface FitOptions {
@@ -77,9 +77,9 @@ export type FitResult = {
 const ADAMW: AdamWOptions = { beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weightDecay: 0.01 };
 
 /**
- * Minimises `loss` over `params`. `batchAt(step)` gives a pytree of tensors of constant shapes (disposed after use);
- * `loss` is traced once and gets the batch and a random key of the step. A function of seed and batches alone, so a
- * run resumed from its checkpoint ends with the same bits.
+ * Minimises `loss` over `params`. `batchAt(step)` gives a pytree of tensors of constant shapes (disposed after use, like
+ * all else that it and the callbacks make); `loss` is traced once and gets the batch and a random key of the step. A function
+ * of seed and batches alone, so a run resumed from its checkpoint ends with the same bits.
  *
  * @throws when a loss is not finite, naming the step and the learning rate; the checkpoint stays as it was.
  */
@@ -120,7 +120,7 @@ export async function fit<B>(
   );
 
   const resumed = checkpoint ? await loadFit(checkpoint, Object.keys(params)) : undefined;
-  let state = resumed?.state ?? initialState(params);
+  let state = resumed?.state ?? initialOptimizerState(params);
   let step = resumed?.step ?? 0;
   const rootKey = random.key(seed);
   let pending: tf.Tensor[] = [];
@@ -140,7 +140,7 @@ export async function fit<B>(
     }
     const stepsPerSecond = (1000 * count) / (performance.now() - since);
     since = performance.now();
-    await options.onReport?.({
+    const told = {
       step,
       steps,
       loss: mean,
@@ -148,20 +148,21 @@ export async function fit<B>(
       gradNorm: values.at(-1)![1]!,
       stepsPerSecond,
       secondsLeft: (steps - step) / stepsPerSecond,
-    });
+    };
+    await tidyAsync(() => options.onReport?.(told));
   };
   const save = async () => {
     await report();
     if (checkpoint) {
-      await options.beforeSave?.();
+      await tidyAsync(() => options.beforeSave?.());
       await saveFit(checkpoint, state, step);
     }
-    await options.onSave?.({ step, trained: state.trained, ema: state.ema });
+    await tidyAsync(() => options.onSave?.({ step, trained: state.trained, ema: state.ema }));
     since = performance.now();
   };
 
   while (step < steps && !signal?.aborted) {
-    const batch = await batchAt(step);
+    const batch = await tidyAsync(() => batchAt(step));
     const key = random.foldIn(rootKey, step);
     const scalars = adamWScalars(learningRateAt(learningRate, step, schedule), step + 1, adamW);
     const rate = tf.scalar(1 - emaDecay(step, options.emaDecay ?? 0.999));

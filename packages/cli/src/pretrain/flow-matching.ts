@@ -50,8 +50,8 @@ export function flowMatchingLoss(
 }
 
 /**
- * Pre-trains a velocity field: {@link flowMatchingLoss} under {@link fit}. Text dropout for guidance is the
- * batch's affair: give some rows the empty prompt.
+ * Pre-trains a velocity field: {@link flowMatchingLoss} under {@link fit}. For guidance, drop some of the text yourself:
+ * give some rows of the batch the empty prompt.
  *
  * @param velocity (params, x [B, …], t [B], condition) → [B, …]
  */

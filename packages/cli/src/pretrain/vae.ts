@@ -1,4 +1,4 @@
-/** A small variational autoencoder: reconstruct images from few numbers a place. */
+/** A small variational autoencoder: reconstructs images from a few numbers per position. */
 
 import type { Params } from '@flow-grpo/grpo-trainer';
 import { random } from '@flow-grpo/tfjs-jit';

@@ -1,4 +1,4 @@
-/** Charts, image grids and pages, as text and PNG. */
+/** Charts and pages as text, image grids as PNG. */
 export {
   type ChartOptions,
   escapeXml,

@@ -1,6 +1,7 @@
 /** The run's page frozen: a page beside its data and images, or one file with everything in it. */
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join, relative, resolve } from 'node:path';
+import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { type PageAssets, pageAssets } from '../page/assets';
 import { pageInOne, pageOfFiles, runScript } from '../page/document';
 import { readRun } from '../page/read-run';
@@ -34,7 +35,8 @@ export async function writeRunReport(folder: string, options: RunReportOptions =
   for (const [i, each] of folders.entries()) {
     const prefix = copies ? `runs/${i}/` : addressOf(relative(out, each));
     const run = await readRun(each, { address: (file) => prefix + file });
-    if (run.metrics.epoch?.length === 0) throw new Error(`${each} has no metrics.jsonl with an epoch in it`);
+    if (run.metrics.epoch?.length === 0)
+      throw new ConfigError(`${each} has no metrics.jsonl with an epoch in it`);
     runs.push(run);
   }
   const file = join(out, 'report.html');

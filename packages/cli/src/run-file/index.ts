@@ -1,6 +1,5 @@
 /** Run files: their schema, and how one is read. */
-export { readRunFile } from './read';
-export { type RunFile, resolveRunFile, runFileJsonSchema, runFileSchema } from './schema';
+export { resolveRunFile, runFileJsonSchema, runFileSchema } from './schema';
 export {
   type Showo2SetupInput,
   type Showo2SetupOptions,

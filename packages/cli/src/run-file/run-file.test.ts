@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { leavesOf } from '@flow-grpo/grpo-trainer/config';
+import { schemaLeaves } from '@flow-grpo/grpo-trainer/config';
 import { describe, expect, it } from 'vitest';
 import { readRunFile } from './read';
 import { resolveRunFile, runFileJsonSchema, runFileSchema } from './schema';
@@ -54,7 +54,7 @@ describe('resolveRunFile', () => {
 
 describe('runFileJsonSchema', () => {
   it('documents every option', () => {
-    const undocumented = leavesOf(runFileSchema).filter(({ description }) => description.length < 10);
+    const undocumented = schemaLeaves(runFileSchema).filter(({ description }) => description.length < 10);
     expect(undocumented).toEqual([]);
   });
 

@@ -1,7 +1,7 @@
 /** A run's file: the options of training, and what the command needs besides. */
 
 import { ConfigError, type GrpoConfig } from '@flow-grpo/grpo-trainer';
-import { contradictions, grpoConfigSchema, parseConfig } from '@flow-grpo/grpo-trainer/config';
+import { configProblems, grpoConfigSchema, parseConfig } from '@flow-grpo/grpo-trainer/config';
 import { z } from 'zod';
 import type { OptionOrigins } from './origins';
 import { expandSetup, type SetupChoice, setupSchema, setupSchemaOf } from './setup-schema';
@@ -71,7 +71,7 @@ export function resolveRunFile(input: Readonly<Record<string, unknown>>): RunFil
   });
   const parsed = parseConfig(schema, withDefaultsOf(setup, { ...input, setup }));
   const { setup: chosen, output, wandb: sink, peakTflops, $schema: _, ...config } = parsed;
-  const problems = contradictions(config);
+  const problems = configProblems(config);
   if (problems.length > 0) throw new ConfigError(problems.join('\n'));
   return { config, setup: chosen, output, wandb: sink, peakTflops };
 }

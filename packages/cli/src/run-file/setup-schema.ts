@@ -1,11 +1,11 @@
-/** The `setup` of a run's file: what is trained, on which prompts, for which reward. */
+/** The `setup` of a run file: what to train, on which prompts, for which reward. */
 import { type RewardChoice, rewardChoiceSchema } from '@flow-grpo/rewards/registry';
 import { z } from 'zod';
 import { trainSchema } from './train-schema';
 
 const text = z.string().min(1);
 const place = (what: string) => text.describe(what);
-/** Rewards by name; modules of one's own are those keys of `given` that are paths. */
+/** Rewards by name; modules of your own are those keys of `given` that are paths. */
 const rewardsOf = (given: unknown) =>
   rewardChoiceSchema(given).describe('Rewards and their weights (reward_fn)');
 
@@ -139,7 +139,7 @@ export const zImageSetupSchema = z.strictObject({
   ...prompting,
 });
 
-/** Options of a module of one's own, handed to its default export. */
+/** Options of a module of your own, handed to its default export. */
 export const moduleSetupSchema = z.strictObject({
   kind: z.literal('module').describe('A module whose default export makes policy, prompts and scorer'),
   path: place('The module'),

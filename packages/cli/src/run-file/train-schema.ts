@@ -1,4 +1,4 @@
-/** What of a model trains: weights by name, or low-rank adapters on its linear layers. */
+/** Which part of a model trains: weights by name, or low-rank adapters on its linear layers. */
 import { z } from 'zod';
 
 const text = z.string().min(1);

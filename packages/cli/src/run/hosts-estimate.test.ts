@@ -41,7 +41,7 @@ describe('a run on many hosts', () => {
     const estimate = estimateHosts(model, split, question);
     expect(estimate.memory.training).toBeCloseTo(memoryOf(model, split).training / 4, 0);
     expect(estimate).toMatchObject({ gradientBytes: undefined, efficiency: undefined });
-    expect(hostsTable(question, estimate)).toMatch(/split, not estimated.*\n.*not estimated/);
+    expect(hostsTable(question, estimate)).toMatch(/split, not estimated.*\n.*not estimated.*\n.*arithmetic/);
   });
 
   it('is told in a table', () => {

@@ -1,6 +1,7 @@
-/** What a run would need and how well it would scale on many machines, from what it is on one. */
+/** Estimates a run on many machines, memory, network and scaling, from the run on one. */
 import type { GrpoConfig } from '@flow-grpo/grpo-trainer';
 import { epochPlan } from '@flow-grpo/grpo-trainer/config';
+import type { HostPrograms } from './host-programs';
 import { type MemoryEstimate, type ModelSizes, memoryOf } from './memory-estimate';
 import { bytes, textTable } from './start-table';
 
@@ -10,6 +11,8 @@ export interface HostsQuestion {
   readonly bandwidth: number;
   /** Of an epoch on one host, where that was measured. */
   readonly seconds?: number | undefined;
+  /** Whether to compile the programs for all devices, rather than to calculate alone. */
+  readonly compile?: boolean;
 }
 
 /** Of N hosts, each of which has the devices and does the work of the configuration. Bytes are per epoch. */
@@ -17,7 +20,9 @@ export interface HostsEstimate {
   readonly devices: number;
   readonly images: number;
   readonly memory: MemoryEstimate;
-  /** That one host sends to sum gradients; undefined where parameters are split, which are gathered at every use. */
+  /** What compiled programs say, where they were compiled. */
+  readonly programs: HostPrograms | undefined;
+  /** That one host sends to sum gradients; undefined where weights are split, which are gathered at every use. */
   readonly gradientBytes: number | undefined;
   /** That one host sends so that each device has the rows of its passes; undefined where features are not known. */
   readonly rowBytes: number | undefined;
@@ -44,13 +49,14 @@ export function onHosts(config: GrpoConfig, hosts: number): GrpoConfig {
 }
 
 /**
- * Gradients are summed once per update, in float32: a ring passes 2·(N − 1)/N of them through every host. An epoch's images
+ * With `programs` what is sent is what XLA wrote into them. Otherwise: gradients are summed once per update, in float32: a ring passes 2·(N − 1)/N of them through every host. An epoch's images
  * are dealt to passes at random, so a host sends the others their share of what it keeps of all of them.
  */
 export function estimateHosts(
   model: ModelSizes,
   config: GrpoConfig,
   { hosts, bandwidth, seconds }: HostsQuestion,
+  programs?: HostPrograms,
 ): HostsEstimate {
   const scaled = onHosts(config, hosts);
   const { epochSize } = epochPlan(scaled);
@@ -58,17 +64,21 @@ export function estimateHosts(
   const memory = memoryOf(model, scaled);
   const others = (hosts - 1) / hosts;
   const updates = updatesPerEpoch * innerEpochs;
-  const gradientBytes = config.shardParameters
-    ? undefined
-    : 2 * others * 4 * model.trainedParameters * updates;
+  const gradientBytes =
+    config.shardParameters || config.shardFrozen
+      ? undefined
+      : 2 * others * 4 * model.trainedParameters * updates;
   const rowBytes =
     memory.samples === undefined ? undefined : others * memory.samples * scaled.devices * innerEpochs;
-  const sent = gradientBytes === undefined || rowBytes === undefined ? undefined : gradientBytes + rowBytes;
+  const calculated =
+    gradientBytes === undefined || rowBytes === undefined ? undefined : gradientBytes + rowBytes;
+  const sent = programs ? sumOf(programs.sent) : calculated;
   const networkSeconds = sent === undefined ? undefined : sent / bandwidth;
   return {
     devices: scaled.devices,
     images: epochSize,
     memory,
+    programs,
     gradientBytes,
     rowBytes,
     networkSeconds,
@@ -79,18 +89,17 @@ export function estimateHosts(
   };
 }
 
+const sumOf = (values: Readonly<Record<string, number>>): number =>
+  Object.values(values).reduce((sum, value) => sum + value, 0);
+
 /** The estimate as a table. */
 export function hostsTable({ hosts, bandwidth }: HostsQuestion, estimate: HostsEstimate): string {
-  const { devices, images, memory, gradientBytes, rowBytes, networkSeconds, efficiency } = estimate;
+  const { devices, images, memory, programs, networkSeconds, efficiency } = estimate;
   const held = memory.weights + memory.training + (memory.samples ?? 0);
-  const known = (value: number | undefined, why: string) => (value === undefined ? why : bytes(value));
   return textTable([
     ['hosts', `${hosts}, ${devices} devices, ${images} images per epoch: as much work on each as on one`],
-    ['memory', `${bytes(held)} per device before activations`],
-    [
-      'network',
-      `each host sends ${known(gradientBytes, 'parameters at every use (split, not estimated)')} of gradients and ${known(rowBytes, 'an unknown amount')} of images' records per epoch`,
-    ],
+    ['memory', `${bytes(held)} per device before activations${programs ? temporaryText(programs) : ''}`],
+    ['network', `each host sends ${programs ? sentText(programs) : calculatedText(estimate)} per epoch`],
     [
       'scaling',
       networkSeconds === undefined
@@ -101,5 +110,24 @@ export function hostsTable({ hosts, bandwidth }: HostsQuestion, estimate: HostsE
               : `: ${(100 * efficiency).toFixed(1)} % of ${hosts} times one host's speed, if nothing overlaps`
           }`,
     ],
+    [
+      'from',
+      programs
+        ? `rollouts and updates compiled by XLA for ${programs.compiledFor}; without the decoder and rewards, which exchange nothing`
+        : 'arithmetic: no program was compiled',
+    ],
   ]);
+}
+
+const temporaryText = ({ temporary }: HostPrograms) =>
+  `, and ${bytes(temporary.bytes)} for ${temporary.program} while it runs`;
+
+function sentText({ sent }: HostPrograms): string {
+  const parts = Object.entries(sent).map(([operation, value]) => `${bytes(value)} by ${operation}`);
+  return parts.length > 0 ? parts.join(', ') : 'nothing';
+}
+
+function calculatedText({ gradientBytes, rowBytes }: HostsEstimate): string {
+  const known = (value: number | undefined, why: string) => (value === undefined ? why : bytes(value));
+  return `${known(gradientBytes, 'weights at every use (split, not estimated)')} of gradients and ${known(rowBytes, 'an unknown amount')} of images' records`;
 }

@@ -1,4 +1,4 @@
-/** What a run will hold on each device, as far as it follows from the configuration and the policy. */
+/** Estimates a run's memory on each device from its configuration and its policy. */
 
 import type { GrpoConfig, Policy } from '@flow-grpo/grpo-trainer';
 import type { AnyAlgorithm } from '@flow-grpo/grpo-trainer/algorithms';
@@ -6,7 +6,7 @@ import { epochPlan } from '@flow-grpo/grpo-trainer/config';
 import { hasCompiler, jit, storageOf, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 
-/** Bytes on one device, without what executables need while they run. */
+/** Bytes on one device, not counting what executables need while they run. */
 export interface MemoryEstimate {
   /** The policy's own. */
   readonly weights: number;
@@ -34,7 +34,7 @@ export interface ModelSizes {
   readonly featureBytes: number | undefined;
 }
 
-/** @param chosen an algorithm of one's own; the one that the configuration names by default */
+/** @param chosen your own algorithm; by default the one that the configuration names */
 export function estimateMemory(
   policy: Policy,
   prompt: string,
@@ -75,14 +75,15 @@ export function memoryOf(model: ModelSizes, config: GrpoConfig, chosen?: AnyAlgo
   );
   const copies = COPIES + taken.length;
   const { trainedParameters, parameters, featureBytes: features } = model;
-  const share = config.shardParameters ? config.devices : 1;
+  const { devices, shardDevices = devices } = config;
+  const share = (split: boolean) => (split ? shardDevices : 1);
   return {
-    weights: model.weightBytes,
-    training: (copies * 4 * trainedParameters) / share,
+    weights: model.weightBytes / share(config.shardFrozen),
+    training: (copies * 4 * trainedParameters) / share(config.shardParameters),
     samples:
       features === undefined
         ? undefined
-        : (epochSize * (latent + steps * (states * latent + features) + measured * latent)) / config.devices,
+        : (epochSize * (latent + steps * (states * latent + features) + measured * latent)) / devices,
     trainedParameters,
     parameters,
   };

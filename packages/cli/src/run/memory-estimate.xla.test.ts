@@ -65,6 +65,11 @@ describe('the estimate of memory', () => {
     expect(two!.samples).toBe(one!.samples! / 2);
     expect(split!.training).toBe(one!.training / 2);
     expect(split!.weights).toBe(one!.weights);
+    const frozen = of({ devices: 2, shardFrozen: true });
+    expect(frozen!.weights).toBe(one!.weights / 2);
+    expect(frozen!.training).toBe(one!.training);
+    const within = of({ devices: 8, shardFrozen: true, shardParameters: true, shardDevices: 2 });
+    expect([within!.weights, within!.training]).toEqual([one!.weights / 2, one!.training / 2]);
     tf.dispose(policy.params);
   });
 });

@@ -1,4 +1,4 @@
-/** What observes a run on the command line: its folder's logs, the terminal, Weights & Biases, the live page, a profile. */
+/** The observers of a run: the logs in its folder, the terminal, Weights & Biases, the live page, a profile. */
 
 import type { Progress, Scorer, TrainOptions } from '@flow-grpo/grpo-trainer';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
@@ -35,12 +35,12 @@ export interface Observers extends Callbacks {
   onCompile(names: readonly string[]): void;
   /** The scorer, watched by the profile. */
   readonly scorer: Scorer;
-  /** The run is over: sends what is left, with a final message. */
+  /** Ends the observation: sends what is pending, with a final message. */
   close(finalMessage: string, exitCode: number): Promise<void>;
 }
 
 /**
- * Opens all that observe a run which starts, or resumes, at `fromEpoch`.
+ * Attaches all observers to a run that starts, or resumes, at `fromEpoch`.
  *
  * @throws {ConfigError} when one of them cannot start: better now than after a day of training.
  */
@@ -65,7 +65,7 @@ export async function attachObservers(
   const shown = ui ? mirrored(line, ui) : line;
   options.person?.onChange(() => {
     const { waiting, answered } = options.person!;
-    if (waiting.length > 0) shown.show(`waiting for you: ${waiting.length} to judge, ${answered} judged`);
+    if (waiting.length > 0) shown.show(`waiting for you: ${waiting.length} to judge, ${answered} done`);
   });
   const wandb = await openWandb(run, fromEpoch > 0, line.note);
   if (wandb) line.note(`wandb: ${wandb.url}`);

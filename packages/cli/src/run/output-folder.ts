@@ -1,16 +1,16 @@
-/** Whether a run's folder can be made and written: found out before a model is loaded. */
+/** Checks that a run's folder can be created and written, before a model is loaded. */
 import { access, constants, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 
 /**
- * Looks at the folder, or at what is there of the path to it; makes nothing.
+ * Checks the folder, or the existing part of its path; creates nothing.
  *
- * @throws {ConfigError} when a part of the path is a file, or may not be written.
+ * @throws {ConfigError} when part of the path is a file or is not writable.
  */
 export async function checkOutput(output: string): Promise<void> {
   const problem = (what: string) =>
-    new ConfigError(`output: ${output} cannot be the run's folder: ${what}; give another with -o FOLDER`);
+    new ConfigError(`output: ${output} cannot be the run's folder: ${what}; choose another with -o FOLDER`);
   for (let path = resolve(output); ; path = dirname(path)) {
     const found = await stat(path).catch((error: NodeJS.ErrnoException) => error);
     if (found instanceof Error) {
@@ -20,16 +20,16 @@ export async function checkOutput(output: string): Promise<void> {
     }
     if (!found.isDirectory()) throw problem(`${path} is a file`);
     await access(path, constants.W_OK).catch(() => {
-      throw problem(`${path} may not be written by this user`);
+      throw problem(`${path} is not writable for this user`);
     });
     return;
   }
 }
 
 /**
- * That a folder is the one of a run, for commands that read it.
+ * Checks that a folder is a run's, for commands that read it.
  *
- * @throws {ConfigError} when it is not there, or has no metrics of a run.
+ * @throws {ConfigError} when it does not exist, or has no metrics of a run.
  */
 export async function checkRunFolder(folder: string): Promise<void> {
   const found = await stat(folder).catch(() => undefined);

@@ -72,7 +72,7 @@ describe('planRun', () => {
     await mkdir(join(folder, 'run'));
     const lines = [9, 2, 4].map((seconds, epoch) => JSON.stringify({ epoch, seconds }));
     await writeFile(join(folder, 'run/metrics.jsonl'), `${lines.join('\n')}\n`);
-    expect((await planRun(run())).text).toMatch(/^time +about 30 s at 3\.00 s per epoch, as before$/m);
+    expect((await planRun(run())).text).toMatch(/^time +about 30 s at 3\.00 s per epoch, as measured before$/m);
   });
 
   it('plans what has no checkpoint, without its memory', async () => {

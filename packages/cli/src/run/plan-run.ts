@@ -1,28 +1,31 @@
-/** What a run would do, found out without loading a model. */
+/** The plan of a run, made without loading a model. */
 import { ConfigError } from '@flow-grpo/grpo-trainer';
+import type { AnyAlgorithm } from '@flow-grpo/grpo-trainer/algorithms';
 import type { RunFile } from '../run-file/schema';
 import { checkSetup } from '../setup/check';
 import { modelSizes } from '../setup/model-sizes';
 import { isModelSetup } from '../setup/models';
+import { placeholderPolicy } from '../setup/placeholder-policy';
 import type { SetupContext } from '../setup/setup';
-import { estimateHosts, type HostsQuestion, hostsTable } from './hosts-estimate';
-import { memoryOf } from './memory-estimate';
+import { compileForHosts, type HostPrograms } from './host-programs';
+import { estimateHosts, type HostsQuestion, hostsTable, onHosts } from './hosts-estimate';
+import { type ModelSizes, memoryOf } from './memory-estimate';
 import { bytes, startTable, textTable } from './start-table';
 import { secondsPerEpoch } from './train-run';
 
 export interface RunPlan {
   /** Where everything is, samples, steps, updates, memory and time, as text. */
   readonly text: string;
-  /** A line for everything that is missing, saying where to get it; a run would end with these. */
+  /** One line for each thing that is missing, with where to get it; a run would fail with these. */
   readonly missing: readonly string[];
 }
 
 /**
- * The plan of a run: where its checkpoints, prompts and rewards are, samples, steps and updates, the memory that follows
- * from the model's configuration, and the time where an earlier part of the run has measured it. Needs no backend and
- * downloads no more than a configuration.
+ * The plan of a run: where its checkpoints, prompts and rewards are; samples, steps and updates; the memory, estimated from
+ * the model's configuration; and the time, if an earlier part of the run has measured it. Needs no backend, and downloads
+ * at most a configuration.
  *
- * @param question what the run would be on several machines, each as large as `config.devices`
+ * @param question also estimate the run on several machines, each with `config.devices` devices
  */
 export async function planRun(
   run: RunFile,
@@ -38,7 +41,7 @@ export async function planRun(
   const own = startTable(run, memory, { measured });
   const table =
     question && sizes && !(sizes instanceof ConfigError)
-      ? `${own}\n\n${hostsTable(question, estimateHosts(sizes, config, { seconds: measured, ...question }))}`
+      ? `${own}\n\n${await hostsText(run, sizes, { seconds: measured, ...question }, context)}`
       : own;
   if (sources instanceof ConfigError) return { text: table, missing: sources.message.split('\n') };
   const download = sources.reduce((total, source) => total + source.download, 0);
@@ -51,6 +54,26 @@ export async function planRun(
     table,
   ].join('\n\n');
   return { text, missing: sizes instanceof ConfigError ? sizes.message.split('\n') : [] };
+}
+
+/** What many hosts would need; where nothing can be compiled, as far as it can be calculated, and why. */
+async function hostsText(
+  { setup, config, algorithm }: RunFile & { readonly algorithm?: AnyAlgorithm },
+  sizes: ModelSizes,
+  question: HostsQuestion,
+  context: SetupContext,
+): Promise<string> {
+  const tell = (programs?: HostPrograms) =>
+    hostsTable(question, estimateHosts(sizes, config, question, programs));
+  if (!question.compile || !isModelSetup(setup)) return tell();
+  try {
+    const policy = await placeholderPolicy(setup, context);
+    const { hosts } = question;
+    return tell(await compileForHosts(policy, onHosts(config, hosts), hosts, algorithm));
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    return `${tell()}\n\nThe programs could not be compiled: ${(error as Error).message}`;
+  }
 }
 
 function orProblems<T>(made: Promise<T>): Promise<T | ConfigError> {

@@ -1,4 +1,4 @@
-/** The least time an epoch can take, from what a policy computes and how fast the device is. */
+/** The minimum time per epoch: a policy's floating-point operations over the speed of the device. */
 
 import type { GrpoConfig, Params, Policy, Purpose, Tensors } from '@flow-grpo/grpo-trainer';
 import { currentPeakTflops } from '@flow-grpo/grpo-trainer';
@@ -9,10 +9,10 @@ import { cast, deviceInfo, type FloatStorage, hasCompiler, jit, storageOf, tree 
 import * as tf from '@tensorflow/tfjs-core';
 
 /**
- * Seconds of an epoch were each operation as fast as a large matrix product. Rewards do not count.
+ * Seconds per epoch if every operation ran as fast as a large matrix product. Rewards are not counted.
  *
  * @param peakTflops of one device; by default that of a known one, else measured.
- * @param chosen an algorithm of one's own; the one that the configuration names by default
+ * @param chosen your own algorithm; by default the one that the configuration names
  * @returns undefined where nothing is compiled, and for a policy that cannot be traced with a prompt.
  */
 export function minimumEpochTime(

@@ -7,7 +7,7 @@ import { type EpochMetrics, gaussianFlow } from '@flow-grpo/grpo-trainer';
 import { defineAlgorithm } from '@flow-grpo/grpo-trainer/algorithms';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { readLines } from '../logging/json-lines';
+import { readJsonLines } from '../logging/json-lines';
 import { readRun } from '../page/read-run';
 import { runTraining } from './run-training';
 
@@ -98,7 +98,7 @@ describe('runTraining', () => {
     const more = await runTraining({ ...options(), config: { ...config, epochs: 6 } });
     tf.dispose([more.trained, more.ema]);
     expect(noted.join('\n')).toContain('Resumed after epoch 4');
-    const metrics = await readLines<EpochMetrics>(join(folder, 'run/metrics.jsonl'));
+    const metrics = await readJsonLines<EpochMetrics>(join(folder, 'run/metrics.jsonl'));
     expect(metrics.map(({ epoch }) => epoch)).toEqual([0, 1, 2, 3, 4, 5]);
     const other = { ...options(), config: { ...config, epochs: 8 }, fingerprint: { data: 'other' } };
     await expect(runTraining(other)).rejects.toThrow(/data/);

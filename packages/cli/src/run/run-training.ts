@@ -1,4 +1,4 @@
-/** Training from a script, with everything that `flow-grpo train` leaves. */
+/** Training from a script, with all the output of `flow-grpo train`. */
 import {
   asScorer,
   type GrpoConfig,
@@ -15,7 +15,7 @@ import { type ProgressLine, progressLine } from '../logging/progress-line';
 import { resolveWandb, type WandbInput } from '../run-file/schema';
 import { type RunResult, type TrainRunOptions, trainRun } from './train-run';
 
-/** The options of an algorithm of one's own stand beside the others, under its name. */
+/** The options of your own algorithm are among the others, under its name. */
 type OwnConfig<A extends AnyAlgorithm> = GrpoConfigInput & { readonly [Name in A['name']]?: unknown };
 
 export interface RunTrainingOptions<C = unknown, P = unknown, A extends AnyAlgorithm = AnyAlgorithm>
@@ -24,17 +24,17 @@ export interface RunTrainingOptions<C = unknown, P = unknown, A extends AnyAlgor
   readonly prompts: PromptSource;
   /** What images are worth: a function (images, prompts, metadata) → one number per image, or a scorer. */
   readonly scorer: RewardFunction | Scorer;
-  /** Prompts of evaluations, whose images are in grids and in the report; no evaluations without. */
+  /** Evaluation prompts, whose images appear in grids and in the report; without them nothing is evaluated. */
   readonly evalPrompts?: PromptSource;
-  /** Rewards that evaluations have besides, by name; training does not see them. */
+  /** Rewards that only evaluations compute, by name; training never sees them. */
   readonly evalRewards?: Readonly<Record<string, Scorer>>;
   /** The run's folder. */
   readonly output: string;
-  /** The options under a run file's names; defaults for the rest. */
+  /** The options, named as in a run file; the rest have defaults. */
   readonly config?: GrpoConfig | OwnConfig<A>;
-  /** An algorithm of one's own, in place of the one that `config.algorithm` names. */
+  /** Your own algorithm, in place of the one that `config.algorithm` names. */
   readonly algorithm?: A;
-  /** What else the run is made of, as text that changes when it does: a resumed run must have the same. */
+  /** What else defines the run, as text that changes with it: a run only resumes with the same text. */
   readonly fingerprint?: SetupFingerprint;
   /** Logs to Weights & Biases, as in a run file. */
   readonly wandb?: WandbInput;
@@ -45,12 +45,12 @@ export interface RunTrainingOptions<C = unknown, P = unknown, A extends AnyAlgor
 }
 
 /**
- * Trains a policy on prompts for a reward, on the current backend, and leaves in `output` what `flow-grpo train` leaves:
+ * Trains a policy on prompts for a reward, on the current backend, and writes to `output` what `flow-grpo train` writes:
  * metrics.jsonl, TensorBoard events, sample grids, checkpoints, report.html, and model.safetensors once it has finished.
- * Called again, it resumes from the newest checkpoint there. SIGINT and SIGTERM save and end the run, unless `signal`
- * says when to end.
+ * Called again, it resumes from the newest checkpoint there. SIGINT and SIGTERM save a checkpoint and end the run, unless
+ * a `signal` is given.
  *
- * `train` of @flow-grpo/grpo-trainer is the loop alone; `trainRun` is this for a run file.
+ * `train` of @flow-grpo/grpo-trainer is the loop alone; `trainRun` does the same as this for a run file.
  *
  * @throws {ConfigError} when options do not fit together or the folder cannot be written; a CheckpointStateError when
  *   another run has the folder, or its checkpoint is one of another run; what the scorer throws.
@@ -79,7 +79,7 @@ export async function runTraining<C, P, A extends AnyAlgorithm = AnyAlgorithm>(
   };
   const signals = options.signal
     ? undefined
-    : abortOnSignals((name) => line.note(`${name}: saving, then ending; again to end now`));
+    : abortOnSignals((name) => line.note(`${name}: saving a checkpoint, then exiting; repeat to exit now`));
   try {
     return await trainRun(run, made, { ...options, signal: options.signal ?? signals?.signal }, line);
   } finally {

@@ -1,4 +1,4 @@
-/** The table of what will run, printed before anything does. */
+/** The table that describes a run, printed before it starts. */
 
 import { type EpochPlan, epochPlan } from '@flow-grpo/grpo-trainer/config';
 import { duration } from '../logging/duration';
@@ -75,11 +75,11 @@ function guidanceRow(setup: TrainingRun['setup']): [string, string][] {
 
 function timeText(epochs: number, { measured, minimum }: TimeEstimate): string {
   const text = (seconds: number) => `${duration(epochs * seconds)} at ${seconds.toPrecision(3)} s per epoch`;
-  if (measured !== undefined) return `about ${text(measured)}, as before`;
+  if (measured !== undefined) return `about ${text(measured)}, as measured before`;
   const later = 'known after the second epoch (the first one compiles)';
   return minimum === undefined
     ? later
-    : `${later}; at least ${text(minimum)}, were all as fast as large matrix products`;
+    : `${later}; at least ${text(minimum)}, if everything ran as fast as large matrix products`;
 }
 
 function memoryRows(memory: MemoryEstimate): [string, string][] {

@@ -1,4 +1,4 @@
-/** A run of training, with all that a command line gives it: logs, report, live page, profile, final weights. */
+/** Training as `flow-grpo train` does it: logs, report, live page, profile, final weights. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { saveLora, saveSafetensors } from '@flow-grpo/checkpoint-io';
@@ -16,11 +16,17 @@ import {
   type TrainResult,
   train,
 } from '@flow-grpo/grpo-trainer';
-import { acquireLease, checkpointFolder, epochOf, listRuns, loadWeights } from '@flow-grpo/grpo-trainer/node';
+import {
+  acquireLease,
+  checkpointEpoch,
+  checkpointFolder,
+  listCheckpoints,
+  loadWeights,
+} from '@flow-grpo/grpo-trainer/node';
 import { unstackLora } from '@flow-grpo/nn';
 import { need } from '../commands/shared';
 import { unjudgedEvaluations } from '../human/unjudged-evaluations';
-import { readLines } from '../logging/json-lines';
+import { readJsonLines } from '../logging/json-lines';
 import { clearOutcome, writeOutcome } from '../logging/outcome';
 import { type ProgressLine, progressLine } from '../logging/progress-line';
 import { writeRunReport } from '../report/run-report';
@@ -33,33 +39,33 @@ import { minimumEpochTime } from './roofline';
 import { startTable } from './start-table';
 import type { TrainingRun } from './training-run';
 
-/** What a run tells of itself beside its logs; the caller's own, told after them. */
+/** The caller's own callbacks, called after the logs are written. */
 export type RunCallbacks = Pick<
   TrainOptions<unknown, unknown>,
   'onEpoch' | 'onEvaluation' | 'onProgress' | 'onMessage'
 >;
 
 export interface TrainRunOptions extends Partial<ObserverOptions>, RunCallbacks {
-  /** 'auto' (default) continues from the newest checkpoint in the run's folder, a path from that one. */
+  /** 'auto' (default) resumes from the newest checkpoint in the run's folder, a path from that checkpoint. */
   readonly resume?: 'auto' | (string & {}) | false;
-  /** Aborting ends the run at the next safe point, with a checkpoint. */
+  /** Aborting saves a checkpoint at the next safe point and ends the run. */
   readonly signal?: AbortSignal | undefined;
-  /** What may differ from the run that is resumed: paths of the configuration, and `setup.NAME` of its fingerprint. */
+  /** What may differ from the resumed run: paths of the configuration, and `setup.NAME` of its fingerprint. */
   readonly allowChanged?: readonly string[];
-  /** Takes the run's folder from a run that has it. */
+  /** Take over the run's folder from a run that is using it. */
   readonly takeOver?: boolean;
   /**
-   * The processes that train together, each of which calls this with the same run; they must share its folder. Process 0
-   * writes all but its parts of checkpoints.
+   * The processes that train together. Each calls this with the same run, and all must share its folder. Process 0 writes
+   * everything except the other processes' parts of checkpoints.
    */
   readonly group?: ProcessGroup | undefined;
 }
 
-/** How a run ended, and what it left. The caller disposes of `trained` and `ema`. */
+/** How a run ended, and what it wrote. The caller disposes of `trained` and `ema`. */
 export type RunResult = TrainResult & {
   /** The run's folder. */
   readonly output: string;
-  /** The report's file, where there was an update. */
+  /** The report's file, if there was at least one update. */
   readonly report?: string;
   /** The trained weights' file (their average where there is one), of a run that finished. */
   readonly model?: string;
@@ -67,7 +73,7 @@ export type RunResult = TrainResult & {
   readonly adapter?: string;
 };
 
-/** Where the live page listens, and how much is profiled, unless it is said. */
+/** Defaults of the live page and the profile. */
 const OBSERVERS = { uiPort: '0', uiHost: '127.0.0.1', profileEpochs: '3' };
 
 /**
@@ -77,7 +83,7 @@ const OBSERVERS = { uiPort: '0', uiHost: '127.0.0.1', profileEpochs: '3' };
  * model.safetensors: the trained weights (their average where there is one) under the model's own names, or of adapters the
  * folder `adapter` in PEFT's layout.
  *
- * @returns how it ended, and what it left
+ * @returns how it ended, and what it wrote
  * @throws {ConfigError} when the setup lacks a policy, prompts or a reward, or an observer cannot start; a
  *   CheckpointStateError when another run has the folder, or the checkpoint is one of another run.
  */
@@ -102,7 +108,7 @@ export async function trainRun(
   }
 }
 
-/** A process beside process 0: it trains, and tells nothing. */
+/** A process other than process 0: it trains and reports nothing. */
 async function trainAlong(
   store: CheckpointStore,
   run: TrainingRun,
@@ -193,14 +199,16 @@ async function trainInto(
   }
 }
 
-/** Of several processes none has all of weights that are split: they are read from the last checkpoint, which is whole. */
+/** No process holds all sharded weights: they are read from the last checkpoint, which is complete. */
 async function finalWeights(
   { reason, ema, trained, epochs }: TrainResult,
   { config, output }: TrainingRun,
   group: ProcessGroup | undefined,
 ): Promise<Params> {
   if (reason !== 'finished' || !group || !config.shardParameters) return config.ema.enabled ? ema : trained;
-  const name = (await listRuns(join(output, 'checkpoints'))).find((each) => epochOf(each) === epochs);
+  const name = (await listCheckpoints(join(output, 'checkpoints'))).find(
+    (each) => checkpointEpoch(each) === epochs,
+  );
   const { weights } = await loadWeights(join(output, 'checkpoints', name!), config);
   return weights;
 }
@@ -227,29 +235,29 @@ function withCallbacks(observers: Observers, options: RunCallbacks, line: Progre
   };
 }
 
-/** Before tables and logs: `train` would say it after them. */
+/** Checked before tables and logs are written; `train` checks only after them. */
 function checkPromptCount({ length }: PromptSource, { sampling: { promptsPerEpoch } }: GrpoConfig): void {
-  if (length === 0) throw new ConfigError('setup: there are no prompts; give one at least');
+  if (length === 0) throw new ConfigError('setup: there are no prompts; give at least one');
   if (length < promptsPerEpoch) {
     throw new ConfigError(
-      `sampling.promptsPerEpoch: ${promptsPerEpoch} prompts are wanted per epoch, and there are ${length}; give more prompts, or set it to at most ${length}`,
+      `sampling.promptsPerEpoch: ${promptsPerEpoch} prompts per epoch, but there are only ${length}; give more prompts, or set it to at most ${length}`,
     );
   }
 }
 
-/** `model.safetensors`, or of a policy whose adapters train the folder `adapter`. */
-/** Writes the report and tells where; a run that is done does not fail for it. */
+/** Writes the report and says where; a failure here does not fail the run. */
 async function reportOf(output: string, line: ProgressLine): Promise<string | undefined> {
   try {
     const report = await writeRunReport(output);
     line.note(`report: ${report}`);
     return report;
   } catch (error) {
-    line.note(`There is no report: ${(error as Error).message}. flow-grpo report ${output} tries again.`);
+    line.note(`No report was written: ${(error as Error).message}. flow-grpo report ${output} tries again.`);
     return undefined;
   }
 }
 
+/** Writes `model.safetensors`, or the folder `adapter` of a policy whose adapters train. */
 async function saveModel(
   output: string,
   weights: Params,
@@ -285,13 +293,13 @@ const inPeftLayout =
     saveLora(folder, lora, { baseModel });
 
 async function resumeEpoch(output: string, resume: string): Promise<number> {
-  const name = resume === 'auto' ? (await listRuns(join(output, 'checkpoints'))).at(-1) : resume;
-  return epochOf(name ?? '');
+  const name = resume === 'auto' ? (await listCheckpoints(join(output, 'checkpoints'))).at(-1) : resume;
+  return checkpointEpoch(name ?? '');
 }
 
 /** The mean of the folder's last epochs; the first one compiles and does not count. */
 export async function secondsPerEpoch(output: string): Promise<number | undefined> {
-  const recent = (await readLines<EpochMetrics>(join(output, 'metrics.jsonl'))).slice(1).slice(-10);
+  const recent = (await readJsonLines<EpochMetrics>(join(output, 'metrics.jsonl'))).slice(1).slice(-10);
   const seconds = recent.flatMap((metrics) => metrics.seconds ?? []);
   return seconds.length > 0 ? seconds.reduce((a, b) => a + b, 0) / seconds.length : undefined;
 }

@@ -1,9 +1,9 @@
-/** What is trained by which options into which folder: a run's file, or what code gives in its place. */
+/** What to train, with which options, into which folder: a run file, or its equivalent in code. */
 import type { AnyAlgorithm } from '@flow-grpo/grpo-trainer/algorithms';
 import type { RunFile } from '../run-file/schema';
 import type { SetupChoice } from '../run-file/setup-schema';
 
-/** A run's file, or the same of a run that code describes. */
+/** A run file, or its equivalent in code. */
 export interface TrainingRun extends Omit<RunFile, 'setup'> {
   readonly setup: SetupChoice | CodeSetup;
   /** In place of the one that the configuration names. */

@@ -142,7 +142,7 @@ describe('checkModel', () => {
   it('finds a server that is down, before anything is loaded', async () => {
     const url = 'http://127.0.0.1:1';
     const [line] = await problems({ reward: { geneval: { url } } });
-    expect(line).toMatch(/setup.reward.geneval.url: http:\/\/127.0.0.1:1 does not answer \(.*reward-server/);
+    expect(line).toMatch(/setup.reward.geneval.url: http:\/\/127.0.0.1:1 does not respond \(.*reward-server/);
   });
 
   it('finds prompts on the hub without downloading them, and a run downloads them', async () => {

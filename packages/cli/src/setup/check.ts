@@ -1,4 +1,4 @@
-/** Looks for everything a setup takes from elsewhere, before anything is loaded or downloaded. */
+/** Checks that everything a setup reads is available, before anything is loaded or downloaded. */
 import { createRequire } from 'node:module';
 import { type FoundFiles, findFiles, MissingFilesError, type RequiredFiles } from '@flow-grpo/checkpoint-io';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
@@ -28,10 +28,10 @@ export interface FoundSource {
 const SERVER_MILLISECONDS = 10_000;
 
 /**
- * Finds the checkpoints, prompts and servers of a setup. Folders must have the files that will be read, repositories of
- * the hub must exist and have them, servers must answer. Of a module of one's own its file must be there.
+ * Finds the checkpoints, prompts and servers of a setup. Folders and hub repositories must have the files that will be read,
+ * servers must respond, and the file of your own module must exist.
  *
- * @throws {ConfigError} with one line for everything that is missing: the option, the place, and where to get it.
+ * @throws {ConfigError} with one line for each thing that is missing: the option, the place, and where to get it.
  */
 export async function checkSetup(choice: SetupChoice, context: SetupContext = {}): Promise<FoundSource[]> {
   if (isModelSetup(choice)) return checkModel(choice, context);
@@ -130,7 +130,7 @@ async function lookForServer(option: string, url: string): Promise<FoundSource[]
     const { cause, message } = error as Error;
     const reason = cause instanceof Error ? cause.message || (cause as NodeJS.ErrnoException).code : message;
     throw new ConfigError(
-      `${option}: ${url} does not answer (${reason}). Start it first: https://github.com/yifan123/reward-server has flow_grpo’s servers.`,
+      `${option}: ${url} does not respond (${reason}). Start it first: https://github.com/yifan123/reward-server has flow_grpo’s servers.`,
       { cause: error },
     );
   }

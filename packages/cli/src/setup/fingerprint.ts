@@ -1,4 +1,4 @@
-/** What a run is made of, as text that changes when it does: kept in checkpoints, compared when a run resumes. */
+/** A fingerprint of what defines a run: saved in checkpoints, compared when a run resumes. */
 import { createHash } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';

@@ -1,4 +1,4 @@
-/** Modules of one's own, in JavaScript or TypeScript, with problems in words. */
+/** Imports your own modules, in JavaScript or TypeScript, with errors that say what to do. */
 import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { register } from 'node:module';

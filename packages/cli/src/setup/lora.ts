@@ -67,7 +67,7 @@ export async function openLora(
   const own = (['rank', 'alpha', 'targets', 'useRslora'] as const).filter((key) => lora[key] !== undefined);
   if (own.length > 0) {
     throw new ConfigError(
-      `setup.train.lora.start: the adapters of ${start} have their own ${own.join(', ')}; leave ${own.map((key) => `lora.${key}`).join(', ')} out`,
+      `setup.train.lora.start: the adapters of ${start} have their own ${own.join(', ')}; leave out ${own.map((key) => `lora.${key}`).join(', ')}`,
     );
   }
   const { place } = await openSource(requiredAdapter('setup.train.lora.start', start), context);

@@ -1,4 +1,4 @@
-/** What the command trains: a kind of set-up that is built in, or a module of one's own. */
+/** Makes the setup that a run file names: a built-in one, or your own module. */
 import { resolve } from 'node:path';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { isAbort } from '@flow-grpo/grpo-trainer/node';

@@ -1,5 +1,10 @@
 /** States of prompts, computed ahead: a safetensors file in place of a text encoder. */
-import { mainFile, openCheckpoint, type RequiredFiles, saveSafetensors } from '@flow-grpo/checkpoint-io';
+import {
+  mainFileChoice,
+  openCheckpoint,
+  type RequiredFiles,
+  saveSafetensors,
+} from '@flow-grpo/checkpoint-io';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { type FloatStorage, fromBytes, storageOf, toBytes, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
@@ -28,7 +33,7 @@ export const requiredEmbeddings = (source: string) =>
   ({
     option: OPTION,
     source,
-    files: { embeddings: mainFile('prompts.safetensors') },
+    files: { embeddings: mainFileChoice('prompts.safetensors') },
     hint: 'flow-grpo embed RUN.YAML writes it.',
   }) satisfies RequiredFiles;
 
@@ -86,17 +91,17 @@ export async function openPromptEmbeddings(
   const { paths } = await openSource(requiredEmbeddings(source), context);
   const file = paths.embeddings;
   const refuse = (why: string) =>
-    new ConfigError(`${OPTION}: ${file} ${why}; flow-grpo embed writes it anew`);
+    new ConfigError(`${OPTION}: ${file} ${why}; run flow-grpo embed to write it again`);
   const checkpoint = await openCheckpoint(file);
   try {
     const { format, prompts: list, maxTokens: cut } = checkpoint.metadata;
     if (format !== FORMAT) throw refuse('holds no states of prompts');
-    if (cut !== `${maxTokens}`) throw refuse(`has prompts cut to ${cut} tokens, the run to ${maxTokens}`);
+    if (cut !== `${maxTokens}`) throw refuse(`has prompts cut to ${cut} tokens, and the run cuts them to ${maxTokens}`);
     const known = new Map<string, { rows: number; bytes: Uint8Array }>();
     let storage: FloatStorage = 'float32';
     for (const [i, prompt] of (JSON.parse(String(list)) as string[]).entries()) {
       const { shape, dtype } = checkpoint.info(nameOf(i));
-      if (shape[1] !== width) throw refuse(`has states of ${shape[1]} numbers, the model reads ${width}`);
+      if (shape[1] !== width) throw refuse(`has states of width ${shape[1]}, and the model reads ${width}`);
       storage = dtype as FloatStorage;
       known.set(prompt, { rows: shape[0]!, bytes: await checkpoint.readBytes(nameOf(i)) });
     }

@@ -27,7 +27,7 @@ function promptFiles(option: string, source: string, split: string) {
         },
       },
     },
-    hint: "flow_grpo's prompts (pickscore, geneval, ocr) are the folders of https://github.com/yifan123/flow_grpo/tree/main/dataset; a file of your own has one prompt per line.",
+    hint: "flow_grpo's prompts (pickscore, geneval, ocr) are the folders of https://github.com/yifan123/flow_grpo/tree/main/dataset; your own file has one prompt per line.",
   } satisfies RequiredFiles;
 }
 

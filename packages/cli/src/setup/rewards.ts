@@ -1,4 +1,4 @@
-/** The rewards a run's file names, as one scorer. */
+/** The rewards that a run file names, as one scorer. */
 import type { Scorer } from '@flow-grpo/grpo-trainer';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import type { Scorer as RewardScorer } from '@flow-grpo/rewards';

@@ -1,4 +1,4 @@
-/** What a setup is: what the command trains. */
+/** The parts of a setup. */
 import type { LoadedLora } from '@flow-grpo/checkpoint-io';
 import type { Params, Policy, PromptSource, RewardFunction, Scorer } from '@flow-grpo/grpo-trainer';
 import type { SetupFingerprint } from '@flow-grpo/grpo-trainer/node';
@@ -6,22 +6,22 @@ import type { Person } from '@flow-grpo/rewards/human';
 import type * as tf from '@tensorflow/tfjs-core';
 import type { FlowBatch, FlowMatchingOptions } from '../pretrain/flow-matching';
 
-/** What a setup gives; of its parts a command needs some. Made once the backend is ready. */
+/** What a setup provides; each command needs some of its parts. Made after the backend has started. */
 export interface RunSetup {
   readonly policy?: Policy;
   readonly prompts?: PromptSource;
   /** What images are worth: a function (images, prompts, metadata) → one number per image, or a scorer. */
   readonly scorer?: Scorer | RewardFunction;
   readonly evalPrompts?: PromptSource;
-  /** Rewards that evaluations have besides, by name. */
+  /** Rewards that only evaluations compute, by name. */
   readonly evalRewards?: Readonly<Record<string, Scorer>>;
-  /** Trained weights under the names by which they are saved for others; `model.safetensors` has the policy's without it. */
+  /** The trained weights under the names to save them by; without it `model.safetensors` has the policy's names. */
   readonly savedWeights?: (weights: Params) => Params;
   /** Path or hub id of the model that adapters belong to, for PEFT's adapter_config.json. */
   readonly baseModel?: string;
-  /** Saves trained adapters for others, in another layout than PEFT's, which they have without it. */
+  /** Saves trained adapters in a layout of its own; without it they are saved in PEFT's. */
   readonly saveAdapter?: (folder: string, lora: LoadedLora) => Promise<void>;
-  /** What else the run is made of, as text that changes when it does: a run that resumes must have the same. */
+  /** What else defines the run, as text that changes with it: a run only resumes with the same text. */
   readonly fingerprint?: SetupFingerprint;
   /** For `flow-grpo pretrain`. */
   readonly pretrain?: {
@@ -32,14 +32,14 @@ export interface RunSetup {
   };
 }
 
-/** What making a setup may use and tell. */
+/** What a setup may use while it is made. */
 export interface SetupContext {
   readonly signal?: AbortSignal | undefined;
-  /** Adapters that the command was given: the policy is to be one whose adapters these are (`start` of `loraPolicy`). */
+  /** Adapters given to the command, for the policy to start from (`start` of `loraPolicy`). */
   readonly adapter?: LoadedLora | undefined;
-  /** Told of long work, such as downloads. */
+  /** Called with messages about long work, such as downloads. */
   readonly onMessage?: ((message: string) => void) | undefined;
-  /** Whom the reward `human` asks: whoever looks at the run's page. */
+  /** Who answers the reward `human`: the person at the run's page. */
   readonly person?: Person | undefined;
 }
 

@@ -1,8 +1,13 @@
 /** How large a Show-o2 is, from its configuration alone. */
-import { mainFile, oneOf } from '@flow-grpo/checkpoint-io';
+import { fileChoice, mainFileChoice } from '@flow-grpo/checkpoint-io';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { loraTargets, type NamePattern, selectNames } from '@flow-grpo/nn';
-import { imageBlockLength, latentShape, parameterSpecs, type Showo2Config } from '@flow-grpo/showo2-model';
+import {
+  imageBlockLength,
+  type Showo2Config,
+  showo2LatentShape,
+  showo2ParameterSpecs,
+} from '@flow-grpo/showo2-model';
 import { readShowo2Config } from '@flow-grpo/showo2-model/node';
 import type { ModelSizes } from '../run/memory-estimate';
 import type { Showo2SetupOptions } from '../run-file/setup-schema';
@@ -22,8 +27,8 @@ export async function showo2Sizes(
   options: Showo2SetupOptions,
   context: SetupContext = {},
 ): Promise<ModelSizes> {
-  const config = await readConfig(options, context);
-  const specs = parameterSpecs(config);
+  const config = await readShowo2ConfigOf(options, context);
+  const specs = showo2ParameterSpecs(config);
   const size = (name: string) => specs[name]!.shape.reduce((a, b) => a * b, 1);
   const names = Object.keys(specs);
   const total = sum(names.map(size));
@@ -41,15 +46,23 @@ export async function showo2Sizes(
     parameters: total + adapters,
     trainedParameters,
     referenceCopies: lora === undefined,
-    latentSize: latentShape(config).reduce((a, b) => a * b, 1),
+    latentSize: showo2LatentShape(config).reduce((a, b) => a * b, 1),
     featureBytes: headOnly ? branches * imageBlockLength(config) * config.head.hiddenSize * stored : 0,
   };
 }
 
-async function readConfig(options: Showo2SetupOptions, context: SetupContext): Promise<Showo2Config> {
+/**
+ * The configuration of the model that `options` name.
+ *
+ * @throws {ConfigError} when it cannot be read
+ */
+export async function readShowo2ConfigOf(
+  options: Showo2SetupOptions,
+  context: SetupContext,
+): Promise<Showo2Config> {
   const given = options.config !== undefined;
   const source = options.config ?? options.model;
-  const files = { config: given ? mainFile('config.json') : oneOf('config.json') };
+  const files = { config: given ? mainFileChoice('config.json') : fileChoice('config.json') };
   const { paths } = await openSource(
     { option: given ? 'setup.config' : 'setup.model', source, files },
     context,
@@ -63,7 +76,7 @@ async function readConfig(options: Showo2SetupOptions, context: SetupContext): P
 
 /** @param targets layers that get adapters, where adapters train */
 function trainedNames(
-  specs: ReturnType<typeof parameterSpecs>,
+  specs: ReturnType<typeof showo2ParameterSpecs>,
   { train }: Showo2SetupOptions,
   targets: readonly NamePattern[] | undefined,
 ): string[] {

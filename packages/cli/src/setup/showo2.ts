@@ -4,10 +4,10 @@ import { ConfigError, loraPolicy, type Policy } from '@flow-grpo/grpo-trainer';
 import { parseConfig } from '@flow-grpo/grpo-trainer/config';
 import {
   chooseTextLength,
-  cutMessage,
+  cutPromptsMessage,
   decodeImage,
-  latentShape,
   type Showo2Parts,
+  showo2LatentShape,
   upstreamNames,
 } from '@flow-grpo/showo2-model';
 import { type LoadingProgress, loadShowo2 } from '@flow-grpo/showo2-model/node';
@@ -24,10 +24,10 @@ import type { RunSetup, SetupContext } from './setup';
 import { downloadMessages } from './sources';
 
 /**
- * Everything a run on Show-o2 needs. All paths, repositories and servers are looked for, and prompts read, before a
- * checkpoint is opened.
+ * Everything that a run on Show-o2 needs. Before it opens a checkpoint it checks all paths, repositories and servers, and
+ * reads the prompts.
  *
- * @throws {ConfigError} naming the option whose file, model or server is missing.
+ * @throws {ConfigError} that names the option whose file, model or server is missing.
  */
 export async function showo2Setup(input: Showo2SetupInput, context: SetupContext = {}): Promise<RunSetup> {
   const options = parseConfig(setupSchemaOf(input), input) as Showo2SetupOptions;
@@ -86,7 +86,7 @@ function textLengthOf(
   const texts = new Set([...prompts, ...evalPrompts].map(({ prompt }) => prompt));
   const counts = Array.from(texts, (prompt) => tokenizer.encode(prompt).length);
   const chosen = chooseTextLength(config, counts, Math.min(maxPromptTokens, config.maxTextLength));
-  const message = cutMessage(chosen);
+  const message = cutPromptsMessage(chosen);
   if (message !== undefined) onMessage?.(message);
   return chosen.length;
 }
@@ -98,10 +98,10 @@ type PolicyChoice = Pick<Showo2SetupOptions, 'guidanceScale' | 'guidanceInTraini
 export const ADAPTED_LAYERS = ['diffusion_head_a.*_proj'] as const;
 
 /**
- * The policy of a Show-o2's parts, whose parameters it uses up.
+ * The policy of a Show-o2. It takes ownership of the model's parameters.
  *
- * @param lora adapters that train in place of the weights themselves
- * @throws {ConfigError} when no weight has a name that `train` asks for, and when adapters do not fit.
+ * @param lora adapters to train in place of the weights themselves
+ * @throws {ConfigError} when `train` matches no weight, and when adapters do not fit.
  */
 export function showo2PolicyOf(parts: ModelParts, options: PolicyChoice, textLength: number): Showo2Policy;
 export function showo2PolicyOf(
@@ -122,8 +122,8 @@ export function showo2PolicyOf(
       params,
       config,
       tokenize: (prompt) => tokenizer.encode(prompt),
-      decode: (latents) => decodeImages(vae, latents),
-      latentShape: latentShape(config),
+      decode: (latents) => decodeShowo2Images(vae, latents),
+      latentShape: showo2LatentShape(config),
       guidanceScale: options.guidanceScale,
       guidanceInTraining: options.guidanceInTraining,
       stackLayers: true,
@@ -137,7 +137,7 @@ export function showo2PolicyOf(
 }
 
 /** Latents [B, h, w, C] to images [B, H, W, 3] in [0, 1]. */
-export function decodeImages(vae: Showo2Parts['vae'], latents: tf.Tensor): tf.Tensor4D {
+export function decodeShowo2Images(vae: Showo2Parts['vae'], latents: tf.Tensor): tf.Tensor4D {
   const pixels = decodeImage(vae.params, vae.config, latents as tf.Tensor4D); // in [-1, 1]
   return tf.clipByValue(tf.add(tf.mul(pixels, 0.5), 0.5), 0, 1) as tf.Tensor4D;
 }

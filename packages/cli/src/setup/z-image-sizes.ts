@@ -1,8 +1,8 @@
 /** How large a Z-Image is, from its configuration alone. */
-import { oneOf, readJson } from '@flow-grpo/checkpoint-io';
+import { fileChoice, readJson } from '@flow-grpo/checkpoint-io';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { loraTargets, selectNames } from '@flow-grpo/nn';
-import { parseTransformerConfig, transformerSpecs } from '@flow-grpo/z-image-model';
+import { parseTransformerConfig, type TransformerConfig, transformerSpecs } from '@flow-grpo/z-image-model';
 import { LORA_TARGETS } from '@flow-grpo/z-image-model/policy';
 import type { ModelSizes } from '../run/memory-estimate';
 import type { ZImageSetupOptions } from '../run-file/setup-schema';
@@ -21,14 +21,12 @@ const SPATIAL_FACTOR = 8;
  * @throws {ConfigError} when the configuration cannot be read, or nothing matches `train`.
  */
 export async function zImageSizes(
-  { model, train, dtype, size: [height, width] }: ZImageSetupOptions,
+  options: ZImageSetupOptions,
   context: SetupContext = {},
 ): Promise<ModelSizes> {
-  const files = { config: oneOf('transformer/config.json') };
-  const { paths } = await openSource({ option: 'setup.model', source: model, files }, context);
-  const config = await orConfigError('model', async () =>
-    parseTransformerConfig(await readJson(paths.config), paths.config),
-  );
+  const { train, dtype } = options;
+  const [height, width] = options.size;
+  const config = await readTransformerConfigOf(options, context);
   const specs = transformerSpecs(config);
   const size = (name: string) => specs[name]!.shape.reduce((a, b) => a * b, 1);
   const names = Object.keys(specs);
@@ -51,6 +49,22 @@ export async function zImageSizes(
     latentSize: ((height / SPATIAL_FACTOR) * width * config.inChannels) / SPATIAL_FACTOR,
     featureBytes: 0,
   };
+}
+
+/**
+ * The configuration of the transformer that `options` name.
+ *
+ * @throws {ConfigError} when it cannot be read
+ */
+export async function readTransformerConfigOf(
+  { model }: ZImageSetupOptions,
+  context: SetupContext,
+): Promise<TransformerConfig> {
+  const files = { config: fileChoice('transformer/config.json') };
+  const { paths } = await openSource({ option: 'setup.model', source: model, files }, context);
+  return orConfigError('model', async () =>
+    parseTransformerConfig(await readJson(paths.config), paths.config),
+  );
 }
 
 async function orConfigError<T>(option: string, make: () => Promise<T>): Promise<T> {

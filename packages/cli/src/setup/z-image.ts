@@ -2,7 +2,7 @@
 import { saveLora } from '@flow-grpo/checkpoint-io';
 import { ConfigError, loraPolicy, type Policy } from '@flow-grpo/grpo-trainer';
 import { parseConfig } from '@flow-grpo/grpo-trainer/config';
-import { toUnit, unstackLayers } from '@flow-grpo/nn';
+import { toUnitRange, unstackLayers } from '@flow-grpo/nn';
 import {
   decodeLatents,
   paddedLength,
@@ -27,10 +27,10 @@ import type { RunSetup, SetupContext } from './setup';
 import { downloadMessages } from './sources';
 
 /**
- * Everything a run on Z-Image needs. All paths, repositories and servers are looked for, and prompts read, before a
- * checkpoint is opened.
+ * Everything that a run on Z-Image needs. Before it opens a checkpoint it checks all paths, repositories and servers, and
+ * reads the prompts.
  *
- * @throws {ConfigError} naming the option whose file, model or server is missing.
+ * @throws {ConfigError} that names the option whose file, model or server is missing.
  */
 export async function zImageSetup(input: ZImageSetupInput, context: SetupContext = {}): Promise<RunSetup> {
   const options = parseConfig(setupSchemaOf(input), input) as ZImageSetupOptions;
@@ -141,11 +141,11 @@ async function loadParts(options: ZImageSetupOptions, context: SetupContext): Pr
 }
 
 /**
- * The policy of a Z-Image's parts, whose transformer's parameters it uses up.
+ * The policy of a Z-Image. It takes ownership of the transformer's parameters.
  *
  * @param encodePrompts states of prompts, of one length whatever the prompts
- * @param lora adapters that train in place of the weights themselves
- * @throws {ConfigError} when no weight has a name that `train` asks for, and when adapters do not fit.
+ * @param lora adapters to train in place of the weights themselves
+ * @throws {ConfigError} when `train` matches no weight, and when adapters do not fit.
  */
 export function zImagePolicyOf(
   { transformer, vae }: Pick<ZImageParts, 'transformer' | 'vae'>,
@@ -164,7 +164,7 @@ export function zImagePolicyOf(
       ...transformer,
       encodePrompts,
       decode: (latents) =>
-        toUnit(decodeLatents(vae.params, vae.config, latents as tf.Tensor4D)) as tf.Tensor4D,
+        toUnitRange(decodeLatents(vae.params, vae.config, latents as tf.Tensor4D)) as tf.Tensor4D,
       latentShape: [height, width, transformer.config.inChannels],
       guidanceScale: options.guidanceScale,
       cfgNormalization: options.cfgNormalization,

@@ -1,7 +1,7 @@
 /** A reward server that does not always answer, and does so in as many ways as servers have. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type Scorer, serve } from '@flow-grpo/rewards';
+import { type Scorer, serveScorer } from '@flow-grpo/rewards';
 import { pick, randomFrom } from '@flow-grpo/test-support/fuzz';
 
 export interface FailingServer {
@@ -15,7 +15,7 @@ export interface FailingServer {
 
 /** Stands before a server of `scorer` and lets some calls fail: errors, cut answers, cut connections. */
 export async function failingServer(scorer: Scorer, seed = 1): Promise<FailingServer> {
-  const behind = await serve(scorer, { concurrency: 4 });
+  const behind = await serveScorer(scorer, { concurrency: 4 });
   const random = randomFrom(seed);
   const state = { failing: 0, calls: 0, failed: 0 };
   const server: Server = createServer(async (request, response) => {

@@ -3,7 +3,7 @@
  * `SoakProcess`. Prints one line per epoch, and one of its memory every tenth.
  */
 
-import { rewardServer } from '@flow-grpo/rewards';
+import { rewardServerClient } from '@flow-grpo/rewards';
 import { configure } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import { useBackend } from '../commands/shared';
@@ -22,7 +22,7 @@ const run = await readRunFile(file, overrides);
 configure({ platform: 'cpu' });
 await useBackend('xla', run.config.devices);
 const { evalPrompts: _, ...setup } = await makeSetup(run.setup);
-const scorer = rewardServer({ url, retries: 8, pause: 5 });
+const scorer = rewardServerClient({ url, retries: 8, pause: 5 });
 const { reason } = await trainRun(
   run,
   { ...setup, scorer },

@@ -7,7 +7,7 @@ import type { EpochMetrics } from '@flow-grpo/grpo-trainer';
 import { functionScorer, rgbImages } from '@flow-grpo/rewards';
 import { bundleSources } from '@flow-grpo/test-support/bundle';
 import { randomFrom } from '@flow-grpo/test-support/fuzz';
-import { readLines } from '../logging/json-lines';
+import { readJsonLines } from '../logging/json-lines';
 import { failingServer } from './failing-server.testing';
 import { type Memory, type MemorySeries, memorySeries } from './memory.testing';
 import { SOAK_RECIPES, type SoakRecipeName } from './recipes.testing';
@@ -96,7 +96,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
       else if (fills && /ENOSPC|No space left/.test(tail)) full++;
       else if (code === 0) done = true;
       else throw new Error(`attempt ${attempt} ended with ${code}:\n${tail}`);
-      const { length } = await readLines(join(disturbed, 'metrics.jsonl'));
+      const { length } = await readJsonLines(join(disturbed, 'metrics.jsonl'));
       onMessage(
         `attempt ${attempt}: ${code === null ? 'killed' : code === 0 ? 'finished' : 'disk full'} at epoch ${length}`,
       );
@@ -151,7 +151,7 @@ async function differencesOf(whole: string, disturbed: string, epochs: number): 
     const [a, b] = await Promise.all([whole, disturbed].map((run) => readFile(join(run, file))));
     if (!a!.equals(b!)) differences.push(file);
   }
-  const rows = (run: string) => readLines<EpochMetrics>(join(run, 'metrics.jsonl'));
+  const rows = (run: string) => readJsonLines<EpochMetrics>(join(run, 'metrics.jsonl'));
   const [a, b] = [await rows(whole), await rows(disturbed)];
   const of = ({ epoch, reward, loss }: EpochMetrics) => JSON.stringify({ epoch, reward, loss });
   if (a.length !== epochs || b.length !== epochs)

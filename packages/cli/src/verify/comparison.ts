@@ -1,4 +1,4 @@
-/** How near numbers are to those of a reference, in words. */
+/** Compares numbers with a reference, and reports the difference. */
 import type * as tf from '@tensorflow/tfjs-core';
 
 /** One thing that was compared. */

@@ -4,7 +4,7 @@ import {
   encodePrompts,
   type Showo2Parts,
   textEncoder,
-  velocity as velocityOf,
+  showo2Velocity as velocityOf,
 } from '@flow-grpo/showo2-model';
 import { jit, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
@@ -66,7 +66,7 @@ function compareTokens(
   const { bos, boi } = config.tokens;
   const [first] = rows;
   if (first && (first.bos !== bos || first.boi !== boi)) {
-    const detail = `[bos] and [boi] are ${bos} and ${boi}, and the reference has ${first.bos} and ${first.boi}; look at setup.tokenizer`;
+    const detail = `[bos] and [boi] are ${bos} and ${boi}, and the reference has ${first.bos} and ${first.boi}; check setup.tokenizer`;
     return { what, agrees: false, detail };
   }
   for (const [i, prompt] of prompts.entries()) {
@@ -76,7 +76,7 @@ function compareTokens(
     const differs = at >= 0 || ours.length !== theirs.length;
     if (!differs) continue;
     const place = at >= 0 ? at : Math.min(ours.length, theirs.length);
-    const detail = `token ${place} of ${JSON.stringify(prompt)} is ${ours[place]}, and the reference has ${theirs[place]}; look at setup.tokenizer`;
+    const detail = `token ${place} of ${JSON.stringify(prompt)} is ${ours[place]}, and the reference has ${theirs[place]}; check setup.tokenizer`;
     return { what, agrees: false, detail };
   }
   const count = rows.reduce((sum, { text }) => sum + text.length, 0);
@@ -104,7 +104,7 @@ async function compareVelocity(
   const found = run(params, x, tensors.t!, condition);
   const actual = channelsFirst(found);
   tree.dispose([condition, x, found]);
-  const hint = 'look at the sizes in config.json, and at which checkpoint this is';
+  const hint = 'check the sizes in config.json, and that this is the right checkpoint';
   try {
     return await compareTensors('velocity', actual, tensors.velocity!, tolerance, hint);
   } finally {
@@ -125,7 +125,7 @@ async function compareDecoding(
   const found = run(vae.params, latents);
   const actual = tf.tidy(() => channelsFirst(tf.clipByValue(found, -1, 1)));
   tf.dispose([latents, found]);
-  const hint = 'look at setup.vae: Wan 2.1 is meant, and 2.2 has another';
+  const hint = 'check setup.vae: it must be the VAE of Wan 2.1; that of 2.2 is another';
   try {
     return await compareTensors('decoded image', actual, tensors.image!, tolerance, hint);
   } finally {

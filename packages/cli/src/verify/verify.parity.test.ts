@@ -103,11 +103,11 @@ describe.each(fixtureCases('showo2-tiny'))('verify beside upstream, $name', ({ d
     };
     expect(await wrong({ velocity: tf.mul(tensors.velocity, 1.01) })).toEqual([
       expect.stringMatching(
-        /^velocity: differs by 0\.0\d+ of the largest value, allowed 0\.001; look at the sizes/,
+        /^velocity: differs by 0\.0\d+ of the largest value, allowed 0\.001; check the sizes/,
       ),
     ]);
     expect(await wrong({ image: tf.add(tensors.image, 0.01) })).toEqual([
-      expect.stringMatching(/^decoded image: differs by .*; look at setup\.vae/),
+      expect.stringMatching(/^decoded image: differs by .*; check setup\.vae/),
     ]);
     expect(await wrong({ image: tf.slice(tensors.image, 0, 1) })).toEqual([
       expect.stringMatching(/^decoded image: shape \[.*\], and the reference has/),

@@ -1,4 +1,4 @@
-/** The smallest model of one's own that learns something to look at. */
+/** The smallest model of your own that learns something to look at. */
 
 const imports = (prompts?: string): string =>
   [

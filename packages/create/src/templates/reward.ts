@@ -1,4 +1,4 @@
-/** A reward of one's own for a model whose images are large. */
+/** A reward of your own for a model whose images are large. */
 const IMPORT = "import * as tf from '@tensorflow/tfjs-core';";
 
 export const rewardModule = `/** A reward of your own: one number per image, higher is better. This one likes warm light; change it. */

@@ -4,7 +4,7 @@ import { type PromptSet, promptSet } from './prompt-set';
 /**
  * Divides a set without a test file: a prompt goes to `test` when its hash falls below `testFraction`, so
  * that equal prompts stay together and a prompt keeps its side when the file grows. Reads the set once and
- * keeps four bytes a prompt; both parts read from it, and closing it closes both.
+ * keeps four bytes per prompt; both parts read from it, and closing it closes both.
  */
 export async function splitPrompts(
   set: PromptSet,

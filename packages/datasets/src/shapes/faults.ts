@@ -6,7 +6,7 @@ import type { ColorName } from './colors';
 import { otherIndex, type Painted } from './layout';
 import type { Shape } from './outlines';
 
-/** One thing drawn otherwise than the prompt says. */
+/** One thing drawn differently from what the prompt says. */
 export const FAULTS = ['count', 'color', 'place', 'shape'] as const;
 export type Fault = (typeof FAULTS)[number];
 

@@ -5,7 +5,7 @@
 export const SHAPES = ['circle', 'square', 'triangle', 'star', 'cross', 'ring'] as const;
 export type Shape = (typeof SHAPES)[number];
 
-/** The shapes in use unless others are asked for. */
+/** The default shapes. */
 export const DEFAULT_SHAPES: readonly Shape[] = ['circle', 'square', 'triangle', 'star'];
 
 export interface Outline {

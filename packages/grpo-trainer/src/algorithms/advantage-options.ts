@@ -20,7 +20,7 @@ export const advantages = z
   .enum(['sum', 'gdpo'])
   .default('sum')
   .describe(
-    "Several rewards: compare their weighted sum, or compare each within its group, weigh that, and normalise over the epoch; globalStd does not apply then (Flow-Factory's advantage_aggregation)",
+    "Several rewards: compare their weighted sum, or compare each within its group, weight the results, and normalise over the epoch (globalStd then has no effect; Flow-Factory's advantage_aggregation)",
   );
 
 /** Of algorithms whose advantages are standard scores. */
@@ -40,7 +40,7 @@ export const groupedBy = (
 ): readonly string[] => (perPrompt ? prompts : prompts.map(() => ''));
 
 /** Advantages within these groups; dropped images are left out. */
-export const comparedWithin = (
+export const advantagesWithin = (
   groups: readonly string[],
   scored: ScoredImages,
   { compare, globalStd, advantages }: CompareOptions = {},
@@ -94,7 +94,7 @@ function gdpoAdvantages(
 }
 
 /** Says so where a prompt has one image. */
-export const comparesImages = ({ samplesPerPrompt }: BaseConfig['sampling']): string[] =>
+export const needsSeveralImages = ({ samplesPerPrompt }: BaseConfig['sampling']): string[] =>
   samplesPerPrompt >= 2
     ? []
     : ['sampling.samplesPerPrompt must be at least 2: an advantage compares images of one prompt'];

@@ -1,4 +1,4 @@
-/** What an algorithm is: everything that is particular to it, as one value. */
+/** `Algorithm`: everything that is particular to an algorithm, as one value. */
 import type * as tf from '@tensorflow/tfjs-core';
 import type { z } from 'zod';
 import type { BaseConfig } from '../config/base';
@@ -8,24 +8,24 @@ import type { Pass } from './pass';
 import type { Units } from './units';
 
 /**
- * An algorithm. `train`, the rollout, the update, the configuration's schema, the start table and the tables of options in
- * the documents read this value; none of them knows an algorithm by its name.
+ * An algorithm. `train`, the rollout, the update, the configuration's schema, the start table and the option tables in the
+ * documentation read this value; none of them knows an algorithm by name.
  */
 export interface Algorithm<Name extends string = string, Options extends z.ZodObject = z.ZodObject> {
   /** `algorithm: name` in a configuration chooses it. */
   readonly name: Name;
   /** What it does, in one sentence. */
   readonly summary: string;
-  /** Its paper, and the official code whose numbers it has. */
+  /** Its paper, and the official code whose numbers it reproduces. */
   readonly source: string;
   /**
-   * Its options, which stand under `name` in the configuration. Each has a default and a description, which ends with its
-   * name in the paper or the official code, in brackets.
+   * Its options, under `name` in the configuration. Each has a default and a description that ends with its name in the paper
+   * or the official code, in brackets.
    */
   readonly options: Options;
-  /** What contradicts the rest of the configuration, one line each, naming an option. */
+  /** Contradictions with the rest of the configuration, one line each, naming an option. */
   check?(options: z.output<Options>, config: BaseConfig): string[];
-  /** What it does with these options in a run. */
+  /** The algorithm with these options, for a run. */
   configure(options: z.output<Options>, run: RunFacts): ConfiguredAlgorithm;
 }
 
@@ -33,12 +33,12 @@ export interface Algorithm<Name extends string = string, Options extends z.ZodOb
 // biome-ignore lint/suspicious/noExplicitAny: options differ from algorithm to algorithm, and only it reads them
 export type AnyAlgorithm = Algorithm<string, any>;
 
-/** Types an algorithm, its name and its options. */
+/** Infers the types of an algorithm's name and options. */
 export const defineAlgorithm = <const Name extends string, Options extends z.ZodObject>(
   algorithm: Algorithm<Name, Options>,
 ): Algorithm<Name, Options> => algorithm;
 
-/** What an algorithm may know of a run when it is configured. */
+/** What an algorithm knows about a run when it is configured. */
 export interface RunFacts {
   readonly config: BaseConfig;
   /** Stochastic steps per epoch. */
@@ -52,38 +52,38 @@ export interface ConfiguredAlgorithm {
   readonly rollout: RolloutNeeds;
   /** Copies of the trained weights by name, beside the weights themselves; none by default. */
   readonly copies?: Readonly<Record<string, WeightCopy>>;
-  /** How many (x, t) of each image the loss looks at: recorded steps, or times drawn anew. */
+  /** How many points (x, t) per image the loss uses: recorded steps, or newly drawn times. */
   readonly pointsPerImage: number;
-  /** Which images train, and which of them stay together in a gradient pass. */
+  /** Which images train, and which must share a gradient pass. */
   readonly units: Units;
   /** From rewards to advantages, once per epoch, in double precision. */
   advantages(scored: ScoredImages): Advantages;
   /**
-   * What the loss compares with its value before the epoch's first update, such as log-probabilities: [n, …] by name, of
-   * the trained weights at the points of a pass. One executable computes it before and after, so that weights that did not
-   * change give the same bits; the loss gets it by {@link Pass.before}.
+   * Values that the loss compares with those before the epoch's first update, such as log-probabilities: [n, …] by name, of
+   * the trained weights at the points of a pass. One executable computes them before and after, so that unchanged weights give
+   * the same bits. The loss reads them with {@link Pass.before}.
    */
   measure?(pass: Pass): Readonly<Record<string, tf.Tensor>>;
-  /** How many of what it measures are as large as latents, for estimates of memory; none by default. */
+  /** How many of the measured values are as large as latents, for memory estimates; none by default. */
   readonly measuredLatents?: number;
   /** The loss's metrics and how each is reduced to one number per epoch. */
   readonly metrics: Readonly<Record<string, Reduction>>;
-  /** Names of what the loss reports of each recorded step besides; none by default. */
+  /** Names of additional values that the loss reports per recorded step; none by default. */
   readonly perStep?: readonly string[];
   /**
-   * The loss of a gradient pass. It is traced by `jit`: it may not read tensor data, and its random numbers come from
+   * The loss of a gradient pass. It is traced by `jit`: it must not read tensor data, and takes random numbers from
    * `pass.key`.
    */
   loss(pass: Pass): Loss;
 }
 
-/** What an algorithm needs of a rollout. */
+/** What an algorithm requires of a rollout. */
 export interface RolloutNeeds {
   /** 'sde': the steps in `sampling.window` draw noise, the others are Euler's; 'ode': all steps are Euler's. */
   readonly sampler: 'sde' | 'ode';
   /**
-   * What is kept beside the final latents: nothing, the stochastic steps (state before and after, log-probability, the
-   * policy's features), or these with the steps' means.
+   * What to keep: only the final latents; also the stochastic steps (state before and after, log-probability, the policy's
+   * features); or those with the steps' means.
    */
   readonly keep: 'latents' | 'steps' | 'means';
   /** The copy of the weights that draws the images; the trained weights by default. */
@@ -101,7 +101,7 @@ export type WeightCopy = (
       /** After every optimizer step, or after every epoch. */
       readonly moves: 'update' | 'epoch';
       /**
-       * 0 makes it equal to the trained weights, 1 leaves it alone.
+       * 0 makes it equal to the trained weights, 1 leaves it unchanged.
        *
        * @param updates with 'update' the optimizer steps before the one just made, with 'epoch' those made so far
        */
@@ -118,9 +118,9 @@ export interface ScoredImages {
   readonly prompts: readonly string[];
   /** NaN for dropped images. */
   readonly rewards: readonly number[];
-  /** Whether an image has no reward, because the scorer gave up on it. */
+  /** Whether an image has no reward because the scorer gave up on it. */
   readonly dropped: readonly boolean[];
-  /** The scorer's further numbers, such as the parts of a sum of rewards. */
+  /** The scorer's other numbers, such as the parts of a sum of rewards. */
   readonly details: Readonly<Record<string, readonly number[]>>;
   /** Where rewards are a weighted sum: the weight of each part, by its name among the details. */
   readonly weights?: Readonly<Record<string, number>>;

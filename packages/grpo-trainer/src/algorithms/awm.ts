@@ -4,7 +4,13 @@ import { z } from 'zod';
 import { awmLoss } from '../losses/awm';
 import { constantDecay, decayAt, linearDecay } from '../losses/decay';
 import { detach } from '../losses/rows';
-import { advantageOptions, advClipMax, comparedWithin, comparesImages, groupedBy } from './advantage-options';
+import {
+  advantageOptions,
+  advantagesWithin,
+  advClipMax,
+  groupedBy,
+  needsSeveralImages,
+} from './advantage-options';
 import { defineAlgorithm, type Loss } from './algorithm';
 import { type DrawTimes, gridOf, stratified, stratifiedLogitNormal } from './draw-times';
 import { klWeight, spreadOverTimes } from './forward-rows';
@@ -76,7 +82,7 @@ export const awm = defineAlgorithm({
     'Xue et al., Advantage Weighted Matching (arXiv 2509.25050); scxue/advantage_weighted_matching scripts/train_sd3_awm.py',
   options,
   check: ({ lossType, timesPerImage }, { sampling, training }) => [
-    ...comparesImages(sampling),
+    ...needsSeveralImages(sampling),
     ...(lossType === 'sum_first' && (training.stepsPerPass ?? timesPerImage) < timesPerImage
       ? [
           'training.stepsPerPass cuts the times of an image, whose ratio awm.lossType sum_first takes of all of them',
@@ -104,7 +110,7 @@ export const awm = defineAlgorithm({
       },
       pointsPerImage: own.timesPerImage,
       units: allImages(epochSize),
-      advantages: (scored) => comparedWithin(groupedBy(own, scored), scored, own),
+      advantages: (scored) => advantagesWithin(groupedBy(own, scored), scored, own),
       metrics: {
         policyLoss: 'mean',
         kl: 'mean',

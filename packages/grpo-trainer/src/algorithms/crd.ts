@@ -5,7 +5,13 @@ import { crdLoss } from '../losses/crd';
 import { decayAt, decaySchedule } from '../losses/decay';
 import { optimality } from '../losses/nft';
 import { detach, weighted } from '../losses/rows';
-import { advantageOptions, advClipMax, comparedWithin, comparesImages, groupedBy } from './advantage-options';
+import {
+  advantageOptions,
+  advantagesWithin,
+  advClipMax,
+  groupedBy,
+  needsSeveralImages,
+} from './advantage-options';
 import { defineAlgorithm, type Loss } from './algorithm';
 import { decayName } from './decay-option';
 import { type DrawTimes, gridOf, stratified, timesInGrid } from './draw-times';
@@ -65,7 +71,7 @@ export const crd = defineAlgorithm({
   source:
     'Centered Reward Distillation (arXiv 2603.14128); X-GenGroup/Flow-Factory src/flow_factory/trainers/crd.py',
   options,
-  check: (_options, { sampling }) => comparesImages(sampling),
+  check: (_options, { sampling }) => needsSeveralImages(sampling),
   configure: (own, { config }) => {
     const { promptsPerEpoch, samplesPerPrompt } = config.sampling;
     const [old, sampling] = [decaySchedule(own.oldModelDecay), decaySchedule(own.samplingModelDecay)];
@@ -82,7 +88,7 @@ export const crd = defineAlgorithm({
       },
       pointsPerImage: timesPerImage,
       units: wholeGroups(promptsPerEpoch, samplesPerPrompt),
-      advantages: (scored) => comparedWithin(groupedBy(own, scored), scored, own),
+      advantages: (scored) => advantagesWithin(groupedBy(own, scored), scored, own),
       metrics: { policyLoss: 'mean', kl: 'mean' },
       loss: (pass) => loss(pass, own, samplesPerPrompt, timesPerImage, drawTimes),
     };

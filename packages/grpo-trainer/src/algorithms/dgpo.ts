@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { decayAt, linearDecay } from '../losses/decay';
 import { dgpoLoss } from '../losses/dgpo';
 import { detach } from '../losses/rows';
-import { advantages, advClipMax, comparedWithin, comparesImages } from './advantage-options';
+import { advantages, advantagesWithin, advClipMax, needsSeveralImages } from './advantage-options';
 import { defineAlgorithm, type Loss } from './algorithm';
 import { type DrawTimes, gridOf, sharedChoice } from './draw-times';
 import { groupAndTime, klWeight, spreadOverTimes } from './forward-rows';
@@ -72,7 +72,7 @@ export const dgpo = defineAlgorithm({
   source: 'Luo et al., DGPO (arXiv 2510.08425); Luo-Yihong/DGPO scripts/train_sd3_dgpo.py',
   options,
   check: ({ truncSteps, timesPerImage }, { sampling }) => [
-    ...comparesImages(sampling),
+    ...needsSeveralImages(sampling),
     ...(truncSteps < sampling.numSteps
       ? []
       : [`dgpo.truncSteps (${truncSteps}) must be below sampling.numSteps (${sampling.numSteps})`]),
@@ -99,7 +99,7 @@ export const dgpo = defineAlgorithm({
       },
       pointsPerImage: own.timesPerImage,
       units: wholeGroups(promptsPerEpoch, samplesPerPrompt),
-      advantages: (scored) => comparedWithin(scored.prompts, scored, own),
+      advantages: (scored) => advantagesWithin(scored.prompts, scored, own),
       metrics: {
         policyLoss: 'mean',
         kl: 'mean',

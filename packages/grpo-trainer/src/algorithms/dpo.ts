@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { detach } from '../losses/rows';
 import { bestAgainstWorst } from '../maths/advantages';
 import { meanOverSample } from '../maths/loss';
-import { comparedWithin, comparesImages } from './advantage-options';
+import { advantagesWithin, needsSeveralImages } from './advantage-options';
 import { defineAlgorithm, type Loss } from './algorithm';
 import { timesPerImage } from './flow-matching';
 import { noisedPoints, type Pass } from './pass';
@@ -20,13 +20,13 @@ export const dpo = defineAlgorithm({
   summary: 'Online DPO: prefers the best image of each prompt to its worst',
   source: 'Wallace et al. (arXiv 2311.12908); flow_grpo/scripts/train_sd3_dpo.py',
   options,
-  check: (_options, { sampling }) => comparesImages(sampling),
+  check: (_options, { sampling }) => needsSeveralImages(sampling),
   configure: (own, { config }) => ({
     rollout: { sampler: 'sde', keep: 'latents' },
     copies: { reference: { moves: 'never' } },
     pointsPerImage: own.timesPerImage,
     units: bestAndWorst(config.sampling.promptsPerEpoch),
-    advantages: (scored) => comparedWithin(scored.prompts, scored, { compare: bestAgainstWorst }),
+    advantages: (scored) => advantagesWithin(scored.prompts, scored, { compare: bestAgainstWorst }),
     metrics: { implicitAccuracy: 'mean', preferredError: 'mean', rejectedError: 'mean' },
     loss: (pass) => preferenceLoss(pass, own),
   }),

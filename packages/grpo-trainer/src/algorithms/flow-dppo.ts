@@ -4,10 +4,10 @@ import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import { flowDppoLoss, halfSquaredDistance } from '../losses/flow-dppo';
 import { detach, weighted } from '../losses/rows';
-import { advantageOptions, advClipMax, comparedWithin, groupedBy } from './advantage-options';
+import { advantageOptions, advantagesWithin, advClipMax, groupedBy } from './advantage-options';
 import { defineAlgorithm, type Loss } from './algorithm';
 import { type Pass, type RecordedPoints, recordedPoints } from './pass';
-import { policyGradientProblems } from './policy-gradient';
+import { policyGradientProblems, timestepFraction } from './policy-gradient';
 import { allImages } from './units';
 
 const options = z.strictObject({
@@ -28,12 +28,7 @@ const options = z.strictObject({
     .default(0)
     .describe("Weight of the same divergence from the reference's steps (beta)"),
   advClipMax,
-  timestepFraction: z
-    .number()
-    .gt(0)
-    .max(1)
-    .default(1)
-    .describe("Share of the window's steps that train, from the first (train.timestep_fraction)"),
+  timestepFraction,
   ...advantageOptions,
 });
 
@@ -52,7 +47,7 @@ export const flowDppo = defineAlgorithm({
       copies: { ...(own.beta > 0 ? { reference: { moves: 'never' } } : {}) },
       pointsPerImage: trainedSteps,
       units: allImages(epochSize),
-      advantages: (scored) => comparedWithin(groupedBy(own, scored), scored, own),
+      advantages: (scored) => advantagesWithin(groupedBy(own, scored), scored, own),
       metrics: {
         policyLoss: 'mean',
         kl: 'mean',

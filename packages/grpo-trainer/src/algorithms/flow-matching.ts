@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import type { Comparison } from '../maths/advantages';
 import { meanOverSample } from '../maths/loss';
-import { advClipMax, comparedWithin, groupedBy, perPrompt } from './advantage-options';
+import { advantagesWithin, advClipMax, groupedBy, perPrompt } from './advantage-options';
 import type { ConfiguredAlgorithm, Loss, RunFacts } from './algorithm';
 import { noisedPoints, type Pass } from './pass';
 import { imagesWithAdvantage } from './units';
@@ -24,7 +24,7 @@ export function configureFlowMatching(
     rollout: { sampler: 'sde', keep: 'latents' },
     pointsPerImage: options.timesPerImage,
     units: imagesWithAdvantage(epochSize),
-    advantages: (scored) => comparedWithin(groupedBy(options, scored), scored, { compare }),
+    advantages: (scored) => advantagesWithin(groupedBy(options, scored), scored, { compare }),
     metrics: { flowMatchingLoss: 'mean' },
     loss: (pass) => weightedFlowMatching(pass, options),
   };

@@ -1,11 +1,9 @@
-/** What an algorithm of one's own is made of: its type, the points its loss may look at, and who trains together. */
-
-export { detach } from '../losses/rows';
+/** The parts of your own algorithm: its type, the points that its loss may use, and which images train together. */
 export {
   advantageOptions,
+  advantagesWithin,
   advClipMax,
-  comparedWithin,
-  comparesImages,
+  needsSeveralImages,
   perPrompt,
 } from './advantage-options';
 export {

@@ -2,7 +2,13 @@
 import { z } from 'zod';
 import { decayAt, decaySchedule } from '../losses/decay';
 import { nftLoss, optimality } from '../losses/nft';
-import { advantageOptions, advClipMax, comparedWithin, comparesImages, groupedBy } from './advantage-options';
+import {
+  advantageOptions,
+  advantagesWithin,
+  advClipMax,
+  groupedBy,
+  needsSeveralImages,
+} from './advantage-options';
 import { defineAlgorithm, type Loss } from './algorithm';
 import { decayName } from './decay-option';
 import { type DrawTimes, gridOf, ownOrder, timesInGrid } from './draw-times';
@@ -54,7 +60,7 @@ export const nft = defineAlgorithm({
   source: 'Zheng et al., DiffusionNFT (arXiv 2509.16117); NVlabs/DiffusionNFT scripts/train_nft_sd3.py',
   options,
   check: ({ timesPerImage = 1 }, { sampling }) => [
-    ...comparesImages(sampling),
+    ...needsSeveralImages(sampling),
     ...(timesPerImage > sampling.numSteps
       ? [`nft.timesPerImage (${timesPerImage}) is larger than sampling.numSteps (${sampling.numSteps})`]
       : []),
@@ -71,7 +77,7 @@ export const nft = defineAlgorithm({
       },
       pointsPerImage: timesPerImage,
       units: allImages(epochSize),
-      advantages: (scored) => comparedWithin(groupedBy(own, scored), scored, own),
+      advantages: (scored) => advantagesWithin(groupedBy(own, scored), scored, own),
       metrics: { policyLoss: 'mean', kl: 'mean' },
       loss: (pass) => loss(pass, own, timesPerImage, drawTimes),
     };

@@ -12,8 +12,8 @@ import type { Policy } from '../policy';
 import { train } from '../train';
 import type { TrainResult } from '../train-options';
 import {
+  advantagesWithin,
   allImages,
-  comparedWithin,
   defineAlgorithm,
   type Loss,
   noisedPoints,
@@ -49,7 +49,7 @@ const contrast = defineAlgorithm({
     units: own.byGroup
       ? wholeGroups(config.sampling.promptsPerEpoch, config.sampling.samplesPerPrompt)
       : allImages(epochSize),
-    advantages: (scored) => comparedWithin(scored.prompts, scored, { globalStd: true }),
+    advantages: (scored) => advantagesWithin(scored.prompts, scored, { globalStd: true }),
     metrics: { towards: 'mean', images: 'sum', farthest: 'max' },
     loss: (pass) => contrastLoss(pass, own),
   }),
@@ -139,7 +139,7 @@ afterEach(() => {
   results = [];
 });
 
-describe("an algorithm of one's own", () => {
+describe("an algorithm of your own", () => {
   it.each([0, 1, 2])('learns, seed %d', async (seed) => {
     const { rewards, epochs, result } = await run({ config: { ...base, epochs: 60, seed } });
     results.push(result);

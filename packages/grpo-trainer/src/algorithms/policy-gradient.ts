@@ -13,10 +13,24 @@ import { z } from 'zod';
 import type { BaseConfig } from '../config/base';
 import { detach } from '../losses/rows';
 import { clippedPolicyLoss, ratioStatistics, velocityKl } from '../maths/loss';
-import { advantageOptions, advClipMax, comparedWithin, comparesImages, groupedBy } from './advantage-options';
+import {
+  advantageOptions,
+  advantagesWithin,
+  advClipMax,
+  groupedBy,
+  needsSeveralImages,
+} from './advantage-options';
 import type { ConfiguredAlgorithm, Loss, RunFacts } from './algorithm';
 import { type Pass, type RecordedPoints, recordedPoints } from './pass';
 import { imagesWithAdvantage } from './units';
+
+/** Of algorithms that train on the recorded steps of the window. */
+export const timestepFraction = z
+  .number()
+  .gt(0)
+  .max(1)
+  .default(1)
+  .describe("Share of the window's steps that train, from the first (train.timestep_fraction)");
 
 export const policyGradientOptions = z.strictObject({
   clipRange: z.number().positive().default(1e-4).describe('Clip range of the ratio (train.clip_range)'),
@@ -32,7 +46,7 @@ export const policyGradientOptions = z.strictObject({
     .enum(['step-mean', 'velocity'])
     .default('step-mean')
     .describe(
-      "What the KL compares: the step's mean, as flow_grpo, or the velocity, whose KL is about 100 times as large",
+      "What the KL compares: the step's mean, like flow_grpo, or the velocity, whose KL is about 100 times as large",
     ),
   importanceCap: z
     .number()
@@ -40,14 +54,9 @@ export const policyGradientOptions = z.strictObject({
     .nullable()
     .default(null)
     .describe(
-      'Weigh samples by how much likelier the update finds them than the rollout did, at most by this (truncated importance sampling); null does not',
+      'Weight samples by how much more likely the update finds them than the rollout did, at most by this (truncated importance sampling); null turns it off',
     ),
-  timestepFraction: z
-    .number()
-    .gt(0)
-    .max(1)
-    .default(1)
-    .describe("Share of the window's steps that train, from the first (train.timestep_fraction)"),
+  timestepFraction,
   ...advantageOptions,
 });
 
@@ -56,7 +65,7 @@ export type PolicyGradientOptions = z.output<typeof policyGradientOptions>;
 /** What a ratio needs: noise, and images to compare. */
 export function policyGradientProblems(name: string, { sampling }: BaseConfig): string[] {
   return [
-    ...comparesImages(sampling),
+    ...needsSeveralImages(sampling),
     ...(sampling.noiseLevel === 0
       ? [`sampling.noiseLevel is 0: without noise there is no log-probability for ${name}; use 0.7`]
       : []),
@@ -78,7 +87,7 @@ export function configurePolicyGradient(
     copies: options.beta > 0 ? { reference: { moves: 'never' } } : {},
     pointsPerImage: trainedSteps,
     units: imagesWithAdvantage(epochSize),
-    advantages: (scored) => comparedWithin(groupedBy(options, scored), scored, options),
+    advantages: (scored) => advantagesWithin(groupedBy(options, scored), scored, options),
     metrics: {
       policyLoss: 'mean',
       kl: 'mean',

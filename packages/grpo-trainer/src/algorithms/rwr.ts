@@ -1,5 +1,5 @@
 /** Reward-weighted regression. */
-import { rewardItself } from '../maths/advantages';
+import { rawReward } from '../maths/advantages';
 import { defineAlgorithm } from './algorithm';
 import { configureFlowMatching, flowMatchingOptions } from './flow-matching';
 
@@ -8,5 +8,5 @@ export const rwr = defineAlgorithm({
   summary: "RWR: flow matching on the policy's own images, weighted by their rewards",
   source: 'Peters and Schaal (ICML 2007); flow_grpo/scripts/train_sd3_sft.py',
   options: flowMatchingOptions,
-  configure: (options, run) => configureFlowMatching(options, run, rewardItself),
+  configure: (options, run) => configureFlowMatching(options, run, rawReward),
 });

@@ -10,7 +10,7 @@ import { gaussianFlow } from '../policies/gaussian-flow';
 import type { Scorer } from '../scorer';
 import { train } from '../train';
 import type { TrainOptions } from '../train-options';
-import { comparedWithin } from './advantage-options';
+import { advantagesWithin } from './advantage-options';
 import { type AlgorithmName, algorithms } from './registry';
 
 const coordinate = (axis: number, scale = 1): AnyScorer => ({
@@ -94,7 +94,7 @@ describe('advantages: gdpo', () => {
   };
 
   it('is the mathematics of losses/gdpo, without the images that were dropped', () => {
-    const found = comparedWithin(scored.prompts, scored, { advantages: 'gdpo' });
+    const found = advantagesWithin(scored.prompts, scored, { advantages: 'gdpo' });
     const kept = scored.prompts.slice(0, 7);
     const rewards = { small: scored.details.small.slice(0, 7), large: scored.details.large.slice(0, 7) };
     const expected = rewardAdvantages(kept, rewards, scored.weights, { aggregation: 'gdpo' });
@@ -106,7 +106,7 @@ describe('advantages: gdpo', () => {
 
   it('gives a reward of small numbers its share, where the sum does not', () => {
     const [gdpo, sum] = (['gdpo', 'sum'] as const).map(
-      (advantages) => comparedWithin(scored.prompts, scored, { advantages }).advantages,
+      (advantages) => advantagesWithin(scored.prompts, scored, { advantages }).advantages,
     );
     // Image 2 alone has the small reward; `rewards` here says nothing of it in group b.
     expect(gdpo![4]!).toBeGreaterThan(gdpo![3]!);
@@ -116,14 +116,14 @@ describe('advantages: gdpo', () => {
 
   it('of one reward is its own comparison', () => {
     const { weights: _, details: __, ...rest } = scored;
-    const { advantages } = comparedWithin(rest.prompts, { ...rest, details: {} }, { advantages: 'gdpo' });
+    const { advantages } = advantagesWithin(rest.prompts, { ...rest, details: {} }, { advantages: 'gdpo' });
     expect(advantages[0]).toBeCloseTo(-(advantages[2] as number), 12);
     expect(advantages[1]).toBeCloseTo(0, 12);
   });
 
   it('says which part an image lacks', () => {
     const details = { ...scored.details, small: [0, Number.NaN, 1, 0, 1, 0, 5, 0] };
-    expect(() => comparedWithin(scored.prompts, { ...scored, details }, { advantages: 'gdpo' })).toThrow(
+    expect(() => advantagesWithin(scored.prompts, { ...scored, details }, { advantages: 'gdpo' })).toThrow(
       /gdpo needs small of every image; of image 1 it is NaN/,
     );
   });

@@ -9,6 +9,8 @@ export function comparable(config: GrpoConfig): unknown {
     epochs,
     devices,
     shardParameters,
+    shardFrozen,
+    shardDevices,
     evalEvery,
     evalBatchSize,
     saveEvery,

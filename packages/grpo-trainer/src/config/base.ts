@@ -2,6 +2,9 @@
 import { z } from 'zod';
 
 const count = z.int().min(1);
+/** Far beyond any model's, and few enough to be planned before anything runs. */
+const steps = count.max(10_000);
+const images = count.max(2 ** 20);
 const fraction = z.number().min(0).max(1);
 
 const window = z
@@ -28,8 +31,8 @@ const window = z
 
 const sampling = z
   .strictObject({
-    numSteps: count.default(12).describe('Denoising steps of a rollout (sample.num_steps)'),
-    evalNumSteps: count
+    numSteps: steps.default(12).describe('Denoising steps of a rollout (sample.num_steps)'),
+    evalNumSteps: steps
       .optional()
       .describe('Denoising steps of an evaluation; numSteps by default (sample.eval_num_steps)'),
     shift: z
@@ -43,12 +46,12 @@ const sampling = z
       .default(0.7)
       .describe('Noise of stochastic steps; 0 is the ODE (sample.noise_level)'),
     rule: z.enum(['sde', 'cps']).default('sde').describe('Rule of stochastic steps (sample.sde_type)'),
-    promptsPerEpoch: count
+    promptsPerEpoch: images
       .default(8)
       .describe(
         'Distinct prompts per epoch (num_batches_per_epoch · train_batch_size · GPUs / num_image_per_prompt)',
       ),
-    samplesPerPrompt: count
+    samplesPerPrompt: images
       .default(16)
       .describe('Images per prompt: the group size (sample.num_image_per_prompt)'),
     batchSize: count
@@ -68,12 +71,12 @@ const prompts = z
       .boolean()
       .default(false)
       .describe(
-        "Draw others in place of prompts whose images all score alike, as DAPO's dynamic sampling (filter_groups.enable)",
+        "Replace prompts whose images all get the same score, like DAPO's dynamic sampling (filter_groups.enable)",
       ),
     maxRedraws: count
       .default(3)
       .describe(
-        'Further rollouts of a whole epoch that this may take; what lacks then stays (filter_groups.max_num_gen_batches)',
+        'Additional rollouts of a whole epoch that this may take; prompts not replaced by then stay (filter_groups.max_num_gen_batches)',
       ),
     harderMoreOften: z
       .number()
@@ -81,7 +84,7 @@ const prompts = z
       .max(3)
       .default(0)
       .describe(
-        'How much more often prompts of low reward are drawn: e^this times for each standard deviation below the mean of the prompts seen; 0 draws all alike',
+        'How much more often prompts with low rewards are drawn: e^this times per standard deviation below the mean of all prompts seen; 0 draws all equally often',
       ),
   })
   .prefault({});
@@ -97,7 +100,7 @@ const training = z
     stepsPerPass: count
       .optional()
       .describe(
-        'Steps or times of these images that a pass takes at once; all by default. Memory grows with both; flow_grpo takes one',
+        'Steps (or times) of these images that a pass processes at once; all by default. Memory grows with both; flow_grpo uses 1',
       ),
     innerEpochs: count.default(1).describe('Passes over the samples of an epoch (train.num_inner_epochs)'),
     learningRate: z.number().min(0).default(1e-4).describe('Peak learning rate (train.learning_rate)'),
@@ -105,15 +108,15 @@ const training = z
       .enum(['constant', 'linear', 'cosine', 'inverseSqrt'])
       .default('constant')
       .describe(
-        'What follows the warm-up; linear and cosine end with the run, inverseSqrt serves any length',
+        'Schedule after the warm-up; linear and cosine reach their end with the run, inverseSqrt suits any length',
       ),
     warmupSteps: z.int().min(0).default(0).describe('Optimizer steps of linear warm-up'),
     decayFrom: count
       .default(1)
-      .describe('Optimizer step from which inverseSqrt falls as 1/√step; not before the warm-up is over'),
+      .describe('Optimizer step from which inverseSqrt decays as 1/√step; not before the end of the warm-up'),
     scheduleFloor: fraction
       .default(0)
-      .describe('Share of the learning rate left at the end of a decaying schedule'),
+      .describe('Fraction of the learning rate that is left at the end of a decaying schedule'),
     beta1: fraction.default(0.9).describe('AdamW β₁ (train.adam_beta1)'),
     beta2: fraction.default(0.999).describe('AdamW β₂ (train.adam_beta2)'),
     epsilon: z.number().positive().default(1e-8).describe('AdamW ε (train.adam_epsilon)'),
@@ -146,21 +149,21 @@ const divergence = z
       .positive()
       .default(2e-5)
       .describe(
-        "Furthest that one epoch may move a recorded step's Gaussian: its KL per latent dimension, mean (μ − μ_old)² / 2·std²; small latents may reach 0.05 nats in all",
+        "Most that one epoch may move a recorded step's Gaussian: its KL per latent dimension, mean (μ − μ_old)² / 2·std²; small latents may reach 0.05 nats in total",
       ),
     maxVelocityChange: z
       .number()
       .positive()
       .default(5e-3)
       .describe(
-        'Furthest that one epoch may move the velocity of an algorithm that draws by the ODE: mean (v − v_before)²',
+        'Most that one epoch may move the velocity of an algorithm that samples with the ODE: mean (v − v_before)²',
       ),
     maxVelocityKl: z
       .number()
       .positive()
       .default(0.5)
       .describe(
-        "Furthest that the velocity of such an algorithm may be from where training started: mean (v − v_reference)², about 100 times a KL of the step's mean",
+        "Most that the velocity of such an algorithm may differ from the start of training: mean (v − v_reference)², about 100 times a KL of the step's mean",
       ),
     gradNormFactor: z
       .number()
@@ -171,7 +174,7 @@ const divergence = z
       .number()
       .positive()
       .default(2)
-      .describe("Largest fall of the 5-epoch reward from its best, in rewards' standard deviations"),
+      .describe('Largest drop of the 5-epoch mean reward below its best, in standard deviations of rewards'),
   })
   .prefault({});
 
@@ -181,20 +184,20 @@ const hacking = z
       .enum(['off', 'warn', 'stop', 'rollback'])
       .default('warn')
       .describe(
-        'What to do when images drift far from those of the start while the reward rises; rollback is as on divergence',
+        'What to do when images drift far from the first ones while the reward rises; rollback works as for divergence',
       ),
-    window: count.min(2).default(10).describe('Epochs that the start, and the present, are means over'),
+    window: count.min(2).default(10).describe('Epochs to average over, at the start and now'),
     tolerance: z
       .number()
       .positive()
       .default(1)
-      .describe('Factor on how far the statistics of images may drift'),
+      .describe('Factor on how far image statistics may drift'),
   })
   .prefault({});
 
 /** The options of a run that do not belong to an algorithm. */
 export const baseOptions = {
-  seed: z.int().min(0).default(42).describe('Everything random is a function of it (seed)'),
+  seed: z.int().min(0).default(42).describe('All random numbers are a function of it (seed)'),
   epochs: count.default(100).describe('Epochs to train (num_epochs)'),
   devices: count
     .default(1)
@@ -203,7 +206,16 @@ export const baseOptions = {
     .boolean()
     .default(false)
     .describe(
-      'Every device holds a part of the trained weights, their gradients and moments, for models that one cannot hold (FSDP of accelerate)',
+      'Shard the trained weights, their gradients and moments over the devices, for models too large for one (FSDP of accelerate)',
+    ),
+  shardFrozen: z
+    .boolean()
+    .default(false)
+    .describe('The same of the weights that do not train; each layer gathers its own where it runs'),
+  shardDevices: count
+    .optional()
+    .describe(
+      'Devices that one copy of split weights is spread over; all by default. With those of one host, hosts exchange no weights (HYBRID_SHARD of FSDP)',
     ),
   evalEvery: count.default(20).describe('Epochs between evaluations (eval_freq)'),
   evalBatchSize: count.default(16).describe('Images per evaluation call (sample.test_batch_size)'),

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { leavesOf } from './leaves';
+import { schemaLeaves } from './leaves';
 import { ConfigError, resolveConfig } from './resolve';
 import { grpoConfigSchema } from './schema';
 import { flowGrpoNames } from './suggest';
@@ -16,6 +16,13 @@ describe('resolveConfig', () => {
     [{ zebra: 1 }, /^zebra is not an option$/],
     [{ epochs: 'many' }, /^epochs: /],
     [{ sampling: { samplesPerPrompt: 1 } }, /at least 2/],
+    [{ sampling: { numSteps: 1e9 } }, /sampling.numSteps: .*<=10000/],
+    [{ sampling: { evalNumSteps: 1e9 } }, /sampling.evalNumSteps: .*<=10000/],
+    [{ sampling: { samplesPerPrompt: 1e8 } }, /sampling.samplesPerPrompt: .*<=1048576/],
+    [
+      { sampling: { samplesPerPrompt: 1e5, promptsPerEpoch: 1e5 } },
+      /an epoch has 10000000000 images .*more than 1048576/,
+    ],
     [{ sampling: { batchSize: 7 } }, /18.29 batches .*would work: 1, 2, 4, 8, 16, 32/],
     [
       { sampling: { batchSize: 128 / 4 }, training: { updatesPerEpoch: 3 } },
@@ -46,6 +53,10 @@ describe('resolveConfig', () => {
     [{ sampling: { rule: 'cps' }, algorithm: 'guard' }, /needs sampling.rule sde/],
     [{ algorithm: 'dpo', dpo: { beta: 0 } }, /dpo.beta: /],
     [{ shardParameters: true }, /shardParameters splits weights over devices, and devices is 1/],
+    [{ shardFrozen: true }, /shardFrozen splits weights over devices, and devices is 1/],
+    [{ devices: 4, shardDevices: 2 }, /shardDevices .*none are; set shardParameters or shardFrozen too/],
+    [{ devices: 4, shardFrozen: true, shardDevices: 3 }, /shardDevices \(3\) must .* divide devices \(4\)/],
+    [{ devices: 4, shardFrozen: true, shardDevices: 1 }, /shardDevices \(1\) must be above 1/],
     [{ training: { stepsPerPass: 3 } }, /training.stepsPerPass \(3\) must divide the 10 steps that train/],
     [{ training: { updatesPerEpoch: 1000 } }, /larger than the 128 images/],
   ])('refuses %j', (input, message) => {
@@ -67,7 +78,7 @@ describe('resolveConfig', () => {
 });
 
 describe("flow_grpo's names", () => {
-  const told = leavesOf(grpoConfigSchema).filter(({ flowGrpo }) => flowGrpo);
+  const told = schemaLeaves(grpoConfigSchema).filter(({ flowGrpo }) => flowGrpo);
 
   it.each([
     ['train.beta', ['train.beta']],

@@ -1,12 +1,5 @@
-/** The options of a run as data: their schema, what in them contradicts itself, and the epoch that follows from them. */
+/** The options of a run as data: their schema, their contradictions, and the epoch that they describe. */
 export { type EpochPlan, epochPlan } from '../rollout/epoch-plan';
-export { type Leaf, leavesOf } from './leaves';
-export {
-  ConfigError,
-  configJsonSchema,
-  contradictions,
-  defineConfig,
-  parseConfig,
-  resolveConfig,
-} from './resolve';
-export { type GrpoConfig, type GrpoConfigInput, grpoConfigSchema } from './schema';
+export { type SchemaLeaf, schemaLeaves } from './leaves';
+export { configJsonSchema, configProblems, parseConfig } from './resolve';
+export { grpoConfigSchema } from './schema';

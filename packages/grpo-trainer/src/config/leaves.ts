@@ -1,7 +1,7 @@
 /** The options of a schema one by one, for command-line flags, tables and suggestions. */
 import { z } from 'zod';
 
-export interface Leaf {
+export interface SchemaLeaf {
   /** Dotted, e.g. training.learningRate. */
   readonly path: string;
   readonly description: string;
@@ -22,8 +22,8 @@ interface Node {
 }
 
 /** All options that are not groups, in the schema's order. One that takes a list or a group of options is both. */
-export function leavesOf(schema: z.ZodType): Leaf[] {
-  const walk = (node: Node, path: string): Leaf[] => {
+export function schemaLeaves(schema: z.ZodType): SchemaLeaf[] {
+  const walk = (node: Node, path: string): SchemaLeaf[] => {
     if (node.properties) {
       return Object.entries(node.properties).flatMap(([key, child]) =>
         walk(child, path ? `${path}.${key}` : key),

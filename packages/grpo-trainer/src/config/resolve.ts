@@ -23,7 +23,7 @@ export function defineConfig(config: GrpoConfigInput): GrpoConfigInput {
  */
 export function resolveConfig(input: unknown, algorithm?: AnyAlgorithm): GrpoConfig {
   const config: GrpoConfig = parseConfig(algorithm ? schemaWith(algorithm) : grpoConfigSchema, input);
-  const problems = contradictions(config, algorithm);
+  const problems = configProblems(config, algorithm);
   if (problems.length > 0) throw new ConfigError(problems.join('\n'));
   return config;
 }
@@ -65,11 +65,17 @@ export function configureAlgorithm(
   });
 }
 
+/** Images of an epoch: all of them are planned one by one before anything runs. */
+const MAX_IMAGES = 2 ** 20;
+
 /** What in a configuration contradicts itself, one line each. */
-export function contradictions(config: GrpoConfig, algorithm: AnyAlgorithm = algorithmOf(config)): string[] {
+export function configProblems(config: GrpoConfig, algorithm: AnyAlgorithm = algorithmOf(config)): string[] {
   const { sampling, training } = config;
   const { rollout, pointsPerImage } = configureAlgorithm(config, algorithm);
   const epochSize = sampling.promptsPerEpoch * sampling.samplesPerPrompt;
+  if (epochSize > MAX_IMAGES) {
+    return [`an epoch has ${epochSize} images (promptsPerEpoch · samplesPerPrompt), more than ${MAX_IMAGES}`];
+  }
   const { stepsPerPass = 1 } = training;
   const problems = [
     ...(rollout.sampler === 'sde' ? samplingProblems(sampling) : []),
@@ -79,10 +85,22 @@ export function contradictions(config: GrpoConfig, algorithm: AnyAlgorithm = alg
   const check = (ok: boolean, problem: string) => {
     if (!ok) problems.push(problem);
   };
+  const { devices, shardDevices } = config;
+  const split = (['shardParameters', 'shardFrozen'] as const).filter((name) => config[name]);
   check(
-    !config.shardParameters || config.devices > 1,
-    'shardParameters splits weights over devices, and devices is 1; raise it, or leave shardParameters out',
+    split.length === 0 || devices > 1,
+    `${split[0]} splits weights over devices, and devices is 1; raise it, or leave ${split.join(' and ')} out`,
   );
+  if (shardDevices !== undefined) {
+    check(
+      split.length > 0,
+      'shardDevices says over how many devices weights are split, and none are; set shardParameters or shardFrozen too, or leave it out',
+    );
+    check(
+      shardDevices > 1 && devices % shardDevices === 0,
+      `shardDevices (${shardDevices}) must be above 1 and divide devices (${devices})`,
+    );
+  }
   check(
     training.updatesPerEpoch <= epochSize,
     `training.updatesPerEpoch (${training.updatesPerEpoch}) is larger than the ${epochSize} images of an epoch`,

@@ -25,7 +25,7 @@ export const grpoConfigSchema = z
   })
   .describe('A Flow-GRPO run');
 
-/** The same with an algorithm of one's own in place of the choice. */
+/** The same with an algorithm of your own in place of the choice. */
 export function schemaWith(algorithm: AnyAlgorithm): typeof grpoConfigSchema {
   if ((algorithms as Readonly<Record<string, unknown>>)[algorithm.name] === algorithm)
     return grpoConfigSchema;

@@ -1,6 +1,6 @@
 /** "Did you mean": known option names, and the one closest to a misspelt one. */
 import type { z } from 'zod';
-import { type Leaf, leavesOf } from './leaves';
+import { type SchemaLeaf, schemaLeaves } from './leaves';
 
 /** Options that one may remember under another name, and that no spelling leads to. */
 const RENAMED: Readonly<Record<string, string>> = {
@@ -19,7 +19,7 @@ const RENAMED: Readonly<Record<string, string>> = {
  * @param input what holds it.
  */
 export function unknownOption(schema: z.ZodType, path: readonly string[], input: unknown): string[] {
-  const leaves = leavesOf(schema);
+  const leaves = schemaLeaves(schema);
   const said = (name: string, guess: string | undefined) =>
     `${name} is not an option${guess ? `; did you mean ${guess}?` : ''}`;
   const ours = (name: string) => leaves.find((leaf) => flowGrpoNames(leaf).includes(name))?.path;
@@ -45,7 +45,7 @@ export function unknownOption(schema: z.ZodType, path: readonly string[], input:
  * The names among what a description's brackets say: `a.b, c` holds a.b and c, a formula such as `a · b / c` its factors.
  * Words of a phrase, such as `GPUs of accelerate launch`, are no names.
  */
-export function flowGrpoNames({ flowGrpo = '' }: Pick<Leaf, 'flowGrpo'>): string[] {
+export function flowGrpoNames({ flowGrpo = '' }: Pick<SchemaLeaf, 'flowGrpo'>): string[] {
   return flowGrpo
     .split(/[,·/:]/)
     .map((part) => part.trim().replace(/\[\d+\]$/, ''))

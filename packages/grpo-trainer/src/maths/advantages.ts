@@ -49,7 +49,7 @@ export const standardScore: Comparison = ({ rewards, mean, std, constant }) =>
   constant ? zeros(rewards) : rewards.map((reward) => (reward - mean) / (std + EPSILON));
 
 /** The reward itself. */
-export const rewardItself: Comparison = ({ rewards }) => rewards;
+export const rawReward: Comparison = ({ rewards }) => rewards;
 
 /** 1 for every member that has the group's best reward, else 0. */
 export const bestOfGroup: Comparison = ({ rewards, alone }) => {

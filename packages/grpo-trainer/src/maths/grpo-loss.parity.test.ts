@@ -16,7 +16,7 @@ import {
   bestOfGroup,
   type Comparison,
   perPromptAdvantages,
-  rewardItself,
+  rawReward,
   standardScore,
 } from './advantages';
 import { emaDecay, emaDue, emaUpdate } from './ema';
@@ -43,7 +43,7 @@ interface AdvantageCase {
 /** By the names of the cases. */
 const COMPARISONS = {
   grpo: standardScore,
-  rwr: rewardItself,
+  rwr: rawReward,
   sft: bestOfGroup,
   dpo: bestAgainstWorst,
 } as Record<string, Comparison>;

@@ -1,7 +1,7 @@
-/** The trainer's mathematics as pure functions: losses, advantages, AdamW, averages, and addressed random numbers. */
+/** The trainer's mathematics as pure functions: losses, advantages, AdamW, averages, and random numbers by their address. */
 export { finiteMean } from '../epoch-metrics';
 export { randomAt } from '../random';
-export { initialState, type OptimizerState } from '../update/state';
+export { initialOptimizerState, type OptimizerState } from '../update/state';
 export {
   type AdamWOptions,
   type AdamWState,
@@ -19,7 +19,7 @@ export {
   type Comparison,
   perPromptAdvantages,
   type RewardGroup,
-  rewardItself,
+  rawReward,
   standardScore,
 } from './advantages';
 export { emaDecay, emaUpdate } from './ema';

@@ -9,7 +9,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { resolveConfig } from '../config/resolve';
 import { gaussianFlow } from '../policies/gaussian-flow';
-import { listRuns } from './checkpoint-names';
+import { listCheckpoints } from './checkpoint-names';
 import { loadRun, loadWeights } from './open-checkpoint';
 import { runnerConfig } from './testing/config';
 import { runOnce } from './testing/run-once';
@@ -47,7 +47,7 @@ describe('a checkpoint', () => {
 
   it('keeps as many as asked', async () => {
     await runOnce(folder, { config: { ...runnerConfig, keepCheckpoints: 2 } });
-    expect(await listRuns(join(folder, 'checkpoints'))).toEqual(['epoch-000007', 'epoch-000008']);
+    expect(await listCheckpoints(join(folder, 'checkpoints'))).toEqual(['epoch-000007', 'epoch-000008']);
   });
 
   it('refuses a damaged file, another configuration and another format, in words', async () => {
@@ -118,10 +118,10 @@ describe('a folder of checkpoints', () => {
     await runOnce(folder, { ...more, resume: earlier, config: { ...runnerConfig, epochs: 7 } });
     expect(messages.at(-1)).toBe(`Checkpoints of later epochs are now in ${checkpoints}-archive-1`);
     expect(await readdir(`${checkpoints}-archive-1`)).toEqual(['epoch-000007', 'epoch-000008']);
-    expect(await listRuns(checkpoints)).toEqual(['epoch-000006', 'epoch-000007']);
+    expect(await listCheckpoints(checkpoints)).toEqual(['epoch-000006', 'epoch-000007']);
     await runOnce(folder, { ...more, resume: false, config: { ...runnerConfig, epochs: 2 } });
     expect(await readdir(`${checkpoints}-archive-2`)).toEqual(['epoch-000006', 'epoch-000007']);
-    expect(await listRuns(checkpoints)).toEqual(['epoch-000001', 'epoch-000002']);
+    expect(await listCheckpoints(checkpoints)).toEqual(['epoch-000001', 'epoch-000002']);
   });
 
   it('gives the weights alone that evaluations use', async () => {
@@ -234,7 +234,7 @@ describe('a process', () => {
     await new Promise<void>((resolve) => child.stdout!.on('data', () => resolve()));
     child.kill('SIGTERM');
     expect(await ended(child)).toBe(0);
-    const names = await listRuns(join(folder, 'checkpoints'));
+    const names = await listCheckpoints(join(folder, 'checkpoints'));
     expect(names.length).toBeGreaterThan(0);
     expect(names.at(-1)).not.toBe(`epoch-00000${runnerConfig.epochs}`);
     tf.dispose(

@@ -5,9 +5,9 @@ import { join, resolve } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
 import { type Checkpoint, CheckpointStateError, type CheckpointStore } from '../checkpoint/store';
 import { oneProcess, type ProcessGroup } from '../process-group';
-import { epochOf, listRuns, nameOf, REPLACED, WRITING } from './checkpoint-names';
+import { checkpointEpoch, checkpointName, listCheckpoints, REPLACED, WRITING } from './checkpoint-names';
 import { acquireLease, type HeldLease, type LeaseOptions } from './lease';
-import { FORMAT_VERSION, formatState, hashFile, openCheckpoint } from './open-checkpoint';
+import { FORMAT_VERSION, formatState, hashFile, openRunCheckpoint } from './open-checkpoint';
 import { fileOf, ownPieces } from './pieces';
 
 /**
@@ -50,8 +50,8 @@ export function checkpointFolder(
     },
     recover: () => byFirst('recover', () => recover(folder)),
     list: async () => {
-      const names = await byFirst('list', () => listRuns(folder));
-      return names.map((name) => ({ name, epoch: epochOf(name), place: join(folder, name) }));
+      const names = await byFirst('list', () => listCheckpoints(folder));
+      return names.map((name) => ({ name, epoch: checkpointEpoch(name), place: join(folder, name) }));
     },
     async save(checkpoint, keep) {
       const temporary = await byFirst('begin', async () => {
@@ -72,7 +72,7 @@ export function checkpointFolder(
       });
     },
     open: async (name) =>
-      openCheckpoint((await listRuns(folder)).includes(name) ? join(folder, name) : resolve(name)),
+      openRunCheckpoint((await listCheckpoints(folder)).includes(name) ? join(folder, name) : resolve(name)),
     archiveLaterCheckpoints: (epoch) =>
       byFirst('archive', async () => (await archiveLaterCheckpoints(folder, epoch)) ?? undefined),
   };
@@ -152,7 +152,7 @@ async function commitSave(
   sha256: Record<string, string>,
   keep: number,
 ): Promise<void> {
-  const name = nameOf(run.epoch);
+  const name = checkpointName(run.epoch);
   const target = join(folder, name);
   const state = formatState({ formatVersion: FORMAT_VERSION, run, config, setup, sha256 });
   await writeDurably(join(temporary, 'state.json'), state);
@@ -161,13 +161,13 @@ async function commitSave(
   await rename(temporary, target);
   await syncFolder(folder);
   await rm(replaced, { recursive: true, force: true });
-  const stale = (await listRuns(folder)).slice(0, -keep);
+  const stale = (await listCheckpoints(folder)).slice(0, -keep);
   for (const old of stale) await rm(join(folder, old), { recursive: true, force: true });
 }
 
 /** They go into a folder of their own beside the run's. */
 async function archiveLaterCheckpoints(folder: string, epoch: number): Promise<string | undefined> {
-  const later = (await listRuns(folder)).filter((name) => epochOf(name) > epoch);
+  const later = (await listCheckpoints(folder)).filter((name) => checkpointEpoch(name) > epoch);
   if (later.length === 0) return undefined;
   let archive = '';
   for (let n = 1; ; n++) {

@@ -10,15 +10,15 @@ export const REPLACED = '.replaced-';
 export const isCheckpointName = (name: string): boolean => COMPLETE.test(name);
 
 /** Names of complete checkpoints, oldest first. */
-export async function listRuns(folder: string): Promise<string[]> {
+export async function listCheckpoints(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch(() => [] as string[]);
-  return names.filter(isCheckpointName).sort((a, b) => epochOf(a) - epochOf(b));
+  return names.filter(isCheckpointName).sort((a, b) => checkpointEpoch(a) - checkpointEpoch(b));
 }
 
 /** The name of the checkpoint after `epoch` epochs. */
-export const nameOf = (epoch: number) => `epoch-${String(epoch).padStart(6, '0')}`;
+export const checkpointName = (epoch: number) => `epoch-${String(epoch).padStart(6, '0')}`;
 
 /** The epoch in a checkpoint's name or path; 0 for other names. */
-export function epochOf(name: string): number {
+export function checkpointEpoch(name: string): number {
   return Number(/epoch-(\d+)[\\/]?$/.exec(name)?.[1] ?? 0);
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundleProgram } from '@flow-grpo/test-support/bundle';
 import { expect, it } from 'vitest';
-import { listRuns } from './checkpoint-names';
+import { listCheckpoints } from './checkpoint-names';
 
 it('a signal while a program compiles for minutes ends the run, which saves', async () => {
   const program = await bundleProgram(
@@ -26,7 +26,7 @@ it('a signal while a program compiles for minutes ends the run, which saves', as
     });
     expect(await code).toBe(0);
     expect(text).toMatch(/compiling decode\ninterrupted\n/);
-    expect(await listRuns(folder)).toEqual(['epoch-000000']);
+    expect(await listCheckpoints(folder)).toEqual(['epoch-000000']);
   } finally {
     await rm(folder, { recursive: true });
   }

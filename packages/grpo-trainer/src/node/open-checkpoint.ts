@@ -15,7 +15,7 @@ import {
 import type { GrpoConfig } from '../config/schema';
 import type { Params } from '../policy';
 import type { TrainState } from '../update/state';
-import { epochOf, isCheckpointName } from './checkpoint-names';
+import { checkpointEpoch, isCheckpointName } from './checkpoint-names';
 import { insert, partOf, piecesIn } from './pieces';
 
 export const FORMAT_VERSION = 2;
@@ -36,7 +36,7 @@ export interface StateFile {
  * @throws {CheckpointStateError} for another format version, for a state.json that was changed, and where there is no
  *   checkpoint.
  */
-export async function openCheckpoint(path: string): Promise<SavedCheckpoint> {
+export async function openRunCheckpoint(path: string): Promise<SavedCheckpoint> {
   const text = await readFile(join(path, 'state.json'), 'utf8').catch(() => {
     throw new CheckpointStateError(`${path} is not a checkpoint of a run: it has no state.json`);
   });
@@ -123,7 +123,7 @@ export async function loadRun(
   config: GrpoConfig,
   options: RestoreOptions = {},
 ): Promise<{ state: TrainState; run: RunState }> {
-  return restoreState(await openCheckpoint(path), config, options);
+  return restoreState(await openRunCheckpoint(path), config, options);
 }
 
 /**
@@ -136,7 +136,7 @@ export async function loadWeights(
   config: GrpoConfig,
   options: RestoreOptions = {},
 ): Promise<{ weights: Params; run: RunState }> {
-  return restoreWeights(await openCheckpoint(path), config, options);
+  return restoreWeights(await openRunCheckpoint(path), config, options);
 }
 
 /** The SHA-256 of a file, in hexadecimal. */
@@ -173,7 +173,7 @@ function parseState(path: string, text: string): StateFile {
     );
   }
   const name = basename(path);
-  if (isCheckpointName(name) && epochOf(name) !== state.run.epoch) {
+  if (isCheckpointName(name) && checkpointEpoch(name) !== state.run.epoch) {
     throw new CheckpointStateError(
       `${path} holds the checkpoint after ${state.run.epoch} epochs, which its name does not say: give the folder its own name back`,
     );

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Emulation } from '@flow-grpo/test-support/processes';
 import { cluster, configure } from '@flow-grpo/tfjs-backend-xla';
-import { mesh, replicate } from '@flow-grpo/tfjs-jit';
+import { mesh, replicate, shardingOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { gaussianFlow } from '../policies/gaussian-flow';
 import { train } from '../train';
@@ -13,6 +13,8 @@ export interface Training {
   readonly folder: string;
   readonly epochs: number;
   readonly shardParameters: boolean;
+  readonly shardFrozen?: boolean;
+  readonly shardDevices?: number;
   /** The process that is told to end after this many scored batches. */
   readonly stop?: { readonly process: number; readonly batches: number };
 }
@@ -29,7 +31,7 @@ export interface Trained {
 }
 
 const { client, processes, devicesPerProcess, argument } = workerData as Emulation;
-const { folder, epochs, shardParameters, stop } = argument as Training;
+const { folder, epochs, stop, ...sharding } = argument as Training;
 configure({ ...client, compilationCache: false });
 await tf.setBackend('xla');
 const group = cluster()!;
@@ -69,7 +71,7 @@ const { reason, trained, ema, ...result } = await train({
   config: {
     epochs,
     devices,
-    shardParameters,
+    ...sharding,
     evalEvery: 2,
     evalBatchSize: 6,
     saveEvery: 1,
@@ -91,7 +93,7 @@ const { reason, trained, ema, ...result } = await train({
 const over = mesh({ data: devices });
 const weights: number[] = [];
 for (const value of [...Object.values(trained), ...Object.values(ema)]) {
-  weights.push(...(await replicate(value, over).data()));
+  weights.push(...(await replicate(value, shardingOf(value)?.mesh ?? over).data()));
 }
 const trainedHere: Trained = { reason, epochs: result.epochs, losses, rewards, evaluations, weights, scored };
 parentPort!.postMessage(trainedHere);

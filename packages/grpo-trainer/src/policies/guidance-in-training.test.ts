@@ -1,7 +1,7 @@
 /** Guidance in rollouts, and none in updates. */
 import '@flow-grpo/tfjs-backend-xla';
 import { gatherSteps, stepMean, stepSigma } from '@flow-grpo/sde-sampler';
-import { encodeText, velocity as velocityOf } from '@flow-grpo/showo2-model';
+import { encodeText, showo2Velocity as velocityOf } from '@flow-grpo/showo2-model';
 import { type Showo2PolicyOptions, showo2Policy } from '@flow-grpo/showo2-model/policy';
 import { expectClose, maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
 import { random } from '@flow-grpo/tfjs-jit';

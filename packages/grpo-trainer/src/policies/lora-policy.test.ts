@@ -221,7 +221,7 @@ it.each<[LoraPolicyOptions, RegExp]>([
   [{ rank: 0, alpha: 1 }, /rank must be a positive integer, got 0/],
   [{ rank: 2.5, alpha: 1 }, /rank must be a positive integer, got 2.5/],
   [{ rank: 2, alpha: Number.NaN }, /alpha must be a number/],
-  [{ rank: 2, alpha: 2, targets: ['to_q'] }, /fits the pattern 'to_q'.*dense/],
+  [{ rank: 2, alpha: 2, targets: ['to_q'] }, /matches the pattern 'to_q'.*dense/],
   [{ rank: 3, alpha: 2, init: 'orthogonal' }, /even rank, got 3/],
   [
     { rank: 2, alpha: 1, start: { 'sparse.lora_A.weight': tf.zeros([2, 2]) } },

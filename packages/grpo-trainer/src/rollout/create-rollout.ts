@@ -62,7 +62,7 @@ export function createRollout<C, P>(
   const { samplesPerPrompt, sameLatent } = config.sampling;
   const needs = algorithm.rollout;
   const rollout = flops.count(rolloutFunction(policy, { epochSize, sameLatent, needs, placement }));
-  const decode = flops.count(decodeFunction(policy, { placement, group }));
+  const decode = flops.count(decodeFunction(policy, { placement }));
   const statisticsOf = jit(
     (images: tf.Tensor4D) => placement.replicate(imageStatistics(images, groupInBatch)),
     { name: 'imageStatistics' },

@@ -37,7 +37,7 @@ export interface EpochPlan {
 /**
  * What will run. The configuration must be a resolved one.
  *
- * @param chosen an algorithm of one's own; the one that the configuration names by default
+ * @param chosen your own algorithm; by default the one that the configuration names
  */
 export function epochPlan(config: GrpoConfig, chosen?: AnyAlgorithm): EpochPlan {
   const { sampling, training } = config;

@@ -89,7 +89,11 @@ export function rolloutFunction<C, P>(
 }
 
 /** The compiled sampler of evaluations: Euler steps from the noise of (key, sample), nothing kept. */
-export function samplerFunction<C, P>(policy: Policy<C, P>, numSamples: number) {
+export function samplerFunction<C, P>(
+  policy: Policy<C, P>,
+  numSamples: number,
+  placement: Pick<Placement, 'shardBatch'>,
+) {
   return jit(
     function sample(
       trained: Params,
@@ -111,7 +115,7 @@ export function samplerFunction<C, P>(policy: Policy<C, P>, numSamples: number) 
         tf.gather(noise, batch.samples),
         steps,
       );
-      return latents;
+      return placement.shardBatch(latents);
     },
     { name: 'sample' },
   );

@@ -19,7 +19,7 @@ export type TrainState = OptimizerState & {
 };
 
 /** The state of a run that starts: the weights, zero moments, an average equal to the weights; placed like these. */
-export function initialState(trained: Params): OptimizerState {
+export function initialOptimizerState(trained: Params): OptimizerState {
   const zeros = () => mapParams(trained, (value) => tf.zerosLike(value));
   return {
     trained: mapParams(trained, copyTensor),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { randomAt } from '../random';
-import { checkHacking, type HackingOptions, hackingOf, initialHackingState } from './hacking';
+import { checkHacking, detectHacking, type HackingOptions, initialHackingState } from './hacking';
 
 type Metrics = Record<string, number>;
 const options: HackingOptions = { window: 10, tolerance: 1 };
@@ -68,7 +68,7 @@ describe('checkHacking', () => {
     // Not while it falls, or stays.
     expect(problemsOf({ reward: 0.3, ...end } as Metrics).problems).toEqual([]);
     expect(problemsOf(end as unknown as Metrics).problems).toEqual([]);
-    // A limit of one's own.
+    // A limit of your own.
     expect(problemsOf({ reward: 0.85, ...end } as Metrics, { tolerance: 20 }).problems).toEqual([]);
   });
 
@@ -102,9 +102,9 @@ describe('checkHacking', () => {
       reward: 0.6 + 0.01 * epoch,
       'images.nearBlack': 0.004 + 0.001 * epoch,
     }));
-    expect(hackingOf(epochs, options)).toEqual([expect.stringMatching(/near-black pixels take over/)]);
-    expect(hackingOf(epochs.slice(0, 20), options)).toEqual([]);
-    expect(() => hackingOf([{ epoch: 0, reward: 1 }], options)).toThrow(/hacking.action off/);
+    expect(detectHacking(epochs, options)).toEqual([expect.stringMatching(/near-black pixels take over/)]);
+    expect(detectHacking(epochs.slice(0, 20), options)).toEqual([]);
+    expect(() => detectHacking([{ epoch: 0, reward: 1 }], options)).toThrow(/hacking.action off/);
   });
 
   it('looks at what there is, and forgets nothing between epochs', () => {

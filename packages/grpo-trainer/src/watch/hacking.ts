@@ -141,7 +141,7 @@ export function checkHacking(
  *
  * @throws {Error} when there is none of the statistics among them.
  */
-export function hackingOf(
+export function detectHacking(
   epochs: readonly (Readonly<Record<string, number>> & { readonly epoch: number })[],
   options: HackingOptions,
 ): string[] {

@@ -48,7 +48,7 @@ it('adapts linear layers alone, each under its own name, however they are laid o
   for (const params of [apart, stacked]) {
     expect(loraTargets(params, ['all']).sort()).toEqual(matrices.sort());
     expect(loraTargets(params, config.targets).sort()).toEqual(layers);
-    expect(() => loraTargets(params, ['norm'])).toThrow(/fits the pattern 'norm'/);
+    expect(() => loraTargets(params, ['norm'])).toThrow(/matches the pattern 'norm'/);
   }
 });
 

@@ -1,8 +1,8 @@
 /** What the processes of a run meet at: keys and values, gathering, and who is still there. */
 import { createServer } from 'node:net';
-import { challenge, isProof, proof, receive, send } from './protocol.mjs';
+import { challenge, isProof, PROTOCOL, proof, receive, send } from './protocol.mjs';
 
-/** Milliseconds that a stranger has to prove the secret, and how many of them may be connected. */
+/** Milliseconds that a stranger has to prove the secret, and how many of them may be connected: the oldest goes for a new one. */
 const STRANGERS_MS = 10_000;
 const STRANGERS = 128;
 
@@ -29,7 +29,8 @@ export async function startCoordinator({ host, port, secret, processes, joinMs, 
   const waiting = new Map();
   /** @type {Map<string, Gathering>} */
   const gatherings = new Map();
-  let strangers = 0;
+  /** @type {Set<import('node:net').Socket>} */
+  const strangers = new Set();
   /** @type {string | undefined} */
   let over;
 
@@ -42,15 +43,17 @@ export async function startCoordinator({ host, port, secret, processes, joinMs, 
   const server = createServer((socket) => {
     /** @type {number | undefined} */
     let id;
-    let stranger = true;
     const nonce = challenge();
     socket.on('error', () => {});
-    if (strangers >= STRANGERS) return void socket.destroy();
-    strangers++;
+    if (strangers.size >= STRANGERS) {
+      const [oldest] = strangers;
+      if (oldest) strangers.delete(oldest);
+      oldest?.destroy();
+    }
+    strangers.add(socket);
     const hurry = setTimeout(() => socket.destroy(), STRANGERS_MS);
     const noStranger = () => {
-      if (stranger) strangers--;
-      stranger = false;
+      strangers.delete(socket);
       clearTimeout(hurry);
     };
     socket.on('close', () => {
@@ -72,7 +75,7 @@ export async function startCoordinator({ host, port, secret, processes, joinMs, 
         }
         id = answer.id;
         noStranger();
-        members.set(id, { socket, name: answer.name, heard: Date.now() });
+        members.set(id, { socket, name: answer.name, heard: performance.now() });
         send(socket, { welcome: id, proof: proof(secret, 'coordinator', String(message.nonce), nonce) });
         if (over !== undefined) send(socket, { end: over });
       },
@@ -85,14 +88,22 @@ export async function startCoordinator({ host, port, secret, processes, joinMs, 
    * @param {Record<string, unknown>} message
    * @returns {{ id: number, name: string } | { refused: string }}
    */
-  const admission = (nonce, { join, name, nonce: theirs, proof: given }) => {
+  const admission = (nonce, { join, name, nonce: theirs, proof: given, protocol, processes: counted }) => {
     if (!isProof(given, proof(secret, 'process', nonce, String(theirs), String(join)))) {
       return { refused: 'its secret is another one: give all processes the same' };
     }
-    const id = Number(join);
-    if (!Number.isInteger(id) || id < 0 || id >= processes) {
+    if (protocol !== PROTOCOL) {
+      return { refused: 'it has another version of @flow-grpo/pjrt: install the same everywhere' };
+    }
+    if (typeof join !== 'number' || !Number.isInteger(join) || join < 0 || join >= processes) {
       return { refused: `there is no process ${join} among ${processes}: numbers are 0 to ${processes - 1}` };
     }
+    if (counted !== processes) {
+      return {
+        refused: `it counts ${counted} processes and this run has ${processes}: it is of another run`,
+      };
+    }
+    const id = join;
     const taken = members.get(id)?.name ?? (left.has(id) ? 'a process that has ended' : undefined);
     if (taken !== undefined) return { refused: `process ${id} is there already (${taken})` };
     return { id, name: String(name) };
@@ -105,7 +116,7 @@ export async function startCoordinator({ host, port, secret, processes, joinMs, 
    */
   const serve = (id, socket, message) => {
     const member = members.get(id);
-    if (member) member.heard = Date.now();
+    if (member) member.heard = performance.now();
     const { request, op } = message;
     const key = String(message.key);
     /** @param {object} result */
@@ -132,6 +143,8 @@ export async function startCoordinator({ host, port, secret, processes, joinMs, 
         else if (id === 0) for (const other of members.values()) send(other.socket, { over: true });
         return answer({});
       }
+      default:
+        if (request !== undefined) answer({});
     }
   };
 
@@ -174,10 +187,11 @@ export async function startCoordinator({ host, port, secret, processes, joinMs, 
     }
   };
 
-  const started = Date.now();
+  // Not by the clock of the machine, which may be set meanwhile.
+  const started = performance.now();
   const patrol = setInterval(
     () => {
-      const now = Date.now();
+      const now = performance.now();
       for (const [id, { name, heard }] of members) {
         if (now - heard > silenceMs && !left.has(id)) {
           end(

@@ -45,6 +45,7 @@ try {
     port: coordinator?.port ?? port,
     secret,
     id,
+    processes,
     joinMs,
     silenceMs,
     onEnd,

@@ -2,29 +2,49 @@
 
 import { connect } from 'node:net';
 import { hostname } from 'node:os';
-import { challenge, isProof, proof, receive, send } from './protocol.mjs';
+import { challenge, isProof, PROTOCOL, proof, receive, send } from './protocol.mjs';
 
 /** Milliseconds between attempts to reach a coordinator that is not there yet. */
 const RETRY_MS = 250;
 
 /**
- * @typedef {{ host: string, port: number, secret: string, id: number, joinMs: number, silenceMs: number, onEnd: (reason: string) => void }} Options
- * @typedef {Awaited<ReturnType<typeof joinCoordinator>>} Link
+ * @typedef {{ host: string, port: number, secret: string, id: number, processes: number, joinMs: number, silenceMs: number, onEnd: (reason: string) => void }} Options
+ * @typedef {NonNullable<Awaited<ReturnType<typeof join>>>} Link
  */
 
 /**
  * Joins a run. `onEnd` is called once, with the reason, when another process or the coordinator is lost.
  *
  * @param {Options} options
+ * @returns {Promise<Link>}
  */
-export async function joinCoordinator({ host, port, secret, id, joinMs, silenceMs, onEnd }) {
-  const until = Date.now() + joinMs;
-  const where = `${host}:${port}`;
-  const socket = await reach(host, port, until);
+export async function joinCoordinator(options) {
+  const until = performance.now() + options.joinMs;
+  for (;;) {
+    const link = await join(options, until);
+    if (link) return link;
+    if (performance.now() + RETRY_MS > until) {
+      throw new Error(
+        `what listens at ${placeOf(options)} hangs up without a word: look whether it is process 0, or something between`,
+      );
+    }
+    await pause();
+  }
+}
+
+/**
+ * One attempt; undefined where the other side hung up without a word, as one does that strangers throng.
+ *
+ * @param {Options} options
+ * @param {number} until
+ */
+async function join({ host, port, secret, id, processes, silenceMs, onEnd }, until) {
+  const where = placeOf({ host, port });
+  const socket = await reach(host, port, where, until);
   /** @type {Map<number, (message: Record<string, unknown>) => void>} */
   const open = new Map();
   let next = 1;
-  let heard = Date.now();
+  let heard = performance.now();
   let over = false;
   /** @param {string} reason */
   const end = (reason) => {
@@ -33,42 +53,66 @@ export async function joinCoordinator({ host, port, secret, id, joinMs, silenceM
     for (const answer of open.values()) answer({});
     onEnd(reason);
   };
+  /** @param {Record<string, unknown>} message */
+  const fromCoordinator = (message) => {
+    if (typeof message.answer === 'number') {
+      open.get(message.answer)?.(message);
+      open.delete(message.answer);
+    } else if (typeof message.end === 'string') end(message.end);
+    else if (message.over) over = true;
+  };
   const nonce = challenge();
+  let greeted = false;
+  let isMember = false;
+  /** @type {Promise<boolean>} */
   const joined = new Promise((resolve, reject) => {
     /** @type {string} */
     let theirs;
+    socket.once('data', () => {
+      greeted = true;
+    });
     receive(socket, {
       trusted: () => true,
       onMessage: (message) => {
-        heard = Date.now();
-        if (typeof message.answer === 'number') {
-          open.get(message.answer)?.(message);
-          open.delete(message.answer);
-        } else if (typeof message.end === 'string') end(message.end);
-        else if (message.over) over = true;
+        heard = performance.now();
+        if (isMember) fromCoordinator(message);
         else if (typeof message.challenge === 'string') {
           theirs = message.challenge;
           const own = proof(secret, 'process', theirs, nonce, id);
-          send(socket, { join: id, name: `${hostname()}, pid ${process.pid}`, nonce, proof: own });
+          send(socket, {
+            join: id,
+            processes,
+            protocol: PROTOCOL,
+            name: `${hostname()}, pid ${process.pid}`,
+            nonce,
+            proof: own,
+          });
         } else if (typeof message.refused === 'string') {
           reject(new Error(`the coordinator at ${where} refuses process ${id}: ${message.refused}`));
         } else if ('welcome' in message) {
-          if (isProof(message.proof, proof(secret, 'coordinator', nonce, theirs))) resolve(undefined);
+          isMember = isProof(message.proof, proof(secret, 'coordinator', nonce, theirs));
+          if (isMember) resolve(true);
           else reject(new Error(`what listens at ${where} does not know the secret: it is another run's`));
         }
       },
     });
     socket.on('close', () => {
-      reject(new Error(`the coordinator at ${where} closed the connection`));
-      end(`process 0, which has the coordinator at ${where}, is gone: it was killed, or crashed`);
+      if (isMember)
+        return end(`process 0, which has the coordinator at ${where}, is gone: it was killed, or crashed`);
+      if (!greeted) return resolve(false);
+      reject(
+        new Error(
+          `what listens at ${where} is no coordinator of this version, or it ended: look whether another program has the port`,
+        ),
+      );
     });
     setTimeout(
       () => reject(new Error(`the coordinator at ${where} does not answer`)),
-      until - Date.now(),
+      until - performance.now(),
     ).unref();
   });
   try {
-    await joined;
+    if (!(await joined)) return undefined;
   } catch (error) {
     over = true;
     socket.destroy();
@@ -76,7 +120,7 @@ export async function joinCoordinator({ host, port, secret, id, joinMs, silenceM
   }
   const heart = setInterval(() => {
     send(socket, { op: 'beat' });
-    const silent = Date.now() - heard;
+    const silent = performance.now() - heard;
     if (silent > silenceMs) {
       end(
         `process 0, which has the coordinator at ${where}, has been silent for ${Math.round(silent / 1000)} s: it hangs, or its machine is gone`,
@@ -113,10 +157,11 @@ export async function joinCoordinator({ host, port, secret, id, joinMs, silenceM
 /**
  * @param {string} host
  * @param {number} port
+ * @param {string} where
  * @param {number} until
  * @returns {Promise<import('node:net').Socket>}
  */
-async function reach(host, port, until) {
+async function reach(host, port, where, until) {
   for (;;) {
     try {
       return await new Promise((resolve, reject) => {
@@ -125,12 +170,19 @@ async function reach(host, port, until) {
         socket.on('error', () => {});
       });
     } catch (error) {
-      if (Date.now() > until) {
+      if (performance.now() > until) {
         throw new Error(
-          `nothing listens at ${host}:${port} (${/** @type {Error} */ (error).message}): start process 0 too, and look whether a firewall is in the way`,
+          `nothing listens at ${where} (${/** @type {Error} */ (error).message}): start process 0 too, and look whether a firewall is in the way`,
         );
       }
     }
-    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    await pause();
   }
 }
+
+const pause = () => new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+
+/**
+ * @param {{ host: string, port: number }} address
+ */
+const placeOf = ({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`;

@@ -4,6 +4,9 @@
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 
+/** What both sides must speak alike; raised when a message changes its meaning. */
+export const PROTOCOL = 1;
+
 /** Of a line before the secret was proved, and after it. */
 const STRANGERS_LINE = 2048;
 const MEMBERS_LINE = 256 * 2 ** 20;

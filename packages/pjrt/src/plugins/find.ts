@@ -13,7 +13,7 @@ export interface FoundPlugin {
   source: PluginSource;
 }
 
-export interface FindOptions {
+export interface FindPluginOptions {
   /** Explicit path of a library; nothing else is looked at. */
   plugin?: string | undefined;
   /** Default: `FLOW_GRPO_XLA_PLATFORM` (`cpu` or `cuda`), else `cuda` where a GPU and its plugin are, else `cpu`. */
@@ -44,7 +44,7 @@ export const nvidiaGpuPresent = (): boolean => existsSync('/dev/nvidiactl') || e
  *
  * @throws NoPluginError when there is none; an Error where a variable names what there is not.
  */
-export function findPlugin(options: FindOptions = {}): FoundPlugin {
+export function findPlugin(options: FindPluginOptions = {}): FoundPlugin {
   const { environment = process.env } = options;
   const explicit = explicitPlugin(options.plugin, environment);
   if (explicit !== undefined) return explicit;
@@ -68,7 +68,7 @@ export function findPlugin(options: FindOptions = {}): FoundPlugin {
 }
 
 /** Every plugin that discovery sees, best first within a source; for reports. */
-export function listPlugins(options: FindOptions = {}): FoundPlugin[] {
+export function listPlugins(options: FindPluginOptions = {}): FoundPlugin[] {
   const { environment = process.env } = options;
   const found: FoundPlugin[] = [];
   const explicit = explicitPlugin(options.plugin, environment);

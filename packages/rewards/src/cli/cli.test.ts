@@ -8,7 +8,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeTinyClip } from '../models/scorers/tiny-models.testing';
-import { rewardServer } from '../server/client';
+import { rewardServerClient } from '../server/client';
 import { shapeEval } from '../shapes';
 import { bundleCommand, temporaryFolder } from './command.testing';
 import type { ScoresData } from './page/scores-data';
@@ -248,7 +248,7 @@ describe('flow-grpo-score', () => {
     const url = await new Promise<string>((done) => createInterface(child.stdout).once('line', done));
     const images = tf.tensor4d(batch.images, batch.shape);
     const prompts = asked.map(({ prompt }) => prompt);
-    expect(await rewardServer({ url }).score(images, prompts, asked)).toEqual(
+    expect(await rewardServerClient({ url }).score(images, prompts, asked)).toEqual(
       await shapeEval().score(images, prompts, asked),
     );
     images.dispose();

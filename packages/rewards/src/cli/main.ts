@@ -2,7 +2,8 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { BACKEND_HELP } from '../backend';
 import { plainText } from '../plain-text';
-import { REWARDS, shapeOf } from '../registry';
+import { REWARDS } from '../registry';
+import { shapeOf } from '../registry/find';
 import { scoreCommand } from './score-command';
 import { serveCommand } from './serve-command';
 import { UsageError } from './usage-error';
@@ -62,7 +63,7 @@ function program(): Command {
     .addHelpText('after', help)
     .action(scoreCommand);
   addRewardOptions(root.command('serve').description('serve a reward; SIGTERM ends it gracefully'))
-    .option('--port <n>', 'port; 0 is any free one', whole(0, 65535), 18085)
+    .option('--port <n>', 'port; 0 picks a free one', whole(0, 65535), 18085)
     .option('--host <address>', 'address to listen at; there is no authentication', '127.0.0.1')
     .option('--max-queue <n>', 'requests that may wait', whole(0, 1_000_000), 64)
     .option('--allow-host <name>', 'a name by which clients reach the server', collect, [])
@@ -72,7 +73,7 @@ function program(): Command {
   return root.addHelpText('after', () => `\n${folder.helpInformation()}${help}`);
 }
 
-/** Runs the command; mistakes of the user end with their message alone and status 2. */
+/** Runs the command; a mistake of the user ends it with only the message, and exit code 2. */
 export async function main(argv: readonly string[] = process.argv): Promise<void> {
   try {
     await program().parseAsync(argv);

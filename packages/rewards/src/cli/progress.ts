@@ -1,4 +1,4 @@
-/** How far a run is: one line, rewritten on a terminal and printed now and then elsewhere. */
+/** Progress in one line, rewritten on a terminal and printed now and then elsewhere. */
 export interface ProgressLine {
   show(done: number): void;
   /** Clears the line. */

@@ -1,6 +1,6 @@
 import { loadBackend, startBackend } from '../backend';
 import { multiScore } from '../compose';
-import { type FoundReward, findReward, makeFoundReward } from '../registry';
+import { type FoundReward, findReward, makeFoundReward } from '../registry/find';
 import type { Scorer } from '../scorer';
 import { reported, UsageError } from './usage-error';
 

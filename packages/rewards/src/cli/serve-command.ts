@@ -1,4 +1,4 @@
-import { serve } from '../server/serve';
+import { serveScorer } from '../server/serve';
 import { planRewards, type RewardFlags } from './rewards';
 import { reported } from './usage-error';
 
@@ -10,12 +10,12 @@ export interface ServeFlags extends RewardFlags {
   exitWithParent?: boolean;
 }
 
-/** Serves a reward until SIGINT or SIGTERM, which let it finish what it has; its address is the first line. */
+/** Serves a reward until SIGINT or SIGTERM, after which it finishes pending requests. Prints its address first. */
 export async function serveCommand(flags: ServeFlags): Promise<void> {
   const plan = await planRewards(flags);
   const scorer = await plan.make();
   const { port, host: hostname, maxQueue, allowHost: allowedHosts } = flags;
-  const server = await reported(() => serve(scorer, { port, hostname, maxQueue, allowedHosts }));
+  const server = await reported(() => serveScorer(scorer, { port, hostname, maxQueue, allowedHosts }));
   process.stdout.write(`${server.url}\n`);
   await new Promise<void>((ended) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, ended);

@@ -1,4 +1,4 @@
-/** What the user can put right: the command prints its message without a stack. */
+/** A mistake that the user can correct: the command prints its message without a stack trace. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }

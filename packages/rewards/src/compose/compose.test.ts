@@ -4,7 +4,7 @@ import type { Scorer } from '../scorer';
 import { withFailureRule } from './failure';
 import { groupwise } from './groups';
 import { multiScore } from './multi-score';
-import { affine, rank, standardise, unitRange } from './normalise';
+import { affineScale, byRank, standardise, unitRange } from './normalise';
 
 const files = (count: number) => Array.from({ length: count }, (_, i) => ({ bytes: Uint8Array.of(i) }));
 const nothing = (count: number) => Array.from({ length: count }, () => ({}));
@@ -22,13 +22,13 @@ const byPrompt = (name: string, table: Record<string, number>): Scorer => ({
 
 describe('normalisation', () => {
   it('scales, clips, standardises and ranks', () => {
-    expect(affine(2, 1)([1, 2])).toEqual([3, 5]);
+    expect(affineScale(2, 1)([1, 2])).toEqual([3, 5]);
     expect(unitRange(10, 20)([5, 15, 25])).toEqual([0, 0.5, 1]);
     expect(unitRange(1, 0)([0.25])).toEqual([0.75]);
     expect(standardise()([1, 3])).toEqual([-1, 1]);
     expect(standardise()([4, 4])).toEqual([0, 0]);
     expect(standardise()([1, Number.NaN, 3])).toEqual([-1, Number.NaN, 1]);
-    expect(rank()([5, 1, 5, 9])).toEqual([0.5, 0, 0.5, 1]);
+    expect(byRank()([5, 1, 5, 9])).toEqual([0.5, 0, 0.5, 1]);
     expect(() => unitRange(1, 1)).toThrow('different finite numbers');
   });
 });

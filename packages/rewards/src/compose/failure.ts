@@ -14,14 +14,14 @@ export interface FailureRule {
    * its prompt scores NaN, with NaN details, so that a trainer can leave the group out. Default `stop`.
    */
   action?: 'stop' | 'drop';
-  /** Told of each failure, for logs. */
+  /** Called with each failure, for logs. */
   onFailure?: (error: Error) => void;
 }
 
 /**
- * A scorer that keeps to a rule when it fails: by an error, the wrong number of scores, or a score that is
- * not finite. With `drop`, a batch that fails is scored again prompt by prompt, so only failing groups go;
- * details tell how many images went under `dropped` (0 or 1 each). Aborting is not a failure.
+ * A scorer with a rule for failures: an error, the wrong number of scores, or a score that is not finite. With
+ * `drop`, a failing batch is scored again prompt by prompt, so that only failing groups are dropped; the detail
+ * `dropped` marks them (0 or 1 per image). Aborting is not a failure.
  */
 export function withFailureRule(scorer: Scorer, rule: FailureRule = {}): Scorer {
   const { retries = 2, pause = 500, action = 'stop', onFailure: tell } = rule;

@@ -12,7 +12,7 @@ export interface ImageGroup {
   rows: number[];
 }
 
-/** One number an image of the group. */
+/** One number per image of the group. */
 export type GroupReward = (group: ImageGroup, options: ScoreOptions) => Promise<number[]> | number[];
 
 /**

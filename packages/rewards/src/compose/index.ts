@@ -2,4 +2,4 @@
 export { type FailureRule, withFailureRule } from './failure';
 export { type GroupReward, groupwise, type ImageGroup } from './groups';
 export { multiScore, type ScorePart } from './multi-score';
-export { affine, type Normalise, rank, standardise, unitRange } from './normalise';
+export { affineScale, byRank, type Normalise, standardise, unitRange } from './normalise';

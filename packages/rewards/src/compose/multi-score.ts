@@ -15,7 +15,7 @@ export interface ScorePart {
 
 /**
  * The weighted sum of several scorers, flow_grpo's `multi_score`: starts with the first part and adds in the
- * order given, in double precision. Scorers run side by side. Details: each part's own details under their
+ * order given, in double precision. Scorers run concurrently. Details: each part's own details under their
  * names (`part.detail` where an earlier part took the name), its raw score under the part's name, what is
  * weighed under `part.normalised` where that is another number, the sum under `avg`. `weights` names what is weighed.
  * NaN in any part makes the sum NaN.

@@ -2,7 +2,7 @@
 export type Normalise = (scores: readonly number[]) => number[];
 
 /** `score * scale + offset`. */
-export function affine(scale: number, offset = 0): Normalise {
+export function affineScale(scale: number, offset = 0): Normalise {
   return (scores) => scores.map((score) => score * scale + offset);
 }
 
@@ -26,7 +26,7 @@ export function standardise(): Normalise {
 }
 
 /** Rank within the batch, 0 for the lowest to 1 for the highest; equal scores share their mean rank. */
-export function rank(): Normalise {
+export function byRank(): Normalise {
   return (scores) => {
     const valid = scores.filter((score) => !Number.isNaN(score));
     return scores.map((score) => {

@@ -1,7 +1,7 @@
-/** Answers of a person in a file, one line of JSON each, from which a run can be played again. */
+/** A person's answers in a file, one line of JSON each, from which a run can be repeated. */
 import { readFile } from 'node:fs/promises';
-import type { Person, Question } from './human-reward';
-import { type Judgement, rewardsOf } from './judgement';
+import type { HumanQuestion, Person } from './human-reward';
+import { type Judgement, rewardsOfJudgement } from './judgement';
 
 /** One line of answers.jsonl. */
 export interface AnswerRecord {
@@ -14,8 +14,8 @@ export interface AnswerRecord {
 }
 
 /**
- * The answers of a file by the keys of their questions; the later one counts where a question was answered twice. A last
- * line cut short by a kill is left out.
+ * The answers of a file by the keys of their questions. If a question was answered twice, the later answer counts. An
+ * incomplete last line, cut by a kill, is skipped.
  *
  * @throws when the file cannot be read, or a line is no answer, naming the line
  */
@@ -27,7 +27,7 @@ export async function readAnswers(file: string): Promise<Map<string, Judgement>>
     try {
       const { key, images, judgement } = JSON.parse(line) as AnswerRecord;
       if (typeof key !== 'string') throw new Error('it has no key');
-      rewardsOf(judgement, images);
+      rewardsOfJudgement(judgement, images);
       answers.set(key, judgement);
     } catch (error) {
       throw new Error(`${file}, line ${i + 1} is no answer: ${(error as Error).message}`, { cause: error });
@@ -36,11 +36,11 @@ export async function readAnswers(file: string): Promise<Map<string, Judgement>>
   return answers;
 }
 
-/** Asks the file first, and the person what it does not answer. Without a person that is an error. */
+/** Takes answers from the file, and asks the person for the others; without a person those are an error. */
 export function withAnswers(answers: ReadonlyMap<string, Judgement>, person: Person | undefined): Person {
   return {
     expect: () => person?.expect?.(),
-    async ask(question: Question, signal) {
+    async ask(question: HumanQuestion, signal) {
       const known = answers.get(question.key);
       if (known) return known;
       if (person) return person.ask(question, signal);

@@ -3,27 +3,27 @@ import { groupRows } from '../compose/groups';
 import { checkBatch, imageCount, type RgbImage, rgbImages } from '../images';
 import { mapConcurrent } from '../map-concurrent';
 import type { Scorer } from '../scorer';
-import { type Judgement, rewardsOf } from './judgement';
+import { type Judgement, rewardsOfJudgement } from './judgement';
 
 /** The images of one prompt, for a person to compare. */
-export interface Question {
+export interface HumanQuestion {
   /** A digest of prompt and pixels: the same images are the same question, in any run. */
   readonly key: string;
   readonly prompt: string;
   readonly images: readonly RgbImage[];
 }
 
-/** Whoever answers: the page of a run, a test, a file. */
+/** Who answers: the page of a run, a test, a file. */
 export interface Person {
-  /** Told once when a reward is made that will ask. */
+  /** Called once when a reward is made that will ask. */
   expect?(): void;
   /** Rejects with the signal's reason when that is aborted. */
-  ask(question: Question, signal?: AbortSignal): Promise<Judgement>;
+  ask(question: HumanQuestion, signal?: AbortSignal): Promise<Judgement>;
 }
 
 /**
- * A reward that a person gives: all groups of a batch are asked at once, images of equal prompts being a group, and scoring
- * waits for the answers.
+ * A reward that a person gives. Images with equal prompts form a group; all groups of a batch are asked about at once, and
+ * scoring waits for the answers.
  */
 export function humanReward(person: Person): Scorer {
   person.expect?.();
@@ -36,11 +36,11 @@ export function humanReward(person: Person): Scorer {
       await mapConcurrent(
         groupRows(prompts),
         async (rows, _, either) => {
-          const question = questionOf(
+          const question = humanQuestion(
             prompts[rows[0]!]!,
             rows.map((row) => pixels[row]!),
           );
-          const rewards = rewardsOf(await person.ask(question, either), rows.length);
+          const rewards = rewardsOfJudgement(await person.ask(question, either), rows.length);
           for (const [i, row] of rows.entries()) scores[row] = rewards[i]!;
         },
         signal ? { signal } : {},
@@ -50,7 +50,7 @@ export function humanReward(person: Person): Scorer {
   };
 }
 
-export function questionOf(prompt: string, images: readonly RgbImage[]): Question {
+export function humanQuestion(prompt: string, images: readonly RgbImage[]): HumanQuestion {
   const hash = createHash('sha256').update(JSON.stringify([prompt, images[0]?.width, images[0]?.height]));
   for (const { data } of images) hash.update(data);
   return { key: hash.digest('hex').slice(0, 32), prompt, images };

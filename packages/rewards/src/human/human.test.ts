@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { makeReward } from '../registry';
-import { type Judgement, type Person, type Question, readAnswers, rewardsOf } from '.';
+import { makeReward } from '../registry/find';
+import { type HumanQuestion, type Judgement, type Person, readAnswers, rewardsOfJudgement } from '.';
 
-describe('rewardsOf', () => {
+describe('rewardsOfJudgement', () => {
   it.each<[Judgement, number[]]>([
     [{ best: 1 }, [0, 1, 0]],
     [{ order: [2, 0, 1] }, [0.5, 0, 1]],
@@ -14,12 +14,12 @@ describe('rewardsOf', () => {
     [{ order: [0, 1] }, [1, 0.5, 0]],
     [{ thumbs: [1, 0, -1] }, [1, 0.5, 0]],
   ])('of %j is %j', (judgement, rewards) => {
-    expect(rewardsOf(judgement, 3)).toEqual(rewards);
+    expect(rewardsOfJudgement(judgement, 3)).toEqual(rewards);
   });
 
   it('has the same sum for every order of some images', () => {
     const sums = [[3], [3, 1], [3, 1, 0], [3, 1, 0, 2]].map((order) =>
-      rewardsOf({ order }, 4).reduce((a, b) => a + b),
+      rewardsOfJudgement({ order }, 4).reduce((a, b) => a + b),
     );
     for (const sum of sums) expect(sum).toBeCloseTo(2, 12);
   });
@@ -38,18 +38,18 @@ describe('rewardsOf', () => {
     { thumbs: null },
     {},
   ])('refuses %j of three images', (judgement) => {
-    expect(() => rewardsOf(judgement as unknown as Judgement, 3)).toThrow(RangeError);
+    expect(() => rewardsOfJudgement(judgement as unknown as Judgement, 3)).toThrow(RangeError);
   });
 });
 
 /** Says how a person who likes red orders images, and notes the questions. */
-function likesRed(): Person & { asked: Question[]; expected: number } {
-  const asked: Question[] = [];
+function likesRed(): Person & { asked: HumanQuestion[]; expected: number } {
+  const asked: HumanQuestion[] = [];
   const person = {
     asked,
     expected: 0,
     expect: () => void person.expected++,
-    async ask(question: Question): Promise<Judgement> {
+    async ask(question: HumanQuestion): Promise<Judgement> {
       asked.push(question);
       const red = question.images.map(({ data }) => data[0]!);
       return { best: red.indexOf(Math.max(...red)) };

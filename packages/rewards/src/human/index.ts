@@ -1,4 +1,4 @@
-/** A reward that a person gives: questions, answers, and what they are worth. */
-export { type AnswerRecord, readAnswers, withAnswers } from './answers';
-export { humanReward, type Person, type Question, questionOf } from './human-reward';
-export { type Judgement, rewardsOf } from './judgement';
+/** Rewards given by a person: questions, answers, and the rewards that they mean. */
+export { type AnswerRecord, readAnswers } from './answers';
+export { type HumanQuestion, humanQuestion, type Person } from './human-reward';
+export { type Judgement, rewardsOfJudgement } from './judgement';

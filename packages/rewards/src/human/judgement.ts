@@ -1,8 +1,8 @@
-/** What a person says of the images of one prompt, and what it is worth. */
+/** A person's judgement of the images of one prompt, and the rewards that it means. */
 
 /**
  * - `best`: the place of the image that is best
- * - `order`: places from the best image to the worst; those left out are worse than all of them, and alike
+ * - `order`: places from the best image to the worst; those left out rank below all of them, equally
  * - `thumbs`: for each image 1 (up), −1 (down), or 0
  */
 export type Judgement =
@@ -11,11 +11,11 @@ export type Judgement =
   | { readonly thumbs: readonly number[] };
 
 /**
- * Rewards in [0, 1], one per image: 1 for the best and 0 for the others; evenly apart in an order; 1, ½ and 0 for thumbs.
+ * Rewards in [0, 1], one per image: 1 for the best and 0 for the others; evenly spaced for an order; 1, ½ and 0 for thumbs.
  *
  * @throws {RangeError} when the judgement is not one of `count` images
  */
-export function rewardsOf(judgement: Judgement, count: number): number[] {
+export function rewardsOfJudgement(judgement: Judgement, count: number): number[] {
   const place = (value: unknown): value is number =>
     Number.isInteger(value) && (value as number) >= 0 && (value as number) < count;
   if ('best' in judgement) {

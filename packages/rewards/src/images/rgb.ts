@@ -5,7 +5,7 @@ import { decodeImage } from './decode';
 import { quantise } from './quantise';
 import type { RgbImage } from './rgb-image';
 
-/** How many images a batch holds. */
+/** The number of images in a batch. */
 export function imageCount(images: ScorerImages): number {
   return Array.isArray(images) ? images.length : images.shape[0];
 }

@@ -1,4 +1,4 @@
-/** Vision language models as judges: the request, and replies to scores. */
+/** Vision language models as judges: the request, and turning replies into scores. */
 export { type OpenaiVisionOptions, openaiVision } from './openai-vision';
 export { finalScore, taggedScore } from './parse';
 export { type JudgeTemplate, type ScoreTemplateOptions, scoreTemplate } from './template';

@@ -16,17 +16,17 @@ export interface OpenaiVisionOptions {
   /** The reply's text to a score, such as `finalScore`. */
   parse: (reply: string) => number;
   /**
-   * JSON Schema that the server shall hold the reply to (`response_format`), such as `scoreTemplate`'s. A
-   * server that refuses it is asked without, from then on.
+   * JSON Schema for the reply (`response_format`), such as `scoreTemplate`'s. If the server refuses it, later requests
+   * leave it out.
    */
   schema?: Record<string, unknown>;
-  /** Sends images in this size, resized with Pillow's bicubic; in their own when left out. */
+  /** Resizes images to this size, with Pillow's bicubic; by default they keep their own. */
   resize?: { width: number; height: number };
   /** Default: the variable OPENAI_API_KEY, else a placeholder, which local servers accept. */
   apiKey?: string;
   /** Name among details. Default `openai_vision`. */
   name?: string;
-  /** Requests under way at once. Default 8. */
+  /** Concurrent requests. Default 8. */
   concurrency?: number;
   /** Further attempts of a request, with growing, jittered pauses. Default 5. */
   retries?: number;
@@ -38,7 +38,7 @@ export interface OpenaiVisionOptions {
 const REFUSED = new Set([400, 404, 415, 422, 501]);
 
 /**
- * A vision language model behind an OpenAI-compatible server as judge: one request an image (as PNG, then the
+ * A vision language model behind an OpenAI-compatible server as judge: one request per image (as PNG, then the
  * question; temperature 0), scores in the order of the images.
  *
  * @throws from `score` when the server keeps failing, or a reply has no text

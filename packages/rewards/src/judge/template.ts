@@ -1,6 +1,6 @@
 import { plainText } from '../plain-text';
 
-/** A question with the shape of its reply, and how to read it: spread it into the options of `openaiVision`. */
+/** A question, the form of its reply, and how to parse it: spread it into the options of `openaiVision`. */
 export interface JudgeTemplate {
   question: (prompt: string, metadata: Record<string, unknown>) => string;
   parse: (reply: string) => number;

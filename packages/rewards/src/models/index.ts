@@ -1,5 +1,4 @@
 /** Rewards from models on the tensor backend, with the preprocessing of their reference implementations. */
-
 export type { BlipConfig } from './blip/config';
 export type { OpenClipConfig } from './clip/open-clip';
 export type { ClipModelOptions } from './load/clip-model';

@@ -1,11 +1,11 @@
-/** What the scorers with models read, and from where: one description for checks and for loading. */
+/** The files that scorers with models read: one description for checking and loading. */
 import {
   checkpointChoice,
   type FileChoice,
-  firstOf,
-  mainFile,
-  oneOf,
-  optional,
+  fileChoice,
+  firstChoice,
+  mainFileChoice,
+  optionalChoice,
   type RequiredFiles,
 } from '@flow-grpo/checkpoint-io';
 
@@ -43,18 +43,18 @@ const revisionOf = ({ hub }: Places, source: string, model: string) =>
   hub?.revision !== undefined && source === model ? { revision: hub.revision } : {};
 
 const tokenizerFiles = {
-  tokenizer: oneOf('tokenizer.json'),
-  tokenizerConfig: optional(oneOf('tokenizer_config.json')),
+  tokenizer: fileChoice('tokenizer.json'),
+  tokenizerConfig: optionalChoice(fileChoice('tokenizer_config.json')),
 };
 
 /** The files of a transformers CLIPModel; without its text tower no tokenizer is needed. */
 function clipFiles(name: keyof typeof PUBLISHED, model: string, processor: string, places: Places) {
-  const preprocessor = optional(oneOf('preprocessor_config.json'));
+  const preprocessor = optionalChoice(fileChoice('preprocessor_config.json'));
   return {
     model: {
       option: 'model',
       source: model,
-      files: { config: oneOf('config.json'), weights: checkpointChoice() },
+      files: { config: fileChoice('config.json'), weights: checkpointChoice() },
       hint: hintOf(name),
       ...revisionOf(places, model, model),
     },
@@ -92,7 +92,7 @@ export function aestheticFiles(options: Places & { head: string }) {
     head: {
       option: 'head',
       source: options.head,
-      files: { weights: firstOf(mainFile(HEAD), checkpointChoice()) },
+      files: { weights: firstChoice(mainFileChoice(HEAD), checkpointChoice()) },
       hint: hintOf('aesthetic'),
     },
   } satisfies Record<string, RequiredFiles>;
@@ -106,7 +106,9 @@ function singleFile(
 ) {
   const { model, processor } = places;
   const weights: FileChoice =
-    places.file === undefined ? firstOf(mainFile(file), checkpointChoice()) : mainFile(places.file);
+    places.file === undefined
+      ? firstChoice(mainFileChoice(file), checkpointChoice())
+      : mainFileChoice(places.file);
   return {
     model: {
       option: 'model',

@@ -7,14 +7,5 @@ export {
   type RewardEntry,
   rewardChoiceSchema,
 } from './choice';
-export { defineReward, type RewardContext, type RewardDefinition } from './define';
-export {
-  type FindRewardOptions,
-  type FoundReward,
-  findReward,
-  isRewardModule,
-  makeFoundReward,
-  makeReward,
-  shapeOf,
-} from './find';
-export { REWARDS, type RewardName } from './rewards';
+export { isRewardModule, makeReward } from './find';
+export { REWARDS } from './rewards';

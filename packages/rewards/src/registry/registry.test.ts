@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { chosenRewards, makeChosenReward, makeReward, REWARDS, rewardChoiceSchema, shapeOf } from './index';
+import { makeReward, shapeOf } from './find';
+import { chosenRewards, makeChosenReward, REWARDS, rewardChoiceSchema } from './index';
 
 const NAMES = Object.keys(REWARDS) as (keyof typeof REWARDS)[];
 /** Values for the options that a reward cannot do without. */

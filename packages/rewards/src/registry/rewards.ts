@@ -133,10 +133,10 @@ export const REWARDS = {
     make: async (options) => (await import('../judge')).unifiedRewardOpenai(options),
   }),
   server: defineReward({
-    summary: "What another process serves by this package's serve()",
+    summary: 'What another process serves by serveScorer()',
     serverOption: 'url',
     options: z.strictObject(server),
-    make: async (options) => (await import('../server/client')).rewardServer(options),
+    make: async (options) => (await import('../server/client')).rewardServerClient(options),
   }),
   jpeg_compressibility: defineReward({
     summary: 'Minus the size as JPEG of quality 95, in units of 500 kB',
@@ -166,7 +166,8 @@ export const REWARDS = {
       answers: text('answers.jsonl of an earlier run, whose answers are given again'),
     }),
     make: async ({ answers }, { person }) => {
-      const { humanReward, readAnswers, withAnswers } = await import('../human');
+      const { humanReward } = await import('../human/human-reward');
+      const { readAnswers, withAnswers } = await import('../human/answers');
       if (answers !== undefined) return humanReward(withAnswers(await readAnswers(answers), person));
       if (!person)
         throw new Error('nobody is there to ask: a person answers on the page of flow-grpo train --ui');

@@ -5,8 +5,8 @@ import { request as send } from 'undici';
 import { expect } from 'vitest';
 import { plainText } from '../plain-text';
 import type { Scorer } from '../scorer';
-import { rewardServer } from '../server/client';
-import { serve } from '../server/serve';
+import { rewardServerClient } from '../server/client';
+import { serveScorer } from '../server/serve';
 import { fuzzRequest, fuzzResponse } from './fuzz.testing';
 import { deqa, geneval } from './servers';
 
@@ -36,7 +36,7 @@ export async function fuzzRequests(first: number, count: number): Promise<Map<nu
       return { scores: prompts.map(() => 1), details: { strict: prompts.map(() => 1) } };
     },
   };
-  const server = await serve(scorer, { maxBodyBytes: 2 ** 20, maxImages: 8 });
+  const server = await serveScorer(scorer, { maxBodyBytes: 2 ** 20, maxImages: 8 });
   await inLanes(first, count, async (seed) => {
     const { path, type, body } = fuzzRequest(seed);
     const answer = await send(`${server.url}${path}`, {
@@ -70,7 +70,7 @@ export async function fuzzResponses(
   const result = { scored: 0, refused: 0 };
   await inLanes(first, count, async (seed) => {
     const options = { url: `${origin}/${seed}`, retries: 0, maxResponseBytes: 2 ** 20 };
-    const clients = fuzzResponse(seed).kind === 'json' ? [rewardServer] : [deqa, geneval];
+    const clients = fuzzResponse(seed).kind === 'json' ? [rewardServerClient] : [deqa, geneval];
     for (const client of clients) {
       try {
         const { scores, details } = await client(options).score([image, image], ['a', 'b'], [{}, {}]);

@@ -21,11 +21,11 @@ export interface RemoteOptions {
   maxResponseBytes?: number;
   /** Sent with each request, for servers behind a proxy. */
   headers?: Record<string, string>;
-  /** Told of each failed attempt, for logs. */
+  /** Called with each failed attempt, for logs. */
   onRetry?: (error: Error) => void;
 }
 
-/** A server that answered with an error. */
+/** A server answered with an error status. */
 export class RemoteError extends Error {
   override readonly name = 'RemoteError';
   constructor(

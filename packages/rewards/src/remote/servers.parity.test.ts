@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { fixtureCases, readJson } from '@flow-grpo/test-support';
 import { describe, expect, it } from 'vitest';
 import type { Scorer } from '../scorer';
-import { serve } from '../server/serve';
+import { serveScorer } from '../server/serve';
 import { batchSizes } from './batches';
 import { NdArray, PickleError, pickle, unpickle } from './pickle';
 import { answering, pythonServer } from './reward-servers.testing';
@@ -108,7 +108,7 @@ describe.each(fixtureCases('rewards-server'))('$name', ({ dir }) => {
     const scores = images.map((_, i) => i / 8);
     const [loose, strict] = [images.map((_, i) => i + 1), images.map((_, i) => i + 0.5)];
     let asked: unknown[] = [];
-    const server = await serve({
+    const server = await serveScorer({
       name: 'witness',
       score: async (given, ...more) => {
         asked = [(given as { bytes: Uint8Array }[]).length, ...more.slice(0, 2)];

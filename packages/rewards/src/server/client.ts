@@ -18,7 +18,7 @@ const Answer = z.object({ scores: z.array(number), details: z.record(z.string(),
  *
  * @throws from `score` when the server keeps failing, or answers with another number of scores
  */
-export function rewardServer(options: RewardServerClientOptions): Scorer {
+export function rewardServerClient(options: RewardServerClientOptions): Scorer {
   const { name = 'server' } = options;
   const url = `${options.url.replace(/\/$/, '')}/score`;
   return batchedClient(name, options, files, async (batch, signal) => {

@@ -4,9 +4,9 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { ModelScorer } from '../models';
 import { plainText } from '../plain-text';
-import type { RewardName } from '../registry';
+import type { RewardName } from '../registry/rewards';
 import type { RemoteOptions } from '../remote/post';
-import { rewardServer } from './client';
+import { rewardServerClient } from './client';
 
 export interface RewardProcessOptions
   extends Pick<RemoteOptions, 'batchSize' | 'retries' | 'pause' | 'timeout'> {
@@ -61,7 +61,7 @@ export async function rewardProcess(
   // It must not keep this process alive: it ends when its standard input does.
   for (const handle of [child, child.stdin, child.stdout, child.stderr])
     (handle as { unref(): void }).unref();
-  const client = rewardServer({ name: reward, url, ...remote });
+  const client = rewardServerClient({ name: reward, url, ...remote });
   return {
     name: reward,
     score: (images, prompts, metadata, score = {}) =>

@@ -7,8 +7,8 @@ import { jpegIncompressibility } from '../jpeg/jpeg-size';
 import { deqa, geneval, unifiedReward } from '../remote';
 import type { Scorer } from '../scorer';
 import { shapeEval } from '../shapes';
-import { rewardServer } from './client';
-import { serve } from './serve';
+import { rewardServerClient } from './client';
+import { serveScorer } from './serve';
 
 const lengths: Scorer = {
   name: 'lengths',
@@ -23,7 +23,7 @@ const post = (url: string, body: unknown) =>
 
 describe('serve', () => {
   it('answers JSON and the pickles of the remote clients', async () => {
-    const server = await serve(lengths);
+    const server = await serveScorer(lengths);
     const answer = await post(server.url, { images: [pixel.toString('base64')], prompts: ['four'] });
     expect(await answer.json()).toEqual({ scores: [4], details: { half: [0.5] } });
     const remote = unifiedReward({ url: server.url });
@@ -37,7 +37,7 @@ describe('serve', () => {
   });
 
   it('decodes the files it is sent', async () => {
-    const server = await serve(jpegIncompressibility());
+    const server = await serveScorer(jpegIncompressibility());
     const { scores } = await deqa({ url: server.url }).score([{ bytes: pixel }], [''], [{}]);
     expect(scores[0]).toBeGreaterThan(0.6);
     await server.close();
@@ -53,7 +53,7 @@ describe('serve', () => {
     const images = tf.tensor4d(pixels, shape);
     const asked = [...metadata.slice(6), ...metadata.slice(0, 6)]; // of other scenes
     const direct = await shapeEval().score(images, prompts, asked);
-    const server = await serve(shapeEval());
+    const server = await serveScorer(shapeEval());
     const { scores, details } = await geneval({ url: server.url, batchSize: 5 }).score(
       images,
       prompts,
@@ -75,22 +75,22 @@ describe('serve', () => {
   it('gives its own client the scores and details of the scorer, for tensors and files', async () => {
     const { images: pixels, shape, prompts, metadata } = sceneBatch(shapeScenes({ size: 64, seed: 4 }), 0, 7);
     const images = tf.tensor4d(pixels, shape);
-    const server = await serve(shapeEval(), { concurrency: 2 });
-    const client = rewardServer({ url: `${server.url}/`, batchSize: 3 });
+    const server = await serveScorer(shapeEval(), { concurrency: 2 });
+    const client = rewardServerClient({ url: `${server.url}/`, batchSize: 3 });
     expect(await client.score(images, prompts, metadata)).toEqual(
       await shapeEval().score(images, prompts, metadata),
     );
     images.dispose();
     await server.close();
-    const sizes = await serve(jpegIncompressibility());
+    const sizes = await serveScorer(jpegIncompressibility());
     const local = await jpegIncompressibility().score([{ bytes: pixel }], [''], [{}]);
-    expect(await rewardServer({ url: sizes.url }).score([{ bytes: pixel }], [''], [{}])).toEqual(local);
-    const failing = rewardServer({ url: sizes.url, retries: 1, pause: 1 });
+    expect(await rewardServerClient({ url: sizes.url }).score([{ bytes: pixel }], [''], [{}])).toEqual(local);
+    const failing = rewardServerClient({ url: sizes.url, retries: 1, pause: 1 });
     await expect(failing.score([{ bytes: Uint8Array.of(1) }], [''], [{}])).rejects.toThrow(
       'cannot be decoded',
     );
     await expect(
-      rewardServer({ url: `${sizes.url}/health`, retries: 0 }).score([{ bytes: pixel }], [''], [{}]),
+      rewardServerClient({ url: `${sizes.url}/health`, retries: 0 }).score([{ bytes: pixel }], [''], [{}]),
     ).rejects.toThrow('status 404');
     await sizes.close();
   });
@@ -109,8 +109,8 @@ describe('serve', () => {
             })
           : Promise.resolve({ scores: [1], details: {} }),
     };
-    const server = await serve(patient);
-    const client = rewardServer({ url: server.url, retries: 0 });
+    const server = await serveScorer(patient);
+    const client = rewardServerClient({ url: server.url, retries: 0 });
     const stop = new AbortController();
     const waiting = client.score([{ bytes: pixel }], ['wait'], [{}], { signal: stop.signal });
     const scoring = async () =>
@@ -132,9 +132,9 @@ describe('serve', () => {
         return { scores: prompts.map(() => 1), details: {} };
       },
     };
-    const server = await serve(keeping);
+    const server = await serveScorer(keeping);
     const metadata = { include: [{ class: 'cat', count: 2n }], seed: 2n ** 60n, small: -3n };
-    await rewardServer({ url: server.url }).score([{ bytes: pixel }], ['p'], [metadata]);
+    await rewardServerClient({ url: server.url }).score([{ bytes: pixel }], ['p'], [metadata]);
     const plain = { include: [{ class: 'cat', count: 2 }], seed: String(2n ** 60n), small: -3 };
     await geneval({ url: server.url, retries: 0 }).score(
       [{ bytes: pixel }],
@@ -149,7 +149,7 @@ describe('serve', () => {
   });
 
   it('tells what is wrong with a request, and reports failures', async () => {
-    const server = await serve(jpegIncompressibility());
+    const server = await serveScorer(jpegIncompressibility());
     expect((await post(server.url, { images: 'none' })).status).toBe(400);
     expect((await post(server.url, { images: [], prompts: ['x'] })).status).toBe(400);
     expect((await fetch(server.url, { method: 'POST', body: 'cos\nsystem\n.' })).status).toBe(400);
@@ -184,7 +184,7 @@ describe('serve', () => {
       '}(X\x06\0\0\0images](C\x00eX\x0a\0\0\0meta_datas](NeK\x00K\x00u.',
     ],
   ])('answers 400 to %s', async (_, path, type, body) => {
-    const server = await serve(jpegIncompressibility());
+    const server = await serveScorer(jpegIncompressibility());
     const answer = await fetch(`${server.url}${path}`, {
       method: 'POST',
       headers: { 'content-type': type },
@@ -215,7 +215,7 @@ describe('serve', () => {
   };
 
   it('decodes nothing beyond its limits', async () => {
-    const server = await serve(jpegIncompressibility(), {
+    const server = await serveScorer(jpegIncompressibility(), {
       maxImages: 3,
       maxPixels: 1000,
       maxTotalPixels: 1500,
@@ -246,7 +246,7 @@ describe('serve', () => {
   });
 
   it('answers 413 to bodies beyond its limit, with and without a length', async () => {
-    const server = await serve(lengths, { maxBodyBytes: 1000 });
+    const server = await serveScorer(lengths, { maxBodyBytes: 1000 });
     const url = `${server.url}/score`;
     expect((await fetch(url, { method: 'POST', body: 'x'.repeat(1001) })).status).toBe(413);
     const body = new Blob(['x'.repeat(5000)]).stream();
@@ -256,7 +256,7 @@ describe('serve', () => {
 
   describe('keeps web pages out', () => {
     const status = async (headers: Record<string, string>, path = '/score', method = 'POST') => {
-      const server = await serve(lengths, { allowedHosts: ['rewards.internal'] });
+      const server = await serveScorer(lengths, { allowedHosts: ['rewards.internal'] });
       const { port } = new URL(server.url);
       const answer = await new Promise<number>((done, fail) => {
         const own = Object.fromEntries(
@@ -306,7 +306,7 @@ describe('serve', () => {
         return { scores: [1], details: {} };
       },
     };
-    const server = await serve(slow, { maxQueue: 1 });
+    const server = await serveScorer(slow, { maxQueue: 1 });
     const body = { images: [pixel.toString('base64')] };
     const first = post(server.url, body);
     const second = post(server.url, body);

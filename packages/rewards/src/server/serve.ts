@@ -45,7 +45,7 @@ export interface RewardServer {
  * format. What is wrong with a request is status 400 (403 for web pages of others, 413 for one too large), failures of
  * the scorer are 500, each with a message. Files are PNG, JPEG, WebP, GIF, TIFF or AVIF.
  */
-export async function serve(scorer: Scorer, options: ServeOptions = {}): Promise<RewardServer> {
+export async function serveScorer(scorer: Scorer, options: ServeOptions = {}): Promise<RewardServer> {
   const {
     port = 0,
     hostname = '127.0.0.1',

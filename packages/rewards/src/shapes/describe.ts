@@ -1,15 +1,15 @@
 import { COLORS, type ColorName, type GenevalMetadata } from '@flow-grpo/datasets';
 import { checkImages } from '../images';
 import type { ScorerImages } from '../scorer';
-import { type FindOptions, type FoundShape, findShapes } from './find';
+import { type FindShapesOptions, type FoundShape, findShapes } from './find';
 import { hostPixels, type Pixels } from './pixels';
 
 /** The shapes of one image in host memory. */
-export const describeScene = (image: Pixels, options?: FindOptions): FoundShape[] =>
+export const describeScene = (image: Pixels, options?: FindShapesOptions): FoundShape[] =>
   findShapes(image, options);
 
 /** The shapes of every image of a batch, with one read to the host. */
-export async function describeScenes(images: ScorerImages, options?: FindOptions): Promise<FoundShape[][]> {
+export async function describeScenes(images: ScorerImages, options?: FindShapesOptions): Promise<FoundShape[][]> {
   checkImages('describeScenes', images);
   return (await hostPixels(images)).map((image) => findShapes(image, options));
 }

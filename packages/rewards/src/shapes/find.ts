@@ -21,7 +21,7 @@ export interface FoundShape {
   purity: number;
 }
 
-export interface FindOptions {
+export interface FindShapesOptions {
   /** Outlines to tell apart; default circle, square, triangle, star. */
   shapes?: readonly Shape[];
   /** Share of the inside that must be of one colour; default 0.85. */
@@ -33,7 +33,7 @@ export interface FindOptions {
 }
 
 /** Finds the shapes of one image, in the order of their first pixel from the top. */
-export function findShapes(pixels: Pixels, options: FindOptions = {}): FoundShape[] {
+export function findShapes(pixels: Pixels, options: FindShapesOptions = {}): FoundShape[] {
   const { shapes = DEFAULT_SHAPES, minPurity = 0.85, minFit = 0.82, minArea = 0.004 } = options;
   const components = findComponents(pixels);
   const smallest = minArea * pixels.width * pixels.height;

@@ -1,11 +1,11 @@
 import { GENEVAL_TAGS, parseGenevalMetadata } from '@flow-grpo/datasets';
 import { checkedScorer } from '../checked-scorer';
 import type { Scorer } from '../scorer';
-import { type FindOptions, findShapes } from './find';
+import { type FindShapesOptions, findShapes } from './find';
 import { type JudgeOptions, judge } from './judge';
 import { hostPixels } from './pixels';
 
-export interface ShapeEvalOptions extends FindOptions, JudgeOptions {
+export interface ShapeEvalOptions extends FindShapesOptions, JudgeOptions {
   /** Weight of the strict verdict in the score, in [0, 1]; the partial score has the rest. Default 0.5. */
   strictWeight?: number;
 }

@@ -54,7 +54,7 @@ export type Taken = {
 };
 
 /**
- * The initial latents and, by steps, how to go on: everything a loop decides before its first velocity.
+ * The initial latents and the plan of the steps: everything that a loop decides before its first velocity.
  * @param recorded the steps whose log-probabilities are wanted
  */
 export function prepare(options: SampleOptions, recorded: readonly number[]) {
@@ -83,8 +83,8 @@ function initialLatents(options: SampleOptions, source: NoiseSource | undefined)
 type Prepared = ReturnType<typeof prepare>;
 
 /**
- * One step as a generator that yields velocity requests and returns what it took. The same code thus serves a model
- * that answers at once, inside a jit too, and one that answers later.
+ * One step as a generator that yields velocity requests and returns what it took. The same code thus serves
+ * synchronous models, also inside a jit, and asynchronous ones.
  */
 export function* takeStep(
   { schedule, rows, draw, sampleIds, solver, recorded }: Prepared,
@@ -127,6 +127,6 @@ export const eventOf = (options: SampleOptions, taken: Taken): StepEvent => {
   };
 };
 
-/** t [B] for a velocity call: as data, since a compiling backend would compile a `tf.fill` anew for every time. */
+/** t [B] for a velocity call: as data, since a compiling backend would compile a new `tf.fill` for every time. */
 export const timesFor = (x: tf.Tensor, time: number): tf.Tensor1D =>
   tf.tensor1d(new Float32Array(x.shape[0]!).fill(time));

@@ -4,7 +4,7 @@ import { recordedSteps, type Trajectory, type TrajectoryOptions, trajectoryOf } 
 import { type AsyncVelocity, asVelocity, type VelocityRequest } from './velocity';
 
 /**
- * `sample` for a model that answers later or answers in plain values: ONNX, a worker, a server. Callbacks that
+ * `sample` for a model that returns a promise or plain values: ONNX, a worker, a server. Callbacks that
  * return a promise are awaited. A tensor the velocity returns is disposed of after the step; other tensors of a
  * velocity that returns a promise are its own to dispose of.
  */

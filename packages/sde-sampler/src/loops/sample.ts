@@ -10,7 +10,7 @@ import {
 import { asVelocity, type StepVelocity } from './velocity';
 
 /**
- * Samples by a model that answers at once. With `noiseLevel: 0` or rule 'ode' it solves the ODE. Nothing is read
+ * Samples with a synchronous model. With `noiseLevel: 0` or rule 'ode' it solves the ODE. Nothing is read
  * back: inside a jit the whole loop is one executable.
  * @returns the latents [B, ...] at the schedule's last time
  */

@@ -22,7 +22,7 @@ export type Velocity = (x: tf.Tensor, t: tf.Tensor1D) => tf.Tensor;
 /** A velocity that depends on where in the loop it is called. Every `Velocity` is one. */
 export type StepVelocity = (x: tf.Tensor, t: tf.Tensor1D, info: VelocityInfo) => tf.Tensor;
 
-/** A velocity that is not a tfjs operation: values in row-major order are enough, and it may take its time. */
+/** A velocity that is not a tfjs operation: it may return a promise, and values in row-major order. */
 export type AsyncVelocity = (
   x: tf.Tensor,
   t: tf.Tensor1D,

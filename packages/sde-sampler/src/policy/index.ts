@@ -1,3 +1,3 @@
-/** What a policy gradient needs of two policies at one step: KL divergence and importance ratios. */
+/** KL divergence and importance ratios of two policies at one step, for policy gradients. */
 export { gaussianKl, klOfVelocities } from './kl';
 export { guardedRatio, guardedWeight, importanceRatio, logRatio, type TwoPolicies } from './ratio';

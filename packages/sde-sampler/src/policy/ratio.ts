@@ -34,7 +34,7 @@ export const logRatio = ({ mean, oldMean, next, std }: TwoPolicies): tf.Tensor1D
  *     exp((log p − log p_old + mean((mean − oldMean)²)/(2·std²))·std)
  *
  * The log-ratio is d·w − d²/2: its mean is below 0 whenever the policy moved, so clipping above 1 hardly acts; the
- * added term takes that bias away, and the factor std (sqrt(dt)·σ) makes the spread alike at all steps.
+ * added term takes that bias away, and the factor std (sqrt(dt)·σ) makes the spread equal at all steps.
  * @param std a number, or per sample; the standard deviation of the step
  */
 export const guardedRatio = (

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { threefry2x32 } from './threefry';
 
-/** What noise is asked for: step −1 is the initial latent, and `sampleIds` [B] number the samples of the run. */
+/** A request for noise: step −1 is the initial latent, and `sampleIds` [B] number the samples of the run. */
 export interface NoiseRequest {
   step: number;
   shape: readonly number[];

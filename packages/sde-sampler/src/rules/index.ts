@@ -1,4 +1,4 @@
-/** The step rules: each turns the times and noise level of a step into the Gaussian it draws from, and states its limits. */
+/** The step rules. Each maps the times and noise level of a step to the Gaussian that it draws from, and states its limits. */
 import { cps } from './cps';
 import { dance } from './dance';
 import { ode } from './ode';
@@ -13,7 +13,7 @@ export type RuleName = 'ode' | 'sde' | 'cps' | 'dance';
 /** The rules by name. */
 export const stepRules: Readonly<Record<RuleName, StepRule>> = { ode, sde, cps, dance };
 
-/** A rule given by name, or one's own. Throws on an unknown name. */
+/** A rule by its name, or your own rule. Throws on an unknown name. */
 export function ruleOf(rule: RuleName | StepRule): StepRule {
   if (typeof rule !== 'string') return rule;
   const found = stepRules[rule];

@@ -1,6 +1,6 @@
 import type { StepRule } from './rule';
 
-/** The Euler step of the probability-flow ODE; the noise level is not looked at. */
+/** The Euler step of the probability-flow ODE; the noise level is ignored. */
 export const ode: StepRule = {
   name: 'ODE',
   density: null,

@@ -1,6 +1,6 @@
 import type { Arithmetic } from './arithmetic';
 
-/** What a rule is told of a step, in data time (0 noise, 1 data; t < tNext). */
+/** What a rule knows of a step, in data time (0 noise, 1 data; t < tNext). */
 export interface RuleInput<N> {
   t: N;
   tNext: N;
@@ -33,9 +33,9 @@ export interface StepRule {
   readonly name: string;
   /** The Gaussian of a step; one formula for host numbers and for tensors. */
   readonly gaussian: <N>(a: Arithmetic<N>, input: RuleInput<N>) => RuleOutput<N>;
-  /** The density that its log-probabilities are of unless asked otherwise; null where it never draws noise. */
+  /** The default density of its log-probabilities; null if it never draws noise. */
   readonly density: Density | null;
-  /** The largest noise level that means something. Default: no limit. */
+  /** The largest meaningful noise level. Default: no limit. */
   readonly maxNoiseLevel?: number;
   /**
    * Where the first step's noise is infinite (at pure noise, without a floor under σ). A plan then takes the schedule's two

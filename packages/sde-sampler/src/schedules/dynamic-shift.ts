@@ -11,7 +11,7 @@ export interface DynamicShiftOptions {
 
 /**
  * The shift for a resolution: exp(mu), mu linear in the number of image tokens (in diffusers: 0.5 at 256 tokens,
- * 1.15 at 4096). Feed it to `shiftedSchedule`.
+ * 1.15 at 4096). Pass it to `shiftedSchedule`.
  * @param imageTokens of Flux and SD3.5: height/16 · width/16 pixels, as their VAE shrinks by 8 and patches by 2
  */
 export function dynamicShift(imageTokens: number, options: DynamicShiftOptions = {}): number {

@@ -10,7 +10,7 @@ export interface Schedule {
 export const stepsOf = (schedule: Schedule): number => schedule.times.length - 1;
 
 /**
- * A schedule of one's own times. They may stop short of data or start after noise.
+ * A schedule of your own times. They may stop short of data or start after noise.
  * @throws RangeError unless there are two or more, inside the convention, running from noise towards data
  */
 export function customSchedule(

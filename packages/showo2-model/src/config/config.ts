@@ -96,7 +96,7 @@ export const defaultSequenceLength = (imageTokens: number): number =>
   Math.ceil((imageTokens + 256) / 256) * 256;
 
 /** Shape [height, width, channels] of the latents of one image at the configured size. */
-export function latentShape(config: Showo2Config): [number, number, number] {
+export function showo2LatentShape(config: Showo2Config): [number, number, number] {
   return [config.gridHeight * config.patchSize, config.gridWidth * config.patchSize, config.latentChannels];
 }
 

@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
 import { headBlock } from '../head/block';
 import { headInput, headRotary } from '../head/head';
-import { LAYER_BASES } from '../layers';
+import { SHOWO2_LAYER_BASES } from '../layers';
 import { checkTextLength } from '../text-length';
 import { embedTokens, trunkNorm, trunkRotary } from '../trunk/trunk';
 
@@ -28,7 +28,7 @@ export type TextState = {
 };
 
 /** The prompts, and the unconditional prompt (computed once, repeated to as many rows). */
-export type Condition = {
+export type Showo2Condition = {
   prompt: TextState;
   unconditional: TextState;
 };
@@ -48,7 +48,7 @@ export function encodeText(
   const rotary = trunkRotary(config.trunk, tf.range(0, tokens.shape[1]!));
   const { x, kv } = runLayers(
     params,
-    LAYER_BASES.trunk,
+    SHOWO2_LAYER_BASES.trunk,
     config.trunk.layers,
     embedTokens(params, tokens),
     (p, prefix, y) => {
@@ -63,7 +63,7 @@ export function encodeText(
 /** The text's keys and values in the head, [B, layers, T, kvHeads, headDim]. Differentiable in the head's weights. */
 export function encodeHeadText(params: Params, config: Showo2Config, hidden: tf.Tensor): LayerKv {
   const rotary = headRotary(config.head, tf.range(0, hidden.shape[1]!));
-  const { kv } = runLayers(params, LAYER_BASES.head, config.head.layers, hidden, (p, prefix, y) => {
+  const { kv } = runLayers(params, SHOWO2_LAYER_BASES.head, config.head.layers, hidden, (p, prefix, y) => {
     const made: { kv?: LayerKv } = {};
     return [headBlock(p, prefix, config.head, y, rotary, causalKv(made)), made.kv];
   });
@@ -138,7 +138,7 @@ export function encodePrompts(
   prompts: number[][],
   options: EncodeOptions = {},
   encode: EncodeText = textEncoder(config),
-): Condition {
+): Showo2Condition {
   if (prompts.length === 0) throw new Error('encodePrompts needs at least one prompt.');
   const run = ({ tokens, lengths }: ReturnType<typeof promptTokens>) =>
     encode(params, tokens, lengths, options.head ?? false);

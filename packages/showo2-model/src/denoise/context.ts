@@ -5,7 +5,7 @@ import type { Showo2Config } from '../config/config';
 import { embedSequence, neutralModulation, type SequenceInputs, spread } from '../forward';
 import { blockModulation, headBlock, splitModulation } from '../head/block';
 import { headInput, headRotary } from '../head/head';
-import { LAYER_BASES } from '../layers';
+import { SHOWO2_LAYER_BASES } from '../layers';
 import { modulationRows } from '../sequence/assemble';
 import { omniAttentionMask } from '../sequence/mask';
 import { trunkNorm, trunkRotary } from '../trunk/trunk';
@@ -14,7 +14,7 @@ import type { TextState } from './condition';
 /**
  * Everything before an image that is to be generated, other images included (mixed-modal sequences, image conditioning):
  * those are clean, so nothing of it changes while the last image is denoised. The result stands for a prompt in
- * `velocity`. Rows have equal length, [bos] … [boi]; the head's keys and values are included, with the earlier images'
+ * `showo2Velocity`. Rows have equal length, [bos] … [boi]; the head's keys and values are included, with the earlier images'
  * modulation.
  */
 export function encodeContext(params: Params, config: Showo2Config, inputs: SequenceInputs): TextState {
@@ -27,14 +27,20 @@ export function encodeContext(params: Params, config: Showo2Config, inputs: Sequ
   const { embeddings, time } = embedSequence(params, config, inputs);
   const positions = tf.range(0, length);
   const rotary = trunkRotary(config.trunk, positions);
-  const trunk = runLayers(params, LAYER_BASES.trunk, config.trunk.layers, embeddings, (p, prefix, y) => {
-    const made: { kv?: LayerKv } = {};
-    return [qwenLayer(p, prefix, config.trunk, y, rotary, keep(made)), made.kv];
-  });
+  const trunk = runLayers(
+    params,
+    SHOWO2_LAYER_BASES.trunk,
+    config.trunk.layers,
+    embeddings,
+    (p, prefix, y) => {
+      const made: { kv?: LayerKv } = {};
+      return [qwenLayer(p, prefix, config.trunk, y, rotary, keep(made)), made.kv];
+    },
+  );
   const hidden = headInput(params, config, trunkNorm(params, config, trunk.x));
   const turned = headRotary(config.head, positions);
   const index = modulationRows(length, inputs.positions);
-  const head = runLayers(params, LAYER_BASES.head, config.head.layers, hidden, (p, prefix, y) => {
+  const head = runLayers(params, SHOWO2_LAYER_BASES.head, config.head.layers, hidden, (p, prefix, y) => {
     const made: { kv?: LayerKv } = {};
     const rows = blockModulation(p, prefix, time);
     const modulation = splitModulation(spread(rows, neutralModulation(config), index, batch));

@@ -14,10 +14,10 @@ import { guide, isGuided } from '../guidance';
 import { blockModulation, headBlock, splitModulation } from '../head/block';
 import { finalLayer, finalModulation, headInput, headRotary, tokensToLatents } from '../head/head';
 import { timeEmbedding, timeToken } from '../head/time';
-import { LAYER_BASES } from '../layers';
+import { SHOWO2_LAYER_BASES } from '../layers';
 import { trunkNorm, trunkRotary } from '../trunk/trunk';
 import { imageEmbeddings } from '../vision/embed';
-import { type Condition, encodeHeadText, type TextState } from './condition';
+import { type Showo2Condition, encodeHeadText, type TextState } from './condition';
 
 /** The trunk's output at the head's width, [B, 1 + patches, head width], for the two guidance branches. */
 export type Features = {
@@ -82,7 +82,7 @@ function trunkFeatures(
   const kvLengths = tf.add(lengths, tf.scalar(size, 'int32'));
   const { x } = runLayers(
     params,
-    LAYER_BASES.trunk,
+    SHOWO2_LAYER_BASES.trunk,
     config.trunk.layers,
     block,
     (p, prefix, y, given) => [
@@ -107,7 +107,7 @@ function headPixels(
   const kvLengths = tf.add(lengths, tf.scalar(size, 'int32'));
   const { x } = runLayers(
     params,
-    LAYER_BASES.head,
+    SHOWO2_LAYER_BASES.head,
     config.head.layers,
     features,
     (p, prefix, y, given) => {
@@ -160,12 +160,12 @@ function finish(
  * over the condition's cached text; both guidance branches share one image embedding. Equals `forwardSequence` up to
  * rounding. Works inside jit; differentiable in every parameter the condition does not depend on.
  */
-export function velocity(
+export function showo2Velocity(
   params: Params,
   config: Showo2Config,
   x: tf.Tensor,
   t: tf.Tensor,
-  condition: Condition,
+  condition: Showo2Condition,
   options: VelocityOptions,
 ): Denoised {
   const rows = x.shape[0]!;
@@ -210,7 +210,7 @@ export function velocityFromFeatures(
   config: Showo2Config,
   features: Features,
   t: tf.Tensor,
-  condition: Condition,
+  condition: Showo2Condition,
   shape: number[],
   options: VelocityOptions,
 ): tf.Tensor {
@@ -226,7 +226,7 @@ function fromFeatures(
   config: Showo2Config,
   features: Features,
   time: tf.Tensor,
-  { prompt, unconditional }: Condition,
+  { prompt, unconditional }: Showo2Condition,
   shape: number[],
   options: VelocityOptions,
 ): Omit<Denoised, 'features'> {

@@ -2,7 +2,7 @@ import type { TilingOptions } from '@flow-grpo/nn';
 import { initialNoise, sampleAsync, shiftedSchedule } from '@flow-grpo/sde-sampler';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
-import type { Condition } from '../denoise/condition';
+import type { Showo2Condition } from '../denoise/condition';
 import type { VelocityOptions } from '../denoise/velocity';
 import type { Showo2Parts } from './parts';
 import { gridOf, type Programs } from './programs';
@@ -49,7 +49,7 @@ export async function denoiseLatents(
   programs: Programs,
   { params }: Pick<Showo2Parts, 'params'>,
   config: Showo2Config,
-  condition: Condition,
+  condition: Showo2Condition,
   { batch, frames, firstFrame }: DenoiseShape,
   options: Omit<GenerateOptions, 'onStep'> & {
     onStep?: (step: number, steps: number, preview: () => tf.Tensor) => unknown;
@@ -85,6 +85,6 @@ export async function denoiseLatents(
   }
 }
 
-export function disposeCondition({ prompt, unconditional }: Condition): void {
+export function disposeCondition({ prompt, unconditional }: Showo2Condition): void {
   tf.dispose([...Object.values(prompt), ...Object.values(unconditional)] as tf.Tensor[]);
 }

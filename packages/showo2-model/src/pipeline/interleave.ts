@@ -2,7 +2,7 @@ import type { TilingOptions } from '@flow-grpo/nn';
 import { tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { imageBlockLength, type Showo2Config } from '../config/config';
-import { type Condition, encodePrompts } from '../denoise/condition';
+import { type Showo2Condition, encodePrompts } from '../denoise/condition';
 import { omniAttentionMask } from '../sequence/mask';
 import type { GenerateTextOptions, TextPrefix } from '../text/generate';
 import type { TextTokenizer } from '../tokenizer/tokenizer';
@@ -28,7 +28,7 @@ export interface InterleavedModel {
   readonly tokenizer: TextTokenizer;
   configFor(size?: [height: number, width: number]): Showo2Config;
   continue(prefix: TextPrefix, options: GenerateTextOptions): Promise<number[]>;
-  denoise(condition: Condition, count: number, options: GenerateOptions): Promise<tf.Tensor>;
+  denoise(condition: Showo2Condition, count: number, options: GenerateOptions): Promise<tf.Tensor>;
   encodeImages(image: tf.Tensor3D, size?: [height: number, width: number]): tf.Tensor;
   decode(latents: tf.Tensor, tiling?: TilingOptions | false): tf.Tensor;
 }
@@ -82,7 +82,7 @@ export async function interleave(
     }
   };
   const draw = async (count: number): Promise<tf.Tensor> => {
-    const condition = tree.tidy((): Condition => {
+    const condition = tree.tidy((): Showo2Condition => {
       const own = { ...config, maxTextLength: ids.length };
       const words = history.length ? [] : ids.slice(1, -1);
       const plain = encodePrompts(params, own, [words], { head: true }, programs.encodeText);

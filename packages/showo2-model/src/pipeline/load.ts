@@ -14,7 +14,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
 import { parseShowo2Config } from '../config/schema';
 import { parseShowo2Yaml } from '../config/yaml';
-import { parameterSpecs } from '../init';
+import { showo2ParameterSpecs } from '../init';
 import { loadQwenTokenizer } from '../tokenizer/load-qwen';
 import type { TextTokenizer } from '../tokenizer/tokenizer';
 import { parseWordVocabulary, wordTokenizer } from '../tokenizer/word';
@@ -98,7 +98,9 @@ export async function loadShowo2(pathOrId: string, options: LoadShowo2Options = 
       : await loadTokenizer(dirname((await fetchPart(files.tokenizer, options)).paths.tokenizer));
   const stored = await storedShapes(paths.weights, isWeight);
   const config = { ...read, ...sizesOf(stored, read), tokens: tokenizer.tokens };
-  const specs = Object.entries(parameterSpecs(config)).map(([name, { shape }]) => [name, shape] as const);
+  const specs = Object.entries(showo2ParameterSpecs(config)).map(
+    ([name, { shape }]) => [name, shape] as const,
+  );
   const tied = (name: string) => config.trunk.tieWordEmbeddings && name === LM_HEAD;
   checkKeys(Object.fromEntries(specs), stored, { what: folder, ignore: tied });
   if (tokenizer.vocabSize > config.vocabSize) {

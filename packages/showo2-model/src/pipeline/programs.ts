@@ -1,14 +1,14 @@
-import { fromUnit, type Params } from '@flow-grpo/nn';
+import { fromUnitRange, type Params } from '@flow-grpo/nn';
 import { jit } from '@flow-grpo/tfjs-jit';
 import type * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
-import { type Condition, type TextState, textEncoder } from '../denoise/condition';
+import { type Showo2Condition, type TextState, textEncoder } from '../denoise/condition';
 import { encodeContext } from '../denoise/context';
-import { type VelocityOptions, velocity } from '../denoise/velocity';
+import { showo2Velocity, type VelocityOptions } from '../denoise/velocity';
 import { embedSequence, type SequenceInputs } from '../forward';
 import { textDecoder } from '../text/generate';
 import { understandingPrefix } from '../text/understand';
-import { decode, decodeImage, encodeImage } from '../wan-vae';
+import { decodeImage, decodeVideo, encodeImage } from '../wan-vae';
 import type { Showo2Parts } from './parts';
 
 /** An image's size in patches. */
@@ -32,10 +32,10 @@ export function showo2Programs({ config, vae }: Pick<Showo2Parts, 'config' | 'va
         params: Params,
         x: tf.Tensor,
         t: tf.Tensor,
-        condition: Condition,
+        condition: Showo2Condition,
         options: VelocityOptions,
         grid: Grid,
-      ) => velocity(params, sized(grid), x, t, condition, options).velocity,
+      ) => showo2Velocity(params, sized(grid), x, t, condition, options).velocity,
       { name: 'showo2-velocity' },
     ),
     /** A sequence with images in it, as embeddings. */
@@ -57,14 +57,14 @@ export function showo2Programs({ config, vae }: Pick<Showo2Parts, 'config' | 'va
     text: textDecoder(config),
     /** Images [B, H, W, 3] in [0, 1] to latents. */
     encodeImages: jit(
-      (params: Params, images: tf.Tensor4D) => encodeImage(params, vae.config, fromUnit(images)),
+      (params: Params, images: tf.Tensor4D) => encodeImage(params, vae.config, fromUnitRange(images)),
       { name: 'vae-encode' },
     ),
     /** Latents to images or clips in -1..1, with overshoot. */
     decode: jit(
       (params: Params, latents: tf.Tensor): tf.Tensor =>
         latents.rank === 5
-          ? decode(params, vae.config, latents as tf.Tensor5D)
+          ? decodeVideo(params, vae.config, latents as tf.Tensor5D)
           : decodeImage(params, vae.config, latents as tf.Tensor4D),
       { name: 'vae-decode' },
     ),

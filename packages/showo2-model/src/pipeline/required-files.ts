@@ -4,13 +4,13 @@ import {
   checkpointChoice,
   type FileChoice,
   fetchPart,
+  fileChoice,
   findFiles,
-  firstOf,
-  inFolder,
+  firstChoice,
+  folderChoice,
   MissingFilesError,
-  mainFile,
-  oneOf,
-  optional,
+  mainFileChoice,
+  optionalChoice,
   parseSource,
   type RequiredFiles,
   readJson,
@@ -53,22 +53,22 @@ const tokenizerChoice: FileChoice = {
   },
 };
 const ownTokenizer: FileChoice = {
-  ...firstOf(inFolder('tokenizer', tokenizerChoice), tokenizerChoice),
+  ...firstChoice(folderChoice('tokenizer', tokenizerChoice), tokenizerChoice),
   what: tokenizerChoice.what,
 };
 
 const ownVae: FileChoice = {
-  ...firstOf(inFolder('vae', checkpointChoice()), oneOf(VAE_FILE)),
+  ...firstChoice(folderChoice('vae', checkpointChoice()), fileChoice(VAE_FILE)),
   what: `${VAE_FILE} or vae/`,
 };
 const anyVae: FileChoice = {
-  ...firstOf(mainFile(VAE_FILE), inFolder('vae', checkpointChoice()), checkpointChoice()),
+  ...firstChoice(mainFileChoice(VAE_FILE), folderChoice('vae', checkpointChoice()), checkpointChoice()),
   what: `${VAE_FILE} or other weights of the VAE`,
 };
 /** The weights of a VAE with the config.json beside them; Wan's own file has none, whatever lies there. */
 const vaeFiles = (weights: FileChoice) => ({
   weights,
-  config: optional({
+  config: optionalChoice({
     what: "the VAE's config.json",
     choose: (names, file) => {
       const [first] = file === undefined ? weights.choose(names) : [];
@@ -112,7 +112,7 @@ export async function showo2Files(
       option: 'model',
       ...own,
       files: {
-        config: config === undefined ? oneOf('config.json') : optional(oneOf('config.json')),
+        config: config === undefined ? fileChoice('config.json') : optionalChoice(fileChoice('config.json')),
         weights: checkpointChoice(),
       },
       hint: HINTS.model,
@@ -121,7 +121,7 @@ export async function showo2Files(
       config: {
         option: 'config',
         source: config,
-        files: { config: mainFile('config.json') },
+        files: { config: mainFileChoice('config.json') },
         hint: HINTS.config,
       },
     }),
@@ -158,7 +158,7 @@ async function isMissing(
   { hub: { revision: _, ...hub } = {}, signal }: SourceOptions,
 ): Promise<boolean> {
   try {
-    const files = { part: optional(choice) };
+    const files = { part: optionalChoice(choice) };
     return (await findFiles({ ...source, files }, { hub, ...(signal && { signal }) })).files.length === 0;
   } catch (error) {
     if (error instanceof MissingFilesError) return false;
@@ -169,7 +169,7 @@ async function isMissing(
 /** Upstream's `llm_model_path` in a repository's config.json. */
 async function languageModelOf(source: Own, options: SourceOptions): Promise<string | undefined> {
   const { paths } = await fetchPart(
-    { option: 'model', ...source, files: { config: optional(oneOf('config.json')) } },
+    { option: 'model', ...source, files: { config: optionalChoice(fileChoice('config.json')) } },
     options,
   );
   if (paths.config === undefined) return undefined;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { type SaveOptions, saveSafetensors, writeFileAtomic } from '@flow-grpo/checkpoint-io';
 import type { Params } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
-import { showo2ConfigJson } from '../config/schema';
+import { showo2ConfigJson } from '../config/config-json';
 import { upstreamNames } from '../layers';
 import type { WordVocabulary } from '../tokenizer/word';
 import { EMBEDDING, LM_HEAD } from '../trunk/trunk';

@@ -1,11 +1,11 @@
-import { type TilingOptions, toUnit } from '@flow-grpo/nn';
+import { type TilingOptions, toUnitRange } from '@flow-grpo/nn';
 import { tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
-import { type Condition, encodePrompts } from '../denoise/condition';
+import { type Showo2Condition, encodePrompts } from '../denoise/condition';
 import { type LatentPreview, previewLatents } from '../preview';
 import { type GenerateTextOptions, generateText, type TextPrefix } from '../text/generate';
-import { chooseTextLength, cutMessage } from '../text-length';
+import { chooseTextLength, cutPromptsMessage } from '../text-length';
 import type { TextTokenizer } from '../tokenizer/tokenizer';
 import { decodeImageTiled, spatialFactor, temporalFactor } from '../wan-vae';
 import { denoiseLatents, disposeCondition, type GenerateOptions } from './generate';
@@ -42,7 +42,7 @@ export class Showo2 {
       /** Told of prompts that are cut at the model's limit; console.warn by default. */
       onMessage?: (message: string) => void;
     } = {},
-  ): Condition {
+  ): Showo2Condition {
     const config = options.video
       ? { ...this.config, tokens: { ...this.config.tokens, boi: this.config.tokens.bov } }
       : this.config;
@@ -52,7 +52,7 @@ export class Showo2 {
       config,
       ids.map((row) => row.length),
     );
-    const message = cutMessage(chosen);
+    const message = cutPromptsMessage(chosen);
     if (message !== undefined) (options.onMessage ?? console.warn)(message);
     const encoding = { negative, textLength: chosen.length, head: true };
     return encodePrompts(this.parts.params, config, ids, encoding, this.programs.encodeText);
@@ -102,7 +102,7 @@ export class Showo2 {
 
   /** Latents of the condition's prompts: [B, h, w, C], or [B, T, h, w, C] with `frames` latent frames. */
   denoise(
-    condition: Condition,
+    condition: Showo2Condition,
     batch: number,
     options: GenerateOptions = {},
     frames?: number,
@@ -122,10 +122,10 @@ export class Showo2 {
     const { params, config } = this.parts.vae;
     const whole = (part: tf.Tensor) => this.programs.decode(params, part);
     return tf.tidy(() => {
-      if (!tiling) return toUnit(whole(latents));
+      if (!tiling) return toUnitRange(whole(latents));
       if (latents.rank !== 4) throw new Error('Only images are decoded in tiles, not clips.');
       const decodeTile = (part: tf.Tensor4D) => whole(part) as tf.Tensor4D;
-      return toUnit(decodeImageTiled(params, config, latents as tf.Tensor4D, { ...tiling, decodeTile }));
+      return toUnitRange(decodeImageTiled(params, config, latents as tf.Tensor4D, { ...tiling, decodeTile }));
     });
   }
 

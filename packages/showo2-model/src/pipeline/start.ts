@@ -10,8 +10,8 @@ import { castParams, drawParams, type Params, uploadAs, type WeightDtype } from 
 import { defaultStorage } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
-import { parameterSpecs } from '../init';
-import { LAYER_BASES } from '../layers';
+import { showo2ParameterSpecs } from '../init';
+import { SHOWO2_LAYER_BASES } from '../layers';
 import { EMBEDDING, LM_HEAD, TRUNK } from '../trunk/trunk';
 
 /** The published models that a new Show-o2 starts from: paths or hub ids. */
@@ -38,16 +38,16 @@ const POSITIONS = 'position_embedding.weight';
  *
  * @throws one error that lists what the two checkpoints lack or hold in other shapes.
  */
-export async function startFrom(
+export async function showo2FromFoundations(
   { languageModel, siglip }: Foundations,
   config: Showo2Config,
   seed: number,
   options: StartOptions = {},
 ): Promise<Params> {
   const { dtype = defaultStorage(), signal } = options;
-  const specs = parameterSpecs(config);
+  const specs = showo2ParameterSpecs(config);
   const isTrunk = (name: string) => name.startsWith(TRUNK) || name === LM_HEAD;
-  const isSemantic = (name: string) => name.startsWith(LAYER_BASES.vision) || name === POSITIONS;
+  const isSemantic = (name: string) => name.startsWith(SHOWO2_LAYER_BASES.vision) || name === POSITIONS;
   const take = async (
     option: keyof Foundations,
     source: string,
@@ -83,7 +83,7 @@ export async function startFrom(
 
 /** transformers' SigLIP to upstream's names. */
 const semanticName = (name: string): string =>
-  name === SIGLIP_POSITIONS ? POSITIONS : name.replace(SIGLIP_LAYERS, LAYER_BASES.vision);
+  name === SIGLIP_POSITIONS ? POSITIONS : name.replace(SIGLIP_LAYERS, SHOWO2_LAYER_BASES.vision);
 
 /** Tables by word may be longer than the vocabulary: Qwen2.5's are padded. */
 function shapeOf(name: string, shape: readonly number[], found: readonly number[] | undefined) {

@@ -1,8 +1,9 @@
 /** For tests: the options of a Show-o2 policy so small that it trains in seconds. */
 import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
-import { parseShowo2Config, tokenIdsJson } from '../config/schema';
-import { initParams } from '../init';
+import { tokenIdsJson } from '../config/config-json';
+import { parseShowo2Config } from '../config/schema';
+import { initShowo2Params } from '../init';
 import type { Showo2PolicyOptions } from '../policy';
 import { wordTokenizer } from '../tokenizer/word';
 
@@ -42,7 +43,7 @@ const config = parseShowo2Config({
 export function tinyShowo2(): Showo2PolicyOptions {
   const params = tf.tidy(() =>
     Object.fromEntries(
-      Object.entries(initParams(config, 1)).map(([name, value], i) => [
+      Object.entries(initShowo2Params(config, 1)).map(([name, value], i) => [
         name,
         tf.add(value, tf.mul(0.1, random.normal(random.key(i), value.shape))),
       ]),

@@ -2,7 +2,7 @@ import { type LayerKv, type Params, qwenLayer, runLayers } from '@flow-grpo/nn';
 import { scaledDotProductAttention } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
-import { LAYER_BASES } from '../layers';
+import { SHOWO2_LAYER_BASES } from '../layers';
 import { embedTokens, tokenLogits, trunkNorm, trunkRotary } from '../trunk/trunk';
 
 /** Keys and values of a growing sequence in buffers of fixed length, so that one compiled step serves every position. */
@@ -24,14 +24,20 @@ export function prefill(
   const length = embeddings.shape[1]!;
   if (capacity < length) throw new Error(`A cache of ${capacity} tokens cannot hold a prefix of ${length}.`);
   const rotary = trunkRotary(config.trunk, tf.range(0, length));
-  const { x, kv } = runLayers(params, LAYER_BASES.trunk, config.trunk.layers, embeddings, (p, prefix, y) => {
-    let own: LayerKv | undefined;
-    const next = qwenLayer(p, prefix, config.trunk, y, rotary, (q, keys, values) => {
-      own = { keys, values };
-      return scaledDotProductAttention(q, keys, values, mask ? { mask } : { causal: true });
-    });
-    return [next, own];
-  });
+  const { x, kv } = runLayers(
+    params,
+    SHOWO2_LAYER_BASES.trunk,
+    config.trunk.layers,
+    embeddings,
+    (p, prefix, y) => {
+      let own: LayerKv | undefined;
+      const next = qwenLayer(p, prefix, config.trunk, y, rotary, (q, keys, values) => {
+        own = { keys, values };
+        return scaledDotProductAttention(q, keys, values, mask ? { mask } : { causal: true });
+      });
+      return [next, own];
+    },
+  );
   const grow = (y: tf.Tensor) =>
     tf.pad(y, [
       [0, 0],
@@ -63,7 +69,7 @@ export function decodeStep(
   const embedded = tf.reshape(embedTokens(params, token), [1, 1, config.trunk.hiddenSize]);
   const { x, kv } = runLayers(
     params,
-    LAYER_BASES.trunk,
+    SHOWO2_LAYER_BASES.trunk,
     config.trunk.layers,
     embedded,
     (p, prefix, y, given) => {

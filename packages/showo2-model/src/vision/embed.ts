@@ -12,7 +12,7 @@ import {
 } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
-import { LAYER_BASES } from '../layers';
+import { SHOWO2_LAYER_BASES } from '../layers';
 import { visionLayer } from './encoder';
 
 const FUSION_NORM_EPS = 1e-6;
@@ -65,7 +65,7 @@ export function imageEmbeddings(
   observe?.('position_embedding_used', positions);
   const { x: semantic } = runLayers(
     params,
-    LAYER_BASES.vision,
+    SHOWO2_LAYER_BASES.vision,
     config.vision.layers,
     tf.add(patches, castLike(positions, patches)),
     (p, prefix, x, _given, number) => {

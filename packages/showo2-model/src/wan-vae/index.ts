@@ -6,12 +6,12 @@ export { vaeParamShapes } from './shapes';
 export { decodeImageTiled, encodeImageTiled } from './tiling';
 export {
   type CoderOptions,
-  decode,
   decodeImage,
   decodeInPieces,
-  encode,
+  decodeVideo,
   encodeImage,
   encodeInPieces,
+  encodeVideo,
   type Posterior,
   samplePosterior,
 } from './wan-vae';

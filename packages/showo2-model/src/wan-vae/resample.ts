@@ -1,4 +1,4 @@
-import { conv2d, convolve, enlarge, halve, type Params, param, roundsSums } from '@flow-grpo/nn';
+import { conv2d, convolve, downsample2d, type Params, param, roundsSums, upsample2d } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import { causalConv, type History, lastFrames, perFrame } from './convolution';
 
@@ -14,7 +14,7 @@ export function downsample(
   temporal: boolean,
   history?: History,
 ): tf.Tensor5D {
-  const small = perFrame(x, (frames) => halve(params, `${name}.resample.1`, frames));
+  const small = perFrame(x, (frames) => downsample2d(params, `${name}.resample.1`, frames));
   return temporal ? halveTime(params, `${name}.time_conv`, small, history) : small;
 }
 
@@ -72,7 +72,7 @@ export function upsample(
   history?: History,
 ): tf.Tensor5D {
   const long = temporal ? doubleTime(params, `${name}.time_conv`, x, history) : x;
-  return perFrame(long, (frames) => conv2d(params, `${name}.resample.1`, enlarge(frames)));
+  return perFrame(long, (frames) => conv2d(params, `${name}.resample.1`, upsample2d(frames)));
 }
 
 function doubleTime(params: Params, name: string, x: tf.Tensor5D, history?: History): tf.Tensor5D {

@@ -1,15 +1,15 @@
-import { overTiles, type Params, type TilingOptions, tileSizes } from '@flow-grpo/nn';
+import { decodeInTiles, encodeInTiles, type Params, type TilingOptions } from '@flow-grpo/nn';
 import type * as tf from '@tensorflow/tfjs-core';
 import { spatialFactor, type WanVaeConfig } from './config';
 import { decodeImage, encodeImage } from './wan-vae';
 
 /**
- * {@link decodeImage} in overlapping tiles that fade into one another: memory of one tile beside the image. The
- * attention and the norms' surroundings see a tile only, so numbers differ slightly from the whole decode, but
- * for images that fit one tile, which are decoded whole.
+ * {@link decodeImage} in overlapping tiles that are blended, so that only one tile needs memory beside the image. Attention
+ * and norms see one tile at a time, so numbers differ slightly from decoding the whole image; an image that fits one tile
+ * is decoded whole.
  *
  * @param latents [B, h, w, C] normalised
- * @returns images [B, H, W, 3], in [−1, 1] but for overshoot
+ * @returns images [B, H, W, 3], in [−1, 1] except for overshoot
  */
 export function decodeImageTiled(
   params: Params,
@@ -20,10 +20,8 @@ export function decodeImageTiled(
     decodeTile?: (part: tf.Tensor4D) => tf.Tensor4D;
   } = {},
 ): tf.Tensor4D {
-  const factor = spatialFactor(config);
-  const { tile, overlap } = tileSizes(options, factor);
   const { decodeTile = (part) => decodeImage(params, config, part) } = options;
-  return overTiles(latents, tile / factor, overlap / factor, factor, decodeTile);
+  return decodeInTiles(latents, spatialFactor(config), options, decodeTile);
 }
 
 /** {@link encodeImage} in overlapping tiles, as {@link decodeImageTiled}. */
@@ -33,7 +31,5 @@ export function encodeImageTiled(
   images: tf.Tensor4D,
   options: TilingOptions = {},
 ): tf.Tensor4D {
-  const factor = spatialFactor(config);
-  const { tile, overlap } = tileSizes(options, factor);
-  return overTiles(images, tile, overlap, 1 / factor, (part) => encodeImage(params, config, part));
+  return encodeInTiles(images, spatialFactor(config), options, (part) => encodeImage(params, config, part));
 }

@@ -24,7 +24,7 @@ export interface CoderOptions {
  *
  * @throws when height, width or T − 1 is not a multiple of the VAE's factors
  */
-export function encode(
+export function encodeVideo(
   params: Params,
   config: WanVaeConfig,
   video: tf.Tensor5D,
@@ -34,7 +34,7 @@ export function encode(
   return posterior(params, config, runCoder(params, encoderPlan(config), video, undefined, options.observe));
 }
 
-/** {@link encode} in upstream's pieces (frame 0, then groups of four): the memory of one piece, the same numbers. */
+/** {@link encodeVideo} in upstream's pieces (frame 0, then groups of four): the memory of one piece, the same numbers. */
 export function encodeInPieces(params: Params, config: WanVaeConfig, video: tf.Tensor5D): Posterior {
   checkVideo(config, video.shape);
   const group = temporalFactor(config);
@@ -48,7 +48,7 @@ export function encodeInPieces(params: Params, config: WanVaeConfig, video: tf.T
 
 /** Images [B, H, W, 3] in [−1, 1] → normalised mean latents [B, h, w, C]. */
 export function encodeImage(params: Params, config: WanVaeConfig, images: tf.Tensor4D): tf.Tensor4D {
-  return dropTime(encode(params, config, addTime(images)).mean);
+  return dropTime(encodeVideo(params, config, addTime(images)).mean);
 }
 
 /**
@@ -61,10 +61,10 @@ export function samplePosterior({ mean, logVariance }: Posterior, noise: tf.Tens
 }
 
 /**
- * Normalised latents [B, t, h, w, C] → video [B, 1 + 4(t − 1), 8h, 8w, 3], in [−1, 1] but for overshoot: clamp
+ * Normalised latents [B, t, h, w, C] → video [B, 1 + 4(t − 1), 8h, 8w, 3], in [−1, 1] except for overshoot: clamp
  * it before showing. Differentiable.
  */
-export function decode(
+export function decodeVideo(
   params: Params,
   config: WanVaeConfig,
   latents: tf.Tensor5D,
@@ -74,7 +74,7 @@ export function decode(
   return runCoder(params, decoderPlan(config), z, undefined, options.observe);
 }
 
-/** {@link decode} one latent frame at a time: the memory of one piece, the same numbers. */
+/** {@link decodeVideo} one latent frame at a time: the memory of one piece, the same numbers. */
 export function decodeInPieces(params: Params, config: WanVaeConfig, latents: tf.Tensor5D): tf.Tensor5D {
   const plan = decoderPlan(config);
   return inPieces(latents, Array<number>(latents.shape[1]).fill(1), (piece, history) =>
@@ -82,9 +82,9 @@ export function decodeInPieces(params: Params, config: WanVaeConfig, latents: tf
   );
 }
 
-/** Normalised latents [B, h, w, C] → images [B, H, W, 3], in [−1, 1] but for overshoot. */
+/** Normalised latents [B, h, w, C] → images [B, H, W, 3], in [−1, 1] except for overshoot. */
 export function decodeImage(params: Params, config: WanVaeConfig, latents: tf.Tensor4D): tf.Tensor4D {
-  return dropTime(decode(params, config, addTime(latents)));
+  return dropTime(decodeVideo(params, config, addTime(latents)));
 }
 
 function posterior(params: Params, config: WanVaeConfig, encoded: tf.Tensor5D): Posterior {

@@ -66,6 +66,21 @@ export function place(x: tf.Tensor, layout: Sharding): tf.Tensor {
   return tf.engine().makeTensorFromTensorInfo({ dataId: backend.adopt(data), shape, dtype });
 }
 
+/** Moves the values of a tensor to this layout. */
+export function shardInPlace(x: tf.Tensor, layout: Sharding): void {
+  const backend = tf.backend() as XlaBackend;
+  const data = backend.find(x.dataId);
+  if (`${data.shape}` !== `${x.shape}`) {
+    throw new Error(
+      `shardInPlace: the tensor [${x.shape}] shares its values with one of shape [${data.shape}]: copy it first, e.g. with tf.mul(x, 1)`,
+    );
+  }
+  if (data.sharding && shardingKey(data.sharding) === shardingKey(layout)) return;
+  const moved = place(x, layout);
+  data.takeFrom(backend.find(moved.dataId));
+  moved.dispose();
+}
+
 const movers = new Map<string, CompiledFunction>();
 
 /** Another layout on the same mesh: a program of its own, in which the devices exchange what they need. */
@@ -111,8 +126,8 @@ function dealOut(x: tf.Tensor, layout: Sharding, backend: XlaBackend): PjrtBuffe
 }
 
 /**
- * What this process's devices hold of a tensor, over a mesh of these alone, which has the same axes with fewer devices along
- * the first; the given one is gone.
+ * What this process's devices hold of a tensor, over a mesh of these alone; the given one is gone. The mesh has the same axes:
+ * those that tell processes apart with one device, the one that their borders lie on with fewer.
  */
 export function takeLocal(x: tf.Tensor): tf.Tensor {
   const backend = tf.backend() as XlaBackend;
@@ -120,16 +135,15 @@ export function takeLocal(x: tf.Tensor): tf.Tensor {
   const { sharding, buffers, dtype, element } = data;
   const own = sharding ? localDevices(sharding.mesh).length : 0;
   if (!sharding || own === sharding.mesh.size) return x;
-  const [along = ''] = Object.keys(sharding.mesh.axes);
-  const others = sharding.mesh.size / sharding.mesh.axes[along]!;
-  if (own % others !== 0) {
+  const axes = axesOfPart(sharding.mesh, own);
+  if (!axes) {
     throw new Error(
       `takeLocal: the ${own} devices of this process are no rows of the mesh ${meshKey(sharding.mesh)}`,
     );
   }
-  const mesh: Mesh = { axes: { ...sharding.mesh.axes, [along]: own / others }, size: own, local: true };
+  const mesh: Mesh = { axes, size: own, local: true };
   const shape = data.shape.map((extent, axis) =>
-    sharding.spec[axis]!.includes(along) ? (extent / sharding.mesh.axes[along]!) * (own / others) : extent,
+    sharding.spec[axis]!.reduce((left, name) => (left / sharding.mesh.axes[name]!) * axes[name]!, extent),
   );
   const taken = new DeviceData(shape, dtype, element);
   taken.buffers = buffers;
@@ -138,4 +152,16 @@ export function takeLocal(x: tf.Tensor): tf.Tensor {
   data.release('was taken apart by takeLocal');
   x.dispose();
   return tf.engine().makeTensorFromTensorInfo({ dataId: backend.adopt(taken), shape, dtype });
+}
+
+/** The axes of a mesh over `own` devices that follow one another in a larger one; undefined where these are no part of it. */
+function axesOfPart({ axes }: Mesh, own: number): Record<string, number> | undefined {
+  const part: Record<string, number> = {};
+  let left = own;
+  for (const [name, size] of Object.entries(axes).reverse()) {
+    part[name] = Math.min(left, size);
+    if (size % part[name] !== 0 || left % part[name] !== 0) return undefined;
+    left /= part[name];
+  }
+  return left === 1 ? Object.fromEntries(Object.entries(part).reverse()) : undefined;
 }

@@ -1,10 +1,17 @@
 /** Work that is only planned: its programs are compiled, in the background and several at once, and nothing runs. */
-import type { Sharding } from '@flow-grpo/tfjs-jit/backend';
+import type { Cost, PlannedProgram, Sharding } from '@flow-grpo/tfjs-jit/backend';
 import { DeviceData } from './data';
 
-/** Compilations that were asked for. */
+/** A program of planned work: what `PlannedProgram` tells of it. */
+interface Planned {
+  readonly name: string;
+  readonly cost: () => Cost;
+}
+
+/** Compilations that were asked for, and how often each program would have run. */
 interface Plan {
-  readonly programs: Promise<unknown>[];
+  readonly compilations: Promise<unknown>[];
+  readonly calls: Map<Planned, number>;
 }
 
 let plan: Plan | undefined;
@@ -12,16 +19,18 @@ let plan: Plan | undefined;
 /** Whether work is being planned: what runs programs asks for them instead, and gives data without values. */
 export const isPlanning = (): boolean => plan !== undefined;
 
-/** Adds a compilation to the plan. */
-export function planned(program: Promise<unknown>): void {
-  program.catch(() => {}); // of `ready`; until somebody awaits that, not unhandled
-  plan!.programs.push(program);
+/** Adds a call to the plan, and the compilation that it needs. */
+export function planned(program: Planned, compilation: Promise<unknown>): void {
+  compilation.catch(() => {}); // of `ready`; until somebody awaits that, not unhandled
+  const { compilations, calls } = plan!;
+  compilations.push(compilation);
+  calls.set(program, (calls.get(program) ?? 0) + 1);
 }
 
 /** Runs `f`, planning. `ready` settles when its programs are compiled: with the first error, once all have ended. */
-export function planWork<T>(f: () => T): { value: T; ready: Promise<void> } {
+export function planWork<T>(f: () => T): { value: T; ready: Promise<readonly PlannedProgram[]> } {
   if (plan) throw new Error('compileAhead inside of compileAhead');
-  const own: Plan = { programs: [] };
+  const own: Plan = { compilations: [], calls: new Map() };
   plan = own;
   let value: T;
   try {
@@ -29,8 +38,9 @@ export function planWork<T>(f: () => T): { value: T; ready: Promise<void> } {
   } finally {
     plan = undefined;
   }
-  const ready = Promise.allSettled(own.programs).then((all) => {
+  const ready = Promise.allSettled(own.compilations).then((all) => {
     for (const each of all) if (each.status === 'rejected') throw each.reason;
+    return Array.from(own.calls, ([{ name, cost }, calls]) => ({ name, calls, cost }));
   });
   ready.catch(() => {});
   return { value, ready };

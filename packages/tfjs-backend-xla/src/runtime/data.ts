@@ -4,6 +4,11 @@ import type { Sharding } from '@flow-grpo/tfjs-jit/backend';
 import type * as tf from '@tensorflow/tfjs-core';
 import { type Block, byteSize, type ElementType, numElements, type Value } from '../stablehlo';
 
+let moves = 0;
+
+/** How often values have moved to another layout so far, their tensors staying. */
+export const movesSoFar = (): number => moves;
+
 /** The values of a tensor: on the host, on one device, over several, or a value of a program being traced. */
 export class DeviceData {
   refs = 1;
@@ -44,6 +49,16 @@ export class DeviceData {
   /** How the values lie over devices, where that is known. */
   get layout(): Sharding | undefined {
     return this.sharding ?? this.constraint;
+  }
+
+  /** Takes the values and the layout of another, which has none then; programs that read this one are traced anew. */
+  takeFrom(other: DeviceData): void {
+    const { buffers, sharding, unvalued } = other;
+    other.buffers = undefined;
+    this.release('was moved');
+    this.gone = undefined;
+    Object.assign(this, { buffers, sharding, unvalued });
+    moves++;
   }
 
   /** Drops all values; `why` completes "the tensor …". */

@@ -1,4 +1,4 @@
-/** What runs the operations, and what suits it. */
+/** The devices that run operations, and the storage that suits them. */
 import * as tf from '@tensorflow/tfjs-core';
 import { activeCompiler, type DeviceInfo, type FloatStorage } from '../compiler';
 
@@ -17,7 +17,7 @@ export function defaultStorage(): FloatStorage {
   return device && device.platform !== 'cpu' ? 'bfloat16' : 'float32';
 }
 
-/** Whether an error says that a device, or the host, had too little memory for a tensor or a program. */
+/** Whether an error means that a device, or the host, ran out of memory. */
 export function isOutOfMemory(error: unknown): boolean {
   if (activeCompiler()?.isOutOfMemory(error)) return true;
   // JavaScript's own, of a typed array or of WebAssembly's memory.

@@ -6,7 +6,7 @@ import { allReduce } from './collectives';
 import { defaultStorage, deviceInfo, isOutOfMemory } from './device-info';
 import { mesh } from './mesh';
 import { evenSpec, sharding } from './partition';
-import { gatherShards, readShards, replicate, shard, shardingOf, shardLike } from './shard';
+import { gatherShards, readShards, replicate, shard, shardInPlace, shardingOf, shardLike } from './shard';
 import { shardMap } from './shard-map';
 
 onPlainBackends('without a compiler', (backend) => {
@@ -23,6 +23,7 @@ onPlainBackends('without a compiler', (backend) => {
     expect(() => mesh({ data: 2 })).toThrow(said);
     expect(() => shard(x, m, ['data'])).toThrow(said);
     expect(() => replicate(x, m)).toThrow(said);
+    expect(() => shardInPlace(x, m, ['data'])).toThrow(said);
     expect(() => shardMap((y: tf.Tensor) => [y], { mesh: m, inSpecs: [[]], outSpecs: [[]] })(x)).toThrow(
       said,
     );

@@ -14,7 +14,7 @@ import {
 
 /**
  * The tensor laid out over a mesh: axis i is split along the mesh axis (or axes) `spec[i]`, axes without one are not
- * split. Outside jit it copies the shards to their devices; inside it tells the compiler how the value must lie.
+ * split. Outside jit it copies the shards to their devices; inside it tells the compiler how to shard the value.
  *
  * @throws when an axis is not divisible, and where there is no compiler.
  */
@@ -27,7 +27,20 @@ export function shard<T extends tf.Tensor>(x: T, mesh: Mesh, spec: PartitionSpec
 /** The whole tensor on every device of the mesh. */
 export const replicate = <T extends tf.Tensor>(x: T, mesh: Mesh): T => shard(x, mesh, []);
 
-/** How a tensor lies over devices; undefined for a tensor on one device. */
+/**
+ * Moves the values of a tensor itself: whoever holds it has it in parts from now on, and the whole is gone from the device that
+ * had it. For weights that a model's functions have taken hold of already. Programs that read it are traced anew.
+ *
+ * @throws as `shard` does, inside jit, and for a tensor that shares its values with one of another shape.
+ */
+export function shardInPlace(x: tf.Tensor, mesh: Mesh, spec: PartitionSpec): void {
+  const compiler = requireCompiler('shardInPlace: several devices need');
+  if (compiler.isTracing())
+    throw new Error('shardInPlace: inside jit no values can be moved; call it before');
+  compiler.shardInPlace(x, sharding(mesh, spec, x.shape));
+}
+
+/** How a tensor is sharded over devices; undefined for a tensor on one device. */
 export function shardingOf(x: tf.Tensor): { mesh: Mesh; spec: PartitionSpec } | undefined {
   const found = activeCompiler()?.layoutOf(x);
   return (
@@ -39,9 +52,9 @@ export function shardingOf(x: tf.Tensor): { mesh: Mesh; spec: PartitionSpec } | 
 }
 
 /**
- * What each device of the mesh holds of a tensor, read without putting it together; parts that several devices hold
- * come once, from the first of them. A tensor on one device is its only part. Of several processes each gets the parts of
- * its own devices, and no two of them the same: all together have the whole.
+ * What each device of the mesh holds of a tensor, read without assembling it. A part that several devices hold is returned once,
+ * from the first of them. A tensor on one device is its only part. Each of several processes gets the parts of its own devices;
+ * no two get the same, and together they have the whole.
  */
 export async function readShards(x: tf.Tensor): Promise<DeviceShard[]> {
   return requireCompiler('readShards: needs').readShards(x);
@@ -76,8 +89,8 @@ export function shardLike<T extends tf.Tensor>(x: T, other: tf.Tensor): T {
  * comes back as it is.
  *
  * Call it where a layer reads its weights. In the step of a `scan` or in `checkpoint` the gathered weights live as long
- * as that layer only, and the backward pass gathers them anew; their gradients leave split like the weights, which is
- * a reduce-scatter. Parameters stored so are sharded as in ZeRO (Rajbhandari et al., 2020).
+ * only as that layer, and the backward pass gathers them again; their gradients leave sharded like the weights, by a
+ * reduce-scatter. Parameters stored like this are sharded as in ZeRO (Rajbhandari et al., 2020).
  */
 export function gatherShards<T>(tree: T): T {
   const compiler = activeCompiler();

@@ -3,7 +3,7 @@ import { activeCompiler } from '../compiler';
 import { isRecording } from '../vjp';
 
 /**
- * The same function, whose intermediate values are computed again in the backward pass instead of kept: less memory
+ * The same function, whose intermediate values are recomputed in the backward pass instead of kept: less memory
  * for more arithmetic. Values and gradients do not change; gradients of gradients are not supported. It has an effect
  * inside a compiled function; elsewhere it is `fn`.
  */

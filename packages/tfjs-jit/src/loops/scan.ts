@@ -19,12 +19,12 @@ export interface ScanOptions {
  * Runs `[carry, y] = f(carry, x)` over the leading axis of every tensor in `xs` and stacks the `y`s.
  *
  * `f` must keep the carry's structure, shapes and dtypes. Differentiable, once: the backward pass keeps
- * the carry of each step and computes the step anew. Inside a compiled function it is one loop in the program however many
- * steps it has; elsewhere it is a loop in JavaScript.
+ * the carry of each step and recomputes the step. Inside a compiled function it is one loop in the program, whatever the number
+ * of steps; elsewhere it is a loop in JavaScript.
  *
  * @param xs Pytree of tensors `[length, ...]`; static leaves reach `f` unchanged. May be null with `length`.
  * @returns the last carry, and the `y`s (those to `keep`) stacked along a new first axis.
- * @throws when leading axes differ, when there is nothing to tell the length, or when the carry changes.
+ * @throws when leading axes differ, when nothing gives the length, or when the carry changes.
  */
 export function scan<C, X, Y>(
   f: (carry: C, x: X) => [C, Y],

@@ -27,7 +27,7 @@ export function threefry2x32(key: Key, x0: number, x1: number): [number, number]
   return [a, b];
 }
 
-/** 32 random bits an element; element i depends on the key and i only, whatever the count. */
+/** 32 random bits per element; element i depends on the key and i only, whatever the count. */
 export function randomBits(key: Key, count: number): Int32Array {
   const bits = new Int32Array(count);
   for (let i = 0; i < count; i++) {

@@ -1,16 +1,16 @@
 /** AutoencoderKL: images to latents and back, in diffusers' names and numbers. */
 import {
   conv2d,
-  enlarge,
+  downsample2d,
   groupNorm,
-  halve,
   linear,
+  decodeInTiles,
+  encodeInTiles,
   type Observe,
-  overTiles,
   type Params,
   silu,
   type TilingOptions,
-  tileSizes,
+  upsample2d,
 } from '@flow-grpo/nn';
 import { scaledDotProductAttention } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
@@ -56,7 +56,7 @@ export function encodeImages(params: Params, config: AutoencoderConfig, images: 
   return scaleLatents(config, encodePosterior(params, config, images).mean);
 }
 
-/** Latents as the transformer sees them, [B, h, w, C], to images [B, H, W, 3], in [−1, 1] but for overshoot. */
+/** Latents as the transformer sees them, [B, h, w, C], to images [B, H, W, 3], in [−1, 1] except for overshoot. */
 export function decodeLatents(
   params: Params,
   config: AutoencoderConfig,
@@ -69,8 +69,9 @@ export function decodeLatents(
 }
 
 /**
- * {@link decodeLatents} in overlapping tiles that fade into one another: the memory of one tile beside the image. Attention and
- * norms see a tile alone, so numbers differ slightly from the whole decode, but for images that fit one tile.
+ * {@link decodeLatents} in overlapping tiles that are blended, so that only one tile needs memory beside the image. Attention
+ * and norms see one tile at a time, so numbers differ slightly from decoding the whole image; an image that fits one tile is
+ * decoded whole.
  */
 export function decodeLatentsTiled(
   params: Params,
@@ -81,10 +82,8 @@ export function decodeLatentsTiled(
     decodeTile?: (part: tf.Tensor4D) => tf.Tensor4D;
   } = {},
 ): tf.Tensor4D {
-  const factor = spatialFactor(config);
-  const { tile, overlap } = tileSizes(options, factor);
   const { decodeTile = (part) => decodeLatents(params, config, part) } = options;
-  return overTiles(latents, tile / factor, overlap / factor, factor, decodeTile);
+  return decodeInTiles(latents, spatialFactor(config), options, decodeTile);
 }
 
 /** {@link encodeImages} in overlapping tiles. */
@@ -94,9 +93,7 @@ export function encodeImagesTiled(
   images: tf.Tensor4D,
   options: TilingOptions = {},
 ): tf.Tensor4D {
-  const factor = spatialFactor(config);
-  const { tile, overlap } = tileSizes(options, factor);
-  return overTiles(images, tile, overlap, 1 / factor, (part) => encodeImages(params, config, part));
+  return encodeInTiles(images, spatialFactor(config), options, (part) => encodeImages(params, config, part));
 }
 
 /** (mean − shift) · scaling. */
@@ -139,9 +136,9 @@ function runStage(
     case 'attention':
       return attention(params, stage.name, x, groups, observe);
     case 'downsample':
-      return halve(params, `${stage.name}.conv`, x);
+      return downsample2d(params, `${stage.name}.conv`, x);
     case 'upsample':
-      return conv2d(params, `${stage.name}.conv`, enlarge(x));
+      return conv2d(params, `${stage.name}.conv`, upsample2d(x));
     case 'block':
       return x;
   }

@@ -1,5 +1,5 @@
 /** The chain of modules of an encoder or decoder, under diffusers' names: what runs, and what parameters there are. */
-import type { ParameterSpec, Start } from '@flow-grpo/nn';
+import type { ParameterSpec, ParameterStart } from '@flow-grpo/nn';
 import type { AutoencoderConfig } from './config';
 
 export type Stage =
@@ -109,7 +109,7 @@ function middle(coder: string, channels: number, { middleAttention }: Autoencode
 export function autoencoderSpecs(config: AutoencoderConfig): Record<string, ParameterSpec> {
   const specs: Record<string, ParameterSpec> = {};
   const weights = (name: string, shape: number[]) => {
-    const start: Start = { uniform: 1 / Math.sqrt(shape.slice(1).reduce((a, b) => a * b, 1)) };
+    const start: ParameterStart = { uniform: 1 / Math.sqrt(shape.slice(1).reduce((a, b) => a * b, 1)) };
     specs[`${name}.weight`] = { shape, start };
     specs[`${name}.bias`] = { shape: [shape[0]!], start };
   };

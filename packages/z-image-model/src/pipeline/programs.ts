@@ -1,9 +1,9 @@
-import { fromUnit, type Params, repeatRows } from '@flow-grpo/nn';
+import { fromUnitRange, type Params, repeatRows } from '@flow-grpo/nn';
 import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { decodeLatents, encodeImages } from '../autoencoder';
 import { type Guidance, guide } from '../guidance';
-import { type Captions, refineCaptions, type TextStates, velocity } from '../transformer';
+import { type Captions, refineCaptions, type TextStates, zImageVelocity } from '../transformer';
 import type { ZImageParts } from './parts';
 import { promptEncoder } from './prompt-encoder';
 
@@ -35,7 +35,7 @@ export function branches(
   unconditional: Captions,
 ): [conditional: tf.Tensor4D, unconditional: tf.Tensor4D] {
   const captions = joinCaptions(conditional, unconditional);
-  const both = velocity(params, config, tf.concat([x, x], 0), tf.concat([t, t], 0), captions);
+  const both = zImageVelocity(params, config, tf.concat([x, x], 0), tf.concat([t, t], 0), captions);
   return tf.split(both, 2) as [tf.Tensor4D, tf.Tensor4D];
 }
 
@@ -52,7 +52,7 @@ export function zImagePrograms({ transformer, textEncoder, vae }: ZImageParts) {
     ),
     velocity: jit(
       (params: Params, x: tf.Tensor4D, t: tf.Tensor, captions: Captions) =>
-        velocity(params, config, x, t, captions),
+        zImageVelocity(params, config, x, t, captions),
       { name: 'z-image-velocity' },
     ),
     guidedVelocity: jit(
@@ -68,7 +68,7 @@ export function zImagePrograms({ transformer, textEncoder, vae }: ZImageParts) {
     ),
     /** Images [B, H, W, 3] in [0, 1] to latents. */
     encodeImages: jit(
-      (params: Params, images: tf.Tensor4D) => encodeImages(params, vae.config, fromUnit(images)),
+      (params: Params, images: tf.Tensor4D) => encodeImages(params, vae.config, fromUnitRange(images)),
       { name: 'vae-encode' },
     ),
     /** Latents to images in −1..1, with overshoot. */

@@ -2,10 +2,10 @@
 import {
   checkpointChoice,
   type FileChoice,
-  inFolder,
-  mainFile,
-  oneOf,
-  optional,
+  fileChoice,
+  folderChoice,
+  mainFileChoice,
+  optionalChoice,
   type RequiredFiles,
 } from '@flow-grpo/checkpoint-io';
 
@@ -23,8 +23,8 @@ const HINT =
 
 /** A part's configuration and weights, in its folder. */
 const part = (folder: string) => ({
-  config: oneOf(`${folder}/config.json`),
-  weights: inFolder(folder, checkpointChoice()),
+  config: fileChoice(`${folder}/config.json`),
+  weights: folderChoice(folder, checkpointChoice()),
 });
 
 /** tokenizer.json, which needs its configuration. */
@@ -38,11 +38,11 @@ const tokenizer: FileChoice = {
 
 /** Weights of the transformer alone: a source that is a file stands for them. */
 const otherTransformer: FileChoice = {
-  ...mainFile('diffusion_pytorch_model.safetensors'),
+  ...mainFileChoice('diffusion_pytorch_model.safetensors'),
   what: 'weights of the transformer',
   choose: (names) => {
     const here = checkpointChoice().choose(names);
-    return here.length > 0 ? here : inFolder('transformer', checkpointChoice()).choose(names);
+    return here.length > 0 ? here : folderChoice('transformer', checkpointChoice()).choose(names);
   },
 };
 
@@ -56,15 +56,15 @@ export function zImageFiles(
   const text = part('text_encoder');
   const vae = part('vae');
   const wanted = <T extends FileChoice>(choice: T, isWanted: boolean) =>
-    isWanted ? optional({ ...choice }) : optional({ ...choice, choose: () => [] });
+    isWanted ? optionalChoice({ ...choice }) : optionalChoice({ ...choice, choose: () => [] });
   return {
     model: {
       option: 'model',
       source: model,
       ...(revision !== undefined && { revision }),
       files: {
-        index: optional(oneOf('model_index.json')),
-        scheduler: oneOf('scheduler/scheduler_config.json'),
+        index: optionalChoice(fileChoice('model_index.json')),
+        scheduler: fileChoice('scheduler/scheduler_config.json'),
         transformerConfig: own.config,
         transformer: other === undefined ? own.weights : wanted(own.weights, false),
         textEncoderConfig: textEncoder ? text.config : wanted(text.config, false),

@@ -1,4 +1,4 @@
-import { type TilingOptions, toUnit } from '@flow-grpo/nn';
+import { type TilingOptions, toUnitRange } from '@flow-grpo/nn';
 import { initialNoise, sampleAsync } from '@flow-grpo/sde-sampler';
 import * as tf from '@tensorflow/tfjs-core';
 import { decodeLatentsTiled, spatialFactor } from '../autoencoder';
@@ -138,7 +138,7 @@ export class ZImage {
     const { params, config } = this.parts.vae;
     const whole = (part: tf.Tensor4D) => this.programs.decode(params, part);
     return tf.tidy(() =>
-      toUnit(
+      toUnitRange(
         tiling
           ? decodeLatentsTiled(params, config, latents, { ...tiling, decodeTile: whole })
           : whole(latents),

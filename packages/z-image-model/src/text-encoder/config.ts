@@ -1,4 +1,4 @@
-import type { ParameterSpec, Start } from '@flow-grpo/nn';
+import type { ParameterSpec, ParameterStart } from '@flow-grpo/nn';
 import { z } from 'zod';
 
 /** Sizes of a Qwen3 language model. */
@@ -110,7 +110,7 @@ export const isUsed = (name: string, config: TextEncoderConfig): boolean =>
 /** Every parameter of the model: transformers' name, its shape, and how transformers starts it. */
 export function textEncoderSpecs(config: TextEncoderConfig): Record<string, ParameterSpec> {
   const specs: Record<string, ParameterSpec> = {};
-  const start: Start = { normal: 0.02 };
+  const start: ParameterStart = { normal: 0.02 };
   const { hiddenSize, intermediateSize, headDim } = config;
   const norm = (name: string, width: number) => {
     specs[`${name}.weight`] = { shape: [width], start: { constant: 1 } };

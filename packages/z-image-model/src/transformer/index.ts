@@ -8,4 +8,10 @@ export {
 } from './config';
 export type { Grid } from './positions';
 export { BLOCKS, transformerSpecs } from './specs';
-export { type Captions, refineCaptions, type TextStates, velocity, velocityOfSizes } from './transformer';
+export {
+  type Captions,
+  refineCaptions,
+  type TextStates,
+  zImageVelocity,
+  zImageVelocityOfSizes,
+} from './transformer';

@@ -1,4 +1,4 @@
-import type { ParameterSpec, Start } from '@flow-grpo/nn';
+import type { ParameterSpec, ParameterStart } from '@flow-grpo/nn';
 import {
   feedForwardDim,
   headDim,
@@ -32,7 +32,7 @@ export function transformerSpecs(config: TransformerConfig): Record<string, Para
   const { dim } = config;
   const specs: Record<string, ParameterSpec> = {};
   const linear = (name: string, out: number, into: number, bias = true) => {
-    const start: Start = { uniform: 1 / Math.sqrt(into) };
+    const start: ParameterStart = { uniform: 1 / Math.sqrt(into) };
     specs[`${name}.weight`] = { shape: [out, into], start };
     if (bias) specs[`${name}.bias`] = { shape: [out], start };
   };

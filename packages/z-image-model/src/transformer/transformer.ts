@@ -86,7 +86,7 @@ export function refineCaptions(
  *
  * @throws when the size is no whole number of patches, or larger than the model's tables
  */
-export function velocity(
+export function zImageVelocity(
   params: Params,
   config: TransformerConfig,
   x: tf.Tensor4D,
@@ -107,7 +107,7 @@ export function velocity(
 /**
  * The same for images of several sizes, [h, w, C] each, in one batch. The numbers are those of every image alone.
  */
-export function velocityOfSizes(
+export function zImageVelocityOfSizes(
   params: Params,
   config: TransformerConfig,
   images: readonly tf.Tensor3D[],

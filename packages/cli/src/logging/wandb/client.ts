@@ -187,7 +187,7 @@ export function wandbClient(access: WandbAccess, options: WandbClientOptions = {
         const colon = line.indexOf(':');
         return [line.slice(0, colon), line.slice(colon + 1).trim()] as [string, string];
       });
-      // Servers of one's own take files themselves; the public one hands out signed addresses of its storage.
+      // Servers of your own take files themselves; the public one hands out signed addresses of its storage.
       const own = file.uploadUrl.startsWith('/');
       await request(`uploading ${path}`, own ? `${baseUrl}${file.uploadUrl}` : file.uploadUrl, {
         method: 'PUT',

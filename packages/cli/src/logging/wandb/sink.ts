@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '@flow-grpo/checkpoint-io';
 import type { EpochDetails, EpochMetrics } from '@flow-grpo/grpo-trainer';
 import { edgesOf, type Histogram, histogramOf } from '../histogram';
-import { readLines } from '../json-lines';
+import { readJsonLines } from '../json-lines';
 import type { EvaluationRecord, HistogramRecord } from '../run-log';
 import type { WandbClient, WandbRun } from './client';
 import { appUrl } from './credentials';
@@ -215,8 +215,8 @@ function rowSender(
 }
 
 async function earlierRows(folder: string): Promise<(Row & { readonly epoch: number })[]> {
-  const metrics = await readLines<EpochMetrics>(join(folder, 'metrics.jsonl'));
-  const histograms = await readLines<HistogramRecord>(join(folder, 'histograms.jsonl'));
+  const metrics = await readJsonLines<EpochMetrics>(join(folder, 'metrics.jsonl'));
+  const histograms = await readJsonLines<HistogramRecord>(join(folder, 'histograms.jsonl'));
   return metrics.map((row) => {
     const of = histograms.find(({ epoch }) => epoch === row.epoch);
     return { ...row, advantages: histogramRow(of?.advantages), rewards: histogramRow(of?.rewards) };

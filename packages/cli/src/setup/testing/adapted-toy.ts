@@ -1,4 +1,4 @@
-/** For tests: a setup of one's own whose adapters train, or those that the command was given. */
+/** For tests: a setup of your own whose adapters train, or those that the command was given. */
 import { gaussianFlow, loraPolicy, type Policy } from '@flow-grpo/grpo-trainer';
 import { defineSetup } from '../setup';
 

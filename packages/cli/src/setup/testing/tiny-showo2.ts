@@ -2,7 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
-  initParams,
+  initShowo2Params,
   initVaeParams,
   parseShowo2Config,
   tokenIdsJson,
@@ -55,7 +55,7 @@ export async function writeTinyShowo2(folder: string): Promise<{ model: string; 
     latentStd: new Array<number>(latentChannels).fill(1),
   };
   const [model, dataset] = [join(folder, 'model'), join(folder, 'prompts')];
-  const params = initParams(config, 1);
+  const params = initShowo2Params(config, 1);
   const vaeParams = initVaeParams(vae, 2);
   await saveShowo2(
     model,

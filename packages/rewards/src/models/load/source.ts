@@ -13,9 +13,9 @@ import { defaultStorage, type FloatStorage } from '@flow-grpo/tfjs-jit';
 export interface SourceOptions {
   /** Settings of the Hugging Face hub, for models given by id; the revision is the model's. */
   hub?: HubOptions & { revision?: string };
-  /** Told how far the download of a file is. */
+  /** Called with the progress of each download. */
   onDownload?: FetchFilesOptions['onDownload'];
-  /** Aborts the loading. */
+  /** Cancels the loading. */
   signal?: AbortSignal;
 }
 

@@ -26,7 +26,7 @@ function croppedTaps(taps: readonly AnyTaps[], crop: number, rounding?: CropRoun
 }
 
 /**
- * The sums of taps along one axis of [B, H, W, 3], in the dtype of `x`. One gather a tap reads less than a dense
+ * The sums of taps along one axis of [B, H, W, 3], in the dtype of `x`. One gather per tap reads less than a dense
  * matrix product, and sums of integers stay integers.
  */
 function applyTaps(x: tf.Tensor4D, taps: readonly AnyTaps[], axis: 1 | 2): tf.Tensor4D {

@@ -43,7 +43,7 @@ function resizeRows(source: Uint8Array, height: number, from: number, taps: Fixe
   return new Uint8Array(out.buffer);
 }
 
-/** Rows of `length` bytes to as many rows as there are taps; sums a row at a time, as memory lies. */
+/** Rows of `length` bytes to as many rows as there are taps; sums row by row, in memory order. */
 function resizeColumns(source: Uint8Array, length: number, taps: FixedTaps[]): Uint8Array {
   const out = new Uint8ClampedArray(taps.length * length);
   const sums = new Int32Array(length);

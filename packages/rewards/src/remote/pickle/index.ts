@@ -1,4 +1,4 @@
-/** Python pickles of plain data, written as CPython writes them and read without running anything. */
+/** Python pickles of plain data: written byte for byte like CPython's, and read without running anything. */
 export { unpickle } from './unpickle';
 export { NdArray, PickleError, PyTuple } from './values';
 export { type PickleOptions, pickle } from './write';

@@ -21,12 +21,13 @@ const [Q, KV, LENGTHS] = [
 ];
 
 describe('attention that XLA cannot partition', () => {
-  it('splits the batch over the first axis of the mesh, where it divides', () => {
+  it('splits the batch over the first axes of the mesh, as many as divide it', () => {
     const m = mesh({ data: 2, model: 2 });
-    expect(batchSplit(m, 4)).toEqual({ mesh: m, axis: 'data' });
+    expect(batchSplit(m, 4)).toEqual({ mesh: m, axes: ['data', 'model'] });
+    expect(batchSplit(m, 6)).toEqual({ mesh: m, axes: ['data'] });
     expect(batchSplit(m, 3)).toBeUndefined();
     expect(batchSplit(undefined, 4)).toBeUndefined();
-    expect(batchSplit(mesh({ data: 1, model: 2 }), 4)).toMatchObject({ axis: 'model' });
+    expect(batchSplit(mesh({ data: 1, model: 2 }), 4)).toMatchObject({ axes: ['model'] });
   });
 
   it.each([[{ data: 2 }], [{ data: 4 }], [{ data: 2, model: 2 }]])(

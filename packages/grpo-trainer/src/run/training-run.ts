@@ -1,144 +1,64 @@
 /** A run under way: its state, and the steps of the loop as functions with names. */
-import { jit, observeCompilations, random, tree } from '@flow-grpo/tfjs-jit';
+import { observeCompilations, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
-import { type Ahead, planAhead } from './ahead';
-import type { AnyAlgorithm } from './algorithms/algorithm';
-import { partsOf, restoreState } from './checkpoint/restore';
-import {
-  type CheckpointEntry,
-  CheckpointStateError,
-  type CheckpointStore,
-  type RunState,
-} from './checkpoint/store';
-import { ConfigError, resolveConfig } from './config/resolve';
-import { placementOn } from './devices';
-import { checkDivergence, initialDivergenceState, type Verdict } from './divergence';
-import { type EpochMetrics, epochMetrics } from './epoch-metrics';
-import { createEvaluator } from './evaluate';
-import { isAbort } from './interruption';
-import type { Advantages } from './maths/advantages';
-import { withOutOfMemoryHint } from './out-of-memory';
-import { type PhaseTimer, phaseTimer } from './phase-times';
-import { type Params, trainableParams } from './policy';
-import { oneProcess, sharedSignal } from './process-group';
-import { drawPrompts } from './prompts/draw-prompts';
-import {
-  type PromptGroup,
-  type PromptRecords,
-  promptStatistics,
-  recordPrompts,
-} from './prompts/prompt-statistics';
-import { createRollout, type EpochBatch, type UpdateBatch } from './rollout/create-rollout';
-import { createSampler, type DrawnPrompt } from './rollout/dynamic-sampling';
-import { epochPlan } from './rollout/epoch-plan';
-import { asScorer, withEvalRewards } from './scorer';
-import type { TrainOptions, TrainResult } from './train-options';
-import { createUpdate, type UpdateResult } from './update/create-update';
-import {
-  initialCopies,
-  initialState,
-  isWhole,
-  movingCopies,
-  placedWeights,
-  type TrainState,
-} from './update/state';
-import { currentPeakTflops, flopCounter, utilisation } from './utilisation';
-import { checkHacking, type HackingState, initialHackingState } from './watch/hacking';
-import { readImageStatistics } from './watch/image-statistics';
-import { createVelocityProbe, type VelocityNumbers } from './watch/velocity-probe';
-
-/** What an epoch works on. */
-export interface Epoch<C> {
-  readonly number: number;
-  /** Its prompts, and those that may take the place of some of them. */
-  readonly candidates: readonly DrawnPrompt[];
-  /** The stochastic steps. */
-  readonly window: readonly number[];
-  readonly key: tf.Tensor;
-  readonly timer: PhaseTimer;
-  /** Set once they are drawn. */
-  images?: EpochBatch<C>;
-  /** Every prompt that images were drawn for, with their rewards. */
-  groups?: readonly PromptGroup[];
-  /** What is known of all prompts after it. */
-  known?: PromptRecords;
-  /** Disposes of its tensors; also where the epoch failed. */
-  dispose(): void;
-}
-
-/** An epoch's update, with what it did to the velocity where that is looked at. */
-export interface WatchedUpdate extends UpdateResult {
-  readonly velocity: Partial<VelocityNumbers>;
-}
-
-/** What the checks of an epoch say. */
-export interface EpochVerdict extends Verdict {
-  readonly reason: 'diverged' | 'hacked';
-  readonly hacking: HackingState;
-}
+import { type Ahead, planAhead } from '../ahead';
+import type { AnyAlgorithm } from '../algorithms/algorithm';
+import { partsOf } from '../checkpoint/restore';
+import { type CheckpointEntry, CheckpointStateError } from '../checkpoint/store';
+import { resolveConfig } from '../config/resolve';
+import { placementOn } from '../devices';
+import { type EpochMetrics, epochMetrics } from '../epoch-metrics';
+import { createEvaluator } from '../evaluate';
+import { isAbort } from '../interruption';
+import type { Advantages } from '../maths/advantages';
+import { withOutOfMemoryHint } from '../out-of-memory';
+import { type PhaseTimer, phaseTimer } from '../phase-times';
+import { type Params, trainableParams } from '../policy';
+import { oneProcess, sharedSignal } from '../process-group';
+import { promptStatistics, recordPrompts } from '../prompts/prompt-statistics';
+import { createRollout, type EpochBatch, type UpdateBatch } from '../rollout/create-rollout';
+import { createSampler } from '../rollout/dynamic-sampling';
+import { epochPlan } from '../rollout/epoch-plan';
+import { asScorer, withEvalRewards } from '../scorer';
+import { tidyCallbacks } from '../tidy-callbacks';
+import type { TrainOptions, TrainResult } from '../train-options';
+import { createUpdate, type UpdateResult } from '../update/create-update';
+import { isWhole, movingCopies } from '../update/state';
+import { currentPeakTflops, flopCounter, utilisation } from '../utilisation';
+import { readImageStatistics } from '../watch/image-statistics';
+import { createVelocityProbe } from '../watch/velocity-probe';
+import { checkRun } from './check-run';
+import { createEpochs, type Epoch } from './epoch';
+import { checkpointToResume, startingState } from './starting-state';
+import { type EpochVerdict, happened, judgeEpoch, problemOf, type WatchedUpdate } from './verdict';
 
 /**
  * Prepares a run: checks its configuration, makes or reads its state, and creates the functions that it will call.
  *
  * @throws as `train` says
  */
-export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptions<C, P, A>) {
+export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions<C, P, A>) {
+  const options = { ...given, ...tidyCallbacks(given) };
   const { policy, prompts, store, onMessage, onProgress } = options;
   const config = resolveConfig(options.config ?? {}, options.algorithm);
   const { promptsPerEpoch } = config.sampling;
-  if (prompts.length < promptsPerEpoch) {
-    throw new ConfigError(
-      `${prompts.length} prompts are fewer than sampling.promptsPerEpoch (${promptsPerEpoch}): give more prompts, or set sampling.promptsPerEpoch to at most ${prompts.length}`,
-    );
-  }
   const plan = epochPlan(config, options.algorithm);
   const { algorithm } = plan;
   const scorer = asScorer(options.scorer);
-  const { samplesPerPrompt } = config.sampling;
-  if (scorer.wholeGroups && plan.groupInBatch < samplesPerPrompt) {
-    throw new ConfigError(
-      `sampling.batchSize (${plan.batchSize}) cuts groups of ${samplesPerPrompt} images, and the reward ${scorer.name} compares all images of a prompt: make it a multiple of ${samplesPerPrompt}, or leave it out`,
-    );
-  }
-  if (samplesPerPrompt < SMALL_GROUP) {
-    onMessage?.(
-      `sampling.samplesPerPrompt is ${samplesPerPrompt}: in groups below ${SMALL_GROUP} images, how one compares with the others is mostly chance; give 8 to 24 where you can`,
-    );
-  }
   const copies = algorithm.copies ?? {};
-  const placement = placementOn(config.devices, config.shardParameters);
+  const placement = placementOn(config.devices, config);
   const { group = oneProcess } = options;
-  const { count: ownImages } = placement.ownRows(plan.batchSize);
-  const alone = group.numProcesses === 1;
-  if (!alone && scorer.wholeGroups && ownImages % Math.min(samplesPerPrompt, plan.groupInBatch) !== 0) {
-    throw new ConfigError(
-      `sampling.batchSize (${plan.batchSize}) gives each of ${group.numProcesses} processes ${ownImages} images, and the reward ${scorer.name} compares all ${samplesPerPrompt} images of a prompt: make it a multiple of ${samplesPerPrompt * group.numProcesses}`,
-    );
-  }
+  checkRun({ config, plan, prompts, scorer, placement, group, onMessage });
+  placement.splitFrozen(policy.params);
   const stop = sharedSignal(group, options.signal);
   const { signal } = stop;
   const setup = options.setup ?? {};
 
-  /** The state of a checkpoint, or a new one. */
-  const stateOf = async (name?: string): Promise<{ state: TrainState; run: RunState }> => {
-    const saved =
-      name === undefined
-        ? undefined
-        : await restoreState(await store!.open(name), config, {
-            placement,
-            trainable: policy.trainable,
-            shapes: shapesOf(policy.params),
-            setup,
-            allowChanged: options.allowChanged ?? [],
-          });
-    let start: Params | undefined;
-    const placed = () => (start ??= placedWeights(policy, placement));
-    const state = saved?.state ?? { ...initialState(placed()), copies: {} };
-    const all = { ...state, copies: initialCopies(copies, policy, placed, state.copies) };
-    if (start) tree.dispose(start);
-    return { state: all, run: saved?.run ?? freshRun };
-  };
-
+  const stateOf = (checkpoint?: string) =>
+    startingState(
+      { policy, config, copies, placement, setup, allowChanged: options.allowChanged ?? [], store },
+      checkpoint,
+    );
   const resumeFrom = store && (await checkpointToResume(store, options.resume ?? false));
   let { state, run } = await stateOf(resumeFrom);
   let savedEpoch = resumeFrom === undefined ? -1 : run.epoch;
@@ -169,33 +89,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
       placement,
       group,
     );
-  const epochKey = jit((key: tf.Tensor, epoch: tf.Tensor) => random.foldIn(key, epoch), { name: 'epochKey' });
-  const rootKey = random.key(config.seed);
-
-  const beginEpoch = (timer = phaseTimer()): Epoch<C> => {
-    const number = run.epoch;
-    const { skipWithoutVariance, maxRedraws, harderMoreOften } = config.prompts;
-    const wanted = promptsPerEpoch * (1 + (skipWithoutVariance ? maxRedraws : 0));
-    const chosen = drawPrompts(run.prompts, number, prompts.length, wanted, {
-      seed: config.seed,
-      harderMoreOften,
-    });
-    const counter = tf.scalar(number, 'int32');
-    const key = epochKey(rootKey, counter);
-    counter.dispose();
-    const epoch: Epoch<C> = {
-      number,
-      candidates: chosen.map((index) => ({ ...prompts.at(index)!, index })),
-      window: plan.window(number),
-      key,
-      timer,
-      dispose() {
-        key.dispose();
-        epoch.images?.dispose();
-      },
-    };
-    return epoch;
-  };
+  const epochs = createEpochs<C>(config, plan, prompts);
 
   /** The weights that draw an epoch's images. */
   const drawingWeights = (): Params => {
@@ -208,7 +102,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
   /** Compiles all programs in the background, those that are needed first before the others. */
   const planRun = (): Ahead => {
     if (run.epoch >= config.epochs) return planAhead({});
-    const epoch = beginEpoch();
+    const epoch = epochs.begin(run.epoch, run.prompts);
     const { window, key } = epoch;
     const examples = epoch.candidates.slice(0, promptsPerEpoch);
     let drawn: UpdateBatch<C> | undefined;
@@ -263,7 +157,8 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
 
   const finish = (reason: TrainResult['reason'], problem?: string): TrainResult => {
     stopObserving?.();
-    tree.dispose([rootKey, state.optimizer, state.copies]);
+    epochs.dispose();
+    tree.dispose([state.optimizer, state.copies]);
     const { trained, ema } = state;
     return {
       reason,
@@ -289,7 +184,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
     },
 
     beginEpoch() {
-      const epoch = beginEpoch(firstTimer);
+      const epoch = epochs.begin(run.epoch, run.prompts, firstTimer);
       firstTimer = undefined;
       return epoch;
     },
@@ -381,36 +276,22 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
     },
 
     /** Whether the run diverged, or its reward is being hacked. Warnings go to `onMessage`. */
-    check(metrics: EpochMetrics, { learningRate, perUpdate, velocity }: WatchedUpdate): EpochVerdict {
-      const hacked = checkHacking(run.hacking, run.epoch, metrics, config.hacking);
-      const { problem, goodEpochs, ...divergence } = checkDivergence(
-        run.divergence,
+    check(metrics: EpochMetrics, result: WatchedUpdate): EpochVerdict {
+      const { velocity } = result;
+      return judgeEpoch(
         {
-          epoch: run.epoch,
-          reward: metrics.reward,
-          rewardStd: metrics.rewardStd!,
-          learningRate,
-          loss: perUpdate.loss ?? [],
-          gradNorm: perUpdate.gradNorm ?? [],
+          config,
+          run,
+          metrics,
+          result,
           latentSize: policy.latentShape.reduce((product, size) => product * size, 1),
           moves:
             algorithm.rollout.sampler === 'ode'
               ? { velocityChange: velocity.velocityChange, velocityKl: velocity.velocityKl }
               : { stepKl: velocity.stepKl },
         },
-        config.divergence,
+        (message) => onMessage?.(message),
       );
-      const verdict = { ...divergence, hacking: hacked.state, reason: 'diverged' as const };
-      if (problem !== undefined && config.divergence.action !== 'off') {
-        return { ...verdict, problem, ...(goodEpochs !== undefined && { goodEpochs }) };
-      }
-      const { action } = config.hacking;
-      if (hacked.problem === undefined || action === 'off') return verdict;
-      if (action === 'warn') {
-        onMessage?.(`The reward may be hacked: ${hacked.problem}. ${AGAINST_HACKING}`);
-        return verdict;
-      }
-      return { ...verdict, ...hacked, state: verdict.state, reason: 'hacked' };
     },
 
     /** Goes back to the last good checkpoint, with half the learning rate; false where the run must end instead. */
@@ -419,9 +300,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
       const { maxRollbacks } = config.divergence;
       const target = await rollbackTarget(verdict.goodEpochs ?? run.epoch);
       if (action === 'stop' || !store || !target || run.rollbacks >= maxRollbacks) return false;
-      onMessage?.(
-        `${WHAT_HAPPENED[verdict.reason]} ${verdict.problem}. Rolling back to ${target.name} with half the learning rate.`,
-      );
+      onMessage?.(`${happened(verdict)} Rolling back to ${target.name} with half the learning rate.`);
       tree.dispose(state);
       const rollbacks = run.rollbacks + 1;
       const back = await stateOf(target.name);
@@ -435,9 +314,8 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
     },
 
     /** What a verdict means for whoever started the run. */
-    async problemOf({ reason, problem, goodEpochs }: EpochVerdict): Promise<string> {
-      const target = await rollbackTarget(goodEpochs ?? run.epoch);
-      return `${WHAT_HAPPENED[reason]} ${problem}.${reason === 'hacked' ? ` ${AGAINST_HACKING}` : ''}${target ? ` The last good checkpoint is ${target.place}.` : ''}`;
+    async problemOf(verdict: EpochVerdict): Promise<string> {
+      return problemOf(verdict, (await rollbackTarget(verdict.goodEpochs ?? run.epoch))?.place);
     },
 
     /** Has all processes know whether one of them was told to end. */
@@ -485,7 +363,8 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
         return finish(run.epoch < config.epochs ? 'interrupted' : 'finished');
       }
       stopObserving?.();
-      tree.dispose([rootKey, state]);
+      epochs.dispose();
+      tree.dispose(state);
       throw thrown;
     },
   };
@@ -495,34 +374,4 @@ export async function startRun<C, P, A extends AnyAlgorithm>(options: TrainOptio
 const tensorsOf = <C>({ condition, records, latents, promptOf, steps }: UpdateBatch<C>): tf.Tensor[] =>
   tree.leaves([condition, records, latents, promptOf, steps]);
 
-const shapesOf = (params: Params) =>
-  Object.fromEntries(Object.entries(params).map(([name, { shape }]) => [name, shape]));
-
-const freshRun: RunState = {
-  epoch: 0,
-  updates: 0,
-  divergence: initialDivergenceState,
-  hacking: initialHackingState,
-  prompts: {},
-  rollbacks: 0,
-};
-
-/** Fewer images of a prompt are hardly a comparison. */
-const SMALL_GROUP = 4;
-
 const WITHOUT_WATCHES = 'divergence.action and hacking.action off';
-
-const WHAT_HAPPENED = { diverged: 'Diverged in', hacked: 'The reward may be hacked:' } as const;
-
-const AGAINST_HACKING =
-  'Look at the images: if they are not what you want, stop earlier, raise the weight of the KL, or add a reward that fails differently.';
-
-/** Puts the store in order and chooses. */
-async function checkpointToResume(
-  store: CheckpointStore,
-  resume: string | false,
-): Promise<string | undefined> {
-  await store.recover();
-  if (resume !== 'auto') return resume || undefined;
-  return (await store.list()).at(-1)?.name;
-}

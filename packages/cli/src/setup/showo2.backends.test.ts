@@ -1,0 +1,63 @@
+/** Show-o2 with adapters, from prompts to an update, on XLA and tfjs-node as on plain JavaScript: sampler, layers, model and trainer. */
+import { type EpochMetrics, loraPolicy, train } from '@flow-grpo/grpo-trainer';
+import { startBackend } from '@flow-grpo/rewards/backend';
+import { showo2Policy } from '@flow-grpo/showo2-model/policy';
+import * as tf from '@tensorflow/tfjs-core';
+import { afterAll, describe, expect, it } from 'vitest';
+import { brightness, tinyShowo2 } from '../../../showo2-model/src/testing/tiny-policy';
+import { adaptedWeightsOf } from './lora';
+import { ADAPTED_LAYERS } from './showo2';
+
+const LORA = { rank: 2, alpha: 4 } as const;
+const PROMPTS = ['red', 'blue'].map((prompt) => ({ prompt }));
+
+/** tfjs-node is no dependency of this repository: its binary is downloaded by an install script. */
+const tensorflow = await import('@tensorflow/tfjs-node' as string).then(
+  () => true,
+  () => false,
+);
+
+async function run(backend: string, algorithm: 'grpo' | 'nft') {
+  await startBackend(backend);
+  const options = tinyShowo2();
+  const plain = showo2Policy({
+    ...options,
+    guidanceScale: 2,
+    stackLayers: true,
+    train: adaptedWeightsOf(options.params, LORA, ADAPTED_LAYERS),
+  });
+  const epochs: EpochMetrics[] = [];
+  const evaluations: number[] = [];
+  const { trained, ema } = await train({
+    policy: loraPolicy(plain, { ...LORA, seed: 4 }),
+    scorer: brightness,
+    prompts: PROMPTS,
+    evalPrompts: PROMPTS,
+    config: {
+      ...{ epochs: 2, algorithm },
+      sampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 3 },
+      training: { learningRate: 1e-2, epsilon: 1e-3 },
+    },
+    onEpoch: (one) => void epochs.push(one),
+    onEvaluation: ({ reward }) => void evaluations.push(reward),
+  });
+  const moved = Object.values(trained).map((value) => tf.tidy(() => tf.max(tf.abs(value)).dataSync()[0]!));
+  tf.dispose([trained, ema, options.params]);
+  return { epochs, evaluations, moved };
+}
+
+afterAll(() => tf.setBackend('cpu'));
+
+describe.each(['grpo', 'nft'] as const)('%s', (algorithm) => {
+  it.each(['xla', ...(tensorflow ? ['tensorflow'] : [])])('trains on %s as on cpu', async (backend) => {
+    const own = await run(backend, algorithm);
+    const plain = await run('cpu', algorithm);
+    const close = (a: number, b: number, what: string) =>
+      expect(Math.abs(a - b), what).toBeLessThan(2e-3 * Math.max(1, Math.abs(b)));
+    for (const [i, metrics] of own.epochs.entries())
+      for (const name of ['reward', 'loss', 'gradNorm']) close(metrics[name]!, plain.epochs[i]![name]!, name);
+    for (const [i, reward] of own.evaluations.entries()) close(reward, plain.evaluations[i]!, 'evaluation');
+    for (const [i, largest] of own.moved.entries()) close(largest, plain.moved[i]!, 'weights');
+    expect(own.epochs[1]!.gradNorm).toBeGreaterThan(0);
+  });
+});
