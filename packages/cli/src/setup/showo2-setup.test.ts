@@ -109,7 +109,7 @@ describe('showo2Setup', () => {
     }
     await expect(
       showo2Setup({ ...setup(), train: { lora: { start: at, rank: 4, targets: ['q_proj'] } } }),
-    ).rejects.toThrow(/setup.train.lora.start: .*their own rank, targets; leave lora.rank, lora.targets out/);
+    ).rejects.toThrow(/setup.train.lora.start: .*their own rank, targets; leave out lora.rank, lora.targets/);
     const found = await checkModel(resolveRunFile({ setup: going }).setup as Showo2SetupOptions);
     expect(found.map(({ option }) => option)).toContain('setup.train.lora.start');
     expect(await showo2Sizes(resolveRunFile({ setup: going }).setup as Showo2SetupOptions)).toEqual(sizes);
