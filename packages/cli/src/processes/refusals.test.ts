@@ -57,7 +57,12 @@ describe('a process without a place in a run', () => {
       /--process 0\.5: give a whole number/,
     ],
     ['nowhere to meet', ['--process', '0', '--processes', '2'], secret, /does not say where process 0 is/],
-    ['another backend', ['--backend', 'cpu'], { ...two, ...secret }, /--backend cpu runs in a single process/],
+    [
+      'another backend',
+      ['--backend', 'cpu'],
+      { ...two, ...secret },
+      /--backend cpu runs in a single process/,
+    ],
   ])('%s', async (_, args, environment, message) => {
     const { status, text } = await run(['train', file, ...args], environment);
     expect(text).toMatch(message);
