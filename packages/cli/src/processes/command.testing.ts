@@ -63,7 +63,7 @@ if (interrupt?.process === id) {
     })();
     if (text.split('\n').length <= interrupt.lines) return;
     clearInterval(look);
-    process.emit('SIGINT');
+    process.emit('SIGINT', 'SIGINT');
   }, 10);
   look.unref();
 }
