@@ -25,6 +25,8 @@ export default defineConfig({
   cleanUrls: true,
   srcExclude: ['sampler-demo/**', 'paint-a-reward/**', 'try-it/**', 'generated/**'],
   markdown: {
+    // The default themes' comments are too faint to read.
+    theme: { light: 'github-light-high-contrast', dark: 'github-dark-high-contrast' },
     config: (md) => {
       // On GitHub a document links to files of the repository; here some of them are pages.
       md.core.ruler.push('pages for files', ({ tokens }) => {

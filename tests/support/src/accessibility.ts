@@ -3,20 +3,24 @@ import type { Page } from 'playwright-core';
 
 /**
  * Serious and critical faults of the page as it is now, by axe, as `rule: element`. The script is evaluated by the debugger,
- * so that a page's own policy for scripts stays in force.
+ * so that a page's own policy for scripts stays in force. `exclude` selects what is not ours.
  */
-export async function seriousFaults(page: Page): Promise<string[]> {
+export async function seriousFaults(page: Page, exclude: readonly string[] = []): Promise<string[]> {
   const { source } = createRequire(import.meta.url)('axe-core') as { source: string };
   await page.evaluate(source);
-  return page.evaluate(async () => {
+  return page.evaluate(async (exclude) => {
     const { axe } = globalThis as unknown as {
-      axe: { run(): Promise<{ violations: { id: string; impact: string; nodes: { html: string }[] }[] }> };
+      axe: {
+        run(
+          context: unknown,
+        ): Promise<{ violations: { id: string; impact: string; nodes: { html: string }[] }[] }>;
+      };
     };
-    const { violations } = await axe.run();
+    const { violations } = await axe.run({ include: ['html'], exclude });
     return violations
       .filter(({ impact }) => impact === 'serious' || impact === 'critical')
       .flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 200)}`));
-  });
+  }, exclude);
 }
 
 /** Scrolls through the page and back, so that what is drawn when it comes into view is drawn. */

@@ -161,6 +161,7 @@ describe('the page of questions', () => {
     expect(await first).toEqual({ order: [2, 0, 1] });
 
     const second = person.ask(humanQuestion('another', images));
+    await page.getByText('another', { exact: true }).first().waitFor(); // until then a click is for the first
     await page.getByRole('button', { name: 'thumbs' }).click();
     await page.getByRole('button', { name: 'Image 2' }).click();
     for (let i = 0; i < 2; i++) await page.getByRole('button', { name: 'Image 1' }).click();

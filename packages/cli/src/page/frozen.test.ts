@@ -88,7 +88,7 @@ describe('a run as files', () => {
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
     await page.setViewportSize({ width, height: 860 });
     await open(await writeRunReport(join(folder, 'shapes')));
-    expect(await page.evaluate(() => document.documentElement.dataset.theme)).toBe(colorScheme);
+    await page.waitForFunction((theme) => document.documentElement.dataset.theme === theme, colorScheme);
     await scrollThrough(page);
     await shot(`${colorScheme}-${width}`);
     expect(await overflow(page)).toBe(0);

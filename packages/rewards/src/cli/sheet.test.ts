@@ -120,7 +120,7 @@ describe('the page of scores', () => {
   ] as const)('is accessible in %s at %i pixels', async (colorScheme, width) => {
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
     await page.setViewportSize({ width, height: 860 });
-    expect(await page.evaluate(() => document.documentElement.dataset.theme)).toBe(colorScheme);
+    await page.waitForFunction((theme) => document.documentElement.dataset.theme === theme, colorScheme);
     expect(await overflow(page)).toBe(0);
     expect(await seriousFaults(page)).toEqual([]);
     const overflowing = await page
