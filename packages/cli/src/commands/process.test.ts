@@ -131,7 +131,7 @@ describe('flow-grpo train, as a process', () => {
       const text = (part: string) =>
         page.waitForFunction((wanted) => document.body.innerText.includes(wanted), part);
       await text('Advantages');
-      await text('images/s');
+      await text('How much longer?');
       run.child.kill('SIGTERM');
       await text('interrupted after');
       expect(await run.ended, run.text()).toBe(130);

@@ -39,7 +39,7 @@ describe('flow-grpo verify', () => {
     expect(printed.join('\n')).toMatch(
       /^keys +ok: all \d+ tensors are present.*\nimages +ok: .*verify\.png: check/,
     );
-    expect(printed.join('\n')).toMatch(/Numbers were not compared: --reference FILE/);
+    expect(printed.join('\n')).toMatch(/Numbers were not compared; --reference FILE/);
     const png = await readFile(join(output, 'verify.png'));
     expect(png.readUInt32BE(16)).toBeGreaterThan(100); // four images beside each other
   });
