@@ -127,9 +127,7 @@ function takeRows(
 ): tf.Tensor {
   const axes = Object.keys(over.axes);
   const exchange = (own: tf.Tensor, wanted: tf.Tensor1D) => [exchangeRows(own, wanted, select, over)];
-  const [taken] = shardMap(exchange, {
-    ...{ mesh: over, inSpecs: [[axes], []], outSpecs: [[axes]] },
-  })(value, rows);
+  const [taken] = shardMap(exchange, { mesh: over, inSpecs: [[axes], []], outSpecs: [[axes]] })(value, rows);
   return taken!;
 }
 

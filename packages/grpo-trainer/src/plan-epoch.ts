@@ -7,7 +7,7 @@ import type { Policy } from './policy';
 import { createRollout } from './rollout/create-rollout';
 import { epochPlan } from './rollout/epoch-plan';
 import { createUpdate } from './update/create-update';
-import { initialCopies, initialOptimizerState, placedWeights } from './update/state';
+import { drawingWeights, initialCopies, initialOptimizerState, placedWeights } from './update/state';
 import { flopCounter } from './utilisation';
 
 /** A program of an epoch; `calls` is how often an epoch runs it. */
@@ -41,12 +41,10 @@ export async function planEpoch(
     const trained = placedWeights(policy, placement);
     const copies = initialCopies(algorithm.copies ?? {}, policy, () => trained);
     const state = { ...initialOptimizerState(trained), copies };
-    const { weights } = algorithm.rollout;
-    const drawing = weights === undefined ? state.trained : copies[weights]!;
     const flops = flopCounter();
     const key = random.key(config.seed);
     const rollout = createRollout(policy, scorer, plan, quiet, placement, flops);
-    const drawn = rollout.plan(drawing, examples, plan.window(0), key);
+    const drawn = rollout.plan(drawingWeights(algorithm, state), examples, plan.window(0), key);
     createUpdate(policy, plan, quiet, placement, flops).plan(state, drawn, { epoch: 0, key });
   });
   const timesOf = runsOfPlanned(config, chosen);

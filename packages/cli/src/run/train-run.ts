@@ -79,9 +79,8 @@ const OBSERVERS = { uiPort: '0', uiHost: '127.0.0.1', profileEpochs: '3' };
 /**
  * Trains what a run's file describes, as `flow-grpo train` does, on the current backend. The folder `run.output` gets
  * config.json, metrics.jsonl, TensorBoard events, sample grids, checkpoints, outcome.json (how it ended), report.html, and
- * when the run has finished
- * model.safetensors: the trained weights (their average where there is one) under the model's own names, or of adapters the
- * folder `adapter` in PEFT's layout.
+ * when the run has finished model.safetensors: the trained weights (their average where there is one) under the model's own
+ * names, or of adapters the folder `adapter` in PEFT's layout.
  *
  * @returns how it ended, and what it wrote
  * @throws {ConfigError} when the setup lacks a policy, prompts or a reward, or an observer cannot start; a

@@ -1,11 +1,11 @@
 /** Kill -9 of either of two processes at ten random moments: the other ends by itself, and both resume to the same bits. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { copyFileSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { bundleProgram } from '@flow-grpo/test-support/bundle';
+import { bundleProgram, copyThreads } from '@flow-grpo/test-support/bundle';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { randomAt } from '../random';
 import { checkpointEpoch, listCheckpoints } from './checkpoint-names';
@@ -24,10 +24,7 @@ let root: string;
 beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), 'kills-'));
   program = await bundleProgram(path('./kills.testing.ts'));
-  const threads = path('../../../pjrt/src/distributed');
-  for (const file of readdirSync(threads).filter((name) => name.endsWith('.mjs'))) {
-    copyFileSync(join(threads, file), join(dirname(program), file));
-  }
+  copyThreads(dirname(program));
 });
 afterAll(() => {
   for (const child of children) child.kill('SIGKILL');

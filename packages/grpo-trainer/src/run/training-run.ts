@@ -13,7 +13,7 @@ import { isAbort } from '../interruption';
 import type { Advantages } from '../maths/advantages';
 import { withOutOfMemoryHint } from '../out-of-memory';
 import { type PhaseTimer, phaseTimer } from '../phase-times';
-import { type Params, trainableParams } from '../policy';
+import { trainableParams } from '../policy';
 import { oneProcess, sharedSignal } from '../process-group';
 import { promptStatistics, recordPrompts } from '../prompts/prompt-statistics';
 import { createRollout, type EpochBatch, type UpdateBatch } from '../rollout/create-rollout';
@@ -23,7 +23,7 @@ import { asScorer, withEvalRewards } from '../scorer';
 import { tidyCallbacks } from '../tidy-callbacks';
 import type { TrainOptions, TrainResult } from '../train-options';
 import { createUpdate, type UpdateResult } from '../update/create-update';
-import { isWhole, movingCopies } from '../update/state';
+import { drawingWeights, isWhole, movingCopies } from '../update/state';
 import { currentPeakTflops, flopCounter, utilisation } from '../utilisation';
 import { readImageStatistics } from '../watch/image-statistics';
 import { createVelocityProbe } from '../watch/velocity-probe';
@@ -91,14 +91,6 @@ export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions
     );
   const epochs = createEpochs<C>(config, plan, prompts);
 
-  /** The weights that draw an epoch's images. */
-  const drawingWeights = (): Params => {
-    const { weights } = algorithm.rollout;
-    const drawing = weights === undefined ? state.trained : state.copies[weights];
-    if (!drawing) throw new Error(`the algorithm samples with a copy ${weights} that it does not have`);
-    return drawing;
-  };
-
   /** Compiles all programs in the background, those that are needed first before the others. */
   const planRun = (): Ahead => {
     if (run.epoch >= config.epochs) return planAhead({});
@@ -113,7 +105,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions
       {
         ...(run.epoch === 0 && evaluation),
         rollout() {
-          drawn = rollout.plan(drawingWeights(), examples, window, key);
+          drawn = rollout.plan(drawingWeights(algorithm, state), examples, window, key);
           for (const tensor of tensorsOf(drawn)) tf.keep(tensor);
         },
         update() {
@@ -194,7 +186,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions
       await ahead.compiled('rollout');
       const { images, groups } = await withOutOfMemoryHint(
         'a lower sampling.batchSize',
-        sampleEpoch(drawingWeights(), epoch.candidates, epoch.window, epoch.key, {
+        sampleEpoch(drawingWeights(algorithm, state), epoch.candidates, epoch.window, epoch.key, {
           name: `epoch ${epoch.number}`,
           signal: stop,
           overlap: options.overlapRewards ?? true,

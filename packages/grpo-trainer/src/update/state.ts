@@ -1,7 +1,7 @@
 /** Everything that training changes, and how it begins. Float32, whatever the policy computes in. */
 import { shardLike, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
-import type { WeightCopy } from '../algorithms/algorithm';
+import type { ConfiguredAlgorithm, WeightCopy } from '../algorithms/algorithm';
 import type { Placement } from '../devices';
 import { type AdamWState, mapParams } from '../maths/adamw';
 import { type Params, type Policy, trainableParams } from '../policy';
@@ -36,6 +36,16 @@ export function placedWeights(policy: Pick<Policy, 'params' | 'trainable'>, plac
     if (placed !== own) own.dispose();
     return placed;
   });
+}
+
+/** The weights that draw an epoch's images: those that train, or a copy. */
+export function drawingWeights(
+  { rollout: { weights } }: Pick<ConfiguredAlgorithm, 'rollout'>,
+  { trained, copies }: Pick<TrainState, 'trained' | 'copies'>,
+): Params {
+  const drawing = weights === undefined ? trained : copies[weights];
+  if (!drawing) throw new Error(`the algorithm samples with a copy ${weights} that it does not have`);
+  return drawing;
 }
 
 /**

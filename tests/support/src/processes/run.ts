@@ -1,11 +1,11 @@
 /** Runs a program as the processes of a run, which are threads here: see emulated-api.ts. */
 import { spawn } from 'node:child_process';
-import { copyFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type Plugin } from 'esbuild';
 import { findPlugin } from '../../../../packages/pjrt/src/plugins/find';
-import { bundleFolder, bundleOptions } from '../bundle';
+import { bundleFolder, bundleOptions, copyThreads } from '../bundle';
 
 /** What each thread gets as `workerData`. */
 export interface Emulation {
@@ -57,10 +57,7 @@ export async function processesProgram(workspace: string, entry: string): Promis
   const folder = bundleFolder(workspace);
   const options = bundleOptions(entry);
   await build({ ...options, outfile: join(folder, 'process.mjs'), plugins: [emulate, ...options.plugins] });
-  const threads = path('../../../../packages/pjrt/src/distributed');
-  for (const file of readdirSync(threads).filter((name) => name.endsWith('.mjs'))) {
-    copyFileSync(join(threads, file), join(folder, file));
-  }
+  copyThreads(folder);
   // By its name a plugin that takes several processes.
   const plugin = join(folder, 'emulated_cuda_plugin.so');
   symlinkSync(findPlugin({ platform: 'cpu' }).path, plugin);
