@@ -124,12 +124,13 @@ async function trainOptions(
   run: TrainingRun,
   made: RunSetup,
   { signal, allowChanged = [], resume = 'auto', group }: TrainRunOptions,
+  scorer = need(made.scorer, 'scorer', run),
 ) {
   const { config, algorithm } = run;
   return {
     policy: need(made.policy, 'policy', run),
     prompts: need(made.prompts, 'prompts', run),
-    scorer: need(made.scorer, 'scorer', run),
+    scorer,
     evalPrompts: made.evalPrompts,
     evalRewards: made.evalRewards,
     config,
@@ -173,8 +174,7 @@ async function trainInto(
   let exitCode = 1;
   try {
     const result = await train({
-      ...(await trainOptions(store, run, made, options)),
-      scorer,
+      ...(await trainOptions(store, run, made, options, scorer)),
       peakTflops: run.peakTflops,
       ...observers,
       ...withCallbacks(observers, options, line),
