@@ -53,15 +53,14 @@ export async function loadPlugin(path: string): Promise<PjrtApi> {
     callReal('DeviceDescription_Id', own);
     return Math.floor(own.getInt32(3) / devicesPerProcess) === id;
   };
+  /** What native memory points to: an address keeps nothing. */
   const keep: unknown[] = [];
-  /** What the call under way points to: an address keeps nothing. */
-  let inUse: unknown;
   const callWith = (memory: unknown, name: FunctionName, words: Words): number => {
-    inUse = memory;
+    keep.push(memory);
     try {
       return callReal(name, words);
     } finally {
-      inUse = undefined;
+      keep.pop();
     }
   };
 
