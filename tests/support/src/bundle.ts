@@ -1,8 +1,10 @@
 /** Programs of this repository as processes of their own, built from the sources under test. */
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
+
+export { copyThreads } from '../../../packages/pjrt/copy-threads.mjs';
 
 const GRADIENTS = fileURLToPath(
   new URL('../../../node_modules/.cache/flow-grpo/gradients-4.22.0.mjs', import.meta.url),
@@ -32,14 +34,6 @@ export async function bundleProgram(entry: string): Promise<string> {
 /** Bundles `entry` with this repository's sources, and nothing else, into `outfile`. */
 export async function bundleSources(entry: string, outfile: string): Promise<void> {
   await build({ ...bundleOptions(entry), outfile });
-}
-
-/** Copies the threads of pjrt's distributed clients, which Node loads as they are, beside a bundled program. */
-export function copyThreads(folder: string): void {
-  const threads = fileURLToPath(new URL('../../../packages/pjrt/src/distributed', import.meta.url));
-  for (const file of readdirSync(threads).filter((name) => name.endsWith('.mjs'))) {
-    copyFileSync(join(threads, file), join(folder, file));
-  }
 }
 
 /** How programs are bundled, but for where they go. */
