@@ -3,8 +3,9 @@ import { planSteps, type StepTensors, shiftedSchedule, stackSteps } from '@flow-
 import { random, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GrpoConfig } from './config/schema';
-import { oneDevice, type Placement } from './devices';
+import { oneDevice } from './devices';
 import { finiteMean } from './epoch-metrics';
+import type { Placement } from './placement';
 import type { Params, Policy } from './policy';
 import { oneProcess, type ProcessGroup, type SharedSignal, sharedSignal } from './process-group';
 import type { Progress } from './progress';

@@ -1,6 +1,7 @@
 /** From the state of a run to the parts of a checkpoint and back; refuses in words what does not fit. */
 import type { GrpoConfig } from '../config/schema';
-import { oneDevice, type Placement } from '../devices';
+import { oneDevice } from '../devices';
+import type { Placement } from '../placement';
 import type { Params } from '../policy';
 import type { TrainState } from '../update/state';
 import { changesOf, type Difference } from './compare';

@@ -3,8 +3,8 @@ import { applyStep, logProbOfStep, type StepTensors, stepMean } from '@flow-grpo
 import { jit, random, scan, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { RolloutNeeds } from '../algorithms/algorithm';
-import type { Placement } from '../devices';
 import { indices } from '../indices';
+import type { Placement } from '../placement';
 import type { Params, Policy } from '../policy';
 import type { StepRecords } from './samples';
 
