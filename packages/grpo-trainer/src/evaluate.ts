@@ -5,6 +5,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { GrpoConfig } from './config/schema';
 import { oneDevice } from './devices';
 import { finiteMean } from './epoch-metrics';
+import { createPauses } from './event-loop';
 import type { Placement } from './placement';
 import type { Params, Policy } from './policy';
 import { oneProcess, type ProcessGroup, type SharedSignal, sharedSignal } from './process-group';
@@ -143,9 +144,11 @@ export function createEvaluator<C, P>(
         tf.dispose([images, ...(first ? [first] : [])]);
       }
     };
+    const pause = createPauses();
     try {
       for (let b = 0; b < batches; b++) {
         if (b >= MAX_SCORING) await scoring[b - MAX_SCORING];
+        await pause();
         if (group.numProcesses === 1) stop.signal?.throwIfAborted();
         onProgress?.({ phase: 'evaluation', epoch, done: b, total: batches });
         const count = Math.min(batchSize, examples.length - b * batchSize);

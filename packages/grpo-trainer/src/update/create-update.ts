@@ -3,6 +3,7 @@ import { tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ConfiguredAlgorithm } from '../algorithms/algorithm';
 import type { GrpoConfig } from '../config/schema';
+import { createPauses } from '../event-loop';
 import { adamWScalars } from '../maths/adamw';
 import { emaDecay, emaDue } from '../maths/ema';
 import { learningRateAt } from '../maths/learning-rate';
@@ -115,10 +116,12 @@ export function createUpdate<C, P>(
     const { units, updates: passesOfUpdates } = epochPasses(plan, config, placement, batch, advantages, call);
     let before: Measured[][] = [];
     const inputs = () => ({ trained: state.trained, copies: state.copies, condition, samples });
+    const pause = createPauses();
     try {
       // Of all updates but the first, which the weights that made the samples take: there is no change to compare with.
       if (algorithm.measure) before = passesOfUpdates.slice(1).map((passes) => measure(inputs(), passes));
       for (const [update, passes] of passesOfUpdates.entries()) {
+        await pause();
         call.onProgress?.(update, passesOfUpdates.length);
         const done = call.updates + update;
         const changes =
