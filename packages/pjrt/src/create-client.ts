@@ -29,7 +29,7 @@ export interface CreateClientOptions {
   options?: Readonly<Record<string, NamedValue>> | undefined;
   /**
    * Free buffers whose JavaScript object was collected without `dispose()`, and warn once. Default: when NODE_ENV
-   * is `development`. It costs about a microsecond a buffer.
+   * is `development`. It costs about a microsecond per buffer.
    */
   finalizeLeaks?: boolean | undefined;
   /** Share the devices of several processes, on one machine or many: each sees all of them, and has its own. */
@@ -98,14 +98,14 @@ export function pluginOptions(
 }
 
 /** Threads for each virtual device: collectives that do not depend on each other hold one each until all devices meet. */
-const THREADS_A_DEVICE = 32;
+const THREADS_PER_DEVICE = 32;
 
 /**
  * Runs `start` with `NPROC`, by which XLA's CPU client sizes the pool that all virtual devices share. With fewer threads
  * than collectives under way, devices wait for each other for ever, and XLA ends the process.
  */
 async function withThreads<T>(devices: number, start: () => Promise<T>): Promise<T> {
-  const threads = THREADS_A_DEVICE * devices;
+  const threads = THREADS_PER_DEVICE * devices;
   if (!(devices > 1) || process.env.NPROC !== undefined || threads <= availableParallelism()) return start();
   process.env.NPROC = `${threads}`;
   try {

@@ -100,7 +100,7 @@ export class PjrtExecutable {
   }
 
   /**
-   * Runs the program: `args[i]` are the arguments of `devices[i]`. Returns at once, one list of buffers a device,
+   * Runs the program: `args[i]` are the arguments of `devices[i]`. Returns at once, one list of buffers per device,
    * which hold their values later. An argument whose memory the program takes (donation) is deleted.
    *
    * @throws PjrtError for arguments that do not fit, and when the run has failed by then; one that fails later has its
@@ -113,7 +113,7 @@ export class PjrtExecutable {
     const { client } = this;
     const devices = this.placement(args, options?.device);
     if (args.length !== devices.length) {
-      throw invalid(operation, `takes ${devices.length} argument list(s), one a device; got ${args.length}.`);
+      throw invalid(operation, `takes ${devices.length} argument list(s), one per device; got ${args.length}.`);
     }
     this.frame ??= new CallFrame(client.api, handle, devices.length, this.signature);
     const { frame } = this;

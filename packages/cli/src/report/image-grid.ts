@@ -7,7 +7,7 @@ export interface GridCell {
   readonly caption: string;
   /** Images side by side in the cell, such as before and after: RGB in [0, 1], [height, side, 3]. */
   readonly images: readonly ArrayLike<number>[];
-  /** One an image, shown as a number with a bar: green for the grid's highest, red for its lowest. */
+  /** One per image, shown as a number with a bar: green for the grid's highest, red for its lowest. */
   readonly rewards?: readonly number[];
 }
 

@@ -23,7 +23,10 @@ export interface RestoreOptions {
   readonly allowChanged?: readonly string[];
 }
 
-/** The parts of a checkpoint: `trained`, `optimizer` (mean.NAME, variance.NAME), `ema`, and `copies` (COPY.NAME) where there are any. */
+/**
+ * The parts of a checkpoint: `trained`, `optimizer` (mean.NAME, variance.NAME), `ema`, and `copies` (COPY.NAME) where there
+ * are any.
+ */
 export function partsOf({ trained, optimizer, ema, copies }: TrainState): Record<string, Params> {
   const own = { trained, optimizer: prefixed({ ...optimizer }), ema };
   return Object.keys(copies).length > 0 ? { ...own, copies: prefixed(copies) } : own;

@@ -34,8 +34,8 @@ export interface RolloutOptions {
 }
 
 /**
- * The compiled rollout of a policy; `window` names the steps to keep, which follow one another, where any are. Noise of sample i at step s is a function of (key, s, i): it does not
- * depend on how the epoch is cut into batches.
+ * The compiled rollout of a policy; `window` names the steps to keep, which follow one another, where any are. Noise of
+ * sample i at step s is a function of (key, s, i): it does not depend on how the epoch is cut into batches.
  */
 export function rolloutFunction<C, P>(
   policy: Policy<C, P>,
