@@ -113,7 +113,10 @@ export class PjrtExecutable {
     const { client } = this;
     const devices = this.placement(args, options?.device);
     if (args.length !== devices.length) {
-      throw invalid(operation, `takes ${devices.length} argument list(s), one per device; got ${args.length}.`);
+      throw invalid(
+        operation,
+        `takes ${devices.length} argument list(s), one per device; got ${args.length}.`,
+      );
     }
     this.frame ??= new CallFrame(client.api, handle, devices.length, this.signature);
     const { frame } = this;
