@@ -1,5 +1,6 @@
 /** Programs of this repository as processes of their own, built from the sources under test. */
-import { existsSync, mkdirSync, mkdtempSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
@@ -31,9 +32,16 @@ export async function bundleProgram(entry: string): Promise<string> {
   return outfile;
 }
 
-/** Bundles `entry` with this repository's sources, and nothing else, into `outfile`. */
+/**
+ * Bundles `entry` with this repository's sources, and nothing else, into `outfile`, which is whole at any time: test files
+ * that run side by side bundle the same programs.
+ */
 export async function bundleSources(entry: string, outfile: string): Promise<void> {
-  await build({ ...bundleOptions(entry), outfile });
+  const { outputFiles } = await build({ ...bundleOptions(entry), outfile, write: false });
+  mkdirSync(dirname(outfile), { recursive: true });
+  const written = `${outfile}.${randomUUID()}`;
+  writeFileSync(written, outputFiles[0]!.contents);
+  renameSync(written, outfile);
 }
 
 /** How programs are bundled, but for where they go. */
