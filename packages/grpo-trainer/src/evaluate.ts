@@ -3,8 +3,10 @@ import { planSteps, type StepTensors, shiftedSchedule, stackSteps } from '@flow-
 import { random, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GrpoConfig } from './config/schema';
-import { oneDevice, type Placement } from './devices';
+import { oneDevice } from './devices';
 import { finiteMean } from './epoch-metrics';
+import { createPauses } from './event-loop';
+import type { Placement } from './placement';
 import type { Params, Policy } from './policy';
 import { oneProcess, type ProcessGroup, type SharedSignal, sharedSignal } from './process-group';
 import type { Progress } from './progress';
@@ -142,9 +144,11 @@ export function createEvaluator<C, P>(
         tf.dispose([images, ...(first ? [first] : [])]);
       }
     };
+    const pause = createPauses();
     try {
       for (let b = 0; b < batches; b++) {
         if (b >= MAX_SCORING) await scoring[b - MAX_SCORING];
+        await pause();
         if (group.numProcesses === 1) stop.signal?.throwIfAborted();
         onProgress?.({ phase: 'evaluation', epoch, done: b, total: batches });
         const count = Math.min(batchSize, examples.length - b * batchSize);

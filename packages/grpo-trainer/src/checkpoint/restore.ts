@@ -1,6 +1,7 @@
 /** From the state of a run to the parts of a checkpoint and back; refuses in words what does not fit. */
 import type { GrpoConfig } from '../config/schema';
-import { oneDevice, type Placement } from '../devices';
+import { oneDevice } from '../devices';
+import type { Placement } from '../placement';
 import type { Params } from '../policy';
 import type { TrainState } from '../update/state';
 import { changesOf, type Difference } from './compare';
@@ -22,7 +23,10 @@ export interface RestoreOptions {
   readonly allowChanged?: readonly string[];
 }
 
-/** The parts of a checkpoint: `trained`, `optimizer` (mean.NAME, variance.NAME), `ema`, and `copies` (COPY.NAME) where there are any. */
+/**
+ * The parts of a checkpoint: `trained`, `optimizer` (mean.NAME, variance.NAME), `ema`, and `copies` (COPY.NAME) where there
+ * are any.
+ */
 export function partsOf({ trained, optimizer, ema, copies }: TrainState): Record<string, Params> {
   const own = { trained, optimizer: prefixed({ ...optimizer }), ema };
   return Object.keys(copies).length > 0 ? { ...own, copies: prefixed(copies) } : own;

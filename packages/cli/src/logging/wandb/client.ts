@@ -12,14 +12,18 @@ export interface WandbRun {
   readonly project: string;
 }
 
-export interface NewRun {
-  readonly id: string;
+export interface WandbOptions {
   readonly project: string;
   readonly entity?: string | undefined;
   readonly name?: string | undefined;
   readonly group?: string | undefined;
   readonly tags?: readonly string[];
+  /** Shown as the run's configuration. */
   readonly config: Readonly<Record<string, unknown>>;
+}
+
+export interface NewRun extends WandbOptions {
+  readonly id: string;
 }
 
 /** Lines to put at an offset of a run's files, and how the run stands. */
