@@ -3,6 +3,7 @@ import { observeCompilations, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { type Ahead, planAhead } from '../ahead';
 import type { AnyAlgorithm } from '../algorithms/algorithm';
+import { checkedPolicy } from '../checked-policy';
 import { partsOf } from '../checkpoint/restore';
 import { type CheckpointEntry, CheckpointStateError } from '../checkpoint/store';
 import { resolveConfig } from '../config/resolve';
@@ -39,7 +40,8 @@ import { type EpochVerdict, happened, judgeEpoch, problemOf, type WatchedUpdate 
  */
 export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions<C, P, A>) {
   const options = { ...given, ...tidyCallbacks(given) };
-  const { policy, prompts, store, onMessage, onProgress } = options;
+  const { prompts, store, onMessage, onProgress } = options;
+  const policy = checkedPolicy(options.policy);
   const config = resolveConfig(options.config ?? {}, options.algorithm);
   const { promptsPerEpoch } = config.sampling;
   const plan = epochPlan(config, options.algorithm);
