@@ -84,12 +84,15 @@ describe('a lease', () => {
     expect(waited).toEqual([]);
   });
 
-  it.each<[string, object | string]>([
+  it.each<[string, object | string, number?]>([
     ['another machine', { host: 'gone', pid: alive }],
     ['a process of this machine that may be another by now', { host: hostname(), pid: alive }],
     ['nobody knows whom', '{"id":'],
-  ])('of %s is void when it is not renewed', async (_, lease) => {
-    await leave(lease);
+    ['nobody knows whom, in JSON', 'null'],
+    ['a process whose number is none', { host: hostname(), pid: 'x' }],
+    ['another machine, renewed before the clock was set back', { host: 'gone', pid: alive }, -86_400],
+  ])('of %s is void when it is not renewed', async (_, lease, seconds = 0) => {
+    await leave(lease, seconds);
     const waited: string[] = [];
     await (await take({ ...quick, onWait: (message) => waited.push(message) })).check();
     expect(waited).toEqual([expect.stringMatching(/was in use 0 s ago by .*waiting up to 1 s/)]);
