@@ -119,11 +119,14 @@ export function wandbClient(access: WandbAccess, options: WandbClientOptions = {
     });
   const graphql = async <T>(what: string, query: string, variables: object): Promise<T> => {
     const response = await post(what, '/graphql', { query, variables });
-    const { data, errors } = (await response.json()) as { data?: T; errors?: { message?: string }[] };
-    if (errors?.length || !data) {
-      throw new WandbError(
-        `wandb: ${what}: ${errors?.map(({ message }) => message).join('; ') || 'no answer'}`,
+    const answer = (await response.json().catch(() => undefined)) as { data?: T; errors?: unknown } | null;
+    const { data, errors } = answer ?? {};
+    const isWrong = Array.isArray(errors) ? errors.length > 0 : errors !== undefined && errors !== null;
+    if (isWrong || typeof data !== 'object' || data === null) {
+      const messages = (Array.isArray(errors) ? errors : []).flatMap((error: { message?: unknown } | null) =>
+        typeof error?.message === 'string' ? [error.message.slice(0, 500)] : [],
       );
+      throw new WandbError(`wandb: ${what}: ${messages.join('; ') || 'no answer that can be read'}`);
     }
     return data;
   };
