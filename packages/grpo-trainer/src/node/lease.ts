@@ -197,7 +197,10 @@ const RENEWAL = `
 `;
 
 function renew(file: string, id: string, ms: number): () => Promise<void> {
-  const worker = new Worker(RENEWAL, { eval: true, workerData: { file, id, ms } });
+  // Not with this process's own flags: `node --input-type=module` would make a module of it, loaders would load it.
+  const worker = new Worker(RENEWAL, { eval: true, execArgv: [], workerData: { file, id, ms } });
+  // Without renewals the lease goes stale, which `check` finds; the run must not end by it.
+  worker.on('error', () => {});
   worker.unref();
   return async () => {
     await worker.terminate();
