@@ -103,6 +103,7 @@ describe('the server', () => {
     page.on('data', (chunk: Buffer) => {
       read += chunk.length;
     });
+    page.resume();
     await closed;
     expect(read).toBeLessThan(8 * size);
     expect((await get('/')).status).toBe(200);
