@@ -16,9 +16,10 @@ for (const name of packages) {
 }
 console.log(`Fixtures: ${fixtures}`);
 const projects = packages.flatMap((name) => ['--project', name]);
-const { passed, failed, skipped } = vitest(['.parity.test.ts', ...projects], {
+const { passed, failed, skipped, failures } = vitest(['.parity.test.ts', ...projects], {
   FLOW_GRPO_FIXTURES: fixtures,
   XLA_FLAGS: process.env.XLA_FLAGS || '--xla_cpu_enable_fast_math=false', // XLA's default: compiled as users compile
 });
+for (const failure of failures) console.log(`Failed: ${failure}`);
 console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
 process.exitCode = failed || passed === 0 ? 1 : 0;

@@ -119,10 +119,21 @@ async function trainAlong(
   store: CheckpointStore,
   run: TrainingRun,
   made: RunSetup,
-  { signal, allowChanged = [], resume = 'auto', group }: TrainRunOptions,
+  options: TrainRunOptions,
 ): Promise<RunResult> {
-  const { config, output, algorithm } = run;
-  const result = await train({
+  const result = await train(await trainOptions(store, run, made, options));
+  return { ...result, output: run.output };
+}
+
+/** What every process gives `train`. */
+async function trainOptions(
+  store: CheckpointStore,
+  run: TrainingRun,
+  made: RunSetup,
+  { signal, allowChanged = [], resume = 'auto', group }: TrainRunOptions,
+) {
+  const { config, algorithm } = run;
+  return {
     policy: need(made.policy, 'policy', run),
     prompts: need(made.prompts, 'prompts', run),
     scorer: need(made.scorer, 'scorer', run),
@@ -136,8 +147,7 @@ async function trainAlong(
     resume,
     ...(signal && { signal }),
     ...(group && { group }),
-  });
-  return { ...result, output };
+  };
 }
 
 interface RunFolder {
@@ -155,17 +165,14 @@ async function trainInto(
   line: ProgressLine,
 ): Promise<RunResult> {
   const { config, output, algorithm } = run;
-  const policy = need(made.policy, 'policy', run);
-  const prompts = need(made.prompts, 'prompts', run);
   const { person } = options;
-  const given = asScorer(need(made.scorer, 'scorer', run));
+  const shared = await trainOptions(store, run, made, options);
+  const { policy, prompts, resume } = shared;
+  const given = asScorer(shared.scorer);
   const scorer = person?.expected ? unjudgedEvaluations(given) : given;
-  const resume = options.resume ?? 'auto';
   checkPromptCount(prompts, config);
-  const setup = await setupFingerprint(run.setup, made, { signal: options.signal });
-  const { allowChanged = [] } = options;
   // Before the logs lose what the run will write again: a checkpoint that is refused leaves them as they are.
-  const fromEpoch = resume ? await resumeEpoch(own, run, { resume, setup, allowChanged }) : 0;
+  const fromEpoch = resume ? await resumeEpoch(own, run, { ...shared, resume }) : 0;
   const { prompt } = prompts.at(0)!;
   const memory = estimateMemory(policy, prompt, config, algorithm);
   const measured = await secondsPerEpoch(output);
@@ -180,19 +187,9 @@ async function trainInto(
   let exitCode = 1;
   try {
     const result = await train({
-      policy,
-      prompts,
-      evalPrompts: made.evalPrompts,
-      evalRewards: made.evalRewards,
-      config,
-      ...(algorithm && { algorithm }),
-      store,
-      setup,
-      allowChanged,
-      resume,
+      ...shared,
+      scorer,
       peakTflops: run.peakTflops,
-      ...(options.signal && { signal: options.signal }),
-      ...(options.group && { group: options.group }),
       ...observers,
       ...withCallbacks(observers, options, line, checkLease),
     });
