@@ -88,6 +88,12 @@ const CREATE_FILES = `
     }
   }`;
 
+/** Whether a server described a run as far as it is used here. */
+const isBucket = (bucket: Bucket | null | undefined): bucket is Bucket =>
+  [bucket?.id, bucket?.name, bucket?.project?.name, bucket?.project?.entity?.name].every(
+    (text) => typeof text === 'string',
+  );
+
 /** A client whose requests are tried again when the network, or the server for the moment, fails. */
 export function wandbClient(access: WandbAccess, options: WandbClientOptions = {}): WandbClient {
   const { baseUrl, apiKey } = access;
@@ -150,6 +156,7 @@ export function wandbClient(access: WandbAccess, options: WandbClientOptions = {
       );
       if (!upsertBucket) throw new WandbError(`wandb: the run was not created in project ${project}`);
       const { bucket } = upsertBucket;
+      if (!isBucket(bucket)) throw new WandbError('wandb: creating the run: no answer that can be read');
       return {
         storageId: bucket.id,
         id: bucket.name,
