@@ -38,7 +38,9 @@ export function vitest(args, env = {}) {
       testResults,
     } = JSON.parse(readFileSync(report, 'utf8'));
     // A file that fails to load has no tests of its own to count.
-    const broken = testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0);
+    const broken = testResults.filter(
+      (file) => file.status === 'failed' && file.assertionResults.length === 0,
+    );
     const failed = numFailedTests + broken.length || (status === 0 ? 0 : 1);
     const failures = [
       ...broken.map((file) => failure(file, 'the file itself', file.message)),

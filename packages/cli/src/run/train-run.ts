@@ -131,12 +131,13 @@ async function trainOptions(
   run: TrainingRun,
   made: RunSetup,
   { signal, allowChanged = [], resume = 'auto', group }: TrainRunOptions,
+  scorer = need(made.scorer, 'scorer', run),
 ) {
   const { config, algorithm } = run;
   return {
     policy: need(made.policy, 'policy', run),
     prompts: need(made.prompts, 'prompts', run),
-    scorer: need(made.scorer, 'scorer', run),
+    scorer,
     evalPrompts: made.evalPrompts,
     evalRewards: made.evalRewards,
     config,
@@ -166,10 +167,10 @@ async function trainInto(
 ): Promise<RunResult> {
   const { config, output, algorithm } = run;
   const { person } = options;
-  const shared = await trainOptions(store, run, made, options);
-  const { policy, prompts, resume } = shared;
-  const given = asScorer(shared.scorer);
+  const given = asScorer(need(made.scorer, 'scorer', run));
   const scorer = person?.expected ? unjudgedEvaluations(given) : given;
+  const shared = await trainOptions(store, run, made, options, scorer);
+  const { policy, prompts, resume } = shared;
   checkPromptCount(prompts, config);
   // Before the logs lose what the run will write again: a checkpoint that is refused leaves them as they are.
   const fromEpoch = resume ? await resumeEpoch(own, run, { ...shared, resume }) : 0;
@@ -188,7 +189,6 @@ async function trainInto(
   try {
     const result = await train({
       ...shared,
-      scorer,
       peakTflops: run.peakTflops,
       ...observers,
       ...withCallbacks(observers, options, line, checkLease),
