@@ -2,6 +2,7 @@
 import { planSteps, type StepTensors, shiftedSchedule, stackSteps } from '@flow-grpo/sde-sampler';
 import { random, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
+import { checkedPolicy } from './checked-policy';
 import type { GrpoConfig } from './config/schema';
 import { oneDevice } from './devices';
 import { finiteMean } from './epoch-metrics';
@@ -39,7 +40,7 @@ const SHOWN_IMAGES = 16;
 
 /** The compiled evaluation of a policy on a fixed list of prompts; batches are scored while the next one runs. */
 export function createEvaluator<C, P>(
-  policy: Policy<C, P>,
+  given: Policy<C, P>,
   reward: Scorer | RewardFunction,
   prompts: PromptSource,
   config: GrpoConfig,
@@ -48,6 +49,7 @@ export function createEvaluator<C, P>(
 ) {
   if (prompts.length === 0)
     throw new Error('evalPrompts is empty; leave it out to train without evaluations');
+  const policy = checkedPolicy(given);
   const scorer = asScorer(reward);
   const examples = Array.from({ length: prompts.length }, (_, i) => prompts.at(i)!);
   // The devices share each batch evenly; the last one is filled up with its last prompt.

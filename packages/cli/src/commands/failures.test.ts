@@ -393,6 +393,14 @@ describe('describeFailure', () => {
     expect(describeFailure(error, true).message).toMatch(/^epochs: 3\n[\s\S]*\n\s+at [\s\S]*caused by .*why/);
   });
 
+  it('shows nothing of what is for the terminal', () => {
+    const { message } = describeFailure(
+      new ConfigError('setup.model: \x1b]0;title\x07\x1b[2Jgone\r\u202e'),
+      false,
+    );
+    expect(message).toBe('setup.model: gone');
+  });
+
   it('knows how a run ended', () => {
     expect((['finished', 'diverged', 'hacked', 'interrupted'] as const).map(exitCodeOf)).toEqual([
       0, 1, 1, 130,

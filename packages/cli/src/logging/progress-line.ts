@@ -1,4 +1,5 @@
 /** One line that shows what a command is doing and how long it will take. */
+import { plainText } from '@flow-grpo/rewards/plain-text';
 
 /** A line that is rewritten in place on a terminal, and printed now and then in a log file. */
 export interface ProgressLine {
@@ -21,12 +22,22 @@ const QUIET_MS = 10_000;
 
 const BAR = 20;
 
-/** @param now milliseconds, for tests */
+/**
+ * What it shows may be the words of a server, or of a prompt: nothing in them moves the cursor or sets a title.
+ *
+ * @param now milliseconds, for tests
+ */
 export function progressLine(
   stream: NodeJS.WriteStream = process.stderr,
   now: () => number = () => performance.now(),
 ): ProgressLine {
-  return stream.isTTY ? terminalLine(stream) : logLines(stream, now);
+  const line = stream.isTTY ? terminalLine(stream) : logLines(stream, now);
+  return {
+    show: (text, share) => line.show(plainText(text), share),
+    log: (text) => line.log(plainText(text)),
+    note: (text) => line.note(plainText(text)),
+    end: line.end,
+  };
 }
 
 function terminalLine(stream: NodeJS.WriteStream): ProgressLine {

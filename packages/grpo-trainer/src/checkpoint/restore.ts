@@ -43,7 +43,7 @@ export async function restoreState(
   config: GrpoConfig,
   options: RestoreOptions = {},
 ): Promise<{ state: TrainState; run: RunState }> {
-  refuseOtherRun(saved, config, options);
+  checkSameRun(saved, config, options);
   const read = reader(saved, options.placement);
   const trained = await read('trained');
   const names = options.trainable ?? Object.keys(trained);
@@ -70,7 +70,7 @@ export async function restoreWeights(
   config: GrpoConfig,
   options: RestoreOptions = {},
 ): Promise<{ weights: Params; run: RunState }> {
-  refuseOtherRun(saved, config, options);
+  checkSameRun(saved, config, options);
   const weights = await reader(saved, options.placement)(config.ema.enabled ? 'ema' : 'trained');
   const names = options.trainable ?? Object.keys(weights);
   return { weights: inOrder(saved.place, weights, names, options.shapes), run: saved.run };
@@ -85,10 +85,11 @@ const reader =
       return placed;
     });
 
-function refuseOtherRun(
+/** @throws {CheckpointStateError} naming what differs between a checkpoint's run and this one, and may not */
+export function checkSameRun(
   saved: SavedCheckpoint,
   config: GrpoConfig,
-  { setup = saved.setup, allowChanged }: RestoreOptions,
+  { setup = saved.setup, allowChanged }: Pick<RestoreOptions, 'setup' | 'allowChanged'>,
 ): void {
   const changed = changesOf(saved, { config, setup }, allowChanged);
   if (changed.length === 0) return;

@@ -1,6 +1,7 @@
 /** A run under way: its state, and the steps of the loop as functions with names. */
 import { observeCompilations, tree } from '@flow-grpo/tfjs-jit';
 import type { AnyAlgorithm } from '../algorithms/algorithm';
+import { checkedPolicy } from '../checked-policy';
 import { CheckpointStateError } from '../checkpoint/store';
 import { resolveConfig } from '../config/resolve';
 import { placementOn } from '../devices';
@@ -37,7 +38,8 @@ import { type EpochVerdict, happened, judgeEpoch, problemOf, type WatchedUpdate 
  */
 export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions<C, P, A>) {
   const options = { ...given, ...tidyCallbacks(given) };
-  const { policy, prompts, store, onMessage, onProgress } = options;
+  const { prompts, store, onMessage, onProgress } = options;
+  const policy = checkedPolicy(options.policy);
   const config = resolveConfig(options.config ?? {}, options.algorithm);
   const plan = epochPlan(config, options.algorithm);
   const { algorithm } = plan;

@@ -10,6 +10,7 @@ import {
 } from '@flow-grpo/checkpoint-io';
 import {
   castParams,
+  checkFloats,
   type ParameterSpec,
   type Params,
   uploadAs,
@@ -178,5 +179,5 @@ async function loadWeights(
     ...(signal && { signal }),
     onProgress: (progress) => onProgress?.({ part, ...progress }),
   });
-  return castParams(splitProjections(loaded), storage);
+  return castParams(splitProjections(checkFloats(loaded, path)), storage);
 }
