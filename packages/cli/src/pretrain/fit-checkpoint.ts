@@ -134,7 +134,7 @@ function checkTensors(file: string, params: Params, all: Params): void {
     if (`${stored.shape}` !== `${shape}`)
       throw new Error(`${file} holds ${name} as [${stored.shape}], now [${shape}]: ${advice}`);
   }
-  const known = new Set(expected.map(([name]) => name));
+  const known = new Set<string>(expected.map(([name]) => name));
   const stray = Object.keys(all).find((name) => !known.has(name));
   if (stray !== undefined) throw new Error(`${file} holds ${stray}, which does not train now: ${advice}`);
 }
