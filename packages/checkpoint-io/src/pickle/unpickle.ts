@@ -93,7 +93,7 @@ export function readPickle(bytes: Uint8Array, host: PickleHost, options: Unpickl
       return;
     }
     if (!(target instanceof Map) || items.length % 2 !== 0)
-      reader.fail('the pickle fills what is no dictionary');
+      reader.fail('the pickle fills something that is not a dictionary');
     stack.spend((COST.entry * items.length) / 2);
     for (let i = 0; i < items.length; i += 2) target.set(items[i], items[i + 1]);
   };
@@ -343,7 +343,7 @@ function longOf(bytes: Uint8Array): number | bigint {
 function decimalOf(reader: PickleReader): number | bigint | boolean {
   const text = reader.line();
   if (text === '00' || text === '01') return text === '01';
-  if (!/^-?\d{1,40}$/.test(text)) reader.fail(`${JSON.stringify(clip(text))} is no integer`);
+  if (!/^-?\d{1,40}$/.test(text)) reader.fail(`${JSON.stringify(clip(text))} is not an integer`);
   return asNumber(BigInt(text));
 }
 

@@ -74,7 +74,7 @@ async function recordsOf<T extends { epoch: number }>(file: string): Promise<T[]
   const lines = await readJsonLines<T>(file);
   return lines.map((record) => {
     if (typeof record.epoch !== 'number')
-      throw new ConfigError(`${file} holds a line that is no record of a run: its epoch is no number`);
+      throw new ConfigError(`${file} has a line that is not a record of a run: its epoch is not a number`);
     return record;
   });
 }

@@ -85,7 +85,7 @@ describe('an override', () => {
   it.each(['__proto__.x=1', 'training.__proto__.x=1', 'constructor.prototype.x=1', 'training.toString.x=1'])(
     '%s is refused and changes no object of the program',
     async (override) => {
-      await expect(readRunFile(undefined, [override])).rejects.toThrow(/is no name of an option/);
+      await expect(readRunFile(undefined, [override])).rejects.toThrow(/is not the name of an option/);
       expect(({} as { x?: number }).x).toBeUndefined();
     },
   );

@@ -28,6 +28,7 @@ import { need } from '../commands/shared';
 import { unjudgedEvaluations } from '../human/unjudged-evaluations';
 import { readJsonLines } from '../logging/json-lines';
 import { clearOutcome, writeOutcome } from '../logging/outcome';
+import { plural } from '../logging/plural';
 import { type ProgressLine, progressLine } from '../logging/progress-line';
 import { writeRunReport } from '../report/run-report';
 import { setupFingerprint } from '../setup/fingerprint';
@@ -185,7 +186,8 @@ async function trainInto(
     const saved = result.reason === 'finished' ? await saveModel(output, weights, made, line) : {};
     const report = result.updates > 0 ? await reportOf(output, line) : undefined;
     finalMessage =
-      result.problem ?? `${result.reason} after ${result.epochs} epochs, ${result.updates} updates`;
+      result.problem ??
+      `${result.reason} after ${plural(result.epochs, 'epoch')}, ${plural(result.updates, 'update')}`;
     line.note(finalMessage);
     exitCode = result.reason === 'diverged' || result.reason === 'hacked' ? 1 : 0;
     return { ...result, output, ...(report && { report }), ...saved };

@@ -30,7 +30,9 @@ export async function readAnswers(file: string): Promise<Map<string, Judgement>>
       rewardsOfJudgement(judgement, images);
       answers.set(key, judgement);
     } catch (error) {
-      throw new Error(`${file}, line ${i + 1} is no answer: ${(error as Error).message}`, { cause: error });
+      throw new Error(`${file}, line ${i + 1} is not an answer: ${(error as Error).message}`, {
+        cause: error,
+      });
     }
   }
   return answers;
