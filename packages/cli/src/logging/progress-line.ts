@@ -21,12 +21,15 @@ const QUIET_MS = 10_000;
 
 const BAR = 20;
 
+/** On a narrower terminal the text is more use than the bar. */
+const COLUMNS_FOR_BAR = 60;
+
 /** @param now milliseconds, for tests */
 export function progressLine(
   stream: NodeJS.WriteStream = process.stderr,
   now: () => number = () => performance.now(),
 ): ProgressLine {
-  return stream.isTTY ? terminalLine(stream) : logLines(stream, now);
+  return stream.isTTY && process.env.TERM !== 'dumb' ? terminalLine(stream) : logLines(stream, now);
 }
 
 function terminalLine(stream: NodeJS.WriteStream): ProgressLine {
@@ -37,8 +40,9 @@ function terminalLine(stream: NodeJS.WriteStream): ProgressLine {
   };
   return {
     show(text, share) {
-      const shown = share === undefined ? text : `${bar(share)} ${text}`;
-      stream.write(`\r\x1b[2K${shown.slice(0, (stream.columns ?? 80) - 1)}`);
+      const columns = stream.columns || 80; // some terminals say 0
+      const shown = share === undefined || columns < COLUMNS_FOR_BAR ? text : `${bar(share)} ${text}`;
+      stream.write(`\r\x1b[2K${shown.slice(0, columns - 1)}`);
       open = true;
     },
     log: note,
