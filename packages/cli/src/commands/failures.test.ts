@@ -353,6 +353,12 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
     /--setup toy has a reward and prompts of its own/,
   ],
   [
+    'a project into a file',
+    ['init', '@/file.txt', '--setup', 'toy'],
+    1,
+    /file\.txt: this is a file, not a folder; choose another/,
+  ],
+  [
     'a project below a file',
     ['init', '@/file.txt/new', '--setup', 'toy'],
     1,

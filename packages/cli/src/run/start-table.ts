@@ -43,7 +43,7 @@ export function startTable(run: TrainingRun, memory: MemoryEstimate | undefined,
     ['steps', `${sampling.numSteps} per rollout; ${noiseText(run, plan)}`],
     [
       'updates',
-      `${updates} per epoch, ${plan.totalUpdates} in all; ${plural(plan.rowsPerPass, 'image')} per gradient pass${stepsAtOnce}, ${run.algorithm?.name ?? config.algorithm}, learning rate ${training.learningRate}`,
+      `${updates} per epoch, ${plan.totalUpdates} in all; ${plural(plan.rowsPerPass, 'image')} per gradient pass${stepsAtOnce}, ${run.algorithm?.name ?? config.algorithm}, learning rate ${rate(training.learningRate)}`,
     ],
     [
       'evaluation',
@@ -94,6 +94,9 @@ function memoryRows(memory: MemoryEstimate): [string, string][] {
     ],
   ];
 }
+
+/** As people write it: 5e-6, 0.02. */
+const rate = (value: number) => (value > 0 && value < 1e-3 ? value.toExponential() : String(value));
 
 /** 1.53e9 → 1.5 B */
 function count(value: number): string {
