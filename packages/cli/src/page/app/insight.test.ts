@@ -34,7 +34,7 @@ describe('smoothedLines', () => {
       ['step 2', false],
     ]);
     expect(lines[0]!.y).toEqual([0, 1, 0]);
-    expect(lines[2]!.y[1]).toBeLessThan(0.5);
+    expect(lines[2]!.y[1]).toBeLessThan(0.6);
   });
 
   it('are the lines themselves without smoothing', () => {
