@@ -80,7 +80,13 @@ export function Chart(props: ChartProps) {
         },
         scales: { x: { time: false }, y: { distr: log ? 3 : 1, range: log ? logRange : linearRange } },
         axes: [
-          { ...axis, values: (_, ticks) => ticks.map((tick) => figure(tick)), size: 24 },
+          {
+            ...axis,
+            values: (_, ticks) => ticks.map((tick) => figure(tick)),
+            size: 24,
+            // No half epochs.
+            ...(table[0].every(Number.isInteger) && { incrs: WHOLE_STEPS }),
+          },
           {
             ...axis,
             values: (_, ticks, __, ___, step) =>
@@ -141,10 +147,10 @@ export function Chart(props: ChartProps) {
   const shown = at ?? table[0].length - 1;
   const x = table[0][shown] ?? null;
   const valueAt = (i: number) => (at === null ? lastNumber(table[i + 1]) : table[i + 1]?.[at]) ?? null;
-  // Of a smoothed line what was measured, which stands before it.
+  // Of a smoothed line what was measured, which lies behind it.
   const values = lines.flatMap(({ label, color, faint }, i) => {
-    const measured = lines[i - 1]?.faint && lines[i - 1]?.label === label ? i - 1 : i;
-    return faint ? [] : [{ label, color, value: valueAt(measured) }];
+    const measured = lines.findIndex((line) => line.faint && line.label === label && line.color === color);
+    return faint ? [] : [{ label, color, value: valueAt(measured < 0 ? i : measured) }];
   });
   const spoken = `${xLabel} ${figure(x)}: ${values.map(({ label, value }) => `${label} ${figure(value)}`).join(', ')}`;
 
@@ -265,6 +271,11 @@ export function histogramLine({ low, high, counts }: Buckets, label: string, col
   const x = Array.from({ length: counts.length + 1 }, (_, i) => low + i * width);
   return { label, x, y: [...counts, 0].map((count) => count / total), color, steps: true };
 }
+
+/** Steps between the ticks of an axis of whole numbers. */
+const WHOLE_STEPS = Array.from({ length: 12 }, (_, power) =>
+  [1, 2, 5].map((step) => step * 10 ** power),
+).flat();
 
 type Table = [number[], ...(number | null | undefined)[][]];
 

@@ -88,9 +88,10 @@ export function parseOrder(text: string): Order {
   try {
     value = JSON.parse(text);
   } catch {
-    throw new RequestError(400, 'the order is not JSON');
+    throw new RequestError(400, 'the request is not JSON');
   }
-  if (typeof value !== 'object' || value === null) throw new RequestError(400, 'the order is no object');
+  if (typeof value !== 'object' || value === null)
+    throw new RequestError(400, 'the request is not a JSON object');
   const { prompt, seed = 0, steps = 49 } = value as Record<string, unknown>;
   if (typeof prompt !== 'string' || prompt.trim() === '' || prompt.length > MAX_PROMPT)
     throw new RequestError(400, `prompt must be a text of 1 to ${MAX_PROMPT} characters`);

@@ -106,7 +106,7 @@ describe('the image service', () => {
 
   it.each([
     ['', /not JSON/],
-    ['null', /no object/],
+    ['null', /not a JSON object/],
     [{}, /prompt must be/],
     [{ prompt: ' ' }, /prompt must be/],
     [{ prompt: 'x'.repeat(1001) }, /prompt must be/],

@@ -368,13 +368,13 @@ describe('what is no coordinator', () => {
   };
 
   it.each<[string, (socket: Socket) => void, RegExp]>([
-    ['a web server', (socket) => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n'), /is no coordinator/],
+    ['a web server', (socket) => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n'), /is not a coordinator/],
     ['one that hangs up', (socket) => socket.destroy(), /hangs up without a word/],
     ['one that says nothing', () => {}, /does not answer/],
     [
       'one that greets and hangs up',
       (socket) => socket.end('{"challenge":"c"}\n'),
-      /is no coordinator|it ended/,
+      /is not a coordinator|it ended/,
     ],
     [
       'one that welcomes without the secret',

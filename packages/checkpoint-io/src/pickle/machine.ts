@@ -93,7 +93,7 @@ export class PickleMachine {
       return;
     }
     if (!(target instanceof Map) || items.length % 2 !== 0)
-      this.reader.fail('the pickle fills what is no dictionary');
+      this.reader.fail('the pickle fills something that is not a dictionary');
     this.spend((COST.entry * items.length) / 2);
     for (let i = 0; i < items.length; i += 2) target.set(items[i], items[i + 1]);
   }

@@ -95,7 +95,7 @@ export class PickleReader {
   decimal(): number | bigint | boolean {
     const text = this.line();
     if (text === '00' || text === '01') return text === '01';
-    if (!/^-?\d{1,40}$/.test(text)) this.fail(`${JSON.stringify(clip(text))} is no integer`);
+    if (!/^-?\d{1,40}$/.test(text)) this.fail(`${JSON.stringify(clip(text))} is not an integer`);
     return asNumber(BigInt(text));
   }
 }

@@ -284,9 +284,11 @@ describe('flow-grpo', () => {
     await run('inspect', folder);
     expect(process.exitCode).toBeUndefined();
     expect(printed.at(-1)).toBe('No sign of reward hacking in 40 epochs (5120 images).');
+    await run('inspect', folder, '--json');
+    expect(JSON.parse(printed.at(-1)!)).toEqual({ ok: true, problems: [], epochs: 40, samples: 5120 });
     await run('inspect', join(folder, 'none'));
     expect(process.exitCode).toBe(2);
-    expect(printed.at(-1)).toMatch(/metrics.jsonl has no epoch in it/);
+    expect(printed.at(-1)).toMatch(/none does not exist; give the folder of a run/);
   });
 
   it('prints a JSON Schema', async () => {

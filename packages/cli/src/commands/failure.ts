@@ -98,8 +98,11 @@ function systemError(error: unknown): string | undefined {
     port?: number;
   };
   if (code === undefined || syscall === undefined || !Object.hasOwn(SYSTEM, code)) return undefined;
+  // A folder may be there already; what is in the way is a file.
+  const why =
+    code === 'EEXIST' && syscall === 'mkdir' ? 'this is a file, not a folder; choose another' : SYSTEM[code];
   const place = path ?? (address === undefined ? undefined : [address, port].filter(Boolean).join(':'));
-  return place === undefined ? `${message}: ${SYSTEM[code]}` : `${place}: ${SYSTEM[code]} (${code})`;
+  return place === undefined ? `${message}: ${why}` : `${place}: ${why} (${code})`;
 }
 
 /** The messages of an error and its causes, each once. Anything may be thrown. */

@@ -148,11 +148,13 @@ export function program(): Command {
     .option('-s, --set <key=value>', 'override an option of every file', collectValues, [])
     .option('-o, --output <folder>', 'where runs, page and table go', 'runs/compare')
     .option('--backend <name>', BACKEND_HELP, 'xla')
+    .option('--json', 'print the comparison as one line of JSON; messages go to standard error')
     .action(compareCommand);
   command('inspect', "check a run's metrics for signs of reward hacking; exits with 1 if there are any")
     .argument('<folder>', "a run's folder")
     .option('--window <epochs>', 'epochs to average over, at the start and now')
     .option('--tolerance <factor>', 'factor on how far image statistics may drift')
+    .option('--json', 'print {"ok": …, "problems": …} as JSON')
     .action(async (folder: string, options: InspectCommandOptions) => {
       if (await inspectCommand(folder, options)) process.exitCode = 1;
     });

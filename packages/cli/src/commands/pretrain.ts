@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
 import { abortOnSignals, acquireLease, isAbort, type SetupFingerprint } from '@flow-grpo/grpo-trainer/node';
 import { duration } from '../logging/duration';
+import { plural } from '../logging/plural';
 import { progressLine } from '../logging/progress-line';
 import { pretrain } from '../pretrain/flow-matching';
 import { setupFingerprint } from '../setup/fingerprint';
@@ -46,7 +47,7 @@ export async function pretrainCommand(file: string | undefined, options: Pretrai
       });
       if (result.reason === 'finished')
         await saveSafetensors(join(run.output, 'model.safetensors'), result.ema);
-      line.note(`${result.reason} after ${result.steps} steps`);
+      line.note(`${result.reason} after ${plural(result.steps, 'step')}`);
       process.exitCode = exitCodeOf(result.reason) || undefined;
       const { reason, steps } = result;
       if (options.json) console.log(JSON.stringify({ reason, steps, output: run.output }));

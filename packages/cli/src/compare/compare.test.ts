@@ -115,7 +115,7 @@ describe('flow-grpo compare', () => {
     const output = join(folder, 'out');
     const files = ['slow', 'same', 'fast'].map((name) => join(folder, `${name}.yaml`));
     const flags = ['--seeds', '0,1', '--images', '60', '-o', output, '--backend', 'cpu'];
-    const run = () => main(['node', 'flow-grpo', 'compare', ...files, ...flags]);
+    const run = (...more: string[]) => main(['node', 'flow-grpo', 'compare', ...files, ...flags, ...more]);
     await run();
     expect([process.exitCode, printed.at(-1)]).toEqual([undefined, expect.stringMatching(/^\| setting/)]);
     const { summaries } = JSON.parse(await readFile(join(output, 'compare.json'), 'utf8'));
@@ -132,8 +132,9 @@ describe('flow-grpo compare', () => {
     expect(printed.at(-1)).toMatch(/^\| setting \| seeds \|[\s\S]*\n\| fast \| 2 \|/);
     const metrics = join(output, 'fast/seed-1/metrics.jsonl');
     const before = (await stat(metrics)).mtimeMs;
-    await run();
+    await run('--json');
     expect((await stat(metrics)).mtimeMs).toBe(before);
+    expect(JSON.parse(printed.at(-1)!)).toEqual({ measure: 'reward', summaries });
     expect(JSON.parse(await readFile(join(output, 'compare.json'), 'utf8')).summaries).toEqual(summaries);
   });
 
@@ -191,8 +192,11 @@ describe('flow-grpo compare', () => {
       expect(printed.at(-1)).toMatch(message);
     };
     await fails([file, file], /two files are called a/);
-    await fails([file, '--seeds', '0,x'], /--seeds 0,x: x is no such number/);
-    await fails([file, '--images', '0'], /--images 0/);
+    await fails([file, '--seeds', '0,x'], /--seeds 0,x: "x" is not a whole number of at least 0/);
+    await fails([file, '--seeds', '0,,1'], /--seeds 0,,1: "" is not a whole number/);
+    await fails([file, '--images', '0'], /--images 0: "0" is not a whole number of at least 1/);
+    await fails([file, '--images', '1,2'], /--images 1,2: "1,2" is not a whole number/);
+    await fails([file, '--reach', '0.5,high'], /--reach 0.5,high: "high" is not a number/);
     await fails([join(folder, 'none.yaml')], /none.yaml cannot be read/);
   });
 });

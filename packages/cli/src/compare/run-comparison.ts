@@ -11,7 +11,7 @@ import type { RunFile } from '../run-file/schema';
 import { setupFingerprint } from '../setup/fingerprint';
 import { makeSetup } from '../setup/make-setup';
 import type { RunSetup, SetupContext } from '../setup/setup';
-import { comparisonPage, comparisonTable } from './page';
+import { type Comparison, comparisonPage } from './page';
 import { type ComparedRun, compareRuns } from './statistics';
 
 export interface ComparisonOptions {
@@ -33,7 +33,7 @@ export interface ComparisonOptions {
  * complete are not repeated, and interrupted ones resume.
  *
  * @param settings run files by name; the first one is what the others are compared with
- * @returns the table, as Markdown; nothing when it was interrupted
+ * @returns what was compared; nothing when it was interrupted
  * @throws {ConfigError} when settings have other evaluation prompts than the first, or none.
  */
 export async function runComparison(
@@ -41,7 +41,7 @@ export async function runComparison(
   options: ComparisonOptions,
   context: SetupContext,
   line: ProgressLine,
-): Promise<string | undefined> {
+): Promise<Comparison | undefined> {
   const { seeds, output, signal, measure, levels } = options;
   const setups = setupsOnce(context);
   const runs: ComparedRun[] = [];
@@ -67,7 +67,7 @@ export async function runComparison(
   await mkdir(output, { recursive: true });
   await writeFile(join(output, 'compare.html'), comparisonPage(comparison));
   await writeFile(join(output, 'compare.json'), `${JSON.stringify(comparison, null, 2)}\n`);
-  return comparisonTable(comparison);
+  return comparison;
 }
 
 /** Names for files: theirs without the ending. */

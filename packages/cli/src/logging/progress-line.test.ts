@@ -1,8 +1,11 @@
 import { PassThrough } from 'node:stream';
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { progressLine } from './progress-line';
 
 describe('progressLine', () => {
+  beforeEach(() => vi.stubEnv('TERM', 'xterm'));
+  afterEach(() => vi.unstubAllEnvs());
+
   const on = (isTTY: boolean) => {
     let text = '';
     const stream = new PassThrough();
@@ -50,6 +53,29 @@ describe('progressLine', () => {
     const line = progressLine({ isTTY: true, columns: 80, write: (more: string) => (text += more) } as never);
     line.show('x', share);
     expect(text).toBe(`\r\x1b[2K${shown}`);
+  });
+
+  it.each([
+    [undefined, 79],
+    [0, 79],
+    [60, 59],
+    [59, 58],
+    [20, 19],
+  ])('keeps to one row of a terminal that says it has %s columns, with its text', (columns, length) => {
+    let text = '';
+    const line = progressLine({ isTTY: true, columns, write: (more: string) => (text += more) } as never);
+    line.show('x'.repeat(100), 0.5);
+    const [, row] = text.split('\x1b[2K');
+    expect(row).toHaveLength(length);
+    expect(row!.includes('━')).toBe(columns === undefined || columns === 0 || columns === 60);
+  });
+
+  it('rewrites nothing on a terminal that cannot', () => {
+    vi.stubEnv('TERM', 'dumb');
+    const { line, text } = on(true);
+    line.show('rollout 1/2', 0.5);
+    line.note('saved');
+    expect(text()).toBe('rollout 1/2\nsaved\n');
   });
 
   it('prints every message on a terminal, and of many alike some in a log file, with the last', () => {

@@ -22,6 +22,9 @@ const QUIET_MS = 10_000;
 
 const BAR = 20;
 
+/** On a narrower terminal the text is more use than the bar. */
+const COLUMNS_FOR_BAR = 60;
+
 /**
  * What it shows may be the words of a server, or of a prompt: nothing in them moves the cursor or sets a title.
  *
@@ -31,7 +34,7 @@ export function progressLine(
   stream: NodeJS.WriteStream = process.stderr,
   now: () => number = () => performance.now(),
 ): ProgressLine {
-  const line = stream.isTTY ? terminalLine(stream) : logLines(stream, now);
+  const line = stream.isTTY && process.env.TERM !== 'dumb' ? terminalLine(stream) : logLines(stream, now);
   return {
     show: (text, share) => line.show(plainText(text), share),
     log: (text) => line.log(plainText(text)),
@@ -48,8 +51,9 @@ function terminalLine(stream: NodeJS.WriteStream): ProgressLine {
   };
   return {
     show(text, share) {
-      const shown = share === undefined ? text : `${bar(share)} ${text}`;
-      stream.write(`\r\x1b[2K${shown.slice(0, (stream.columns ?? 80) - 1)}`);
+      const columns = stream.columns || 80; // some terminals say 0
+      const shown = share === undefined || columns < COLUMNS_FOR_BAR ? text : `${bar(share)} ${text}`;
+      stream.write(`\r\x1b[2K${shown.slice(0, columns - 1)}`);
       open = true;
     },
     log: note,

@@ -26,8 +26,8 @@ const strip = { file: 'samples/a.png', width: 1, height: 1, prompts: ['a'], rewa
 
 describe('a line that is no record', () => {
   it.each<[string, unknown, RegExp]>([
-    ['metrics', { epoch: '1' }, /metrics\.jsonl holds a line .*its epoch is no number/],
-    ['metrics', {}, /metrics\.jsonl .*its epoch is no number/],
+    ['metrics', { epoch: '1' }, /metrics\.jsonl holds a line .*its epoch is not a number/],
+    ['metrics', {}, /metrics\.jsonl .*its epoch is not a number/],
     ['evaluations', { epoch: 1 }, /evaluations\.jsonl .*epoch 1: reward: /],
     ['evaluations', { ...evaluation, details: null }, /evaluations\.jsonl .*details: /],
     ['evaluations', { ...evaluation, details: { a: 'x' } }, /evaluations\.jsonl .*details\.a: /],

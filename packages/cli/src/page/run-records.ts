@@ -55,10 +55,10 @@ async function recordsOf<T extends { epoch: number }>(
     const checked = schema.safeParse(record);
     if (checked.success) continue;
     if (typeof record.epoch !== 'number')
-      throw new ConfigError(`${file} holds a line that is no record of a run: its epoch is no number`);
+      throw new ConfigError(`${file} holds a line that is not a record of a run: its epoch is not a number`);
     const { path, message } = checked.error.issues[0]!;
     throw new ConfigError(
-      `${file} holds a line that is no record of a run, that of epoch ${record.epoch}: ${path.join('.')}: ${message}`,
+      `${file} holds a line that is not a record of a run, that of epoch ${record.epoch}: ${path.join('.')}: ${message}`,
     );
   }
   return records;

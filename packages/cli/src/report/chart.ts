@@ -55,9 +55,11 @@ function chart(
       `<line x1="${MARGIN.left}" x2="${width - MARGIN.right}" y1="${py(y)}" y2="${py(y)}" stroke="#e3e6ea"/>` +
       `<text x="${MARGIN.left - 8}" y="${py(y) + 4}" text-anchor="end">${label(y)}</text>`,
   );
-  const foot = ticks(x0, x1).map(
-    (x) => `<text x="${px(x)}" y="${height - MARGIN.bottom + 18}" text-anchor="middle">${label(x)}</text>`,
-  );
+  const foot = ticks(x0, x1).map((x) => {
+    // The last one ends at the edge where half of it would be beyond.
+    const beyond = px(x) + 4 * label(x).length + 2 > width;
+    return `<text x="${beyond ? width - 1 : px(x)}" y="${height - MARGIN.bottom + 18}" text-anchor="${beyond ? 'end' : 'middle'}">${label(x)}</text>`;
+  });
   const names = legend.map(
     ({ name, color }, i) =>
       `<rect x="${MARGIN.left + i * 170}" y="26" width="10" height="10" fill="${color}"/>` +

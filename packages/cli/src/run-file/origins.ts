@@ -28,7 +28,7 @@ export function originsOfDocument(contents: unknown, file: string, lines: LineCo
       const name = [path, own].filter(Boolean).join('.');
       const { line } = lines.linePos(key.range?.[0] ?? 0);
       // Schemas drop it without a word.
-      if (own === '__proto__') throw new ConfigError(`${file}:${line}: ${name} is no name of an option`);
+      if (own === '__proto__') throw new ConfigError(`${file}:${line}: ${name} is not the name of an option`);
       origins.set(name, { place: `${file}:${line}`, value: isScalar(value) ? value.value : {} });
       walk(value, name);
     }

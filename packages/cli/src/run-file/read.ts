@@ -119,7 +119,8 @@ export function applyOverride(
   if (equals < 1) throw new ConfigError(`${override}: an override looks like training.learningRate=1e-4`);
   const keys = override.slice(0, equals).split('.');
   const inherited = keys.find((key) => key in Object.prototype);
-  if (inherited !== undefined) throw new ConfigError(`${override}: ${inherited} is no name of an option`);
+  if (inherited !== undefined)
+    throw new ConfigError(`${override}: ${inherited} is not the name of an option`);
   let node = root;
   for (const key of keys.slice(0, -1)) {
     node[key] ??= {};

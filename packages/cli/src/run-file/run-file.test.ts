@@ -85,7 +85,7 @@ describe('an override', () => {
   it.each(['__proto__.x=1', 'training.__proto__.x=1', 'constructor.prototype.x=1', 'training.toString.x=1'])(
     '%s is refused and changes no object of the program',
     async (override) => {
-      await expect(readRunFile(undefined, [override])).rejects.toThrow(/is no name of an option/);
+      await expect(readRunFile(undefined, [override])).rejects.toThrow(/is not the name of an option/);
       expect(({} as { x?: number }).x).toBeUndefined();
     },
   );
@@ -150,16 +150,16 @@ describe('a run file', () => {
     ['no number', 'training: { learningRate: .nan }', /run\.yaml:1: training\.learningRate: /],
     ['yes for true', 'ema: { enabled: yes }', /run\.yaml:1: ema\.enabled: .*boolean/],
     ['null', 'training: ~', /run\.yaml:1: training: /],
-    ['a prototype', '__proto__: { epochs: 7 }', /run\.yaml:1: __proto__ is no name of an option/],
+    ['a prototype', '__proto__: { epochs: 7 }', /run\.yaml:1: __proto__ is not the name of an option/],
     [
       'a prototype within',
       'training: { "__proto__": { beta: 1 } }',
-      /training\.__proto__ is no name of an option/,
+      /training\.__proto__ is not the name of an option/,
     ],
     [
       'a prototype among rewards',
       'setup: { kind: showo2, reward: { __proto__: 1 } }',
-      /reward\.__proto__ is no name/,
+      /reward\.__proto__ is not the name/,
     ],
     [
       'a prototype in a module’s options',

@@ -32,6 +32,7 @@ import { need } from '../commands/shared';
 import { unjudgedEvaluations } from '../human/unjudged-evaluations';
 import { readJsonLines } from '../logging/json-lines';
 import { clearOutcome, writeOutcome } from '../logging/outcome';
+import { plural } from '../logging/plural';
 import { type ProgressLine, progressLine } from '../logging/progress-line';
 import { writeRunReport } from '../report/run-report';
 import { setupFingerprint } from '../setup/fingerprint';
@@ -131,13 +132,12 @@ async function trainOptions(
   run: TrainingRun,
   made: RunSetup,
   { signal, allowChanged = [], resume = 'auto', group }: TrainRunOptions,
-  scorer = need(made.scorer, 'scorer', run),
 ) {
   const { config, algorithm } = run;
   return {
     policy: need(made.policy, 'policy', run),
     prompts: need(made.prompts, 'prompts', run),
-    scorer,
+    scorer: need(made.scorer, 'scorer', run),
     evalPrompts: made.evalPrompts,
     evalRewards: made.evalRewards,
     config,
@@ -167,9 +167,8 @@ async function trainInto(
 ): Promise<RunResult> {
   const { config, output, algorithm } = run;
   const { person } = options;
-  const given = asScorer(need(made.scorer, 'scorer', run));
-  const scorer = person?.expected ? unjudgedEvaluations(given) : given;
-  const shared = await trainOptions(store, run, made, options, scorer);
+  const { scorer: given, ...shared } = await trainOptions(store, run, made, options);
+  const scorer = person?.expected ? unjudgedEvaluations(asScorer(given)) : asScorer(given);
   const { policy, prompts, resume } = shared;
   checkPromptCount(prompts, config);
   // Before the logs lose what the run will write again: a checkpoint that is refused leaves them as they are.
@@ -189,6 +188,7 @@ async function trainInto(
   try {
     const result = await train({
       ...shared,
+      scorer,
       peakTflops: run.peakTflops,
       ...observers,
       ...withCallbacks(observers, options, line, checkLease),
@@ -199,7 +199,8 @@ async function trainInto(
     const saved = result.reason === 'finished' ? await saveModel(output, weights, made, line) : {};
     const report = result.updates > 0 ? await reportOf(output, line) : undefined;
     finalMessage =
-      result.problem ?? `${result.reason} after ${result.epochs} epochs, ${result.updates} updates`;
+      result.problem ??
+      `${result.reason} after ${plural(result.epochs, 'epoch')}, ${plural(result.updates, 'update')}`;
     line.note(finalMessage);
     exitCode = result.reason === 'diverged' || result.reason === 'hacked' ? 1 : 0;
     return { ...result, output, ...(report && { report }), ...saved };

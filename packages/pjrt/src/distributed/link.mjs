@@ -106,7 +106,7 @@ async function join({ host, port, secret, id, processes, silenceMs, endsProcess,
       if (!greeted) return resolve(false);
       reject(
         new Error(
-          `what listens at ${where} is no coordinator of this version, or it ended: look whether another program has the port`,
+          `what listens at ${where} is not a coordinator of this version, or it ended: look whether another program has the port`,
         ),
       );
     });
