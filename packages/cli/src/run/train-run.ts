@@ -188,7 +188,6 @@ async function trainInto(
   try {
     const result = await train({
       ...shared,
-      scorer,
       peakTflops: run.peakTflops,
       ...observers,
       ...withCallbacks(observers, options, line, checkLease),
