@@ -164,7 +164,7 @@ describe('a run file', () => {
     [
       'a prototype in a module’s options',
       'setup:\n  kind: module\n  options:\n    __proto__: 1',
-      /run\.yaml:4: .*no name/,
+      /run\.yaml:4: .*not the name/,
     ],
     ['a constructor', 'constructor: 1', /run\.yaml:1: constructor is not an option/],
     ['an alias of nothing', 'epochs: *n', /[Uu]nresolved alias/],
