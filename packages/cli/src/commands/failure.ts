@@ -1,6 +1,7 @@
 /** Turns whatever ended a command into a message and an exit code. */
 import { ConfigError, type TrainResult } from '@flow-grpo/grpo-trainer';
 import { CheckpointStateError, isDiskFull } from '@flow-grpo/grpo-trainer/node';
+import { plainText } from '@flow-grpo/rewards/plain-text';
 import { CommanderError } from 'commander';
 import { thrownText } from '../setup/check-setup';
 
@@ -38,7 +39,8 @@ export function describeFailure(error: unknown, debug = Boolean(process.env.DEBU
   const { text, exitCode, expected } = inWords(error);
   const stack = debug && error instanceof Error ? `\n${stacks(error)}` : '';
   const hint = expected || stack ? '' : '\nDEBUG=1 shows where it was thrown.';
-  return { message: `${text}${hint}${stack}`, exitCode };
+  // An error may quote a server, a file or a prompt: nothing in it is for the terminal.
+  return { message: plainText(`${text}${hint}${stack}`), exitCode };
 }
 
 /** Prints why a command failed, and sets the exit code of the process. */

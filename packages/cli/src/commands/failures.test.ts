@@ -113,7 +113,7 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
     'a run of lines that are none',
     ['report', '@/run-odd'],
     2,
-    /run-odd\/metrics\.jsonl has a line that is not a record of a run: its epoch is not a number/,
+    /run-odd\/metrics\.jsonl holds a line that is not a record of a run: its epoch is not a number/,
   ],
   ['a run of bytes', ['report', '@/run-bytes'], 2, /run-bytes has no metrics\.jsonl with an epoch/],
   ['a run without an epoch', ['report', '@/run-empty'], 2, /run-empty has no metrics\.jsonl with an epoch/],
@@ -412,6 +412,14 @@ describe('describeFailure', () => {
   it('shows stack traces where DEBUG asks for them', () => {
     const error = new ConfigError('epochs: 3', { cause: new Error('why') });
     expect(describeFailure(error, true).message).toMatch(/^epochs: 3\n[\s\S]*\n\s+at [\s\S]*caused by .*why/);
+  });
+
+  it('shows nothing of what is for the terminal', () => {
+    const { message } = describeFailure(
+      new ConfigError('setup.model: \x1b]0;title\x07\x1b[2Jgone\r\u202e'),
+      false,
+    );
+    expect(message).toBe('setup.model: gone');
   });
 
   it('knows how a run ended', () => {

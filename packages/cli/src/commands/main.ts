@@ -48,7 +48,13 @@ export function program(): Command {
   const checkpoint = (target: Command) =>
     target
       .option('--checkpoint <path>', 'folder of a checkpoint; the untrained model by default')
-      .option('--adapter <folder>', "low-rank adapters on the model, in PEFT's layout");
+      .option('--adapter <folder>', "low-rank adapters on the model, in PEFT's layout")
+      .option(
+        '--allow-changed <name>',
+        "allow this to differ from the checkpoint's run, e.g. training.learningRate or setup.module; may be repeated",
+        repeated,
+        [],
+      );
 
   const train = command(
     'train',
@@ -101,6 +107,12 @@ export function program(): Command {
     .action(embedCommand);
   addSharedOptions(command('pretrain', 'pre-train by flow matching; resumes automatically'))
     .option('--take-over', 'take the folder over from a run that is using it')
+    .option(
+      '--allow-changed <name>',
+      'allow this to differ from the resumed pre-training, e.g. steps or setup.module; may be repeated',
+      repeated,
+      [],
+    )
     .action(pretrainCommand);
   command('ui', 'serve the page of runs, finished or running')
     .argument('<folders...>', 'folders of runs; several are overlaid')

@@ -29,6 +29,20 @@ describe('progressLine', () => {
     expect(text()).toBe(`\r\x1b[2Krollout 1/2\r\x1b[2K${'x'.repeat(19)}\r\x1b[2Ksaved\n`);
   });
 
+  it.each([true, false])(
+    'shows nothing that moves the cursor or sets a title (on a terminal: %s)',
+    (isTTY) => {
+      const { line, text, after } = on(isTTY);
+      for (const show of [line.show, line.log, line.note]) {
+        show('a\x1b]0;title\x07b\x1b[31mc\u202ed\re');
+        after(60);
+      }
+      line.end();
+      const shown = text().replaceAll('\r\x1b[2K', '');
+      expect(shown.replaceAll('\n', '')).toBe('abcde'.repeat(3));
+    },
+  );
+
   it.each([
     [0, '────────────────────   0 % x'],
     [0.35, '━━━━━━━─────────────  35 % x'],

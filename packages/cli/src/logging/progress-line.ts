@@ -1,4 +1,5 @@
 /** One line that shows what a command is doing and how long it will take. */
+import { plainText } from '@flow-grpo/rewards/plain-text';
 
 /** A line that is rewritten in place on a terminal, and printed now and then in a log file. */
 export interface ProgressLine {
@@ -24,12 +25,22 @@ const BAR = 20;
 /** On a narrower terminal the text is more use than the bar. */
 const COLUMNS_FOR_BAR = 60;
 
-/** @param now milliseconds, for tests */
+/**
+ * What it shows may be the words of a server, or of a prompt: nothing in them moves the cursor or sets a title.
+ *
+ * @param now milliseconds, for tests
+ */
 export function progressLine(
   stream: NodeJS.WriteStream = process.stderr,
   now: () => number = () => performance.now(),
 ): ProgressLine {
-  return stream.isTTY && process.env.TERM !== 'dumb' ? terminalLine(stream) : logLines(stream, now);
+  const line = stream.isTTY && process.env.TERM !== 'dumb' ? terminalLine(stream) : logLines(stream, now);
+  return {
+    show: (text, share) => line.show(plainText(text), share),
+    log: (text) => line.log(plainText(text)),
+    note: (text) => line.note(plainText(text)),
+    end: line.end,
+  };
 }
 
 function terminalLine(stream: NodeJS.WriteStream): ProgressLine {

@@ -1,6 +1,6 @@
 /** Training as `flow-grpo train` does it: logs, report, live page, profile, final weights. */
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { saveLora, saveSafetensors } from '@flow-grpo/checkpoint-io';
 import {
   asScorer,
@@ -20,8 +20,12 @@ import {
   acquireLease,
   checkpointEpoch,
   checkpointFolder,
+  checkSameRun,
+  type HeldLease,
   listCheckpoints,
   loadWeights,
+  openRunCheckpoint,
+  type SetupFingerprint,
 } from '@flow-grpo/grpo-trainer/node';
 import { unstackLora } from '@flow-grpo/nn';
 import { need } from '../commands/shared';
@@ -102,7 +106,10 @@ export async function trainRun(
   // Before anything is written: the logs of a run under way would be cut.
   const lease = await acquireLease(checkpoints, { takeOver, onWait: line.note });
   try {
-    return await trainInto(checkpointFolder(checkpoints, lease, group), run, made, options, line);
+    const store = checkpointFolder(checkpoints, lease, group);
+    // Of this process alone: the others do not wait for what is looked up before training.
+    const own = checkpointFolder(checkpoints, lease);
+    return await trainInto({ store, own, check: lease.check }, run, made, options, line);
   } finally {
     await lease.release();
   }
@@ -113,13 +120,25 @@ async function trainAlong(
   store: CheckpointStore,
   run: TrainingRun,
   made: RunSetup,
-  { signal, allowChanged = [], resume = 'auto', group }: TrainRunOptions,
+  options: TrainRunOptions,
 ): Promise<RunResult> {
-  const { config, output, algorithm } = run;
-  const result = await train({
+  const result = await train(await trainOptions(store, run, made, options));
+  return { ...result, output: run.output };
+}
+
+/** What every process gives `train`. */
+async function trainOptions(
+  store: CheckpointStore,
+  run: TrainingRun,
+  made: RunSetup,
+  { signal, allowChanged = [], resume = 'auto', group }: TrainRunOptions,
+  scorer = need(made.scorer, 'scorer', run),
+) {
+  const { config, algorithm } = run;
+  return {
     policy: need(made.policy, 'policy', run),
     prompts: need(made.prompts, 'prompts', run),
-    scorer: need(made.scorer, 'scorer', run),
+    scorer,
     evalPrompts: made.evalPrompts,
     evalRewards: made.evalRewards,
     config,
@@ -130,26 +149,32 @@ async function trainAlong(
     resume,
     ...(signal && { signal }),
     ...(group && { group }),
-  });
-  return { ...result, output };
+  };
+}
+
+interface RunFolder {
+  readonly store: CheckpointStore;
+  /** The same folder as this process sees it. */
+  readonly own: CheckpointStore;
+  readonly check: HeldLease['check'];
 }
 
 async function trainInto(
-  store: CheckpointStore,
+  { store, own, check: checkLease }: RunFolder,
   run: TrainingRun,
   made: RunSetup,
   options: TrainRunOptions,
   line: ProgressLine,
 ): Promise<RunResult> {
   const { config, output, algorithm } = run;
-  const policy = need(made.policy, 'policy', run);
-  const prompts = need(made.prompts, 'prompts', run);
   const { person } = options;
   const given = asScorer(need(made.scorer, 'scorer', run));
   const scorer = person?.expected ? unjudgedEvaluations(given) : given;
-  const resume = options.resume ?? 'auto';
+  const shared = await trainOptions(store, run, made, options, scorer);
+  const { policy, prompts, resume } = shared;
   checkPromptCount(prompts, config);
-  const fromEpoch = resume ? await resumeEpoch(output, resume) : 0;
+  // Before the logs lose what the run will write again: a checkpoint that is refused leaves them as they are.
+  const fromEpoch = resume ? await resumeEpoch(own, run, { ...shared, resume }) : 0;
   const { prompt } = prompts.at(0)!;
   const memory = estimateMemory(policy, prompt, config, algorithm);
   const measured = await secondsPerEpoch(output);
@@ -164,21 +189,10 @@ async function trainInto(
   let exitCode = 1;
   try {
     const result = await train({
-      policy,
-      prompts,
-      evalPrompts: made.evalPrompts,
-      evalRewards: made.evalRewards,
-      config,
-      ...(algorithm && { algorithm }),
-      store,
-      setup: await setupFingerprint(run.setup, made, { signal: options.signal }),
-      allowChanged: options.allowChanged ?? [],
-      resume,
+      ...shared,
       peakTflops: run.peakTflops,
-      ...(options.signal && { signal: options.signal }),
-      ...(options.group && { group: options.group }),
       ...observers,
-      ...withCallbacks(observers, options, line),
+      ...withCallbacks(observers, options, line, checkLease),
     });
     const { reason, problem } = result;
     await writeOutcome(output, { reason, ...(problem !== undefined && { problem }) });
@@ -192,8 +206,10 @@ async function trainInto(
     exitCode = result.reason === 'diverged' || result.reason === 'hacked' ? 1 : 0;
     return { ...result, output, ...(report && { report }), ...saved };
   } catch (error) {
-    // A full disk may be what it failed by.
-    await writeOutcome(output, { reason: 'failed', problem: (error as Error).message }).catch(() => {});
+    // A full disk may be what it failed by; the outcome of a run that took the folder over is that run's.
+    await checkLease()
+      .then(() => writeOutcome(output, { reason: 'failed', problem: (error as Error).message }))
+      .catch(() => {});
     throw error;
   } finally {
     await observers.close(finalMessage, exitCode);
@@ -214,18 +230,25 @@ async function finalWeights(
   return weights;
 }
 
-/** The run's observers first, then the caller. */
-function withCallbacks(observers: Observers, options: RunCallbacks, line: ProgressLine): RunCallbacks {
+/** The run's observers first, then the caller; nothing is logged any more once another run has taken the folder over. */
+function withCallbacks(
+  observers: Observers,
+  options: RunCallbacks,
+  line: ProgressLine,
+  checkLease: HeldLease['check'],
+): RunCallbacks {
   return {
     onProgress(progress) {
       observers.onProgress(progress);
       options.onProgress?.(progress);
     },
     async onEpoch(metrics, details) {
+      await checkLease();
       await observers.onEpoch(metrics, details);
       await options.onEpoch?.(metrics, details);
     },
     async onEvaluation(evaluation) {
+      await checkLease();
       await observers.onEvaluation(evaluation);
       await options.onEvaluation?.(evaluation);
     },
@@ -293,9 +316,32 @@ const inPeftLayout =
   (folder, lora) =>
     saveLora(folder, lora, { baseModel });
 
-async function resumeEpoch(output: string, resume: string): Promise<number> {
-  const name = resume === 'auto' ? (await listCheckpoints(join(output, 'checkpoints'))).at(-1) : resume;
-  return checkpointEpoch(name ?? '');
+/**
+ * Epochs done in the checkpoint that a run resumes from; 0 where there is none.
+ *
+ * @throws {CheckpointStateError} when it cannot be read, or is one of another run
+ */
+async function resumeEpoch(
+  folder: CheckpointStore,
+  { config, output }: TrainingRun,
+  { resume, setup, allowChanged }: ResumeChoice,
+): Promise<number> {
+  const checkpoints = join(output, 'checkpoints');
+  await folder.recover();
+  const names = await listCheckpoints(checkpoints);
+  const name = resume === 'auto' ? names.at(-1) : resume;
+  if (name === undefined) return 0;
+  const saved = await openRunCheckpoint(names.includes(name) ? join(checkpoints, name) : resolve(name));
+  checkSameRun(saved, config, { setup, allowChanged });
+  // Logs of later epochs go; those after the newest checkpoint are drawn again whatever it holds.
+  if (resume !== 'auto') await saved.checkFiles();
+  return saved.run.epoch;
+}
+
+interface ResumeChoice {
+  readonly resume: string;
+  readonly setup: SetupFingerprint;
+  readonly allowChanged: readonly string[];
 }
 
 /** The mean of the folder's last epochs; the first one compiles and does not count. */
