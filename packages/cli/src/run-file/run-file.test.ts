@@ -159,7 +159,7 @@ describe('a run file', () => {
     [
       'a prototype among rewards',
       'setup: { kind: showo2, reward: { __proto__: 1 } }',
-      /reward\.__proto__ is no name/,
+      /reward\.__proto__ is not the name/,
     ],
     [
       'a prototype in a module’s options',

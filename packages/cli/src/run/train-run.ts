@@ -132,13 +132,12 @@ async function trainOptions(
   run: TrainingRun,
   made: RunSetup,
   { signal, allowChanged = [], resume = 'auto', group }: TrainRunOptions,
-  scorer = need(made.scorer, 'scorer', run),
 ) {
   const { config, algorithm } = run;
   return {
     policy: need(made.policy, 'policy', run),
     prompts: need(made.prompts, 'prompts', run),
-    scorer,
+    scorer: need(made.scorer, 'scorer', run),
     evalPrompts: made.evalPrompts,
     evalRewards: made.evalRewards,
     config,
@@ -168,9 +167,8 @@ async function trainInto(
 ): Promise<RunResult> {
   const { config, output, algorithm } = run;
   const { person } = options;
-  const given = asScorer(need(made.scorer, 'scorer', run));
-  const scorer = person?.expected ? unjudgedEvaluations(given) : given;
-  const shared = await trainOptions(store, run, made, options, scorer);
+  const { scorer: given, ...shared } = await trainOptions(store, run, made, options);
+  const scorer = person?.expected ? unjudgedEvaluations(asScorer(given)) : asScorer(given);
   const { policy, prompts, resume } = shared;
   checkPromptCount(prompts, config);
   // Before the logs lose what the run will write again: a checkpoint that is refused leaves them as they are.
