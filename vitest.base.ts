@@ -24,12 +24,22 @@ if (!existsSync(gradients)) {
   });
 }
 
-/** `npm run test:long`: series, soaks and kills (`*.long.test.ts`), and the suites of XLA compiled as users compile. */
-const long = process.env.FLOW_GRPO_TESTS === 'long';
-const suites = long ? ['*.long.test.ts', '*.xla.test.ts', '*.xla.parity.test.ts'] : ['*.test.ts'];
+/**
+ * `npm run test:long` runs series, soaks and kills (`*.long.test.ts`), and the suites of XLA compiled as users compile;
+ * `npm run artefacts` those that need packages of other registries, and Python.
+ */
+const SUITES: Record<string, string[]> = {
+  long: ['*.long.test.ts', '*.xla.test.ts', '*.xla.parity.test.ts'],
+  artefacts: ['*.artefacts.test.ts'],
+};
+const suites = SUITES[process.env.FLOW_GRPO_TESTS ?? ''];
 
-/** The Vitest project of a package; `more` overrides its `test` options. */
-export const project = (name: string, more: Record<string, unknown> = {}) =>
+/** The Vitest project of a package, whose tests are in `folders`; `more` overrides its `test` options. */
+export const project = (
+  name: string,
+  folders: readonly string[] = ['src', 'test'],
+  more: Record<string, unknown> = {},
+) =>
   defineConfig({
     resolve: {
       conditions,
@@ -38,8 +48,8 @@ export const project = (name: string, more: Record<string, unknown> = {}) =>
     ssr: { resolve: { conditions } },
     test: {
       name,
-      include: ['src', 'test'].flatMap((folder) => suites.map((suite) => `${folder}/**/${suite}`)),
-      exclude: long ? [] : ['**/*.long.test.ts'],
+      include: folders.flatMap((folder) => (suites ?? ['*.test.ts']).map((suite) => `${folder}/**/${suite}`)),
+      exclude: ['**/node_modules/**', ...(suites ? [] : Object.values(SUITES).map(([own]) => `**/${own}`))],
       // A limit ends what hangs, and says nothing of speed: machines are busy, and some are slow.
       testTimeout: 600_000,
       hookTimeout: 600_000,

@@ -1,13 +1,15 @@
 import { availableParallelism, totalmem } from 'node:os';
-import { defineConfig } from 'vitest/config';
+import { project } from './vitest.base.ts';
 
 /** A file that trains takes up to so many bytes. */
 const MEMORY_PER_FILE = 3 * 2 ** 30;
 
-export default defineConfig({
-  test: {
-    projects: ['packages/*', 'examples/*', 'benchmarks', 'tests', 'docs'],
-    // Vitest leaves a core free, which on two cores means one file at a time; and some files mostly wait for processes.
-    maxWorkers: Math.max(1, Math.min(availableParallelism() + 1, Math.floor(totalmem() / MEMORY_PER_FILE))),
+/** All tests as one project: packages as projects of their own would each transform the sources that they share. */
+export default project(
+  'flow-grpo',
+  ['packages/*/src', 'packages/*/test', 'examples/*/src', 'benchmarks/src', 'docs/test', 'tests'],
+  {
+    // Vitest leaves a core free, which on two cores means one file at a time.
+    maxWorkers: Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / MEMORY_PER_FILE))),
   },
-});
+);

@@ -77,7 +77,7 @@ for (const [name, version] of Object.entries({ ...checkpoints, ...vocabularies.p
   fromPypi(name, version);
 for (const [name, version] of Object.entries(vocabularies.npm)) fromNpm(name, version);
 
-const { passed, failed } = vitest(['.artefacts.test.ts', '--project', 'integration'], {
+const { passed, failed } = vitest(['tests/artefacts/'], {
   FLOW_GRPO_TESTS: 'artefacts',
   FLOW_GRPO_ARTEFACTS: folder,
   FLOW_GRPO_PYTHON: python,

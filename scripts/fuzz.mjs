@@ -34,6 +34,7 @@ if (files.length === 0) {
   console.error(`no fuzzer in ${positionals.join(' or ')}`);
   process.exit(2);
 }
-const { passed, failed } = vitest(files, env);
+const { passed, failed, failures } = vitest(files, env);
+for (const failure of failures) console.log(`Failed: ${failure}`);
 console.log(`${passed} fuzzers found nothing, ${failed} failed`);
 process.exitCode = failed || passed === 0 ? 1 : 0;

@@ -1,5 +1,5 @@
 import { planSteps, shiftedSchedule } from '@flow-grpo/sde-sampler';
-import { series } from '@flow-grpo/test-support';
+import { longOnly, series } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { resolveConfig } from './config/resolve';
@@ -57,12 +57,12 @@ const base: GrpoConfigInput = {
   divergence: { action: 'off' },
 };
 
-const merge = (more: GrpoConfigInput): GrpoConfigInput => ({
+const merge = (given: GrpoConfigInput): GrpoConfigInput => ({
   ...base,
-  ...more,
-  sampling: { ...base.sampling, ...more.sampling },
-  training: { ...base.training, ...more.training },
-  grpo: { ...base.grpo, ...more.grpo },
+  ...given,
+  sampling: { ...base.sampling, ...given.sampling },
+  training: { ...base.training, ...given.training },
+  grpo: { ...base.grpo, ...given.grpo },
 });
 
 /**
@@ -120,12 +120,28 @@ async function run(config: GrpoConfigInput, { withFeatures = false, change = (p)
 }
 
 describe('a flow whose optimum is known', () => {
-  const variants: Record<string, GrpoConfigInput> = {
+  const algorithms: Record<string, GrpoConfigInput> = {
     'Flow-GRPO': {},
+    'GRPO-Guard': { algorithm: 'guard' },
+    DPO: {
+      epochs: 120,
+      sampling: { samplesPerPrompt: 32 },
+      algorithm: 'dpo',
+      dpo: { beta: 4, timesPerImage: 8 },
+      training: { updatesPerEpoch: 1 },
+    },
+    SFT: { algorithm: 'sft' },
+    RWR: { algorithm: 'rwr', epochs: 150, sampling: { samplesPerPrompt: 32 } },
+    'Flow-DPPO': { algorithm: 'flow-dppo' },
+    DiffusionNFT: { algorithm: 'nft' },
+    AWM: { algorithm: 'awm' },
+    DGPO: { algorithm: 'dgpo', dgpo: { truncSteps: 5, betaDpo: 4, klWeight: 1e-3 } },
+    CRD: { algorithm: 'crd' },
+  };
+  const options: Record<string, GrpoConfigInput> = {
     'Flow-GRPO-Fast window': { sampling: { window: { kind: 'random', start: 1, end: 5, size: 2 } } },
     'MixGRPO window': { sampling: { window: { kind: 'sliding', start: 1, end: 5, size: 2, interval: 4 } } },
     CPS: { sampling: { rule: 'cps', noiseLevel: 0.8 } },
-    'GRPO-Guard': { algorithm: 'guard' },
     'same latent': { sampling: { sameLatent: true } },
     'global deviation': { grpo: { globalStd: true } },
     'KL on the step mean': { grpo: { beta: 1e-4 } },
@@ -138,43 +154,30 @@ describe('a flow whose optimum is known', () => {
       training: { batchSize: 4 },
       grpo: { timestepFraction: 0.5 },
     },
-    DPO: {
-      epochs: 120,
-      sampling: { samplesPerPrompt: 32 },
-      algorithm: 'dpo',
-      dpo: { beta: 4, timesPerImage: 8 },
-      training: { updatesPerEpoch: 1 },
-    },
-    SFT: { algorithm: 'sft' },
-    RWR: { algorithm: 'rwr', epochs: 150, sampling: { samplesPerPrompt: 32 } },
-    'Flow-DPPO': { algorithm: 'flow-dppo' },
     'Flow-DPPO with a KL': { algorithm: 'flow-dppo', 'flow-dppo': { beta: 1e-3, klMaskThreshold: 1e-3 } },
-    DiffusionNFT: { algorithm: 'nft' },
     'DiffusionNFT, a slow old policy, a time a pass': {
       algorithm: 'nft',
       epochs: 90,
       nft: { decayType: '0-0.5-0-0.5', timesPerImage: 2 },
       training: { stepsPerPass: 1 },
     },
-    AWM: { algorithm: 'awm' },
     'AWM, one update, logit-normal times': {
       algorithm: 'awm',
       awm: { weighting: 'Uniform', timeType: 'logit_normal', lossType: 'sum_first' },
       training: { updatesPerEpoch: 1, learningRate: 0.06 },
     },
-    DGPO: { algorithm: 'dgpo', dgpo: { truncSteps: 5, betaDpo: 4, klWeight: 1e-3 } },
     'DGPO against fast weights, which draw': {
       algorithm: 'dgpo',
       dgpo: { truncSteps: 5, betaDpo: 4, klWeight: 0, groupReference: 'fast', sampling: 'fast' },
     },
-    CRD: { algorithm: 'crd' },
     'CRD, weighted means, logistic loss': { algorithm: 'crd', crd: { weightTemp: 0.5, lossType: 'bce' } },
   };
+  const variants = [...Object.entries(algorithms), ...longOnly(Object.entries(options))];
   const best = bestReward(6, 1);
-  it.each(Object.keys(variants).flatMap((name) => SEEDS.map((seed) => [name, seed] as const)))(
+  it.each(variants.flatMap(([name, config]) => SEEDS.map((seed) => [name, seed, config] as const)))(
     '%s reaches it, seed %d',
-    async (name, seed) => {
-      const { rewards, result } = await run({ ...merge(variants[name]!), seed });
+    async (_, seed, config) => {
+      const { rewards, result } = await run({ ...merge(config), seed });
       expect(rewards[0]).toBeLessThan(0.5 * best);
       expect(rewards.at(-1)).toBeGreaterThan(0.98 * best);
       tf.dispose([result.trained, result.ema]);

@@ -8,3 +8,6 @@ export const series = <T>(all: readonly T[]): readonly T[] => (long ? all : all.
 
 /** How many rounds of a soak: `some` in `npm test`, `many` in `npm run test:long`. */
 export const rounds = (some: number, many: number): number => (long ? many : some);
+
+/** What `npm run test:long` runs besides: nothing in `npm test`. */
+export const longOnly = <T>(all: readonly T[]): readonly T[] => (long ? all : []);

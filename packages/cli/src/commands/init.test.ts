@@ -55,7 +55,7 @@ describe('flow-grpo init', () => {
       '-o',
       output,
       '--backend',
-      'cpu',
+      'xla',
       '--epochs',
       '8',
       '--sampling.numSteps',

@@ -112,13 +112,25 @@ async function trainAlong(
   store: CheckpointStore,
   run: TrainingRun,
   made: RunSetup,
-  { signal, allowChanged = [], resume = 'auto', group }: TrainRunOptions,
+  options: TrainRunOptions,
 ): Promise<RunResult> {
-  const { config, output, algorithm } = run;
-  const result = await train({
+  const result = await train(await trainOptions(store, run, made, options));
+  return { ...result, output: run.output };
+}
+
+/** What every process gives `train`. */
+async function trainOptions(
+  store: CheckpointStore,
+  run: TrainingRun,
+  made: RunSetup,
+  { signal, allowChanged = [], resume = 'auto', group }: TrainRunOptions,
+  scorer = need(made.scorer, 'scorer', run),
+) {
+  const { config, algorithm } = run;
+  return {
     policy: need(made.policy, 'policy', run),
     prompts: need(made.prompts, 'prompts', run),
-    scorer: need(made.scorer, 'scorer', run),
+    scorer,
     evalPrompts: made.evalPrompts,
     evalRewards: made.evalRewards,
     config,
@@ -129,8 +141,7 @@ async function trainAlong(
     resume,
     ...(signal && { signal }),
     ...(group && { group }),
-  });
-  return { ...result, output };
+  };
 }
 
 async function trainInto(
@@ -163,19 +174,8 @@ async function trainInto(
   let exitCode = 1;
   try {
     const result = await train({
-      policy,
-      prompts,
-      evalPrompts: made.evalPrompts,
-      evalRewards: made.evalRewards,
-      config,
-      ...(algorithm && { algorithm }),
-      store,
-      setup: await setupFingerprint(run.setup, made, { signal: options.signal }),
-      allowChanged: options.allowChanged ?? [],
-      resume,
+      ...(await trainOptions(store, run, made, options, scorer)),
       peakTflops: run.peakTflops,
-      ...(options.signal && { signal: options.signal }),
-      ...(options.group && { group: options.group }),
       ...observers,
       ...withCallbacks(observers, options, line),
     });

@@ -1,4 +1,5 @@
 /** What processes.xla.test.ts runs in each process: a short training. */
+import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Emulation } from '@flow-grpo/test-support/processes';
 import { cluster, configure } from '@flow-grpo/tfjs-backend-xla';
@@ -32,7 +33,7 @@ export interface Trained {
 
 const { client, processes, devicesPerProcess, argument } = workerData as Emulation;
 const { folder, epochs, stop, ...sharding } = argument as Training;
-configure({ ...client, compilationCache: false });
+configure({ ...client, compilationCache: join(folder, '../cache') });
 await tf.setBackend('xla');
 const group = cluster()!;
 const devices = processes * devicesPerProcess;

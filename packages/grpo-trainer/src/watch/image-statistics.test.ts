@@ -76,13 +76,16 @@ describe('imageStatistics', () => {
   });
 });
 
+/** Half the quickstart's: statistics are shares, which hardly depend on it. */
+const SIDE = 32;
+
 /** Scenes as the quickstart's prompts ask for them; of the shapes whose colour is free, this share is black. */
 function scenesWithBlack(share: number, count: number): tf.Tensor4D {
   const kinds = ['single_object', 'two_object', 'counting', 'position'] as const;
   const weights = { single_object: 0.02, two_object: 0.1, counting: 0.3, position: 0.3 };
-  const free = (colors: typeof COLORS) => shapeScenes({ size: 64, seed: 1, kinds, weights, colors });
+  const free = (colors: typeof COLORS) => shapeScenes({ size: SIDE, seed: 1, kinds, weights, colors });
   const named = shapeScenes({
-    size: 64,
+    size: SIDE,
     seed: 1,
     kinds: ['colors', 'color_attr'],
     weights: { colors: 0.08, color_attr: 0.2 },
@@ -93,7 +96,7 @@ function scenesWithBlack(share: number, count: number): tf.Tensor4D {
     const stream = random() < 0.28 ? named : random() < share ? black : bright;
     return stream.scene(i).image;
   });
-  return tf.tensor4d(Float32Array.from(images.flatMap((image) => [...image])), [count, 64, 64, 3]);
+  return tf.tensor4d(Float32Array.from(images.flatMap((image) => [...image])), [count, SIDE, SIDE, 3]);
 }
 
 describe("the quickstart's scenes", () => {

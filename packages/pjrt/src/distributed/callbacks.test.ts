@@ -69,13 +69,24 @@ function valueAt(args: BigUint64Array, at: number): Buffer {
   return copy;
 }
 
+/** Arguments of calls under way: an address alone does not keep their memory. */
+const inUse = new Set<unknown>();
 /** A call on a thread that is not JavaScript's. */
-const onThread = (at: number, args: { at: number }): Promise<number> =>
-  new Promise((resolve, reject) =>
+const onThread = (at: number, args: { at: number }): Promise<number> => {
+  inUse.add(args);
+  return new Promise<number>((resolve, reject) =>
     functionAt(at).async(args.at, (failure, result) => (failure ? reject(failure) : resolve(Number(result)))),
-  );
+  ).finally(() => inUse.delete(args));
+};
 /** A call that the main thread, and with it the event loop, waits in. */
-const onMain = (at: number, args: { at: number }): number => Number(functionAt(at)(args.at));
+const onMain = (at: number, args: { at: number }): number => {
+  inUse.add(args);
+  try {
+    return Number(functionAt(at)(args.at));
+  } finally {
+    inUse.delete(args);
+  }
+};
 
 const binary = Uint8Array.from({ length: 1000 }, (_, i) => (i * 37) % 256);
 
@@ -107,17 +118,14 @@ describe.each<[string, typeof onThread]>([
 });
 
 it('the main thread may wait for a key that another thread of this process puts later', async () => {
-  const late = new Promise<number>((resolve) => {
-    // Not before the main thread waits: a get of another key, which takes its time, comes first on that thread.
-    const wait = getArgs('nobody', 200);
-    const put = putArgs('late', binary);
-    functionAt(callbacks[1]!.get).async(wait.at, () => {});
-    functionAt(callbacks[0]!.put).async(put.at, (_, result) => resolve(Number(result)));
-  });
+  // Not before the main thread waits: a get of another key, which takes its time, comes first on that thread.
+  const nobody = onThread(callbacks[1]!.get, getArgs('nobody', 200));
+  const late = onThread(callbacks[0]!.put, putArgs('late', binary));
   const get = getArgs('late', 10_000);
   expect(onMain(callbacks[1]!.get, get)).toBe(0);
   expect(get.value()).toEqual(Buffer.from(binary));
   expect(await late).toBe(0);
+  expect(await nobody).toBe(5);
 });
 
 it('a get that waits holds up no put of its process', async () => {

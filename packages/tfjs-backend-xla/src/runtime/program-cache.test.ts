@@ -1,6 +1,10 @@
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { build } from 'esbuild';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { readProgram, writeProgram } from './program-cache';
 
@@ -28,6 +32,40 @@ describe('the cache of compiled programs', () => {
     writeFileSync(join(root, 'cache', 'key'), 'damaged');
     expect(readProgram('key')).toBeUndefined();
     expect(readdirSync(join(root, 'cache'))).toEqual(['key']);
+  });
+
+  it('is shared by the threads of a process, which keep the same programs at once', async () => {
+    const bundle = join(root, 'program-cache.mjs');
+    await build({
+      entryPoints: [fileURLToPath(new URL('./program-cache.ts', import.meta.url))],
+      outfile: bundle,
+      bundle: true,
+      format: 'esm',
+      platform: 'node',
+      packages: 'external',
+    });
+    const thread = `
+      import(${JSON.stringify(pathToFileURL(bundle).href)}).then(({ writeProgram }) => {
+        const { parentPort, workerData } = require('node:worker_threads');
+        const { started, threads } = workerData;
+        Atomics.add(started, 0, 1);
+        while (Atomics.load(started, 0) < threads);
+        let kept = 0;
+        for (let i = 0; i < 100; i++) kept += writeProgram('key' + i, () => new Uint8Array(1e5).fill(i));
+        parentPort.postMessage(kept);
+      });`;
+    const started = new Int32Array(new SharedArrayBuffer(4));
+    const env = { ...process.env, FLOW_GRPO_XLA_CACHE: join(root, 'cache') };
+    const kept = await Promise.all(
+      [0, 1, 2].map(async () => {
+        const worker = new Worker(thread, { eval: true, env, workerData: { started, threads: 3 } });
+        const [count] = await once(worker, 'message');
+        await worker.terminate();
+        return count;
+      }),
+    );
+    expect(kept).toEqual([100, 100, 100]);
+    expect(readdirSync(join(root, 'cache'))).toHaveLength(100);
   });
 
   it.each([

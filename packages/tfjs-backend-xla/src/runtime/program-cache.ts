@@ -1,5 +1,5 @@
 /** Compiled programs on disk, so that the second start of a program compiles nothing. */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import {
   mkdirSync,
   readdirSync,
@@ -58,17 +58,16 @@ export function readProgram(key: string): Buffer | undefined {
   return body;
 }
 
-let unfinishedFiles = 0;
 const pruned = new Set<string>();
 
 /**
- * Keeps a serialized program; gives whether it could. Written beside and renamed, so that another process never reads
+ * Keeps a serialized program; gives whether it could. Written beside and renamed, so that another process or thread never reads
  * half a file. Where that fails (a full disk, a path that is a file) it costs the cache only, and a warning once.
  */
 export function writeProgram(key: string, serialize: () => Uint8Array): boolean {
   const folder = cacheFolder();
   if (!folder) return false;
-  const unfinished = join(folder, `${key}.${process.pid}.${unfinishedFiles++}`);
+  const unfinished = join(folder, `${key}.${randomUUID()}`);
   try {
     mkdirSync(folder, { recursive: true });
     if (!pruned.has(folder)) {

@@ -53,7 +53,16 @@ export async function loadPlugin(path: string): Promise<PjrtApi> {
     callReal('DeviceDescription_Id', own);
     return Math.floor(own.getInt32(3) / devicesPerProcess) === id;
   };
+  /** What native memory points to: an address keeps nothing. */
   const keep: unknown[] = [];
+  const callWith = (memory: unknown, name: FunctionName, words: Words): number => {
+    keep.push(memory);
+    try {
+      return callReal(name, words);
+    } finally {
+      keep.pop();
+    }
+  };
 
   const create = (at: number): number => {
     if (id === 0) {
@@ -62,7 +71,7 @@ export async function loadPlugin(path: string): Promise<PjrtApi> {
       args.set(0, 88);
       args.set(2, options.address);
       args.set(3, options.count);
-      const error = callReal('Client_Create', args);
+      const error = callWith(options, 'Client_Create', args);
       if (error !== 0) return error;
       shared[CLIENT] = BigInt(args.get(8));
       shared[USERS] = BigInt(processes);
@@ -121,7 +130,7 @@ export async function loadPlugin(path: string): Promise<PjrtApi> {
     joint.set(5, args.length);
     joint.set(7, native.addressOf(outputs));
     joint.set(8, native.addressOf(events));
-    const error = callReal('LoadedExecutable_Execute', joint);
+    const error = callWith([args, outputs, events], 'LoadedExecutable_Execute', joint);
     let from = 0;
     for (const words of all) {
       const count = Number(words[5]);

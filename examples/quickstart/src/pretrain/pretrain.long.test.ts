@@ -7,7 +7,6 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { main } from '../../../../packages/cli/src/commands/main';
 import { loadSmallModel, RECORD } from '../small-model';
-import { readPretrainOptions } from './options';
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
 const recipe = parse(readFileSync(path('../../pretrain.yaml'), 'utf8'));
@@ -45,27 +44,5 @@ describe('flow-grpo pretrain pretrain.yaml', () => {
     expect(record).toMatchObject({ ...few, stepsDone: 2 });
     expect(record.history.map(({ step }: { step: number }) => step)).toEqual([2]);
     tf.dispose([model.params, model.vae.params]);
-  });
-});
-
-describe('its options', () => {
-  const given = recipe.setup.options;
-
-  it('are those of the record in the repository', () => {
-    const { out: _, work: __, ...options } = readPretrainOptions(given);
-    const record = JSON.parse(readFileSync(path('../../assets/pretraining.json'), 'utf8'));
-    const { saveEvery, measured, ...made } = options;
-    expect(record).toMatchObject(made);
-    expect(record.history[0].step).toBe(saveEvery);
-    expect(measured).toBe(600);
-  });
-
-  it.each([
-    [{ flowStep: 3 }, /setup.options.flowStep does not exist/],
-    [{ vaeSteps: 1.5 }, /setup.options.vaeSteps must be a whole number from 1, not 1.5/],
-    [{ kinds: ['circles'] }, /setup.options.kinds must be of single_object/],
-    [{ out: '' }, /setup.options.out must be a folder/],
-  ])('refuse %j', (wrong, message) => {
-    expect(() => readPretrainOptions({ ...given, ...wrong })).toThrow(message);
   });
 });
