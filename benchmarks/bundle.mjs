@@ -1,14 +1,16 @@
 /**
- * `node benchmarks/bundle.mjs [--portable]`: the benchmarks as one file, benchmarks/.bundle/bench.mjs, with the quickstart beside it. With --portable
- * also what a machine without Node and npm needs beside it: node.xz, and koffi and sharp for Linux x86-64.
+ * `node benchmarks/bundle.mjs [--portable]`: the benchmarks as one file, benchmarks/.bundle/bench.mjs, with the quickstart
+ * beside it. With --portable also what a machine without Node and npm needs beside it: node.xz, and koffi and sharp for Linux
+ * x86-64.
  */
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
 import { buildPage } from '../packages/cli/build-page.mjs';
+import { copyThreads } from '../packages/pjrt/copy-threads.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { values: options } = parseArgs({ options: { portable: { type: 'boolean', default: false } } });
@@ -54,11 +56,7 @@ await build({
   },
 });
 
-// The threads of distributed clients, which Node loads as they are.
-const threads = join(root, 'packages/pjrt/src/distributed');
-for (const file of readdirSync(threads).filter((name) => name.endsWith('.mjs'))) {
-  cpSync(join(threads, file), join(out, file));
-}
+copyThreads(out);
 
 // The page of a run, beside the program as in the published package.
 const { script, style } = await buildPage();

@@ -1,6 +1,9 @@
 /** A page with `head` and `body`, which are HTML. */
 export function htmlDocument(title: string, head: readonly string[], body?: readonly string[]): string;
 
+/** What the body of a page that a script draws begins with. */
+export const NO_SCRIPT: string;
+
 /** A style sheet inside a page: nothing in it ends its element. */
 export function inlineStyle(style: string): string;
 

@@ -14,16 +14,19 @@ export function htmlDocument(title, head, body = []) {
 ${head.join('\n')}
 </head>
 <body>
-<noscript>This page draws its charts with JavaScript.</noscript>
 ${body.join('\n')}
 </body>
 </html>
 `;
 }
 
+/** For pages that a script draws. */
+export const NO_SCRIPT = '<noscript>This page draws its charts with JavaScript.</noscript>';
+
 export const inlineStyle = (style) => `<style>${style.replaceAll('</', '<\\/')}</style>`;
 export const inlineScript = (script) => `<script>${script.replaceAll('</', '<\\/')}</script>`;
 
+// For text inside HTML and SVG.
 export function escapeHtml(text) {
   const names = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
   return text.replace(/[&<>"]/g, (mark) => names[mark]);

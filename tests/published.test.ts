@@ -104,6 +104,37 @@ it('publishes declarations that the TypeScript examples compile against', async 
   await run(process.execPath, [tsc, ...options, ...types, ...files]);
 });
 
+/** How projects resolve modules: as Node does, for bundlers, and the same of CommonJS projects. */
+const RESOLUTIONS: Readonly<Record<string, readonly string[]>> = {
+  nodenext: ['--module', 'nodenext'],
+  node16: ['--module', 'node16'],
+  bundler: ['--module', 'preserve', '--moduleResolution', 'bundler'],
+};
+
+it.each(Object.keys(RESOLUTIONS))('every entry has declarations without a fault under %s', async (name) => {
+  const entries = names.flatMap((folder) => {
+    const { exports } = read(`packages/${folder}/package.json`) as { exports: Record<string, unknown> };
+    return Object.keys(exports)
+      .filter((path) => path !== './package.json')
+      .map((path) => npmName(folder) + path.slice(1));
+  });
+  const lines = entries.map(
+    (entry, i) => `import * as entry${i} from '${entry}';\nexport type T${i} = typeof entry${i};`,
+  );
+  writeFileSync(join(project, 'entries.mts'), lines.join('\n'));
+  const types = ['--typeRoots', join(root, 'node_modules/@types'), '--types', 'node'];
+  const options = ['--noEmit', '--strict', '--target', 'es2022', '--pretty', 'false', ...RESOLUTIONS[name]!];
+  const tsc = join(root, 'node_modules/typescript/bin/tsc');
+  // Faults in the declarations of others are not ours.
+  const checked = await run(process.execPath, [tsc, ...options, ...types, 'entries.mts']).catch(
+    (error: Error) => error.message,
+  );
+  const ours = checked
+    .split('\n')
+    .filter((line) => /^(entries\.mts|node_modules\/(@flow-grpo|flow-grpo)\/|error ).*TS\d/.test(line));
+  expect(ours).toEqual([]);
+});
+
 it.each([
   ['pjrt', ['doctor'], /plugin/i],
   ['flow-grpo', ['schema'], /"learningRate"/],

@@ -1,6 +1,6 @@
 /** Processes that share this machine's GPUs evenly, and a run: the part of a section that such a process is. */
 import { randomBytes } from 'node:crypto';
-import { createServer } from 'node:net';
+import { freePort } from '@flow-grpo/test-support/free-port';
 import { type InnerOptions, runInner } from './inner';
 import { machineFacts } from './machine';
 import type { Measurement } from './reporting';
@@ -26,14 +26,6 @@ export async function startProcesses(
     const { env, ...options } = optionsOf(id);
     return runInner(part, { ...options, env: { ...env, ...common, HOSTS_ID: `${id}` } });
   });
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** The place of a process that `inProcesses` started, as the command takes it; undefined in others. */

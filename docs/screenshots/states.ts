@@ -90,6 +90,7 @@ async function runStates(folder: string, url: string) {
   const slower = await run('shapes-slow', { epochs: 40, evaluations: 3, seed: 2, plannedEpochs: 100 });
   await writeRunReport(join(folder, 'shapes'), { others: [slower], out: join(folder, 'two') });
 
+  const odd = { epochs: 5, evaluations: 2, prompts: [LONG_PROMPT], constant: true };
   await mkdir(join(folder, 'nothing-yet'));
   const empty = await serveRuns([join(folder, 'nothing-yet')]);
   const live = await serveRuns([await run('under-way', { epochs: 40, plannedEpochs: 100 })]);
@@ -118,6 +119,8 @@ async function runStates(folder: string, url: string) {
       ),
       state('run-hacked', await report('hacked', { hacked: true }), plot),
       state('run-several', `${url}two/report.html`, plot),
+      state('run-odd', await report('odd', odd), plot),
+      state('run-long', await report('long', { epochs: 2000, evaluations: 60, side: 32 }), plot),
       state('run-human', asking.url, '#judge img'),
       {
         name: 'run-enlarged',
@@ -136,6 +139,9 @@ async function runStates(folder: string, url: string) {
     },
   };
 }
+
+/** As language models write them: one image whose prompt is longer than anything around it. */
+const LONG_PROMPT = `${'A highly detailed wide shot of a lighthouse on a cliff at dusk, seen from the sea, with waves that break on dark rocks, gulls, and a small boat in the distance. '.repeat(4)}Averyverylongwordwithoutanyspaces${'x'.repeat(120)}`;
 
 /** The pages that other commands write. */
 async function commandPages(folder: string, url: string): Promise<PageState[]> {

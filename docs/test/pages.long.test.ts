@@ -42,7 +42,7 @@ afterAll(async () => {
 
 it('has a state of each kind', () => {
   expect(opened.states.map(({ name }) => name)).toEqual([
-    ...['empty', 'live', 'finished', 'diverged', 'hacked', 'several', 'human', 'enlarged'].map(
+    ...['empty', 'live', 'finished', 'diverged', 'hacked', 'several', 'odd', 'long', 'human', 'enlarged'].map(
       (name) => `run-${name}`,
     ),
     ...['scores', 'scores-enlarged', 'comparison', 'sampler-demo', 'paint', 'paint-tuning', 'try-it'],

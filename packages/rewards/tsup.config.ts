@@ -9,6 +9,7 @@ const entries = {
   pickle: 'src/remote/pickle/index.ts',
   human: 'src/human/index.ts',
   origin: 'src/server/origin.ts',
+  'plain-text': 'src/plain-text.ts',
 };
 
 /** The page of scores for browsers. */

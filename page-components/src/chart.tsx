@@ -1,6 +1,7 @@
 /** A line chart by uPlot: hover, zoom by dragging, keys, and one cursor and one zoom for all charts of a page. */
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
+import { linearRange, logRange, rangeOf, ticksOf, tickText } from './axis';
 import { figure } from './numbers';
 import { useTheme } from './theme';
 
@@ -79,7 +80,13 @@ export function Chart(props: ChartProps) {
         },
         scales: { x: { time: false }, y: { distr: log ? 3 : 1, range: log ? logRange : linearRange } },
         axes: [
-          { ...axis, values: (_, ticks) => ticks.map((tick) => figure(tick)), size: 24 },
+          {
+            ...axis,
+            values: (_, ticks) => ticks.map((tick) => figure(tick)),
+            size: 24,
+            // No half epochs.
+            ...(table[0].every(Number.isInteger) && { incrs: WHOLE_STEPS }),
+          },
           {
             ...axis,
             values: (_, ticks, __, ___, step) =>
@@ -140,10 +147,10 @@ export function Chart(props: ChartProps) {
   const shown = at ?? table[0].length - 1;
   const x = table[0][shown] ?? null;
   const valueAt = (i: number) => (at === null ? lastNumber(table[i + 1]) : table[i + 1]?.[at]) ?? null;
-  // Of a smoothed line what was measured, which stands before it.
+  // Of a smoothed line what was measured, which lies behind it.
   const values = lines.flatMap(({ label, color, faint }, i) => {
-    const measured = lines[i - 1]?.faint && lines[i - 1]?.label === label ? i - 1 : i;
-    return faint ? [] : [{ label, color, value: valueAt(measured) }];
+    const measured = lines.findIndex((line) => line.faint && line.label === label && line.color === color);
+    return faint ? [] : [{ label, color, value: valueAt(measured < 0 ? i : measured) }];
   });
   const spoken = `${xLabel} ${figure(x)}: ${values.map(({ label, value }) => `${label} ${figure(value)}`).join(', ')}`;
 
@@ -265,6 +272,11 @@ export function histogramLine({ low, high, counts }: Buckets, label: string, col
   return { label, x, y: [...counts, 0].map((count) => count / total), color, steps: true };
 }
 
+/** Steps between the ticks of an axis of whole numbers. */
+const WHOLE_STEPS = Array.from({ length: 12 }, (_, power) =>
+  [1, 2, 5].map((step) => step * 10 ** power),
+).flat();
+
 type Table = [number[], ...(number | null | undefined)[][]];
 
 /** One x column for all lines. */
@@ -282,54 +294,6 @@ function joined(lines: readonly Line[], log: boolean): Table {
 function lastNumber(column: readonly (number | null | undefined)[] = []): number | undefined {
   for (let i = column.length - 1; i >= 0; i--) if (typeof column[i] === 'number') return column[i] as number;
   return undefined;
-}
-
-const rangeOf = (x: readonly number[]): [number, number] => {
-  const [low = 0, high = 1] = [x[0], x.at(-1)];
-  return high > low ? [low, high] : [low - 0.5, low + 0.5];
-};
-
-/** With the digits that tell it from the next one, `step` away. */
-function tickText(tick: number, step: number): string {
-  if (!(step >= 1e-6) || Math.abs(tick) >= 1e6 || (tick !== 0 && Math.abs(tick) < 1e-3)) return figure(tick);
-  return String(Number(tick.toFixed(Math.max(0, 1 - Math.floor(Math.log10(step))))));
-}
-
-/** Multiples of a round number; of constants alone their value. */
-function ticksOf(self: uPlot, _: number, low: number, high: number, step: number): number[] {
-  const ends = self.series.slice(1).flatMap(({ show, min, max }) => (show ? [min, max] : []));
-  const known = ends.filter((value): value is number => typeof value === 'number');
-  const [least, most] = [Math.min(...known), Math.max(...known)];
-  if (known.length > 0 && isConstant(least, most)) return [least];
-  const first = Math.ceil(low / step - 1e-9);
-  const count = Math.floor(high / step + 1e-9) - first + 1;
-  return Array.from({ length: Math.max(0, count) }, (__, i) => Number(((first + i) * step).toPrecision(12)));
-}
-
-/** Rounding is no change. */
-const isConstant = (low: number, high: number) =>
-  high - low <= 1e-9 * Math.max(Math.abs(low), Math.abs(high));
-
-/** A tenth of room above and below; a constant lies in the middle, of a range of its own size. */
-function linearRange(_: uPlot, low: number | null, high: number | null): uPlot.Range.MinMax {
-  if (low === null || high === null) return [0, 1];
-  const size = isConstant(low, high) ? Math.abs(low) * 0.1 || 1 : (high - low) * 0.08;
-  return [low - size, high + size];
-}
-
-/** Powers of ten around what is positive; the rest of a column cannot be drawn. */
-function logRange(self: uPlot): uPlot.Range.MinMax {
-  let [low, high] = [Number.POSITIVE_INFINITY, 0];
-  for (const column of self.data.slice(1)) {
-    for (const value of column) {
-      if (typeof value !== 'number' || value <= 0) continue;
-      if (value < low) low = value;
-      if (value > high) high = value;
-    }
-  }
-  if (high === 0) return [0.1, 1];
-  const [from, to] = [10 ** Math.floor(Math.log10(low)), 10 ** Math.ceil(Math.log10(high))];
-  return from < to ? [from, to] : [from / 10, to * 10];
 }
 
 /** Whether an element has been near the screen: what nobody scrolls to is not drawn. */

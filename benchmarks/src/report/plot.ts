@@ -1,5 +1,5 @@
 /** How many times as fast as the PyTorch reference, as a bar chart in SVG. */
-import { escapeXml } from 'flow-grpo/report';
+import { escapeHtml } from '@flow-grpo/page-components/document';
 import type { Results } from './results';
 
 const TITLE = 'Speed relative to the PyTorch reference';
@@ -51,4 +51,4 @@ export function plot({ ratios, ratiosToJax, machine, date, workload }: Results):
 }
 
 const text = (x: number, y: number, content: string, anchor: 'start' | 'end', size: number) =>
-  `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" font-size="${size}" text-anchor="${anchor}" fill="#222">${escapeXml(content)}</text>`;
+  `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" font-size="${size}" text-anchor="${anchor}" fill="#222">${escapeHtml(content)}</text>`;

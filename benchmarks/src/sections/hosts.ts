@@ -50,7 +50,10 @@ export async function hostsAgreement(): Promise<void> {
   });
 }
 
-/** The recipe at full size with random weights, beside one process on all GPUs: that of an earlier section where files are kept. */
+/**
+ * The recipe at full size with random weights, beside one process on all GPUs: that of an earlier section where files are
+ * kept.
+ */
 export async function hostsRecipe(): Promise<void> {
   if (!enoughGpus('hosts.recipe')) return;
   await inKeptFolder(async (folder) => {

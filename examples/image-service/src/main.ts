@@ -13,14 +13,19 @@ const command = new Command()
     'for others than this machine: 0.0.0.0, behind a proxy that knows who may',
     '127.0.0.1',
   )
+  .option(
+    '--allow-host <names...>',
+    'further host names by which clients reach it, as a proxy passes them on',
+  )
   .option('--queue <number>', 'orders that may wait', '32')
   .parse();
-const { adapter, size, port, host, queue } = command.opts<{
+const { adapter, size, port, host, queue, allowHost } = command.opts<{
   adapter?: string;
   size?: string;
   port: string;
   host: string;
   queue: string;
+  allowHost?: string[];
 }>();
 const [model] = command.args as [string];
 
@@ -33,7 +38,11 @@ const studio = await openStudio({
   maxWaiting: Number(queue),
   program,
 });
-const server = imageServer(studio);
+const server = imageServer(studio, { hostname: host, ...(allowHost && { allowedHosts: allowHost }) });
+server.once('error', (error) => {
+  console.error(`${host}:${port}: ${error.message}`);
+  process.exit(1);
+});
 server.listen(Number(port), host, () => console.log(`POST http://${host}:${port}/images {"prompt": "…"}`));
 void studio.ended.then((error) => {
   console.error(error.message);

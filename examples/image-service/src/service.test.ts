@@ -1,5 +1,5 @@
 /** The service as it runs: a server, a drawing thread, and the quickstart's small Show-o2. */
-import type { Server } from 'node:http';
+import { request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -106,10 +106,12 @@ describe('the image service', () => {
 
   it.each([
     ['', /not JSON/],
-    ['null', /no object/],
+    ['null', /not a JSON object/],
     [{}, /prompt must be/],
     [{ prompt: ' ' }, /prompt must be/],
     [{ prompt: 'x'.repeat(1001) }, /prompt must be/],
+    [{ prompt: 'a \ud800 cat' }, /half of a surrogate pair/],
+    [{ prompt: 'a \0 cat' }, /NUL character/],
     [{ prompt, seed: -1 }, /seed must be/],
     [{ prompt, seed: 0.5 }, /seed must be/],
     [{ prompt, steps: 0 }, /steps must be/],
@@ -118,6 +120,34 @@ describe('the image service', () => {
     const response = await post(order);
     expect(response.status).toBe(400);
     expect(((await response.json()) as { error: string }).error).toMatch(message);
+  });
+
+  it.each([
+    [200, '/health', {}],
+    [200, '/health', { host: 'localhost' }],
+    [403, '/health', { host: 'attacker.example' }],
+    [403, '/images', { origin: 'http://attacker.example' }],
+    [403, '/images', { 'sec-fetch-site': 'cross-site' }],
+    [404, '/images/../health', {}],
+    [404, '/%2e%2e/%2e%2e/etc/passwd', {}],
+    [404, '/%zz', {}],
+    [404, '//', {}],
+  ] as const)('answers %i to %s with %j', async (status, path, headers) => {
+    const { port } = server.address() as AddressInfo;
+    const answered = await new Promise<number>((resolve, reject) => {
+      const sent = request({ host: '127.0.0.1', port, path, headers }, (response) => {
+        response.resume();
+        resolve(response.statusCode!);
+      });
+      sent.once('error', reject);
+      sent.end();
+    });
+    expect(answered).toBe(status);
+  });
+
+  it('lives on when connections cannot be taken', async () => {
+    for (let i = 0; i < 3; i++) server.emit('error', new Error('accept EMFILE'));
+    expect((await fetch(`${url}/health`)).status).toBe(200);
   });
 
   it('refuses bodies without end, other methods and other paths', async () => {
@@ -137,12 +167,14 @@ it('the thread with the server has no model code in it: no tfjs, XLA, model or i
     outfile: 'main.mjs',
   });
   const sources = Object.keys(metafile.inputs).map((file) => file.replace(/^.*\//, ''));
-  expect(sources.sort()).toEqual(['main.ts', 'server.ts', 'studio.ts']);
+  expect(sources.sort()).toEqual(['main.ts', 'origin.ts', 'server.ts', 'studio.ts']);
   const outside = Object.values(metafile.outputs).flatMap(({ imports }) => imports.map(({ path }) => path));
   expect([...new Set(outside)].sort()).toEqual([
     'commander',
     'node:events',
     'node:http',
+    'node:net',
+    'node:os',
     'node:worker_threads',
   ]);
 });

@@ -1,6 +1,6 @@
 /**
- * Reinforcement learning of a flow on a laptop: a small Show-o2, pre-trained on scenes of coloured shapes, learns to draw what its prompts
- * ask for. The reward is measured on decoded images by a rule-based checker.
+ * Reinforcement learning of a flow on a laptop: a small Show-o2, pre-trained on scenes of coloured shapes, learns to draw
+ * what its prompts ask for. The reward is measured on decoded images by a rule-based checker.
  *
  *     npm run quickstart -- --minutes 6 --seed 0 --out runs/quickstart
  */

@@ -28,6 +28,10 @@ export function choiceProblem({ setup, reward, prompts }: Choices): string | und
   if (setup === 'module' && reward !== undefined) {
     return '--reward: the reward of a module is the function in policy.ts; leave it out, and change that function';
   }
+  if (setup === 'module' && prompts !== undefined && !prompts.endsWith('.txt')) {
+    return `--prompts ${prompts}: policy.ts reads one prompt per line of a text file; give a name such as prompts.txt`;
+  }
+  if (prompts?.trim() === '') return '--prompts: give a file, such as prompts.txt';
   if (reward !== undefined && !isModule(reward) && !/^\w+$/.test(reward)) {
     return `--reward ${reward}: give the name of a reward, such as pickscore, or a path such as ./reward.ts`;
   }

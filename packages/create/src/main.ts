@@ -2,9 +2,9 @@
 import { basename, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import manifest from '../package.json' with { type: 'json' };
-import { askChoices, type Question } from './ask';
+import { askChoices, CancelledError, type Question } from './ask';
 import { choiceProblem, isModel, SETUPS } from './choices';
-import { projectFiles } from './project-files';
+import { projectFiles, userFiles } from './project-files';
 import { shellWord } from './shell-word';
 import { writeProject } from './write-project';
 
@@ -28,13 +28,23 @@ export interface Terminal {
 }
 
 const TERMINAL: Terminal = {
-  interactive: Boolean(process.stdin.isTTY),
+  interactive: Boolean(process.stdin.isTTY && process.stderr.isTTY),
   print: (text) => console.log(text),
   complain: (text) => console.error(text),
 };
 
-/** @returns the exit code: 0, 2 for wrong usage, 1 where the folder cannot be written */
+/** @returns the exit code: 0, 2 for wrong usage, 1 where the folder cannot be written, 130 when nobody answered */
 export async function main(args: readonly string[], terminal: Terminal = TERMINAL): Promise<number> {
+  try {
+    return await create(args, terminal);
+  } catch (error) {
+    if (!(error instanceof CancelledError)) throw error;
+    terminal.complain(error.message);
+    return 130;
+  }
+}
+
+async function create(args: readonly string[], terminal: Terminal): Promise<number> {
   const { print, complain } = terminal;
   const parsed = parse(args);
   if (typeof parsed === 'string') {
@@ -68,22 +78,35 @@ export async function main(args: readonly string[], terminal: Terminal = TERMINA
     const files = projectFiles(choices, { packageName, version: manifest.version });
     const written = await writeProject(folder, files, {
       force: values.force ?? false,
-      kept: keptFiles(choices.prompts),
+      kept: userFiles(choices),
     });
     print(
       `Written:\n  ${written.join('\n  ')}\n\nNext:\n  cd ${shellWord(folder)}\n  npm install\n  npm run install-xla${isModel(choices.setup) ? '   # for a GPU: npx pjrt install cuda13' : ''}\n  npm run train`,
     );
     return 0;
   } catch (error) {
-    complain((error as Error).message);
+    complain(inWords(error as NodeJS.ErrnoException));
     return 1;
   }
 }
 
+/** Why a folder cannot be written, by the system's code; other messages are meant for people. */
+function inWords({ code = '', path, message }: NodeJS.ErrnoException): string {
+  const why = WHY[code];
+  return why === undefined ? message : `${path}: ${why}; choose another folder`;
+}
+
+const WHY: Readonly<Record<string, string>> = {
+  EEXIST: 'this is a file, not a folder',
+  ENOTDIR: 'part of this path is a file, not a folder',
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EROFS: 'the file system is read-only',
+  ENAMETOOLONG: 'the name is longer than the file system takes',
+};
+
 /** Characters that npm takes. */
 const MAX_PACKAGE_NAME = 214;
-
-const keptFiles = (prompts: string | undefined) => [prompts ?? 'prompts.txt'];
 
 function parse(args: readonly string[]) {
   try {

@@ -31,12 +31,12 @@ const PROMPTS = [
 export function projectFiles(choices: Choices, options: ProjectOptions = {}): ProjectFiles {
   const { schema = 'node_modules/flow-grpo/dist/run.schema.json', packageName, version = '0.0.0' } = options;
   const { setup, reward, prompts } = choices;
-  const needsPrompts = isModel(setup) || prompts !== undefined;
+  const promptFile = promptFileOf(choices);
   return {
     'run.yaml': runFile(choices, schema),
     ...(setup === 'module' && { 'policy.ts': policyModule(prompts) }),
-    ...(reward !== undefined && isModule(reward) && { [reward.replace(/^\.\//, '')]: rewardModule }),
-    ...(needsPrompts && { [prompts ?? 'prompts.txt']: promptLines(setup === 'module' ? COLOURS : PROMPTS) }),
+    ...(reward !== undefined && isModule(reward) && { [rewardFile(reward)]: rewardModule }),
+    ...(promptFile !== undefined && promptContent(promptFile, setup === 'module' ? COLOURS : PROMPTS)),
     ...(packageName !== undefined && {
       'package.json': packageManifest(packageName, version, choices),
       'tsconfig.json': TSCONFIG,
@@ -45,6 +45,29 @@ export function projectFiles(choices: Choices, options: ProjectOptions = {}): Pr
   };
 }
 
+/** Files of a project that belong to the user: where they are there already, they stay. */
+export function userFiles(choices: Choices): string[] {
+  const { reward } = choices;
+  const files = [
+    promptFileOf(choices),
+    reward !== undefined && isModule(reward) ? rewardFile(reward) : undefined,
+  ];
+  return files.filter((file) => file !== undefined);
+}
+
+const promptFileOf = ({ setup, prompts }: Choices) => prompts ?? (isModel(setup) ? 'prompts.txt' : undefined);
+const rewardFile = (reward: string) => reward.replace(/^\.\//, '');
+
 const COLOURS = ['red', 'green', 'blue', 'yellow', 'cyan', 'magenta', 'white', 'black'];
 
-const promptLines = (prompts: readonly string[]) => `${prompts.join('\n')}\n`;
+/** A file of prompts in the format that its name asks for; none in one that only programs write, or for a folder. */
+function promptContent(file: string, prompts: readonly string[]): ProjectFiles {
+  const lines: Readonly<Record<string, readonly string[]>> = {
+    '.txt': prompts,
+    '.jsonl': prompts.map((prompt) => JSON.stringify({ prompt })),
+    '.csv': ['prompt', ...prompts],
+    '.tsv': ['prompt', ...prompts],
+  };
+  const [ending = ''] = /\.\w+$/.exec(file) ?? [];
+  return lines[ending] ? { [file]: `${lines[ending].join('\n')}\n` } : {};
+}

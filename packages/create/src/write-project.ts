@@ -1,11 +1,12 @@
 import { access, mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 import type { ProjectFiles } from './project-files';
 
 /**
  * Writes the files into a folder, which is made. Files that are there stay as they are.
  *
- * @param kept files that may be there already and are then kept, such as the user's prompts
+ * @param force replaces files that are there
+ * @param kept files that may be there already and are then kept, even with `force`: the user's prompts and reward
  * @returns the paths written
  * @throws an Error naming the files that are there, before anything is written
  */
@@ -14,9 +15,10 @@ export async function writeProject(
   files: ProjectFiles,
   { force = false, kept = [] as readonly string[] } = {},
 ): Promise<string[]> {
+  const pathOf = (name: string) => (isAbsolute(name) ? name : join(folder, name));
   const there = new Set<string>();
   for (const name of Object.keys(files)) {
-    await access(join(folder, name)).then(
+    await access(pathOf(name)).then(
       () => there.add(name),
       () => undefined,
     );
@@ -24,13 +26,13 @@ export async function writeProject(
   const inTheWay = [...there].filter((name) => !kept.includes(name));
   if (inTheWay.length > 0 && !force) {
     throw new Error(
-      `${inTheWay.map((name) => join(folder, name)).join(', ')}: there already; --force replaces, another folder leaves it alone`,
+      `${inTheWay.map(pathOf).join(', ')}: there already; --force replaces, another folder leaves it alone`,
     );
   }
   const written: string[] = [];
   for (const [name, text] of Object.entries(files)) {
     if (there.has(name) && kept.includes(name)) continue;
-    const path = join(folder, name);
+    const path = pathOf(name);
     await mkdir(dirname(path), { recursive: true });
     await writeFile(path, text);
     written.push(path);

@@ -16,8 +16,6 @@ import * as tf from '@tensorflow/tfjs-core';
 import { exchangeRows, perDevice } from './per-device';
 import type { Placement } from './placement';
 
-export type { Placement };
-
 export const oneDevice: Placement = {
   devices: 1,
   shardBatch: (values) => values,

@@ -144,7 +144,7 @@ describe.each([2, 4])('rows on %d devices', (devices) => {
 });
 
 describe('parameters split over devices', () => {
-  // Trunk, text and head train, in two passes an update.
+  // Trunk, text and head train, in two passes per update.
   const policy = () =>
     showo2Policy({ ...tinyShowo2(), train: ['showo.model.layers.*', 'diffusion_head_*'] }) as Policy;
   const training = { learningRate: 1e-3 };

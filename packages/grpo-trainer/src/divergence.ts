@@ -49,7 +49,8 @@ export const initialDivergenceState: DivergenceState = {
  * the KL in nats): small latents may move further per dimension, until that sum is as large as `leastSum`.
  *
  * At the quickstart's working rate an epoch moves a step by 1e-6 and the velocity by 1.5e-4, at ten times that rate by 1e-4
- * and 1.4e-2 (its head alone trained; with all weights NFT's preset moves it by 4e-4). A velocity KL of 0.05 belongs to a good run there, 0.4 to one that falls, 3 to a collapse.
+ * and 1.4e-2 (its head alone trained; with all weights NFT's preset moves it by 4e-4). A velocity KL of 0.05 belongs to a
+ * good run there, 0.4 to one that falls, 3 to a collapse.
  */
 const MOVES = {
   stepKl: { option: 'maxStepKl', leastSum: 0.05, words: "one epoch moved a step's distribution by a KL" },

@@ -2,9 +2,12 @@
 import { planSteps, type StepTensors, shiftedSchedule, stackSteps } from '@flow-grpo/sde-sampler';
 import { random, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
+import { checkedPolicy } from './checked-policy';
 import type { GrpoConfig } from './config/schema';
-import { oneDevice, type Placement } from './devices';
+import { oneDevice } from './devices';
 import { finiteMean } from './epoch-metrics';
+import { createPauses } from './event-loop';
+import type { Placement } from './placement';
 import type { Params, Policy } from './policy';
 import { oneProcess, type ProcessGroup, type SharedSignal, sharedSignal } from './process-group';
 import type { Progress } from './progress';
@@ -37,7 +40,7 @@ const SHOWN_IMAGES = 16;
 
 /** The compiled evaluation of a policy on a fixed list of prompts; batches are scored while the next one runs. */
 export function createEvaluator<C, P>(
-  policy: Policy<C, P>,
+  given: Policy<C, P>,
   reward: Scorer | RewardFunction,
   prompts: PromptSource,
   config: GrpoConfig,
@@ -46,6 +49,7 @@ export function createEvaluator<C, P>(
 ) {
   if (prompts.length === 0)
     throw new Error('evalPrompts is empty; leave it out to train without evaluations');
+  const policy = checkedPolicy(given);
   const scorer = asScorer(reward);
   const examples = Array.from({ length: prompts.length }, (_, i) => prompts.at(i)!);
   // The devices share each batch evenly; the last one is filled up with its last prompt.
@@ -142,9 +146,11 @@ export function createEvaluator<C, P>(
         tf.dispose([images, ...(first ? [first] : [])]);
       }
     };
+    const pause = createPauses();
     try {
       for (let b = 0; b < batches; b++) {
         if (b >= MAX_SCORING) await scoring[b - MAX_SCORING];
+        await pause();
         if (group.numProcesses === 1) stop.signal?.throwIfAborted();
         onProgress?.({ phase: 'evaluation', epoch, done: b, total: batches });
         const count = Math.min(batchSize, examples.length - b * batchSize);

@@ -1,6 +1,7 @@
 /** What a run leaves behind, and says, when something goes wrong in it. */
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
+import { algorithms } from './algorithms/registry';
 import { memoryStore } from './checkpoint/memory-store';
 import type { EpochMetrics } from './epoch-metrics';
 import { gaussianFlow } from './policies/gaussian-flow';
@@ -34,6 +35,7 @@ async function run(more: Partial<TrainOptions<unknown, unknown>> = {}) {
       sampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 4, batchSize: 4 },
       training: { learningRate: 0.01, ...more.config?.training },
       divergence: { action: 'off' },
+      dgpo: { truncSteps: 2, timesPerImage: 1 },
       hacking: { action: 'off', ...more.config?.hacking },
       ...(more.config?.algorithm && { algorithm: more.config.algorithm as 'grpo' }),
     },
@@ -215,7 +217,7 @@ describe('a gradient of exactly 0', () => {
     };
   };
 
-  it.each(['grpo', 'guard', 'dpo', 'sft', 'rwr'] as const)('is an error of %s', async (algorithm) => {
+  it.each(Object.keys(algorithms) as (keyof typeof algorithms)[])('is an error of %s', async (algorithm) => {
     const { outcome, left } = await run({ policy: ignoring(), config: { algorithm } });
     expect((outcome as Error).message).toMatch(
       /gradient of all 1 weights that train is exactly 0 in epoch 0, though \d+ images have an advantage .* backend cpu/,

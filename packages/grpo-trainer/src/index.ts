@@ -8,10 +8,10 @@ export { memoryStore } from './checkpoint/memory-store';
 export { CheckpointStateError, type CheckpointStore, type RunState } from './checkpoint/store';
 export { ConfigError, defineConfig, resolveConfig } from './config/resolve';
 export type { GrpoConfig, GrpoConfigInput } from './config/schema';
-export { type Placement, placementOn } from './devices';
-
+export { placementOn } from './devices';
 export type { EpochDetails, EpochMetrics } from './epoch-metrics';
 export { createEvaluator, type Evaluation } from './evaluate';
+export type { Placement } from './placement';
 export { type EpochProgram, planEpoch } from './plan-epoch';
 export { type GaussianFlowOptions, gaussianFlow } from './policies/gaussian-flow';
 export { type LoraPolicy, type LoraPolicyOptions, loraPolicy, loraScaleOf } from './policies/lora-policy';

@@ -6,15 +6,12 @@ import { placementOn } from './devices';
 import type { Policy } from './policy';
 import { createRollout } from './rollout/create-rollout';
 import { epochPlan } from './rollout/epoch-plan';
-import { createUpdate } from './update/create-update';
+import { createUpdate, PLANNED_PASSES } from './update/create-update';
 import { drawingWeights, initialCopies, initialOptimizerState, placedWeights } from './update/state';
 import { flopCounter } from './utilisation';
 
 /** A program of an epoch; `calls` is how often an epoch runs it. */
 export type EpochProgram = PlannedProgram;
-
-/** An update is planned with as many passes at most: two share what is prepared, as all do. */
-const PLANNED_PASSES = 2;
 
 /**
  * Compiles what an epoch runs on `config.devices` devices of the active backend, rollouts and updates, without a value: nothing

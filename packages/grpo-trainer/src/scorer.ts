@@ -1,5 +1,6 @@
 /** `Scorer`: turns images into rewards. The scorers of @flow-grpo/rewards have this type. */
 import type * as tf from '@tensorflow/tfjs-core';
+import { copiedMetadata, numbersOf } from './scores';
 
 export interface Scores {
   /** One reward per image, finite; NaN for an image that is dropped. */
@@ -56,10 +57,14 @@ export function asScorer(reward: Scorer | RewardFunction): Scorer {
   if (typeof reward !== 'function') return reward;
   return {
     name: reward.name || 'reward',
-    score: async (images, prompts, metadata) => ({
-      scores: Array.from(await reward(images, prompts, metadata)),
-      details: {},
-    }),
+    score: async (images, prompts, metadata) => {
+      const count = prompts.length;
+      const given: unknown = await reward(images, prompts, metadata);
+      return {
+        scores: numbersOf(`Scorer ${reward.name || 'reward'} gave`, 'rewards', given, count),
+        details: {},
+      };
+    },
   };
 }
 
@@ -89,7 +94,8 @@ export function withEvalRewards(
   return {
     ...scorer,
     async score(images, prompts, metadata, options) {
-      const own = await scorer.score(images, prompts, metadata, options);
+      const texts = [...prompts];
+      const own = await scorer.score(images, prompts, metadata.map(copiedMetadata), options);
       const details: Record<string, readonly number[]> = { ...own.details };
       for (const [name, other] of watching) {
         if (name in details) {
@@ -97,7 +103,8 @@ export function withEvalRewards(
             `evalRewards.${name}: the reward that trains reports ${name} already; give it another name`,
           );
         }
-        details[name] = (await other.score(images, prompts, metadata, options)).scores;
+        const { scores } = await other.score(images, [...texts], metadata.map(copiedMetadata), options);
+        details[name] = numbersOf(`evalRewards.${name} gave`, 'scores', scores, texts.length);
       }
       return { scores: own.scores, details };
     },

@@ -5,11 +5,15 @@ import type { Placement } from './placement';
 import type { Policy } from './policy';
 import type { ProcessGroup, SharedSignal } from './process-group';
 import type { Example, Scorer, Scores, ScoringOptions } from './scorer';
+import { checkedScores, copiedMetadata } from './scores';
 
 /** Batches that may wait for their scores at a time; bounds the images in memory. */
 export const MAX_SCORING = 2;
 
-/** Scores images and checks that every one got a finite reward, or was dropped. What the scorer makes is freed. */
+/**
+ * Scores images and checks that every one got a finite reward, or was dropped. What the scorer makes is freed, and what it
+ * changes of prompts and metadata changes its own copies.
+ */
 export async function scoreBatch(
   scorer: Scorer,
   images: tf.Tensor4D,
@@ -18,21 +22,24 @@ export async function scoreBatch(
   signal?: AbortSignal,
 ): Promise<Scores> {
   const prompts = examples.map(({ prompt }) => prompt);
-  const metadata = examples.map((example) => example.metadata ?? {});
+  const metadata = examples.map((example) => copiedMetadata(example.metadata ?? {}));
   const options = { purpose, ...(signal && { signal }) };
-  const result = await tidyAsync(() => scorer.score(images, prompts, metadata, options)).catch(withTidyHint);
-  if (result.scores.length !== examples.length) {
+  const refuseDisposed = (cause?: unknown) => {
+    if (!images.isDisposed) return;
     throw new Error(
-      `Scorer ${scorer.name} gave ${result.scores.length} rewards for ${examples.length} images`,
+      `Scorer ${scorer.name} disposed of the images it was given, which others still read: it must leave them`,
+      { cause },
     );
-  }
-  const { dropped } = result.details;
-  const bad = result.scores.findIndex((score, i) => !Number.isFinite(score) && dropped?.[i] !== 1);
-  if (bad >= 0) {
-    const { prompt } = examples[bad]!;
-    throw new Error(`Scorer ${scorer.name} gave ${result.scores[bad]} for ${JSON.stringify(prompt)}`);
-  }
-  return result;
+  };
+  // The scorer may change the lists it gets.
+  const given = await tidyAsync(() => scorer.score(images, [...prompts], metadata, options)).catch(
+    (error: unknown) => {
+      refuseDisposed(error);
+      return withTidyHint(error);
+    },
+  );
+  refuseDisposed();
+  return checkedScores(scorer.name, given, prompts);
 }
 
 /** A scorer that reuses what it made in an earlier call finds it disposed of, which tfjs says in one of these ways. */

@@ -149,7 +149,7 @@ describe('a flow whose optimum is known', () => {
     'two inner epochs, cosine with warm-up': {
       training: { innerEpochs: 2, schedule: 'cosine', warmupSteps: 10, learningRate: 0.03 },
     },
-    'several passes an update, a part of the steps': {
+    'several passes per update, a part of the steps': {
       sampling: { batchSize: 8 },
       training: { batchSize: 4 },
       grpo: { timestepFraction: 0.5 },

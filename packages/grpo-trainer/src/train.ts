@@ -15,8 +15,8 @@ import type { TrainOptions, TrainResult } from './train-options';
  * On an error the run saves a checkpoint of what it reached and ends; only the policy's own tensors are left then.
  *
  * @throws {ConfigError} when options do not fit together, or memory does not suffice; CheckpointStateError when another
- *   run has the store, and when a checkpoint cannot be used or written; what the scorer throws; an Error when it dropped all images of an epoch, and
- *   when the gradient is 0 although images have advantages.
+ *   run has the store, and when a checkpoint cannot be used or written; what the scorer throws; an Error when it dropped all
+ *   images of an epoch, and when the gradient is 0 although images have advantages.
  */
 export async function train<C, P, A extends AnyAlgorithm = AnyAlgorithm>(
   options: TrainOptions<C, P, A>,

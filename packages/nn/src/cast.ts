@@ -1,6 +1,6 @@
 /** The storage types of weights and of the activations that meet them. */
 import { cast, type FloatStorage, fromBytes, storageOf, upload } from '@flow-grpo/tfjs-jit';
-import type * as tf from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
 import type { Params } from './params';
 
 /** `x` stored as `storage`; `x` itself where it already is. */
@@ -24,6 +24,21 @@ export function castParams(params: Params, dtype: WeightDtype): Params {
   const converted = ([name, x]: [string, tf.Tensor]) =>
     [name, x.dtype === 'float32' ? replaced(x, storageFor(dtype, name)) : x] as const;
   return Object.fromEntries(Object.entries(params).map(converted));
+}
+
+/**
+ * Weights that were loaded, all of them floating point: integers in their place are quantised, and mean something else.
+ *
+ * @param path of their file, for the error
+ * @throws naming the first that is of integers or bits; all are disposed of then
+ */
+export function checkFloats(params: Params, path: string): Params {
+  const odd = Object.entries(params).find(([, x]) => x.dtype !== 'float32');
+  if (odd === undefined) return params;
+  tf.dispose(params);
+  throw new Error(
+    `${path}: ${odd[0]} is stored as integers (${odd[1].dtype} here), not floating point: quantised weights are not read. Give the checkpoint they were made from.`,
+  );
 }
 
 /**

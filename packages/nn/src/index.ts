@@ -1,7 +1,15 @@
 /** Layers and parameter records for transformer models; they reproduce the PyTorch layers that they are named after. */
 export { gelu, geluTanh, quickGelu, silu } from './activations';
 export { bicubicMatrix, interpolatePositions } from './bicubic';
-export { castLike, castParams, castToStorage, mergeTrainedWeights, uploadAs, type WeightDtype } from './cast';
+export {
+  castLike,
+  castParams,
+  castToStorage,
+  checkFloats,
+  mergeTrainedWeights,
+  uploadAs,
+  type WeightDtype,
+} from './cast';
 export { conv2d, convolve, downsample2d, roundsSums, upsample2d } from './convolution';
 export {
   type Attend,

@@ -1,20 +1,28 @@
 #!/usr/bin/env node
-import { Command, CommanderError } from 'commander';
+import { Argument, Command, CommanderError, Option } from 'commander';
+import manifest from '../package.json' with { type: 'json' };
 import { installPlugin } from './plugins/install';
+
+const EXIT_CODES = `
+Exit codes: 0 done; 1 failed, or the machine cannot run XLA; 2 wrong usage.`;
 
 const program = new Command('pjrt')
   .description('Install and check the XLA plugins that @flow-grpo/pjrt runs on.')
-  .showHelpAfterError()
+  .version(manifest.version, '-V, --version', 'print the version')
+  .addHelpText('after', EXIT_CODES)
+  .showHelpAfterError('(--help lists commands and options)')
   .exitOverride();
 
 program
   .command('install')
   .description('Put a plugin into the cache (XDG_CACHE_HOME or ~/.cache, flow-grpo/pjrt), through pip or uv.')
-  .argument('<plugin>', 'cpu, or cuda13 with the NVIDIA libraries it needs (several GB)')
-  .action(async (name: string) => {
-    if (name !== 'cpu' && name !== 'cuda13') {
-      throw new Error(`There is no plugin ${name}; install cpu or cuda13.`);
-    }
+  .addArgument(
+    new Argument('<plugin>', 'cpu, or cuda13 with the NVIDIA libraries it needs (several GB)').choices([
+      'cpu',
+      'cuda13',
+    ]),
+  )
+  .action(async (name: 'cpu' | 'cuda13') => {
     const { path, installed } = await installPlugin(name, {
       onProgress: (message) => process.stderr.write(`${message}\n`),
     });
@@ -25,23 +33,30 @@ program
   .command('doctor')
   .description('Say what is found, test it, and what to do about what is missing.')
   .option('--plugin <path>', 'look at this library alone')
-  .option('--platform <platform>', 'cpu or cuda; default: what a program would get')
-  .action(async (options: { plugin?: string; platform?: string }) => {
-    if (options.platform !== undefined && options.platform !== 'cpu' && options.platform !== 'cuda') {
-      throw new Error(`There is no platform ${options.platform}; cpu or cuda.`);
-    }
+  .addOption(
+    new Option('--platform <platform>', 'the platform to test; by default what a program would get').choices([
+      'cpu',
+      'cuda',
+    ]),
+  )
+  .action(async (options: { plugin?: string; platform?: 'cpu' | 'cuda' }) => {
     const { runDoctor } = await import('./doctor');
-    const healthy = await runDoctor({ plugin: options.plugin, platform: options.platform }, (line) =>
-      process.stdout.write(`${line}\n`),
-    );
+    const healthy = await runDoctor(options, (line) => process.stdout.write(`${line}\n`));
     process.exitCode = healthy ? 0 : 1;
   });
+
+/** Whoever reads may have had enough: `pjrt doctor | head -1`. */
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
 
 try {
   await program.parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) {
-    process.exitCode = error.exitCode;
+    // Commander has printed what is wrong, or the help that was asked for.
+    process.exitCode = error.exitCode === 0 ? 0 : 2;
   } else {
     process.stderr.write(`${(error as Error).message}\n`);
     process.exitCode = 1;

@@ -1,53 +1,19 @@
-import { existsSync } from 'node:fs';
-import { freemem, totalmem } from 'node:os';
-import { dirname, join } from 'node:path';
-import { types } from 'node:util';
 import { isMainThread } from 'node:worker_threads';
-import { loadPlugin, type PjrtApi } from './api';
+import type { PjrtApi } from './api';
 import { PjrtBuffer } from './buffer';
-import { type CompileOptions, encodeCompileOptions } from './compile-options';
+import { compileArguments, cudaDataFolder } from './compile-arguments';
+import type { CompileOptions } from './compile-options';
 import { PjrtDevice } from './device';
-import { type Cluster, type DistributedOptions, joinCluster } from './distributed/cluster';
-import {
-  bufferTypeCode,
-  type ElementType,
-  elementBytes,
-  elementCount,
-  formatShape,
-  isElementType,
-} from './element-types';
-import { formatBytes, invalid, PjrtError, PjrtOutOfMemoryError, requestedBytes } from './errors';
+import type { Cluster } from './distributed/cluster';
+import type { ElementType } from './element-types';
+import { invalid, PjrtError } from './errors';
 import { EventWatcher } from './events';
 import { PjrtExecutable } from './executable';
 import { closeAtExit, closed } from './exit';
-import { nativeText } from './ffi/text';
 import { Finalizers } from './finalizers';
-import { encodeNamedValues, type NamedValue } from './named-values';
+import { type HostData, hostBufferArguments, READ_BY } from './host-data';
+import { withFreeMemory } from './out-of-memory';
 import { Runs } from './runs';
-
-export interface ClientOptions {
-  /** Path of the plugin library. */
-  plugin: string;
-  /**
-   * Options of the plugin itself. CPU: `cpu_device_count` (virtual devices). CUDA: `memory_fraction`,
-   * `preallocate`, `allocator` ('bfc', 'cuda_async', 'platform'), `visible_devices`, …
-   */
-  options?: Readonly<Record<string, NamedValue>> | undefined;
-  /**
-   * Free buffers whose JavaScript object was collected without `dispose()`, and warn once. Default: when NODE_ENV
-   * is `development`. It costs about a microsecond a buffer.
-   */
-  finalizeLeaks?: boolean | undefined;
-  /** Share the devices of several processes, on one machine or many: each sees all of them, and has its own. */
-  distributed?: DistributedOptions | undefined;
-}
-
-/** What crosses into PJRT: any typed array, DataView or ArrayBuffer. */
-export type HostData = ArrayBufferView | ArrayBufferLike;
-
-/** PJRT_HostBufferSemantics. */
-const IMMUTABLE_ONLY_DURING_CALL = 0;
-const IMMUTABLE_UNTIL_TRANSFER_COMPLETES = 1;
 
 /** A running XLA: its devices, and the buffers and executables on them. Made by `createClient`. */
 export class PjrtClient {
@@ -121,7 +87,7 @@ export class PjrtClient {
 
   /** Compiles StableHLO (MLIR text or bytecode) on a thread of its own. */
   async compile(program: string | Uint8Array, options?: CompileOptions): Promise<PjrtExecutable> {
-    const { args, keep } = this.compileArgs('PjrtClient.compile', program, options);
+    const { args, keep } = this.compileArguments('PjrtClient.compile', program, options);
     const call = this.api.callOnThread('Client_Compile', 7, args, keep, 'PjrtClient.compile');
     const words = await this.guard(this.track(call));
     return this.adoptExecutable(words.get(6));
@@ -129,7 +95,7 @@ export class PjrtClient {
 
   /** Compiles StableHLO, blocking. */
   compileSync(program: string | Uint8Array, options?: CompileOptions): PjrtExecutable {
-    const { args, keep } = this.compileArgs('PjrtClient.compileSync', program, options);
+    const { args, keep } = this.compileArguments('PjrtClient.compileSync', program, options);
     const words = this.guardSync(undefined, () =>
       this.api.call('Client_Compile', 7, args, 'PjrtClient.compileSync', keep),
     );
@@ -172,14 +138,7 @@ export class PjrtClient {
     device: PjrtDevice = this.devices[0]!,
   ): PjrtBuffer {
     const operation = 'PjrtClient.bufferFromHost';
-    const { buffer, event } = this.send(
-      operation,
-      data,
-      elementType,
-      dims,
-      device,
-      IMMUTABLE_ONLY_DURING_CALL,
-    );
+    const { buffer, event } = this.send(operation, data, elementType, dims, device, READ_BY.callEnd);
     if (event !== 0) this.api.call('Event_Destroy', 3, [event]);
     return buffer;
   }
@@ -195,8 +154,8 @@ export class PjrtClient {
     device: PjrtDevice = this.devices[0]!,
   ): Promise<PjrtBuffer> {
     const operation = 'PjrtClient.bufferFromHostAsync';
-    const semantics = isMainThread ? IMMUTABLE_UNTIL_TRANSFER_COMPLETES : IMMUTABLE_ONLY_DURING_CALL;
-    const { buffer, event } = this.send(operation, data, elementType, dims, device, semantics);
+    const readBy = isMainThread ? READ_BY.transferEnd : READ_BY.callEnd;
+    const { buffer, event } = this.send(operation, data, elementType, dims, device, readBy);
     try {
       await this.guard(this.events.wait(event, operation, data), device);
     } catch (error) {
@@ -333,34 +292,8 @@ export class PjrtClient {
    */
   explain(error: unknown, device: PjrtDevice | undefined, late = false): unknown {
     if (!(error instanceof PjrtError)) return error;
-    return this.withMemory(late ? this.runs.traced(error) : error, device);
-  }
-
-  private withMemory(error: PjrtError, device: PjrtDevice | undefined): PjrtError {
-    if (error.code !== 'RESOURCE_EXHAUSTED') return error;
-    const requested = requestedBytes(error.detail);
-    const where = device ?? this.devices[0]!;
-    const memory = this.memoryOf(where);
-    const asked = requested === undefined ? '' : `asked for ${formatBytes(requested)}, `;
-    const left =
-      memory === undefined
-        ? `the memory free on ${where} is not known to its plugin`
-        : `${formatBytes(memory.free)} of ${formatBytes(memory.limit)} free on ${where}`;
-    return new PjrtOutOfMemoryError(
-      error.operation,
-      `${error.detail} (${asked}${left})`,
-      requested,
-      memory?.free,
-    );
-  }
-
-  /** Memory of a device by its plugin's count; CPU devices, which count nothing, have that of the machine. */
-  private memoryOf(device: PjrtDevice): { free: number; limit: number } | undefined {
-    const stats = device.memoryStats();
-    if (stats?.bytesLimit !== undefined) {
-      return { free: stats.bytesLimit - stats.bytesInUse, limit: stats.bytesLimit };
-    }
-    return this.platformName === 'cpu' ? { free: freemem(), limit: totalmem() } : undefined;
+    const traced = late ? this.runs.traced(error) : error;
+    return withFreeMemory(traced, device ?? this.devices[0]!, this.platformName);
   }
 
   private async track<T>(call: Promise<T>): Promise<T> {
@@ -378,24 +311,10 @@ export class PjrtClient {
     return executable;
   }
 
-  private compileArgs(operation: string, program: string | Uint8Array, options?: CompileOptions) {
+  private compileArguments(operation: string, program: string | Uint8Array, options?: CompileOptions) {
     this.checkOpen(operation);
-    checkCompileOptions(operation, options);
-    const { native } = this.api;
-    if (typeof program !== 'string' && !(program instanceof Uint8Array)) {
-      throw invalid(operation, 'the program must be text or the bytes of MLIR bytecode.');
-    }
-    const code = nativeText(native, program);
-    if (code.length === 0) throw invalid(operation, 'the program is empty.');
-    const format = nativeText(native, 'mlir');
-    const encoded = Buffer.from(encodeCompileOptions(withCudaFolder(options, this.cudaFolder)));
-    const description = this.api.words(6);
-    const values = [48, 0, code.address, code.length, format.address, format.length];
-    values.forEach((value, index) => {
-      description.set(index, value);
-    });
-    const keep: unknown[] = [code, format, encoded, description];
-    return { args: [this.handle, description.address, native.addressOf(encoded), encoded.length], keep };
+    const { args, keep } = compileArguments(this.api, operation, program, options, this.cudaFolder);
+    return { args: [this.handle, ...args], keep };
   }
 
   private send(
@@ -404,38 +323,21 @@ export class PjrtClient {
     elementType: ElementType,
     dims: readonly number[],
     device: PjrtDevice,
-    semantics: number,
+    readBy: (typeof READ_BY)[keyof typeof READ_BY],
   ): { buffer: PjrtBuffer; event: number } {
     this.checkOpen(operation);
     this.checkDevice(device, operation);
-    if (!ArrayBuffer.isView(data) && !types.isAnyArrayBuffer(data)) {
-      throw invalid(operation, 'the data must be a typed array, a DataView or an ArrayBuffer.');
-    }
-    if (!isElementType(elementType)) throw invalid(operation, `unknown element type ${elementType}.`);
-    if (!dims.every((extent) => Number.isSafeInteger(extent) && extent >= 0)) {
-      throw invalid(operation, `dims [${dims}] must be whole numbers of at least 0.`);
-    }
-    const size = elementCount(dims) * elementBytes(elementType);
-    if (data.byteLength !== size) {
-      const shape = formatShape({ elementType, dims });
-      throw invalid(operation, `${shape} takes ${size} bytes, the data has ${data.byteLength}.`);
-    }
     const { native } = this.api;
-    const extents = BigInt64Array.from(dims.length === 0 ? [0] : dims, BigInt);
-    const source = size === 0 ? extents : data;
-    const args = [
-      this.handle,
-      native.addressOf(source),
-      bufferTypeCode(elementType),
-      native.addressOf(extents),
-      dims.length,
-      0,
-      0,
-      semantics,
-      device.handle,
-    ];
+    const { args, keep } = hostBufferArguments(
+      native,
+      operation,
+      data,
+      { elementType, dims },
+      device,
+      readBy,
+    );
     const words = this.guardSync(device, () =>
-      this.api.call('Client_BufferFromHostBuffer', 15, args, operation, [source, extents]),
+      this.api.call('Client_BufferFromHostBuffer', 15, [this.handle, ...args], operation, keep),
     );
     const event = words.get(13);
     return { buffer: this.adopt(words.get(14), device, elementType, Object.freeze([...dims])), event };
@@ -445,57 +347,4 @@ export class PjrtClient {
 function checkBytes(operation: string, bytes: Uint8Array): void {
   if (!(bytes instanceof Uint8Array)) throw invalid(operation, 'the bytes must be a Uint8Array.');
   if (bytes.byteLength === 0) throw invalid(operation, 'no bytes.');
-}
-
-/** Where the wheels beside a CUDA plugin keep ptxas and libdevice; XLA looks in /usr/local/cuda of its own accord. */
-function cudaDataFolder(plugin: string): string | undefined {
-  const packages = join(dirname(plugin), '..', '..', 'nvidia');
-  return [join(packages, 'cu13'), join(packages, 'cuda_nvcc')].find((folder) => existsSync(folder));
-}
-
-const withCudaFolder = (options: CompileOptions = {}, folder: string | undefined): CompileOptions =>
-  folder === undefined
-    ? options
-    : { ...options, debugOptions: { xla_gpu_cuda_data_dir: folder, ...options.debugOptions } };
-
-function checkCompileOptions(operation: string, options: CompileOptions = {}): void {
-  const { numReplicas = 1, numPartitions = 1, deviceAssignment } = options;
-  for (const [name, value] of Object.entries({ numReplicas, numPartitions })) {
-    if (!Number.isSafeInteger(value) || value < 1) {
-      throw invalid(operation, `${name} must be a whole number of at least 1, got ${value}.`);
-    }
-  }
-  if (deviceAssignment === undefined) return;
-  const fits =
-    deviceAssignment.length === numReplicas && deviceAssignment.every((row) => row.length === numPartitions);
-  if (!fits) {
-    throw invalid(
-      operation,
-      `deviceAssignment must be ${numReplicas} replica(s) of ${numPartitions} partition(s) each.`,
-    );
-  }
-}
-
-/** Starts XLA with the plugin at `options.plugin`, on a worker thread (a CUDA client takes seconds). */
-export async function startClient(options: ClientOptions): Promise<PjrtClient> {
-  const api = await loadPlugin(options.plugin);
-  api.initialize();
-  const { distributed } = options;
-  const cluster = distributed && (await joinCluster(distributed));
-  const own = cluster && { node_id: cluster.processId, num_nodes: cluster.numProcesses };
-  const values = encodeNamedValues(api.native, { ...own, ...options.options });
-  try {
-    // get, put, the client that is made, try-get; each callback with an argument that none of ours needs.
-    const { get = 0, put = 0, tryGet = 0 } = (await cluster?.keyValueCallbacks()) ?? {};
-    const args = [values.address, values.count, get, 0, put, 0, 0, tryGet, 0];
-    const words = await api.callAsync('Client_Create', 11, args, values.keep, 'createClient');
-    const finalizeLeaks = options.finalizeLeaks ?? process.env.NODE_ENV === 'development';
-    const client = new PjrtClient(api, words.get(8), finalizeLeaks, cluster);
-    cluster?.leaveLast();
-    return client;
-  } catch (error) {
-    cluster?.leave(1);
-    cluster?.close();
-    throw error;
-  }
 }

@@ -1,11 +1,13 @@
 import { availableParallelism } from 'node:os';
-import { type ClientOptions, type PjrtClient, startClient } from './client';
+import { loadPlugin } from './api';
+import { PjrtClient } from './client';
+import { type DistributedOptions, joinCluster } from './distributed/cluster';
 import { PjrtError } from './errors';
-import type { NamedValue } from './named-values';
+import { encodeNamedValues, type NamedValue } from './named-values';
 import { type FoundPlugin, findPlugin } from './plugins/find';
 import { type PluginPlatform, WHEEL_PATHS } from './plugins/locations';
 
-export interface CreateClientOptions extends Omit<ClientOptions, 'plugin'> {
+export interface CreateClientOptions {
   /** Path of a plugin library. Default: what `findPlugin` finds. */
   plugin?: string | undefined;
   /**
@@ -20,6 +22,18 @@ export interface CreateClientOptions extends Omit<ClientOptions, 'plugin'> {
    * as needed. Left out: the plugin's own default. CPU plugins have no such pool; it changes nothing there.
    */
   preallocate?: boolean | undefined;
+  /**
+   * Options of the plugin itself. CPU: `cpu_device_count` (virtual devices). CUDA: `memory_fraction`,
+   * `preallocate`, `allocator` ('bfc', 'cuda_async', 'platform'), `visible_devices`, …
+   */
+  options?: Readonly<Record<string, NamedValue>> | undefined;
+  /**
+   * Free buffers whose JavaScript object was collected without `dispose()`, and warn once. Default: when NODE_ENV
+   * is `development`. It costs about a microsecond per buffer.
+   */
+  finalizeLeaks?: boolean | undefined;
+  /** Share the devices of several processes, on one machine or many: each sees all of them, and has its own. */
+  distributed?: DistributedOptions | undefined;
 }
 
 /**
@@ -38,8 +52,37 @@ export async function createClient(options: CreateClientOptions = {}): Promise<P
     );
   }
   const all = pluginOptions(found, options);
-  const start = () => startClient({ ...rest, plugin: found.path, options: all });
+  const start = () => startClient(found.path, all, rest);
   return found.platform === 'cpu' ? withThreads(Number(all.cpu_device_count), start) : start();
+}
+
+/** Starts a plugin with options of its own, on a worker thread (a CUDA client takes seconds). */
+async function startClient(
+  plugin: string,
+  options: Readonly<Record<string, NamedValue>>,
+  {
+    distributed,
+    finalizeLeaks = process.env.NODE_ENV === 'development',
+  }: Pick<CreateClientOptions, 'distributed' | 'finalizeLeaks'>,
+): Promise<PjrtClient> {
+  const api = await loadPlugin(plugin);
+  api.initialize();
+  const cluster = distributed && (await joinCluster(distributed));
+  const own = cluster && { node_id: cluster.processId, num_nodes: cluster.numProcesses };
+  const values = encodeNamedValues(api.native, { ...own, ...options });
+  try {
+    // get, put, the client that is made, try-get; each callback with an argument that none of ours needs.
+    const { get = 0, put = 0, tryGet = 0 } = (await cluster?.keyValueCallbacks()) ?? {};
+    const args = [values.address, values.count, get, 0, put, 0, 0, tryGet, 0];
+    const words = await api.callAsync('Client_Create', 11, args, values.keep, 'createClient');
+    const client = new PjrtClient(api, words.get(8), finalizeLeaks, cluster);
+    cluster?.leaveLast();
+    return client;
+  } catch (error) {
+    cluster?.leave(1);
+    cluster?.close();
+    throw error;
+  }
 }
 
 /** What a plugin is given: each kind refuses to start with an option of another. */
@@ -55,14 +98,14 @@ export function pluginOptions(
 }
 
 /** Threads for each virtual device: collectives that do not depend on each other hold one each until all devices meet. */
-const THREADS_A_DEVICE = 32;
+const THREADS_PER_DEVICE = 32;
 
 /**
  * Runs `start` with `NPROC`, by which XLA's CPU client sizes the pool that all virtual devices share. With fewer threads
  * than collectives under way, devices wait for each other for ever, and XLA ends the process.
  */
 async function withThreads<T>(devices: number, start: () => Promise<T>): Promise<T> {
-  const threads = THREADS_A_DEVICE * devices;
+  const threads = THREADS_PER_DEVICE * devices;
   if (!(devices > 1) || process.env.NPROC !== undefined || threads <= availableParallelism()) return start();
   process.env.NPROC = `${threads}`;
   try {

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { formatBytes, requestedBytes } from './errors';
+import { formatBytes } from './errors';
+import { requestedBytes } from './out-of-memory';
 
 it.each([
   ['Out of memory while trying to allocate 4294967296 bytes.', 4294967296],

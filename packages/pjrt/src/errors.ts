@@ -57,15 +57,6 @@ export const codeName = (code: number): PjrtErrorCode => CODES[code] ?? 'UNKNOWN
 export const invalid = (operation: string, detail: string): PjrtError =>
   new PjrtError(operation, 'INVALID_ARGUMENT', detail);
 
-const UNITS: Record<string, number> = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
-
-/** Bytes that an out-of-memory message of XLA says were asked for. */
-export function requestedBytes(message: string): number | undefined {
-  const match = /allocat\w*\s+(?:of\s+)?([\d.]+)\s*(bytes|B\b|[KMGT]iB)/i.exec(message);
-  if (match === null) return undefined;
-  return Math.round(Number(match[1]) * (UNITS[match[2]!] ?? 1));
-}
-
 /** `1.50 GiB` for people. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];

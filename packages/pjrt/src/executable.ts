@@ -1,7 +1,7 @@
-import { type BufferOwner, isBuffer, type PjrtBuffer } from './buffer';
+import type { BufferOwner, PjrtBuffer } from './buffer';
+import { CallFrame } from './call-frame';
 import { type Collective, collectivesOf } from './collectives';
 import type { PjrtDevice } from './device';
-import { type ArrayShape, formatShape } from './element-types';
 import { invalid, PjrtError } from './errors';
 import type { FunctionName } from './ffi/function-table';
 import type { NativeFunction } from './ffi/native';
@@ -25,20 +25,6 @@ export interface CompiledMemoryStats {
   /** Outputs that lie in the memory of donated arguments; counted in both. */
   aliased: number;
   temporaries: number;
-}
-
-const EXECUTE_WORDS = 10;
-/** 128 bytes: more than any known version of PJRT_ExecuteOptions; older plugins accept larger structs. */
-const OPTIONS_WORDS = 16;
-
-/** Native memory of a call, laid out once: only the buffer pointers change from run to run. */
-interface CallFrame {
-  words: Words;
-  firstArgument: number;
-  firstOutput: number;
-  /** One event a device: the end of the run there. */
-  firstEvent: number;
-  nonDonatable: number;
 }
 
 /** What a program needs of the client that it belongs to. */
@@ -114,7 +100,7 @@ export class PjrtExecutable {
   }
 
   /**
-   * Runs the program: `args[i]` are the arguments of `devices[i]`. Returns at once, one list of buffers a device,
+   * Runs the program: `args[i]` are the arguments of `devices[i]`. Returns at once, one list of buffers per device,
    * which hold their values later. An argument whose memory the program takes (donation) is deleted.
    *
    * @throws PjrtError for arguments that do not fit, and when the run has failed by then; one that fails later has its
@@ -123,52 +109,32 @@ export class PjrtExecutable {
   execute(args: readonly (readonly PjrtBuffer[])[], options?: ExecuteOptions): PjrtBuffer[][] {
     const operation = 'PjrtExecutable.execute';
     const handle = this.use(operation);
-    const { parameters, results } = this.signature;
+    const { results } = this.signature;
     const { client } = this;
     const devices = this.placement(args, options?.device);
     if (args.length !== devices.length) {
-      throw invalid(operation, `takes ${devices.length} argument list(s), one a device; got ${args.length}.`);
+      throw invalid(
+        operation,
+        `takes ${devices.length} argument list(s), one per device; got ${args.length}.`,
+      );
     }
-    const count = parameters.length;
-    this.frame ??= this.makeFrame(handle, devices.length, count, results.length);
-    const { words, firstArgument, firstOutput, firstEvent } = this.frame;
-    let at = firstArgument;
-    for (let i = 0; i < devices.length; i++) {
-      const list = args[i]!;
-      if (list.length !== count) {
-        throw invalid(operation, `takes ${count} argument(s); got ${list.length} for ${devices[i]}.`);
-      }
-      for (let j = 0; j < count; j++) {
-        const buffer = list[j]!;
-        if (!isBuffer(buffer)) {
-          throw invalid(operation, `argument ${j} is no PjrtBuffer of this copy of the package.`);
-        }
-        if (buffer.handle === 0 || buffer.device !== devices[i] || !sameShape(buffer, parameters[j])) {
-          throw this.badArgument(operation, buffer, devices[i]!, j);
-        }
-        words.set(at++, buffer.handle);
-      }
-    }
-    this.setOptions(operation, options, devices[0]!);
-    const error = this.run(words.address);
+    this.frame ??= new CallFrame(client.api, handle, devices.length, this.signature);
+    const { frame } = this;
+    frame.setArguments(operation, devices, args);
+    frame.setOptions(operation, this.portable ? devices[0]!.handle : 0, options?.nonDonatable);
+    const error = this.run(frame.address);
     if (error !== 0) {
       const refused = client.api.takeError(error, operation);
       throw this.donatedArgument(refused, args) ?? client.explain(refused, devices[0]);
     }
-    const outputs: PjrtBuffer[][] = [];
-    at = firstOutput;
-    for (let i = 0; i < devices.length; i++) {
-      const row: PjrtBuffer[] = [];
-      for (let k = 0; k < results.length; k++) {
-        const { elementType, dims } = results[k]!;
-        row.push(client.adopt(words.get(at++), devices[i]!, elementType, dims));
-      }
-      outputs.push(row);
-    }
+    const outputs = devices.map((device, i) =>
+      results.map((result, k) => {
+        const { elementType, dims } = result!;
+        return client.adopt(frame.output(i, k), device, elementType, dims);
+      }),
+    );
     let failure: PjrtError | undefined;
-    for (let i = 0; i < devices.length; i++) {
-      failure = client.runs.add(words.get(firstEvent + i), this.name, this) ?? failure;
-    }
+    for (const event of frame.events()) failure = client.runs.add(event, this.name, this) ?? failure;
     if (failure !== undefined) {
       for (const row of outputs) for (const buffer of row) buffer.dispose();
       const inherited = args.some((list) => list.some((buffer) => buffer.holdsError()));
@@ -289,51 +255,6 @@ export class PjrtExecutable {
     return [target];
   }
 
-  /**
-   * PJRT_LoadedExecutable_Execute_Args, PJRT_ExecuteOptions, then per device the pointer to its argument list and
-   * to its output list, then the lists.
-   */
-  private makeFrame(handle: number, devices: number, parameters: number, results: number): CallFrame {
-    const lists = EXECUTE_WORDS + OPTIONS_WORDS;
-    const firstArgument = lists + 2 * devices;
-    const firstOutput = firstArgument + devices * parameters;
-    const firstEvent = firstOutput + devices * results;
-    const nonDonatable = firstEvent + devices;
-    const words = this.client.api.words(nonDonatable + Math.max(1, parameters));
-    const address = (index: number) => words.address + index * 8;
-    for (let i = 0; i < devices; i++) {
-      words.set(lists + i, address(firstArgument + i * parameters));
-      words.set(lists + devices + i, address(firstOutput + i * results));
-    }
-    words.set(0, EXECUTE_WORDS * 8);
-    words.set(2, handle);
-    words.set(3, address(EXECUTE_WORDS));
-    words.set(4, address(lists));
-    words.set(5, devices);
-    words.set(6, parameters);
-    words.set(7, address(lists + devices));
-    words.set(8, address(firstEvent));
-    words.set(EXECUTE_WORDS, OPTIONS_WORDS * 8);
-    return { words, firstArgument, firstOutput, firstEvent, nonDonatable };
-  }
-
-  private setOptions(operation: string, options: ExecuteOptions | undefined, device: PjrtDevice): void {
-    const { words, nonDonatable } = this.frame!;
-    const kept = options?.nonDonatable;
-    words.set(9, this.portable ? device.handle : 0);
-    words.set(EXECUTE_WORDS + 7, kept === undefined ? 0 : words.address + nonDonatable * 8);
-    words.set(EXECUTE_WORDS + 8, kept?.length ?? 0);
-    if (kept === undefined) return;
-    const count = this.signature.parameters.length;
-    if (
-      kept.length > count ||
-      !kept.every((index) => Number.isInteger(index) && index >= 0 && index < count)
-    ) {
-      throw invalid(operation, `nonDonatable [${kept}] must name arguments 0 to ${count - 1}.`);
-    }
-    for (let i = 0; i < kept.length; i++) words.set(nonDonatable + i, kept[i]!);
-  }
-
   /** Why a run failed, if it was for an argument whose memory an earlier one took; plugins say so in many ways. */
   private donatedArgument(
     { code, operation }: PjrtError,
@@ -346,26 +267,4 @@ export class PjrtExecutable {
     }
     return undefined;
   }
-
-  private badArgument(operation: string, buffer: PjrtBuffer, device: PjrtDevice, index: number): PjrtError {
-    if (buffer.isDisposed) return invalid(operation, `argument ${index}, ${buffer}, has been disposed.`);
-    if (buffer.device !== device) {
-      return invalid(operation, `argument ${index} is ${buffer}; it must be on ${device}.`);
-    }
-    const wanted: ArrayShape | undefined = this.signature.parameters[index];
-    return invalid(
-      operation,
-      `argument ${index} is ${formatShape(buffer)}; the program takes ${wanted === undefined ? 'a type this package does not know' : formatShape(wanted)}.`,
-    );
-  }
-}
-
-function sameShape(buffer: PjrtBuffer, wanted: ArrayShape | undefined): boolean {
-  if (wanted === undefined || buffer.elementType !== wanted.elementType) return false;
-  const a = buffer.dims;
-  const b = wanted.dims;
-  if (a === b) return true;
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
 }

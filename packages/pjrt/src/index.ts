@@ -4,7 +4,7 @@
  */
 export type { PjrtApi } from './api';
 export { PjrtBuffer } from './buffer';
-export { type HostData, PjrtClient } from './client';
+export { PjrtClient } from './client';
 export type { Collective } from './collectives';
 export type { CompileOptions } from './compile-options';
 export { type CreateClientOptions, createClient } from './create-client';
@@ -14,6 +14,7 @@ export type { ArrayShape, ElementType } from './element-types';
 export { PjrtError, type PjrtErrorCode, PjrtOutOfMemoryError } from './errors';
 export { type CompiledMemoryStats, type ExecuteOptions, PjrtExecutable } from './executable';
 export type { ProgramShape } from './hlo-module';
+export type { HostData } from './host-data';
 export type { NamedValue } from './named-values';
 export type { InstallName } from './plugins/catalogue';
 export {

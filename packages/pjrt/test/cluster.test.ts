@@ -1,12 +1,13 @@
 /** Processes that meet at a coordinator: strangers stay out, and nobody outlives a process that is lost. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { copyThreads } from '../copy-threads.mjs';
 import { type Cluster, createClient, joinCluster } from '../src/index';
 import { bundleText } from './bundle';
 
@@ -216,10 +217,7 @@ describe('a process that is lost', () => {
   const children: ChildProcess[] = [];
   beforeAll(() => {
     mkdirSync(folder, { recursive: true });
-    const source = fileURLToPath(new URL('../src/distributed', import.meta.url));
-    for (const file of readdirSync(source).filter((name) => name.endsWith('.mjs'))) {
-      cpSync(join(source, file), join(folder, file));
-    }
+    copyThreads(folder);
     bundleText(
       `
           import { joinCluster } from './src/index';
@@ -370,13 +368,13 @@ describe('what is no coordinator', () => {
   };
 
   it.each<[string, (socket: Socket) => void, RegExp]>([
-    ['a web server', (socket) => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n'), /is no coordinator/],
+    ['a web server', (socket) => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n'), /is not a coordinator/],
     ['one that hangs up', (socket) => socket.destroy(), /hangs up without a word/],
     ['one that says nothing', () => {}, /does not answer/],
     [
       'one that greets and hangs up',
       (socket) => socket.end('{"challenge":"c"}\n'),
-      /is no coordinator|it ended/,
+      /is not a coordinator|it ended/,
     ],
     [
       'one that welcomes without the secret',

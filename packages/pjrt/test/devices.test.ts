@@ -26,7 +26,7 @@ describe.each([2, 4])('%i virtual devices', (count) => {
     const results = executable.execute(args).map(([each]) => numbers(each!));
     const sum = (count * (count - 1)) / 2;
     for (const each of results) expect(each).toEqual([sum, count, 2 * count, 3 * count]);
-    expect(() => executable.execute([args[0]!])).toThrow(/one a device; got 1/);
+    expect(() => executable.execute([args[0]!])).toThrow(/one per device; got 1/);
     client.dispose();
   });
 

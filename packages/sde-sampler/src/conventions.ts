@@ -99,6 +99,6 @@ export function velocityFromScore(
 
 const noiseShare = (t: number) => 1 - t;
 
-/** One time for the batch, or one a sample. */
+/** One time for the batch, or one per sample. */
 const mapTimes = (time: number | readonly number[], f: (t: number) => number): number | number[] =>
   typeof time === 'number' ? f(time) : time.map(f);

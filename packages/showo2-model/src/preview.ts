@@ -18,7 +18,7 @@ export async function fitLatentPreview(
   const [, imageHeight, imageWidth] = images.shape;
   if (imageHeight % height !== 0 || imageWidth % width !== 0) {
     throw new Error(
-      `Images of ${imageHeight} x ${imageWidth} are no multiple of latents of ${height} x ${width}.`,
+      `Images of ${imageHeight} x ${imageWidth} are not a multiple of latents of ${height} x ${width}.`,
     );
   }
   const [xs, ys] = tf.tidy(() => {

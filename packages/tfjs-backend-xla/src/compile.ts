@@ -36,7 +36,10 @@ interface Specialization {
   readonly program: TracedProgram;
   readonly name: string;
   cost(): Cost;
-  /** How the captured tensors lay when it was traced, and how often any tensor's values had moved when that was last looked at. */
+  /**
+   * How the captured tensors lay when it was traced, and how often any tensor's values had moved when that was last looked
+   * at.
+   */
   readonly captured: readonly (string | undefined)[];
   moves: number;
   executable: PjrtExecutable | undefined;

@@ -1,4 +1,7 @@
-/** Models of tfjs-layers: they train on this backend as they are, and in a jitted step. docs/keras-style-models.md shows the same. */
+/**
+ * Models of tfjs-layers: they train on this backend as they are, and in a jitted step. docs/keras-style-models.md shows the
+ * same.
+ */
 import { expectClose } from '@flow-grpo/test-support';
 import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';

@@ -130,7 +130,7 @@ function checkShapes(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, options: Attentio
     throw new Error(`attention: k is [${k.shape}] and v is [${v.shape}], they must agree`);
   }
   if (heads! % kvHeads! !== 0) {
-    throw new Error(`attention: ${heads} query heads are no multiple of ${kvHeads} key/value heads`);
+    throw new Error(`attention: ${heads} query heads are not a multiple of ${kvHeads} key/value heads`);
   }
   for (const name of ['kvLengths', 'qLengths'] as const) {
     const lengths = options[name];

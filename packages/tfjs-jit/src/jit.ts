@@ -30,10 +30,10 @@ export interface Jitted<A extends unknown[], R> {
  * shardings of the tensors, and the values of all other leaves.
  *
  * `fn` runs once per signature, with tensors that have no values; what else it does (logging, counters) happens then
- * only. (With more than 256 signatures, the least recently used are traced again when they recur.) Tensors it reads from outside become parameters and stay alive with the function; `tf.variable`s are read
- * anew at every call, but cannot be assigned inside. Gradients may be taken inside, or of the jitted function from
- * outside. A jitted function called in another one becomes part of it. On a backend without a compiler it is
- * `fn` in a `tf.tidy`.
+ * only. (With more than 256 signatures, the least recently used are traced again when they recur.) Tensors it reads from
+ * outside become parameters and stay alive with the function; `tf.variable`s are read anew at every call, but cannot be
+ * assigned inside. Gradients may be taken inside, or of the jitted function from outside. A jitted function called in another
+ * one becomes part of it. On a backend without a compiler it is `fn` in a `tf.tidy`.
  *
  * @throws at tracing: when `fn` reads values, draws random numbers on the host, or returns something else than a
  * pytree; at a call: when an argument was disposed or donated before.

@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadParams, openCheckpoint, saveSafetensors } from '@flow-grpo/checkpoint-io';
@@ -40,6 +40,17 @@ const rename = async (
   const params = await loadParams(join(path, file));
   const renamed = Object.fromEntries(Object.entries(params).map(([key, x]) => [name(key), x]));
   await saveSafetensors(join(path, file), { ...renamed, ...more });
+};
+
+/** An index in place of the transformer's one file. */
+const indexOf = (path: string, weights: object) => {
+  const file = join(path, 'transformer/diffusion_pytorch_model.safetensors');
+  rmSync(file);
+  writeFileSync(`${file}.index.json`, JSON.stringify({ weight_map: weights }));
+};
+const edit = (path: string, part: string, change: object) => {
+  const file = join(path, part, 'config.json');
+  writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), ...change }));
 };
 
 describe('fromPretrained', () => {
@@ -127,6 +138,79 @@ describe('fromPretrained', () => {
     const config = join(other, 'scheduler/scheduler_config.json');
     writeFileSync(config, JSON.stringify({ shift: 3, use_karras_sigmas: true }));
     await expect(ZImage.fromPretrained(other)).rejects.toThrow(/scheduler_config\.json.*Karras/s);
+  });
+
+  it.each<[string, (path: string) => Promise<void> | void, RegExp]>([
+    [
+      'weights of integers',
+      async (path) => {
+        const file = join(path, 'transformer/diffusion_pytorch_model.safetensors');
+        const params = await loadParams(file);
+        const [name] = Object.keys(params).filter((each) => each.endsWith('to_q.weight')) as [string];
+        await saveSafetensors(file, { ...params, [name]: tf.cast(params[name]!, 'int32') });
+      },
+      /to_q\.weight is stored as integers \(int32 here\), not floating point/,
+    ],
+    [
+      'a shard that is missing',
+      async (path) => {
+        const file = join(path, 'transformer/diffusion_pytorch_model.safetensors');
+        const params = await loadParams(file);
+        rmSync(file);
+        await saveSafetensors(file, params, { shardSize: 200_000 });
+        const [shard] = readdirSync(join(path, 'transformer')).filter((name) => name.includes('-00002-of-'));
+        rmSync(join(path, 'transformer', shard!));
+      },
+      /model-00002-of-\d+\.safetensors/,
+    ],
+    [
+      'a shard that is cut',
+      (path) => {
+        const file = join(path, 'vae/diffusion_pytorch_model.safetensors');
+        writeFileSync(file, readFileSync(file).subarray(0, -100));
+      },
+      /vae\/diffusion_pytorch_model\.safetensors: /,
+    ],
+    ['an index of nothing', (path) => indexOf(path, {}), /index\.json|is missing|missing/],
+    [
+      'an index that leads elsewhere',
+      (path) => indexOf(path, { w: '../../x.safetensors' }),
+      /not a file name/,
+    ],
+    [
+      'a configuration of other sizes',
+      (path) => edit(path, 'transformer', { n_layers: 9 }),
+      /layers\.\d\..*/s,
+    ],
+    [
+      'a width that no head divides',
+      (path) => edit(path, 'transformer', { n_heads: 7 }),
+      /transformer\/config\.json/,
+    ],
+    [
+      'sizes that are texts',
+      (path) => edit(path, 'transformer', { dim: '64' }),
+      /transformer\/config\.json.*dim/s,
+    ],
+    [
+      'sizes below nothing',
+      (path) => edit(path, 'text_encoder', { num_hidden_layers: -1 }),
+      /text_encoder\/config\.json/,
+    ],
+    ['sizes beyond memory', (path) => edit(path, 'text_encoder', { hidden_size: 2 ** 40 }), /text_encoder/],
+    ['channels that are not those', (path) => edit(path, 'vae', { latent_channels: 3 }), /vae/],
+    ['no configuration', (path) => writeFileSync(join(path, 'vae/config.json'), '[]'), /vae\/config\.json/],
+    [
+      'half a configuration',
+      (path) => writeFileSync(join(path, 'vae/config.json'), '{"la'),
+      /vae\/config\.json/,
+    ],
+  ])('refuses a model with %s by its file, and leaves nothing', async (what, damage, message) => {
+    const path = copy(`odd ${what}`);
+    await damage(path);
+    const before = tf.memory().numTensors;
+    await expect(loadZImage(path, { dtype: 'float32' })).rejects.toThrow(message);
+    expect(tf.memory().numTensors).toBe(before);
   });
 
   it('asks for what it reads, and nothing else', () => {

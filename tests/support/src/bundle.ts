@@ -1,8 +1,11 @@
 /** Programs of this repository as processes of their own, built from the sources under test. */
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
+
+export { copyThreads } from '../../../packages/pjrt/copy-threads.mjs';
 
 const GRADIENTS = fileURLToPath(
   new URL('../../../node_modules/.cache/flow-grpo/gradients-4.22.0.mjs', import.meta.url),
@@ -29,17 +32,16 @@ export async function bundleProgram(entry: string): Promise<string> {
   return outfile;
 }
 
-/** Bundles `entry` with this repository's sources, and nothing else, into `outfile`. */
+/**
+ * Bundles `entry` with this repository's sources, and nothing else, into `outfile`, which is whole at any time: test files
+ * that run side by side bundle the same programs.
+ */
 export async function bundleSources(entry: string, outfile: string): Promise<void> {
-  await build({ ...bundleOptions(entry), outfile });
-}
-
-/** Copies the threads of pjrt's distributed clients, which Node loads as they are, beside a bundled program. */
-export function copyThreads(folder: string): void {
-  const threads = fileURLToPath(new URL('../../../packages/pjrt/src/distributed', import.meta.url));
-  for (const file of readdirSync(threads).filter((name) => name.endsWith('.mjs'))) {
-    copyFileSync(join(threads, file), join(folder, file));
-  }
+  const { outputFiles } = await build({ ...bundleOptions(entry), outfile, write: false });
+  mkdirSync(dirname(outfile), { recursive: true });
+  const written = `${outfile}.${randomUUID()}`;
+  writeFileSync(written, outputFiles[0]!.contents);
+  renameSync(written, outfile);
 }
 
 /** How programs are bundled, but for where they go. */

@@ -117,5 +117,5 @@ function recorder(options: PretrainOptions, { config, tokenizer, vae }: Parts, {
 }
 
 const reportText = ({ step, steps, loss, stepsPerSecond, secondsLeft }: FitReport) =>
-  `VAE: step ${step} of ${steps}, loss ${loss.toFixed(4)}, ${(1000 / stepsPerSecond).toFixed(1)} ms a step, ` +
+  `VAE: step ${step} of ${steps}, loss ${loss.toFixed(4)}, ${(1000 / stepsPerSecond).toFixed(1)} ms per step, ` +
   `${(secondsLeft / 60).toFixed(1)} minutes left`;

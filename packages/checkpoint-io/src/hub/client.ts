@@ -151,7 +151,8 @@ function announcedSize({ headers }: Response, moved: boolean): number | undefine
 }
 
 function resolveUrl(what: string, location: string, base: string): string {
-  if (!URL.canParse(location, base)) throw new HubError(`${what}: redirected to what is no address`);
+  if (!URL.canParse(location, base))
+    throw new HubError(`${what}: redirected to something that is not an address`);
   const url = new URL(location, base);
   if (!/^https?:$/.test(url.protocol)) throw new HubError(`${what}: redirected to ${url.protocol}`);
   return url.href;

@@ -18,9 +18,10 @@ const MAX_UNANNOUNCED_BYTES = 2 ** 30;
 class StartAgain extends Error {}
 
 /**
- * Fetches a file to `blob`, unless another process that shares the cache is doing it: then it waits for that. Bytes collect in `blob.incomplete`, which a later call or a broken connection
- * continues by a range request; the checksum is compared before the file gets its name. A partial file that the hub
- * cannot resume is dropped and downloaded again. Throws a {@link HubError}; a file with a wrong checksum is deleted.
+ * Fetches a file to `blob`, unless another process that shares the cache is doing it: then it waits for that. Bytes collect
+ * in `blob.incomplete`, which a later call or a broken connection continues by a range request; the checksum is compared
+ * before the file gets its name. A partial file that the hub cannot resume is dropped and downloaded again. Throws a {@link
+ * HubError}; a file with a wrong checksum is deleted.
  *
  * @param onBytes called with the bytes on disk and the size, where known
  * @param maxBytes of a file whose size is not announced

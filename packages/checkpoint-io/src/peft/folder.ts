@@ -53,7 +53,7 @@ export async function saveLora(
  * Reads adapters that PEFT, diffusers or `saveLora` wrote: a folder with adapter_config.json beside adapter_model.safetensors
  * (or .bin), a folder with pytorch_lora_weights.safetensors, or a file like that one. Factors are float32, whatever is stored.
  *
- * @throws naming the file that is missing or damaged, and as `fromPeft` does
+ * @throws naming the file that is missing or damaged, a factor with other than finite numbers, and as `fromPeft` does
  */
 export async function loadLora(path: string): Promise<LoadedLora> {
   if ((await stat(path).catch(() => undefined))?.isFile()) return loadFile(path);
@@ -68,21 +68,35 @@ export async function loadLora(path: string): Promise<LoadedLora> {
   }
   const weights = WEIGHTS.find((name) => names.includes(name));
   if (weights === undefined) throw new Error(`${path} has neither ${WEIGHTS.join(' nor ')}.`);
-  return orDispose(await loadParams(join(path, weights)), (tensors) => fromPeft(tensors, config, file));
+  const stored = join(path, weights);
+  return orDispose(await loadParams(stored), stored, (tensors) => fromPeft(tensors, config, file));
 }
 
 async function loadFile(file: string): Promise<LoadedLora> {
   const checkpoint = await openCheckpoint(file);
   const { metadata } = checkpoint;
   await checkpoint.close();
-  return orDispose(await loadParams(file), (tensors) => fromDiffusers(tensors, metadata, file));
+  return orDispose(await loadParams(file), file, (tensors) => fromDiffusers(tensors, metadata, file));
 }
 
-function orDispose<T>(tensors: tf.NamedTensorMap, read: (all: tf.NamedTensorMap) => T): T {
+async function orDispose(
+  tensors: tf.NamedTensorMap,
+  file: string,
+  read: (all: tf.NamedTensorMap) => LoadedLora,
+): Promise<LoadedLora> {
   try {
-    return read(tensors);
+    const lora = read(tensors);
+    for (const [name, factor] of Object.entries(tensors)) await checkFactor(file, name, factor);
+    return lora;
   } catch (error) {
     tf.dispose(tensors);
     throw error;
   }
+}
+
+/** A model with one NaN in it draws nothing else, and a run from there trains nothing. */
+async function checkFactor(file: string, name: string, factor: tf.Tensor): Promise<void> {
+  if (factor.dtype !== 'float32') throw new Error(`${file}: ${name} is ${factor.dtype}, not floating point.`);
+  const odd = (await factor.data()).find((value) => !Number.isFinite(value));
+  if (odd !== undefined) throw new Error(`${file}: ${name} holds ${odd}; the run that made it has diverged.`);
 }

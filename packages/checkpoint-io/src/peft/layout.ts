@@ -115,6 +115,7 @@ export function fromPeft(tensors: Params, config: unknown, source = CONFIG): Loa
       `${source}: not in PEFT's layout (${PREFIX}….lora_A.weight): ${stray.slice(0, 5).join(', ')}.`,
     );
   }
+  if (Object.keys(tensors).length === 0) throw new Error(`${source}: there are no adapters beside it.`);
   const adapters: Params = {};
   for (const [name, x] of Object.entries(tensors)) adapters[name.slice(PREFIX.length)] = x;
   for (const name of new Set(Object.keys(adapters).map((each) => each.replace(FACTOR, '')))) {

@@ -94,6 +94,46 @@ describe('adapters in PEFT’s layout', () => {
     tf.dispose(read);
   });
 
+  it.each<[string, Record<string, { shape: number[]; values: number[] }>, RegExp]>([
+    ['none', {}, /adapter_config.json: there are no adapters/],
+    [
+      'a NaN',
+      { A: { shape: [2, 1], values: [0, Number.NaN] }, B: { shape: [1, 2], values: [0, 0] } },
+      /adapter_model.safetensors: .*x.lora_A.weight holds NaN/,
+    ],
+    [
+      'an infinity',
+      { A: { shape: [2, 1], values: [0, 1] }, B: { shape: [1, 2], values: [0, Number.NEGATIVE_INFINITY] } },
+      /x.lora_B.weight holds -Infinity/,
+    ],
+    [
+      'another rank',
+      { A: { shape: [3, 1], values: [0, 1, 2] }, B: { shape: [1, 3], values: [0, 0, 0] } },
+      /'x' is not of rank 2: \[3,1\] and \[1,3\]/,
+    ],
+    [
+      'ranks that differ',
+      { A: { shape: [2, 1], values: [0, 1] }, B: { shape: [1, 3], values: [0, 0, 0] } },
+      /not of rank 2/,
+    ],
+    ['one factor', { A: { shape: [2, 1], values: [0, 1] } }, /'x' has no lora_B.weight/],
+    ['a bias', { A: { shape: [2], values: [0, 1] }, B: { shape: [1, 2], values: [0, 0] } }, /not of rank 2/],
+  ])('with %s are refused by their name, and nothing of them stays', async (what, factors, message) => {
+    const at = handMade(join(folder, `odd ${what}`));
+    writeSafetensors(
+      join(at, 'adapter_model.safetensors'),
+      Object.fromEntries(
+        Object.entries(factors).map(([factor, tensor]) => [
+          `base_model.model.x.lora_${factor}.weight`,
+          tensor,
+        ]),
+      ),
+    );
+    const before = tf.memory().numTensors;
+    await expect(loadLora(at)).rejects.toThrow(message);
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
   it('are written as PEFT reads them', async () => {
     const at = join(folder, 'written');
     await saveLora(at, { adapters, rank: 3, alpha: 6 }, { baseModel: 'showlab/show-o2-1.5B' });

@@ -5,6 +5,9 @@ export class PickleEndError extends CheckpointError {
   override readonly name: string = 'PickleEndError';
 }
 
+/** Larger integers than this many bytes serve no tensor, and converting them is slow. */
+const MAX_LONG_BYTES = 1024;
+
 /** A cursor over the bytes of pickles. Every read is checked. */
 export class PickleReader {
   private readonly view: DataView;
@@ -79,4 +82,27 @@ export class PickleReader {
     this.take(1);
     return text;
   }
+
+  /** A little-endian two's complement integer. */
+  long(length: number): number | bigint {
+    if (length > MAX_LONG_BYTES) this.fail(`an integer of ${length} bytes is not supported`);
+    if (length === 0) return 0;
+    const digits = Buffer.from(this.slice(length)).reverse().toString('hex');
+    return asNumber(BigInt.asIntN(8 * length, BigInt(`0x${digits}`)));
+  }
+
+  /** A line with an integer; 00 and 01 are false and true. */
+  decimal(): number | bigint | boolean {
+    const text = this.line();
+    if (text === '00' || text === '01') return text === '01';
+    if (!/^-?\d{1,40}$/.test(text)) this.fail(`${JSON.stringify(clip(text))} is not an integer`);
+    return asNumber(BigInt(text));
+  }
 }
+
+/** A number where that is exact. */
+const asNumber = (value: bigint): number | bigint =>
+  value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER ? Number(value) : value;
+
+/** The beginning of a text, for messages. */
+export const clip = (text: string): string => (text.length > 60 ? `${text.slice(0, 60)}…` : text);

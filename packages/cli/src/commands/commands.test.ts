@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gaussianFlow } from '@flow-grpo/grpo-trainer';
 import { acquireLease } from '@flow-grpo/grpo-trainer/node';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -30,6 +31,16 @@ afterEach(async () => {
 });
 
 const run = (...args: string[]) => main(['node', 'flow-grpo', ...args]);
+
+/** A setup that knows some prompts. */
+const moduleOf = (prompts: readonly string[]) => `
+const { gaussianFlow } = globalThis;
+const prompts = ${JSON.stringify(prompts)};
+export default () => ({
+  policy: gaussianFlow({ prompts, mean: [0.2, 0.2], std: 0.2 }),
+  prompts: prompts.slice(0, 2).map((prompt) => ({ prompt })),
+  scorer: async (images) => [...(await images.data())].filter((_, i) => i % 3 === 0),
+});`;
 
 describe('flow-grpo', () => {
   it('trains, resumes, evaluates, samples and reports', async () => {
@@ -187,6 +198,41 @@ describe('flow-grpo', () => {
     );
   });
 
+  it.each<[string, readonly string[], RegExp]>([
+    ['another module', ['-s', 'setup=OTHER'], /setup\.module: .*--allow-changed setup\.module/],
+    ['allowed', ['-s', 'setup=OTHER', '--allow-changed', 'setup.module'], /"epoch":1/],
+    [
+      'weights of another shape',
+      ['-s', 'setup=WIDE', '--allow-changed', 'setup.module'],
+      /mean\.weight is \[2,2\], now \[3,2\]/,
+    ],
+    ['other evaluation prompts', ['-s', 'setup.options.evaluated=1'], /setup\.options: /],
+  ])('evaluates no checkpoint with %s in silence', async (_, args, message) => {
+    vi.stubGlobal('gaussianFlow', gaussianFlow); // a module here imports nothing that is not built
+    const write = async (name: string, prompts: string[]) => {
+      const path = join(folder, `${name}.mjs`);
+      await writeFile(path, moduleOf(prompts));
+      return path;
+    };
+    const mine = await write('mine', ['a', 'b']);
+    const config = join(folder, 'run.yaml');
+    await writeFile(
+      config,
+      `epochs: 1\nsampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 4 }\nsetup: { kind: module, path: ${mine} }\n`,
+    );
+    const output = join(folder, 'run');
+    await run('train', config, '-o', output, '--backend', 'cpu');
+    expect(process.exitCode).toBeUndefined();
+    const places = {
+      OTHER: `{ kind: module, path: ${await write('other', ['b', 'a'])} }`,
+      WIDE: `{ kind: module, path: ${await write('wide', ['a', 'b', 'c'])} }`,
+    };
+    const given = args.map((arg) => arg.replace(/OTHER|WIDE/, (name) => places[name as keyof typeof places]));
+    const checkpoint = join(output, 'checkpoints/epoch-000001');
+    await run('eval', config, '--backend', 'cpu', '--checkpoint', checkpoint, ...given);
+    expect(printed.at(-1)).toMatch(message);
+  });
+
   it('resumes from a checkpoint by its path, and starts again when told to', async () => {
     const output = join(folder, 'run');
     const flags = ['-o', output, '--backend', 'cpu', '--saveEvery', '1', '--sampling.promptsPerEpoch', '2'];
@@ -238,9 +284,11 @@ describe('flow-grpo', () => {
     await run('inspect', folder);
     expect(process.exitCode).toBeUndefined();
     expect(printed.at(-1)).toBe('No sign of reward hacking in 40 epochs (5120 images).');
+    await run('inspect', folder, '--json');
+    expect(JSON.parse(printed.at(-1)!)).toEqual({ ok: true, problems: [], epochs: 40, samples: 5120 });
     await run('inspect', join(folder, 'none'));
     expect(process.exitCode).toBe(2);
-    expect(printed.at(-1)).toMatch(/metrics.jsonl has no epoch in it/);
+    expect(printed.at(-1)).toMatch(/none does not exist; give the folder of a run/);
   });
 
   it('prints a JSON Schema', async () => {

@@ -1,5 +1,6 @@
 /** flow-grpo embed */
 import { ConfigError } from '@flow-grpo/grpo-trainer';
+import { plural } from '../logging/plural';
 import { progressLine } from '../logging/progress-line';
 import { writeZImageEmbeddings } from '../setup/z-image';
 import { readRun, type SharedOptions, useBackend } from './shared';
@@ -27,7 +28,7 @@ export async function embedCommand(path: string | undefined, options: EmbedOptio
       onMessage: line.note,
       onProgress: (done, total) => line.show(`prompt ${done + 1}/${total}`, done / total),
     });
-    line.note(`${count} prompts: ${file}`);
+    line.note(`${plural(count, 'prompt')}: ${file}`);
   } finally {
     line.end();
   }

@@ -14,13 +14,19 @@ import { loadWeights } from '@flow-grpo/grpo-trainer/node';
 import { duration } from '../logging/duration';
 import { progressLine } from '../logging/progress-line';
 import { runLog } from '../logging/run-log';
+import { setupFingerprint } from '../setup/fingerprint';
 import { need, openRun, type SharedOptions } from './shared';
 
 export interface EvaluateCommandOptions extends SharedOptions {
   readonly checkpoint?: string;
   /** A folder of adapters in PEFT's layout. */
   readonly adapter?: string;
+  /** What else may differ from the run of the checkpoint. */
+  readonly allowChanged?: readonly string[];
 }
+
+/** What an evaluation may look at otherwise than the run did; the model must be the same. */
+const EVALUATED = ['setup.prompts', 'setup.evalPrompts', 'setup.scorer', 'setup.reward'];
 
 /** Scores the evaluation prompts; with `images` it also draws a grid. Prints one line of JSON. */
 export async function evaluateCommand(
@@ -42,8 +48,13 @@ export async function evaluateCommand(
   const scorer = withEvalRewards(asScorer(need(made.scorer, 'scorer', run)), made.evalRewards);
   const evaluate = createEvaluator(policy, scorer, prompts, config, placement);
   const { trainable } = policy;
+  const shapes = Object.fromEntries(trainable.map((name) => [name, policy.params[name]!.shape]));
   const loaded = options.checkpoint
-    ? await loadWeights(options.checkpoint, config, { placement, trainable })
+    ? await loadWeights(options.checkpoint, config, {
+        ...{ placement, trainable, shapes },
+        setup: await setupFingerprint(run.setup, made),
+        allowChanged: [...EVALUATED, ...(options.allowChanged ?? [])],
+      })
     : undefined;
   const weights = loaded?.weights ?? trainableParams(policy, (value) => value);
   const started = performance.now();

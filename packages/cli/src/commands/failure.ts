@@ -1,6 +1,7 @@
 /** Turns whatever ended a command into a message and an exit code. */
 import { ConfigError, type TrainResult } from '@flow-grpo/grpo-trainer';
 import { CheckpointStateError, isDiskFull } from '@flow-grpo/grpo-trainer/node';
+import { plainText } from '@flow-grpo/rewards/plain-text';
 import { CommanderError } from 'commander';
 import { thrownText } from '../setup/check-setup';
 
@@ -38,7 +39,8 @@ export function describeFailure(error: unknown, debug = Boolean(process.env.DEBU
   const { text, exitCode, expected } = inWords(error);
   const stack = debug && error instanceof Error ? `\n${stacks(error)}` : '';
   const hint = expected || stack ? '' : '\nDEBUG=1 shows where it was thrown.';
-  return { message: `${text}${hint}${stack}`, exitCode };
+  // An error may quote a server, a file or a prompt: nothing in it is for the terminal.
+  return { message: plainText(`${text}${hint}${stack}`), exitCode };
 }
 
 /** Prints why a command failed, and sets the exit code of the process. */
@@ -96,8 +98,11 @@ function systemError(error: unknown): string | undefined {
     port?: number;
   };
   if (code === undefined || syscall === undefined || !Object.hasOwn(SYSTEM, code)) return undefined;
+  // A folder may be there already; what is in the way is a file.
+  const why =
+    code === 'EEXIST' && syscall === 'mkdir' ? 'this is a file, not a folder; choose another' : SYSTEM[code];
   const place = path ?? (address === undefined ? undefined : [address, port].filter(Boolean).join(':'));
-  return place === undefined ? `${message}: ${SYSTEM[code]}` : `${place}: ${SYSTEM[code]} (${code})`;
+  return place === undefined ? `${message}: ${why}` : `${place}: ${why} (${code})`;
 }
 
 /** The messages of an error and its causes, each once. Anything may be thrown. */

@@ -113,7 +113,7 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
     'a run of lines that are none',
     ['report', '@/run-odd'],
     2,
-    /run-odd\/metrics\.jsonl holds a line that is no record of a run: its epoch is no number/,
+    /run-odd\/metrics\.jsonl holds a line that is not a record of a run: its epoch is not a number/,
   ],
   ['a run of bytes', ['report', '@/run-bytes'], 2, /run-bytes has no metrics\.jsonl with an epoch/],
   ['a run without an epoch', ['report', '@/run-empty'], 2, /run-empty has no metrics\.jsonl with an epoch/],
@@ -304,12 +304,27 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
   ['a command that is misspelt', ['trian'], 2, /unknown command 'trian'\s+\(Did you mean train\?\)/],
   ['no command', [], 2, /Usage: flow-grpo/],
   ['too many arguments', ['doctor', 'cpu'], 2, /too many arguments/],
-  ['a page of what is no run', ['ui', '@/no-run'], 2, /no-run holds no run: it has no metrics\.jsonl/],
+  ['a page of what is no run', ['ui', '@/no-run'], 2, /no-run is not the folder of a run: .*metrics\.jsonl/],
+  ['a page of nothing', ['ui', '@/none'], 2, /none does not exist; give the folder of a run/],
+  ['a page of a file', ['ui', '@/file.txt'], 2, /file\.txt is a file; give the folder of a run/],
   [
     'an inspection of what is no run',
     ['inspect', '@/no-run'],
     2,
-    /no-run\/metrics\.jsonl has no epoch in it/,
+    /no-run is not the folder of a run: .*metrics/,
+  ],
+  ['an inspection of nothing', ['inspect', '@/none'], 2, /none does not exist; give the folder of a run/],
+  [
+    'an inspection of a run without an epoch',
+    ['inspect', '@/run-empty'],
+    2,
+    /run-empty\/metrics\.jsonl has no epoch in it/,
+  ],
+  [
+    'an inspection over no number of epochs',
+    ['inspect', '@/run-empty', '--window', 'wide'],
+    2,
+    /hacking\.window: .*expected number/,
   ],
   [
     'a comparison with what is not there',
@@ -336,6 +351,12 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
     ['init', '@/new', '--setup', 'toy', '--reward', 'ocr'],
     2,
     /--setup toy has a reward and prompts of its own/,
+  ],
+  [
+    'a project into a file',
+    ['init', '@/file.txt', '--setup', 'toy'],
+    1,
+    /file\.txt: this is a file, not a folder; choose another/,
   ],
   [
     'a project below a file',
@@ -391,6 +412,14 @@ describe('describeFailure', () => {
   it('shows stack traces where DEBUG asks for them', () => {
     const error = new ConfigError('epochs: 3', { cause: new Error('why') });
     expect(describeFailure(error, true).message).toMatch(/^epochs: 3\n[\s\S]*\n\s+at [\s\S]*caused by .*why/);
+  });
+
+  it('shows nothing of what is for the terminal', () => {
+    const { message } = describeFailure(
+      new ConfigError('setup.model: \x1b]0;title\x07\x1b[2Jgone\r\u202e'),
+      false,
+    );
+    expect(message).toBe('setup.model: gone');
   });
 
   it('knows how a run ended', () => {

@@ -41,6 +41,25 @@ describe('flow-grpo init', () => {
     },
   );
 
+  it.each([
+    'it\'s "mine".txt',
+    'a: b #1.txt',
+    'ünï 火.txt',
+    '-p.txt',
+    "'.txt",
+    '@p.txt',
+    'C:\\p.txt',
+    '123',
+    'no',
+  ])('writes the name of a file such that it is read back: %s', async (name) => {
+    const module = `${name}.ts`;
+    await run('init', folder, '--setup', 'showo2', `--prompts=${name}`, '--reward', `./${module}`);
+    expect(process.exitCode).toBeUndefined();
+    const { setup } = await readRunFile(join(folder, 'run.yaml'), []);
+    const reward = { [join(folder, module)]: 1 };
+    expect(setup).toMatchObject({ dataset: name, evalDataset: name, reward });
+  });
+
   it('writes a model of its own that learns', async () => {
     await run('init', folder, '--setup', 'module');
     const output = join(folder, 'run');

@@ -1,10 +1,20 @@
 /** flow-grpo init */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { askChoices, choiceProblem, projectFiles, SETUPS, shellWord, writeProject } from '@flow-grpo/create';
+import {
+  askChoices,
+  CancelledError,
+  choiceProblem,
+  projectFiles,
+  SETUPS,
+  shellWord,
+  userFiles,
+  writeProject,
+} from '@flow-grpo/create';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import type { Command } from 'commander';
 import { runFileJsonSchema } from '../run-file/schema';
+import { InterruptedError } from './failure';
 
 export interface InitCommandOptions {
   readonly setup?: string;
@@ -41,12 +51,15 @@ export async function initCommand(given: string, options: InitCommandOptions): P
     );
   }
   const { setup, reward, prompts, force = false } = options;
-  const choices = await askChoices({ setup, reward, prompts }, interactive ? undefined : async () => '');
+  const asked = askChoices({ setup, reward, prompts }, interactive ? undefined : async () => '');
+  const choices = await asked.catch((error: Error) => {
+    throw error instanceof CancelledError ? new InterruptedError(error.message) : error;
+  });
   const problem = choiceProblem(choices);
   if (problem !== undefined) throw new ConfigError(problem);
   const files = projectFiles(choices, { schema: `./${SCHEMA}` });
-  const kept = [choices.prompts ?? 'prompts.txt'];
-  const written = await writeProject(folder, files, { force, kept }).catch((error: NodeJS.ErrnoException) => {
+  const write = writeProject(folder, files, { force, kept: userFiles(choices) });
+  const written = await write.catch((error: NodeJS.ErrnoException) => {
     // Errors of the system have words of their own.
     throw error.code === undefined ? new ConfigError(error.message, { cause: error }) : error;
   });

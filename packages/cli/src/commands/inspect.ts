@@ -2,33 +2,55 @@
 import { join } from 'node:path';
 import { ConfigError, detectHacking, type EpochMetrics, resolveConfig } from '@flow-grpo/grpo-trainer';
 import { readJsonLines } from '../logging/json-lines';
+import { plural } from '../logging/plural';
+import { checkRunFolder } from '../run/output-folder';
 
 export interface InspectCommandOptions {
   readonly window?: string;
   readonly tolerance?: string;
+  /** Print what was found as one line of JSON. */
+  readonly json?: boolean;
+}
+
+interface Found {
+  readonly ok: boolean;
+  readonly problems: readonly string[];
+  readonly epochs: number;
+  /** Images of all epochs. */
+  readonly samples: number;
 }
 
 /**
  * Checks the metrics of a run, finished or not, for signs of reward hacking, and prints each.
  *
  * @returns whether there are any
- * @throws {ConfigError} when the folder has no such metrics, or an option is not a number
+ * @throws {ConfigError} when the folder is not a run's or has no such metrics, or an option is not a number
  */
-export async function inspectCommand(folder: string, options: InspectCommandOptions): Promise<boolean> {
+export async function inspectCommand(
+  folder: string,
+  { json, ...options }: InspectCommandOptions,
+): Promise<boolean> {
   const numbers = Object.entries(options).map(([name, text]) => [name, Number(text)]);
   const { hacking } = resolveConfig({ hacking: Object.fromEntries(numbers) });
+  await checkRunFolder(folder);
   const file = join(folder, 'metrics.jsonl');
   const epochs = await readJsonLines<EpochMetrics>(file);
   if (epochs.length === 0) throw new ConfigError(`${file} has no epoch in it`);
   const problems = inspect(epochs, hacking, file);
-  const last = epochs.at(-1)!;
-  console.log(
-    problems.length > 0
-      ? problems.map((problem) => `The reward may have been hacked: ${problem}`).join('\n')
-      : `No sign of reward hacking in ${epochs.length} epochs (${last.samples} images).`,
-  );
+  const found: Found = {
+    ok: problems.length === 0,
+    problems,
+    epochs: epochs.length,
+    samples: epochs.at(-1)!.samples,
+  };
+  console.log(json ? JSON.stringify(found) : inWords(found));
   return problems.length > 0;
 }
+
+const inWords = ({ ok, problems, epochs, samples }: Found): string =>
+  ok
+    ? `No sign of reward hacking in ${plural(epochs, 'epoch')} (${plural(samples, 'image')}).`
+    : problems.map((problem) => `The reward may have been hacked: ${problem}`).join('\n');
 
 function inspect(
   epochs: readonly EpochMetrics[],

@@ -48,7 +48,13 @@ export function program(): Command {
   const checkpoint = (target: Command) =>
     target
       .option('--checkpoint <path>', 'folder of a checkpoint; the untrained model by default')
-      .option('--adapter <folder>', "low-rank adapters on the model, in PEFT's layout");
+      .option('--adapter <folder>', "low-rank adapters on the model, in PEFT's layout")
+      .option(
+        '--allow-changed <name>',
+        "allow this to differ from the checkpoint's run, e.g. training.learningRate or setup.module; may be repeated",
+        repeated,
+        [],
+      );
 
   const train = command(
     'train',
@@ -101,6 +107,12 @@ export function program(): Command {
     .action(embedCommand);
   addSharedOptions(command('pretrain', 'pre-train by flow matching; resumes automatically'))
     .option('--take-over', 'take the folder over from a run that is using it')
+    .option(
+      '--allow-changed <name>',
+      'allow this to differ from the resumed pre-training, e.g. steps or setup.module; may be repeated',
+      repeated,
+      [],
+    )
     .action(pretrainCommand);
   command('ui', 'serve the page of runs, finished or running')
     .argument('<folders...>', 'folders of runs; several are overlaid')
@@ -136,11 +148,13 @@ export function program(): Command {
     .option('-s, --set <key=value>', 'override an option of every file', collectValues, [])
     .option('-o, --output <folder>', 'where runs, page and table go', 'runs/compare')
     .option('--backend <name>', BACKEND_HELP, 'xla')
+    .option('--json', 'print the comparison as one line of JSON; messages go to standard error')
     .action(compareCommand);
   command('inspect', "check a run's metrics for signs of reward hacking; exits with 1 if there are any")
     .argument('<folder>', "a run's folder")
     .option('--window <epochs>', 'epochs to average over, at the start and now')
     .option('--tolerance <factor>', 'factor on how far image statistics may drift')
+    .option('--json', 'print {"ok": …, "problems": …} as JSON')
     .action(async (folder: string, options: InspectCommandOptions) => {
       if (await inspectCommand(folder, options)) process.exitCode = 1;
     });

@@ -6,6 +6,7 @@ import { cluster, configure } from '@flow-grpo/tfjs-backend-xla';
 import { deviceInfo, hasCompiler } from '@flow-grpo/tfjs-jit';
 import type { Command } from 'commander';
 import { joining } from '../processes/join';
+import type { ProcessPlace } from '../processes/place';
 import { checkOutput } from '../run/output-folder';
 import { explained } from '../run-file/origins';
 import { readRunFile } from '../run-file/read';
@@ -84,6 +85,15 @@ export function checkBackendName(name: string): void {
   if (problem !== undefined) throw new ConfigError(`--backend: ${problem}`);
 }
 
+/** @throws {ConfigError} when the backend cannot be one of several processes */
+export function checkPlace(backend: string, place: ProcessPlace | undefined): void {
+  if (place && backend !== 'xla') {
+    throw new ConfigError(
+      `--backend ${backend} runs in a single process; ${place.numProcesses} processes need xla`,
+    );
+  }
+}
+
 /** The place of a process in a run of several, for commands that such a run has. */
 export const addPlaceOptions = (command: Command): Command =>
   command
@@ -103,11 +113,7 @@ export async function useBackend(
   place?: ReturnType<typeof joining>,
 ): Promise<void> {
   checkBackendName(name);
-  if (place && name !== 'xla') {
-    throw new ConfigError(
-      `--backend ${name} runs in a single process; ${place.numProcesses} processes need xla`,
-    );
-  }
+  checkPlace(name, place);
   try {
     await loadBackend(name);
     if (place) {

@@ -3,6 +3,7 @@ import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { abortOnSignals, isAbort } from '@flow-grpo/grpo-trainer/node';
 import { runPerson } from '../human/run-person';
 import { progressLine } from '../logging/progress-line';
+import { placeInRun } from '../processes/place';
 import type { HostsQuestion } from '../run/hosts-estimate';
 import type { ObserverOptions } from '../run/observers';
 import { checkOutput } from '../run/output-folder';
@@ -11,7 +12,15 @@ import { trainRun } from '../run/train-run';
 import { explained } from '../run-file/origins';
 import type { SetupContext } from '../setup/setup';
 import { exitCodeOf, InterruptedError } from './failure';
-import { checkBackendName, leaveRun, openRun, readRun, runProcesses, type SharedOptions } from './shared';
+import {
+  checkBackendName,
+  checkPlace,
+  leaveRun,
+  openRun,
+  readRun,
+  runProcesses,
+  type SharedOptions,
+} from './shared';
 
 export interface TrainCommandOptions extends SharedOptions, ObserverOptions {
   readonly resume: string | false;
@@ -66,6 +75,7 @@ async function showPlan(
   context: SetupContext,
 ): Promise<void> {
   checkBackendName(options.backend);
+  checkPlace(options.backend, placeInRun(options, process.env));
   const run = await readRun(file, options);
   await explained(run.origins, async () => {
     await checkOutput(run.output);

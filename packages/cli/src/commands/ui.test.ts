@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, rm } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -14,9 +14,8 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-it('serves several runs, and sees what another process writes', async () => {
-  const runs = ['first', 'second'].map((name) => join(folder, name));
-  for (const run of runs) await writeMadeUpRun(run, { epochs: 3, evaluations: 1, side: 4 });
+/** The page of runs: how many epochs it has of each, and how it ends. */
+async function served(runs: readonly string[]) {
   const over = new AbortController();
   let told: (url: string) => void;
   const address = new Promise<string>((resolve) => {
@@ -24,25 +23,50 @@ it('serves several runs, and sees what another process writes', async () => {
   });
   const serving = serveUntil(over.signal, runs, OPTIONS, (text) => told(text));
   const url = await address;
-  const epochs = async () => {
-    const { runs } = (await (await fetch(new URL('/data', url))).json()) as LiveData;
-    return runs.map(({ name, metrics }) => [name, metrics.epoch!.length]);
+  return {
+    async epochs() {
+      const { runs: shown } = (await (await fetch(new URL('/data', url))).json()) as LiveData;
+      return shown.map(({ name, metrics }) => [name, metrics.epoch!.length]);
+    },
+    async end() {
+      over.abort();
+      await serving;
+      await expect(fetch(url)).rejects.toThrow();
+    },
   };
+}
+
+const epochLine = (epoch: number) => `{"epoch":${epoch},"reward":1,"samples":1,"updates":1}\n`;
+
+it('serves several runs, and sees what another process writes', async () => {
+  const runs = ['first', 'second'].map((name) => join(folder, name));
+  for (const run of runs) await writeMadeUpRun(run, { epochs: 3, evaluations: 1, side: 4 });
+  const { epochs, end } = await served(runs);
   expect(await epochs()).toEqual([
     ['first', 3],
     ['second', 3],
   ]);
-  await appendFile(join(runs[1]!, 'metrics.jsonl'), '{"epoch":3,"reward":1,"samples":1,"updates":1}\n');
+  await appendFile(join(runs[1]!, 'metrics.jsonl'), epochLine(3));
   await expect.poll(epochs, { timeout: 600_000 }).toEqual([
     ['first', 3],
     ['second', 4],
   ]);
-  over.abort();
-  await serving;
-  await expect(fetch(url)).rejects.toThrow();
+  await end();
+});
+
+it('follows a run from before its first epoch', async () => {
+  const run = join(folder, 'new');
+  await mkdir(join(run, 'checkpoints'), { recursive: true });
+  const { epochs, end } = await served([run]);
+  expect(await epochs()).toEqual([['new', 0]]);
+  await appendFile(join(run, 'metrics.jsonl'), epochLine(0));
+  await expect.poll(epochs, { timeout: 600_000 }).toEqual([['new', 1]]);
+  await end();
 });
 
 it('says which folder holds no run', async () => {
   const signal = new AbortController().signal;
-  await expect(serveUntil(signal, [folder], OPTIONS, () => {})).rejects.toThrow(`${folder} holds no run`);
+  await expect(serveUntil(signal, [folder], OPTIONS, () => {})).rejects.toThrow(
+    `${folder} is not the folder of a run`,
+  );
 });

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { abortOnSignals } from '@flow-grpo/grpo-trainer/node';
 import { serveRuns } from '../page/server';
+import { checkRunFolder } from '../run/output-folder';
 
 export interface UiCommandOptions {
   readonly port: number;
@@ -40,11 +41,7 @@ export async function serveUntil(
   { port, host, allowHost }: UiCommandOptions,
   tell: (text: string) => void,
 ): Promise<void> {
-  for (const folder of folders) {
-    if ((await lastChange(folder)) === undefined) {
-      throw new ConfigError(`${folder} holds no run: it has no metrics.jsonl`);
-    }
-  }
+  for (const folder of folders) await checkRunFolder(folder);
   const ui = await serveRuns(folders, { port, host, allowedHosts: allowHost }).catch((error: Error) => {
     throw new ConfigError(error.message);
   });
@@ -52,10 +49,10 @@ export async function serveUntil(
   let seen: number | undefined;
   while (!signal.aborted) {
     const changes = await Promise.all(folders.map(lastChange));
-    const latest = Math.max(...changes.map((time) => time ?? 0));
+    const latest = Math.max(...changes);
     if (latest !== seen) {
       seen = latest;
-      ui.status(`Last change: ${new Date(latest).toLocaleString()}`);
+      if (latest > 0) ui.status(`Last change: ${new Date(latest).toLocaleString()}`);
       ui.changed();
     }
     await sleep(LOOK_MS, undefined, { signal }).catch(() => {}); // aborted
@@ -63,11 +60,13 @@ export async function serveUntil(
   await ui.close('The page is no longer served.');
 }
 
-/** When a run's records last changed; undefined where there are none. */
-async function lastChange(folder: string): Promise<number | undefined> {
-  const times = await Promise.all(
-    ['metrics.jsonl', 'evaluations.jsonl'].map((name) => stat(join(folder, name)).catch(() => undefined)),
+/** When a run's records last changed; 0 where there are none yet. */
+async function lastChange(folder: string): Promise<number> {
+  const times = ['metrics.jsonl', 'evaluations.jsonl', 'outcome.json'].map((name) =>
+    stat(join(folder, name)).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => 0,
+    ),
   );
-  const [metrics, evaluations] = times;
-  return metrics && Math.max(metrics.mtimeMs, evaluations?.mtimeMs ?? 0);
+  return Math.max(...(await Promise.all(times)));
 }

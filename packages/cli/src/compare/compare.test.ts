@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { main } from '../commands/main';
+import { toySetup } from '../setup/toy';
 import { comparisonTable } from './page';
 import { type ComparedRun, compareRuns } from './statistics';
 
@@ -78,6 +79,12 @@ describe('compareRuns', () => {
   });
 });
 
+/** A setup and what it imports, without packages: the policy is that of the toy. */
+const REWARD =
+  'export const reward = async (images) => [...(await images.data())].filter((_, i) => i % 3 === 0).map((x) => 1 - x * x);';
+const SETUP = `import { reward } from './reward.mjs';
+export default () => ({ ...globalThis.toySetup(), scorer: reward });`;
+
 describe('flow-grpo compare', () => {
   let folder: string;
   let printed: string[];
@@ -91,6 +98,7 @@ describe('flow-grpo compare', () => {
   });
   afterEach(async () => {
     vi.restoreAllMocks();
+    vi.unstubAllGlobals();
     process.exitCode = undefined;
     await rm(folder, { recursive: true });
   });
@@ -107,7 +115,7 @@ describe('flow-grpo compare', () => {
     const output = join(folder, 'out');
     const files = ['slow', 'same', 'fast'].map((name) => join(folder, `${name}.yaml`));
     const flags = ['--seeds', '0,1', '--images', '60', '-o', output, '--backend', 'cpu'];
-    const run = () => main(['node', 'flow-grpo', 'compare', ...files, ...flags]);
+    const run = (...more: string[]) => main(['node', 'flow-grpo', 'compare', ...files, ...flags, ...more]);
     await run();
     expect([process.exitCode, printed.at(-1)]).toEqual([undefined, expect.stringMatching(/^\| setting/)]);
     const { summaries } = JSON.parse(await readFile(join(output, 'compare.json'), 'utf8'));
@@ -124,9 +132,55 @@ describe('flow-grpo compare', () => {
     expect(printed.at(-1)).toMatch(/^\| setting \| seeds \|[\s\S]*\n\| fast \| 2 \|/);
     const metrics = join(output, 'fast/seed-1/metrics.jsonl');
     const before = (await stat(metrics)).mtimeMs;
-    await run();
+    await run('--json');
     expect((await stat(metrics)).mtimeMs).toBe(before);
+    expect(JSON.parse(printed.at(-1)!)).toEqual({ measure: 'reward', summaries });
     expect(JSON.parse(await readFile(join(output, 'compare.json'), 'utf8')).summaries).toEqual(summaries);
+  });
+
+  it.each<[string, (output: string) => Promise<void>, RegExp | undefined]>([
+    [
+      'that were made of another module',
+      () => writeFile(join(folder, 'reward.mjs'), REWARD.replace('1 -', '2 -')),
+      /made with another configuration \(setup\.module: /,
+    ],
+    [
+      'whose result is damaged',
+      (output) => writeFile(join(output, 'mine/seed-0/result.json'), '{"rea'),
+      undefined,
+    ],
+    [
+      'whose result is none',
+      (output) => writeFile(join(output, 'mine/seed-0/result.json'), 'null'),
+      undefined,
+    ],
+    [
+      'whose evaluations are damaged',
+      (output) => writeFile(join(output, 'mine/seed-0/evaluations.jsonl'), '{"epoch": 1, "reward": 0}\n'),
+      /evaluations\.jsonl holds a line .* epoch 1: details: /,
+    ],
+  ])('takes no results %s for those asked for', async (_, change, message) => {
+    vi.stubGlobal('toySetup', toySetup); // a module here imports nothing that is not built
+    await writeFile(join(folder, 'reward.mjs'), REWARD);
+    await writeFile(join(folder, 'setup.mjs'), SETUP);
+    await writeFile(join(folder, 'mine.yaml'), `${yaml(0.001)}setup: ./setup.mjs\n`);
+    const output = join(folder, 'out');
+    const run = () =>
+      main(
+        ['node', 'flow-grpo', 'compare', join(folder, 'mine.yaml'), '-o', output].concat([
+          '--images',
+          '16',
+          '--backend',
+          'cpu',
+        ]),
+      );
+    await run();
+    expect(process.exitCode).toBeUndefined();
+    const [table] = printed.slice(-1);
+    await change(output);
+    await run();
+    if (message === undefined) expect(printed.at(-1)).toBe(table);
+    else expect([process.exitCode, printed.at(-1)]).toEqual([2, expect.stringMatching(message)]);
   });
 
   it('refuses what cannot be compared, and numbers that are none', async () => {
@@ -138,8 +192,11 @@ describe('flow-grpo compare', () => {
       expect(printed.at(-1)).toMatch(message);
     };
     await fails([file, file], /two files are called a/);
-    await fails([file, '--seeds', '0,x'], /--seeds 0,x: x is no such number/);
-    await fails([file, '--images', '0'], /--images 0/);
+    await fails([file, '--seeds', '0,x'], /--seeds 0,x: "x" is not a whole number of at least 0/);
+    await fails([file, '--seeds', '0,,1'], /--seeds 0,,1: "" is not a whole number/);
+    await fails([file, '--images', '0'], /--images 0: "0" is not a whole number of at least 1/);
+    await fails([file, '--images', '1,2'], /--images 1,2: "1,2" is not a whole number/);
+    await fails([file, '--reach', '0.5,high'], /--reach 0.5,high: "high" is not a number/);
     await fails([join(folder, 'none.yaml')], /none.yaml cannot be read/);
   });
 });

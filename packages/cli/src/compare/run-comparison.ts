@@ -1,17 +1,17 @@
 /** Trains settings on the same prompts and noise, seed by seed, and compares the results. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { ConfigError, type EpochMetrics } from '@flow-grpo/grpo-trainer';
+import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { epochPlan } from '@flow-grpo/grpo-trainer/config';
 import * as tf from '@tensorflow/tfjs-core';
-import { readJsonLines } from '../logging/json-lines';
 import type { ProgressLine } from '../logging/progress-line';
-import type { EvaluationRecord } from '../logging/run-log';
+import { readEvaluations, readMetrics } from '../page/run-records';
 import { trainRun } from '../run/train-run';
 import type { RunFile } from '../run-file/schema';
+import { setupFingerprint } from '../setup/fingerprint';
 import { makeSetup } from '../setup/make-setup';
 import type { RunSetup, SetupContext } from '../setup/setup';
-import { comparisonPage, comparisonTable } from './page';
+import { type Comparison, comparisonPage } from './page';
 import { type ComparedRun, compareRuns } from './statistics';
 
 export interface ComparisonOptions {
@@ -33,7 +33,7 @@ export interface ComparisonOptions {
  * complete are not repeated, and interrupted ones resume.
  *
  * @param settings run files by name; the first one is what the others are compared with
- * @returns the table, as Markdown; nothing when it was interrupted
+ * @returns what was compared; nothing when it was interrupted
  * @throws {ConfigError} when settings have other evaluation prompts than the first, or none.
  */
 export async function runComparison(
@@ -41,7 +41,7 @@ export async function runComparison(
   options: ComparisonOptions,
   context: SetupContext,
   line: ProgressLine,
-): Promise<string | undefined> {
+): Promise<Comparison | undefined> {
   const { seeds, output, signal, measure, levels } = options;
   const setups = setupsOnce(context);
   const runs: ComparedRun[] = [];
@@ -67,7 +67,7 @@ export async function runComparison(
   await mkdir(output, { recursive: true });
   await writeFile(join(output, 'compare.html'), comparisonPage(comparison));
   await writeFile(join(output, 'compare.json'), `${JSON.stringify(comparison, null, 2)}\n`);
-  return comparisonTable(comparison);
+  return comparison;
 }
 
 /** Names for files: theirs without the ending. */
@@ -102,7 +102,7 @@ function runOf(file: RunFile, seed: number, output: string, { images }: Comparis
   return { ...file, output, config: { ...file.config, seed, epochs } };
 }
 
-/** Trains, or returns how the same run ended before. */
+/** Trains, or returns how the same run ended before; the same is one of equal options and an equal setup. */
 async function trainOnce(
   run: RunFile,
   made: RunSetup,
@@ -111,20 +111,30 @@ async function trainOnce(
 ): Promise<string> {
   const file = join(run.output, 'result.json');
   const config = JSON.stringify(run.config);
-  const before = await readFile(file, 'utf8').then(
-    (text) => JSON.parse(text) as { reason: string; config: string },
-    () => undefined,
-  );
-  if (before?.config === config) return before.reason;
+  const setup = JSON.stringify(await setupFingerprint(run.setup, made, { signal }));
+  const before = await resultOf(file);
+  if (before?.config === config && before.setup === setup) return before.reason;
   const { reason, trained, ema } = await trainRun(run, made, { signal }, line);
   tf.dispose([trained, ema]);
-  if (reason !== 'interrupted') await writeFile(file, `${JSON.stringify({ reason, config })}\n`);
+  if (reason !== 'interrupted') await writeFile(file, `${JSON.stringify({ reason, config, setup })}\n`);
   return reason;
 }
 
+/** How a run ended; undefined where that is not known, or not readable. */
+async function resultOf(
+  file: string,
+): Promise<{ reason: string; config: unknown; setup: unknown } | undefined> {
+  try {
+    const { reason, config, setup } = JSON.parse(await readFile(file, 'utf8')) as Record<string, unknown>;
+    return typeof reason === 'string' ? { reason, config, setup } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 const recordsOf = async (folder: string) => ({
-  epochs: await readJsonLines<EpochMetrics>(join(folder, 'metrics.jsonl')),
-  evaluations: await readJsonLines<EvaluationRecord>(join(folder, 'evaluations.jsonl')),
+  epochs: await readMetrics(folder),
+  evaluations: await readEvaluations(folder),
 });
 
 function compared(runs: readonly ComparedRun[], measure: string, levels: readonly number[]) {

@@ -1,8 +1,9 @@
 /** The person at a run's page, who answers the reward `human`: questions wait there until they are answered. */
-import { appendFile, mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type AnswerRecord,
+  appendAnswers,
   type HumanQuestion,
   type Judgement,
   type Person,
@@ -79,6 +80,21 @@ export function runPerson(): RunPerson {
       changed();
     });
 
+  /** Answers that are not in the file yet: a disk that was full may have room for them when the next one is given. */
+  const unkept: AnswerRecord[] = [];
+  let keeping = Promise.resolve();
+  const keepAnswers = (folder: string): Promise<void> => {
+    // One after the other; a person does not wait for the disk to be free, and the run goes on with the answer.
+    keeping = keeping.then(async () => {
+      const writing = [...unkept];
+      try {
+        await appendAnswers(join(folder, 'answers.jsonl'), writing);
+        unkept.splice(0, writing.length);
+      } catch {}
+    });
+    return keeping;
+  };
+
   return {
     get expected() {
       return expected;
@@ -121,9 +137,8 @@ export function runPerson(): RunPerson {
       known.set(key, judgement);
       answered++;
       if (folder !== undefined) {
-        const record: AnswerRecord = { key, prompt, images: images.length, judgement };
-        // An answer that cannot be kept is one all the same.
-        await appendFile(join(folder, 'answers.jsonl'), `${JSON.stringify(record)}\n`).catch(() => {});
+        unkept.push({ key, prompt, images: images.length, judgement });
+        await keepAnswers(folder);
       }
       for (const done of entry.answers) done(judgement);
       changed();

@@ -52,6 +52,9 @@ describe('lines of a run', () => {
     ['a number', '5\n'],
     ['a list', '[1]\n'],
     ['words', 'Segmentation fault\n'],
+    ['a record of no epoch', '{"reward": 1}\n'],
+    ['a record of an odd epoch', '{"epoch": "1"}\n'],
+    ['a record of an epoch without end', '{"epoch": 1e999}\n'],
   ])('that are damaged are set aside, and it is said: %s', async (_, broken) => {
     const before = row(0) + broken + row(2);
     await writeFile(file, before);

@@ -15,14 +15,14 @@ interface Lines<T> {
   readonly broken: readonly number[];
 }
 
-function parseLines<T extends object>(text: string): Lines<T> {
+function parseLines<T extends object>(text: string, isRecord: (record: T) => boolean = () => true): Lines<T> {
   const all = text.split('\n');
   const lines: Line<T>[] = [];
   const broken: number[] = [];
   all.forEach((each, i) => {
     if (each.trim() === '') return;
     const record = parseRecord<T>(each);
-    if (record) lines.push({ text: each, record });
+    if (record && isRecord(record)) lines.push({ text: each, record });
     else if (i < all.length - 1) broken.push(i + 1);
   });
   return { lines, broken };
@@ -49,19 +49,19 @@ export async function readJsonLines<T extends object>(file: string): Promise<T[]
 }
 
 /**
- * Keeps the lines whose records `keep` accepts, unchanged, and drops the others. An incomplete last line is dropped, too. Any
+ * Keeps the lines whose records `keep` accepts, unchanged, and drops the others; records are of epochs. An incomplete last line is dropped, too. Any
  * other line without a record is damage: the file is copied before it is rewritten.
  *
  * @param onDamage called with what is damaged, and where the copy is
  */
-export async function keepLines<T extends object>(
+export async function keepLines<T extends { readonly epoch: number }>(
   file: string,
   keep: (record: T) => boolean,
   onDamage: (message: string) => void = () => undefined,
 ): Promise<void> {
   const text = await textOf(file);
   if (text === undefined) return;
-  const { lines, broken } = parseLines<T>(text);
+  const { lines, broken } = parseLines<T>(text, ({ epoch }) => Number.isFinite(epoch));
   const kept = lines.filter(({ record }) => keep(record)).map((line) => `${line.text}\n`);
   if (kept.join('') === text) return;
   if (broken.length > 0) {

@@ -1,8 +1,11 @@
 import { PassThrough } from 'node:stream';
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { progressLine } from './progress-line';
 
 describe('progressLine', () => {
+  beforeEach(() => vi.stubEnv('TERM', 'xterm'));
+  afterEach(() => vi.unstubAllEnvs());
+
   const on = (isTTY: boolean) => {
     let text = '';
     const stream = new PassThrough();
@@ -26,6 +29,20 @@ describe('progressLine', () => {
     expect(text()).toBe(`\r\x1b[2Krollout 1/2\r\x1b[2K${'x'.repeat(19)}\r\x1b[2Ksaved\n`);
   });
 
+  it.each([true, false])(
+    'shows nothing that moves the cursor or sets a title (on a terminal: %s)',
+    (isTTY) => {
+      const { line, text, after } = on(isTTY);
+      for (const show of [line.show, line.log, line.note]) {
+        show('a\x1b]0;title\x07b\x1b[31mc\u202ed\re');
+        after(60);
+      }
+      line.end();
+      const shown = text().replaceAll('\r\x1b[2K', '');
+      expect(shown.replaceAll('\n', '')).toBe('abcde'.repeat(3));
+    },
+  );
+
   it.each([
     [0, '────────────────────   0 % x'],
     [0.35, '━━━━━━━─────────────  35 % x'],
@@ -36,6 +53,29 @@ describe('progressLine', () => {
     const line = progressLine({ isTTY: true, columns: 80, write: (more: string) => (text += more) } as never);
     line.show('x', share);
     expect(text).toBe(`\r\x1b[2K${shown}`);
+  });
+
+  it.each([
+    [undefined, 79],
+    [0, 79],
+    [60, 59],
+    [59, 58],
+    [20, 19],
+  ])('keeps to one row of a terminal that says it has %s columns, with its text', (columns, length) => {
+    let text = '';
+    const line = progressLine({ isTTY: true, columns, write: (more: string) => (text += more) } as never);
+    line.show('x'.repeat(100), 0.5);
+    const [, row] = text.split('\x1b[2K');
+    expect(row).toHaveLength(length);
+    expect(row!.includes('━')).toBe(columns === undefined || columns === 0 || columns === 60);
+  });
+
+  it('rewrites nothing on a terminal that cannot', () => {
+    vi.stubEnv('TERM', 'dumb');
+    const { line, text } = on(true);
+    line.show('rollout 1/2', 0.5);
+    line.note('saved');
+    expect(text()).toBe('rollout 1/2\nsaved\n');
   });
 
   it('prints every message on a terminal, and of many alike some in a log file, with the last', () => {

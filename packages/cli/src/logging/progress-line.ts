@@ -1,4 +1,5 @@
 /** One line that shows what a command is doing and how long it will take. */
+import { plainText } from '@flow-grpo/rewards/plain-text';
 
 /** A line that is rewritten in place on a terminal, and printed now and then in a log file. */
 export interface ProgressLine {
@@ -21,12 +22,25 @@ const QUIET_MS = 10_000;
 
 const BAR = 20;
 
-/** @param now milliseconds, for tests */
+/** On a narrower terminal the text is more use than the bar. */
+const COLUMNS_FOR_BAR = 60;
+
+/**
+ * What it shows may be the words of a server, or of a prompt: nothing in them moves the cursor or sets a title.
+ *
+ * @param now milliseconds, for tests
+ */
 export function progressLine(
   stream: NodeJS.WriteStream = process.stderr,
   now: () => number = () => performance.now(),
 ): ProgressLine {
-  return stream.isTTY ? terminalLine(stream) : logLines(stream, now);
+  const line = stream.isTTY && process.env.TERM !== 'dumb' ? terminalLine(stream) : logLines(stream, now);
+  return {
+    show: (text, share) => line.show(plainText(text), share),
+    log: (text) => line.log(plainText(text)),
+    note: (text) => line.note(plainText(text)),
+    end: line.end,
+  };
 }
 
 function terminalLine(stream: NodeJS.WriteStream): ProgressLine {
@@ -37,8 +51,9 @@ function terminalLine(stream: NodeJS.WriteStream): ProgressLine {
   };
   return {
     show(text, share) {
-      const shown = share === undefined ? text : `${bar(share)} ${text}`;
-      stream.write(`\r\x1b[2K${shown.slice(0, (stream.columns ?? 80) - 1)}`);
+      const columns = stream.columns || 80; // some terminals say 0
+      const shown = share === undefined || columns < COLUMNS_FOR_BAR ? text : `${bar(share)} ${text}`;
+      stream.write(`\r\x1b[2K${shown.slice(0, columns - 1)}`);
       open = true;
     },
     log: note,

@@ -38,3 +38,27 @@ it('frames every record with its length and checksums', () => {
   expect(records[2]!.toString('latin1')).toContain('advantages');
   expect(records[3]!.toString('latin1')).toContain('png');
 });
+
+it.each([
+  [[-1, 0, 0, 1]],
+  [[5, 5, 5]],
+  [[0]],
+  [[0.1, 0.7, 1.1]],
+  [[-0.30000000000000004, 0.1, 1 / 3]],
+  [[1e-300, 2e-300]],
+  [Array.from({ length: 1000 }, (_, i) => Math.sin(i) / 3)],
+])('a histogram has the least and the largest of its values, and every value in a bucket: %j', (values) => {
+  const writer = eventWriter(mkdtempSync(join(folder, 'histogram-')), () => 1);
+  writer.histogram(1, 't', values);
+  const bytes = readFileSync(writer.file);
+  const at = bytes.lastIndexOf(Buffer.from('\x0a\x01t\x2a', 'latin1')) + 4; // tag, then field 5 and its length
+  let body = at;
+  while (bytes[body]! >= 128) body++;
+  body++;
+  const field = (i: number) => bytes.readDoubleLE(body + 9 * i + 1); // each a tag and a double
+  expect([field(0), field(1), field(2)]).toEqual([Math.min(...values), Math.max(...values), values.length]);
+  const buckets = 30;
+  const limits = Array.from({ length: buckets }, (_, i) => bytes.readDoubleLE(body + 9 * 5 + 3 + 8 * i));
+  expect(limits.at(-1)).toBeGreaterThanOrEqual(Math.max(...values));
+  expect(limits).toEqual(limits.toSorted((a, b) => a - b));
+});

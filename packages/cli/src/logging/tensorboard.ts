@@ -108,9 +108,13 @@ export function eventWriter(folder: string, now: () => number = () => Date.now()
 /** `tensorflow.HistogramProto` of finite values. */
 function histogramMessage(values: readonly number[], histogram: Histogram): Message {
   const sum = (f: (value: number) => number) => values.reduce((total, value) => total + f(value), 0);
+  // The last bucket ends beyond it where all values are equal, and may end a rounding before it.
+  const max = values.reduce((most, value) => Math.max(most, value));
+  const limits = edgesOf(histogram).slice(1);
+  limits.push(Math.max(max, limits.pop()!));
   return new Message()
     .double(1, histogram.low)
-    .double(2, histogram.high)
+    .double(2, max)
     .double(3, values.length)
     .double(
       4,
@@ -120,6 +124,6 @@ function histogramMessage(values: readonly number[], histogram: Histogram): Mess
       5,
       sum((value) => value * value),
     )
-    .doubles(6, edgesOf(histogram).slice(1))
+    .doubles(6, limits)
     .doubles(7, histogram.counts);
 }

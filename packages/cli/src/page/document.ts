@@ -1,14 +1,24 @@
 /** The page's HTML, around its script and its data. */
-import { escapeHtml, htmlDocument, inlineScript, inlineStyle } from '@flow-grpo/page-components/document';
+import {
+  escapeHtml,
+  htmlDocument,
+  inlineScript,
+  inlineStyle,
+  NO_SCRIPT,
+} from '@flow-grpo/page-components/document';
 import type { PageAssets } from './assets';
 import { FROZEN_RUNS, type RunData } from './run-data';
 
 /** A page of scripts and style sheets in files of their own, in the order given. */
 export function pageOfFiles(title: string, style: string, scripts: readonly string[]): string {
-  return htmlDocument(title, [
-    `<link rel="stylesheet" href="${style}">`,
-    ...scripts.map((address) => `<script defer src="${escapeHtml(address)}"></script>`),
-  ]);
+  return htmlDocument(
+    title,
+    [
+      `<link rel="stylesheet" href="${style}">`,
+      ...scripts.map((address) => `<script defer src="${escapeHtml(address)}"></script>`),
+    ],
+    [NO_SCRIPT],
+  );
 }
 
 /** A page that needs no other file. */
@@ -16,7 +26,7 @@ export function pageInOne(title: string, { script, style }: PageAssets, runs: re
   return htmlDocument(
     title,
     [inlineStyle(style)],
-    [inlineScript(runs.map(runScript).join('\n')), inlineScript(script)],
+    [NO_SCRIPT, inlineScript(runs.map(runScript).join('\n')), inlineScript(script)],
   );
 }
 

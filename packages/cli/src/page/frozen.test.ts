@@ -175,6 +175,42 @@ describe('a run as files', () => {
     expect(await seriousFaults(page)).toEqual([]);
   });
 
+  it('shows a short run of one long prompt: whole epochs, a constant reward, and the prompt in a few lines', async () => {
+    const prompt = `a red square ${'on a very long and winding road '.repeat(60)}${'x'.repeat(200)}`;
+    await writeMadeUpRun(join(folder, 'odd'), {
+      epochs: 5,
+      evaluations: 2,
+      prompts: [prompt],
+      constant: true,
+    });
+    const own = await browser.context.newPage();
+    await own.addInitScript(() => {
+      const { fillText } = CanvasRenderingContext2D.prototype;
+      const texts: string[] = [];
+      Object.assign(globalThis, { texts });
+      CanvasRenderingContext2D.prototype.fillText = function (text: string, ...place) {
+        if (this.canvas.closest('#overview')) texts.push(text);
+        fillText.call(this, text, ...place);
+      };
+    });
+    await own.goto(pathToFileURL(await writeRunReport(join(folder, 'odd'))).href);
+    await own.waitForSelector('#overview .plot canvas');
+    const texts = () => own.evaluate(() => (globalThis as unknown as { texts: string[] }).texts);
+    await expect
+      .poll(async () => [...new Set(await texts())].sort(), { timeout: 600_000 })
+      .toEqual(['0', '1', '2', '3', '4', '5']);
+    await scrollThrough(own);
+    for (const part of ['#images figcaption', '#prompts tbody tr']) {
+      const heights = await own.$$eval(part, (all) => all.map((each) => each.getBoundingClientRect().height));
+      expect(heights.length).toBeGreaterThan(0);
+      expect(Math.max(...heights)).toBeLessThan(180);
+    }
+    await own.getByRole('button', { name: /^Enlarge: a red square/ }).click();
+    expect(await own.$eval('dialog .prompt', (element) => element.textContent)).toBe(prompt);
+    expect(await overflow(own)).toBe(0);
+    await own.close();
+  });
+
   it('reads values and zooms by keys', async () => {
     await open(await writeRunReport(join(folder, 'shapes')));
     const chart = page.getByRole('slider', { name: 'Reward, chart' }).first();

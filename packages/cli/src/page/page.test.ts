@@ -87,6 +87,28 @@ describe('the server', () => {
   const get = (path: string, init: RequestInit = {}) => fetch(new URL(path, server.url), init);
   const data = async (query = '') => (await (await get(`/data${query}`)).json()) as LiveData;
 
+  it('hangs up on a page that does not read what it is sent', async () => {
+    const { port, hostname } = new URL(server.url);
+    const page = connect(Number(port), hostname);
+    page.on('error', () => {});
+    const closed = new Promise((resolve) => page.once('close', resolve));
+    page.pause();
+    page.write('GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    const size = 4 * 2 ** 20;
+    for (let i = 0; i < 8; i++) {
+      server.status(`${i}`.padEnd(size, '.'));
+      await sleep(250);
+    }
+    let read = 0;
+    page.on('data', (chunk: Buffer) => {
+      read += chunk.length;
+    });
+    page.resume();
+    await closed;
+    expect(read).toBeLessThan(8 * size);
+    expect((await get('/')).status).toBe(200);
+  });
+
   it('answers with what it has and nothing else', async () => {
     expect(await (await get('/')).text()).toContain('app.js');
     expect(await (await get('/app.js')).text()).toContain('EventSource');

@@ -2,12 +2,12 @@
 
 import { readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import { ConfigError, detectHacking, type EpochMetrics } from '@flow-grpo/grpo-trainer';
-import { readJsonLines } from '../logging/json-lines';
+import { detectHacking, type EpochMetrics } from '@flow-grpo/grpo-trainer';
 import { type Outcome, readOutcome } from '../logging/outcome';
 import type { EvaluationRecord, HistogramRecord, PromptList } from '../logging/run-log';
 import { withoutPaths } from './paths';
 import type { EvaluationData, HistogramData, RunData, RunNews } from './run-data';
+import { readEvaluations, readHistograms, readMetrics, readPromptList } from './run-records';
 
 export interface ReadRunOptions {
   /** The address by which the page finds a file of the run's folder; the same as in the folder by default. */
@@ -26,11 +26,10 @@ export async function readRun(
   folder: string,
   { address = (file) => file }: ReadRunOptions = {},
 ): Promise<RunData> {
-  const records = <T extends { epoch: number }>(name: string) => recordsOf<T>(join(folder, `${name}.jsonl`));
   const [epochs, evaluations, histograms, config, outcome] = await Promise.all([
-    records<EpochMetrics>('metrics'),
-    records<EvaluationRecord>('evaluations'),
-    records<HistogramRecord>('histograms'),
+    readMetrics(folder),
+    readEvaluations(folder),
+    readHistograms(folder),
     readFile(join(folder, 'config.json'), 'utf8').catch(() => null),
     readOutcome(folder),
   ]);
@@ -38,8 +37,8 @@ export async function readRun(
   const lists = new Map<string, PromptList>();
   for (const { all } of evaluations) {
     if (all && !lists.has(all.prompts)) {
-      const text = await readFile(join(folder, all.prompts), 'utf8').catch(() => undefined);
-      if (text !== undefined) lists.set(all.prompts, JSON.parse(text) as PromptList);
+      const list = await readPromptList(folder, all.prompts);
+      if (list) lists.set(all.prompts, list);
     }
   }
   return {
@@ -68,15 +67,6 @@ export function newsSince(run: RunData, from: number): RunNews {
     ),
     evaluations: run.evaluations.filter(({ epoch }) => epoch >= from),
   };
-}
-
-async function recordsOf<T extends { epoch: number }>(file: string): Promise<T[]> {
-  const lines = await readJsonLines<T>(file);
-  return lines.map((record) => {
-    if (typeof record.epoch !== 'number')
-      throw new ConfigError(`${file} holds a line that is no record of a run: its epoch is no number`);
-    return record;
-  });
 }
 
 /** Distinct prompts, each with its place. */

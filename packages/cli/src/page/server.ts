@@ -1,8 +1,6 @@
 /** Serves the page of one or more runs, which follows them by server-sent events. */
-import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
 import { refusedOrigin } from '@flow-grpo/rewards/origin';
 import type { RunPerson } from '../human/run-person';
 import { questionsOf, takeAnswer } from './answers';
@@ -12,6 +10,7 @@ import { pageOfFiles } from './document';
 import { withoutPaths } from './paths';
 import { newsSince, type ReadRunOptions, readRun } from './read-run';
 import type { LiveData, RunData } from './run-data';
+import { readSample } from './run-records';
 
 export interface UiOptions {
   /** 0 takes any free one. */
@@ -46,6 +45,8 @@ const CLOSING_MS = 2000;
 /** Pages that may be open at a time, and connections under way. */
 const MAX_PAGES = 64;
 const MAX_CONNECTIONS = 512;
+/** Bytes that a page may leave unread; one that does not read is hung up on, and asks again if it wakes. */
+const MAX_UNREAD = 2 ** 20;
 
 /** Nothing but the page's own script, style and images, whatever a prompt holds. */
 const POLICY =
@@ -73,7 +74,11 @@ export async function serveRuns(folders: readonly string[], options: UiOptions =
   let reading = 0; // milliseconds that the runs took to be read
 
   const send = (to: Iterable<ServerResponse>, event: string, data: unknown) => {
-    for (const response of to) response.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+    const text = `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+    for (const response of to) {
+      if (response.writableLength > MAX_UNREAD) response.destroy();
+      else response.write(text);
+    }
   };
   // Read when asked for: a run that nobody looks at costs nothing. Several pages share one reading.
   const currentRuns = () => {
@@ -164,10 +169,7 @@ export async function serveRuns(folders: readonly string[], options: UiOptions =
     if (png) return reply(200, 'image/png', png);
     const [, place, name, ending] = /^\/runs\/(\d{1,4})\/samples\/([\w-]+\.(png|jpg))$/.exec(path) ?? [];
     const folder = folders[Number(place ?? -1)];
-    const file =
-      folder === undefined
-        ? undefined
-        : await readFile(join(folder, 'samples', name!)).catch(() => undefined);
+    const file = folder === undefined ? undefined : await readSample(folder, name!);
     if (file) return reply(200, TYPES[ending!]!, file, 'private, max-age=3600');
     return text(404, 'not found');
   };

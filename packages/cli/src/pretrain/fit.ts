@@ -1,7 +1,4 @@
 /** A supervised training loop: batches in, one compiled step with donated state, checkpoints, progress. */
-import { mkdir, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { loadParams, saveSafetensors, writeFileAtomic } from '@flow-grpo/checkpoint-io';
 import type { Params } from '@flow-grpo/grpo-trainer';
 import type { OptimizerState } from '@flow-grpo/grpo-trainer/maths';
 import {
@@ -17,6 +14,7 @@ import {
 } from '@flow-grpo/grpo-trainer/maths';
 import { jit, random, tidyAsync, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
+import { type FitIdentity, loadFit, saveFit } from './fit-checkpoint';
 
 export interface FitOptions {
   readonly steps: number;
@@ -38,6 +36,10 @@ export interface FitOptions {
   /** Folder of the checkpoint, `saveEvery` steps apart (1,000 by default); resumed from when it is there. */
   readonly checkpoint?: string;
   readonly saveEvery?: number;
+  /** What else defines the fit, as text that changes with it: it only resumes with the same text. */
+  readonly fingerprint?: FitIdentity;
+  /** Options and names of the fingerprint that may differ from those of the checkpoint, with all below them. */
+  readonly allowChanged?: readonly string[];
   /** Called before anything is written to the checkpoint; what it throws ends the fit. */
   readonly beforeSave?: () => Promise<void>;
   readonly signal?: AbortSignal;
@@ -81,7 +83,8 @@ const ADAMW: AdamWOptions = { beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weightDeca
  * all else that it and the callbacks make); `loss` is traced once and gets the batch and a random key of the step. A function
  * of seed and batches alone, so a run resumed from its checkpoint ends with the same bits.
  *
- * @throws when a loss is not finite, naming the step and the learning rate; the checkpoint stays as it was.
+ * @throws when a loss is not finite, naming the step and the learning rate; the checkpoint stays as it was. When the
+ *   checkpoint was made with other options, of other weights, or with another fingerprint, naming what differs.
  */
 export async function fit<B>(
   params: Params,
@@ -119,7 +122,14 @@ export async function fit<B>(
     { donate: [0], name: 'trainStep' },
   );
 
-  const resumed = checkpoint ? await loadFit(checkpoint, Object.keys(params)) : undefined;
+  const madeWith: FitIdentity = {
+    ...inWords({ seed, learningRate, maxGradNorm, emaDecay: options.emaDecay ?? 0.999, adamW }),
+    ...inWords(scheduleOf(schedule)),
+    ...options.fingerprint,
+  };
+  const resumed = checkpoint
+    ? await loadFit(checkpoint, params, madeWith, options.allowChanged ?? [])
+    : undefined;
   let state = resumed?.state ?? initialOptimizerState(params);
   let step = resumed?.step ?? 0;
   const rootKey = random.key(seed);
@@ -155,7 +165,7 @@ export async function fit<B>(
     await report();
     if (checkpoint) {
       await tidyAsync(() => options.beforeSave?.());
-      await saveFit(checkpoint, state, step);
+      await saveFit(checkpoint, state, step, madeWith);
     }
     await tidyAsync(() => options.onSave?.({ step, trained: state.trained, ema: state.ema }));
     since = performance.now();
@@ -184,63 +194,12 @@ export async function fit<B>(
   };
 }
 
-/** One safetensors file holds all tensors, and its name the step: a rename of the pointer file makes it current. */
-async function saveFit(folder: string, state: OptimizerState, step: number): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  const parts: Record<string, Params> = { trained: state.trained, ema: state.ema, ...state.optimizer };
-  const tensors = Object.fromEntries(
-    Object.entries(parts).flatMap(([part, params]) =>
-      Object.entries(params).map(([name, value]) => [`${part}.${name}`, value] as const),
-    ),
-  );
-  const previous = await currentFit(folder);
-  const file = `step-${step}.safetensors`;
-  await saveSafetensors(join(folder, file), tensors);
-  await writeFileAtomic(join(folder, POINTER), JSON.stringify({ step, file }));
-  if (previous && previous.file !== file) await rm(join(folder, previous.file), { force: true });
-}
+/** A schedule as far as it says what is learned: a constant rate does not depend on the steps. */
+const scheduleOf = ({ kind, warmupSteps, totalSteps, floor }: LearningRateSchedule) => ({
+  schedule: kind,
+  warmupSteps,
+  ...(kind !== 'constant' && { steps: totalSteps, scheduleFloor: floor }),
+});
 
-const POINTER = 'current.json';
-
-async function currentFit(folder: string): Promise<{ step: number; file: string } | undefined> {
-  const pointer = join(folder, POINTER);
-  const text = await readFile(pointer, 'utf8').catch(() => undefined);
-  if (text === undefined) return undefined;
-  let current: { step?: unknown; file?: unknown } | null = null;
-  try {
-    current = JSON.parse(text);
-  } catch {
-    // Said below.
-  }
-  const { step, file } = current ?? {};
-  if (!Number.isSafeInteger(step) || (step as number) < 0 || file !== `step-${step}.safetensors`) {
-    throw new Error(
-      `${pointer} is damaged: it does not name a step and its file. Write {"step": N, "file": "step-N.safetensors"} for the newest file there, or delete the folder to begin anew`,
-    );
-  }
-  return { step: step as number, file };
-}
-
-/** @param names in the order in which they train: sums over all weights depend on it to the bit. */
-async function loadFit(
-  folder: string,
-  names: readonly string[],
-): Promise<{ state: OptimizerState; step: number } | undefined> {
-  const current = await currentFit(folder);
-  if (!current) return undefined;
-  const all = await loadParams(join(folder, current.file));
-  const missing = names.find((name) => !(`trained.${name}` in all));
-  if (missing) {
-    throw new Error(`${join(folder, current.file)} has no weight ${missing}: it is of another model`);
-  }
-  const part = (prefix: string): Params =>
-    Object.fromEntries(names.map((name) => [name, all[`${prefix}.${name}`]!]));
-  return {
-    state: {
-      trained: part('trained'),
-      optimizer: { mean: part('mean'), variance: part('variance') },
-      ema: part('ema'),
-    },
-    step: current.step,
-  };
-}
+const inWords = (values: Readonly<Record<string, unknown>>): FitIdentity =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [name, JSON.stringify(value)]));

@@ -70,6 +70,9 @@ export function pretrain<C>(
         shift,
       }),
     batchAt,
-    options,
+    {
+      ...options,
+      fingerprint: { times: times ?? 'uniform', shift: `${shift ?? 1}`, ...options.fingerprint },
+    },
   );
 }

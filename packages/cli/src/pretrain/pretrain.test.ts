@@ -6,7 +6,7 @@ import type { Params } from '@flow-grpo/grpo-trainer';
 import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { flowMatchingLoss, pretrain } from './flow-matching';
+import { type FlowMatchingOptions, flowMatchingLoss, pretrain } from './flow-matching';
 import { trainVae } from './vae';
 
 const MEAN = [1.5, -0.5];
@@ -22,6 +22,16 @@ const batchAt = (step: number) => ({
 });
 
 describe('flow matching', () => {
+  let folder = '';
+  const options = (): FlowMatchingOptions => ({
+    ...{ steps: 4, learningRate: 0.05, warmupSteps: 1, checkpoint: folder },
+    fingerprint: { 'setup.module': 'a' },
+  });
+  const resumed = (more: Partial<FlowMatchingOptions>, params = start()) =>
+    pretrain(params, affine, batchAt, { ...options(), ...more });
+  const without = (name: string): Params =>
+    Object.fromEntries(Object.entries(start()).filter(([each]) => each !== name));
+
   it('learns a velocity whose mean carries noise to the data', async () => {
     const { ema, trained } = await pretrain(start(), affine, batchAt, { steps: 300, learningRate: 0.05 });
     const x = random.normal(random.key(5), [4096, 2]);
@@ -75,6 +85,48 @@ describe('flow matching', () => {
       const fitting = pretrain(start(), affine, batchAt, { steps: 1, checkpoint: folder });
       await expect(fitting).rejects.toThrow(/current\.json is damaged.*begin anew/);
       expect(await readdir(folder)).toEqual(['current.json']);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  const wide = (): Params => ({ ...start(), shift: tf.zeros([1]) });
+  it.each<[string, () => Promise<unknown>, RegExp]>([
+    ['another seed', () => resumed({ seed: 1 }), /seed: 0 → 1\).*--allow-changed seed/],
+    ['another learning rate', () => resumed({ learningRate: 0.1 }), /learningRate: 0\.05 → 0\.1\)/],
+    ['another optimizer', () => resumed({ adamW: { beta1: 0.5 } }), /adamW: .*0\.9.* → .*0\.5/],
+    ['more steps of a schedule that ends', () => resumed({ steps: 8 }), /steps: 4 → 8/],
+    ['other times', () => resumed({ times: 'logit-normal' }), /times: uniform → logit-normal/],
+    ['another setup', () => resumed({ fingerprint: { 'setup.module': 'b' } }), /setup\.module: a → b/],
+    ['weights of another shape', () => resumed({}, wide()), /trained\.shift as \[2\], now \[1\]/],
+    ['a weight more', () => resumed({}, { ...start(), bias: tf.zeros([2]) }), /has no trained\.bias/],
+    ['a weight less', () => resumed({}, without('time')), /holds \w+\.time, which does not train now/],
+  ])('does not resume with %s in silence', async (_, resume, message) => {
+    folder = await mkdtemp(join(tmpdir(), 'fit-'));
+    try {
+      const made = await pretrain(start(), affine, batchAt, options());
+      tf.dispose([made.trained, made.ema]);
+      const before = await readdir(folder);
+      await expect(resume()).rejects.toThrow(message);
+      expect(await readdir(folder)).toEqual(before);
+      const again = await resumed({});
+      tf.dispose([again.trained, again.ema]);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it('resumes with what is allowed to differ', async () => {
+    folder = await mkdtemp(join(tmpdir(), 'fit-'));
+    try {
+      const made = await pretrain(start(), affine, batchAt, options());
+      const again = await resumed({
+        steps: 6,
+        fingerprint: { 'setup.module': 'b' },
+        allowChanged: ['steps', 'setup'],
+      });
+      expect(again.steps).toBe(6);
+      tf.dispose([made.trained, made.ema, again.trained, again.ema]);
     } finally {
       await rm(folder, { recursive: true });
     }

@@ -59,9 +59,12 @@ export function trainVae(
     params,
     (weights, images: tf.Tensor, key) => vaeLoss(functions, weights, images, key, options),
     imagesAt,
-    options,
+    { ...options, fingerprint: { ...lossOptions(options), ...options.fingerprint } },
   );
 }
+
+/** What of the options defines the loss, as text. */
+const lossOptions = ({ l1, l2, edges, kl }: VaeOptions) => ({ loss: JSON.stringify({ l1, l2, edges, kl }) });
 
 /** Mean absolute difference of neighbours along an axis. */
 function meanStep(x: tf.Tensor, axis: number): tf.Tensor {

@@ -118,6 +118,21 @@ it.each<[string, Parameters<typeof placeInRun>[0], Record<string, string>, objec
 it.each<[string, Parameters<typeof placeInRun>[0], Record<string, string>, RegExp]>([
   ['a coordinator alone', { coordinator: 'a:1' }, {}, /needs --process and --processes/],
   ['a process alone', { process: '1' }, {}, /--process needs --processes/],
+  ['a count alone', { processes: '2' }, {}, /--processes needs --process and --coordinator, or a launcher/],
+  ['a count that is none, alone', { processes: '-1' }, {}, /--processes needs --process/],
+  [
+    'an Indexed Job that meets nowhere',
+    { processes: '4' },
+    { JOB_COMPLETION_INDEX: '3' },
+    /--processes needs --process and --coordinator, or a launcher/,
+  ],
+  [
+    'another count than the launcher’s',
+    { processes: '4' },
+    torch,
+    /--processes 4 contradicts RANK and WORLD_SIZE, which has 16/,
+  ],
+  ['a negative process', { process: '-1', processes: '2' }, {}, /--process -1: give a whole number/],
   ['a number that is none', { process: 'x', processes: '2' }, {}, /--process x: give a whole number/],
   ['an empty number', { process: '', processes: '2' }, {}, /--process : give a whole number/],
   ['no processes', { process: '0', processes: '0' }, {}, /--processes 0: .* at least 1/],

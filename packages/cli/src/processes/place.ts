@@ -35,7 +35,7 @@ interface Numbers extends Omit<ProcessPlace, 'coordinator'> {
  * `srun`, or those of a Kubernetes Indexed Job; the innermost launcher counts.
  *
  * @returns undefined for a run of one process
- * @throws {ConfigError} when the flags do not fit together, or nothing says where the coordinator is.
+ * @throws {ConfigError} when the flags do not fit together or the launcher, or nothing says where the coordinator is.
  */
 export function placeInRun(flags: PlaceFlags, environment: Environment): ProcessPlace | undefined {
   const given = byFlags(flags);
@@ -46,8 +46,16 @@ export function placeInRun(flags: PlaceFlags, environment: Environment): Process
     slurm(environment) ??
     indexedJob(flags, environment);
   if (found === undefined) {
-    if (flags.coordinator === undefined) return undefined;
-    throw new ConfigError('--coordinator needs --process and --processes, or a launcher that gives them');
+    if (flags.coordinator !== undefined)
+      throw new ConfigError('--coordinator needs --process and --processes, or a launcher that gives them');
+    if (flags.processes !== undefined)
+      throw new ConfigError('--processes needs --process and --coordinator, or a launcher that gives them');
+    return undefined;
+  }
+  if (flags.processes !== undefined && Number(flags.processes) !== found.numProcesses) {
+    throw new ConfigError(
+      `--processes ${flags.processes} contradicts ${found.launcher}, which has ${found.numProcesses}: leave it out`,
+    );
   }
   if (found.processId >= found.numProcesses) {
     throw new ConfigError(

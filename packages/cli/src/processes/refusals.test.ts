@@ -70,6 +70,23 @@ describe('a process without a place in a run', () => {
     expect(existsSync(join(folder, 'run'))).toBe(false);
   });
 
+  it.each<[string, string[], Record<string, string>, RegExp]>([
+    [
+      'a number beyond the last',
+      ['--process', '2', '--processes', '2'],
+      {},
+      /process 2 of 2; they are counted/,
+    ],
+    ['a negative number', ['--process', '-1', '--processes', '2'], {}, /--process -1: give a whole number/],
+    ['a count alone', ['--processes', '2'], {}, /--processes needs --process and --coordinator/],
+    ['a launcher’s number beyond the last', [], { ...two, RANK: '2' }, /process 2 of 2/],
+    ['another backend', ['--backend', 'cpu'], two, /--backend cpu runs in a single process/],
+  ])('%s has no plan either', async (_, args, environment, message) => {
+    const { status, text } = await run(['train', file, '--dry-run', ...args], environment);
+    expect(text).toMatch(message);
+    expect(status).toBe(2);
+  });
+
   it('doctor --distributed says what gives places', async () => {
     const { status, text } = await run(['doctor', '--distributed'], {});
     expect(text).toMatch(/start it as the run is started \(srun, torchrun, …\)/);

@@ -9,7 +9,7 @@ export interface Span {
   readonly details?: Readonly<Record<string, string | number>>;
 }
 
-/** The JSON of a trace (Trace Event Format): one row a track, in the order of `tracks`; others follow. */
+/** The JSON of a trace (Trace Event Format): one row per track, in the order of `tracks`; others follow. */
 export function chromeTrace(spans: readonly Span[], tracks: readonly string[] = []): string {
   const names = [...new Set([...tracks, ...spans.map(({ track }) => track)])];
   const pid = 1;

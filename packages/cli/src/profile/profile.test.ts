@@ -86,7 +86,7 @@ it('sums up small programs in the table, and keeps the shares', () => {
   ]);
 });
 
-it('writes a trace with a row a track, in microseconds', () => {
+it('writes a trace with one row per track, in microseconds', () => {
   const spans = [{ track: 'device', name: 'rollout', start: 1.5, end: 2.25, details: { images: 8 } }];
   const events = eventsOf(chromeTrace(spans, ['phases', 'device']));
   const labels = events.filter(({ name }) => name === 'thread_name');

@@ -11,7 +11,7 @@ export const TRACKS = ['phases', 'host', 'device', 'scoring'] as const;
 export interface ProfileRow {
   readonly what: string;
   readonly kind: 'program' | 'phase' | 'scoring' | 'idle';
-  /** Calls an epoch. */
+  /** Calls per epoch. */
   readonly calls: number;
   readonly seconds: number;
   /** Of the epoch. */

@@ -1,4 +1,5 @@
 /** Line charts as SVG text, for pictures in files; pages draw theirs with uPlot. */
+import { escapeHtml } from '@flow-grpo/page-components/document';
 
 export interface Series {
   readonly name: string;
@@ -54,22 +55,24 @@ function chart(
       `<line x1="${MARGIN.left}" x2="${width - MARGIN.right}" y1="${py(y)}" y2="${py(y)}" stroke="#e3e6ea"/>` +
       `<text x="${MARGIN.left - 8}" y="${py(y) + 4}" text-anchor="end">${label(y)}</text>`,
   );
-  const foot = ticks(x0, x1).map(
-    (x) => `<text x="${px(x)}" y="${height - MARGIN.bottom + 18}" text-anchor="middle">${label(x)}</text>`,
-  );
+  const foot = ticks(x0, x1).map((x) => {
+    // The last one ends at the edge where half of it would be beyond.
+    const beyond = px(x) + 4 * label(x).length + 2 > width;
+    return `<text x="${beyond ? width - 1 : px(x)}" y="${height - MARGIN.bottom + 18}" text-anchor="${beyond ? 'end' : 'middle'}">${label(x)}</text>`;
+  });
   const names = legend.map(
     ({ name, color }, i) =>
       `<rect x="${MARGIN.left + i * 170}" y="26" width="10" height="10" fill="${color}"/>` +
-      `<text x="${MARGIN.left + 14 + i * 170}" y="35">${escapeXml(name)}</text>`,
+      `<text x="${MARGIN.left + 14 + i * 170}" y="35">${escapeHtml(name)}</text>`,
   );
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12" fill="#333">`,
     `<rect width="${width}" height="${height}" fill="white"/>`,
-    `<text x="${MARGIN.left}" y="18" font-size="14" font-weight="bold">${escapeXml(title)}</text>`,
+    `<text x="${MARGIN.left}" y="18" font-size="14" font-weight="bold">${escapeHtml(title)}</text>`,
     ...names,
     ...grid,
     ...foot,
-    `<text x="${MARGIN.left + plotWidth / 2}" y="${height - 8}" text-anchor="middle">${escapeXml(xLabel)}</text>`,
+    `<text x="${MARGIN.left + plotWidth / 2}" y="${height - 8}" text-anchor="middle">${escapeHtml(xLabel)}</text>`,
     ...draw(px, py),
     '</svg>',
   ].join('\n');
@@ -82,12 +85,6 @@ export function movingAverage(values: readonly number[], window: number): number
     sum += value - (i >= window ? values[i - window]! : 0);
     return sum / Math.min(i + 1, window);
   });
-}
-
-/** For text inside SVG and HTML. */
-export function escapeXml(text: string): string {
-  const names: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
-  return text.replace(/[&<>"]/g, (mark) => names[mark]!);
 }
 
 /** Lowest and highest value, never equal. */

@@ -1,13 +1,13 @@
 /** Sample grids as PNG: images with their rewards and their prompt below. */
+import { escapeHtml } from '@flow-grpo/page-components/document';
 import sharp, { type OverlayOptions } from 'sharp';
-import { escapeXml } from './chart';
 
 export interface GridCell {
   /** The prompt, say; wrapped, and cut after three lines. */
   readonly caption: string;
   /** Images side by side in the cell, such as before and after: RGB in [0, 1], [height, side, 3]. */
   readonly images: readonly ArrayLike<number>[];
-  /** One an image, shown as a number with a bar: green for the grid's highest, red for its lowest. */
+  /** One per image, shown as a number with a bar: green for the grid's highest, red for its lowest. */
   readonly rewards?: readonly number[];
 }
 
@@ -67,7 +67,7 @@ export async function imageGrid(cells: readonly GridCell[], options: GridOptions
     }
     for (const [n, text] of captions[i]!.entries()) {
       const y = top + shownHeight + rewardHeight + (n + 1) * LINE - 2;
-      marks.push(`<text x="${left}" y="${y}">${escapeXml(text)}</text>`);
+      marks.push(`<text x="${left}" y="${y}">${escapeHtml(text)}</text>`);
     }
   }
   const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" font-family="sans-serif" font-size="${FONT}">${marks.join('')}</svg>`;

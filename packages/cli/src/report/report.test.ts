@@ -88,6 +88,24 @@ describe('lineChart', () => {
   });
 
   it('says which chart has nothing to draw', () => {
+    const ends = (points: [number, number][]) => [
+      ...lineChart([{ name: 'a', color: '#246', points }], { title: '', xLabel: '' }).matchAll(
+        /text-anchor="(\w+)">8000</g,
+      ),
+    ];
+    // It would be cut in the middle of the edge.
+    expect(
+      ends([
+        [0, 0],
+        [8000, 1],
+      ]).map(([, anchor]) => anchor),
+    ).toEqual(['end']);
+    expect(
+      ends([
+        [0, 0],
+        [9000, 1],
+      ]).map(([, anchor]) => anchor),
+    ).toEqual(['middle']);
     expect(() => lineChart([], { title: 'Advantages', xLabel: '' })).toThrow(/'Advantages'/);
   });
 

@@ -1,11 +1,12 @@
 /** The run's page frozen: a page beside its data and images, or one file with everything in it. */
-import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, join, relative, resolve } from 'node:path';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { type PageAssets, pageAssets } from '../page/assets';
 import { pageInOne, pageOfFiles, runScript } from '../page/document';
 import { readRun } from '../page/read-run';
 import type { EvaluationData, RunData } from '../page/run-data';
+import { readSample } from '../page/run-records';
 
 export interface RunReportOptions {
   /** Folders of further runs, which are laid over the first. */
@@ -79,8 +80,9 @@ async function copySamples(folder: string, target: string, { evaluations }: RunD
   for (const { samples } of evaluations) {
     if (!samples) continue;
     const name = decodeURIComponent(samples.file.split('/').at(-1)!);
+    const bytes = await readSample(folder, name);
     // What was removed by hand is missing on the page as well.
-    await cp(join(folder, 'samples', name), join(target, 'samples', name)).catch(() => {});
+    if (bytes) await writeFile(join(target, 'samples', name), bytes);
   }
 }
 
@@ -92,7 +94,7 @@ async function withImages(run: RunData, folder: string, most: number): Promise<R
   const inline = async ({ samples, ...evaluation }: EvaluationData): Promise<EvaluationData> => {
     if (!samples) return evaluation;
     const name = decodeURIComponent(samples.file.split('/').at(-1)!);
-    const bytes = await readFile(join(folder, 'samples', name)).catch(() => undefined);
+    const bytes = await readSample(folder, name);
     if (!bytes) return evaluation;
     const type = name.endsWith('.png') ? 'image/png' : 'image/jpeg';
     return {

@@ -12,7 +12,11 @@ export interface OptionOrigin {
 /** Origins by the option's dotted path; groups have one too. */
 export type OptionOrigins = Map<string, OptionOrigin>;
 
-/** The keys of a YAML document with the lines they stand in. */
+/**
+ * The keys of a YAML document with the lines they stand in.
+ *
+ * @throws {ConfigError} for a key that no option can have
+ */
 export function originsOfDocument(contents: unknown, file: string, lines: LineCounter): OptionOrigins {
   const origins: OptionOrigins = new Map();
   const walk = (node: unknown, path: string) => {
@@ -20,9 +24,12 @@ export function originsOfDocument(contents: unknown, file: string, lines: LineCo
     for (const pair of node.items) {
       if (!isPair(pair)) continue;
       const { key, value } = pair as Pair<Node, Node | null>;
-      const name = [path, String(isScalar(key) ? key.value : key)].filter(Boolean).join('.');
+      const own = String(isScalar(key) ? key.value : key);
+      const name = [path, own].filter(Boolean).join('.');
       const { line } = lines.linePos(key.range?.[0] ?? 0);
-      origins.set(name, { place: `${file}:${line}`, value: isScalar(value) ? value.value : value?.toJSON() });
+      // Schemas drop it without a word.
+      if (own === '__proto__') throw new ConfigError(`${file}:${line}: ${name} is not the name of an option`);
+      origins.set(name, { place: `${file}:${line}`, value: isScalar(value) ? value.value : {} });
       walk(value, name);
     }
   };

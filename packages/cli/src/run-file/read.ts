@@ -24,23 +24,21 @@ export async function readRunFile(file: string | undefined, overrides: readonly 
 }
 
 async function readOptions(file: string): Promise<{ root: Record<string, unknown>; origins: OptionOrigins }> {
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+  const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
     throw new ConfigError(`${file} cannot be read: ${whyUnreadable(error)}`, { cause: error });
   });
   const lineCounter = new LineCounter();
-  const document = parseDocument(text, { lineCounter, prettyErrors: true });
+  const document = parsed(file, () =>
+    parseDocument(decoded(file, bytes), { lineCounter, prettyErrors: true, merge: true }),
+  );
   // A tag that is not known would leave another value than the one that was meant.
   const [problem] = [...document.errors, ...document.warnings];
   if (problem) {
     const line = problem.linePos?.[0].line;
-    throw new ConfigError(`${line === undefined ? file : `${file}:${line}`}: ${problem.message}`);
+    const message = /call stack/.test(problem.message) ? TOO_DEEP : problem.message;
+    throw new ConfigError(`${line === undefined ? file : `${file}:${line}`}: ${message}`);
   }
-  let root: unknown;
-  try {
-    root = document.toJS();
-  } catch (error) {
-    throw new ConfigError(`${file}: ${(error as Error).message}`, { cause: error }); // aliases of nothing, or without end
-  }
+  const root: unknown = parsed(file, () => document.toJS()); // aliases of nothing, or without end
   if (root === null || root === undefined) {
     throw new ConfigError(`${file} is empty; flow-grpo init writes a run file to start from`);
   }
@@ -50,8 +48,33 @@ async function readOptions(file: string): Promise<{ root: Record<string, unknown
   }
   return {
     root: root as Record<string, unknown>,
-    origins: originsOfDocument(document.contents, file, lineCounter),
+    origins: parsed(file, () => originsOfDocument(document.contents, file, lineCounter)),
   };
+}
+
+/** The parser, and what walks its result, call themselves for every level. */
+const TOO_DEEP = 'it is nested too deeply';
+
+/** Text of UTF-8, or of UTF-16 with a byte order mark. */
+function decoded(file: string, bytes: Uint8Array): string {
+  const [first, second] = bytes;
+  const isUtf16 = (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff);
+  const encoding = isUtf16 ? (first === 0xff ? 'utf-16le' : 'utf-16be') : 'utf-8';
+  try {
+    return new TextDecoder(encoding, { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw new ConfigError(`${file} is not UTF-8 text: save it as UTF-8`, { cause: error });
+  }
+}
+
+function parsed<T>(where: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    const why = error instanceof RangeError ? TOO_DEEP : (error as Error).message;
+    throw new ConfigError(`${where}: ${why}`, { cause: error });
+  }
 }
 
 function whyUnreadable({ code, message }: NodeJS.ErrnoException): string {
@@ -96,7 +119,8 @@ export function applyOverride(
   if (equals < 1) throw new ConfigError(`${override}: an override looks like training.learningRate=1e-4`);
   const keys = override.slice(0, equals).split('.');
   const inherited = keys.find((key) => key in Object.prototype);
-  if (inherited !== undefined) throw new ConfigError(`${override}: ${inherited} is no name of an option`);
+  if (inherited !== undefined)
+    throw new ConfigError(`${override}: ${inherited} is not the name of an option`);
   let node = root;
   for (const key of keys.slice(0, -1)) {
     node[key] ??= {};
@@ -104,15 +128,9 @@ export function applyOverride(
       throw new ConfigError(`${override}: ${key} is not a group of options`);
     node = node[key] as Record<string, unknown>;
   }
-  const value = parseYaml(override.slice(equals + 1), override);
+  const value: unknown = parsed(override, () =>
+    parse(override.slice(equals + 1), { logLevel: 'error', merge: true }),
+  );
   node[keys.at(-1)!] = value;
   addOverride(origins, keys.join('.'), value);
-}
-
-function parseYaml(text: string, where: string): unknown {
-  try {
-    return parse(text, { logLevel: 'error' });
-  } catch (error) {
-    throw new ConfigError(`${where}: ${(error as Error).message}`);
-  }
 }

@@ -49,8 +49,9 @@ export function onHosts(config: GrpoConfig, hosts: number): GrpoConfig {
 }
 
 /**
- * With `programs` what is sent is what XLA wrote into them. Otherwise: gradients are summed once per update, in float32: a ring passes 2·(N − 1)/N of them through every host. An epoch's images
- * are dealt to passes at random, so a host sends the others their share of what it keeps of all of them.
+ * With `programs` what is sent is what XLA wrote into them. Otherwise: gradients are summed once per update, in float32: a
+ * ring passes 2·(N − 1)/N of them through every host. An epoch's images are dealt to passes at random, so a host sends the
+ * others their share of what it keeps of all of them.
  */
 export function estimateHosts(
   model: ModelSizes,

@@ -4,6 +4,7 @@ import type { Progress, Scorer, TrainOptions } from '@flow-grpo/grpo-trainer';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { epochPlan } from '@flow-grpo/grpo-trainer/config';
 import type { RunPerson } from '../human/run-person';
+import { plural } from '../logging/plural';
 import type { ProgressLine } from '../logging/progress-line';
 import { runLog } from '../logging/run-log';
 import { trainingProgress } from '../logging/training-progress';
@@ -92,7 +93,7 @@ export async function attachObservers(
       profile?.onPhase('logs');
       const { epoch, reward } = evaluation;
       const told = Number.isFinite(reward) ? `reward ${reward.toFixed(4)}` : 'not judged';
-      line.note(`evaluation after ${epoch} epochs: ${told}`);
+      line.note(`evaluation after ${plural(epoch, 'epoch')}: ${told}`);
       const record = await log.onEvaluation(evaluation);
       wandb?.onEvaluation(record);
       ui?.changed();

@@ -26,10 +26,13 @@ export async function checkOutput(output: string): Promise<void> {
   }
 }
 
+/** What a run's folder has: the last two already before the first epoch, which may take long. */
+const RUN_PARTS = ['metrics.jsonl', 'evaluations.jsonl', 'checkpoints'];
+
 /**
- * Checks that a folder is a run's, for commands that read it.
+ * Checks that a folder is a run's, which may have just begun, for commands that read it.
  *
- * @throws {ConfigError} when it does not exist, or has no metrics of a run.
+ * @throws {ConfigError} when it does not exist, or has nothing of a run.
  */
 export async function checkRunFolder(folder: string): Promise<void> {
   const found = await stat(folder).catch(() => undefined);
@@ -37,8 +40,8 @@ export async function checkRunFolder(folder: string): Promise<void> {
     throw new ConfigError(`${folder} does not exist; give the folder of a run, such as runs/default`);
   if (!found.isDirectory())
     throw new ConfigError(`${folder} is a file; give the folder of a run, such as runs/default`);
-  const metrics = await stat(resolve(folder, 'metrics.jsonl')).catch(() => undefined);
-  if (!metrics) {
+  const parts = RUN_PARTS.map((name) => stat(resolve(folder, name)).catch(() => undefined));
+  if ((await Promise.all(parts)).every((found) => found === undefined)) {
     throw new ConfigError(
       `${folder} is not the folder of a run: it has no metrics.jsonl; flow-grpo train -o ${folder} makes one`,
     );

@@ -40,6 +40,7 @@ describe('planRun', () => {
     expect(plan).toContain('4 per epoch of 4 images, 2 per device, on 2 devices');
     expect(plan).toMatch(/12 per rollout; .* on 10 of steps 1 … 10 \(fixed\), 10 trained/);
     expect(plan).toContain('2 per epoch, 20 in all');
+    expect(plan).toContain('grpo, learning rate 1e-4');
     expect(plan).toMatch(/^weights +.* of which .* train$/m);
     expect(plan).toMatch(/^memory +.* per device before activations/m);
     expect(plan).toContain('known after the second epoch');
@@ -56,7 +57,9 @@ describe('planRun', () => {
     );
     expect(await guidance('setup.guidanceScale=0')).toBe('none');
     await expect(guidance('setup.guidanceInTraining=2')).rejects.toThrow(/setup.guidanceInTraining: /);
-    expect((await planRun(run({ setup: 'toy' }))).text).not.toContain('guidance');
+    const { text: toy } = await planRun(run({ setup: 'toy', training: { learningRate: 0.02 } }));
+    expect(toy).not.toContain('guidance');
+    expect(toy).toContain('learning rate 0.02');
   });
 
   it('keeps half of the features where updates do without', async () => {

@@ -147,7 +147,7 @@ function zerosOf(count: number, { shape, storage }: { shape: number[]; storage: 
   return tf.tidy(() => cast(tf.zeros([count, ...shape]), storage));
 }
 
-/** Operations a second of the fastest of a few products of 1024 × 1024 matrices. */
+/** Operations per second of the fastest of a few products of 1024 × 1024 matrices. */
 function productRate(): number {
   const size = 1024;
   const a = tf.fill<tf.Rank.R2>([size, size], 0.5);

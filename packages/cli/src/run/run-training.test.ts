@@ -1,10 +1,11 @@
 import '@tensorflow/tfjs-backend-cpu';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type EpochMetrics, gaussianFlow } from '@flow-grpo/grpo-trainer';
 import { defineAlgorithm } from '@flow-grpo/grpo-trainer/algorithms';
+import { acquireLease, type HeldLease } from '@flow-grpo/grpo-trainer/node';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { readJsonLines } from '../logging/json-lines';
@@ -45,6 +46,14 @@ const config = {
   sampling: { numSteps: 5, promptsPerEpoch: 2, samplesPerPrompt: 8 },
   training: { learningRate: 0.02 },
 };
+
+/** Puts another byte into a file of a checkpoint. */
+async function spoil(run: string, epoch: number, name: string): Promise<void> {
+  const file = join(run, `checkpoints/epoch-00000${epoch}/${name}`);
+  const bytes = await readFile(file);
+  bytes[bytes.length - 8]! ^= 1;
+  await writeFile(file, bytes);
+}
 
 describe('runTraining', () => {
   it('leaves what the command leaves', async () => {
@@ -107,6 +116,82 @@ describe('runTraining', () => {
       /file is a file; choose another/,
     );
     await expect(runTraining({ ...options(), prompts: [] })).rejects.toThrow(/there are no prompts/);
+  });
+
+  it.each<[string, (run: string) => Promise<unknown>, object, RegExp]>([
+    [
+      'by a name that is none',
+      async () => {},
+      { resume: 'epoch-000022' },
+      /epoch-000022 is not a checkpoint of a run/,
+    ],
+    [
+      'from an older one that is damaged',
+      (run) => spoil(run, 2, 'ema.safetensors'),
+      { resume: 'epoch-000002' },
+      /ema\.safetensors is damaged/,
+    ],
+    [
+      'from one that was half copied',
+      (run) => rm(join(run, 'checkpoints/epoch-000004/state.json')),
+      {},
+      /no state\.json/,
+    ],
+    ['from one whose state is damaged', (run) => spoil(run, 4, 'state.json'), {}, /state\.json is damaged/],
+    [
+      'with another configuration',
+      async () => {},
+      { config: { ...config, seed: 7 } },
+      /seed: 0 → 7|seed: \d+ → 7/,
+    ],
+    [
+      'with another setup',
+      async () => {},
+      { fingerprint: { data: 'other' } },
+      /setup\.data: nothing → "other"/,
+    ],
+  ])('a resume %s changes nothing in the folder', async (_, change, more, message) => {
+    const first = await runTraining({ ...options(), config });
+    tf.dispose([first.trained, first.ema]);
+    const run = options().output;
+    await change(run);
+    const files = ['metrics.jsonl', 'evaluations.jsonl', 'histograms.jsonl', 'config.json', 'outcome.json'];
+    const texts = () => Promise.all(files.map((name) => readFile(join(run, name), 'utf8')));
+    const before = await texts();
+    await expect(runTraining({ ...options(), config, ...more })).rejects.toThrow(message);
+    expect(await texts()).toEqual(before);
+    expect((await readdir(join(run, 'checkpoints'))).sort()).toEqual(['epoch-000002', 'epoch-000004']);
+  });
+
+  it('resumes with all its lines after a kill while a checkpoint was replaced', async () => {
+    const first = await runTraining({ ...options(), config });
+    tf.dispose([first.trained, first.ema]);
+    const checkpoints = join(options().output, 'checkpoints');
+    await rename(join(checkpoints, 'epoch-000004'), join(checkpoints, '.replaced-epoch-000004'));
+    const more = await runTraining({ ...options(), config: { ...config, epochs: 5 } });
+    tf.dispose([more.trained, more.ema]);
+    const metrics = await readJsonLines<EpochMetrics>(join(folder, 'run/metrics.jsonl'));
+    expect(metrics.map(({ epoch }) => epoch)).toEqual([0, 1, 2, 3, 4]);
+  });
+
+  it('that another run takes over writes nothing there any more', async () => {
+    const { output } = options();
+    const leases: HeldLease[] = [];
+    const running = runTraining({
+      ...options(),
+      config: { ...config, evalEvery: 1 },
+      onEpoch: async ({ epoch }) => {
+        if (epoch === 1) leases.push(await acquireLease(join(output, 'checkpoints'), { takeOver: true }));
+      },
+    });
+    await expect(running).rejects.toThrow(/was taken over by process/);
+    const epochs = async (name: string) =>
+      (await readJsonLines<{ epoch: number }>(join(output, name))).map(({ epoch }) => epoch);
+    expect(await epochs('metrics.jsonl')).toEqual([0, 1]);
+    expect(await epochs('evaluations.jsonl')).toEqual([0, 1]);
+    expect(existsSync(join(output, 'outcome.json'))).toBe(false);
+    await leases[0]!.check();
+    await leases[0]!.release();
   });
 
   it('ends with a checkpoint when it is told to', async () => {

@@ -2,6 +2,7 @@
 
 import { type EpochPlan, epochPlan } from '@flow-grpo/grpo-trainer/config';
 import { duration } from '../logging/duration';
+import { plural } from '../logging/plural';
 import type { MemoryEstimate } from './memory-estimate';
 import type { TrainingRun } from './training-run';
 
@@ -33,20 +34,20 @@ export function startTable(run: TrainingRun, memory: MemoryEstimate | undefined,
     ['setup', `${run.setup.kind}, into ${run.output}`],
     [
       'samples',
-      `${config.epochs} epochs × ${plan.epochSize} images (${sampling.promptsPerEpoch} prompts × ${sampling.samplesPerPrompt}) = ${config.epochs * plan.epochSize}`,
+      `${plural(config.epochs, 'epoch')} × ${plural(plan.epochSize, 'image')} (${plural(sampling.promptsPerEpoch, 'prompt')} × ${sampling.samplesPerPrompt}) = ${config.epochs * plan.epochSize}`,
     ],
     [
       'rollouts',
-      `${plan.batches} per epoch of ${plan.batchSize} images${perDevice}, on ${devices} device${devices > 1 ? 's' : ''}`,
+      `${plan.batches} per epoch of ${plural(plan.batchSize, 'image')}${perDevice}, on ${plural(devices, 'device')}`,
     ],
     ['steps', `${sampling.numSteps} per rollout; ${noiseText(run, plan)}`],
     [
       'updates',
-      `${updates} per epoch, ${plan.totalUpdates} in all; ${plan.rowsPerPass} images per gradient pass${stepsAtOnce}, ${run.algorithm?.name ?? config.algorithm}, learning rate ${training.learningRate}`,
+      `${updates} per epoch, ${plan.totalUpdates} in all; ${plural(plan.rowsPerPass, 'image')} per gradient pass${stepsAtOnce}, ${run.algorithm?.name ?? config.algorithm}, learning rate ${rate(training.learningRate)}`,
     ],
     [
       'evaluation',
-      `every ${config.evalEvery} epochs; ${sampling.evalNumSteps ?? sampling.numSteps} steps without noise, ${config.evalBatchSize} images per call`,
+      `every ${plural(config.evalEvery, 'epoch')}; ${plural(sampling.evalNumSteps ?? sampling.numSteps, 'step')} without noise, ${plural(config.evalBatchSize, 'image')} per call`,
     ],
     ...guidanceRow(run.setup),
     ...(memory ? memoryRows(memory) : []),
@@ -61,7 +62,8 @@ function noiseText({ config: { sampling } }: TrainingRun, { algorithm, range, wi
     rollout.sampler === 'ode'
       ? 'no noise'
       : `${sampling.rule} noise ${sampling.noiseLevel} on ${window(0).length} of steps ${range.start} … ${range.end - 1} (${sampling.window.kind})`;
-  const trained = rollout.keep === 'latents' ? `${pointsPerImage} times of each image` : pointsPerImage;
+  const trained =
+    rollout.keep === 'latents' ? `${plural(pointsPerImage, 'time')} of each image` : pointsPerImage;
   return `${noise}, ${trained} trained`;
 }
 
@@ -92,6 +94,9 @@ function memoryRows(memory: MemoryEstimate): [string, string][] {
     ],
   ];
 }
+
+/** As people write it: 5e-6, 0.02. */
+const rate = (value: number) => (value > 0 && value < 1e-3 ? value.toExponential() : String(value));
 
 /** 1.53e9 → 1.5 B */
 function count(value: number): string {

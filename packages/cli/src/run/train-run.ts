@@ -1,6 +1,6 @@
 /** Training as `flow-grpo train` does it: logs, report, live page, profile, final weights. */
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { saveLora, saveSafetensors } from '@flow-grpo/checkpoint-io';
 import {
   asScorer,
@@ -20,14 +20,19 @@ import {
   acquireLease,
   checkpointEpoch,
   checkpointFolder,
+  checkSameRun,
+  type HeldLease,
   listCheckpoints,
   loadWeights,
+  openRunCheckpoint,
+  type SetupFingerprint,
 } from '@flow-grpo/grpo-trainer/node';
 import { unstackLora } from '@flow-grpo/nn';
 import { need } from '../commands/shared';
 import { unjudgedEvaluations } from '../human/unjudged-evaluations';
 import { readJsonLines } from '../logging/json-lines';
 import { clearOutcome, writeOutcome } from '../logging/outcome';
+import { plural } from '../logging/plural';
 import { type ProgressLine, progressLine } from '../logging/progress-line';
 import { writeRunReport } from '../report/run-report';
 import { setupFingerprint } from '../setup/fingerprint';
@@ -101,7 +106,10 @@ export async function trainRun(
   // Before anything is written: the logs of a run under way would be cut.
   const lease = await acquireLease(checkpoints, { takeOver, onWait: line.note });
   try {
-    return await trainInto(checkpointFolder(checkpoints, lease, group), run, made, options, line);
+    const store = checkpointFolder(checkpoints, lease, group);
+    // Of this process alone: the others do not wait for what is looked up before training.
+    const own = checkpointFolder(checkpoints, lease);
+    return await trainInto({ store, own, check: lease.check }, run, made, options, line);
   } finally {
     await lease.release();
   }
@@ -124,13 +132,12 @@ async function trainOptions(
   run: TrainingRun,
   made: RunSetup,
   { signal, allowChanged = [], resume = 'auto', group }: TrainRunOptions,
-  scorer = need(made.scorer, 'scorer', run),
 ) {
   const { config, algorithm } = run;
   return {
     policy: need(made.policy, 'policy', run),
     prompts: need(made.prompts, 'prompts', run),
-    scorer,
+    scorer: need(made.scorer, 'scorer', run),
     evalPrompts: made.evalPrompts,
     evalRewards: made.evalRewards,
     config,
@@ -144,22 +151,28 @@ async function trainOptions(
   };
 }
 
+interface RunFolder {
+  readonly store: CheckpointStore;
+  /** The same folder as this process sees it. */
+  readonly own: CheckpointStore;
+  readonly check: HeldLease['check'];
+}
+
 async function trainInto(
-  store: CheckpointStore,
+  { store, own, check: checkLease }: RunFolder,
   run: TrainingRun,
   made: RunSetup,
   options: TrainRunOptions,
   line: ProgressLine,
 ): Promise<RunResult> {
   const { config, output, algorithm } = run;
-  const policy = need(made.policy, 'policy', run);
-  const prompts = need(made.prompts, 'prompts', run);
   const { person } = options;
-  const given = asScorer(need(made.scorer, 'scorer', run));
-  const scorer = person?.expected ? unjudgedEvaluations(given) : given;
-  const resume = options.resume ?? 'auto';
+  const { scorer: given, ...shared } = await trainOptions(store, run, made, options);
+  const scorer = person?.expected ? unjudgedEvaluations(asScorer(given)) : asScorer(given);
+  const { policy, prompts, resume } = shared;
   checkPromptCount(prompts, config);
-  const fromEpoch = resume ? await resumeEpoch(output, resume) : 0;
+  // Before the logs lose what the run will write again: a checkpoint that is refused leaves them as they are.
+  const fromEpoch = resume ? await resumeEpoch(own, run, { ...shared, resume }) : 0;
   const { prompt } = prompts.at(0)!;
   const memory = estimateMemory(policy, prompt, config, algorithm);
   const measured = await secondsPerEpoch(output);
@@ -174,10 +187,10 @@ async function trainInto(
   let exitCode = 1;
   try {
     const result = await train({
-      ...(await trainOptions(store, run, made, options, scorer)),
+      ...shared,
       peakTflops: run.peakTflops,
       ...observers,
-      ...withCallbacks(observers, options, line),
+      ...withCallbacks(observers, options, line, checkLease),
     });
     const { reason, problem } = result;
     await writeOutcome(output, { reason, ...(problem !== undefined && { problem }) });
@@ -185,13 +198,16 @@ async function trainInto(
     const saved = result.reason === 'finished' ? await saveModel(output, weights, made, line) : {};
     const report = result.updates > 0 ? await reportOf(output, line) : undefined;
     finalMessage =
-      result.problem ?? `${result.reason} after ${result.epochs} epochs, ${result.updates} updates`;
+      result.problem ??
+      `${result.reason} after ${plural(result.epochs, 'epoch')}, ${plural(result.updates, 'update')}`;
     line.note(finalMessage);
     exitCode = result.reason === 'diverged' || result.reason === 'hacked' ? 1 : 0;
     return { ...result, output, ...(report && { report }), ...saved };
   } catch (error) {
-    // A full disk may be what it failed by.
-    await writeOutcome(output, { reason: 'failed', problem: (error as Error).message }).catch(() => {});
+    // A full disk may be what it failed by; the outcome of a run that took the folder over is that run's.
+    await checkLease()
+      .then(() => writeOutcome(output, { reason: 'failed', problem: (error as Error).message }))
+      .catch(() => {});
     throw error;
   } finally {
     await observers.close(finalMessage, exitCode);
@@ -212,18 +228,25 @@ async function finalWeights(
   return weights;
 }
 
-/** The run's observers first, then the caller. */
-function withCallbacks(observers: Observers, options: RunCallbacks, line: ProgressLine): RunCallbacks {
+/** The run's observers first, then the caller; nothing is logged any more once another run has taken the folder over. */
+function withCallbacks(
+  observers: Observers,
+  options: RunCallbacks,
+  line: ProgressLine,
+  checkLease: HeldLease['check'],
+): RunCallbacks {
   return {
     onProgress(progress) {
       observers.onProgress(progress);
       options.onProgress?.(progress);
     },
     async onEpoch(metrics, details) {
+      await checkLease();
       await observers.onEpoch(metrics, details);
       await options.onEpoch?.(metrics, details);
     },
     async onEvaluation(evaluation) {
+      await checkLease();
       await observers.onEvaluation(evaluation);
       await options.onEvaluation?.(evaluation);
     },
@@ -291,9 +314,32 @@ const inPeftLayout =
   (folder, lora) =>
     saveLora(folder, lora, { baseModel });
 
-async function resumeEpoch(output: string, resume: string): Promise<number> {
-  const name = resume === 'auto' ? (await listCheckpoints(join(output, 'checkpoints'))).at(-1) : resume;
-  return checkpointEpoch(name ?? '');
+/**
+ * Epochs done in the checkpoint that a run resumes from; 0 where there is none.
+ *
+ * @throws {CheckpointStateError} when it cannot be read, or is one of another run
+ */
+async function resumeEpoch(
+  folder: CheckpointStore,
+  { config, output }: TrainingRun,
+  { resume, setup, allowChanged }: ResumeChoice,
+): Promise<number> {
+  const checkpoints = join(output, 'checkpoints');
+  await folder.recover();
+  const names = await listCheckpoints(checkpoints);
+  const name = resume === 'auto' ? names.at(-1) : resume;
+  if (name === undefined) return 0;
+  const saved = await openRunCheckpoint(names.includes(name) ? join(checkpoints, name) : resolve(name));
+  checkSameRun(saved, config, { setup, allowChanged });
+  // Logs of later epochs go; those after the newest checkpoint are drawn again whatever it holds.
+  if (resume !== 'auto') await saved.checkFiles();
+  return saved.run.epoch;
+}
+
+interface ResumeChoice {
+  readonly resume: string;
+  readonly setup: SetupFingerprint;
+  readonly allowChanged: readonly string[];
 }
 
 /** The mean of the folder's last epochs; the first one compiles and does not count. */

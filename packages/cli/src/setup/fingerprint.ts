@@ -8,7 +8,10 @@ import type { SetupFingerprint } from '@flow-grpo/grpo-trainer/node';
 import { isRewardModule } from '@flow-grpo/rewards/registry';
 import type { CodeSetup } from '../run/training-run';
 import type { ModelSetupOptions, SetupChoice } from '../run-file/setup-schema';
+import { loraOf } from '../run-file/train-schema';
+import { requiredAdapter } from './lora';
 import { isModelSetup, modelFingerprint, modelRequiredFiles } from './models';
+import { moduleFiles } from './module-files';
 import { findRewards } from './rewards';
 import type { RunSetup, SetupContext } from './setup';
 
@@ -33,7 +36,7 @@ export async function setupFingerprint(
     ...(evalPrompts && { evalPrompts: promptsInWords(evalPrompts) }),
     ...(scorer && { scorer: asScorer(scorer).name }),
     ...(choice.kind === 'module' && {
-      module: await fileInWords(resolve(choice.path)),
+      module: await moduleInWords(resolve(choice.path)),
       options: JSON.stringify(choice.options),
     }),
     ...(isModelSetup(choice) && (await filesAndRewards(choice, context))),
@@ -48,10 +51,12 @@ async function filesAndRewards(options: ModelSetupOptions, context: SetupContext
     words[name] = await filesInWords(required, context);
   };
   for (const part of await modelRequiredFiles(options, context)) await files(part, part.option);
+  const start = loraOf(options.train)?.start;
+  if (start !== undefined) await files(requiredAdapter('train.lora.start', start), 'train.lora.start');
   for (const [key, entry] of Object.entries(options.reward)) {
     for (const { name, weight, options: own, definition } of await findRewards({ [key]: entry })) {
       words[`reward.${name}`] = JSON.stringify({ weight, ...own });
-      if (isRewardModule(key)) words[`reward.${name}.module`] = await fileInWords(key);
+      if (isRewardModule(key)) words[`reward.${name}.module`] = await moduleInWords(key);
       for (const required of definition.requiredFiles?.(own) ?? []) {
         await files(required, `reward.${name}.${required.option}`);
       }
@@ -81,6 +86,15 @@ async function filesInWords(required: RequiredFiles, { signal }: SetupContext): 
     names.map(async (name) => `${name}: ${await fileInWords(join(place, name))}`),
   );
   return each.join('; ');
+}
+
+/** A module with the files that it imports: changing one of them changes what it does. */
+async function moduleInWords(path: string): Promise<string> {
+  const [own, ...imported] = await moduleFiles(path);
+  const others = await Promise.all(
+    imported.map(async (file) => `; ${file.name}: ${await fileInWords(file.path)}`),
+  );
+  return [await fileInWords(own!.path), ...others].join('');
 }
 
 /** `812 bytes, sha256 …`; of a large file the hash is that of parts at equal distances, its first and last bytes included. */

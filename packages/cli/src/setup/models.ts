@@ -3,6 +3,7 @@ import type { RequiredFiles } from '@flow-grpo/checkpoint-io';
 import { showo2RequiredFiles } from '@flow-grpo/showo2-model/node';
 import { zImageRequiredFiles } from '@flow-grpo/z-image-model/node';
 import type { ModelSetupOptions } from '../run-file/setup-schema';
+import { loraOf, type TrainChoice } from '../run-file/train-schema';
 import { requiredEmbeddings } from './prompt-embeddings';
 
 /** Whether a setup is that of a model from checkpoints. */
@@ -31,7 +32,7 @@ export function modelFingerprint(options: ModelSetupOptions): Record<string, str
   const { dtype, train, guidanceScale, guidanceInTraining } = options;
   return {
     dtype,
-    train: JSON.stringify(train ?? 'default'),
+    train: JSON.stringify(placeless(train) ?? 'default'),
     guidanceScale: `${guidanceScale}`,
     guidanceInTraining: `${guidanceInTraining}`,
     ...(options.kind === 'z-image' && {
@@ -40,4 +41,12 @@ export function modelFingerprint(options: ModelSetupOptions): Record<string, str
       cfgTruncation: `${options.cfgTruncation}`,
     }),
   };
+}
+
+/** What trains, without the place of the adapters that it starts from: their files tell them. */
+function placeless(train: TrainChoice | undefined): unknown {
+  const lora = loraOf(train);
+  if (lora?.start === undefined) return train;
+  const { start: _, ...rest } = lora;
+  return { lora: rest };
 }

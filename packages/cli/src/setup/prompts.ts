@@ -1,5 +1,5 @@
 /** Prompts to train and evaluate on, from files or a data set of the hub. */
-import { stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import type { RequiredFiles } from '@flow-grpo/checkpoint-io';
 import type { PromptExample } from '@flow-grpo/datasets';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
@@ -8,7 +8,9 @@ import { optionalPackage } from './optional-package';
 import type { SetupContext } from './setup';
 import { openSource } from './sources';
 
-const PROMPT_FILE = /^(train|test)(_metadata)?\.(txt|jsonl|csv|parquet)$/;
+const PROMPT_FILE = /^(train|test)(_metadata)?\.(txt|jsonl|csv|tsv|parquet)$/;
+/** The files that `openPrompts` looks for. */
+const TEST_FILE = /^test(_metadata\.jsonl|\.(txt|jsonl|csv|tsv|parquet))$/;
 
 /** The prompts of a folder or data set, which must have some of this split; a file is what it is. */
 function promptFiles(option: string, source: string, split: string) {
@@ -59,9 +61,7 @@ export async function openPromptSets(
     try {
       const set = await openPrompts(path, { split, ...columns });
       const count = Math.min(set.length, limit);
-      const examples = await set.read(Array.from({ length: count }, (_, i) => i));
-      await set.close();
-      return examples;
+      return await set.read(Array.from({ length: count }, (_, i) => i)).finally(() => set.close());
     } catch (error) {
       throw new ConfigError(`${option}: ${(error as Error).message}`, { cause: error });
     }
@@ -73,10 +73,9 @@ export async function openPromptSets(
     const { place: evalDataset } = await openSource(evaluation, context);
     return { prompts, evalPrompts: await read('setup.evalDataset', evalDataset, 'test', limit) };
   }
-  const isFolder = (await stat(dataset)).isDirectory();
   // A folder may come without a test file; then there are no evaluations.
-  const test = isFolder
-    ? await read('setup.dataset', dataset, 'test', limit).catch(() => undefined)
-    : undefined;
-  return test ? { prompts, evalPrompts: test } : { prompts };
+  const hasTest = (await readdir(dataset).catch(() => [])).some((name) => TEST_FILE.test(name));
+  return hasTest
+    ? { prompts, evalPrompts: await read('setup.dataset', dataset, 'test', limit) }
+    : { prompts };
 }

@@ -1,4 +1,7 @@
-/** Show-o2 with adapters, from prompts to an update, on every backend as on plain JavaScript: sampler, layers, model and trainer. */
+/**
+ * Show-o2 with adapters, from prompts to an update, on every backend as on plain JavaScript: sampler, layers, model and
+ * trainer.
+ */
 import { type EpochMetrics, loraPolicy, train } from '@flow-grpo/grpo-trainer';
 import { startBackend } from '@flow-grpo/rewards/backend';
 import { showo2Policy } from '@flow-grpo/showo2-model/policy';

@@ -17,7 +17,10 @@ const PLACES: Record<string, readonly [number, number]> = {
   'bottom right': [0.8, 0.2],
 };
 
-/** Eight prompts, as many as an epoch has by default, an exact flow to a Gaussian for each, and the nearness to the asked place as reward. */
+/**
+ * Eight prompts, as many as an epoch has by default, an exact flow to a Gaussian for each, and the nearness to the asked
+ * place as reward.
+ */
 export function toySetup(): RunSetup & { readonly scorer: Scorer } {
   const prompts = Object.keys(PLACES).map((prompt) => ({ prompt }));
   return {

@@ -4,7 +4,9 @@ const imports = (prompts?: string): string =>
   [
     "import { defineSetup } from 'flow-grpo';",
     "import * as tf from '@tensorflow/tfjs-core';",
-    ...(prompts === undefined ? [] : ["import { readFileSync } from 'node:fs';"]),
+    ...(prompts === undefined
+      ? []
+      : ["import { readFileSync } from 'node:fs';", "import { resolve } from 'node:path';"]),
   ].join('\n');
 
 export const policyModule = (
@@ -19,7 +21,7 @@ const COLOURS: Record<string, number[]> = {
 const prompts = ${
   prompts === undefined
     ? 'Object.keys(COLOURS)'
-    : `readFileSync(new URL('${prompts}', import.meta.url), 'utf8').trim().split('\\n')`
+    : `readFileSync(resolve(import.meta.dirname, ${JSON.stringify(prompts)}), 'utf8').trim().split(/\\s*\\n\\s*/)`
 };
 const SPREAD = 0.1; // standard deviation of the images around their prompt's mean
 
@@ -29,7 +31,7 @@ export default defineSetup(() => ({
     trainable: ['means'],
     latentShape: [4, 4, 3],
     encodePrompts: (asked) => tf.tensor1d(asked.map((prompt) => prompts.indexOf(prompt)), 'int32'),
-    // dx/dt from noise (t = 0) to an image (t = 1): exact for images around the means. A network stands here otherwise.
+    // dx/dt from noise (t = 0) to an image (t = 1): exact for images around the means. Put your network here.
     velocity: ({ trained, condition, x, t, rows }) => {
       const mean = tf.gather(trained.means!, tf.gather(condition as tf.Tensor1D, rows));
       const [time, rest] = [tf.reshape(t, [-1, 1, 1, 1]), tf.reshape(tf.sub(1, t), [-1, 1, 1, 1])];
@@ -41,7 +43,7 @@ export default defineSetup(() => ({
   },
   prompts: prompts.map((prompt) => ({ prompt })),
   evalPrompts: prompts.map((prompt) => ({ prompt })),
-  // The reward: one number per image of [B, H, W, 3], higher is better; here how near its colour is to the asked one.
+  // The reward: one number per image of [B, H, W, 3], higher is better. Here: how close its colour is to the one asked for.
   scorer: async (images, asked) => {
     const wanted = tf.tensor2d(asked.map((prompt) => COLOURS[prompt] ?? [0.5, 0.5, 0.5]));
     const distance = tf.tidy(() => tf.mean(tf.abs(tf.sub(tf.mean(images, [1, 2]), wanted)), 1));

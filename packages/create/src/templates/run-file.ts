@@ -45,13 +45,13 @@ training:
 
 grpo:
   clipRange: 1e-3 # how far one update may move the policy
-  beta: 0 # weight of the KL divergence from the start; 0.01 … 0.04 holds a model to what it was
+  beta: 0 # weight of the KL divergence from the start; 0.01 … 0.04 keeps a model close to it
 `;
 
 const showo2 = ({
   reward = 'pickscore',
   prompts = 'prompts.txt',
-}: Choices) => `${shared(`runs/${runName(reward)}`, 200, 20)}devices: 1 # GPUs; every number of images below must be divisible by it
+}: Choices) => `${shared(yamlText(`runs/${runName(reward)}`), 200, 20)}devices: 1 # GPUs; every number of images below must be divisible by it
 
 setup:
   kind: showo2
@@ -59,11 +59,11 @@ setup:
   tokenizer: Qwen/Qwen2.5-1.5B-Instruct
   vae: Wan-AI/Wan2.1-T2V-1.3B
   guidanceScale: 4.5 # classifier-free guidance; 0 is none
-  dataset: ${prompts} # one prompt per line
-  evalDataset: ${prompts} # prompts of evaluations; better others than those that train
-  evalPrompts: 8 # the first of them
+  dataset: ${yamlText(prompts)} # one prompt per line
+  evalDataset: ${yamlText(prompts)} # prompts for evaluations; ideally not those that train
+  evalPrompts: 8 # how many of them, from the first
   reward:
-    ${reward}: 1 # and its weight; several are added up
+    ${yamlText(reward)}: 1 # its weight; several rewards are summed
 
 sampling:
   numSteps: 12 # denoising steps of a rollout; the first and the last have no noise
@@ -81,13 +81,13 @@ training:
 
 grpo:
   clipRange: 1e-3 # how far one update may move the policy
-  beta: 0.01 # weight of the KL divergence from the start, which holds the model to what it was
+  beta: 0.01 # weight of the KL divergence from the start: keeps the model close to it
 `;
 
 const zImage = ({
   reward = 'pickscore',
   prompts = 'prompts.txt',
-}: Choices) => `${shared(`runs/${runName(reward)}`, 200, 20)}devices: 1 # GPUs; every number of images below must be divisible by it
+}: Choices) => `${shared(yamlText(`runs/${runName(reward)}`), 200, 20)}devices: 1 # GPUs; every number of images below must be divisible by it
 evalBatchSize: 4
 
 setup:
@@ -95,16 +95,16 @@ setup:
   model: Tongyi-MAI/Z-Image-Turbo # a folder or a hub id
   size: [512, 512]
   guidanceScale: 0 # Turbo draws without guidance
-  train: { lora: { rank: 32, alpha: 64 } } # low-rank adapters; the model itself stays as it is
-  dataset: ${prompts} # one prompt per line
-  evalDataset: ${prompts} # prompts of evaluations; better others than those that train
-  evalPrompts: 8 # the first of them
+  train: { lora: { rank: 32, alpha: 64 } } # low-rank adapters; the model's own weights do not change
+  dataset: ${yamlText(prompts)} # one prompt per line
+  evalDataset: ${yamlText(prompts)} # prompts for evaluations; ideally not those that train
+  evalPrompts: 8 # how many of them, from the first
   reward:
-    ${reward}: 1 # and its weight; several are added up
+    ${yamlText(reward)}: 1 # its weight; several rewards are summed
 
 sampling:
-  numSteps: 8 # denoising steps, as Turbo is made for
-  shift: 3 # that of Turbo; the base model has 6
+  numSteps: 8 # denoising steps; Turbo is made for 8
+  shift: 3 # Turbo's; the base model uses 6
   promptsPerEpoch: 8 # different prompts per epoch
   samplesPerPrompt: 8 # the group: images of one prompt are compared with one another
   batchSize: 4 # images per rollout call; lower it when memory runs out
@@ -118,6 +118,12 @@ algorithm: nft # trains on the final images alone, so rollouts need no noise
 nft:
   timesPerImage: 4
 `;
+
+/** A text as YAML writes it: quoted where it would be read as something else. */
+function yamlText(text: string): string {
+  const plain = /^[\p{L}_./][\p{L}\p{N}_./ -]*$/u.test(text) && text === text.trim();
+  return plain && !/^(null|true|false|yes|no|on|off)$/i.test(text) ? text : JSON.stringify(text);
+}
 
 /** A folder's name from a reward's: `./my-reward.ts` is my-reward. */
 const runName = (reward: string) => reward.replace(/^.*[\\/]/, '').replace(/\.[^.]+$/, '');

@@ -104,7 +104,7 @@ export function fromRow(row: Record<string, unknown>, promptColumn: string, wher
 function checkPrompt(prompt: string, where: string): string {
   if (isBlank(prompt)) throw new Error(`${where}: the prompt is empty`);
   if (/\p{Surrogate}/u.test(prompt)) {
-    throw new Error(`${where}: the prompt holds half of a surrogate pair, which is no character`);
+    throw new Error(`${where}: the prompt holds half of a surrogate pair, which is not a character`);
   }
   return prompt;
 }

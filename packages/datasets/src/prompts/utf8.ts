@@ -23,7 +23,7 @@ export function decodeError(path: string, bytes: Uint8Array, from: Place): Error
   const byte = bytes[valid]!;
   const code = `0x${byte.toString(16).padStart(2, '0')}`;
   const isLatin = byte >= 0x80 && (bytes[valid + 1] ?? 0x20) < 0x80;
-  const guess = isLatin ? 'is probably Latin-1 (Windows-1252)' : 'is no UTF-8 text';
+  const guess = isLatin ? 'is probably Latin-1 (Windows-1252)' : 'is not UTF-8 text';
   return new Error(
     `${path}: line ${line} is not UTF-8: byte ${code} at byte ${from.position + valid}. The file ${guess}; save it as UTF-8`,
   );

@@ -11,7 +11,7 @@ import { gaussianFlow } from '../policies/gaussian-flow';
 import { createRollout, type EpochBatch } from '../rollout/create-rollout';
 import { epochPlan } from '../rollout/epoch-plan';
 import type { EpochSamples } from '../rollout/samples';
-import { passOf } from '../update/gradient-pass';
+import { passOf } from '../update/pass-of';
 import { flopCounter } from '../utilisation';
 import type { PassRows } from './pass';
 import type { PolicyGradientOptions } from './policy-gradient';

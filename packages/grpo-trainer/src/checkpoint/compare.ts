@@ -41,7 +41,8 @@ export interface Difference {
 /** The leaves in which two values differ. */
 export function differences(before: unknown, now: unknown, path = ''): Difference[] {
   if (typeof before !== 'object' || typeof now !== 'object' || before === null || now === null) {
-    return Object.is(before, now) ? [] : [{ path, before, now }];
+    // What was saved was written as JSON, which has one zero.
+    return before === now || Object.is(before, now) ? [] : [{ path, before, now }];
   }
   const left = before as Record<string, unknown>;
   const right = now as Record<string, unknown>;

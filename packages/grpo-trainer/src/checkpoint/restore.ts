@@ -1,6 +1,7 @@
 /** From the state of a run to the parts of a checkpoint and back; refuses in words what does not fit. */
 import type { GrpoConfig } from '../config/schema';
-import { oneDevice, type Placement } from '../devices';
+import { oneDevice } from '../devices';
+import type { Placement } from '../placement';
 import type { Params } from '../policy';
 import type { TrainState } from '../update/state';
 import { changesOf, type Difference } from './compare';
@@ -22,7 +23,10 @@ export interface RestoreOptions {
   readonly allowChanged?: readonly string[];
 }
 
-/** The parts of a checkpoint: `trained`, `optimizer` (mean.NAME, variance.NAME), `ema`, and `copies` (COPY.NAME) where there are any. */
+/**
+ * The parts of a checkpoint: `trained`, `optimizer` (mean.NAME, variance.NAME), `ema`, and `copies` (COPY.NAME) where there
+ * are any.
+ */
 export function partsOf({ trained, optimizer, ema, copies }: TrainState): Record<string, Params> {
   const own = { trained, optimizer: prefixed({ ...optimizer }), ema };
   return Object.keys(copies).length > 0 ? { ...own, copies: prefixed(copies) } : own;
@@ -39,7 +43,7 @@ export async function restoreState(
   config: GrpoConfig,
   options: RestoreOptions = {},
 ): Promise<{ state: TrainState; run: RunState }> {
-  refuseOtherRun(saved, config, options);
+  checkSameRun(saved, config, options);
   const read = reader(saved, options.placement);
   const trained = await read('trained');
   const names = options.trainable ?? Object.keys(trained);
@@ -66,7 +70,7 @@ export async function restoreWeights(
   config: GrpoConfig,
   options: RestoreOptions = {},
 ): Promise<{ weights: Params; run: RunState }> {
-  refuseOtherRun(saved, config, options);
+  checkSameRun(saved, config, options);
   const weights = await reader(saved, options.placement)(config.ema.enabled ? 'ema' : 'trained');
   const names = options.trainable ?? Object.keys(weights);
   return { weights: inOrder(saved.place, weights, names, options.shapes), run: saved.run };
@@ -81,10 +85,11 @@ const reader =
       return placed;
     });
 
-function refuseOtherRun(
+/** @throws {CheckpointStateError} naming what differs between a checkpoint's run and this one, and may not */
+export function checkSameRun(
   saved: SavedCheckpoint,
   config: GrpoConfig,
-  { setup = saved.setup, allowChanged }: RestoreOptions,
+  { setup = saved.setup, allowChanged }: Pick<RestoreOptions, 'setup' | 'allowChanged'>,
 ): void {
   const changed = changesOf(saved, { config, setup }, allowChanged);
   if (changed.length === 0) return;

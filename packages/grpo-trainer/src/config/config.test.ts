@@ -26,7 +26,7 @@ describe('resolveConfig', () => {
     [{ sampling: { batchSize: 7 } }, /18.29 batches .*would work: 1, 2, 4, 8, 16, 32/],
     [
       { sampling: { batchSize: 128 / 4 }, training: { updatesPerEpoch: 3 } },
-      /makes 4 batches an epoch, which training.updatesPerEpoch \(3\) does not divide. These would work: 128/,
+      /makes 4 batches per epoch, which training.updatesPerEpoch \(3\) does not divide. These would work: 128/,
     ],
     [{ devices: 4, sampling: { batchSize: 2 } }, /multiple of devices \(4\). These would work: 4, 8, 16/],
     [{ devices: 3 }, /devices \(3\) must divide the 128 images .* promptsPerEpoch 6, 9 would/],

@@ -34,7 +34,7 @@ export function epochProblems({ devices, sampling, training }: BaseConfig): stri
       ? `must divide ${counted}: ${round(images / batchSize)} batches are not a whole number`
       : batchSize % devices !== 0
         ? `must be a multiple of devices (${devices})`
-        : `makes ${images / batchSize} batches an epoch, which training.updatesPerEpoch (${updatesPerEpoch}) does not divide`;
+        : `makes ${images / batchSize} batches per epoch, which training.updatesPerEpoch (${updatesPerEpoch}) does not divide`;
   return [`sampling.batchSize (${batchSize}) ${why}. ${instead}`];
 }
 

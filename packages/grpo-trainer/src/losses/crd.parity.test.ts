@@ -8,7 +8,8 @@ import { pointsOnLines } from './rows';
 import {
   at,
   evenly,
-  gradientsOf,
+  gradientsOverTimes,
+  guidedVelocity,
   objectiveCase,
   stacked,
   velocityOf,
@@ -39,12 +40,6 @@ describe.each(fixtureCases('objective-crd'))('$name', ({ dir }) => {
   const [T, B] = times.shape as [number, number];
 
   it.each(settings)('$key', (setting) => {
-    const guided = (x: tf.Tensor, t: tf.Tensor) => {
-      const c = velocityOf(weights('ref'), x, t, prompt);
-      if (setting.reference_guidance === 1) return c;
-      const n = velocityOf(weights('ref'), x, t, negative);
-      return tf.add(n, tf.mul(setting.reference_guidance, tf.sub(c, n)));
-    };
     const rho = optimality(input('advantages'), setting.adv_clip_max);
     const byGroup = setting.centring.startsWith('over each prompt group');
     // One group at a time upstream, then the mean over the groups.
@@ -53,7 +48,13 @@ describe.each(fixtureCases('objective-crd'))('$name', ({ dir }) => {
       const t = at(times, i);
       const { x, target } = pointsOnLines(data, at(noise, i), t);
       const [velocity, oldVelocity] = [velocityOf(w, x, t, prompt), velocityOf(weights('old'), x, t, prompt)];
-      const referenceVelocity = guided(x, t);
+      const referenceVelocity = guidedVelocity(
+        weights('ref'),
+        x,
+        t,
+        { prompt, negative },
+        setting.reference_guidance,
+      );
       const loss = crdLoss(
         {
           ...{ target, velocity, oldVelocity, referenceVelocity, rho, weights: rowWeights },
@@ -130,13 +131,8 @@ describe.each(fixtureCases('objective-crd'))('$name', ({ dir }) => {
       over(({ total }) => total),
       VALUES,
     );
-    const gradients = Array.from({ length: T }, (_, i) => gradientsOf((w) => lossAt(w, i).total, theta));
     compare.gradients(
-      {
-        W: stacked(gradients.map(({ W }) => W)),
-        b: stacked(gradients.map(({ b }) => b)),
-        c: stacked(gradients.map(({ c }) => c)),
-      },
+      gradientsOverTimes(T, (w, i) => lossAt(w, i).total, theta),
       1e-5,
     );
     expect(setting.scalars).toEqual({});

@@ -10,7 +10,8 @@ import {
   at,
   close,
   evenly,
-  gradientsOf,
+  gradientsOverTimes,
+  guidedVelocity,
   objectiveCase,
   stacked,
   velocityOf,
@@ -46,18 +47,18 @@ describe.each(fixtureCases('objective-dgpo'))('$name', ({ dir }) => {
   const firstOf = [...new Set(groups)].sort((a, b) => a - b).map((id) => groups.indexOf(id));
 
   it.each(settings)('$key', (setting) => {
-    const guided = (x: tf.Tensor, t: tf.Tensor) => {
-      const c = velocityOf(weights('ref'), x, t, prompt);
-      if (setting.reference_guidance === 1) return c;
-      const n = velocityOf(weights('ref'), x, t, negative);
-      return tf.add(n, tf.mul(setting.reference_guidance, tf.sub(c, n)));
-    };
     const lossAt = (w: Weights, i: number) => {
       const t = at(times, i);
       const { x, target } = pointsOnLines(data, at(noise, i), t);
       const velocity = velocityOf(w, x, t, prompt);
       const fastVelocity = velocityOf(weights('fast'), x, t, prompt);
-      const referenceVelocity = guided(x, t);
+      const referenceVelocity = guidedVelocity(
+        weights('ref'),
+        x,
+        t,
+        { prompt, negative },
+        setting.reference_guidance,
+      );
       const loss = dgpoLoss(
         {
           ...{ target, velocity, fastVelocity, group, advantages: input('advantages') },
@@ -127,13 +128,8 @@ describe.each(fixtureCases('objective-dgpo'))('$name', ({ dir }) => {
       over(({ total }) => total),
       saturated ? GROUP : VALUES,
     );
-    const gradients = Array.from({ length: T }, (_, i) => gradientsOf((w) => lossAt(w, i).total, theta));
     compare.gradients(
-      {
-        W: stacked(gradients.map(({ W }) => W)),
-        b: stacked(gradients.map(({ b }) => b)),
-        c: stacked(gradients.map(({ c }) => c)),
-      },
+      gradientsOverTimes(T, (w, i) => lossAt(w, i).total, theta),
       saturated ? 5e-4 : 2e-5,
     );
     expect(setting.scalars).toEqual({});

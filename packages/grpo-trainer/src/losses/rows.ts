@@ -22,8 +22,8 @@ export const meanSquare = (a: tf.Tensor, b: tf.Tensor): tf.Tensor1D =>
 const WEIGHT_FLOOR = 1e-5;
 
 /**
- * The adaptive weight of a squared error: the mean of |a − b| over all but the first axis, at least 1e-5 and without gradient: [n].
- * An error divided by it counts alike at all times.
+ * The adaptive weight of a squared error: the mean of |a − b| over all but the first axis, at least 1e-5 and without
+ * gradient: [n]. An error divided by it counts alike at all times.
  */
 export const adaptiveWeight = (a: tf.Tensor, b: tf.Tensor): tf.Tensor1D =>
   stopGradient(() => tf.maximum(meanOverSample(tf.abs(tf.sub(a, b))), WEIGHT_FLOOR)) as tf.Tensor1D;

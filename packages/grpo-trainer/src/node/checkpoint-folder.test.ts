@@ -97,6 +97,44 @@ describe('a checkpoint', () => {
   });
 });
 
+describe('what is no checkpoint', () => {
+  it.each<[string, string | undefined, RegExp]>([
+    [
+      'half copied',
+      undefined,
+      /no state.json. If it was copied, copy it again; otherwise resume from an older/,
+    ],
+    ['cut', '{"formatVersion": 2, "run"', /state.json is damaged \(it is not JSON\); resume from an older/],
+    ['empty', '', /state.json is damaged \(it is not JSON\)/],
+    ['zeros', '\0'.repeat(64), /state.json is damaged \(it is not JSON\)/],
+    ['null', 'null', /state.json is damaged \(it holds no record\)/],
+    ['a list', '[]', /state.json is damaged \(it holds no record\)/],
+    ['a number', '3', /state.json is damaged \(it holds no record\)/],
+    ['of nothing', '{}', /has format version undefined, this release reads 2: resume from an older/],
+    [
+      'of a newer release',
+      '{"formatVersion": 3}',
+      /has format version 3, .*the release that wrote it, or a newer/,
+    ],
+    ['of an odd one', '{"formatVersion": "2"}', /has format version "2", this release reads 2/],
+    ['without a checksum', '{"formatVersion": 2}', /state.json is damaged \(its checksum differs\)/],
+  ])('%s, is refused as the newest, and an older one goes on by its path', async (_, state, message) => {
+    await runOnce(folder, { config: { ...runnerConfig, epochs: 2 } });
+    const checkpoints = join(folder, 'checkpoints');
+    const newest = join(checkpoints, 'epoch-000003');
+    await mkdir(newest);
+    if (state !== undefined) await writeFile(join(newest, 'state.json'), state);
+    await expect(runOnce(folder)).rejects.toThrow(message);
+    expect(await listCheckpoints(checkpoints)).toEqual(['epoch-000001', 'epoch-000002', 'epoch-000003']);
+    const resume = join(checkpoints, 'epoch-000002');
+    expect(await runOnce(folder, { resume, config: { ...runnerConfig, epochs: 3 } })).toMatchObject({
+      reason: 'finished',
+      epochs: 3,
+    });
+    expect(await listCheckpoints(`${checkpoints}-archive-1`)).toEqual(['epoch-000003']);
+  });
+});
+
 describe('a folder of checkpoints', () => {
   it('comes back in order after a kill between two renames', async () => {
     await runOnce(folder);

@@ -56,7 +56,7 @@ export function checkpointFolder(
     async save(checkpoint, keep) {
       const temporary = await byFirst('begin', async () => {
         await held?.check();
-        return beginSave(folder);
+        return beginSave(folder).catch(explain(folder));
       });
       // Every process says how it went, so that all of them fail where one did.
       const own = await outcome(() => writeParts(temporary, checkpoint, group).catch(explain(folder)));
@@ -157,8 +157,11 @@ async function commitSave(
   const state = formatState({ formatVersion: FORMAT_VERSION, run, config, setup, sha256 });
   await writeDurably(join(temporary, 'state.json'), state);
   const replaced = join(folder, `${REPLACED}${name}`);
-  await rename(target, replaced).catch(ignoreMissing);
-  await rename(temporary, target);
+  const hadOne = await rename(target, replaced).then(() => true, ignoreMissing);
+  await rename(temporary, target).catch(async (error: unknown) => {
+    if (hadOne) await rename(replaced, target);
+    throw error;
+  });
   await syncFolder(folder);
   await rm(replaced, { recursive: true, force: true });
   const stale = (await listCheckpoints(folder)).slice(0, -keep);
@@ -211,8 +214,9 @@ const explain =
     );
   };
 
-function ignoreMissing(error: NodeJS.ErrnoException): void {
+function ignoreMissing(error: NodeJS.ErrnoException): false {
   if (error.code !== 'ENOENT') throw error;
+  return false;
 }
 
 function ignoreExisting(error: NodeJS.ErrnoException): false {

@@ -1,11 +1,11 @@
 /** Kill -9 of either of two processes at ten random moments: the other ends by itself, and both resume to the same bits. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundleProgram, copyThreads } from '@flow-grpo/test-support/bundle';
+import { freePort } from '@flow-grpo/test-support/free-port';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { randomAt } from '../random';
 import { checkpointEpoch, listCheckpoints } from './checkpoint-names';
@@ -30,14 +30,6 @@ afterAll(() => {
   for (const child of children) child.kill('SIGKILL');
   rmSync(root, { recursive: true });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** Starts both processes of a run; `first` resolves when a process has done an epoch. */
 async function start(folder: string, epochs: number) {

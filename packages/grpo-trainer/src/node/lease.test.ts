@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { bundleProgram } from '@flow-grpo/test-support/bundle';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { acquireLease, type HeldLease } from './lease';
@@ -84,12 +84,15 @@ describe('a lease', () => {
     expect(waited).toEqual([]);
   });
 
-  it.each<[string, object | string]>([
+  it.each<[string, object | string, number?]>([
     ['another machine', { host: 'gone', pid: alive }],
     ['a process of this machine that may be another by now', { host: hostname(), pid: alive }],
     ['nobody knows whom', '{"id":'],
-  ])('of %s is void when it is not renewed', async (_, lease) => {
-    await leave(lease);
+    ['nobody knows whom, in JSON', 'null'],
+    ['a process whose number is none', { host: hostname(), pid: 'x' }],
+    ['another machine, renewed before the clock was set back', { host: 'gone', pid: alive }, -86_400],
+  ])('of %s is void when it is not renewed', async (_, lease, seconds = 0) => {
+    await leave(lease, seconds);
     const waited: string[] = [];
     await (await take({ ...quick, onWait: (message) => waited.push(message) })).check();
     expect(waited).toEqual([expect.stringMatching(/was in use 0 s ago by .*waiting up to 1 s/)]);
@@ -104,6 +107,22 @@ describe('a lease', () => {
       clearInterval(renewing);
     }
   });
+});
+
+it.each([
+  { flags: [] },
+  { flags: ['--input-type=module'] },
+  { flags: ['--disallow-code-generation-from-strings'] },
+])('a lease is renewed in a program started with $flags', async ({ flags }: { flags: string[] }) => {
+  const program = await bundleProgram(fileURLToPath(new URL('./testing/take-lease.ts', import.meta.url)));
+  const started = flags.includes('--input-type=module')
+    ? ['-e', `await import(${JSON.stringify(pathToFileURL(program).href)})`]
+    : [program];
+  const { status, stdout, stderr } = spawnSync(process.execPath, [...flags, ...started], {
+    env: { ...process.env, LEASE_FOLDER: folder },
+    encoding: 'utf8',
+  });
+  expect([status, stdout, stderr]).toEqual([0, 'given back\n', '']);
 });
 
 it('two trainers in one folder: the second is refused, and the first one’s files stay', async () => {

@@ -105,7 +105,8 @@ async function replace(file: string, lease: Lease): Promise<void> {
 /** The lease; undefined where there is none, or none that can be read. */
 async function read(file: string): Promise<Lease | undefined> {
   try {
-    return JSON.parse(await readFile(file, 'utf8')) as Lease;
+    const lease = JSON.parse(await readFile(file, 'utf8')) as Partial<Lease> | null;
+    return typeof lease?.id === 'string' ? (lease as Lease) : undefined;
   } catch {
     return undefined;
   }
@@ -122,13 +123,15 @@ async function waitUntilVoid(
   const start = await renewedAt(file);
   if (start === undefined || (first && isEnded(first))) return;
   if (first && own.has(first.id)) throw inUse(folder, first);
-  const firstAge = (await now(folder)) - start;
+  // A renewal in the future is one of before the clock was set back.
+  const firstAge = Math.max(0, (await now(folder)) - start);
   if (firstAge >= staleMs) return;
   const seconds = Math.ceil((staleMs - firstAge) / 1000);
   onWait?.(
     `${folder} was in use ${Math.round(firstAge / 1000)} s ago by ${who(first)}: waiting up to ${seconds} s to see whether that run is alive`,
   );
-  for (const until = Date.now() + staleMs - firstAge; Date.now() < until; ) {
+  // By a clock that nobody sets, and that stands still while the machine sleeps: the other run could not renew then.
+  for (const until = performance.now() + staleMs - firstAge; performance.now() < until; ) {
     await wait(Math.min(LOOK_MS, staleMs / 10));
     const current = await read(file);
     const renewed = await renewedAt(file);
@@ -194,7 +197,10 @@ const RENEWAL = `
 `;
 
 function renew(file: string, id: string, ms: number): () => Promise<void> {
-  const worker = new Worker(RENEWAL, { eval: true, workerData: { file, id, ms } });
+  // Not with this process's own flags: `node --input-type=module` would make a module of it, loaders would load it.
+  const worker = new Worker(RENEWAL, { eval: true, execArgv: [], workerData: { file, id, ms } });
+  // Without renewals the lease goes stale, which `check` finds; the run must not end by it.
+  worker.on('error', () => {});
   worker.unref();
   return async () => {
     await worker.terminate();

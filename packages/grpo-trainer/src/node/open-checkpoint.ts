@@ -20,6 +20,8 @@ import { insert, partOf, piecesIn } from './pieces';
 
 export const FORMAT_VERSION = 2;
 
+const FROM_OLDER = 'resume from an older checkpoint by its path (--resume)';
+
 /** state.json */
 export interface StateFile {
   readonly formatVersion: number;
@@ -30,35 +32,54 @@ export interface StateFile {
   readonly sha256: Readonly<Record<string, string>>;
 }
 
+/** A checkpoint in a folder. */
+export interface FolderCheckpoint extends SavedCheckpoint {
+  /** @throws {CheckpointStateError} when a file of it is damaged or missing */
+  checkFiles(): Promise<void>;
+}
+
 /**
  * Opens a checkpoint's folder; tensors are read when they are asked for.
  *
  * @throws {CheckpointStateError} for another format version, for a state.json that was changed, and where there is no
  *   checkpoint.
  */
-export async function openRunCheckpoint(path: string): Promise<SavedCheckpoint> {
-  const text = await readFile(join(path, 'state.json'), 'utf8').catch(() => {
-    throw new CheckpointStateError(`${path} is not a checkpoint of a run: it has no state.json`);
+export async function openRunCheckpoint(path: string): Promise<FolderCheckpoint> {
+  const text = await readFile(join(path, 'state.json'), 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') {
+      throw new CheckpointStateError(`${path}/state.json cannot be read: ${error.message}`);
+    }
+    throw new CheckpointStateError(
+      `${path} is not a checkpoint of a run: it has no state.json. If it was copied, copy it again; otherwise ${FROM_OLDER}`,
+    );
   });
   const { run, config, setup, sha256 } = parseState(path, text);
+  /** The file of a part, or of a process's pieces of it. */
+  const checkedFile = async (stem: string): Promise<string> => {
+    const file = join(path, `${stem}.safetensors`);
+    const hash = await hashFile(file).catch((error: NodeJS.ErrnoException) => {
+      const how = error.code === 'ENOENT' ? 'is missing' : `cannot be read: ${error.message}`;
+      throw new CheckpointStateError(`${file} ${how}; ${FROM_OLDER}`);
+    });
+    if (hash !== sha256[stem]) {
+      throw new CheckpointStateError(`${file} is damaged (its checksum differs); ${FROM_OLDER}`);
+    }
+    return file;
+  };
   return {
     place: path,
     run,
     config,
     setup,
     parts: [...new Set(Object.keys(sha256).map((file) => partOf(file).part))],
+    async checkFiles() {
+      for (const stem of Object.keys(sha256)) await checkedFile(stem);
+    },
     async read(part, upload = (value) => value) {
       const stems = Object.keys(sha256).filter((file) => partOf(file).part === part);
       const files: string[] = [];
       for (const stem of stems.length > 0 ? stems : [part]) {
-        const file = join(path, `${stem}.safetensors`);
-        const hash = await hashFile(file).catch(() => 'missing');
-        if (hash !== sha256[stem]) {
-          throw new CheckpointStateError(
-            `${file} is ${hash === 'missing' ? 'missing' : 'damaged (its checksum differs)'}; resume from an older checkpoint by its path`,
-          );
-        }
-        files.push(file);
+        files.push(await checkedFile(stem));
       }
       return files.length === 1
         ? loadParams(files[0]!, {
@@ -91,9 +112,7 @@ async function loadPieces(
       const { whole } = own[0]!;
       const values = new Float32Array(sizeOf(whole));
       if (own.reduce((sum, { shape }) => sum + sizeOf(shape), 0) !== values.length) {
-        throw new CheckpointStateError(
-          `${files.join(', ')} hold a part of ${name} only; resume from an older checkpoint by its path`,
-        );
+        throw new CheckpointStateError(`${files.join(', ')} hold a part of ${name} only; ${FROM_OLDER}`);
       }
       for (const { key, shape, start, tensors } of own) {
         const bytes = await tensors.readBytes(key);
@@ -155,22 +174,28 @@ export function formatState(state: StateFile): string {
 const checksumOf = (state: StateFile) => createHash('sha256').update(JSON.stringify(state)).digest('hex');
 
 function parseState(path: string, text: string): StateFile {
-  let saved: StateFile & { checksum?: string };
+  const damaged = (how: string) =>
+    new CheckpointStateError(`${path}/state.json is damaged (${how}); ${FROM_OLDER}`);
+  let parsed: unknown;
   try {
-    saved = JSON.parse(text) as StateFile;
+    parsed = JSON.parse(text);
   } catch {
-    throw new CheckpointStateError(`${path}/state.json is damaged: it is not JSON`);
+    throw damaged('it is not JSON');
   }
-  const { checksum, ...state } = saved;
-  if (state.formatVersion !== FORMAT_VERSION) {
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
+    throw damaged('it holds no record');
+  }
+  const { checksum, ...state } = parsed as StateFile & { checksum?: string };
+  const { formatVersion } = state;
+  if (formatVersion !== FORMAT_VERSION) {
+    const isNewer = typeof formatVersion === 'number' && formatVersion > FORMAT_VERSION;
+    const advice = isNewer ? 'resume it with the release that wrote it, or a newer one' : FROM_OLDER;
     throw new CheckpointStateError(
-      `${path} has format version ${state.formatVersion}, this release reads ${FORMAT_VERSION}`,
+      `${path} has format version ${JSON.stringify(formatVersion)}, this release reads ${FORMAT_VERSION}: ${advice}`,
     );
   }
   if (checksum !== checksumOf(state)) {
-    throw new CheckpointStateError(
-      `${path}/state.json is damaged (its checksum differs); resume from an older checkpoint by its path`,
-    );
+    throw damaged('its checksum differs');
   }
   const name = basename(path);
   if (isCheckpointName(name) && checkpointEpoch(name) !== state.run.epoch) {

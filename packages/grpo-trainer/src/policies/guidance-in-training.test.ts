@@ -17,7 +17,8 @@ import type { Params } from '../policy';
 import { createRollout } from '../rollout/create-rollout';
 import { epochPlan } from '../rollout/epoch-plan';
 import { train } from '../train';
-import { gradientPass, passOf, zeroGradients } from '../update/gradient-pass';
+import { gradientPass, zeroGradients } from '../update/gradient-pass';
+import { passOf } from '../update/pass-of';
 import { flopCounter } from '../utilisation';
 
 const options = tinyShowo2();

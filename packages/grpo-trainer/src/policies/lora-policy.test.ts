@@ -232,7 +232,7 @@ it.each<[LoraPolicyOptions, RegExp]>([
       ...{ rank: 2, alpha: 1 },
       start: { 'dense.lora_A.weight': tf.zeros([1, 2]), 'dense.lora_B.weight': tf.zeros([2, 1]) },
     },
-    /dense: \[1,2\] and \[2,1\] are no rank 2 adapter of \[2,2\]/,
+    /dense: \[1,2\] and \[2,1\] are not a rank 2 adapter of \[2,2\]/,
   ],
 ])('refuses %j', (options, message) => {
   expect(() => loraPolicy(denseFlow(true), options)).toThrow(message);

@@ -35,13 +35,13 @@ export interface LoraPolicy<C, P> extends Policy<C, P> {
 
 /**
  * `policy` with low-rank adapters on its linear weights, W + scale · B A, as what trains in place of the weights themselves: for
- * each layer `X`, `X.lora_A.weight` [rank, in] and `X.lora_B.weight` [out, rank]; of layers stacked for a scan (`blocks.*.q.weight`
- * [layers, out, in]) stacked along, [layers, rank, in] and [layers, out, rank]. The base weights stay the policy's own, in their storage;
- * gradients, moments, averages and copies are those of the factors alone, and an algorithm's reference is the policy without
- * adapters.
+ * each layer `X`, `X.lora_A.weight` [rank, in] and `X.lora_B.weight` [out, rank]; of layers stacked for a scan
+ * (`blocks.*.q.weight` [layers, out, in]) stacked along, [layers, rank, in] and [layers, out, rank]. The base weights stay
+ * the policy's own, in their storage; gradients, moments, averages and copies are those of the factors alone, and an
+ * algorithm's reference is the policy without adapters.
  *
- * A policy with `lowRankLayers` gets the factors and adds their products where it computes. Others get the sum as the weight, made
- * where they use it: right for every policy, at the cost of a weight's size for as long as it is used.
+ * A policy with `lowRankLayers` gets the factors and adds their products where it computes. Others get the sum as the weight,
+ * made where they use it: right for every policy, at the cost of a weight's size for as long as it is used.
  *
  * @throws when a target fits no linear layer, a rank or alpha is none, and `start` does not fit.
  */

@@ -4,7 +4,7 @@ import type { PromptRecords } from './prompt-statistics';
 
 export interface DrawPromptsOptions {
   readonly seed: number;
-  /** 0 draws all prompts alike; with h, one a standard deviation below the mean reward comes e^h times as often. */
+  /** 0 draws all prompts alike; with h, one that is a standard deviation below the mean reward comes e^h times as often. */
   readonly harderMoreOften: number;
 }
 

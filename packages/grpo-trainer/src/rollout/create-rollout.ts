@@ -4,9 +4,10 @@ import { jit, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ScoredImages } from '../algorithms/algorithm';
 import type { GrpoConfig } from '../config/schema';
-import type { Placement } from '../devices';
+import { createPauses, nextTask } from '../event-loop';
 import { indices } from '../indices';
 import { type PhaseTimer, phaseTimer } from '../phase-times';
+import type { Placement } from '../placement';
 import type { Params, Policy } from '../policy';
 import { oneProcess, type ProcessGroup, type SharedSignal, sharedSignal } from '../process-group';
 import type { Example, Scorer, Scores } from '../scorer';
@@ -148,10 +149,12 @@ export function createRollout<C, P>(
       scoring.push(scores);
     };
 
+    const pause = createPauses();
     try {
       for (let b = 0; b < batches; b++) {
         const pending = overlap ? MAX_SCORING : 1;
         if (b >= pending) await scoring[b - pending];
+        await pause();
         // Several processes end where they have gathered scores, all at the same place.
         if (group.numProcesses === 1) stop.signal?.throwIfAborted();
         onProgress?.('rollout', b, batches);
@@ -229,5 +232,3 @@ async function whenComputed(tensor: tf.Tensor): Promise<void> {
   await one.data().catch(() => {}); // the scorer's own read says what is wrong
   one.dispose();
 }
-
-const nextTask = () => new Promise<void>((resolve) => setTimeout(resolve));

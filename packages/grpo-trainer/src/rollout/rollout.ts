@@ -3,8 +3,8 @@ import { applyStep, logProbOfStep, type StepTensors, stepMean } from '@flow-grpo
 import { jit, random, scan, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { RolloutNeeds } from '../algorithms/algorithm';
-import type { Placement } from '../devices';
 import { indices } from '../indices';
+import type { Placement } from '../placement';
 import type { Params, Policy } from '../policy';
 import type { StepRecords } from './samples';
 
@@ -34,8 +34,8 @@ export interface RolloutOptions {
 }
 
 /**
- * The compiled rollout of a policy; `window` names the steps to keep, which follow one another, where any are. Noise of sample i at step s is a function of (key, s, i): it does not
- * depend on how the epoch is cut into batches.
+ * The compiled rollout of a policy; `window` names the steps to keep, which follow one another, where any are. Noise of
+ * sample i at step s is a function of (key, s, i): it does not depend on how the epoch is cut into batches.
  */
 export function rolloutFunction<C, P>(
   policy: Policy<C, P>,

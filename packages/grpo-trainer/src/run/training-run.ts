@@ -1,10 +1,8 @@
 /** A run under way: its state, and the steps of the loop as functions with names. */
 import { observeCompilations, tree } from '@flow-grpo/tfjs-jit';
-import * as tf from '@tensorflow/tfjs-core';
-import { type Ahead, planAhead } from '../ahead';
 import type { AnyAlgorithm } from '../algorithms/algorithm';
-import { partsOf } from '../checkpoint/restore';
-import { type CheckpointEntry, CheckpointStateError } from '../checkpoint/store';
+import { checkedPolicy } from '../checked-policy';
+import { CheckpointStateError } from '../checkpoint/store';
 import { resolveConfig } from '../config/resolve';
 import { placementOn } from '../devices';
 import { type EpochMetrics, epochMetrics } from '../epoch-metrics';
@@ -16,20 +14,21 @@ import { type PhaseTimer, phaseTimer } from '../phase-times';
 import { trainableParams } from '../policy';
 import { oneProcess, sharedSignal } from '../process-group';
 import { promptStatistics, recordPrompts } from '../prompts/prompt-statistics';
-import { createRollout, type EpochBatch, type UpdateBatch } from '../rollout/create-rollout';
+import { createRollout, type EpochBatch } from '../rollout/create-rollout';
 import { createSampler } from '../rollout/dynamic-sampling';
 import { epochPlan } from '../rollout/epoch-plan';
 import { asScorer, withEvalRewards } from '../scorer';
 import { tidyCallbacks } from '../tidy-callbacks';
 import type { TrainOptions, TrainResult } from '../train-options';
 import { createUpdate, type UpdateResult } from '../update/create-update';
-import { drawingWeights, isWhole, movingCopies } from '../update/state';
+import { drawingWeights, evaluatedWeights, isWhole } from '../update/state';
 import { currentPeakTflops, flopCounter, utilisation } from '../utilisation';
 import { readImageStatistics } from '../watch/image-statistics';
 import { createVelocityProbe } from '../watch/velocity-probe';
 import { checkRun } from './check-run';
 import { createEpochs, type Epoch } from './epoch';
-import { checkpointToResume, startingState } from './starting-state';
+import { planRun } from './plan-run';
+import { reachedState } from './reached-state';
 import { type EpochVerdict, happened, judgeEpoch, problemOf, type WatchedUpdate } from './verdict';
 
 /**
@@ -39,33 +38,27 @@ import { type EpochVerdict, happened, judgeEpoch, problemOf, type WatchedUpdate 
  */
 export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions<C, P, A>) {
   const options = { ...given, ...tidyCallbacks(given) };
-  const { policy, prompts, store, onMessage, onProgress } = options;
+  const { prompts, store, onMessage, onProgress } = options;
+  const policy = checkedPolicy(options.policy);
   const config = resolveConfig(options.config ?? {}, options.algorithm);
-  const { promptsPerEpoch } = config.sampling;
   const plan = epochPlan(config, options.algorithm);
   const { algorithm } = plan;
   const scorer = asScorer(options.scorer);
-  const copies = algorithm.copies ?? {};
   const placement = placementOn(config.devices, config);
   const { group = oneProcess } = options;
   checkRun({ config, plan, prompts, scorer, placement, group, onMessage });
   placement.splitFrozen(policy.params);
   const stop = sharedSignal(group, options.signal);
   const { signal } = stop;
-  const setup = options.setup ?? {};
-
-  const stateOf = (checkpoint?: string) =>
-    startingState(
-      { policy, config, copies, placement, setup, allowChanged: options.allowChanged ?? [], store },
-      checkpoint,
-    );
-  const resumeFrom = store && (await checkpointToResume(store, options.resume ?? false));
-  let { state, run } = await stateOf(resumeFrom);
-  let savedEpoch = resumeFrom === undefined ? -1 : run.epoch;
-  let stateEpoch = run.epoch; // epochs that the weights have seen
-  if (resumeFrom !== undefined) onMessage?.(`Resumed after epoch ${run.epoch} (${run.updates} updates)`);
-  const archive = await store?.archiveLaterCheckpoints(run.epoch);
-  if (archive) onMessage?.(`Checkpoints of later epochs are now in ${archive}`);
+  const reached = await reachedState(
+    {
+      ...{ policy, config, placement, store },
+      copies: algorithm.copies ?? {},
+      setup: options.setup ?? {},
+      allowChanged: options.allowChanged ?? [],
+    },
+    options,
+  );
 
   const flops = flopCounter();
   const peakTflops = options.peakTflops ?? currentPeakTflops();
@@ -76,7 +69,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions
   const probe = watches ? createVelocityProbe(policy, plan, placement) : undefined;
   /** The weights that training started from; several devices have them where the algorithm keeps a copy. */
   const reference = () =>
-    state.copies.reference ??
+    reached.state.copies.reference ??
     policy.untrained ??
     (config.devices === 1 ? trainableParams(policy, (value) => value) : undefined);
   const evaluator =
@@ -91,91 +84,37 @@ export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions
     );
   const epochs = createEpochs<C>(config, plan, prompts);
 
-  /** Compiles all programs in the background, those that are needed first before the others. */
-  const planRun = (): Ahead => {
-    if (run.epoch >= config.epochs) return planAhead({});
-    const epoch = epochs.begin(run.epoch, run.prompts);
-    const { window, key } = epoch;
-    const examples = epoch.candidates.slice(0, promptsPerEpoch);
-    let drawn: UpdateBatch<C> | undefined;
-    const evaluation = evaluator && {
-      evaluation: () => evaluator.plan(config.ema.enabled ? state.ema : state.trained),
-    };
-    const ahead = planAhead(
-      {
-        ...(run.epoch === 0 && evaluation),
-        rollout() {
-          drawn = rollout.plan(drawingWeights(algorithm, state), examples, window, key);
-          for (const tensor of tensorsOf(drawn)) tf.keep(tensor);
-        },
-        update() {
-          if (!drawn) return;
-          updateState.plan(state, drawn, { epoch: epoch.number, key });
-          // Reads what has no values at its end, which fails, when all is planned.
-          probe?.(drawn, state.trained, reference(), key)
-            .finish(state.trained)
-            .catch(() => {});
-        },
-        ...(run.epoch > 0 && evaluation),
-      },
-      signal,
-    );
-    if (drawn) tf.dispose(tensorsOf(drawn));
-    epoch.dispose();
-    flops.take();
-    return ahead;
-  };
   // What is traced before the first epoch is part of it, unless an evaluation comes between.
   let firstTimer: PhaseTimer | undefined = phaseTimer();
   const stopObserving = options.onCompile && observeCompilations(options.onCompile);
-  const ahead = planRun();
-
-  const save = async () => {
-    if (!store || savedEpoch === run.epoch) return;
-    onProgress?.({ phase: 'checkpoint', epoch: run.epoch, done: 0, total: 1 });
-    const kept = { ...state, copies: movingCopies(copies, state.copies) };
-    await store.save({ run, config, setup, parts: partsOf(kept) }, config.keepCheckpoints);
-    savedEpoch = run.epoch;
-  };
-
-  /** Whether the state is that after `run.epoch` epochs: an update that ended, or failed on the way, is beyond it. */
-  const isCurrent = () => isWhole(state) && stateEpoch === run.epoch;
-
-  /** The checkpoint that a run which diverged goes back to. */
-  const rollbackTarget = async (goodEpochs: number): Promise<CheckpointEntry | undefined> => {
-    const known = (await store?.list()) ?? [];
-    return known.filter(({ epoch }) => epoch <= goodEpochs).at(-1) ?? known[0];
-  };
+  const functions = { epochs, rollout, update: updateState, probe, evaluator };
+  const ahead = planRun(functions, reached, plan, config, reference, signal);
+  flops.take();
 
   const finish = (reason: TrainResult['reason'], problem?: string): TrainResult => {
     stopObserving?.();
     epochs.dispose();
-    tree.dispose([state.optimizer, state.copies]);
-    const { trained, ema } = state;
-    return {
-      reason,
-      ...(problem !== undefined && { problem }),
-      epochs: run.epoch,
-      updates: run.updates,
-      trained,
-      ema,
-    };
+    const { optimizer, copies, trained, ema } = reached.state;
+    tree.dispose([optimizer, copies]);
+    const { epoch, updates } = reached.run;
+    return { reason, ...(problem !== undefined && { problem }), epochs: epoch, updates, trained, ema };
   };
 
   return {
     config,
     algorithm,
-    save,
+    save: reached.save,
     finish,
     /** Epochs done. */
     get epoch() {
-      return run.epoch;
+      return reached.run.epoch;
     },
     get interrupted() {
       return signal?.aborted ?? false;
     },
 
     beginEpoch() {
+      const { run } = reached;
       const epoch = epochs.begin(run.epoch, run.prompts, firstTimer);
       firstTimer = undefined;
       return epoch;
@@ -186,7 +125,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions
       await ahead.compiled('rollout');
       const { images, groups } = await withOutOfMemoryHint(
         'a lower sampling.batchSize',
-        sampleEpoch(drawingWeights(algorithm, state), epoch.candidates, epoch.window, epoch.key, {
+        sampleEpoch(drawingWeights(algorithm, reached.state), epoch.candidates, epoch.window, epoch.key, {
           name: `epoch ${epoch.number}`,
           signal: stop,
           overlap: options.overlapRewards ?? true,
@@ -196,7 +135,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions
       );
       epoch.images = images;
       epoch.groups = groups;
-      epoch.known = recordPrompts(run.prompts, epoch.number, groups);
+      epoch.known = recordPrompts(reached.run.prompts, epoch.number, groups);
       if (images.dropped.every(Boolean)) {
         throw new Error(
           `Scorer ${scorer.name} dropped all ${images.dropped.length} images of epoch ${epoch.number}`,
@@ -208,6 +147,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions
     /** Optimizer steps on the epoch's images; the weights' average and copies move with them. */
     async update(epoch: Epoch<C>, images: EpochBatch<C>, { advantages }: Advantages): Promise<WatchedUpdate> {
       await ahead.compiled('update');
+      const { state, run } = reached;
       const measuring =
         probe &&
         (await withOutOfMemoryHint(
@@ -225,10 +165,9 @@ export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions
             onProgress: (done, total) => onProgress?.({ phase: 'update', epoch: epoch.number, done, total }),
           }),
         );
-        state = result.state;
-        stateEpoch = epoch.number + 1;
+        reached.setUpdated(result.state);
         const velocity =
-          measuring && (await withOutOfMemoryHint(WITHOUT_WATCHES, measuring.finish(state.trained)));
+          measuring && (await withOutOfMemoryHint(WITHOUT_WATCHES, measuring.finish(result.state.trained)));
         return { ...result, velocity: velocity ?? {} };
       } finally {
         measuring?.dispose();
@@ -250,7 +189,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions
         promptsDrawn: epoch.groups?.length ?? 0,
         advantages,
         result,
-        updatesBefore: run.updates,
+        updatesBefore: reached.run.updates,
         images: statistics.length > 0 ? readImageStatistics(statistics) : {},
         velocity: result.velocity,
         times,
@@ -258,7 +197,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions
         utilisation: utilisation(flops.take(), times.seconds, config.devices, peakTflops),
       });
       const { rewards } = images;
-      const known = epoch.known ?? run.prompts;
+      const known = epoch.known ?? reached.run.prompts;
       await options.onEpoch?.(metrics, {
         rewards,
         advantages: advantages.advantages,
@@ -273,7 +212,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions
       return judgeEpoch(
         {
           config,
-          run,
+          run: reached.run,
           metrics,
           result,
           latentSize: policy.latentShape.reduce((product, size) => product * size, 1),
@@ -290,44 +229,36 @@ export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions
     async rollBack(verdict: EpochVerdict): Promise<boolean> {
       const { action } = verdict.reason === 'hacked' ? config.hacking : config.divergence;
       const { maxRollbacks } = config.divergence;
-      const target = await rollbackTarget(verdict.goodEpochs ?? run.epoch);
-      if (action === 'stop' || !store || !target || run.rollbacks >= maxRollbacks) return false;
+      const target = await reached.rollbackTarget(verdict.goodEpochs);
+      if (action === 'stop' || !store || !target || reached.run.rollbacks >= maxRollbacks) return false;
       onMessage?.(`${happened(verdict)} Rolling back to ${target.name} with half the learning rate.`);
-      tree.dispose(state);
-      const rollbacks = run.rollbacks + 1;
-      const back = await stateOf(target.name);
-      state = back.state;
-      run = { ...back.run, rollbacks };
-      stateEpoch = run.epoch;
-      await store.archiveLaterCheckpoints(run.epoch);
-      savedEpoch = -1;
-      await save(); // so that a kill now does not forget the halved learning rate
+      await reached.rollBackTo(target);
       return true;
     },
 
     /** What a verdict means for whoever started the run. */
     async problemOf(verdict: EpochVerdict): Promise<string> {
-      return problemOf(verdict, (await rollbackTarget(verdict.goodEpochs ?? run.epoch))?.place);
+      return problemOf(verdict, (await reached.rollbackTarget(verdict.goodEpochs))?.place);
     },
 
     /** Has all processes know whether one of them was told to end. */
-    agree: () => stop.ask(`after epoch ${run.epoch}`),
+    agree: () => stop.ask(`after epoch ${reached.run.epoch}`),
 
     /** Counts the epoch as done. */
     advance(
-      { known = run.prompts }: Epoch<C>,
+      { known = reached.run.prompts }: Epoch<C>,
       { updates }: UpdateResult,
       { state: divergence, hacking }: EpochVerdict,
     ): void {
-      const updatesDone = run.updates + updates;
-      run = { ...run, epoch: run.epoch + 1, updates: updatesDone, divergence, hacking, prompts: known };
+      reached.advance({ updates: reached.run.updates + updates, divergence, hacking, prompts: known });
     },
 
     async evaluate(): Promise<void> {
       if (!evaluator || signal?.aborted) return;
       firstTimer = undefined;
       await ahead.compiled('evaluation');
-      const weights = config.ema.enabled ? state.ema : state.trained;
+      const { state, run } = reached;
+      const weights = evaluatedWeights(config, state);
       const evaluation = await withOutOfMemoryHint(
         'a lower evalBatchSize',
         evaluator(weights, run.epoch, onProgress, stop),
@@ -346,24 +277,20 @@ export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions
       try {
         // A checkpoint that could not be written is not tried again, and several processes only write one together.
         const together = group.numProcesses === 1 || interrupted;
-        if (together && isCurrent() && !(error instanceof CheckpointStateError)) await save();
+        if (together && reached.isCurrent() && !(error instanceof CheckpointStateError)) await reached.save();
       } catch (second) {
         if (interrupted) thrown = second;
         else onMessage?.(`No checkpoint could be written either: ${(second as Error).message}`);
       }
-      if (interrupted && thrown === error && isWhole(state)) {
-        return finish(run.epoch < config.epochs ? 'interrupted' : 'finished');
+      if (interrupted && thrown === error && isWhole(reached.state)) {
+        return finish(reached.run.epoch < config.epochs ? 'interrupted' : 'finished');
       }
       stopObserving?.();
       epochs.dispose();
-      tree.dispose(state);
+      tree.dispose(reached.state);
       throw thrown;
     },
   };
 }
-
-/** The tensors of what an update looks at. */
-const tensorsOf = <C>({ condition, records, latents, promptOf, steps }: UpdateBatch<C>): tf.Tensor[] =>
-  tree.leaves([condition, records, latents, promptOf, steps]);
 
 const WITHOUT_WATCHES = 'divergence.action and hacking.action off';

@@ -1,23 +1,23 @@
 /** The learning half of an epoch: shuffled passes over its images, gradients summed, AdamW, averages. */
-import { random, tree } from '@flow-grpo/tfjs-jit';
+import { tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ConfiguredAlgorithm } from '../algorithms/algorithm';
-import type { PassRows } from '../algorithms/pass';
 import type { GrpoConfig } from '../config/schema';
-import type { Placement } from '../devices';
+import { createPauses } from '../event-loop';
 import { adamWScalars } from '../maths/adamw';
 import { emaDecay, emaDue } from '../maths/ema';
 import { learningRateAt } from '../maths/learning-rate';
+import type { Placement } from '../placement';
 import type { Params, Policy } from '../policy';
-import { randomAt } from '../random';
 import type { EpochBatch, UpdateBatch } from '../rollout/create-rollout';
 import type { EpochPlan } from '../rollout/epoch-plan';
 import type { FlopCounter } from '../utilisation';
+import { changesSince, type Measured, noChanges } from './changes';
 import { copyRates, createCopyMover } from './copies';
-import { gradientSum, type Measured, type PassValues } from './gradient-sum';
+import { gradientSum, type PassValues } from './gradient-sum';
 import { optimizerStep } from './optimizer-step';
-import { type PlannedPass, planUpdates } from './plan';
-import { overPasses, overUpdates, stepStatistics } from './reduce';
+import { epochPasses } from './passes';
+import { overUpdates, perUpdateMetrics, stepStatistics } from './reduce';
 import { copyTensor, type TrainState } from './state';
 
 export interface UpdateCall {
@@ -44,8 +44,8 @@ export interface UpdateResult {
   readonly metrics: Readonly<Record<string, number>>;
 }
 
-/** Keys of gradient passes lie beyond those of rollout steps in the epoch's stream. */
-const PASS_STREAM = 0x10000;
+/** An update is planned with as many passes at most: two share what is prepared, as all do. */
+export const PLANNED_PASSES = 2;
 
 /**
  * The function that trains on an epoch's samples; its executables are compiled on first use.
@@ -60,7 +60,7 @@ export function createUpdate<C, P>(
   placement: Placement,
   flops: FlopCounter,
 ) {
-  const { training, ema, seed } = config;
+  const { training, ema } = config;
   const { algorithm } = plan;
   const copies = algorithm.copies ?? {};
   const reductions = { loss: 'mean' as const, ...algorithm.metrics };
@@ -101,47 +101,6 @@ export function createUpdate<C, P>(
     }
   };
 
-  /** The gradient passes of each update of an epoch, and the units of images they are made of. */
-  const passesOf = (
-    batch: UpdateBatch<C>,
-    advantages: Float64Array,
-    { epoch, key }: Pick<UpdateCall, 'epoch' | 'key'>,
-  ) => {
-    const { dropped, promptIndex } = batch;
-    const units = algorithm.units.select({ advantages, dropped, promptIndex });
-    const rowsOf = ({ samples: index, weights }: PlannedPass, pass: number, update: number): PassRows => {
-      const host = {
-        rows: tf.tensor1d(index.map(batch.rowOf), 'int32'),
-        weights: tf.tensor1d(weights as number[]),
-        advantages: tf.tensor1d(index.map((i) => advantages[i]!)),
-      };
-      const rows = {
-        rows: placement.replicate(host.rows),
-        ...placement.shardBatch({ weights: host.weights, advantages: host.advantages }),
-        onPolicy: tf.scalar(update === 0 ? 1 : 0),
-        key: random.foldIn(key, PASS_STREAM + pass),
-      };
-      tree.dispose(host, rows);
-      return rows;
-    };
-    const updatesPlanned = Array.from({ length: training.innerEpochs }, (_, inner) =>
-      planUpdates(units, randomAt(seed, 2, epoch, inner), {
-        updates: training.updatesPerEpoch,
-        rows: plan.rowsPerPass,
-        devices: placement.perDevice ? placement.devices : 1,
-        dropped,
-      }),
-    ).flat();
-    let passes = 0;
-    const updateParts = updatesPlanned.map((planned, update) =>
-      planned.map((pass) => {
-        const number = passes++;
-        return () => rowsOf(pass, number, update);
-      }),
-    );
-    return { units, updateParts };
-  };
-
   const update = async (
     start: TrainState,
     batch: EpochBatch<C>,
@@ -154,20 +113,22 @@ export function createUpdate<C, P>(
     let learningRate: number | undefined;
     const { condition, records, latents, promptOf, steps } = batch;
     const samples = { records, latents, promptOf, steps };
-    const { units, updateParts } = passesOf(batch, advantages, call);
+    const { units, updates: passesOfUpdates } = epochPasses(plan, config, placement, batch, advantages, call);
     let before: Measured[][] = [];
     const inputs = () => ({ trained: state.trained, copies: state.copies, condition, samples });
+    const pause = createPauses();
     try {
       // Of all updates but the first, which the weights that made the samples take: there is no change to compare with.
-      if (algorithm.measure) before = updateParts.slice(1).map((parts) => measure(inputs(), parts));
-      for (const [update, parts] of updateParts.entries()) {
-        call.onProgress?.(update, updateParts.length);
+      if (algorithm.measure) before = passesOfUpdates.slice(1).map((passes) => measure(inputs(), passes));
+      for (const [update, passes] of passesOfUpdates.entries()) {
+        await pause();
+        call.onProgress?.(update, passesOfUpdates.length);
         const done = call.updates + update;
         const changes =
           update === 0
-            ? noChanges(before[0], parts.length)
-            : before[update - 1] && changesSince(before[update - 1]!, measure(inputs(), parts));
-        const summed = releasing(changes, () => sum(inputs(), parts, changes));
+            ? noChanges(before[0], passes.length)
+            : before[update - 1] && changesSince(before[update - 1]!, measure(inputs(), passes));
+        const summed = releasing(changes, () => sum(inputs(), passes, changes));
         for (const each of summed.values) values.push({ ...each, update });
         learningRate = learningRateOf(done, call);
         const stepped = stepOptimizer(state, summed.gradients, done, learningRate);
@@ -183,17 +144,7 @@ export function createUpdate<C, P>(
       const rows = await Promise.all(
         values.map(async ({ row, ...pass }) => ({ ...pass, row: await row.data() })),
       );
-      const perUpdate = Object.fromEntries(
-        names.map((name, column) => [
-          name,
-          gradNorm.map((_, u) =>
-            overPasses(
-              reductions[name],
-              rows.filter(({ update }) => update === u).map(({ row }) => row[column]!),
-            ),
-          ),
-        ]),
-      );
+      const perUpdate = perUpdateMetrics(rows, updates, reductions);
       const metrics = names.map((name) => [name, overUpdates(reductions[name], perUpdate[name]!)]);
       refuseZeroGradient(gradNorm, advantages, units, start, call.epoch);
       return {
@@ -226,12 +177,12 @@ export function createUpdate<C, P>(
       const samples = { records, latents, promptOf, steps };
       const inputs = { trained: state.trained, copies: state.copies, condition, samples };
       const advantages = likelyAdvantages(algorithm, promptIndex);
-      const { updateParts } = passesOf(batch, advantages, call);
-      const parts = updateParts[0]?.slice(0, 2) ?? []; // two share what is prepared, as all do
-      const before = algorithm.measure && updateParts.length > 1 ? measure(inputs, parts) : undefined;
-      tree.dispose(noChanges(before, parts.length) ?? []);
-      const changes = before && changesSince(before, measure(inputs, parts));
-      const { gradients, values } = sum(inputs, parts, changes);
+      const { updates: passesOfUpdates } = epochPasses(plan, config, placement, batch, advantages, call);
+      const passes = passesOfUpdates[0]?.slice(0, PLANNED_PASSES) ?? [];
+      const before = algorithm.measure && passesOfUpdates.length > 1 ? measure(inputs, passes) : undefined;
+      tree.dispose(noChanges(before, passes.length) ?? []);
+      const changes = before && changesSince(before, measure(inputs, passes));
+      const { gradients, values } = sum(inputs, passes, changes);
       const stepped = stepOptimizer(state, gradients, 0, learningRateOf(0, { lrScale: 1 }));
       const copies = moveAfterEpoch(stepped.state.copies, stepped.state.trained, 1);
       tree.dispose([before, changes, values.map(({ row }) => row), stepped.norm, stepped.state, copies]);
@@ -250,23 +201,6 @@ function likelyAdvantages(algorithm: ConfiguredAlgorithm, promptIndex: readonly 
     return Float64Array.from(promptIndex, (_, i) => (i % 2 === 0 ? 1 : -1));
   }
 }
-
-/** Changes of an epoch's first update: none, of the shapes that those of later updates have. */
-function noChanges(like: readonly Measured[] | undefined, passes: number): Measured[] | undefined {
-  const first = like?.[0];
-  return first && Array.from({ length: passes }, () => first.map((each) => tree.map(each, zerosAlike)));
-}
-
-/** What was measured now, less what was measured before; disposes of the former. */
-function changesSince(before: readonly Measured[], now: readonly Measured[]): Measured[] {
-  return tree.zip([now, before] as [Measured[], Measured[]], ([after, start]) => {
-    const change = tf.sub(after!, start!);
-    after!.dispose();
-    return change;
-  });
-}
-
-const zerosAlike = (value: tf.Tensor) => tf.tidy(() => tf.sub(value, value));
 
 /** What `f` gives; `used` is disposed of after it. */
 function releasing<R>(used: unknown, f: () => R): R {

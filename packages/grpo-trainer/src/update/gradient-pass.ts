@@ -1,23 +1,17 @@
-/** The executable of a gradient pass. */
-import { castToStorage, stopGradient } from '@flow-grpo/nn';
+/** The executables of a gradient pass, and of what an algorithm measures. */
+import { castToStorage } from '@flow-grpo/nn';
 import { jit, shardLike } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ConfiguredAlgorithm } from '../algorithms/algorithm';
 import type { Pass, PassRows } from '../algorithms/pass';
-import { detach } from '../losses/rows';
 import { mapParams } from '../maths/adamw';
 import { addedToOwn, overDevices } from '../per-device';
 import type { Placement } from '../placement';
-import type { Params, Policy, Tensors } from '../policy';
+import type { Params, Policy } from '../policy';
 import type { EpochSamples } from '../rollout/samples';
 import { gradientsWhereReached } from './gradients';
+import { ownPass, passOf, splitArguments } from './pass-of';
 import { differentiable, type Prepared, refuseUnreached } from './preparation';
-
-/** Weights that velocities can be asked of. */
-export interface PassWeights {
-  readonly trained: Params;
-  readonly copies: Readonly<Record<string, Params>>;
-}
 
 /** Zeros for the first pass of an update to add to: like the weights, or one such sum per device. */
 export function zeroGradients({ perDevice }: Pick<Placement, 'perDevice'> = {}) {
@@ -28,79 +22,6 @@ export function zeroGradients({ perDevice }: Pick<Placement, 'perDevice'> = {}) 
       ),
     { name: 'zeroGradients' },
   );
-}
-
-/** Arguments of a pass that are whole on every device, and those whose rows are split. */
-interface PassParts<C> {
-  readonly whole: {
-    readonly trained: Params;
-    readonly copies: Readonly<Record<string, Params>>;
-    readonly condition: C;
-    readonly samples: Pick<EpochSamples, 'promptOf' | 'steps'>;
-    readonly rows: Pick<PassRows, 'steps' | 'onPolicy' | 'key'>;
-    readonly prepared: Prepared | undefined;
-  };
-  readonly split: {
-    readonly samples: Pick<EpochSamples, 'records' | 'latents'>;
-    readonly rows: Omit<PassRows, 'steps' | 'onPolicy' | 'key'>;
-  };
-}
-
-function splitArguments<C>(
-  { trained, copies }: PassWeights,
-  condition: C,
-  { promptOf, steps: coefficients, ...records }: EpochSamples,
-  { steps, onPolicy, key, ...rows }: PassRows,
-  prepared: Prepared | undefined,
-): PassParts<C> {
-  return {
-    whole: {
-      ...{ trained, copies, condition, prepared },
-      samples: { promptOf, ...(coefficients && { steps: coefficients }) },
-      rows: { onPolicy, key, ...(steps && { steps }) },
-    },
-    split: { samples: records, rows },
-  };
-}
-
-/** The pass that an algorithm's loss is given. What was prepared is used; without it it is prepared here. */
-export function passOf<C, P>(
-  policy: Policy<C, P>,
-  algorithm: Pick<ConfiguredAlgorithm, 'copies' | 'units'>,
-  placement: Placement,
-  { trained, copies }: PassWeights,
-  condition: C,
-  samples: EpochSamples,
-  rows: PassRows,
-  ready?: Prepared,
-): Pass {
-  // What a frozen trunk makes of points is the same whatever the weights behind it: it runs once for all of them.
-  const kept = new Map<tf.Tensor, Tensors>();
-  const velocity: Pass['velocity'] = (name, points) => {
-    const isTrained = name === 'trained';
-    const weights = isTrained ? trained : copies[name];
-    if (!weights) throw new Error(`the algorithm has no copy of the weights called ${name}`);
-    const purpose = (isTrained ? undefined : algorithm.copies?.[name]?.purpose) ?? 'training';
-    const { x, t, prompts } = points;
-    const features = points.features ?? kept.get(x);
-    const compute = () => {
-      const prepared = (ready?.[name] ?? policy.prepare?.({ trained: weights, condition, purpose })) as P;
-      const call = { trained: weights, t, condition, rows: prompts, prepared };
-      if (policy.velocityFromFeatures && features && purpose === 'training') {
-        return policy.velocityFromFeatures({ ...call, features });
-      }
-      const result = policy.velocity({ ...call, x, purpose });
-      // A copy's are made where gradients stop, and gone after it.
-      if (isTrained && result.features) kept.set(x, result.features);
-      return result.velocity;
-    };
-    return isTrained ? compute() : stopGradient(compute);
-  };
-  const before: Pass['before'] = (name, value) => {
-    const change = rows.changes?.[name];
-    return change ? tf.sub(detach(value), change) : detach(value);
-  };
-  return { ...rows, samples, placement, unitSize: algorithm.units.size, velocity, before };
 }
 
 /** What the algorithm measures of the trained weights, in a program of its own that is the same before and after updates. */
@@ -135,19 +56,6 @@ export function measurePass<C, P>(
     },
     { name: 'measurePass' },
   );
-}
-
-/** The pass of one device's rows. */
-function ownPass<C, P>(
-  policy: Policy<C, P>,
-  algorithm: Pick<ConfiguredAlgorithm, 'copies' | 'units'>,
-  own: Placement,
-  { trained, copies, condition, prepared, ...whole }: PassParts<C>['whole'],
-  split: PassParts<C>['split'],
-): Pass {
-  const samples = { ...whole.samples, ...split.samples };
-  const rows = { ...whole.rows, ...split.rows };
-  return passOf(policy, algorithm, own, { trained, copies }, condition, samples, rows, prepared);
 }
 
 /**

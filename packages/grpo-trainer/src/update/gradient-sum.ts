@@ -2,12 +2,14 @@
 import { tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { PassRows } from '../algorithms/pass';
-import type { Placement } from '../devices';
+import type { Placement } from '../placement';
 import type { Params, Policy } from '../policy';
 import type { EpochPlan } from '../rollout/epoch-plan';
 import type { EpochSamples } from '../rollout/samples';
 import type { FlopCounter } from '../utilisation';
-import { gradientPass, measurePass, type PassWeights, zeroGradients } from './gradient-pass';
+import type { Measured } from './changes';
+import { gradientPass, measurePass, zeroGradients } from './gradient-pass';
+import type { PassWeights } from './pass-of';
 import { type Prepared, prepareGradients, preparePass, zeroPrepared } from './preparation';
 
 /** What the passes of an update compute from. */
@@ -28,9 +30,6 @@ export interface PassValues {
   readonly row: tf.Tensor;
   readonly steps: readonly number[];
 }
-
-/** What an algorithm measures at the points of some images, by name: a record for each group of points. */
-export type Measured = readonly Readonly<Record<string, tf.Tensor>>[];
 
 /**
  * The functions that go over the images of an update, pass by pass; each pass makes its rows when its turn comes. When one
@@ -82,12 +81,12 @@ export function gradientSum<C, P>(
    */
   const sum = (
     inputs: UpdateInputs<C>,
-    parts: readonly (() => PassRows)[],
+    passes: readonly (() => PassRows)[],
     changes?: readonly Measured[],
   ): GradientSum => {
     const { trained, copies, condition, samples } = inputs;
     // A pass that is alone prepares by itself: the forward half would be computed twice.
-    const shared = parts.length * groups.length > 1 ? preparing : undefined;
+    const shared = passes.length * groups.length > 1 ? preparing : undefined;
     let prepared: Prepared | undefined;
     let gradients: Params = {};
     let upstream: tf.Tensor[] | undefined;
@@ -105,8 +104,8 @@ export function gradientSum<C, P>(
       };
       gradients = zeros(trained);
       upstream = prepared && shared!.zeros(prepared.trained);
-      for (const [p, part] of parts.entries()) {
-        rows = part();
+      for (const [p, makeRows] of passes.entries()) {
+        rows = makeRows();
         for (const [g, group] of groups.entries()) {
           const change = changes?.[p]?.[g];
           const given = change ? { ...rows, changes: change } : rows;
@@ -138,16 +137,16 @@ export function gradientSum<C, P>(
   };
 
   /** What the algorithm measures of these weights, for each pass. */
-  const measure = (inputs: UpdateInputs<C>, parts: readonly (() => PassRows)[]): Measured[] => {
+  const measure = (inputs: UpdateInputs<C>, passes: readonly (() => PassRows)[]): Measured[] => {
     const { trained, condition, samples } = inputs;
-    const shared = parts.length * groups.length > 1 ? preparing : undefined;
+    const shared = passes.length * groups.length > 1 ? preparing : undefined;
     const results: Measured[] = [];
     let prepared: Prepared | undefined;
     let rows: PassRows | undefined;
     try {
       prepared = shared && { trained: shared.once(trained, condition, 'training') };
-      for (const part of parts) {
-        const own = part();
+      for (const makeRows of passes) {
+        const own = makeRows();
         rows = own;
         results.push(
           groups.map((group) =>

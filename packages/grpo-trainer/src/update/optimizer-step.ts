@@ -1,9 +1,9 @@
 /** The executable that ends an update: clipping, AdamW, the average, and the copies that move with every update. */
 import { jit, shardLike } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
-import type { Placement } from '../devices';
 import { type AdamWOptions, adamWUpdate, clipByGlobalNorm, mapParams } from '../maths/adamw';
 import { emaUpdate } from '../maths/ema';
+import type { Placement } from '../placement';
 import type { Params } from '../policy';
 import { moveCopy } from './copies';
 import type { TrainState } from './state';

@@ -2,8 +2,33 @@
 import type { Reduction } from '../algorithms/algorithm';
 
 /** How the passes of an update combine: shares of a mean add up. */
-export const overPasses = (how: Reduction, values: readonly number[]): number =>
+const overPasses = (how: Reduction, values: readonly number[]): number =>
   how === 'max' ? Math.max(0, ...values) : total(values);
+
+/**
+ * One number per update and metric.
+ *
+ * @param passes what each pass gave: first the metrics in the order of `reductions`
+ */
+export function perUpdateMetrics<Name extends string>(
+  passes: readonly { readonly row: ArrayLike<number>; readonly update: number }[],
+  updates: number,
+  reductions: Readonly<Record<Name, Reduction>>,
+): Record<Name, number[]> {
+  const names = Object.keys(reductions) as Name[];
+  const ofUpdate = (u: number) => passes.filter(({ update }) => update === u);
+  return Object.fromEntries(
+    names.map((name, column) => [
+      name,
+      Array.from({ length: updates }, (_, u) =>
+        overPasses(
+          reductions[name],
+          ofUpdate(u).map(({ row }) => row[column]!),
+        ),
+      ),
+    ]),
+  ) as Record<Name, number[]>;
+}
 
 /** How the updates of an epoch combine; there must be one. */
 export const overUpdates = (how: Reduction, values: readonly number[]): number =>

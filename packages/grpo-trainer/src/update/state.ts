@@ -2,8 +2,9 @@
 import { shardLike, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ConfiguredAlgorithm, WeightCopy } from '../algorithms/algorithm';
-import type { Placement } from '../devices';
+import type { GrpoConfig } from '../config/schema';
 import { type AdamWState, mapParams } from '../maths/adamw';
+import type { Placement } from '../placement';
 import { type Params, type Policy, trainableParams } from '../policy';
 
 /** Weights, moments and average: what an optimizer step changes whatever trains. */
@@ -47,6 +48,12 @@ export function drawingWeights(
   if (!drawing) throw new Error(`the algorithm samples with a copy ${weights} that it does not have`);
   return drawing;
 }
+
+/** The weights that evaluations draw with: the average where there is one. */
+export const evaluatedWeights = (
+  { ema }: Pick<GrpoConfig, 'ema'>,
+  state: Pick<TrainState, 'trained' | 'ema'>,
+) => (ema.enabled ? state.ema : state.trained);
 
 /**
  * The copies of an algorithm, each equal to the policy's weights unless `saved` has it. One that never moves is the policy's

@@ -1,6 +1,6 @@
 /** How far an epoch's updates moved the velocity, and how far it is from the reference's by now: measured on a few images. */
 import { gatherSteps } from '@flow-grpo/sde-sampler';
-import { jit, random, tree } from '@flow-grpo/tfjs-jit';
+import { jit, tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { noisedPoints, type Pass, type PassRows, recordedPoints } from '../algorithms/pass';
 import { allImages } from '../algorithms/units';
@@ -11,7 +11,8 @@ import type { Params, Policy } from '../policy';
 import type { UpdateBatch } from '../rollout/create-rollout';
 import type { EpochPlan } from '../rollout/epoch-plan';
 import type { EpochSamples } from '../rollout/samples';
-import { passOf } from '../update/gradient-pass';
+import { passOf } from '../update/pass-of';
+import { placedRows } from '../update/passes';
 
 /** What the probe measures: means over points and latent dimensions. */
 export interface VelocityNumbers {
@@ -133,13 +134,6 @@ function klPerChange({ steps }: EpochSamples, count: number, images: number): tf
 
 function rowsOf(places: readonly number[], placement: Placement, key: tf.Tensor): PassRows {
   const ones = () => tf.ones([places.length]) as tf.Tensor1D;
-  const host = { rows: tf.tensor1d([...places], 'int32'), weights: ones(), advantages: ones() };
-  const rows: PassRows = {
-    rows: placement.replicate(host.rows),
-    ...placement.shardBatch({ weights: host.weights, advantages: host.advantages }),
-    onPolicy: tf.scalar(1),
-    key: random.foldIn(key, PROBE_STREAM),
-  };
-  tree.dispose(host, rows);
-  return rows;
+  const rows = { rows: tf.tensor1d([...places], 'int32'), weights: ones(), advantages: ones() };
+  return placedRows(rows, placement, { onPolicy: true, key, stream: PROBE_STREAM });
 }

@@ -123,7 +123,7 @@ export function checkAdapters(params: Params, adapters: Params, rank: number): v
     if (!expected) problems.push(`${name}: the model has no such linear layer`);
     else if (!b) problems.push(`${name}: lora_B.weight is missing`);
     else if (`${a}` !== `${expected.a}` || `${b}` !== `${expected.b}`) {
-      problems.push(`${name}: [${a}] and [${b}] are no rank ${rank} adapter of [${layer}]`);
+      problems.push(`${name}: [${a}] and [${b}] are not a rank ${rank} adapter of [${layer}]`);
     }
   }
   for (const name of Object.keys(adapters)) {

@@ -8,13 +8,14 @@ import { challenge, isProof, PROTOCOL, proof, receive, send } from './protocol.m
 const RETRY_MS = 250;
 
 /**
- * @typedef {{ host: string, port: number, secret: string, id: number, processes: number, joinMs: number, silenceMs: number, endsProcess?: boolean, onEnd: (reason: string) => void }} Options
+ * @typedef {{ host: string, port: number, secret: string, id: number, processes: number, joinMs: number, silenceMs: number,
+ *   endsProcess?: boolean, onEnd: (reason: string) => void }} Options
  * @typedef {NonNullable<Awaited<ReturnType<typeof join>>>} Link
  */
 
 /**
- * Joins a run. `onEnd` is called once, with the reason, when another process or the coordinator is lost. Where it ends the process
- * (`endsProcess`) nothing is answered any more: whoever asked would fail first, with another status and less to say.
+ * Joins a run. `onEnd` is called once, with the reason, when another process or the coordinator is lost. Where it ends the
+ * process (`endsProcess`) nothing is answered any more: whoever asked would fail first, with another status and less to say.
  *
  * @param {Options} options
  * @returns {Promise<Link>}
@@ -105,7 +106,7 @@ async function join({ host, port, secret, id, processes, silenceMs, endsProcess,
       if (!greeted) return resolve(false);
       reject(
         new Error(
-          `what listens at ${where} is no coordinator of this version, or it ended: look whether another program has the port`,
+          `what listens at ${where} is not a coordinator of this version, or it ended: look whether another program has the port`,
         ),
       );
     });

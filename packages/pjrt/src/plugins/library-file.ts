@@ -1,4 +1,7 @@
-/** Whether a shared library is whole, before the loader maps it: a cut one ends the process with SIGBUS at its first page that is missing. */
+/**
+ * Whether a shared library is whole, before the loader maps it: a cut one ends the process with SIGBUS at its first page that
+ * is missing.
+ */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 
 const ELF = 0x7f454c46;

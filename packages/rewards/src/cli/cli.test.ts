@@ -1,5 +1,5 @@
 import { execFile, spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
@@ -189,7 +189,48 @@ describe('flow-grpo-score', () => {
     }
   });
 
+  it('prints its version, and ends without a word when nobody reads on', async () => {
+    expect(await run('--version')).toEqual({
+      code: 0,
+      stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/),
+      stderr: '',
+    });
+    // `true` reads nothing and ends.
+    const script = 'set -o pipefail; "$0" "$1" --help | true';
+    const { stderr } = await promisify(execFile)('bash', ['-c', script, process.execPath, bin]);
+    expect(stderr).toBe('');
+  });
+
+  it('ends with 130 when it is interrupted, and writes nothing', async () => {
+    const slow =
+      'async (images) => (console.log("scoring"), await new Promise((r) => setTimeout(r, 200)), images.map(() => 1))';
+    writeFileSync(join(work, 'slow.mjs'), `export default ${slow};`);
+    const args = [
+      '-r',
+      './slow.mjs',
+      '-i',
+      'images',
+      '-p',
+      'prompts.jsonl',
+      '-o',
+      'cut',
+      '--batch-size',
+      '1',
+    ];
+    const child = spawn(process.execPath, [bin, ...args], { cwd: work });
+    let said = '';
+    child.stderr.on('data', (chunk) => {
+      said += chunk;
+    });
+    const ended = new Promise<number | null>((done) => child.once('close', done));
+    createInterface(child.stdout).once('line', () => child.kill('SIGINT'));
+    expect(await ended).toBe(130);
+    expect(said).toBe('flow-grpo-score: interrupted; nothing is written\n');
+    expect(readdirSync(join(work, 'cut'))).toEqual([]);
+  });
+
   const shapes = ['-r', 'shapes', '-p', 'prompts.jsonl', '-o', 'none'];
+  const jpeg = ['-r', 'jpeg_compressibility', '-i', 'one'];
   it.each<[string, string[], string]>([
     ['a missing folder', [...shapes, '-i', 'nowhere'], 'the folder nowhere does not exist'],
     ['a file for a folder', [...shapes, '-i', 'prompts.jsonl'], 'prompts.jsonl is a file, not a folder'],
@@ -201,6 +242,17 @@ describe('flow-grpo-score', () => {
       'prompts.jsonl has no row whose tag is only.png',
     ],
     ['no prompts', ['-r', 'shapes', '-i', 'one'], 'needs prompts: give a file by --prompts'],
+    [
+      'a file for --out',
+      [...jpeg, '-o', 'prompts.jsonl'],
+      '--out prompts.jsonl: this is a file, not a folder',
+    ],
+    [
+      'an --out below a file',
+      [...jpeg, '-o', 'prompts.jsonl/x'],
+      'part of this path is a file; choose another',
+    ],
+    ['an --out with a folder in the way', [...jpeg, '-o', 'way'], 'scores.html in it is a folder; choose'],
     ['a broken image', ['-r', 'jpeg_compressibility', '-i', 'broken'], 'bad.png cannot be read as an image'],
     ['an unknown reward', ['-r', 'pick-scor', '-i', 'one'], 'no reward pick-scor (did you mean pickscore?)'],
     [
@@ -232,6 +284,7 @@ describe('flow-grpo-score', () => {
     ],
   ])('says what is wrong: %s', async (_, args, message) => {
     mkdirSync(join(work, 'empty'), { recursive: true });
+    mkdirSync(join(work, 'way/scores.html'), { recursive: true });
     mkdirSync(join(work, 'one'), { recursive: true });
     writeFileSync(join(work, 'one', 'only.png'), await png(0));
     mkdirSync(join(work, 'broken'), { recursive: true });

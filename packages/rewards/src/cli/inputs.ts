@@ -52,7 +52,7 @@ export async function readInputs(flags: InputFlags, needsPrompts: boolean): Prom
       if (examples.length !== files.length) {
         throw new UsageError(
           `${folder} has ${files.length} images and ${source} has ${examples.length} prompts; there must be one ` +
-            'prompt an image, or a column with file names to match by (--match)',
+            'prompt per image, or a column with file names to match by (--match)',
         );
       }
       return files.map((file, i) => entry(file, examples[i]!.prompt, examples[i]!.metadata));

@@ -1,12 +1,13 @@
 /** The flow-grpo-score command. */
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import manifest from '../../package.json' with { type: 'json' };
 import { BACKEND_HELP } from '../backend';
 import { plainText } from '../plain-text';
 import { REWARDS } from '../registry';
 import { shapeOf } from '../registry/find';
 import { scoreCommand } from './score-command';
 import { serveCommand } from './serve-command';
-import { UsageError } from './usage-error';
+import { InterruptedError, UsageError } from './usage-error';
 
 const collect = (value: string, previous: string[]) => [...previous, value];
 
@@ -33,6 +34,7 @@ function addRewardOptions(command: Command): Command {
 function program(): Command {
   const root = new Command('flow-grpo-score')
     .description('Scores a folder of images, or serves a reward to trainers.')
+    .version(manifest.version, '-V, --version', 'print the version')
     .showHelpAfterError('(--help lists the options)')
     .exitOverride();
   const rewards = Object.entries(REWARDS).map(([name, definition]) => {
@@ -54,7 +56,7 @@ function program(): Command {
     )
     .option(
       '-p, --prompts <file>',
-      '.txt, .jsonl, .csv, .tsv or .parquet; one prompt an image, or matched by --match',
+      '.txt, .jsonl, .csv, .tsv or .parquet; one prompt per image, or matched by --match',
     )
     .option('--prompt-column <name>', 'column or key of the prompt', 'prompt')
     .option('--match <column>', 'column or key with the image’s file name; file_name where there is one')
@@ -73,7 +75,7 @@ function program(): Command {
   return root.addHelpText('after', () => `\n${folder.helpInformation()}${help}`);
 }
 
-/** Runs the command; a mistake of the user ends it with only the message, and exit code 2. */
+/** Runs the command; a mistake of the user ends it with only the message, and exit code 2; SIGINT ends it with 130. */
 export async function main(argv: readonly string[] = process.argv): Promise<void> {
   try {
     await program().parseAsync(argv);
@@ -86,6 +88,6 @@ export async function main(argv: readonly string[] = process.argv): Promise<void
     const { message, stack } = error as Error;
     const shown = process.env.DEBUG ? (stack ?? message) : message;
     process.stderr.write(`flow-grpo-score: ${plainText(shown)}\n`);
-    process.exitCode = error instanceof UsageError ? 2 : 1;
+    process.exitCode = error instanceof InterruptedError ? 130 : error instanceof UsageError ? 2 : 1;
   }
 }

@@ -23,7 +23,7 @@ export function progressLine(
         rate > 0 ? `  ${rate.toPrecision(3)} images/s  ${duration((total - done) / rate)} left` : '';
       const line = `${done}/${total} images  ${Math.floor((100 * done) / total)} %${pace}`;
       if (stream.isTTY) {
-        stream.write(`\r\x1b[2K${line.slice(0, (stream.columns ?? 80) - 1)}`);
+        stream.write(`\r\x1b[2K${line.slice(0, (stream.columns || 80) - 1)}`);
       } else if (now() - last >= QUIET_MS) {
         last = now();
         stream.write(`${line}\n`);

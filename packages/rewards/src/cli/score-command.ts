@@ -1,14 +1,14 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile, writeFile } from 'node:fs/promises';
 import { checkScores } from '../compose/multi-score';
 import { checkFormat } from '../images/formats';
 import type { EncodedImage, Scorer, Scores } from '../scorer';
 import { type ImageEntry, type InputFlags, readInputs } from './inputs';
+import { outputFiles } from './output';
 import { progressLine } from './progress';
 import { planRewards, type RewardFlags } from './rewards';
 import { scoresHtml } from './sheet';
 import { type ScoredFolder, scoresCsv, scoresJson, summary } from './tables';
-import { reported, UsageError } from './usage-error';
+import { InterruptedError, reported } from './usage-error';
 
 export interface ScoreFlags extends RewardFlags, InputFlags {
   out: string;
@@ -22,23 +22,22 @@ const THUMBNAIL = 256;
 export async function scoreCommand(flags: ScoreFlags): Promise<void> {
   const plan = await planRewards(flags);
   const images = await readInputs(flags, plan.needsPrompts);
-  await reported(() => mkdir(flags.out, { recursive: true }));
+  const files = await outputFiles(flags.out, ['scores.csv', 'scores.json', 'scores.html']);
   const scorer = await plan.make();
   const stop = new AbortController();
-  const interrupt = () => stop.abort(new UsageError('interrupted; nothing is written'));
+  const interrupt = () => stop.abort(new InterruptedError('interrupted; nothing is written'));
   process.once('SIGINT', interrupt);
   try {
     const { thumbnails, ...result } = await reported(() =>
       scoreFolder(scorer, images, flags.batchSize, stop.signal),
     );
     const scored: ScoredFolder = { rewards: flags.reward, images, ...result };
-    await writeFile(join(flags.out, 'scores.csv'), scoresCsv(scored));
-    await writeFile(join(flags.out, 'scores.json'), scoresJson(scored));
-    await writeFile(join(flags.out, 'scores.html'), await scoresHtml(scored, thumbnails));
+    await writeFile(files['scores.csv'], scoresCsv(scored));
+    await writeFile(files['scores.json'], scoresJson(scored));
+    await writeFile(files['scores.html'], await scoresHtml(scored, thumbnails));
     const { mean } = summary(result.scores);
-    const names = ['scores.csv', 'scores.json', 'scores.html'].map((name) => join(flags.out, name));
     process.stdout.write(
-      `${images.length} images, mean score ${Number(mean.toPrecision(6))}\n${names.join('\n')}\n`,
+      `${images.length} image${images.length === 1 ? '' : 's'}, mean score ${Number(mean.toPrecision(6))}\n${Object.values(files).join('\n')}\n`,
     );
   } finally {
     process.off('SIGINT', interrupt);
@@ -58,6 +57,7 @@ async function scoreFolder(
   const line = progressLine(images.length);
   try {
     for (let at = 0; at < images.length; at += batchSize) {
+      signal.throwIfAborted();
       line.show(at);
       const batch = images.slice(at, at + batchSize);
       const read = await Promise.all(batch.map(readImage));

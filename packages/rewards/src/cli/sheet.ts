@@ -1,5 +1,5 @@
 import { pageAssetsOf } from '@flow-grpo/page-components/assets';
-import { htmlDocument, inlineScript, inlineStyle } from '@flow-grpo/page-components/document';
+import { htmlDocument, inlineScript, inlineStyle, NO_SCRIPT } from '@flow-grpo/page-components/document';
 import { SCORES, type ScoresData } from './page/scores-data';
 import type { ScoredFolder } from './tables';
 
@@ -14,7 +14,7 @@ export async function scoresHtml(scored: ScoredFolder, thumbnails: readonly stri
   return htmlDocument(
     `${data.title}: ${data.images.length} images`,
     [inlineStyle(style)],
-    [inlineScript(`globalThis.${SCORES} = JSON.parse(${json});`), inlineScript(script)],
+    [NO_SCRIPT, inlineScript(`globalThis.${SCORES} = JSON.parse(${json});`), inlineScript(script)],
   );
 }
 

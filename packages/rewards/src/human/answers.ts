@@ -1,5 +1,5 @@
 /** A person's answers in a file, one line of JSON each, from which a run can be repeated. */
-import { readFile } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import type { HumanQuestion, Person } from './human-reward';
 import { type Judgement, rewardsOfJudgement } from './judgement';
 
@@ -23,17 +23,56 @@ export async function readAnswers(file: string): Promise<Map<string, Judgement>>
   const lines = (await readFile(file, 'utf8')).split('\n');
   const answers = new Map<string, Judgement>();
   for (const [i, line] of lines.entries()) {
-    if (line === '' || (i === lines.length - 1 && !line.endsWith('}'))) continue;
+    if (line.trim() === '' || (i === lines.length - 1 && isCut(line))) continue;
     try {
       const { key, images, judgement } = JSON.parse(line) as AnswerRecord;
       if (typeof key !== 'string') throw new Error('it has no key');
       rewardsOfJudgement(judgement, images);
       answers.set(key, judgement);
     } catch (error) {
-      throw new Error(`${file}, line ${i + 1} is no answer: ${(error as Error).message}`, { cause: error });
+      const { message } = error as Error;
+      throw new Error(
+        `${file}, line ${i + 1} is not an answer: ${message}; remove the line, and its question is asked again`,
+        { cause: error },
+      );
     }
   }
   return answers;
+}
+
+/** Whether a last line without an end is half of one. */
+function isCut(line: string): boolean {
+  try {
+    JSON.parse(line);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+/**
+ * Appends answers to a file, all of them as whole lines or none; half a line that a kill left at its end goes.
+ *
+ * @throws what the system says when it cannot be written
+ */
+export async function appendAnswers(file: string, records: readonly AnswerRecord[]): Promise<void> {
+  const handle = await open(file, 'a+');
+  try {
+    const text = await handle.readFile('utf8');
+    const last = text.slice(text.lastIndexOf('\n') + 1);
+    const size = Buffer.byteLength(text) - (isCut(last) ? Buffer.byteLength(last) : 0);
+    await handle.truncate(size);
+    const start = last === '' || isCut(last) ? '' : '\n';
+    try {
+      await handle.appendFile(start + records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+      await handle.sync();
+    } catch (error) {
+      await handle.truncate(size);
+      throw error;
+    }
+  } finally {
+    await handle.close();
+  }
 }
 
 /** Takes answers from the file, and asks the person for the others; without a person those are an error. */

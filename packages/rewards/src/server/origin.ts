@@ -13,8 +13,8 @@ function nameOf(host: string): string | undefined {
 }
 
 /**
- * Why a request to a local server is refused, or undefined. Addresses are always right: a page can only use a name of its own. Names are
- * those of this machine, the one that the server listens at, and those allowed.
+ * Why a request to a local server is refused, or undefined. Addresses are always right: a page can only use a name of its
+ * own. Names are those of this machine, the one that the server listens at, and those allowed.
  *
  * @param flag what allows a name on the command line, for the message
  */

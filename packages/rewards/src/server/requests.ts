@@ -84,7 +84,7 @@ export function readPickle(body: Uint8Array): Batch {
   if (!images?.every((image) => image instanceof Uint8Array))
     throw new BadRequest('no list of bytes under images');
   const metadata = field('meta_datas')?.map((item, i) => {
-    if (!(item instanceof Map)) throw new BadRequest(`the metadata of image ${i} is no dictionary`);
+    if (!(item instanceof Map)) throw new BadRequest(`the metadata of image ${i} is not a dictionary`);
     return plain(item) as Record<string, unknown>;
   });
   const prompts = field('prompts')?.map(String) ?? metadata?.map((item) => String(item?.prompt ?? ''));

@@ -1,8 +1,9 @@
-import { request } from 'node:http';
+import { request, Server } from 'node:http';
+import { connect } from 'node:net';
 import { crc32, deflateSync } from 'node:zlib';
 import { sceneBatch, shapeScenes } from '@flow-grpo/datasets';
 import * as tf from '@tensorflow/tfjs-core';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { jpegIncompressibility } from '../jpeg/jpeg-size';
 import { deqa, geneval, unifiedReward } from '../remote';
 import type { Scorer } from '../scorer';
@@ -292,6 +293,31 @@ describe('serve', () => {
       expect(await status(headers, '/health', 'GET')).toBe(expected);
       expect(await status(headers, '/metrics', 'GET')).toBe(expected);
     });
+  });
+
+  it('lives on when connections cannot be taken', async () => {
+    const emitted = vi.spyOn(Server.prototype, 'listen');
+    const server = await serveScorer(lengths);
+    const [http] = emitted.mock.contexts as [Server];
+    emitted.mockRestore();
+    for (let i = 0; i < 3; i++) http.emit('error', new Error('accept EMFILE'));
+    const answer = await post(server.url, { images: [pixel.toString('base64')], prompts: ['four'] });
+    expect(await answer.json()).toMatchObject({ scores: [4] });
+    await server.close();
+  });
+
+  it('closes while a client never sends its request to the end', async () => {
+    const server = await serveScorer(lengths);
+    const { port, hostname } = new URL(server.url);
+    const slow = connect(Number(port), hostname);
+    const cut = new Promise((resolve) => slow.once('close', resolve));
+    slow.on('error', () => {});
+    slow.write('POST /score HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{"images": [');
+    const waits = async () =>
+      (await (await fetch(`${server.url}/metrics`)).text()).includes('requests_total 1');
+    while (!(await waits())) await new Promise((resolve) => setTimeout(resolve, 5));
+    await server.close();
+    await cut;
   });
 
   it('refuses what does not fit its queue, and finishes what it has when closed', async () => {

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { serve as listen, type ServerType } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
@@ -9,6 +9,11 @@ import { answerPickle } from './geneval-answer';
 import { checkImages, type RequestLimits } from './limits';
 import { refusedOrigin } from './origin';
 import { BadRequest, type Batch, readForm, readJson, readPickle, received } from './requests';
+
+/** Connections at a time. */
+const MAX_CONNECTIONS = 1024;
+/** How long requests under way have to be sent to their end when the server closes. */
+const CLOSING_MS = 2000;
 
 export interface ServeOptions {
   /** Default 0: any free one. */
@@ -61,7 +66,7 @@ export async function serveScorer(scorer: Scorer, options: ServeOptions = {}): P
   };
   const limit = pLimit(concurrency);
   const counts = { requests: 0, images: 0, failures: 0, refused: 0, seconds: 0 };
-  const answering = new Set<ServerResponse>();
+  const answering = new Map<ServerResponse, IncomingMessage>();
   /** Requests read, waiting or scored: counted before any of the body is read, so that bodies are bounded too. */
   let accepted = 0;
   let draining = false;
@@ -153,8 +158,11 @@ export async function serveScorer(scorer: Scorer, options: ServeOptions = {}): P
     const listening = listen({ fetch: app.fetch, port, hostname }, () => ready(listening));
     listening.once('error', fail);
   });
-  server.on('request', (_: unknown, response: ServerResponse) => {
-    answering.add(response);
+  // A connection that cannot be taken, for want of file descriptors, is that client's loss alone.
+  server.on('error', () => {});
+  server.maxConnections = MAX_CONNECTIONS;
+  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    answering.set(response, request);
     response.once('close', () => answering.delete(response));
   });
   const address = server.address();
@@ -163,7 +171,13 @@ export async function serveScorer(scorer: Scorer, options: ServeOptions = {}): P
     url: `http://${hostname}:${bound}`,
     async close() {
       draining = true;
-      while (answering.size > 0) await Promise.race([...answering].map((answer) => once(answer, 'close')));
+      // A request that is never sent to its end would hold up everybody else's.
+      const cut = setInterval(() => {
+        for (const request of answering.values()) if (!request.complete) request.socket.destroy();
+      }, CLOSING_MS);
+      while (answering.size > 0)
+        await Promise.race([...answering.keys()].map((answer) => once(answer, 'close')));
+      clearInterval(cut);
       const closed = new Promise<void>((done) => server.close(() => done()));
       // Clients keep connections for later, some of which never carried a request and so do not count as idle.
       if ('closeAllConnections' in server) server.closeAllConnections();

@@ -7,7 +7,7 @@ import { type Schedule, stepsOf } from './schedule';
 export interface PlanOptions {
   /** Default 'sde'. */
   rule?: RuleName | StepRule;
-  /** One for all steps, or one a step. Default 0.7, Flow-GRPO's. */
+  /** One for all steps, or one per step. Default 0.7, Flow-GRPO's. */
   noiseLevel?: number | readonly number[];
   /**
    * The first and the last step of a rule whose noise is infinite at the start, the SDE. 'ode' (default): both without

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { VelocityRequest } from '../loops/velocity';
 
-/** Solvers with a fixed number of velocities a step: Euler (order 1), Heun and midpoint (order 2). */
+/** Solvers with a fixed number of velocities per step: Euler (order 1), Heun and midpoint (order 2). */
 export type OdeSolver = 'euler' | 'heun' | 'midpoint';
 
 type Ask = (x: tf.Tensor, time: number) => VelocityRequest;

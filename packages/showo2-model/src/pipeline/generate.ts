@@ -34,7 +34,7 @@ export interface GenerateOptions {
   signal?: AbortSignal;
 }
 
-/** What is denoised: one row a prompt, clips of `frames` latent frames, or images without. */
+/** What is denoised: one row per prompt, clips of `frames` latent frames, or images without. */
 export interface DenoiseShape {
   batch: number;
   frames?: number | undefined;

@@ -8,7 +8,14 @@ import {
   type SourceOptions,
   storedShapes,
 } from '@flow-grpo/checkpoint-io';
-import { castParams, type Params, uploadAs, type WeightDtype, warnIfUncompiled } from '@flow-grpo/nn';
+import {
+  castParams,
+  checkFloats,
+  type Params,
+  uploadAs,
+  type WeightDtype,
+  warnIfUncompiled,
+} from '@flow-grpo/nn';
 import { defaultStorage, type FloatStorage } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Showo2Config } from '../config/config';
@@ -145,7 +152,7 @@ async function loadWeights(
     ...(signal && { signal }),
     onProgress: (progress) => onProgress?.({ part, ...progress }),
   });
-  return castParams(loaded, dtype);
+  return castParams(checkFloats(loaded, path), dtype);
 }
 
 /** The tables whose size upstream takes from other repositories are as large as they are stored. */

@@ -221,7 +221,7 @@ function depthwise(b: Block, inputs: Inputs, a: ConvAttrs, result?: ElementType)
   return forward(b, x, grouped(b, filter), g, filter.shape[2]!, result);
 }
 
-/** dy [.., c·m] and filter [h, w, c, m]: one group a channel, each from m features to one. */
+/** dy [.., c·m] and filter [h, w, c, m]: one group per channel, each from m features to one. */
 function depthwiseBackInput(b: Block, dy: Value, filter: Value, a: ConvAttrs): Value {
   const g = geometry2d(a.inputShape!, filter.shape, a, true);
   const [h, w, c, m] = filter.shape as [number, number, number, number];
@@ -300,7 +300,7 @@ export const convKernels: Lowering[] = [
     const a = attrsOf<ConvAttrs>(attrs);
     const x = need(inputs, 'x');
     const g = geometry2d(x.shape, a.filterShape!, a, true);
-    // The features of x are the convolution's batch: one batch group a channel gives [h, w, 1, c·m].
+    // The features of x are the convolution's batch: one batch group per channel gives [h, w, 1, c·m].
     return hlo.reshape(b, backFilter(b, x, need(inputs, 'dy'), g, a.filterShape![2]!), a.filterShape!);
   }),
 ];

@@ -137,7 +137,7 @@ interface TransformAttrs {
   outputShape?: [number, number];
 }
 
-/** Projective transforms, one a picture or one for all. */
+/** Projective transforms, one per picture or one for all. */
 function transform(b: Block, image: Value, transforms: Value, a: TransformAttrs): Value {
   const [batch, height, width, channels] = image.shape as [number, number, number, number];
   const [h, w] = a.outputShape ?? [height, width];

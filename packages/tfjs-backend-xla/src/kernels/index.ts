@@ -3,6 +3,7 @@ import { binaryKernels } from './binary';
 import { complexKernels } from './complex';
 import { convKernels } from './conv';
 import { creationKernels, normalizationKernels } from './creation';
+import { dilationKernels } from './dilation';
 import { hostOnlyKernels } from './host';
 import { imageKernels } from './image';
 import { indexingKernels } from './indexing';
@@ -39,6 +40,7 @@ export const lowerings: readonly Lowering[] = [
   ...creationKernels,
   ...normalizationKernels,
   ...poolKernels,
+  ...dilationKernels,
   ...resizeKernels,
   ...imageKernels,
   ...complexKernels,

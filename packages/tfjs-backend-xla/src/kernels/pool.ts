@@ -1,7 +1,8 @@
 import { backend_util } from '@tensorflow/tfjs-core';
 import { type Block, hlo, type Value, type WindowOptions } from '../stablehlo';
 import { attrsOf, kernel, type Lowering, need } from './kernel';
-import { beats, inFloat32, like } from './values';
+import { inFloat32, like } from './values';
+import { around, atOffset, offsets, padForWindows, type Window } from './window';
 
 interface PoolAttrs {
   filterSize: number | number[];
@@ -10,17 +11,6 @@ interface PoolAttrs {
   dimRoundingMode?: 'floor' | 'round' | 'ceil';
   dataFormat?: string;
   includeBatchInIndex?: boolean;
-}
-
-/** A window moving over the axes between batch and channels. */
-export interface Window {
-  readonly inSize: number[];
-  readonly outSize: number[];
-  readonly size: number[];
-  readonly strides: number[];
-  readonly dilations: number[];
-  /** Padding on both sides; what is behind the last window is cut, so it may be negative. */
-  readonly padding: [number, number][];
 }
 
 function windowOf(shape: readonly number[], a: PoolAttrs): Window {
@@ -51,8 +41,6 @@ function windowOf(shape: readonly number[], a: PoolAttrs): Window {
     }),
   };
 }
-
-const around = <T>(space: readonly T[], edge: T): T[] => [edge, ...space, edge];
 
 /** What lies behind the last window, as a number of elements to cut on each axis. */
 const excess = (w: Window): number[] => w.padding.map(([, after]) => Math.max(-after, 0));
@@ -143,44 +131,6 @@ const maxPool = (b: Block, x: Value, w: Window): Value =>
 const maxPoolGrad = (b: Block, dy: Value, x: Value, w: Window): Value =>
   uncrop(b, hlo.selectAndScatter(b, withoutNaN(b, crop(b, x, w)), dy, 'GE', options(w)), w);
 
-/** Every offset inside a window, in row-major order. */
-export function offsets(size: readonly number[]): number[][] {
-  return size.reduce<number[][]>(
-    (list, n) => list.flatMap((o) => Array.from({ length: n }, (_, i) => [...o, i])),
-    [[]],
-  );
-}
-
-/** x padded so that all windows lie inside it. */
-export function padForWindows(b: Block, x: Value, w: Window, value: number): Value {
-  return hlo.pad(
-    b,
-    x,
-    hlo.scalar(b, value, x.dtype),
-    around(
-      w.padding.map((p) => p[0]),
-      0,
-    ),
-    around(
-      w.padding.map((p) => p[1]),
-      0,
-    ),
-  );
-}
-
-/** The element at one offset of every window. */
-export function atOffset(b: Block, padded: Value, w: Window, offset: readonly number[]): Value {
-  const starts = around(
-    offset.map((o, i) => o * w.dilations[i]!),
-    0,
-  );
-  const limits = padded.shape.map((d, i) => {
-    if (i === 0 || i === padded.shape.length - 1) return d;
-    return starts[i]! + (w.outSize[i - 1]! - 1) * w.strides[i - 1]! + 1;
-  });
-  return hlo.slice(b, padded, starts, limits, around(w.strides, 1));
-}
-
 /** [maxima, flat position of each in the image], the first of equals. */
 function maxPoolWithArgmax(b: Block, x: Value, w: Window, withBatch: boolean): Value[] {
   const [, height, width, channels] = x.shape as [number, number, number, number];
@@ -204,102 +154,6 @@ function maxPoolWithArgmax(b: Block, x: Value, w: Window, withBatch: boolean): V
   return best!;
 }
 
-interface DilationAttrs {
-  strides: number | [number, number];
-  pad: 'valid' | 'same' | number;
-  dilations: number | [number, number];
-}
-
-/** Morphological dilation's window, and for each of its places the index of the offset that wins. */
-function dilation(b: Block, x: Value, filter: Value, a: DilationAttrs) {
-  const i = backend_util.computeDilation2DInfo(
-    x.shape as [number, number, number, number],
-    filter.shape as [number, number, number],
-    a.strides,
-    a.pad as 'same',
-    'NHWC',
-    a.dilations,
-  );
-  const size = [i.filterHeight, i.filterWidth];
-  const strides = [i.strideHeight, i.strideWidth];
-  const dilations = [i.dilationHeight, i.dilationWidth];
-  const outSize = [i.outHeight, i.outWidth];
-  const inSize = [i.inHeight, i.inWidth];
-  const padding = [i.padInfo.top, i.padInfo.left].map((low, k): [number, number] => [
-    low,
-    (outSize[k]! - 1) * strides[k]! + (size[k]! - 1) * dilations[k]! + 1 - low - inSize[k]!,
-  ]);
-  const w: Window = { inSize, outSize, size, strides, dilations, padding };
-  const padded = padForWindows(b, x, w, Number.NEGATIVE_INFINITY);
-  const all = offsets(size);
-  let best: Value | undefined;
-  let winner: Value | undefined;
-  all.forEach((offset, index) => {
-    const cell = atOffset(b, padded, w, offset);
-    const weight = hlo.reshape(
-      b,
-      hlo.slice(b, filter, [...offset, 0], [...offset.map((o) => o + 1), filter.shape[2]!]),
-      [filter.shape[2]!],
-    );
-    const value = hlo.add(b, cell, hlo.broadcastTo(b, weight, cell.shape));
-    if (!best || !winner) {
-      best = value;
-      winner = hlo.full(b, cell.shape, 0, 'i32');
-      return;
-    }
-    const better = beats(b, value, best, 'GT');
-    best = hlo.select(b, better, value, best);
-    winner = hlo.select(b, better, hlo.full(b, cell.shape, index, 'i32'), winner);
-  });
-  const share = (dy: Value, index: number) =>
-    hlo.select(b, hlo.compare(b, 'EQ', winner!, like(b, winner!, index)), dy, like(b, dy, 0));
-  return { w, best: best!, all, share };
-}
-
-function dilationInputGrad(b: Block, x: Value, filter: Value, dy: Value, a: DilationAttrs): Value {
-  const { w, all, share } = dilation(b, x, filter, a);
-  const total = w.inSize.map((d, i) => d + w.padding[i]![0] + w.padding[i]![1]);
-  const zero = hlo.scalar(b, 0, dy.dtype);
-  const sum = all
-    .map((offset, index) => {
-      const low = offset.map((o, i) => o * w.dilations[i]!);
-      const high = total.map((d, i) => d - low[i]! - ((w.outSize[i]! - 1) * w.strides[i]! + 1));
-      return hlo.pad(
-        b,
-        share(dy, index),
-        zero,
-        around(low, 0),
-        around(high, 0),
-        around(
-          w.strides.map((s) => s - 1),
-          0,
-        ),
-      );
-    })
-    .reduce((p, q) => hlo.add(b, p, q));
-  return hlo.pad(
-    b,
-    sum,
-    zero,
-    around(
-      w.padding.map((p) => -p[0]),
-      0,
-    ),
-    around(
-      w.padding.map((p) => -p[1]),
-      0,
-    ),
-  );
-}
-
-function dilationFilterGrad(b: Block, x: Value, filter: Value, dy: Value, a: DilationAttrs): Value {
-  const { all, share } = dilation(b, x, filter, a);
-  const rows = all.map((_, index) =>
-    hlo.reshape(b, hlo.reduce(b, share(dy, index), 'add', [0, 1, 2]), [1, filter.shape[2]!]),
-  );
-  return hlo.reshape(b, hlo.concatenate(b, rows, 0), filter.shape);
-}
-
 /** tfjs passes x through a window of one cell whenever the size stays, whatever the stride and padding. */
 const isIdentity = (w: Window): boolean => w.size.every((n, i) => n === 1 && w.inSize[i] === w.outSize[i]);
 
@@ -319,7 +173,7 @@ const backward = (name: string, fn: (b: Block, dy: Value, x: Value, w: Window) =
     );
   });
 
-/** Pooling, its gradients, and grey-scale dilation. */
+/** Pooling and its gradients. */
 export const poolKernels: Lowering[] = [
   ...['AvgPool', 'AvgPool3D'].map((name) =>
     forward(name, (b, x, w) => averagePool(b, hlo.convert(b, x, 'f32'), w)),
@@ -334,14 +188,4 @@ export const poolKernels: Lowering[] = [
     const a = attrsOf<PoolAttrs>(attrs);
     return maxPoolWithArgmax(b, x, windowOf(x.shape, a), a.includeBatchInIndex ?? false);
   }),
-  kernel(
-    'Dilation2D',
-    (b, inputs, attrs) => dilation(b, need(inputs, 'x'), need(inputs, 'filter'), attrsOf(attrs)).best,
-  ),
-  kernel('Dilation2DBackpropInput', (b, inputs, attrs) =>
-    dilationInputGrad(b, need(inputs, 'x'), need(inputs, 'filter'), need(inputs, 'dy'), attrsOf(attrs)),
-  ),
-  kernel('Dilation2DBackpropFilter', (b, inputs, attrs) =>
-    dilationFilterGrad(b, need(inputs, 'x'), need(inputs, 'filter'), need(inputs, 'dy'), attrsOf(attrs)),
-  ),
 ];

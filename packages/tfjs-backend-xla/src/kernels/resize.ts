@@ -65,7 +65,7 @@ function nearestMatrix(inSize: number, outSize: number, a: ResizeAttrs): Float32
 const MAX_MATRIX = 1 << 18;
 
 /**
- * Applies [to, from] (or its transpose) along one axis of an NHWC image. With two taps a row, a gather
+ * Applies [to, from] (or its transpose) along one axis of an NHWC image. With two taps per row, a gather
  * beats the dense product for long axes; both read the same table.
  */
 function along(

@@ -138,7 +138,7 @@ export function takeLocal(x: tf.Tensor): tf.Tensor {
   const axes = axesOfPart(sharding.mesh, own);
   if (!axes) {
     throw new Error(
-      `takeLocal: the ${own} devices of this process are no rows of the mesh ${meshKey(sharding.mesh)}`,
+      `takeLocal: the ${own} devices of this process are not rows of the mesh ${meshKey(sharding.mesh)}`,
     );
   }
   const mesh: Mesh = { axes, size: own, local: true };

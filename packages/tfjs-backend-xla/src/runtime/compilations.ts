@@ -6,7 +6,10 @@ const listeners = new Set<Listener>();
 const underWay = new Map<string, number>();
 let waited = 0;
 
-/** Tells `listener` the names of the programs being compiled or loaded whenever they change, until the returned function is called. */
+/**
+ * Tells `listener` the names of the programs being compiled or loaded whenever they change, until the returned function is
+ * called.
+ */
 export function observeCompilations(listener: Listener): () => void {
   listeners.add(listener);
   return () => void listeners.delete(listener);

@@ -94,6 +94,6 @@ export function dtypeOf(element: ElementType): tf.DataType {
     case 'c64':
       return 'complex64';
     default:
-      throw new Error(`a kernel gave ${element}, which is no tfjs dtype`);
+      throw new Error(`a kernel gave ${element}, which is not a tfjs dtype`);
   }
 }

@@ -46,7 +46,8 @@ let settings: XlaOptions = {};
 let inUse = false;
 
 /**
- * Sets options of the backend, before it starts; `startXla` takes them as well; options of an earlier call stay unless named again.
+ * Sets options of the backend, before it starts; `startXla` takes them as well; options of an earlier call stay unless named
+ * again.
  *
  * @throws once XLA runs in this process: its devices are made when it starts.
  */

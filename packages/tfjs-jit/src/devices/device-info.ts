@@ -2,7 +2,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { activeCompiler, type DeviceInfo, type FloatStorage } from '../compiler';
 
-/** The devices of the active backend, of all processes that share them, as they are now. A backend without a compiler is one device of its own name. */
+/**
+ * The devices of the active backend, of all processes that share them, as they are now. A backend without a compiler is one
+ * device of its own name.
+ */
 export function deviceInfo(): DeviceInfo[] {
   const compiler = activeCompiler();
   if (compiler) return compiler.deviceInfo();

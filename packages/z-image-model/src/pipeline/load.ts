@@ -10,6 +10,7 @@ import {
 } from '@flow-grpo/checkpoint-io';
 import {
   castParams,
+  checkFloats,
   type ParameterSpec,
   type Params,
   uploadAs,
@@ -35,7 +36,10 @@ export interface LoadZImageOptions extends SourceOptions, ZImagePlaces {
   dtype?: WeightDtype;
   /** The same for the autoencoder; `dtype` where that is one for all names. */
   vaeDtype?: FloatStorage;
-  /** Blocks and layers as one tensor per name, run under a scan, so that one of each kind is compiled. By default on a backend that compiles. */
+  /**
+   * Blocks and layers as one tensor per name, run under a scan, so that one of each kind is compiled. By default on a backend
+   * that compiles.
+   */
   stacked?: boolean;
   onProgress?: (progress: LoadingProgress) => void;
 }
@@ -50,8 +54,8 @@ export interface LoadingProgress {
 
 /**
  * Loads a model from a folder, or from the hub (`org/name`), in diffusers' layout. Keys and shapes are checked against the
- * configurations before any weight is read. The last layer of the text encoder and the norm behind it, which nothing depends on, are
- * not read.
+ * configurations before any weight is read. The last layer of the text encoder and the norm behind it, which nothing depends
+ * on, are not read.
  */
 export async function loadZImage(pathOrId: string, options: LoadZImageOptions = {}): Promise<ZImageParts> {
   const { stacked = hasCompiler() } = options;
@@ -175,5 +179,5 @@ async function loadWeights(
     ...(signal && { signal }),
     onProgress: (progress) => onProgress?.({ part, ...progress }),
   });
-  return castParams(splitProjections(loaded), storage);
+  return castParams(splitProjections(checkFloats(loaded, path)), storage);
 }

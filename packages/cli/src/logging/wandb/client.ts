@@ -12,14 +12,18 @@ export interface WandbRun {
   readonly project: string;
 }
 
-export interface NewRun {
-  readonly id: string;
+export interface WandbOptions {
   readonly project: string;
   readonly entity?: string | undefined;
   readonly name?: string | undefined;
   readonly group?: string | undefined;
   readonly tags?: readonly string[];
+  /** Shown as the run's configuration. */
   readonly config: Readonly<Record<string, unknown>>;
+}
+
+export interface NewRun extends WandbOptions {
+  readonly id: string;
 }
 
 /** Lines to put at an offset of a run's files, and how the run stands. */
@@ -88,6 +92,12 @@ const CREATE_FILES = `
     }
   }`;
 
+/** Whether a server described a run as far as it is used here. */
+const isBucket = (bucket: Bucket | null | undefined): bucket is Bucket =>
+  [bucket?.id, bucket?.name, bucket?.project?.name, bucket?.project?.entity?.name].every(
+    (text) => typeof text === 'string',
+  );
+
 /** A client whose requests are tried again when the network, or the server for the moment, fails. */
 export function wandbClient(access: WandbAccess, options: WandbClientOptions = {}): WandbClient {
   const { baseUrl, apiKey } = access;
@@ -119,11 +129,14 @@ export function wandbClient(access: WandbAccess, options: WandbClientOptions = {
     });
   const graphql = async <T>(what: string, query: string, variables: object): Promise<T> => {
     const response = await post(what, '/graphql', { query, variables });
-    const { data, errors } = (await response.json()) as { data?: T; errors?: { message?: string }[] };
-    if (errors?.length || !data) {
-      throw new WandbError(
-        `wandb: ${what}: ${errors?.map(({ message }) => message).join('; ') || 'no answer'}`,
+    const answer = (await response.json().catch(() => undefined)) as { data?: T; errors?: unknown } | null;
+    const { data, errors } = answer ?? {};
+    const isWrong = Array.isArray(errors) ? errors.length > 0 : errors !== undefined && errors !== null;
+    if (isWrong || typeof data !== 'object' || data === null) {
+      const messages = (Array.isArray(errors) ? errors : []).flatMap((error: { message?: unknown } | null) =>
+        typeof error?.message === 'string' ? [error.message.slice(0, 500)] : [],
       );
+      throw new WandbError(`wandb: ${what}: ${messages.join('; ') || 'no answer that can be read'}`);
     }
     return data;
   };
@@ -147,6 +160,7 @@ export function wandbClient(access: WandbAccess, options: WandbClientOptions = {
       );
       if (!upsertBucket) throw new WandbError(`wandb: the run was not created in project ${project}`);
       const { bucket } = upsertBucket;
+      if (!isBucket(bucket)) throw new WandbError('wandb: creating the run: no answer that can be read');
       return {
         storageId: bucket.id,
         id: bucket.name,

@@ -7,19 +7,9 @@ import type { EpochDetails, EpochMetrics } from '@flow-grpo/grpo-trainer';
 import { edgesOf, type Histogram, histogramOf } from '../histogram';
 import { readJsonLines } from '../json-lines';
 import type { EvaluationRecord, HistogramRecord } from '../run-log';
-import type { WandbClient, WandbRun } from './client';
+import type { WandbClient, WandbOptions, WandbRun } from './client';
 import { appUrl } from './credentials';
 import { type StepShift, shifted, stepOf } from './steps';
-
-export interface WandbOptions {
-  readonly project: string;
-  readonly entity?: string | undefined;
-  readonly name?: string | undefined;
-  readonly group?: string | undefined;
-  readonly tags?: readonly string[];
-  /** Shown as the run's configuration. */
-  readonly config: Readonly<Record<string, unknown>>;
-}
 
 export interface WandbLog {
   /** Where the run can be seen. */
@@ -44,8 +34,8 @@ type Row = Record<string, unknown>;
  * Opens the run of a folder on the server; with `resume` it is the one that an earlier part of the run made. Rows that
  * the server has are not sent again (a resumed run computes the same ones), and those of the folder's metrics.jsonl that
  * it lacks are. A row's step is its epoch, until the run is rolled back: then steps go on growing, since the server drops
- * those that do not, and `epoch` alone goes back. What cannot be sent is kept and sent with the next rows; `onMessage` is told when the server goes out of
- * reach and when it is back.
+ * those that do not, and `epoch` alone goes back. What cannot be sent is kept and sent with the next rows; `onMessage` is
+ * told when the server goes out of reach and when it is back.
  *
  * @throws when the run cannot be created at all: no such project, a wrong key, no network.
  */

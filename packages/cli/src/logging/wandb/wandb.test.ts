@@ -1,4 +1,6 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -244,5 +246,37 @@ describe('findWandb', () => {
     await expect(findWandb('http://own:1', { NETRC: netrc })).rejects.toThrow(
       /no key for own; set WANDB_API_KEY.*http:\/\/own:1\/authorize/,
     );
+  });
+});
+
+describe('a server that is none of Weights & Biases', () => {
+  it.each([
+    ['', /creating the run: no answer that can be read/],
+    ['<html>', /creating the run: no answer that can be read/],
+    ['null', /creating the run: no answer that can be read/],
+    ['[]', /creating the run: /],
+    ['{"data": null}', /creating the run: no answer that can be read/],
+    ['{"data": {}}', /the run was not created in project test/],
+    ['{"data": {"upsertBucket": {}}}', /creating the run: no answer that can be read/],
+    ['{"data": {"upsertBucket": {"bucket": {"id": "a"}}}}', /creating the run: no answer that can be read/],
+    ['{"errors": "no"}', /creating the run: no answer that can be read/],
+    ['{"errors": [null, {"message": 5}, {"message": "quota"}]}', /creating the run: quota/],
+  ])('is refused in words where it answers %j', async (body, message) => {
+    const odd = createServer((request, response) => {
+      request.resume();
+      response.end(body);
+    });
+    await new Promise<void>((resolve) => odd.listen(0, '127.0.0.1', resolve));
+    const { port } = odd.address() as AddressInfo;
+    const baseUrl = `http://127.0.0.1:${port}`;
+    const opening = wandbLog(
+      wandbClient({ baseUrl, apiKey: standInKey }, { retries: 0, pause: 1 }),
+      folder,
+      baseUrl,
+      { project: 'test', tags: [], config: {}, resume: false, onMessage: () => {} },
+    );
+    await expect(opening).rejects.toThrow(message);
+    odd.closeAllConnections();
+    odd.close();
   });
 });

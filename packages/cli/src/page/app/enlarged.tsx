@@ -2,7 +2,7 @@
 import { Sparkline } from '@flow-grpo/page-components/chart';
 import { Slider } from '@flow-grpo/page-components/controls';
 import { Lightbox } from '@flow-grpo/page-components/images';
-import { figure, plural } from '@flow-grpo/page-components/numbers';
+import { figure } from '@flow-grpo/page-components/numbers';
 import { useState } from 'preact/hooks';
 import type { RunData } from '../run-data';
 import { type Drawn, Pair, sameImage } from './samples';
@@ -12,6 +12,9 @@ export interface EnlargedProps {
   readonly drawn: readonly Drawn[];
   /** The evaluation shown. */
   readonly at: number;
+  /** What it is compared with, and what that is called: `epoch 0`, or another run's. */
+  readonly before: Drawn;
+  readonly beforeName: string;
   /** The image shown. */
   readonly index: number;
   /** The images before and after it. */
@@ -21,19 +24,27 @@ export interface EnlargedProps {
   readonly onClose: () => void;
 }
 
-export function Enlarged({ run, drawn, at, index, order, onMove, onOpen, onClose }: EnlargedProps) {
-  const [before, setBefore] = useState(false);
-  const [first, now] = [drawn[0]!, drawn[at]!];
+export function Enlarged(props: EnlargedProps) {
+  const { run, drawn, at, before, beforeName, index, order, onMove, onOpen, onClose } = props;
+  const [isBefore, setBefore] = useState(false);
+  const now = drawn[at]!;
   const prompt = run.prompts[now.samples.prompts[index]!]!;
   const rewards = drawn.map((evaluation) =>
     sameImage(now, index, evaluation) === undefined ? null : (evaluation.samples.rewards[index] ?? null),
   );
+  const rewardBefore = sameImage(now, index, before) === undefined ? null : before.samples.rewards[index];
   const move = (by: number) => onMove(Math.max(0, Math.min(drawn.length - 1, at + by)));
   return (
     <Lightbox
       label={prompt}
       picture={
-        <Pair before={first} after={now} index={index} shown={before ? 'before' : 'after'} prompt={prompt} />
+        <Pair
+          before={before}
+          after={now}
+          index={index}
+          shown={isBefore ? 'before' : 'after'}
+          prompt={prompt}
+        />
       }
       keys={{
         ArrowLeft: () => move(-1),
@@ -48,15 +59,15 @@ export function Enlarged({ run, drawn, at, index, order, onMove, onOpen, onClose
         <>
           <p class="prompt">{prompt}</p>
           <p>
-            Reward {figure(first.samples.rewards[index])} after {plural(first.epoch, 'epoch')},{' '}
-            {figure(now.samples.rewards[index])} after {now.epoch}.
+            Reward {figure(now.samples.rewards[index])} at epoch {now.epoch}
+            {before !== now && `; ${figure(rewardBefore)} before (${beforeName})`}.
           </p>
           <Sparkline values={rewards} label={`Reward of this image over ${drawn.length} evaluations`} />
           <Slider label="Epoch" value={at} max={drawn.length - 1} text={String(now.epoch)} onInput={onMove} />
         </>
       }
       buttons={
-        <button type="button" aria-pressed={before} onClick={() => setBefore(!before)}>
+        <button type="button" aria-pressed={isBefore} onClick={() => setBefore(!isBefore)}>
           Before
         </button>
       }

@@ -1,7 +1,7 @@
 /** The grid of samples over epochs: a slider through evaluations, before and after, sorting, and search. */
 import { Segmented, Slider } from '@flow-grpo/page-components/controls';
 import { ImageGrid } from '@flow-grpo/page-components/images';
-import { decimalsOf, fixed, signedFixed } from '@flow-grpo/page-components/numbers';
+import { decimalsOf, fixed, plural, signedFixed } from '@flow-grpo/page-components/numbers';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { RunData } from '../run-data';
 import { Enlarged } from './enlarged';
@@ -105,7 +105,7 @@ export function Gallery({ run, against, matches }: GalleryProps) {
       </div>
       <p class="hint">
         {view === 'after'
-          ? `Drawn after ${after.epoch} epochs.`
+          ? `Drawn after ${plural(after.epoch, 'epoch')}.`
           : `Before: ${beforeName}. After: epoch ${after.epoch}. Both from the same noise.`}{' '}
         {view === 'flicker' && (
           <b aria-hidden="true">{top === 'before' ? beforeName : `epoch ${after.epoch}`}</b>
@@ -119,7 +119,11 @@ export function Gallery({ run, against, matches }: GalleryProps) {
           <>
             <Reward
               value={after.samples.rewards[i]}
-              before={before === after ? undefined : before.samples.rewards[i]}
+              before={
+                before === after || sameImage(after, i, before) === undefined
+                  ? undefined
+                  : before.samples.rewards[i]
+              }
               decimals={decimals}
             />
             <span>{promptOf(i)}</span>
@@ -134,6 +138,8 @@ export function Gallery({ run, against, matches }: GalleryProps) {
           run={run}
           drawn={drawn}
           at={at}
+          before={before}
+          beforeName={beforeName}
           index={open}
           order={chosen}
           onMove={setPlace}

@@ -2,6 +2,7 @@ import { duration, figure } from '@flow-grpo/page-components/numbers';
 import { describe, expect, it } from 'vitest';
 import type { RunData } from '../run-data';
 import { learning, phaseMeans, remaining, smoothed } from './insight';
+import { smoothedLines } from './lines';
 
 const run = (metrics: RunData['metrics'], more: Partial<RunData> = {}): RunData => ({
   name: 'run',
@@ -20,6 +21,26 @@ const run = (metrics: RunData['metrics'], more: Partial<RunData> = {}): RunData 
 /** A line with a ripple that no chance plays in. */
 const rewards = (count: number, at: (share: number) => number) =>
   Array.from({ length: count }, (_, i) => at(i / (count - 1)) + 0.02 * (-1) ** i);
+
+describe('smoothedLines', () => {
+  const line = (label: string, y: number[]) => ({ label, x: [0, 1, 2], y, color: '--run-0' });
+
+  it('lie over what was measured of all of them', () => {
+    const lines = smoothedLines([line('step 1', [0, 1, 0]), line('step 2', [1, 0, 1])], 0.9);
+    expect(lines.map(({ label, faint = false }) => [label, faint])).toEqual([
+      ['step 1', true],
+      ['step 2', true],
+      ['step 1', false],
+      ['step 2', false],
+    ]);
+    expect(lines[0]!.y).toEqual([0, 1, 0]);
+    expect(lines[2]!.y[1]).toBeLessThan(0.6);
+  });
+
+  it('are the lines themselves without smoothing', () => {
+    expect(smoothedLines([line('a', [0, 1, 0])], 0)).toEqual([line('a', [0, 1, 0])]);
+  });
+});
 
 describe('learning', () => {
   it.each([

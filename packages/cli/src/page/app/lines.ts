@@ -30,18 +30,23 @@ export function xOf(run: RunData, axis: XAxis): readonly (number | null)[] {
   });
 }
 
+/** Lines smoothed, with what was measured behind all of them; `smoothing` 0 leaves them as they are. */
+export const smoothedLines = (lines: readonly Line[], smoothing: number): Line[] =>
+  smoothing === 0
+    ? [...lines]
+    : [
+        ...lines.map((line) => ({ ...line, faint: true })),
+        ...lines.map((line) => ({ ...line, y: smoothed(line.y, smoothing) })),
+      ];
+
 /** The number `name` of each run over its epochs, smoothed, with what was measured behind it. */
 export function metricLines(runs: readonly ShownRun[], name: string, axis: XAxis, smoothing: number): Line[] {
-  return runs.flatMap(({ run, place }) => {
+  const lines = runs.flatMap(({ run, place }) => {
     const y = run.metrics[name];
     if (!y?.some((value) => value !== null)) return [];
-    const line = { label: runs.length > 1 ? run.name : name, x: xOf(run, axis), color: colorOf(place) };
-    if (smoothing === 0) return [{ ...line, y }];
-    return [
-      { ...line, y, faint: true },
-      { ...line, y: smoothed(y, smoothing) },
-    ];
+    return [{ label: runs.length > 1 ? run.name : name, x: xOf(run, axis), y, color: colorOf(place) }];
   });
+  return smoothedLines(lines, smoothing);
 }
 
 /** The reward of evaluations, at the epochs after which they were. */

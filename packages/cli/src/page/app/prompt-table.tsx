@@ -45,7 +45,9 @@ function columnsOf(title: string, rows: readonly PromptRow[]): Column<PromptRow>
       sortBy: ({ name }) => name,
       show: ({ name, images }) => (
         <>
-          {name}
+          <span class="clamp" title={name}>
+            {name}
+          </span>
           {images > 1 && <small class="count"> {images} images</small>}
         </>
       ),

@@ -1,5 +1,5 @@
 /** Images of evaluations, cut out of the files that hold one evaluation each. */
-import { figure } from '@flow-grpo/page-components/numbers';
+import { figure, plural } from '@flow-grpo/page-components/numbers';
 import type { EvaluationData, RunData, SampleData } from '../run-data';
 
 /** An evaluation with images. */
@@ -57,7 +57,7 @@ export function Pair({
 }
 
 export const altOf = (prompt: string, { epoch, samples }: Drawn, index: number) =>
-  `${prompt}, after ${epoch} epochs, reward ${figure(samples.rewards[index])}`;
+  `${prompt}, after ${plural(epoch, 'epoch')}, reward ${figure(samples.rewards[index])}`;
 
 /** Where a prompt's image lies in another evaluation: at the same place where that is the same prompt. */
 export function sameImage(of: Drawn, index: number, other: Drawn): number | undefined {

@@ -7,7 +7,7 @@ import { useState } from 'preact/hooks';
 import type { HistogramData, RunData } from '../run-data';
 import type { CurveStyle } from './curves';
 import { PHASES, phaseMeans } from './insight';
-import { colorOf, X_LABELS, xOf } from './lines';
+import { colorOf, smoothedLines, X_LABELS, xOf } from './lines';
 
 export function Histograms({ run }: { run: RunData }) {
   const [place, setPlace] = useState<number | undefined>();
@@ -107,7 +107,7 @@ export function StepCharts({ run, style, zoom }: { run: RunData; style: CurveSty
           key={`${name}.${part}`}
           title={`${title}, ${part === 'mean' ? 'mean' : '99th percentile'}`}
           note={note}
-          lines={lines}
+          lines={smoothedLines(lines, style.smoothing)}
           xLabel={X_LABELS[style.axis]}
           zoom={zoom}
           log={style.log}
@@ -151,7 +151,7 @@ export function TimeOfEpoch({ run, style, zoom }: { run: RunData; style: CurveSt
       </figure>
       <Chart
         title="Seconds per epoch"
-        lines={lines}
+        lines={smoothedLines(lines, style.smoothing)}
         xLabel={X_LABELS[style.axis]}
         zoom={zoom}
         log={style.log}

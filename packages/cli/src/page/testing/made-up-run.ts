@@ -8,8 +8,12 @@ import type { EvaluationRecord } from '../../logging/run-log';
 
 export interface MadeUpRun {
   readonly epochs: number;
-  /** Evaluations with 16 images each. */
+  /** Evaluations, with an image for each prompt. */
   readonly evaluations: number;
+  /** 16 by default. */
+  readonly prompts?: readonly string[];
+  /** Every reward is the same. */
+  readonly constant?: boolean;
   /** Pixels along a side. */
   readonly side?: number;
   readonly seed?: number;
@@ -26,12 +30,12 @@ const COLORS = {
   yellow: [220, 190, 40],
 } as const;
 const SHAPES = ['square', 'circle', 'triangle', 'cross'];
-const IMAGES = 16;
 const PROMPTS = Object.keys(COLORS).flatMap((color) => SHAPES.map((shape) => `a ${color} ${shape}`));
 
 /** Writes a run that learns: noise turns to the colour its prompt names, and the reward rises with it. */
 export async function writeMadeUpRun(folder: string, run: MadeUpRun): Promise<void> {
-  const { epochs, evaluations, side = 16, seed = 1, plannedEpochs = epochs, hacked = false, outcome } = run;
+  const { epochs, evaluations, side = 16, seed = 1, plannedEpochs = epochs, outcome } = run;
+  const { prompts = PROMPTS, hacked = false, constant = false } = run;
   const random = randomAt(seed, 0x706167);
   await mkdir(join(folder, 'samples'), { recursive: true });
   const learnt = (epoch: number) => 1 - Math.exp((-3 * epoch) / epochs);
@@ -42,7 +46,7 @@ export async function writeMadeUpRun(folder: string, run: MadeUpRun): Promise<vo
       epoch,
       updates: 2 * (epoch + 1),
       samples: 128 * (epoch + 1),
-      reward: 0.2 + 0.6 * learnt(epoch) + 0.08 * noise(),
+      reward: constant ? 1 : 0.2 + 0.6 * learnt(epoch) + 0.08 * noise(),
       'reward.shapes': 0.3 + 0.5 * learnt(epoch) + 0.08 * noise(),
       rewardStd: 0.2,
       groupRewardStd: 0.15 + 0.02 * noise(),
@@ -80,16 +84,18 @@ export async function writeMadeUpRun(folder: string, run: MadeUpRun): Promise<vo
   const histograms = metrics.map(({ epoch }) => ({ epoch, advantages: histogram(3), rewards: histogram(1) }));
   const records: EvaluationRecord[] = [];
   const list = {
-    prompts: PROMPTS,
-    kinds: PROMPTS.map((prompt) => prompt.split(' ')[2]!.replace(/s?$/, (end) => (end ? 'ses' : 's'))),
+    prompts,
+    kinds: prompts.map((prompt) => prompt.split(' ')[2]!.replace(/s?$/, (end) => (end ? 'ses' : 's'))),
   };
   await writeFile(join(folder, 'samples', 'prompts-0.json'), JSON.stringify(list));
   for (let i = 0; i < evaluations; i++) {
     const epoch = evaluations > 1 ? Math.round((i * epochs) / (evaluations - 1)) : 0;
     const share = learnt(epoch);
-    const rewards = PROMPTS.map((_, k) => Math.min(1, share * (0.5 + k / 30) + 0.05 * random()));
+    const rewards = prompts.map((_, k) =>
+      constant ? 1 : Math.min(1, share * (0.5 + k / 30) + 0.05 * random()),
+    );
     const file = join('samples', `epoch-${String(epoch).padStart(6, '0')}.png`);
-    await writeFile(join(folder, file), await strip(side, share, seed));
+    await writeFile(join(folder, file), await strip(prompts.length, side, share, seed));
     records.push({
       epoch,
       reward: rewards.reduce((a, b) => a + b) / rewards.length,
@@ -99,7 +105,7 @@ export async function writeMadeUpRun(folder: string, run: MadeUpRun): Promise<vo
         file,
         width: side,
         height: side,
-        prompts: PROMPTS,
+        prompts,
         rewards,
         changes: rewards.map((_, k) => share * (0.3 + ((k * 7) % 16) / 40)),
       },
@@ -118,12 +124,12 @@ export async function writeMadeUpRun(folder: string, run: MadeUpRun): Promise<vo
 }
 
 /** The images of an evaluation: discs of the prompts' colours, under noise that fades with what was learnt. */
-async function strip(side: number, share: number, seed: number): Promise<Buffer> {
+async function strip(images: number, side: number, share: number, seed: number): Promise<Buffer> {
   const random = randomAt(seed, 0x696d67);
-  const bytes = new Uint8Array(IMAGES * side * side * 3);
+  const bytes = new Uint8Array(images * side * side * 3);
   const colors = Object.values(COLORS);
-  for (let image = 0; image < IMAGES; image++) {
-    const color = colors[Math.floor(image / 4)]!;
+  for (let image = 0; image < images; image++) {
+    const color = colors[Math.floor(image / 4) % colors.length]!;
     for (let pixel = 0; pixel < side * side; pixel++) {
       const [x, y] = [(pixel % side) / side - 0.5, Math.floor(pixel / side) / side - 0.5];
       const inside = Math.hypot(x, y) < 0.2 + 0.05 * (image % 4);
@@ -133,7 +139,7 @@ async function strip(side: number, share: number, seed: number): Promise<Buffer>
       }
     }
   }
-  return sharp(bytes, { raw: { width: side, height: side * IMAGES, channels: 3 } })
+  return sharp(bytes, { raw: { width: side, height: side * images, channels: 3 } })
     .png({ compressionLevel: 1 })
     .toBuffer();
 }

@@ -91,6 +91,31 @@ export function gradientsOf(f: (weights: Weights) => tf.Scalar, { W, b, c }: Wei
   return { W: gW!, b: gb!, c: gc! };
 }
 
+/** The velocity with guidance: n + scale · (c − n), of the prompt c and the negative prompt n; c itself at scale 1. */
+export function guidedVelocity(
+  weights: Weights,
+  x: tf.Tensor,
+  t: tf.Tensor,
+  { prompt, negative }: { prompt: tf.Tensor; negative: tf.Tensor },
+  scale: number,
+): tf.Tensor {
+  const c = velocityOf(weights, x, t, prompt);
+  if (scale === 1) return c;
+  const n = velocityOf(weights, x, t, negative);
+  return tf.add(n, tf.mul(scale, tf.sub(c, n)));
+}
+
+/** The gradients of a loss at each of `count` times, [T, …]. */
+export function gradientsOverTimes(
+  count: number,
+  lossAt: (weights: Weights, i: number) => tf.Scalar,
+  weights: Weights,
+): Weights {
+  const each = Array.from({ length: count }, (_, i) => gradientsOf((w) => lossAt(w, i), weights));
+  const over = (part: keyof Weights) => stacked(each.map((gradients) => gradients[part]));
+  return { W: over('W'), b: over('b'), c: over('c') };
+}
+
 /** Row i of a tensor [T, …]. */
 export const at = (value: tf.Tensor, i: number): tf.Tensor =>
   tf.reshape(tf.slice(value, i, 1), value.shape.slice(1));

@@ -221,7 +221,10 @@ const columnsOf = (title: string, decimals: number | undefined): Column<Group>[]
     sortBy: ({ name }) => name,
     show: ({ name, images }) => (
       <>
-        {name} {images > 1 && <small class="count">{plural(images, 'image')}</small>}
+        <span class="clamp" title={name}>
+          {name}
+        </span>{' '}
+        {images > 1 && <small class="count">{plural(images, 'image')}</small>}
       </>
     ),
   },

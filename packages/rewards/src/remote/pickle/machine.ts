@@ -70,7 +70,7 @@ export class Machine {
 
   setItems(dict: unknown, items: readonly unknown[]): unknown {
     if (!(dict instanceof Map) || items.length % 2 !== 0) {
-      throw new PickleError('the pickle fills what is no dictionary, or with half a pair');
+      throw new PickleError('the pickle fills something that is not a dictionary, or with half a pair');
     }
     for (let i = 0; i < items.length; i += 2) {
       dict.set(this.keys.canonical(dict, items[i]), this.data(items[i + 1]));

@@ -137,7 +137,7 @@ export function setState(target: unknown, state: unknown, budget: Budget): undef
 /** The array behind its placeholder; other values as they are. Throws for what must not leave the reader. */
 export function settled(value: unknown): unknown {
   if (value instanceof PendingArray) return value.array ?? refuse('a numpy array was never filled');
-  if (value instanceof DType) return refuse('a numpy type is no data');
+  if (value instanceof DType) return refuse('a numpy type is not data');
   return value;
 }
 
