@@ -358,12 +358,23 @@ def epoch():
     report("epoch.recipe", **r, **peak(), images=images, imagesPerSecond=images / (r["ms"] / 1e3), **seconds)
 
 
+# ---------------------------------------------------------------- rounding
+def rounding():
+    from rounding import compare
+    fresh()
+    folder = os.environ.get("FLOW_GRPO_BENCH_KEEP")
+    if not folder:
+        raise RuntimeError("rounding needs --keep FOLDER, where our section of that name has left weights and numbers")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    compare(folder, DEVICE, report)
+
+
 if CUDA:
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
 report("versions", torch=torch.__version__, cudnn=torch.backends.cudnn.version(),
        device=torch.cuda.get_device_name() if CUDA else "cpu")
 TABLE = dict(matmul=matmul, attention=attention, dispatch=dispatch, rollout=rollout, decode=decode, update=update,
-             epoch=epoch, scorer=scorer, allReduce=all_reduce, compiled=compiled)
+             epoch=epoch, scorer=scorer, allReduce=all_reduce, rounding=rounding, compiled=compiled)
 WANTED = OPTIONS.sections + (["compiled"] if CUDA and "rollout" in OPTIONS.sections else [])
 common.run_sections(TABLE, WANTED, OPTIONS.seconds)

@@ -3,6 +3,7 @@
 The upstream source is imported from the folder named by SHOWO2_DIR (it holds `models/`); nothing of it is copied here.
 No hub access is needed: the two `from_pretrained` calls of the constructor are given local configurations.
 """
+import importlib.util
 import json
 import os
 import sys
@@ -34,13 +35,42 @@ SIZES = {
 }
 
 
+def upstream():
+    """Upstream's module with the model. Of timm it takes one function, but timm itself does not load without torchvision."""
+    sys.path.insert(0, os.environ["SHOWO2_DIR"])
+    try:
+        import timm.layers.helpers
+    except ImportError:
+        for name in ("timm", "timm.layers", "timm.layers.helpers"):
+            sys.modules[name] = importlib.util.module_from_spec(importlib.machinery.ModuleSpec(name, None))
+        sys.modules["timm.layers.helpers"].to_2tuple = lambda value: value if isinstance(value, tuple) else (value, value)
+    import models.modeling_showo2_qwen2_5 as m
+    return m
+
+
 def build(size, device, dtype, seed=0):
     """The upstream module with random weights in `dtype` on `device`."""
-    sys.path.insert(0, os.environ["SHOWO2_DIR"])
-    import models.modeling_showo2_qwen2_5 as m
+    s = SIZES[size]
+    model = structure(s, device, dtype)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if p.ndim == 1 and ("norm" in name or name == "fusion_proj.0.weight") and name.endswith("weight"):
+                p.normal_(1.0, 0.1)
+            elif p.ndim == 1:
+                p.normal_(0.0, 0.05)
+            elif "embed" in name:
+                p.normal_(0.0, 0.5 if size == "tiny" else 0.1)
+            else:
+                p.normal_(0.0, 0.7 / p[0].numel() ** 0.5)
+    return model.eval()
+
+
+def structure(s, device, dtype):
+    """The upstream module of sizes `s` as its constructor leaves it."""
+    m = upstream()
     from transformers.models.siglip.configuration_siglip import SiglipConfig
 
-    s = SIZES[size]
     llm_dir = tempfile.mkdtemp()
     with open(os.path.join(llm_dir, "config.json"), "w") as f:
         json.dump(dict(architectures=["Qwen2ForCausalLM"], model_type="qwen2", hidden_act="silu", attention_dropout=0.0,
@@ -78,20 +108,8 @@ def build(size, device, dtype, seed=0):
     finally:
         torch.set_default_dtype(old)
         m.DiffusionHeadConfig = upstream_head
-    model = model.to(device=device, dtype=dtype)
     # as upstream's `model.to(weight_type)`: in bf16 this also rounds the rotary `inv_freq` buffers
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            if p.ndim == 1 and ("norm" in name or name == "fusion_proj.0.weight") and name.endswith("weight"):
-                p.normal_(1.0, 0.1)
-            elif p.ndim == 1:
-                p.normal_(0.0, 0.05)
-            elif "embed" in name:
-                p.normal_(0.0, 0.5 if size == "tiny" else 0.1)
-            else:
-                p.normal_(0.0, 0.7 / p[0].numel() ** 0.5)
-    return model.eval()
+    return model.to(device=device, dtype=dtype)
 
 
 def text_lengths(size, batch):

@@ -3,13 +3,23 @@ import { startDevice } from './device';
 import { hostsAllReduce, hostsStart } from './sections/hosts';
 import { SECTIONS } from './sections/index';
 import { recipeFiles, recipeRun } from './sections/recipe';
+import { roundingFiles, roundingNumbers } from './sections/rounding';
 import { firstRollout, startupFiles } from './sections/startup';
 import type { Workload } from './workload';
 
 /** What sections start by themselves; each starts the device as it needs it. */
 const PARTS: Readonly<
   Record<string, (workload: Workload, folder: string, argument: string) => Promise<void>>
-> = { startupFiles, firstRollout, recipeFiles, recipeRun, hostsStart, hostsAllReduce };
+> = {
+  startupFiles,
+  firstRollout,
+  recipeFiles,
+  recipeRun,
+  hostsStart,
+  hostsAllReduce,
+  roundingFiles,
+  roundingNumbers,
+};
 
 /**
  * Runs a section and ends the process: device memory goes with it.

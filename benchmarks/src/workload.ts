@@ -60,6 +60,8 @@ export interface Workload {
   readonly showo2: Showo2Config;
   /** The model whose parameters are split over two devices. */
   readonly large: Showo2Config;
+  /** The model whose numbers in bfloat16 are compared with float32's: all its layers, on images and prompts that a CPU can do. */
+  readonly rounding: Showo2Config;
   readonly vae: WanVaeConfig;
   readonly clip: ClipSizes;
   readonly zImage: ZImageSizes;
@@ -95,10 +97,22 @@ export interface Workload {
 /** At 432 × 432 pixels; prompts are padded to 128 tokens, [bos] and [boi] included, where the model could read 290. */
 const PUBLISHED = { image_latent_height: 27, image_latent_width: 27, max_text_len: 128 };
 
+/** Special tokens of a small vocabulary. */
+const SMALL_IDS = tokenIdsJson(wordTokenizer({ words: [] }).tokens);
+
 /** Show-o2 1.5B at 432 × 432 pixels, as the pickscore recipe trains it. */
 export const FULL: Workload = {
   showo2: parseShowo2Config({ ...PUBLISHED, hidden_size: 1536 }),
   large: parseShowo2Config({ ...PUBLISHED, hidden_size: 3584 }),
+  rounding: parseShowo2Config({
+    hidden_size: 1536,
+    image_latent_height: 5,
+    image_latent_width: 5,
+    position_embedding_grid: [5, 5],
+    llm_vocab_size: 160,
+    max_text_len: 10,
+    token_ids: SMALL_IDS,
+  }),
   vae: WAN21_VAE,
   clip: {
     vision: { width: 1280, intermediate: 5120, layers: 32, heads: 16, imageSize: 224, patchSize: 14 },
@@ -164,7 +178,7 @@ const TINY_SHOWO2 = parseShowo2Config({
     num_key_value_heads: 2,
     intermediate_size: 256,
   },
-  token_ids: tokenIdsJson(wordTokenizer({ words: [] }).tokens),
+  token_ids: SMALL_IDS,
 });
 
 /** The same work at a size that any CPU does in seconds, to try the scripts. */
@@ -172,6 +186,7 @@ export const TINY: Workload = {
   ...FULL,
   showo2: TINY_SHOWO2,
   large: TINY_SHOWO2,
+  rounding: TINY_SHOWO2,
   vae: { ...WAN21_VAE, dim: 8 },
   clip: {
     vision: { width: 32, intermediate: 64, layers: 2, heads: 2, imageSize: 28, patchSize: 14 },

@@ -1,7 +1,7 @@
 /** Show-o2 with random weights as the trainer sees it. */
 
 import type { Params } from '@flow-grpo/nn';
-import { showo2ParameterSpecs, vaeParamShapes } from '@flow-grpo/showo2-model';
+import { showo2ParameterSpecs, type TextTokenizer, vaeParamShapes } from '@flow-grpo/showo2-model';
 import { showo2PolicyOf } from 'flow-grpo';
 import { paddedText, type Workload } from '../workload';
 import { randomParams } from './random-params';
@@ -18,20 +18,24 @@ export function showo2Params({ showo2, storage }: Workload): Promise<Params> {
 export const vaeParams = ({ vae, storage }: Workload): Promise<Params> =>
   randomParams(vaeParamShapes(vae), storage, 2);
 
+/** One id a character: prompts have the length in tokens that they have in letters. */
+export function characterTokenizer({ showo2 }: Workload): TextTokenizer {
+  const { tokens, vocabSize } = showo2;
+  const encode = (prompt: string) =>
+    Array.from(prompt, (letter, i) => (letter.codePointAt(0)! * 31 + i) % vocabSize);
+  return { tokens, vocabSize, encode, decode: () => '' };
+}
+
 /**
  * The recipe's policy, as the command makes it: guidance; the diffusion head trains, or what `train` names. It uses
  * `params` up.
  */
 export function policyOf(workload: Workload, params: Params, vae: Params = {}, train?: readonly string[]) {
   const { showo2, guidanceScale } = workload;
-  const { tokens, vocabSize } = showo2;
-  // One id a character: prompts have the length in tokens that they have in letters.
-  const encode = (prompt: string) =>
-    Array.from(prompt, (letter, i) => (letter.codePointAt(0)! * 31 + i) % vocabSize);
   const parts = {
     params,
     config: showo2,
-    tokenizer: { tokens, vocabSize, encode, decode: () => '' },
+    tokenizer: characterTokenizer(workload),
     vae: { config: workload.vae, params: vae },
   };
   const options = { guidanceScale, guidanceInTraining: true, ...(train && { train: [...train] }) };

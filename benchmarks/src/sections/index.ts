@@ -22,6 +22,7 @@ import {
 } from './recipe';
 import { RECIPE_VARIANTS } from './recipe-variants';
 import { rollout } from './rollout';
+import { rounding } from './rounding';
 import { scaling } from './scaling';
 import { scorer } from './scorer';
 import { startup } from './startup';
@@ -71,4 +72,5 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   ),
   zImage: { run: zImage, limit: 570 },
   agreement: { run: agreement, limit: 120 },
+  rounding: { run: rounding, limit: 4000, devices: 0 },
 };

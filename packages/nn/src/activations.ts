@@ -29,8 +29,9 @@ export function gelu<T extends tf.Tensor>(x: T): T {
   return tf.mul(tf.mul(x, 0.5), tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1)) as T;
 }
 
-/** GELU's tanh approximation (Hendrycks and Gimpel; `gelu_pytorch_tanh` in SigLIP). */
-export function geluTanh<T extends tf.Tensor>(x: T): T {
+/** GELU's tanh approximation (Hendrycks and Gimpel; `gelu_pytorch_tanh` in SigLIP). In float32, the cube too. */
+export function geluTanh<T extends tf.Tensor>(given: T): T {
+  const x = castToStorage(given, 'float32');
   const cubic = tf.mul(tf.mul(tf.mul(x, x), x), 0.044715);
   const inner = tf.mul(tf.add(x, cubic), Math.sqrt(2 / Math.PI));
   return tf.mul(tf.mul(x, 0.5), tf.add(tf.tanh(inner), 1)) as T;

@@ -2,7 +2,7 @@ import '@flow-grpo/tfjs-backend-xla';
 import { cast, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, expect, it } from 'vitest';
-import { silu } from './activations';
+import { gelu, geluTanh, quickGelu, silu } from './activations';
 
 beforeAll(async () => expect(await tf.setBackend('xla')).toBe(true));
 
@@ -23,3 +23,24 @@ it('holds SiLU and its gradient as the input is, so that the matrix products beh
   for (const [i, value] of gradient.dataSync().entries())
     expect(Math.abs(value - slopes[i]!)).toBeLessThanOrEqual(2 ** -8 * Math.abs(slopes[i]!) + 1e-6);
 });
+
+it.each([
+  ['gelu', gelu, (x: number) => x * normalCdf(x)],
+  ['geluTanh', geluTanh, (x: number) => x / (1 + Math.exp(-1.5957691216057308 * (x + 0.044715 * x ** 3)))],
+  ['quickGelu', quickGelu, (x: number) => x * sigmoid(1.702 * x)],
+] as const)('%s rounds nothing on its way', (_, activation, exact) => {
+  const x = cast(tf.range(-3, 3, 0.3), 'bfloat16');
+  const values = x.dataSync();
+  for (const [i, y] of activation(x).dataSync().entries())
+    expect(Math.abs(y - exact(values[i]!))).toBeLessThan(1e-5);
+});
+
+/** By Simpson's rule from 0. */
+function normalCdf(x: number): number {
+  const density = (t: number) => Math.exp((-t * t) / 2) / Math.sqrt(2 * Math.PI);
+  const count = 200;
+  const step = x / count;
+  let sum = density(0) + density(x);
+  for (let i = 1; i < count; i++) sum += (i % 2 === 0 ? 2 : 4) * density(i * step);
+  return 0.5 + (sum * step) / 3;
+}
