@@ -129,7 +129,7 @@ describe('geneval.yaml and ocr.yaml', () => {
         'epochs=1',
       );
       expect(stderr).toContain('Loading rewards: ocr, geneval');
-      expect(stderr).toContain('finished after 1 epochs, 2 updates');
+      expect(stderr).toContain('finished after 1 epoch, 2 updates');
       expect(code).toBe(0);
     } finally {
       await server.close();
