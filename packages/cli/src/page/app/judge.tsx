@@ -1,7 +1,7 @@
 /** You are the reward: the images of a prompt, to be compared by clicks or keys. */
 import { Panel, Segmented } from '@flow-grpo/page-components/controls';
 import { plural } from '@flow-grpo/page-components/numbers';
-import { useEffect, useState } from 'preact/hooks';
+import { useLayoutEffect, useState } from 'preact/hooks';
 import type { QuestionData, QuestionsData } from '../run-data';
 import { Sample } from './samples';
 
@@ -71,7 +71,8 @@ function Group({
     if (next.length === count - 1) onJudged({ order: [...next, ...missing(next, count)] });
     else setOrder(next);
   };
-  useEffect(() => {
+  // Not after the next paint: a key pressed before it would not know of the last click.
+  useLayoutEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       if ((event.target as Element | null)?.closest('input, select, textarea, [role=slider], dialog')) return;
       const place = Number(event.key) - 1;

@@ -1,6 +1,7 @@
 /** Where the page's runs come from: scripts that stand before it, or the server of a run under way. */
 
 import type { FrozenWindow, LiveData, QuestionsData, RunData } from '../run-data';
+import { latest } from './latest';
 import { markOf } from './mark';
 import { merged } from './merge';
 
@@ -36,29 +37,20 @@ export function liveSource(): Source {
     state = { ...state, ...part };
     for (const listener of listeners) listener();
   };
-  let loading = false;
-  let stale = false; // something came while loading: once more, not once for each
-  const load = async () => {
-    stale = true;
-    if (loading) return;
-    loading = true;
+  const load = latest(async () => {
+    if (state.phase === 'ended') return;
     try {
-      while (stale && state.phase !== 'ended') {
-        stale = false;
-        const query = state.runs.map((run) => `have=${encodeURIComponent(markOf(run) ?? '')}`).join('&');
-        const response = await fetch(`data?${query}`);
-        if (!response.ok) return change({ status: await response.text() });
-        const news = (await response.json()) as LiveData;
-        // The end may have brought newer ones.
-        if ((state as PageState).phase !== 'ended')
-          change({ runs: news.runs.map((run, i) => merged(state.runs[i], run)) });
-      }
+      const query = state.runs.map((run) => `have=${encodeURIComponent(markOf(run) ?? '')}`).join('&');
+      const response = await fetch(`data?${query}`);
+      if (!response.ok) return change({ status: await response.text() });
+      const news = (await response.json()) as LiveData;
+      // The end may have brought newer ones.
+      if ((state as PageState).phase !== 'ended')
+        change({ runs: news.runs.map((run, i) => merged(state.runs[i], run)) });
     } catch {
       // The connection is gone; onerror says so, and onopen loads again.
-    } finally {
-      loading = false;
     }
-  };
+  });
   const events = new EventSource('events');
   events.onopen = () => {
     change({ phase: 'live' });
@@ -67,10 +59,10 @@ export function liveSource(): Source {
   events.onerror = () => change({ phase: 'lost', status: 'No connection to the run; trying again …' });
   events.addEventListener('status', (event) => change({ status: JSON.parse(event.data) as string }));
   events.addEventListener('changed', () => void load());
-  const loadQuestions = async () => {
+  const loadQuestions = latest(async () => {
     const response = await fetch('questions').catch(() => undefined);
     if (response?.ok) change({ questions: (await response.json()) as QuestionsData });
-  };
+  });
   events.addEventListener('questions', () => void loadQuestions());
   events.addEventListener('end', (event) => {
     const { text, data } = JSON.parse(event.data) as { text: string; data?: LiveData };
