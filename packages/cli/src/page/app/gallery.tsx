@@ -2,7 +2,7 @@
 import { Segmented, Slider } from '@flow-grpo/page-components/controls';
 import { ImageGrid } from '@flow-grpo/page-components/images';
 import { decimalsOf, fixed, plural, signedFixed } from '@flow-grpo/page-components/numbers';
-import { useEffect, useMemo, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useMemo, useState } from 'preact/hooks';
 import type { RunData } from '../run-data';
 import { Enlarged } from './enlarged';
 import { altOf, type Drawn, drawnOf, Pair, preload, Sample, sameImage } from './samples';
@@ -46,8 +46,8 @@ export function Gallery({ run, against, matches }: GalleryProps) {
   const beforeName = against ? `${against.name}, epoch ${before?.epoch}` : `epoch ${before?.epoch}`;
   useEffect(() => preload([drawn[at - 1], drawn[at + 1]]), [drawn, at]);
 
-  // Keys for those who look at images all day; not while they write.
-  useEffect(() => {
+  // Keys for those who look at images all day; not while they write. Before the next paint, so that each key knows of the last.
+  useLayoutEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       if ((event.target as Element | null)?.closest('input, select, textarea, [role=slider], dialog')) return;
       if (event.ctrlKey || event.metaKey || event.altKey) return;
