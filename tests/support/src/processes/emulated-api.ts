@@ -3,6 +3,7 @@
  * client's virtual devices, since XLA's CPU plugins cannot compute in several. Everything above the C API is the code that
  * runs on GPUs. A program over all devices runs when all threads have called it, which must be with the same program.
  */
+import { writeSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
 import { loadPlugin as loadReal, PjrtApi } from '../../../../packages/pjrt/src/api';
 import type { FunctionName } from '../../../../packages/pjrt/src/ffi/function-table';
@@ -123,7 +124,9 @@ export async function loadPlugin(path: string): Promise<PjrtApi> {
     if (new Set(counts).size > 1) {
       // In every process: one that went on would read the lists of another program.
       const names = `${programName(Number(words[2]))} here; numbers of arguments by process: ${counts}`;
-      throw new Error(`process ${id}: the processes run different programs, ${names}`);
+      const message = `process ${id}: the processes run different programs, ${names}`;
+      writeSync(process.stderr.fd, `${message}\n`); // the first to end ends the others
+      throw new Error(message);
     }
     if (id === 0)
       shared[ERROR] = BigInt(
