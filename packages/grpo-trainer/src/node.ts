@@ -1,4 +1,5 @@
 /** What a run needs from Node: its folder of checkpoints, and signals that save one and end the run. */
+export { changesBetween } from './checkpoint/compare';
 export { checkSameRun } from './checkpoint/restore';
 export { CheckpointStateError, type SetupFingerprint } from './checkpoint/store';
 export { isAbort } from './interruption';

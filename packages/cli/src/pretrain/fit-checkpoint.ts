@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { loadParams, saveSafetensors, writeFileAtomic } from '@flow-grpo/checkpoint-io';
 import type { Params } from '@flow-grpo/grpo-trainer';
 import type { OptimizerState } from '@flow-grpo/grpo-trainer/maths';
+import { changesBetween } from '@flow-grpo/grpo-trainer/node';
 import * as tf from '@tensorflow/tfjs-core';
 
 /** What defines a fit, as text by name: it resumes with the same only. */
@@ -112,14 +113,13 @@ function refuseChanges(
   allowed: readonly string[],
 ): void {
   if (Object.keys(before).length === 0) return; // a pointer that was written by hand
-  const isAllowed = (name: string) => allowed.some((key) => name === key || name.startsWith(`${key}.`));
-  const changed = [...new Set([...Object.keys(before), ...Object.keys(now)])].filter(
-    (name) => before[name] !== now[name] && !isAllowed(name),
-  );
+  const changed = changesBetween(before, now, allowed);
   if (changed.length === 0) return;
-  const list = changed.map((name) => `${name}: ${before[name] ?? 'nothing'} → ${now[name] ?? 'nothing'}`);
+  const list = changed.map(
+    ({ path, before, now }) => `${path}: ${before ?? 'nothing'} → ${now ?? 'nothing'}`,
+  );
   throw new Error(
-    `${folder} was made otherwise (${list.join(', ')}): set it back, start in another folder, or go on with what changed by naming it: ${changed.map((name) => `--allow-changed ${name}`).join(' ')}`,
+    `${folder} was made otherwise (${list.join(', ')}): set it back, start in another folder, or go on with what changed by naming it: ${changed.map(({ path }) => `--allow-changed ${path}`).join(' ')}`,
   );
 }
 

@@ -39,7 +39,7 @@ export interface Difference {
 }
 
 /** The leaves in which two values differ. */
-export function differences(before: unknown, now: unknown, path = ''): Difference[] {
+function differences(before: unknown, now: unknown, path = ''): Difference[] {
   if (typeof before !== 'object' || typeof now !== 'object' || before === null || now === null) {
     // What was saved was written as JSON, which has one zero.
     return before === now || Object.is(before, now) ? [] : [{ path, before, now }];
@@ -49,6 +49,16 @@ export function differences(before: unknown, now: unknown, path = ''): Differenc
   return [...new Set([...Object.keys(left), ...Object.keys(right)])].flatMap((key) =>
     differences(left[key], right[key], path ? `${path}.${key}` : key),
   );
+}
+
+/**
+ * The leaves in which two values differ and may not.
+ *
+ * @param allowed paths that may differ, with all below them
+ */
+export function changesBetween(before: unknown, now: unknown, allowed: readonly string[]): Difference[] {
+  const isAllowed = (path: string) => allowed.some((key) => path === key || path.startsWith(`${key}.`));
+  return differences(before, now).filter(({ path }) => !isAllowed(path));
 }
 
 /** What a run is, as far as it must stay the same. */
@@ -68,6 +78,5 @@ export function changesOf(
   allowed: readonly string[] = [],
 ): Difference[] {
   const whole = ({ config, setup }: RunIdentity) => ({ ...(comparable(config) as object), setup });
-  const isAllowed = (path: string) => allowed.some((key) => path === key || path.startsWith(`${key}.`));
-  return differences(whole(saved), whole(now)).filter(({ path }) => !isAllowed(path));
+  return changesBetween(whole(saved), whole(now), allowed);
 }
