@@ -50,6 +50,9 @@ export function vitest(args, env = {}) {
           .map((test) => failure(file, test.fullName, test.failureMessages[0])),
       ),
     ];
+    // A test file that ends its process is in no report.
+    if (failed > 0 && failures.length === 0)
+      failures.push(`Vitest: status ${status}; its errors stand above`);
     const slowest = testResults
       .map(({ name, startTime, endTime }) => ({
         file: relative(root, name),

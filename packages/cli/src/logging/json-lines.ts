@@ -49,8 +49,8 @@ export async function readJsonLines<T extends object>(file: string): Promise<T[]
 }
 
 /**
- * Keeps the lines whose records `keep` accepts, unchanged, and drops the others; records are of epochs. An incomplete last line is dropped, too. Any
- * other line without a record is damage: the file is copied before it is rewritten.
+ * Keeps the lines whose records `keep` accepts, unchanged, and drops the others; records are of epochs. An incomplete last
+ * line is dropped, too. Any other line without a record is damage: the file is copied before it is rewritten.
  *
  * @param onDamage called with what is damaged, and where the copy is
  */
