@@ -23,6 +23,7 @@ export function figure(value: number | null | undefined): string {
 
 export const signed = (value: number) => (value > 0 ? `+${figure(value)}` : figure(value).replace('-', '−'));
 
+/** `1 epoch`, `2 epochs`. */
 export const plural = (count: number, noun: string) => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
 /**

@@ -1,6 +1,6 @@
 /** flow-grpo embed */
 import { ConfigError } from '@flow-grpo/grpo-trainer';
-import { plural } from '../logging/plural';
+import { plural } from '@flow-grpo/page-components/numbers';
 import { progressLine } from '../logging/progress-line';
 import { writeZImageEmbeddings } from '../setup/z-image';
 import { readRun, type SharedOptions, useBackend } from './shared';

@@ -1,8 +1,8 @@
 /** flow-grpo inspect */
 import { join } from 'node:path';
 import { ConfigError, detectHacking, type EpochMetrics, resolveConfig } from '@flow-grpo/grpo-trainer';
+import { plural } from '@flow-grpo/page-components/numbers';
 import { readJsonLines } from '../logging/json-lines';
-import { plural } from '../logging/plural';
 import { checkRunFolder } from '../run/output-folder';
 
 export interface InspectCommandOptions {

@@ -2,8 +2,8 @@
 import { join } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
 import { abortOnSignals, acquireLease, isAbort, type SetupFingerprint } from '@flow-grpo/grpo-trainer/node';
+import { plural } from '@flow-grpo/page-components/numbers';
 import { duration } from '../logging/duration';
-import { plural } from '../logging/plural';
 import { progressLine } from '../logging/progress-line';
 import { pretrain } from '../pretrain/flow-matching';
 import { setupFingerprint } from '../setup/fingerprint';

@@ -3,8 +3,8 @@
 import type { Progress, Scorer, TrainOptions } from '@flow-grpo/grpo-trainer';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { epochPlan } from '@flow-grpo/grpo-trainer/config';
+import { plural } from '@flow-grpo/page-components/numbers';
 import type { RunPerson } from '../human/run-person';
-import { plural } from '../logging/plural';
 import type { ProgressLine } from '../logging/progress-line';
 import { runLog } from '../logging/run-log';
 import { trainingProgress } from '../logging/training-progress';

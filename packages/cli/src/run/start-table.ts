@@ -1,8 +1,8 @@
 /** The table that describes a run, printed before it starts. */
 
 import { type EpochPlan, epochPlan } from '@flow-grpo/grpo-trainer/config';
+import { plural } from '@flow-grpo/page-components/numbers';
 import { duration } from '../logging/duration';
-import { plural } from '../logging/plural';
 import type { MemoryEstimate } from './memory-estimate';
 import type { TrainingRun } from './training-run';
 

@@ -28,11 +28,11 @@ import {
   type SetupFingerprint,
 } from '@flow-grpo/grpo-trainer/node';
 import { unstackLora } from '@flow-grpo/nn';
+import { plural } from '@flow-grpo/page-components/numbers';
 import { need } from '../commands/shared';
 import { unjudgedEvaluations } from '../human/unjudged-evaluations';
 import { readJsonLines } from '../logging/json-lines';
 import { clearOutcome, writeOutcome } from '../logging/outcome';
-import { plural } from '../logging/plural';
 import { type ProgressLine, progressLine } from '../logging/progress-line';
 import { writeRunReport } from '../report/run-report';
 import { setupFingerprint } from '../setup/fingerprint';

@@ -1,4 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises';
+import { plural } from '@flow-grpo/page-components/numbers';
 import { checkScores } from '../compose/multi-score';
 import { checkFormat } from '../images/formats';
 import type { EncodedImage, Scorer, Scores } from '../scorer';
@@ -37,7 +38,7 @@ export async function scoreCommand(flags: ScoreFlags): Promise<void> {
     await writeFile(files['scores.html'], await scoresHtml(scored, thumbnails));
     const { mean } = summary(result.scores);
     process.stdout.write(
-      `${images.length} image${images.length === 1 ? '' : 's'}, mean score ${Number(mean.toPrecision(6))}\n${Object.values(files).join('\n')}\n`,
+      `${plural(images.length, 'image')}, mean score ${Number(mean.toPrecision(6))}\n${Object.values(files).join('\n')}\n`,
     );
   } finally {
     process.off('SIGINT', interrupt);

@@ -1,2 +1,0 @@
-/** `1 epoch`, `2 epochs`. */
-export const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
