@@ -76,7 +76,8 @@ parentPort?.on('message', () => {}); // stay
 function ask(request) {
   Atomics.store(flag, 0, 0);
   port.postMessage(request);
-  Atomics.wait(flag, 0, 0);
+  // Woken is not answered: the call for one answer may come when the next one is waited for.
+  while (Atomics.load(flag, 0) === 0) Atomics.wait(flag, 0, 0);
   return receiveMessageOnPort(port)?.message;
 }
 

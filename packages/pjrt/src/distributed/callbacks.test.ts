@@ -2,6 +2,8 @@
  * PJRT's key-value callbacks as a plugin calls them: from threads of its own, and from within a call that the main thread
  * waits in. The plugin's part is done by koffi, which calls the very addresses that a plugin is given.
  */
+import { once } from 'node:events';
+import { MessageChannel, Worker } from 'node:worker_threads';
 import koffi from 'koffi';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Cluster, joinCluster, type KeyValueCallbacks } from './cluster';
@@ -134,6 +136,31 @@ it('a get that waits holds up no put of its process', async () => {
   expect(onMain(callbacks[0]!.put, putArgs('crossing', binary))).toBe(0);
   expect(await waiting).toBe(0);
   expect(get.value()).toEqual(Buffer.from(binary));
+});
+
+it('a callback waits for its own answer, whatever wakes it before', async () => {
+  const { port1: link, port2: port } = new MessageChannel();
+  const flag = new Int32Array(new SharedArrayBuffer(4));
+  const worker = new Worker(new URL('./callbacks-worker.mjs', import.meta.url), {
+    workerData: { names: ['tryGet'], port, flag },
+    transferList: [port],
+  });
+  const [{ pointers }] = await once(worker, 'message');
+  link.on('message', async () => {
+    // As the call for an earlier answer does that comes late.
+    for (let i = 0; i < 20; i++) {
+      Atomics.notify(flag, 0);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    link.postMessage({ value: Buffer.from(binary).toString('base64') });
+    Atomics.store(flag, 0, 1);
+    Atomics.notify(flag, 0);
+  });
+  const tried = tryGetArgs('late call');
+  expect(await onThread(pointers[0], tried)).toBe(0);
+  expect(tried.value()).toEqual(Buffer.from(binary));
+  link.close();
+  await worker.terminate();
 });
 
 it('gets that wait on several threads end with the puts, in whatever order these come', async () => {
