@@ -70,7 +70,10 @@ describe.each([false, true])('parameters split over the devices: %s', (shardPara
   });
 });
 
-it.each([[2, 2]])(
+it.each([
+  [4, 1],
+  [2, 2],
+])(
   '%d processes of %d devices with a copy of the weights on every two give the bits of one process',
   async (processes, each) => {
     const split = { shardParameters: true, shardFrozen: true, shardDevices: 2, epochs: 2 };

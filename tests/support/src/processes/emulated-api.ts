@@ -21,6 +21,8 @@ const shared = new BigInt64Array(memory, 16);
 const [CLIENT, USERS, ERROR, CALLS] = [0, 1, 2, 3];
 /** Words of a call: address, argument count. */
 const CALL = 2;
+/** Each process's program by its name, behind the words. */
+const [NAMES, NAME_BYTES] = [1024, 128];
 const WAIT_MS = 120_000;
 
 /** Returns when all processes have come here. */
@@ -30,8 +32,12 @@ function barrier(what: string): void {
     Atomics.store(counters, 0, 0);
     Atomics.add(counters, 1, 1);
     Atomics.notify(counters, 1);
-  } else if (Atomics.wait(counters, 1, round, WAIT_MS) === 'timed-out') {
-    throw new Error(`process ${id} waits alone for ${what}: the others do not run it`);
+    return;
+  }
+  // Woken is not released: the call for one barrier may come when who passed it already waits at the next.
+  while (Atomics.load(counters, 1) === round) {
+    if (Atomics.wait(counters, 1, round, WAIT_MS) === 'timed-out')
+      throw new Error(`process ${id} waits alone for ${what}: the others do not run it`);
   }
 }
 
@@ -119,12 +125,18 @@ export async function loadPlugin(path: string): Promise<PjrtApi> {
     const call = (process: number) => CALLS! + CALL * process;
     shared[call(id)] = BigInt(at);
     shared[call(id) + 1] = words[6]!;
+    const nameOf = (process: number) => Buffer.from(memory, NAMES + NAME_BYTES * process, NAME_BYTES);
+    nameOf(id)
+      .fill(0)
+      .write(programName(Number(words[2])));
     barrier('a program');
-    const counts = Array.from({ length: processes }, (_, p) => Number(shared[call(p) + 1]));
-    if (new Set(counts).size > 1) {
+    const programs = Array.from(
+      { length: processes },
+      (_, p) => `${nameOf(p).toString().replaceAll('\0', '')} of ${shared[call(p) + 1]} arguments`,
+    );
+    if (new Set(programs).size > 1) {
       // In every process: one that went on would read the lists of another program.
-      const names = `${programName(Number(words[2]))} here; numbers of arguments by process: ${counts}`;
-      const message = `process ${id}: the processes run different programs, ${names}`;
+      const message = `process ${id}: the processes run different programs: ${programs.join('; ')}`;
       writeSync(process.stderr.fd, `${message}\n`); // the first to end ends the others
       throw new Error(message);
     }
