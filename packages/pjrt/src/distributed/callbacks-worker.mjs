@@ -6,6 +6,7 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import koffi from 'koffi';
 
+/** @type {{ names: ('get' | 'put' | 'tryGet')[], port: import('node:worker_threads').MessagePort, flag: Int32Array }} */
 const { names, port, flag } = workerData;
 
 /** PJRT_Error_Code. */
