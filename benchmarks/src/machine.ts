@@ -2,7 +2,10 @@
 import { execFileSync } from 'node:child_process';
 import { cpus, totalmem } from 'node:os';
 
-/** GPU and driver where there are, processor, memory, Node; versions of Python's packages come with its lines. */
+/**
+ * GPU and driver where there are, processor, memory, Node; versions of Python's packages come with its lines. GPUs are those
+ * that `CUDA_VISIBLE_DEVICES` leaves: several benchmarks can share a machine.
+ */
 export function machineFacts(): Record<string, string | number> {
   const gpu = output('nvidia-smi', ['--query-gpu=name,driver_version', '--format=csv,noheader']);
   const [name, driver] = gpu?.split('\n')[0]?.split(', ') ?? [];
@@ -10,12 +13,17 @@ export function machineFacts(): Record<string, string | number> {
   return {
     ...(name && { gpu: name }),
     ...(driver && { driver }),
-    ...(gpu && { gpus: gpu.split('\n').length }),
+    ...(gpu && { gpus: visibleGpus(gpu.split('\n').length) }),
     cpu: `${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}`,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     node: process.version,
     ...(commit && { commit }),
   };
+}
+
+/** How many of a machine's GPUs this process may use. */
+export function visibleGpus(ofMachine: number, visible = process.env.CUDA_VISIBLE_DEVICES): number {
+  return visible === undefined ? ofMachine : visible.split(',').filter((word) => word.trim() !== '').length;
 }
 
 function output(command: string, args: readonly string[]): string | undefined {
