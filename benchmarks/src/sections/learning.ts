@@ -10,6 +10,9 @@ import { report } from '../reporting';
 import { inTemporaryFolder } from '../temporary';
 import type { Workload } from '../workload';
 
+/** Environment variable with the algorithms to measure in place of all, separated by commas. */
+const ALGORITHMS_VARIABLE = 'BENCH_ALGORITHMS';
+
 interface Run {
   readonly algorithm: string;
   readonly seed: number;
@@ -19,13 +22,14 @@ interface Run {
 /** Every algorithm with several seeds, as processes side by side that share the device; the long runs start first. */
 export async function learning(workload: Workload): Promise<void> {
   const { seeds, images, longImages, long, names } = workload.learning;
-  const all = names ?? Object.keys(algorithms);
-  const runs = [
-    ...long.flatMap((algorithm) => seeds.map((seed): Run => ({ algorithm, seed, images: longImages }))),
-    ...all
-      .filter((algorithm) => !long.includes(algorithm))
-      .flatMap((algorithm) => seeds.map((seed): Run => ({ algorithm, seed, images }))),
+  const all = process.env[ALGORITHMS_VARIABLE]?.split(',') ?? names ?? Object.keys(algorithms);
+  const [first, then] = [
+    all.filter((name) => long.includes(name)),
+    all.filter((name) => !long.includes(name)),
   ];
+  const each = (chosen: readonly string[], count: number) =>
+    chosen.flatMap((algorithm) => seeds.map((seed): Run => ({ algorithm, seed, images: count })));
+  const runs = [...each(first, longImages), ...each(then, images)];
   const processes = Math.min(runs.length, Math.max(1, availableParallelism() - 2));
   await inTemporaryFolder(async (folder) => {
     const queue = [...runs];
