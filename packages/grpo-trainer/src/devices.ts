@@ -14,7 +14,7 @@ import {
 } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { exchangeRows, perDevice } from './per-device';
-import type { Placement } from './placement';
+import type { Placement, SelectRows } from './placement';
 
 export const oneDevice: Placement = {
   devices: 1,
@@ -26,8 +26,8 @@ export const oneDevice: Placement = {
   join: (batches) => joined(batches, (parts) => tf.concat([...parts])),
   rowOf: (i) => i,
   ownRows: (batchSize) => ({ from: 0, count: batchSize }),
-  take: (values, rows, select = all) =>
-    tree.map(values, (value) => stopGradient(() => select(tf.gather(value, rows)))),
+  take: (values, rows, select = all, read = []) =>
+    tree.map(values, (value) => stopGradient(() => select(tf.gather(value, rows), ...read))),
 };
 
 /** What of the weights is split over devices: the options of a configuration with these names. */
@@ -109,8 +109,8 @@ export function placementOn(
       const count = own.filter(({ isLocal }) => isLocal).length;
       return { from: own.findIndex(({ isLocal }) => isLocal) * share, count: count * share };
     },
-    take: (values, wanted, select = all) =>
-      tree.map(values, (value) => stopGradient(() => takeRows(over, value, wanted, select))),
+    take: (values, wanted, select = all, read = []) =>
+      tree.map(values, (value) => stopGradient(() => takeRows(over, value, wanted, select, read))),
     ...(!shardParameters && !shardFrozen && { perDevice: perDevice(over) }),
   };
 }
@@ -121,11 +121,15 @@ function takeRows(
   over: Mesh,
   value: tf.Tensor,
   rows: tf.Tensor1D,
-  select: (rows: tf.Tensor) => tf.Tensor,
+  select: SelectRows,
+  read: readonly tf.Tensor[],
 ): tf.Tensor {
   const axes = Object.keys(over.axes);
-  const exchange = (own: tf.Tensor, wanted: tf.Tensor1D) => [exchangeRows(own, wanted, select, over)];
-  const [taken] = shardMap(exchange, { mesh: over, inSpecs: [[axes], []], outSpecs: [[axes]] })(value, rows);
+  const exchange = (own: tf.Tensor, wanted: tf.Tensor1D, ...given: tf.Tensor[]) => [
+    exchangeRows(own, wanted, (found) => select(found, ...given), over),
+  ];
+  const inSpecs = [[axes], [], ...read.map(() => [])];
+  const [taken] = shardMap(exchange, { mesh: over, inSpecs, outSpecs: [[axes]] })(value, rows, ...read);
   return taken!;
 }
 

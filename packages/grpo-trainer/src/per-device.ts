@@ -51,10 +51,12 @@ function ownPlacement(over: Mesh): OwnPlacement {
     },
     rowOf: (i) => i,
     ownRows: (batchSize) => ({ from: 0, count: batchSize }),
-    take(values, rows, select = (found) => found) {
+    take(values, rows, select = (found) => found, read = []) {
       const known = all.get(rows) ?? (allGather(rows, 'data') as tf.Tensor1D);
       all.set(rows, known);
-      return tree.map(values, (value) => stopGradient(() => exchangeRows(value, known, select, over)));
+      return tree.map(values, (value) =>
+        stopGradient(() => exchangeRows(value, known, (found) => select(found, ...read), over)),
+      );
     },
   };
 }

@@ -25,8 +25,9 @@ export interface Placement {
    * The given rows, int32 [b], of joined batches, split over the devices again; a constant for gradients.
    *
    * @param select what is wanted of rows [n, …], so that the rest need not move: [n, …] again
+   * @param read tensors that `select` is given after the rows; it may read no others
    */
-  take<T>(values: T, rows: tf.Tensor1D, select?: (rows: tf.Tensor) => tf.Tensor): T;
+  take<T>(values: T, rows: tf.Tensor1D, select?: SelectRows, read?: readonly tf.Tensor[]): T;
   /**
    * Set where several devices have whole trained weights: each can then do its rows by itself, and gradients are reduced
    * over devices when an update has summed its own.
@@ -35,6 +36,8 @@ export interface Placement {
   /** Set inside of `perDevice`: which rows these are. */
   readonly part?: Part;
 }
+
+export type SelectRows = (rows: tf.Tensor, ...read: tf.Tensor[]) => tf.Tensor;
 
 /** Where an argument or result of `PerDevice.run` lies: whole on every device, or split along its first axis. */
 export type Layout = 'whole' | 'split';

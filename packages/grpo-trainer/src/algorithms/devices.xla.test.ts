@@ -14,7 +14,11 @@ afterAll(() => tf.setBackend('cpu'));
 const PROMPTS = ['red', 'green', 'blue', 'white'];
 
 /** Two epochs; weights, average and losses. */
-async function run(algorithm: GrpoConfigInput['algorithm'], updatesPerEpoch: number, devices: number) {
+async function run(
+  algorithm: GrpoConfigInput['algorithm'],
+  updatesPerEpoch: number,
+  placed: Pick<GrpoConfigInput, 'devices' | 'shardParameters' | 'shardDevices'>,
+) {
   const policy = gaussianFlow({ prompts: PROMPTS, mean: [0.2, 0.2], std: 0.2 });
   const losses: number[] = [];
   const { trained, ema } = await train({
@@ -25,7 +29,7 @@ async function run(algorithm: GrpoConfigInput['algorithm'], updatesPerEpoch: num
       return Array.from({ length: images.shape[0] }, (_, i) => pixels[3 * i]!);
     },
     config: {
-      ...{ epochs: 2, evalEvery: 1000, saveEvery: 1000, algorithm, devices },
+      ...{ epochs: 2, evalEvery: 1000, saveEvery: 1000, algorithm, ...placed },
       sampling: { numSteps: 4, shift: 1, promptsPerEpoch: 4, samplesPerPrompt: 4, batchSize: 8 },
       // Adam divides by epsilon where gradients are tiny, and magnifies rounding.
       training: { learningRate: 0.02, epsilon: 1e-3, stepsPerPass: 1, updatesPerEpoch },
@@ -53,11 +57,19 @@ it.each([
   ['dpo', 1],
   ['sft', 1],
   ['grpo', 2],
-] as const)('%s: 2 and 4 devices give what one gives', async (algorithm, updates) => {
-  const one = await run(algorithm, updates, 1);
-  for (const devices of [2, 4]) {
-    const several = await run(algorithm, updates, devices);
-    expect(several).toHaveLength(one.length);
-    for (const [i, value] of several.entries()) expect(Math.abs(value - one[i]!)).toBeLessThan(1e-5);
-  }
-});
+] as const)(
+  '%s: 2 and 4 devices give what one gives, weights split over them or not',
+  async (algorithm, updates) => {
+    const one = await run(algorithm, updates, { devices: 1 });
+    for (const placed of [
+      { devices: 2 },
+      { devices: 4 },
+      { devices: 2, shardParameters: true },
+      { devices: 4, shardParameters: true, shardDevices: 2 },
+    ]) {
+      const several = await run(algorithm, updates, placed);
+      expect(several).toHaveLength(one.length);
+      for (const [i, value] of several.entries()) expect(Math.abs(value - one[i]!)).toBeLessThan(1e-5);
+    }
+  },
+);

@@ -92,9 +92,10 @@ export function recordedPoints(pass: Pass, count: number): RecordedPoints {
   const stepOf = tf.tile(chosen, [pass.rows.shape[0]!]);
   const perStep = (value: tf.Tensor1D) => repeatRows(value, chosen.shape[0]);
   // Of a pass's steps alone: the others need not move between devices.
-  const chosenOf = (value: tf.Tensor) => (steps ? tf.gather(value, steps, 1) : firstSteps(value, count));
+  const chosenOf = (value: tf.Tensor, of?: tf.Tensor) =>
+    of ? tf.gather(value, of as tf.Tensor1D, 1) : firstSteps(value, count);
   const { x, next, logProb, features, mean } = tree.map(
-    placement.take(records, pass.rows, chosenOf),
+    placement.take(records, pass.rows, chosenOf, steps && [steps]),
     (value) => placement.shardBatch(asRows(value)),
   );
   const step = gatherSteps(coefficients, stepOf);
