@@ -27,15 +27,23 @@ export function enoughGpus(section: string): boolean {
 
 export async function hosts(): Promise<void> {
   await hostsAgreement();
+  await hostsSum();
   await hostsRecipe();
 }
 
-/** Clients that meet, equal losses and weights, and the sum of 1 GiB per device. */
+/** Clients that meet, and equal losses and weights. */
 export async function hostsAgreement(): Promise<void> {
-  if (!enoughGpus('hosts')) return;
+  if (!enoughGpus('hosts.agreement')) return;
   await inTemporaryFolder(async (folder) => {
     await inProcesses('hostsStart', { folder, limit: START_LIMIT, env: { TF_CPP_MIN_LOG_LEVEL: '0' } });
     await agreement(join(folder, 'tiny'));
+  });
+}
+
+/** The sum of 1 GiB per device. */
+export async function hostsSum(): Promise<void> {
+  if (!enoughGpus('hosts.allReduce')) return;
+  await inTemporaryFolder(async (folder) => {
     const reduce = { folder, limit: 120, quiet: true };
     const one = await runInner('hostsAllReduce', reduce);
     const two = await inProcesses('hostsAllReduce', reduce);

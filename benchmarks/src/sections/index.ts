@@ -7,7 +7,7 @@ import { decode } from './decode';
 import { dispatch } from './dispatch';
 import { epoch } from './epoch';
 import { fullParameters, shardedParameters } from './full-parameters';
-import { hosts, hostsAgreement, hostsRecipe } from './hosts';
+import { hosts, hostsAgreement, hostsRecipe, hostsSum } from './hosts';
 import { hostsKills } from './kills';
 import { learning } from './learning';
 import { matmul } from './matmul';
@@ -60,6 +60,7 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   hosts: { run: hosts, limit: 900, devices: 0 },
   // Its parts, and what takes long.
   'hosts.agreement': { run: hostsAgreement, limit: 400, devices: 0 },
+  'hosts.allReduce': { run: hostsSum, limit: 250, devices: 0 },
   'hosts.recipe': { run: hostsRecipe, limit: 580, devices: 0 },
   'hosts.kills': { run: hostsKills, limit: 590, devices: 0 },
   learning: { run: learning, limit: 560, devices: 0 },

@@ -9,7 +9,8 @@ import { inTemporaryFolder } from '../temporary';
 import { enoughGpus, outcomeOf } from './hosts';
 import { EPOCHS_VARIABLE, programsIn } from './recipe';
 
-const KILLS = 10;
+/** How many, unless the environment says otherwise. */
+const KILLS = Number(process.env.BENCH_KILLS ?? 10);
 /** Seconds after its first epoch within which a process is killed. */
 const MOMENTS = 3;
 /** Seconds that a start, and the end of the other process, may take. */

@@ -216,7 +216,8 @@ export async function recipeRun(workload: Workload, folder: string, variant: str
     ...overrides,
   ]);
   const place = placeOfProcess();
-  configure({ deterministic });
+  // What is compared bit by bit is small, and leaves memory to others.
+  configure({ deterministic, preallocate: !deterministic });
   await useBackend('xla', devices, place);
   const line = progressLine();
   const started = performance.now();
