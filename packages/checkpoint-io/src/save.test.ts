@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
@@ -32,6 +32,25 @@ describe('saveSafetensors', () => {
     await checkpoint.close();
     expect(readdirSync(join(folder, 'one'))).toEqual(['model.safetensors']);
   });
+
+  it.each([Number.POSITIVE_INFINITY, 20])(
+    'shows every byte that it writes, with shards of %d',
+    async (shardSize) => {
+      const seen = new Map<string, number[]>();
+      const written = await saveSafetensors(
+        join(folder, `seen-${shardSize}`, 'model.safetensors'),
+        params(),
+        {
+          metadata: { format: 'pt' },
+          shardSize,
+          onBytes: (bytes, file) => void seen.set(file, [...(seen.get(file) ?? []), ...bytes]),
+        },
+      );
+      const files = written.filter((file) => file.endsWith('.safetensors'));
+      expect([...seen.keys()].sort()).toEqual(files.sort());
+      for (const file of files) expect(Buffer.from(seen.get(file)!)).toEqual(readFileSync(file));
+    },
+  );
 
   it('shards above shardSize, and a later single file replaces the shards', async () => {
     const path = join(folder, 'many');

@@ -22,6 +22,11 @@ export interface SaveOptions {
   readonly shardSize?: number;
   /** How float32 tensors are stored; 'float32' by default. */
   readonly dtype?: FloatDtype;
+  /**
+   * Called with each run of bytes as it is written, from a file's first to its last: a checksum need not read the file. The bytes
+   * are lent for the call.
+   */
+  readonly onBytes?: (bytes: Uint8Array, file: string) => void;
 }
 
 /**
@@ -37,7 +42,7 @@ export async function saveSafetensors(
   params: Readonly<Record<string, Savable>>,
   options: SaveOptions = {},
 ): Promise<string[]> {
-  const { metadata = {}, shardSize = Number.POSITIVE_INFINITY, dtype = 'float32' } = options;
+  const { metadata = {}, shardSize = Number.POSITIVE_INFINITY, dtype = 'float32', onBytes } = options;
   if (!/[^/\\]\.safetensors$/.test(file)) throw new TypeError(`${file}: the name must be NAME.safetensors`);
   if (!(shardSize > 0)) throw new TypeError(`shardSize must be positive, got ${shardSize}`);
   checkMetadata(metadata);
@@ -47,7 +52,7 @@ export async function saveSafetensors(
   await mkdir(folder, { recursive: true });
   const indexFile = join(folder, `${stem}.safetensors.index.json`);
   if (shards.length === 1) {
-    await writeFiles([{ path: file, tensors: shards[0]! }], metadata);
+    await writeFiles([{ path: file, tensors: shards[0]! }], metadata, onBytes);
     await removeStale(folder, stem, [file]);
     return [file];
   }
@@ -57,7 +62,7 @@ export async function saveSafetensors(
     path: join(folder, `${stem}-${number(i + 1)}-of-${number(shards.length)}.safetensors`),
     tensors,
   }));
-  await writeFiles(files, metadata, () => rm(indexFile, { force: true }));
+  await writeFiles(files, metadata, onBytes, () => rm(indexFile, { force: true }));
   const index = {
     metadata: { total_size: shards.flat().reduce((sum, { byteLength }) => sum + byteLength, 0) },
     weight_map: Object.fromEntries(
@@ -100,6 +105,7 @@ function splitShards(tensors: readonly Planned[], shardSize: number): Planned[][
 async function writeFiles(
   files: readonly { path: string; tensors: readonly Planned[] }[],
   metadata: Readonly<Record<string, string>>,
+  onBytes: SaveOptions['onBytes'],
   beforeCommit: () => Promise<void> = async () => {},
 ): Promise<void> {
   const pending: PendingFile[] = [];
@@ -108,8 +114,24 @@ async function writeFiles(
     for (const [i, { path, tensors }] of files.entries()) {
       const file = await pendingFile(path);
       pending.push(file);
-      await file.write(headers[i]!);
-      for (const tensor of tensors) await file.write(await tensorBytes(tensor));
+      const write = (bytes: Uint8Array) => {
+        const written = file.write(bytes);
+        onBytes?.(bytes, path); // while the disk works
+        return written;
+      };
+      const bytesOf = (tensor: Planned | undefined) => {
+        const bytes = tensor && tensorBytes(tensor);
+        bytes?.catch(() => {}); // thrown where it is awaited, if no other error comes first
+        return bytes;
+      };
+      await write(headers[i]!);
+      // The next tensor comes from its device while one is written.
+      let next = bytesOf(tensors[0]);
+      for (const k of tensors.keys()) {
+        const bytes = await next!;
+        next = bytesOf(tensors[k + 1]);
+        await write(bytes);
+      }
       const written = await fileSource(file.temporary);
       await verifySafetensors(written, tensors, metadata).finally(() => written.close());
     }

@@ -1,5 +1,5 @@
 /** Checkpoints in a folder, each a folder of its own whose write is atomic. */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
@@ -7,7 +7,7 @@ import { type Checkpoint, CheckpointStateError, type CheckpointStore } from '../
 import { oneProcess, type ProcessGroup } from '../process-group';
 import { checkpointEpoch, checkpointName, listCheckpoints, REPLACED, WRITING } from './checkpoint-names';
 import { acquireLease, type HeldLease, type LeaseOptions } from './lease';
-import { FORMAT_VERSION, formatState, hashFile, openRunCheckpoint } from './open-checkpoint';
+import { FORMAT_VERSION, formatState, openRunCheckpoint } from './open-checkpoint';
 import { fileOf, ownPieces } from './pieces';
 
 /**
@@ -139,8 +139,12 @@ async function writeParts(
     if (!alone && Object.keys(tensors).length === 0) continue;
     const stem = fileOf(part, group.processId);
     const file = join(temporary, `${stem}.safetensors`);
-    await saveSafetensors(file, tensors, { metadata: alone ? metadata : { ...metadata, ...pieces } });
-    sha256[stem] = await hashFile(file);
+    const hash = createHash('sha256');
+    await saveSafetensors(file, tensors, {
+      metadata: alone ? metadata : { ...metadata, ...pieces },
+      onBytes: (bytes) => void hash.update(bytes),
+    });
+    sha256[stem] = hash.digest('hex');
   }
   return sha256;
 }
