@@ -62,6 +62,7 @@ export async function processesProgram(workspace: string, entry: string): Promis
   const plugin = join(folder, 'emulated_cuda_plugin.so');
   symlinkSync(findPlugin({ platform: 'cpu' }).path, plugin);
   writeFileSync(join(folder, 'main.mjs'), MAIN);
+  writeFileSync(join(folder, 'thread.mjs'), THREAD);
   return {
     async run<T>({ processes, devicesPerProcess, argument }: Parameters<ProcessesProgram['run']>[0]) {
       const given = JSON.stringify({ processes, devicesPerProcess, argument, plugin });
@@ -85,6 +86,13 @@ export async function processesProgram(workspace: string, entry: string): Promis
   };
 }
 
+/** Says what ends it before the others learn that it is gone and end the process that they share. */
+const THREAD = `
+import { writeSync } from 'node:fs';
+process.on('uncaughtExceptionMonitor', (error) => writeSync(2, error.stack + '\\n'));
+await import('./process.mjs');
+`;
+
 const MAIN = `
 import { createServer } from 'node:net';
 import { Worker } from 'node:worker_threads';
@@ -99,7 +107,7 @@ const run = (id) => new Promise((resolve, reject) => {
     coordinator: '127.0.0.1:' + port, processId: id, numProcesses: options.processes, secret: 'a secret of tests',
   };
   const workerData = { ...options, id, memory, client: { plugin, distributed } };
-  const worker = new Worker(new URL('./process.mjs', import.meta.url), { workerData });
+  const worker = new Worker(new URL('./thread.mjs', import.meta.url), { workerData });
   let result;
   worker.on('message', (message) => { result = message; });
   worker.on('error', reject);
