@@ -71,7 +71,10 @@ async function learn(run: Run, { learning: { curve, prompts } }: Workload, out: 
   log.end();
   const written = await readFile(join(out, 'curve.json'), 'utf8').catch(() => '[]');
   const points = JSON.parse(written) as CurvePoint[];
-  if (status === 0) return { ...run, curve: points };
+  if (status === 0) {
+    const { problem } = JSON.parse(await readFile(join(out, 'result.json'), 'utf8')) as { problem?: string };
+    return { ...run, curve: points, ...(problem && { failure: problem }) };
+  }
   const said = (await readFile(join(out, 'log.txt'), 'utf8')).trim().slice(-300);
   return { ...run, curve: points, failure: `status ${status}: ${said}` };
 }

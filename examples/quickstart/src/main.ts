@@ -131,7 +131,8 @@ async function run() {
     history.map((metrics) => `${JSON.stringify(metrics)}\n`).join(''),
   );
   const totalSeconds = (performance.now() - opened) / 1000;
-  const measured = resultOf(outcome, { backend, totalSeconds });
+  const { problem } = result;
+  const measured = resultOf(outcome, { backend, totalSeconds, ...(problem && { problem }) });
   await writeFile(join(out, 'result.json'), `${JSON.stringify(measured, null, 2)}\n`);
   const files = await writeReport(out, outcome, measured);
   const minutes = (totalSeconds / 60).toFixed(1);

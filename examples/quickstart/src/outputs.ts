@@ -33,6 +33,8 @@ export interface Result {
   peakMemory: number;
   before: Measured;
   after: Measured;
+  /** Why training ended before its time, if it did. */
+  problem?: string;
 }
 
 export interface Measured {
@@ -45,7 +47,7 @@ export interface Measured {
 
 export function resultOf(
   { options, prompts, before, after, history }: Outcome,
-  run: Pick<Result, 'backend' | 'totalSeconds'>,
+  run: Pick<Result, 'backend' | 'totalSeconds' | 'problem'>,
 ): Result {
   const measured = (evaluation: Outcome['before']): Measured => ({
     reward: evaluation.reward,
