@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { EpochMetrics } from '@flow-grpo/grpo-trainer';
-import { cluster } from '@flow-grpo/tfjs-backend-xla';
+import { cluster, compilationStats } from '@flow-grpo/tfjs-backend-xla';
 import { makeSetup, progressLine, readRunFile, trainRun, useBackend } from 'flow-grpo';
 import { readJsonLines } from 'flow-grpo/logging';
 import { peakMemory, startDevice } from '../device';
@@ -229,7 +229,9 @@ export async function recipeRun(workload: Workload, folder: string, variant: str
   const warm = seen.slice(1, resumed ? EPOCHS : undefined);
   const { secondsCompile, maxRatioDeviation, clipFraction } = own[0]!;
   const firstEpochSeconds = own[0]!.seconds!;
-  const common = { devices, images, loadSeconds, trainingSeconds, ...peakMemory() };
+  const { compiled, loadedFromDisk } = compilationStats();
+  const programs = { programsCompiled: compiled, programsFromDisk: loadedFromDisk };
+  const common = { devices, images, loadSeconds, trainingSeconds, ...programs, ...peakMemory() };
   if (warm.length === 0) {
     report(`recipe.${variant}`, {
       ...common,
