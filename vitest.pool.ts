@@ -1,0 +1,54 @@
+/**
+ * Processes for test files. To start one and import Vitest, tfjs and our sources into it takes longer than the tests of most
+ * files, so files share processes, in which each imports its modules anew. Files named `*.xla.…`, and those that say
+ * `@own-process` with the reason, get a process to themselves.
+ */
+import { readFileSync } from 'node:fs';
+import {
+  BaseSequencer,
+  ForksPoolWorker,
+  type PoolOptions,
+  type PoolWorker,
+  type TestSpecification,
+  type WorkerRequest,
+} from 'vitest/node';
+
+const NAME = 'shared-processes';
+
+const shares = (file: string) =>
+  !/\.xla\./.test(file) && !readFileSync(file, 'utf8').includes('@own-process');
+
+class SharedProcess extends ForksPoolWorker implements PoolWorker {
+  override readonly name = NAME;
+  #shared = false;
+
+  override send(message: WorkerRequest): void {
+    if (message.type === 'start')
+      // Vitest's pool reuses processes without isolation alone; told of isolation, they drop their modules before each file.
+      message.context.config = { ...message.context.config, isolate: true };
+    if (message.type === 'run' || message.type === 'collect')
+      this.#shared = message.context.files.every(({ filepath }) => shares(filepath));
+    super.send(message);
+  }
+
+  canReuse: NonNullable<PoolWorker['canReuse']> = (task) =>
+    this.#shared && task.context.files.every(({ filepath }) => shares(filepath));
+}
+
+/** In Vitest's order, files with processes of their own first, so that no shared process waits for them. */
+class OwnProcessesFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    return [
+      ...sorted.filter(({ moduleId }) => !shares(moduleId)),
+      ...sorted.filter(({ moduleId }) => shares(moduleId)),
+    ];
+  }
+}
+
+/** Options of a Vitest project whose files share processes. */
+export const sharedProcesses = {
+  isolate: false,
+  pool: { name: NAME, createPoolWorker: (options: PoolOptions) => new SharedProcess(options) },
+  sequence: { sequencer: OwnProcessesFirst },
+};
