@@ -1,9 +1,10 @@
 /**
  * Processes for test files. To start one and import Vitest, tfjs and our sources into it takes longer than the tests of most
- * files, so files share processes, in which each imports its modules anew. Files named `*.xla.…`, and those that say
- * `@own-process` with the reason, get a process to themselves.
+ * files, so files share processes, in which each imports its modules anew. Suites of XLA and of native code get processes to
+ * themselves, as do files that say `@own-process` with the reason.
  */
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import {
   BaseSequencer,
   ForksPoolWorker,
@@ -15,8 +16,14 @@ import {
 
 const NAME = 'shared-processes';
 
-const shares = (file: string) =>
-  !/\.xla\./.test(file) && !readFileSync(file, 'utf8').includes('@own-process');
+/**
+ * Suites whose processes are theirs alone: what XLA and other native code keep in a process is not made anew, and files that
+ * start programs gain little.
+ */
+const OWN =
+  /\.xla\.|\/packages\/(pjrt|tfjs-backend-xla|grpo-trainer)\/|\/(examples|docs|benchmarks)\/|\/tests\/[^/]*$/;
+
+const shares = (file: string) => !OWN.test(file) && !readFileSync(file, 'utf8').includes('@own-process');
 
 class SharedProcess extends ForksPoolWorker implements PoolWorker {
   override readonly name = NAME;
@@ -49,6 +56,8 @@ class OwnProcessesFirst extends BaseSequencer {
 /** Options of a Vitest project whose files share processes. */
 export const sharedProcesses = {
   isolate: false,
+  // To a single worker without isolation Vitest's pool gives all files at once, those with processes of their own too.
+  maxWorkers: Math.max(2, availableParallelism() - 1),
   pool: { name: NAME, createPoolWorker: (options: PoolOptions) => new SharedProcess(options) },
   sequence: { sequencer: OwnProcessesFirst },
 };
