@@ -1,7 +1,9 @@
-import { existsSync } from 'node:fs';
+import { existsSync, renameSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
 import { defineConfig } from 'vitest/config';
+import { sharedProcesses } from './vitest.pool.ts';
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
 
@@ -24,6 +26,31 @@ if (!existsSync(gradients)) {
   });
 }
 
+const require = createRequire(import.meta.url);
+
+/**
+ * An ES module that exports what tfjs's package `name`, CommonJS, exports. Importing the package itself takes Node a
+ * third of a second in every test file: it parses a megabyte for the names of exports, which stand here.
+ */
+function exporting(name: string): string {
+  const file = path(
+    `./node_modules/.cache/flow-grpo/${name}-${require(`@tensorflow/${name}/package.json`).version}.mjs`,
+  );
+  if (existsSync(file)) return file;
+  const names = Object.keys(require(`@tensorflow/${name}`)).filter((key) => key !== 'default');
+  const source = [
+    "import { createRequire } from 'node:module';",
+    'const $require = createRequire(import.meta.url);',
+    `const $module = $require('@tensorflow/${name}');`,
+    ...names.map((key) => `export const ${key} = $module.${key};`),
+  ];
+  // Whole at any time: several runs may begin at once.
+  const written = `${file}.${process.pid}`;
+  writeFileSync(written, `${source.join('\n')}\n`);
+  renameSync(written, file);
+  return file;
+}
+
 /**
  * `npm run test:long` runs series, soaks and kills (`*.long.test.ts`), and the suites of XLA compiled as users compile;
  * `npm run artefacts` those that need packages of other registries, and Python.
@@ -43,7 +70,13 @@ export const project = (
   defineConfig({
     resolve: {
       conditions,
-      alias: { '@tensorflow/tfjs-core/dist/register_all_gradients': gradients },
+      alias: [
+        { find: '@tensorflow/tfjs-core/dist/register_all_gradients', replacement: gradients },
+        ...['tfjs-core', 'tfjs-backend-cpu', 'tfjs-backend-wasm'].map((name) => ({
+          find: new RegExp(`^@tensorflow/${name}$`),
+          replacement: exporting(name),
+        })),
+      ],
     },
     ssr: { resolve: { conditions } },
     test: {
@@ -54,6 +87,9 @@ export const project = (
       testTimeout: 600_000,
       hookTimeout: 600_000,
       setupFiles: [path('./tests/support/src/setup.ts')],
+      // tfjs belongs to what each file imports anew.
+      server: { deps: { inline: [/\/\.cache\/flow-grpo\//] } },
+      ...sharedProcesses,
       ...more,
     },
   });

@@ -9,7 +9,7 @@ export default project(
   'flow-grpo',
   ['packages/*/src', 'packages/*/test', 'examples/*/src', 'benchmarks/src', 'docs/test', 'tests'],
   {
-    // Vitest leaves a core free, which on two cores means one file at a time.
-    maxWorkers: Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / MEMORY_PER_FILE))),
+    // Vitest leaves a core free; two at least, see vitest.pool.ts.
+    maxWorkers: Math.max(2, Math.min(availableParallelism(), Math.floor(totalmem() / MEMORY_PER_FILE))),
   },
 );

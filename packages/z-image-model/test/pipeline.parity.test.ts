@@ -1,4 +1,5 @@
 import { fixtureCases, maxAbsDiff, numbers, readJson } from '@flow-grpo/test-support';
+import { useWasm } from '@flow-grpo/test-support/wasm';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
 import { unscaleLatents } from '../src/autoencoder/autoencoder';
@@ -7,6 +8,8 @@ import { ZImage } from '../src/node';
 import { parseSchedulerConfig, scheduleFor, shiftFor } from '../src/pipeline/scheduler';
 import { items, textStates } from './calls';
 import { type CaseJson, channelsFirst, channelsLast, Expectations, readCase, toTensor } from './case';
+
+await useWasm();
 
 interface Run {
   guidance_scale: number;

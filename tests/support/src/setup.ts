@@ -2,6 +2,7 @@
  * Before every test file: gradients, which tfjs-core leaves to its users to register, and a backend that
  * works everywhere. A suite that wants another one calls `tf.setBackend`.
  */
+import './fresh-process';
 // tfjs-core first: the bundle below carries a copy of its engine, and the first one loaded serves both.
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-core/dist/register_all_gradients';

@@ -1,0 +1,12 @@
+/** tfjs's WebAssembly backend, for suites whose models take minutes on the plain JavaScript one. */
+import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
+import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
+import * as tf from '@tensorflow/tfjs-core';
+
+/** Runs what follows on WebAssembly, unless the suite was imported by one that chose a backend. */
+export async function useWasm(): Promise<void> {
+  if (tf.getBackend() !== 'cpu') return;
+  setWasmPaths(`${dirname(createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm'))}/`);
+  if (!(await tf.setBackend('wasm'))) throw new Error("tfjs's WebAssembly backend could not start.");
+}
