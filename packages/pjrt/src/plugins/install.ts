@@ -3,6 +3,7 @@ import { createReadStream, existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rename, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import { formatBytes } from '../errors';
 import { cacheFolder } from './cache';
 import {
@@ -50,7 +51,7 @@ export async function installPlugin(
 
   const pip = findPip(environment);
   const cache = cacheFolder(environment);
-  await mkdir(cache, { recursive: true });
+  makeFolder(cache);
   await checkSpace(cache, entry.diskBytes);
   await removeLeftovers(cache);
   const work = await mkdtemp(join(cache, `${WORK_PREFIX}${process.pid}-`));
