@@ -65,7 +65,7 @@ export async function startBackend(name: string): Promise<void> {
   const started = await start(name).catch((error: Error) => error);
   if (started === true) return;
   const why = started === false ? '' : `: ${started.message}`;
-  const help = name === 'xla' ? '\nnpx pjrt doctor says what is missing; --backend cpu does without' : '';
+  const help = name === 'xla' ? '\nnpx pjrt doctor says what is missing; --backend cpu needs no plugin' : '';
   throw new Error(`backend ${name} does not start${why}${help}`);
 }
 

@@ -51,7 +51,7 @@ export async function doctorCommand(options: DoctorOptions): Promise<void> {
   }
   for (const [name, load] of Object.entries(OPTIONAL)) {
     const found = await load().then(
-      () => 'there',
+      () => 'installed',
       () => `not installed; setup showo2 needs it (npm install ${name})`,
     );
     rows.push([name, found]);
