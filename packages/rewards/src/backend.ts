@@ -71,7 +71,12 @@ export async function startBackend(name: string): Promise<void> {
 
 /** XLA's own start says why it fails; tfjs would only log it. */
 async function start(name: string): Promise<boolean> {
-  if (name !== 'xla') return tf.setBackend(name);
+  if (name !== 'xla') {
+    const started = await tf.setBackend(name);
+    // Plain JavaScript greets its first tensor with a recommendation of tfjs-node; whoever chose it knows.
+    if (name === 'cpu') (tf.backend() as { firstUse?: boolean }).firstUse = false;
+    return started;
+  }
   await (await import('@flow-grpo/tfjs-backend-xla')).startXla();
   return true;
 }
