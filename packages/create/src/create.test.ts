@@ -40,7 +40,12 @@ describe('npm create @flow-grpo', () => {
       expect.stringMatching(/cd '.*My Run'\n {2}npm install\n[\s\S]*npm run train$/),
     ]);
     const manifest = JSON.parse(await readFile(join(path, 'package.json'), 'utf8'));
-    expect(manifest).toMatchObject({ name: 'my-run', type: 'module', private: true, allowScripts: { koffi: false } });
+    expect(manifest).toMatchObject({
+      name: 'my-run',
+      type: 'module',
+      private: true,
+      allowScripts: { koffi: false },
+    });
     expect(Object.keys(manifest.dependencies)).toEqual(
       expect.arrayContaining(['flow-grpo', '@tensorflow/tfjs-core']),
     );

@@ -86,7 +86,9 @@ describe('flow-grpo train, as a process', () => {
     const run = start(['train', file, '--profile', '--profile-epochs', '2']);
     expect(await run.ended, run.text()).toBe(0);
     expect(run.text()).toMatch(/rollouts +2 per epoch of 8 images, 4 per device, on 2 devices/);
-    expect(run.text()).toMatch(/time +known after the second epoch .*; at least [\d hmins]+ at [\d.e+-]+ s per epoch/);
+    expect(run.text()).toMatch(
+      /time +known after the second epoch .*; at least [\d hmins]+ at [\d.e+-]+ s per epoch/,
+    );
     expect(run.text()).toMatch(/s per epoch \(mean of 2\)\nphases of the trainer:\n {2}rollout/);
     expect(run.text()).toMatch(/programs on the device:[\s\S]*idle[\s\S]*scoring[\s\S]*nearness/);
     expect(run.text()).toMatch(/epoch 4\/4 {2}reward [\d.]+ {2}[\d.]+ images\/s {2}MFU [\d.]+ %/);
