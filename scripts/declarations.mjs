@@ -16,7 +16,9 @@ const entries = Object.values(exports).flatMap((target) => target['@flow-grpo/so
 rmSync(out, { recursive: true, force: true });
 emit(entries.map((entry) => resolve(entry)));
 for (const file of readdirSync(out, { recursive: true })) {
-  if (file.endsWith('.d.ts')) nameFiles(join(out, file));
+  if (!file.endsWith('.d.ts')) continue;
+  const path = join(out, file);
+  writeFileSync(path, nameFiles(path, withoutSideEffects(readFileSync(path, 'utf8'))));
 }
 
 /** TypeScript takes files and a project's options together from a project alone. */
@@ -32,14 +34,18 @@ function emit(files) {
   if (status !== 0) process.exit(1);
 }
 
+/** Imports for what they do say nothing about types, and name packages that a build includes and nobody installs. */
+function withoutSideEffects(text) {
+  const rest = text.replace(/^import ['"][^.'"][^'"]*['"];\n/gm, '');
+  return /^(im|ex)port /m.test(rest) ? rest : `export {};\n${rest}`;
+}
+
 /** Node's resolution wants files where the sources import modules: './a' becomes './a.js' or './a/index.js'. */
-function nameFiles(path) {
-  const text = readFileSync(path, 'utf8');
-  const named = text.replace(
+function nameFiles(path, text) {
+  return text.replace(
     /(\bfrom |\bimport\(|\bimport )(['"])(\.{1,2}(?:\/[^'"]*)?)\2/g,
     (_, before, quote, module) => `${before}${quote}${fileOf(path, module)}${quote}`,
   );
-  writeFileSync(path, named);
 }
 
 function fileOf(path, module) {

@@ -37,6 +37,9 @@ const BELOW: Record<string, string[]> = {
 
 /** What a package's build carries in it: no dependency of who installs the package. */
 const BUNDLED: Record<string, string[]> = {
+  pjrt: ['@flow-grpo/checkpoint-io'], // makeFolder, as in the next two
+  'tfjs-backend-xla': ['@flow-grpo/checkpoint-io'],
+  create: ['@flow-grpo/checkpoint-io'],
   'sde-sampler': ['@flow-grpo/tfjs-jit'],
   cli: ['@flow-grpo/page-components', 'preact'], // the run's page
   rewards: ['@flow-grpo/page-components', 'preact'], // the page of scores

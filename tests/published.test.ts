@@ -104,6 +104,44 @@ it('publishes declarations that the TypeScript examples compile against', async 
   await run(process.execPath, [tsc, ...options, ...types, ...files]);
 });
 
+/** As Node resolves packages, and as bundlers do. */
+const RESOLUTIONS = [
+  ['node16', 'node16'],
+  ['esnext', 'bundler'],
+] as const;
+
+it.each(RESOLUTIONS)('has types of every entry: module %s, resolution %s', async (module, resolution) => {
+  const entries = names.flatMap((name) => {
+    const { exports } = JSON.parse(
+      readFileSync(join(project, 'node_modules', npmName(name), 'package.json'), 'utf8'),
+    ) as { exports: Record<string, unknown> };
+    const paths = Object.keys(exports).filter((path) => path !== './package.json');
+    return paths.map((path) => `${npmName(name)}${path.slice(1)}`);
+  });
+  const file = `entries-${resolution}.mts`;
+  const imports = entries.map((entry, i) => `import * as entry${i} from '${entry}';\nvoid entry${i};\n`);
+  // What cannot be found is named: the compiler does look.
+  writeFileSync(join(project, file), `${imports.join('')}import '@flow-grpo/nn/none';\n`);
+  const tsc = join(root, 'node_modules/typescript7/bin/tsc');
+  const options = [
+    '--noEmit',
+    '--strict',
+    '--skipLibCheck',
+    'false',
+    '--target',
+    'es2022',
+    '--pretty',
+    'false',
+  ];
+  const types = ['--typeRoots', join(root, 'node_modules/@types'), '--types', 'node'];
+  const told = ['--module', module, '--moduleResolution', resolution, ...options, ...types, file];
+  const output = await run(process.execPath, [tsc, ...told]).catch((error: Error) => error.message);
+  // tfjs-core's own declarations, and those of WebGPU that it brings, have errors.
+  const foreign = /^(\S*\/)?(node_modules\/@(tensorflow|webgpu)\/|lib\.dom\.d\.ts)/;
+  const errors = output.split('\n').filter((line) => /error TS\d+/.test(line) && !foreign.test(line));
+  expect(errors).toEqual([expect.stringMatching(/^entries-.*Cannot find module .*'@flow-grpo\/nn\/none'/)]);
+});
+
 it.each([
   ['pjrt', ['doctor'], /plugin/i],
   ['flow-grpo', ['schema'], /"learningRate"/],

@@ -46,3 +46,19 @@ it('continuous integration runs the lowest supported Node and every later long-t
   const [, lowest] = /^>=(\d+\.\d+)$/.exec(engines.node) ?? [];
   expect(versions).toEqual([lowest, '22', '24']);
 });
+
+it("peers are versions of tfjs that were tried: the lock file's, or those of scripts/tfjs-versions.sh", () => {
+  const script = read('scripts/tfjs-versions.sh');
+  const [, tried] = /set -- (4[\d. ]+)/.exec(script)!;
+  const [, several] = /PACKAGES:-([\w -]+)/.exec(script)!;
+  const versions = tried!.trim().split(' ');
+  const own = manifest('.').devDependencies['@tensorflow/tfjs-core'];
+  expect(versions.at(-1)).toBe(own);
+  for (const folder of folders) {
+    const peers = Object.entries<string>(manifest(`packages/${folder}`).peerDependencies ?? {});
+    for (const [name, range] of peers.filter(([name]) => name.startsWith('@tensorflow/'))) {
+      const wide = name === '@tensorflow/tfjs-core' && several!.split(' ').includes(folder);
+      expect([folder, name, range]).toEqual([folder, name, wide ? versions.join(' || ') : own]);
+    }
+  }
+});

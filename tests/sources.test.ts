@@ -47,3 +47,13 @@ describe('a question that belongs elsewhere', () => {
     expect(asking).toEqual([]);
   });
 });
+
+describe('folders', () => {
+  it('are created by makeFolder alone: the recursive option of Node may never return', () => {
+    const RECURSIVE = /\bmkdir(Sync)?\([^;]*recursive/;
+    const made = [...ours, ...repositoryFiles((path) => /^examples\/[^/]+\/src\/.*\.ts$/.test(path))]
+      .filter((path) => !/\.(test|testing)\.ts$/.test(path))
+      .filter((file) => RECURSIVE.test(readFileSync(join(root, file), 'utf8')));
+    expect(made).toEqual([]);
+  });
+});

@@ -18,6 +18,7 @@ let map = mapOf(presets.right!);
 let points = pointsOf(ring, POINTS);
 let first: Float32Array | undefined;
 let running = false;
+const EMPTY = element('no-curve').textContent;
 const history: [number[], number[]] = [[], []];
 
 const worker = new Worker('worker.js');
@@ -30,6 +31,12 @@ function draw(): void {
   drawPlane(canvas, map, input('before').checked ? (first ?? points) : points);
 }
 
+/** The chart's values; without any, its place says what to do. */
+function drawCurve(): void {
+  chart.setData(history);
+  element('no-curve').hidden = history[0].length > 0;
+}
+
 function say(text: string): void {
   element('state').textContent = text;
 }
@@ -38,12 +45,15 @@ function run(on: boolean): void {
   running = on;
   element('run').textContent = on ? 'Stop' : 'Tune';
   if (!on) {
+    element('no-curve').textContent = EMPTY;
     send({ kind: 'stop' });
     return;
   }
   for (const column of history) column.length = 0;
+  drawCurve();
   first = undefined;
   say('Starting …');
+  element('no-curve').textContent = 'The first epoch is running.';
   const algorithm = element<HTMLSelectElement>('algorithm').value as AlgorithmChoice;
   send({ kind: 'start', algorithm, learningRate: learningRate(), map });
 }
@@ -62,7 +72,7 @@ worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
     first ??= points;
     history[0].push(data.epoch);
     history[1].push(data.reward);
-    chart.setData(history);
+    drawCurve();
     say(`Epoch ${data.epoch}: mean reward ${data.reward.toFixed(2)}`);
     document.body.dataset.epoch = String(data.epoch);
     document.body.dataset.reward = String(data.reward);
@@ -84,7 +94,11 @@ const chart = new uPlot(
     height: 170,
     legend: { show: false },
     scales: { x: { time: false } },
-    axes: [axis, { ...axis, size: 46 }],
+    // No half epochs.
+    axes: [
+      { ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] },
+      { ...axis, size: 46 },
+    ],
     series: [{}, { stroke: color('--accent'), width: 2 }],
   },
   history,

@@ -93,10 +93,12 @@ describe('the page', () => {
   it('tunes the model while the reader paints', async () => {
     await page.waitForSelector('body[data-ready]');
     await page.getByRole('button', { name: 'Clear' }).click();
+    await page.getByText('Press Tune to see how the mean reward changes.').waitFor();
     const plane = (await page.locator('#plane').boundingBox())!;
     const at = (x: number, y: number) => [plane.x + plane.width * x, plane.y + plane.height * y] as const;
     await page.getByRole('button', { name: 'Tune' }).click();
     await page.waitForSelector('body[data-epoch]');
+    expect(await page.locator('#no-curve').isVisible()).toBe(false);
     await page.mouse.move(...at(0.75, 0.4));
     await page.mouse.down();
     for (const y of [0.45, 0.5, 0.55, 0.6]) await page.mouse.move(...at(0.75, y), { steps: 4 });

@@ -1,6 +1,6 @@
 /** Numbers as pages write them. */
 
-/** Seconds as people say them: `2 h 5 min`, `3 min 20 s`, `0.4 s`. */
+/** Seconds as people say them: `2 h 5 min`, `3 min 20 s`, `2 h`, `0.4 s`. */
 export function duration(seconds: number): string {
   if (seconds < 9.95) return `${Number(seconds.toPrecision(2))} s`;
   const whole = Math.round(seconds);
@@ -10,7 +10,7 @@ export function duration(seconds: number): string {
     Math.floor(whole / 60),
   ];
   if (days > 0) return `${days} d ${hours % 24} h`;
-  if (hours > 0) return `${hours} h ${minutes % 60} min`;
+  if (hours > 0) return minutes % 60 > 0 ? `${hours} h ${minutes % 60} min` : `${hours} h`;
   return minutes > 0 ? `${minutes} min ${whole % 60} s` : `${whole} s`;
 }
 

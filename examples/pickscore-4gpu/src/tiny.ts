@@ -1,7 +1,8 @@
 /** Stand-ins for what the recipe downloads: a Show-o2, its VAE and a PickScore of a few thousand random weights. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
+import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import {
   parseShowo2Config,
@@ -181,6 +182,6 @@ function randomWeights(shapes: Readonly<Record<string, readonly number[]>>) {
 }
 
 async function writeJson(folder: string, name: string, json: unknown): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  makeFolder(folder);
   await writeFile(join(folder, name), `${JSON.stringify(json, null, 2)}\n`);
 }

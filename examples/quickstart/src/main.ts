@@ -4,8 +4,9 @@
  *
  *     npm run quickstart -- --minutes 6 --seed 0 --out runs/quickstart
  */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import {
   createEvaluator,
   type EpochMetrics,
@@ -50,7 +51,7 @@ try {
 
 async function run() {
   const opened = performance.now();
-  await mkdir(out, { recursive: true });
+  makeFolder(out);
   const scorer = await trainingReward(given);
   const { name, text: backend, reason } = await chooseBackend(given.backend, given.devices);
   if (reason !== undefined) {

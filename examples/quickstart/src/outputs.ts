@@ -1,6 +1,7 @@
 /** What a run leaves behind besides its pictures: the tuned model, ready to be loaded, and its numbers. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import type { EpochMetrics, Evaluation, GrpoConfig, Params } from '@flow-grpo/grpo-trainer';
 import { parseWordVocabulary } from '@flow-grpo/showo2-model';
 import { saveShowo2 } from '@flow-grpo/showo2-model/node';
@@ -91,7 +92,7 @@ export async function saveTuned(
   const runFile = join(folder, 'run.yaml');
   const file = join(options.model, 'vocabulary.json');
   const vocabulary = parseWordVocabulary(JSON.parse(await readFile(file, 'utf8')), file);
-  await mkdir(target, { recursive: true });
+  makeFolder(target);
   await saveShowo2(target, { ...model, params: { ...model.params, ...tuned } }, { vocabulary });
   const lines = prompts.map(({ prompt, metadata }) => `${JSON.stringify({ ...metadata, prompt })}\n`);
   await writeFile(heldOut, lines.join(''));

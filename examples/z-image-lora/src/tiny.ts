@@ -1,7 +1,8 @@
 /** Stand-ins for what a run downloads: a Z-Image of a few thousand random weights, in the layout of the hub. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
+import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import {
   type AutoencoderConfig,
@@ -141,6 +142,6 @@ function randomWeights(specs: Specs) {
 }
 
 async function writeJson(folder: string, name: string, json: unknown): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  makeFolder(folder);
   await writeFile(join(folder, name), `${JSON.stringify(json, null, 2)}\n`);
 }

@@ -1,8 +1,9 @@
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type PendingFile, pendingFile } from './atomic-file';
 import { fileSource } from './bytes';
 import { CheckpointError } from './errors';
+import { makeFolder } from './make-folder';
 import {
   checkMetadata,
   encodeHeader,
@@ -49,7 +50,7 @@ export async function saveSafetensors(
   const shards = splitShards(planTensors(params, dtype), shardSize);
   const folder = dirname(file);
   const stem = basename(file, '.safetensors');
-  await mkdir(folder, { recursive: true });
+  makeFolder(folder);
   const indexFile = join(folder, `${stem}.safetensors.index.json`);
   if (shards.length === 1) {
     await writeFiles([{ path: file, tensors: shards[0]! }], metadata, onBytes);

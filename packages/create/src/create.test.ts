@@ -40,7 +40,12 @@ describe('npm create @flow-grpo', () => {
       expect.stringMatching(/cd '.*My Run'\n {2}npm install\n[\s\S]*npm run train$/),
     ]);
     const manifest = JSON.parse(await readFile(join(path, 'package.json'), 'utf8'));
-    expect(manifest).toMatchObject({ name: 'my-run', type: 'module', private: true });
+    expect(manifest).toMatchObject({
+      name: 'my-run',
+      type: 'module',
+      private: true,
+      allowScripts: { koffi: false },
+    });
     expect(Object.keys(manifest.dependencies)).toEqual(
       expect.arrayContaining(['flow-grpo', '@tensorflow/tfjs-core']),
     );
@@ -95,7 +100,7 @@ describe('npm create @flow-grpo', () => {
     [['--version'], 0, /^\d+\.\d+\.\d+/],
     [['--stup', 'toy'], 2, /--stup[\s\S]*npm create @flow-grpo/],
     [['a', 'b'], 2, /give one folder/],
-    [['a'], 2, /--setup: give toy, module, showo2, z-image; without a terminal init cannot ask/],
+    [['a'], 2, /--setup: give toy, module, showo2, z-image; nothing can be asked without a terminal/],
     [['a', '--setup', 'sdxl'], 2, /--setup sdxl: give toy, module, showo2, z-image/],
   ])('%j ends with %i', async (args, code, message) => {
     const ended = await create(args);

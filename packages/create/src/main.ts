@@ -59,7 +59,7 @@ async function create(args: readonly string[], terminal: Terminal): Promise<numb
   const [folder = 'my-flow-grpo'] = positionals;
   const given = { setup: values.setup, reward: values.reward, prompts: values.prompts };
   if (!terminal.interactive && given.setup === undefined) {
-    complain(`--setup: give ${Object.keys(SETUPS).join(', ')}; without a terminal init cannot ask`);
+    complain(`--setup: give ${Object.keys(SETUPS).join(', ')}; nothing can be asked without a terminal`);
     return 2;
   }
   const choices = await askChoices(given, terminal.interactive ? terminal.ask : async () => '');
@@ -97,6 +97,7 @@ function inWords({ code = '', path, message }: NodeJS.ErrnoException): string {
 }
 
 const WHY: Readonly<Record<string, string>> = {
+  ENOENT: 'no folder can be created there',
   EEXIST: 'this is a file, not a folder',
   ENOTDIR: 'part of this path is a file, not a folder',
   EACCES: 'permission denied',

@@ -1,5 +1,6 @@
-import { access, mkdir, writeFile } from 'node:fs/promises';
+import { access, writeFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
+import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import type { ProjectFiles } from './project-files';
 
 /**
@@ -33,7 +34,7 @@ export async function writeProject(
   for (const [name, text] of Object.entries(files)) {
     if (there.has(name) && kept.includes(name)) continue;
     const path = pathOf(name);
-    await mkdir(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     await writeFile(path, text);
     written.push(path);
   }

@@ -65,13 +65,18 @@ export async function startBackend(name: string): Promise<void> {
   const started = await start(name).catch((error: Error) => error);
   if (started === true) return;
   const why = started === false ? '' : `: ${started.message}`;
-  const help = name === 'xla' ? '\nnpx pjrt doctor says what is missing; --backend cpu does without' : '';
+  const help = name === 'xla' ? '\nnpx pjrt doctor says what is missing; --backend cpu needs no plugin' : '';
   throw new Error(`backend ${name} does not start${why}${help}`);
 }
 
 /** XLA's own start says why it fails; tfjs would only log it. */
 async function start(name: string): Promise<boolean> {
-  if (name !== 'xla') return tf.setBackend(name);
+  if (name !== 'xla') {
+    const started = await tf.setBackend(name);
+    // Plain JavaScript greets its first tensor with a recommendation of tfjs-node; whoever chose it knows.
+    if (name === 'cpu') (tf.backend() as { firstUse?: boolean }).firstUse = false;
+    return started;
+  }
   await (await import('@flow-grpo/tfjs-backend-xla')).startXla();
   return true;
 }

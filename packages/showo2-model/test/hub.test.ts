@@ -140,7 +140,7 @@ describe('a model by hub id', () => {
     for (const name of Object.keys(whole).filter((each) => !each.startsWith('vae/')))
       writeFileSync(join(bare, name), whole[name]!);
     await expect(loadShowo2(bare, { hub: hubOf() })).rejects.toThrow(
-      /has no Wan2\.1_VAE\.pth or vae\/.*Hugging Face hub: give its id/,
+      /has no Wan2\.1_VAE\.pth or vae\/.*Hugging Face hub as Wan-AI/,
     );
     expect(hub.requests).toEqual([]);
   });

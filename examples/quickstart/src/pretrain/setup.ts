@@ -5,9 +5,10 @@
  *     npm run pretrain -w examples/quickstart
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadParams, saveSafetensors } from '@flow-grpo/checkpoint-io';
+import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import { shapeScenes } from '@flow-grpo/datasets';
 import { createEvaluator, resolveConfig } from '@flow-grpo/grpo-trainer';
 import { shapeEval } from '@flow-grpo/rewards';
@@ -58,7 +59,7 @@ async function makeVae(options: PretrainOptions, { signal, onMessage }: SetupCon
   const folder = join(work, 'vae');
   const file = { weights: join(folder, 'model.safetensors'), config: join(folder, 'config.json') };
   const scenes = shapeScenes({ size: IMAGE_SIZE, seed, split: 'train' });
-  await mkdir(folder, { recursive: true });
+  makeFolder(folder);
   if (!existsSync(file.weights) || !existsSync(file.config)) {
     const made = await fitVae(scenes, vaeBatch, {
       steps: vaeSteps,

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { copyFile, mkdir, readFile, rename, rm, symlink } from 'node:fs/promises';
+import { copyFile, readFile, rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import { writeFileAtomic } from '../atomic-file';
+import { makeFolder } from '../make-folder';
 import { HubError } from './hub-error';
 
 /** What kind of repository the hub has; the two have names of their own. */
@@ -32,7 +33,7 @@ export function repoCache(cacheDir: string, repo: string, type: RepoType = 'mode
     },
     rememberCommit: async (revision, commit) => {
       if (isCommit(revision)) return;
-      await mkdir(dirname(ref(revision)), { recursive: true });
+      makeFolder(dirname(ref(revision)));
       await writeFileAtomic(ref(revision), commit);
     },
   };
@@ -50,7 +51,7 @@ export async function linkBlob(blob: string, path: string): Promise<void> {
     `.${basename(path).slice(0, 60)}.${randomBytes(6).toString('hex')}.tmp`,
   );
   try {
-    await mkdir(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     try {
       await symlink(relative(dirname(path), blob), temporary);
     } catch (error) {

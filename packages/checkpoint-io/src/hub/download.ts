@@ -1,7 +1,8 @@
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { makeFolder } from '../make-folder';
 import { type RemoteFile, refusal, request } from './client';
 import { locked } from './download-lock';
 import type { HubSettings } from './environment';
@@ -34,7 +35,7 @@ export async function downloadBlob(
   signal?: AbortSignal,
   maxBytes = MAX_UNANNOUNCED_BYTES,
 ): Promise<void> {
-  await mkdir(dirname(blob), { recursive: true });
+  makeFolder(dirname(blob));
   const isThere = async () => {
     const size = await stat(blob).then(
       (info) => info.size,

@@ -1,9 +1,10 @@
 /** Adapters on disk: folders in PEFT's layout, files in diffusers'. */
-import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { writeFileAtomic } from '../atomic-file';
 import { loadParams } from '../load';
+import { makeFolder } from '../make-folder';
 import { openCheckpoint } from '../open';
 import { saveSafetensors } from '../save';
 import { DIFFUSERS_FILE, fromDiffusers, toDiffusers } from './diffusers';
@@ -36,14 +37,14 @@ export async function saveLora(
     const file = join(folder, DIFFUSERS_FILE);
     const { tensors, metadata } = toDiffusers(lora);
     fromDiffusers(tensors, metadata, `what would be ${file}`);
-    await mkdir(folder, { recursive: true });
+    makeFolder(folder);
     await saveSafetensors(file, tensors, { metadata });
     return;
   }
   const { tensors, config } = toPeft(lora);
   const text = `${JSON.stringify({ ...config, base_model_name_or_path: options.baseModel ?? null }, null, 2)}\n`;
   fromPeft(tensors, JSON.parse(text), `what would be ${join(folder, CONFIG)}`);
-  await mkdir(folder, { recursive: true });
+  makeFolder(folder);
   await rm(join(folder, CONFIG), { force: true });
   await saveSafetensors(join(folder, WEIGHTS[0]), tensors, { metadata: { format: 'pt' } });
   await writeFileAtomic(join(folder, CONFIG), text);

@@ -286,6 +286,14 @@ describe('flow-grpo', () => {
     expect(printed.at(-1)).toBe('No sign of reward hacking in 40 epochs (5120 images).');
     await run('inspect', folder, '--json');
     expect(JSON.parse(printed.at(-1)!)).toEqual({ ok: true, problems: [], epochs: 40, samples: 5120 });
+    // The run's own configuration, unless a flag says something else.
+    await writeFile(file, of(0.05));
+    await writeFile(join(folder, 'config.json'), JSON.stringify({ hacking: { tolerance: 9 } }));
+    await run('inspect', folder);
+    expect(process.exitCode).toBeUndefined();
+    await run('inspect', folder, '--tolerance', '1');
+    expect(process.exitCode).toBe(1);
+    process.exitCode = undefined;
     await run('inspect', join(folder, 'none'));
     expect(process.exitCode).toBe(2);
     expect(printed.at(-1)).toMatch(/none does not exist; give the folder of a run/);

@@ -46,12 +46,12 @@ export async function doctorCommand(options: DoctorOptions): Promise<void> {
       rows.push(['compilation', `${compiled} compiled, ${loadedFromDisk} from the cache`]);
     }
   } catch (error) {
-    const why = (error as Error).message.replace(/^--backend: /, '');
-    rows.push(['backend', `${backend}: ${why}`]);
+    const why = (error as Error).message.replace(/^(--backend: |backend \S+ (?=does not start))/, '');
+    rows.push(['backend', `${backend}: ${why.replaceAll('\n', '; ')}`]);
   }
   for (const [name, load] of Object.entries(OPTIONAL)) {
     const found = await load().then(
-      () => 'there',
+      () => 'installed',
       () => `not installed; setup showo2 needs it (npm install ${name})`,
     );
     rows.push([name, found]);

@@ -91,6 +91,13 @@ const SYSTEM: Readonly<Record<string, string>> = {
   ETIMEDOUT: 'no answer in time',
 };
 
+/** The same of a folder that was to be created. */
+const MKDIR: Readonly<Record<string, string>> = {
+  // A folder may be there already; what is in the way is a file, or a link to nothing.
+  EEXIST: 'this is a file, not a folder; choose another',
+  ENOENT: 'no folder can be created here; choose another location',
+};
+
 /** An error of the operating system in words; undefined for any other. */
 function systemError(error: unknown): string | undefined {
   const { code, syscall, path, address, port, message } = (error ?? {}) as NodeJS.ErrnoException & {
@@ -98,9 +105,7 @@ function systemError(error: unknown): string | undefined {
     port?: number;
   };
   if (code === undefined || syscall === undefined || !Object.hasOwn(SYSTEM, code)) return undefined;
-  // A folder may be there already; what is in the way is a file.
-  const why =
-    code === 'EEXIST' && syscall === 'mkdir' ? 'this is a file, not a folder; choose another' : SYSTEM[code];
+  const why = (syscall === 'mkdir' && MKDIR[code]) || SYSTEM[code];
   const place = path ?? (address === undefined ? undefined : [address, port].filter(Boolean).join(':'));
   return place === undefined ? `${message}: ${why}` : `${place}: ${why} (${code})`;
 }

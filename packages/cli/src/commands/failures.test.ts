@@ -292,8 +292,18 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
     2,
     /epochs is not a group of options/,
   ],
-  ['a checkpoint that is not there', ['eval', '--backend', 'cpu', '--checkpoint', '@/none'], 2, /none/],
-  ['a checkpoint to resume from that is not there', train('--resume', '@/none'), 2, /none/],
+  [
+    'a checkpoint that is not there',
+    ['eval', '--backend', 'cpu', '--checkpoint', '@/none'],
+    2,
+    /none does not exist; the checkpoints of a run are in its folder checkpoints/,
+  ],
+  [
+    'a checkpoint to resume from that is not there',
+    train('--resume', '@/none'),
+    2,
+    /none does not exist; the checkpoints of a run/,
+  ],
   ['a port in use', train('--ui', '--ui-port', 'PORT'), 2, /--ui: .*\d+/],
   [
     'a flag that is misspelt',
@@ -344,7 +354,7 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
     'a project without a terminal to ask on',
     ['init', '@/new'],
     2,
-    /--setup: give toy, .*without a terminal init cannot ask/,
+    /--setup: give toy, .*nothing can be asked without a terminal/,
   ],
   [
     'a project with what does not belong together',

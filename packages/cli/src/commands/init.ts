@@ -47,7 +47,7 @@ export async function initCommand(given: string, options: InitCommandOptions): P
   const interactive = Boolean(process.stdin.isTTY && process.stderr.isTTY);
   if (!interactive && options.setup === undefined) {
     throw new ConfigError(
-      `--setup: give ${Object.keys(SETUPS).join(', ')}; without a terminal init cannot ask`,
+      `--setup: give ${Object.keys(SETUPS).join(', ')}; nothing can be asked without a terminal`,
     );
   }
   const { setup, reward, prompts, force = false } = options;
@@ -66,6 +66,7 @@ export async function initCommand(given: string, options: InitCommandOptions): P
   await writeFile(join(folder, SCHEMA), `${JSON.stringify(runFileJsonSchema(), null, 2)}\n`);
   console.log(['Written:', ...written, join(folder, SCHEMA)].join('\n  '));
   // Paths in the file are relative to where the command runs.
-  const there = folder === '.' ? '' : `cd ${shellWord(folder)}, `;
-  console.log(`\nNext: ${there}flow-grpo train run.yaml --dry-run, then flow-grpo train run.yaml`);
+  const there = folder === '.' ? [] : [`cd ${shellWord(folder)}`];
+  const next = [...there, 'npx flow-grpo train run.yaml --dry-run', 'npx flow-grpo train run.yaml'];
+  console.log(['\nNext:', ...next].join('\n  '));
 }

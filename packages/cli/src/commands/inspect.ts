@@ -1,8 +1,10 @@
 /** flow-grpo inspect */
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ConfigError, detectHacking, type EpochMetrics, resolveConfig } from '@flow-grpo/grpo-trainer';
 import { plural } from '@flow-grpo/page-components/numbers';
 import { readJsonLines } from '../logging/json-lines';
+import { watchOptions } from '../page/read-run';
 import { checkRunFolder } from '../run/output-folder';
 
 export interface InspectCommandOptions {
@@ -21,7 +23,8 @@ interface Found {
 }
 
 /**
- * Checks the metrics of a run, finished or not, for signs of reward hacking, and prints each.
+ * Checks the metrics of a run, finished or not, for signs of reward hacking, and prints each. Where an option is not given,
+ * the run's own configuration says.
  *
  * @returns whether there are any
  * @throws {ConfigError} when the folder is not a run's or has no such metrics, or an option is not a number
@@ -31,8 +34,10 @@ export async function inspectCommand(
   { json, ...options }: InspectCommandOptions,
 ): Promise<boolean> {
   const numbers = Object.entries(options).map(([name, text]) => [name, Number(text)]);
-  const { hacking } = resolveConfig({ hacking: Object.fromEntries(numbers) });
+  resolveConfig({ hacking: Object.fromEntries(numbers) });
   await checkRunFolder(folder);
+  const config = await readFile(join(folder, 'config.json'), 'utf8').catch(() => null);
+  const hacking = { ...watchOptions(config), ...Object.fromEntries(numbers) };
   const file = join(folder, 'metrics.jsonl');
   const epochs = await readJsonLines<EpochMetrics>(file);
   if (epochs.length === 0) throw new ConfigError(`${file} has no epoch in it`);

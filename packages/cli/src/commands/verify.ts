@@ -1,7 +1,8 @@
 /** flow-grpo verify */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KeyMismatchError } from '@flow-grpo/checkpoint-io';
+import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { BACKEND_HELP } from '@flow-grpo/rewards/backend';
 import { makeReward } from '@flow-grpo/rewards/registry';
@@ -148,7 +149,7 @@ async function drawFour(parts: Showo2Parts, steps: number, output: string): Prom
     images: [values.subarray(i * size, (i + 1) * size)],
   }));
   const flat = cells.filter(({ images: [pixels] }) => !isPicture(pixels!)).map(({ caption }) => caption);
-  await mkdir(output, { recursive: true });
+  makeFolder(output);
   const file = join(output, 'verify.png');
   await writeFile(file, await imageGrid(cells, { side: width, height }));
   const detail =

@@ -14,7 +14,7 @@ export interface Comparison {
 /** The page: the table, and the measure over images and over seconds. */
 export function comparisonPage({ measure, summaries }: Comparison): string {
   const [header, ...rows] = tableOf(measure, summaries);
-  const chart = (title: string, xLabel: string, x: (point: CurvePoint) => number): Section[] => {
+  const chart = (over: string, xLabel: string, x: (point: CurvePoint) => number): Section[] => {
     const series = summaries.flatMap(({ setting, curve }, i) =>
       curve.length > 0
         ? [
@@ -26,12 +26,13 @@ export function comparisonPage({ measure, summaries }: Comparison): string {
           ]
         : [],
     );
-    return series.length > 0 ? [{ title, svg: lineChart(series, { title, xLabel }) }] : [];
+    const svg = () => lineChart(series, { title: `${measure} over ${over}`, xLabel });
+    return series.length > 0 ? [{ title: `Over ${over}`, svg: svg() }] : [];
   };
   return htmlReport('Comparison', [
     { title: 'Settings', header: header!, rows },
-    ...chart(`${measure} over training images`, 'images', ({ images }) => images),
-    ...chart(`${measure} over seconds of training`, 'seconds', ({ seconds }) => seconds),
+    ...chart('training images', 'images', ({ images }) => images),
+    ...chart('seconds of training', 'seconds', ({ seconds }) => seconds),
   ]);
 }
 

@@ -1,6 +1,7 @@
 /** Trains settings on the same prompts and noise, seed by seed, and compares the results. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { epochPlan } from '@flow-grpo/grpo-trainer/config';
 import * as tf from '@tensorflow/tfjs-core';
@@ -64,7 +65,7 @@ export async function runComparison(
     }
   }
   const comparison = { measure, summaries: compared(runs, measure, levels) };
-  await mkdir(output, { recursive: true });
+  makeFolder(output);
   await writeFile(join(output, 'compare.html'), comparisonPage(comparison));
   await writeFile(join(output, 'compare.json'), `${JSON.stringify(comparison, null, 2)}\n`);
   return comparison;

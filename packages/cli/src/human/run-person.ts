@@ -1,6 +1,7 @@
 /** The person at a run's page, who answers the reward `human`: questions wait there until they are answered. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import {
   type AnswerRecord,
   appendAnswers,
@@ -111,7 +112,7 @@ export function runPerson(): RunPerson {
     async keepIn(target) {
       folder = target;
       if (!expected) return;
-      await mkdir(join(folder, 'answers'), { recursive: true });
+      makeFolder(join(folder, 'answers'));
       known = await readAnswers(join(folder, 'answers.jsonl')).catch((error: NodeJS.ErrnoException) => {
         if (error.code === 'ENOENT') return new Map();
         throw error;

@@ -1,7 +1,8 @@
 /** The log in a run's folder: JSON lines, TensorBoard events and sample grids. */
 import { createHash } from 'node:crypto';
-import { appendFile, mkdir, rename, writeFile } from 'node:fs/promises';
+import { appendFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import type { EpochDetails, EpochMetrics, Evaluation } from '@flow-grpo/grpo-trainer';
 import { imageGrid } from '../report/image-grid';
 import { readStrip, type SampleStrip, writeStrip } from '../report/sample-strip';
@@ -67,8 +68,8 @@ export async function runLog(
 ): Promise<FolderLog> {
   const file = (name: string) => join(folder, `${name}.jsonl`);
   const append = (name: string, record: unknown) => appendFile(file(name), `${JSON.stringify(record)}\n`);
-  await mkdir(join(folder, 'grids'), { recursive: true });
-  await mkdir(join(folder, 'samples'), { recursive: true });
+  makeFolder(join(folder, 'grids'));
+  makeFolder(join(folder, 'samples'));
   /** Drops what a run that continues at `next` will write again. */
   const goBackTo = async (next: number) => {
     await keepLines<EpochMetrics>(file('metrics'), ({ epoch }) => epoch < next, onMessage);

@@ -1,7 +1,8 @@
 /** TensorBoard event files: scalars, histograms and images, appended record by record. */
-import { appendFileSync, mkdirSync } from 'node:fs';
+import { appendFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import { maskedCrc32c } from './crc32c';
 import { edgesOf, type Histogram, histogramOf } from './histogram';
 
@@ -65,7 +66,7 @@ export interface EventWriter {
  * `tensorflow.Event` messages; TensorBoard and `wandb sync` read it.
  */
 export function eventWriter(folder: string, now: () => number = () => Date.now() / 1000): EventWriter {
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const started = now();
   const unique = `${Math.floor(started)}.${hostname()}.${process.pid}.${Math.floor((started % 1) * 1e6)}`;
   const file = join(folder, `events.out.tfevents.${unique}`);

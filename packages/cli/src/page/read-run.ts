@@ -154,11 +154,16 @@ const WATCH = { window: 10, tolerance: 1 };
 /** What the watch on reward hacking says of a run; null where it has nothing to look at. */
 function hackingSigns(epochs: readonly EpochMetrics[], config: string | null): string[] | null {
   if (!epochs.some((metrics) => Object.keys(metrics).some((name) => name.startsWith('images.')))) return null;
+  return detectHacking(epochs, watchOptions(config));
+}
+
+/** How the watch on reward hacking looks at a run, by the text of its config.json. */
+export function watchOptions(config: string | null): typeof WATCH {
   const { window, tolerance } = {
     ...WATCH,
     ...(parsed(config).hacking as Partial<typeof WATCH> | undefined),
   };
-  return detectHacking(epochs, { window, tolerance });
+  return { window, tolerance };
 }
 
 /** Six digits are more than a screen shows; what is not finite is null, as in JSON. */

@@ -1,7 +1,8 @@
 /** Where a fit stands, in a folder: one file of tensors, and a pointer that names it. */
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadParams, saveSafetensors, writeFileAtomic } from '@flow-grpo/checkpoint-io';
+import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import type { Params } from '@flow-grpo/grpo-trainer';
 import type { OptimizerState } from '@flow-grpo/grpo-trainer/maths';
 import { changesBetween } from '@flow-grpo/grpo-trainer/node';
@@ -26,7 +27,7 @@ export async function saveFit(
   step: number,
   madeWith: FitIdentity,
 ): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  makeFolder(folder);
   const parts: Record<string, Params> = { trained: state.trained, ema: state.ema, ...state.optimizer };
   const tensors = Object.fromEntries(
     Object.entries(parts).flatMap(([part, params]) =>

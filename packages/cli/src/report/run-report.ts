@@ -1,6 +1,7 @@
 /** The run's page frozen: a page beside its data and images, or one file with everything in it. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { basename, join, relative, resolve } from 'node:path';
+import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import { type PageAssets, pageAssets } from '../page/assets';
 import { pageInOne, pageOfFiles, runScript } from '../page/document';
@@ -41,7 +42,7 @@ export async function writeRunReport(folder: string, options: RunReportOptions =
     runs.push(run);
   }
   const file = join(out, 'report.html');
-  await mkdir(out, { recursive: true });
+  makeFolder(out);
   const title = `${basename(resolve(folder))} – Flow-GRPO`;
   if (singleFile) {
     const inlined = await Promise.all(
@@ -65,7 +66,7 @@ async function writeParts(
   { script, style }: PageAssets,
   runs: readonly RunData[],
 ): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  makeFolder(folder);
   await writeFile(join(folder, 'app.js'), script);
   await writeFile(join(folder, 'style.css'), style);
   for (const [i, run] of runs.entries()) await writeFile(join(folder, `run-${i}.js`), runScript(run));
@@ -76,7 +77,7 @@ const addressOf = (path: string) =>
   path === '' ? '' : `${path.split(/[\\/]/).map(encodeURIComponent).join('/')}/`;
 
 async function copySamples(folder: string, target: string, { evaluations }: RunData): Promise<void> {
-  await mkdir(join(target, 'samples'), { recursive: true });
+  makeFolder(join(target, 'samples'));
   for (const { samples } of evaluations) {
     if (!samples) continue;
     const name = decodeURIComponent(samples.file.split('/').at(-1)!);

@@ -19,8 +19,10 @@ export async function checkOutput(output: string): Promise<void> {
       throw problem(found.message);
     }
     if (!found.isDirectory()) throw problem(`${path} is a file`);
-    await access(path, constants.W_OK).catch(() => {
-      throw problem(`${path} is not writable for this user`);
+    await access(path, constants.W_OK).catch(({ code }: NodeJS.ErrnoException) => {
+      throw problem(
+        code === 'EROFS' ? `${path} is on a read-only file system` : `${path} is not writable for this user`,
+      );
     });
     return;
   }

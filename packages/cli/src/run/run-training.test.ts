@@ -107,6 +107,12 @@ describe('runTraining', () => {
     const more = await runTraining({ ...options(), config: { ...config, epochs: 6 } });
     tf.dispose([more.trained, more.ema]);
     expect(noted.join('\n')).toContain('Resumed after epoch 4');
+    expect(noted.at(-1)).toMatch(/^finished after 6 epochs, \d+ updates$/);
+    const same = await runTraining({ ...options(), config: { ...config, epochs: 6 } });
+    tf.dispose([same.trained, same.ema]);
+    expect(noted.at(-1)).toMatch(
+      /^finished after 6 epochs.*; it was finished before: raise epochs to train on$/,
+    );
     const metrics = await readJsonLines<EpochMetrics>(join(folder, 'run/metrics.jsonl'));
     expect(metrics.map(({ epoch }) => epoch)).toEqual([0, 1, 2, 3, 4, 5]);
     const other = { ...options(), config: { ...config, epochs: 8 }, fingerprint: { data: 'other' } };
@@ -123,7 +129,7 @@ describe('runTraining', () => {
       'by a name that is none',
       async () => {},
       { resume: 'epoch-000022' },
-      /epoch-000022 is not a checkpoint of a run/,
+      /epoch-000022 does not exist; the checkpoints of a run are in its folder checkpoints/,
     ],
     [
       'from an older one that is damaged',

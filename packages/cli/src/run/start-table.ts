@@ -79,7 +79,8 @@ function timeText(epochs: number, { measured, minimum }: TimeEstimate): string {
   const text = (seconds: number) => `${duration(epochs * seconds)} at ${seconds.toPrecision(3)} s per epoch`;
   if (measured !== undefined) return `about ${text(measured)}, as measured before`;
   const later = 'known after the second epoch (the first one compiles)';
-  return minimum === undefined
+  // Less than a second tells nobody anything.
+  return minimum === undefined || epochs * minimum < 1
     ? later
     : `${later}; at least ${text(minimum)}, if everything ran as fast as large matrix products`;
 }

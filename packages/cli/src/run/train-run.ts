@@ -197,9 +197,7 @@ async function trainInto(
     const weights = await finalWeights(result, run, options.group);
     const saved = result.reason === 'finished' ? await saveModel(output, weights, made, line) : {};
     const report = result.updates > 0 ? await reportOf(output, line) : undefined;
-    finalMessage =
-      result.problem ??
-      `${result.reason} after ${plural(result.epochs, 'epoch')}, ${plural(result.updates, 'update')}`;
+    finalMessage = result.problem ?? `${endOf(result)}${nextAfter(result, fromEpoch)}`;
     line.note(finalMessage);
     exitCode = result.reason === 'diverged' || result.reason === 'hacked' ? 1 : 0;
     return { ...result, output, ...(report && { report }), ...saved };
@@ -212,6 +210,15 @@ async function trainInto(
   } finally {
     await observers.close(finalMessage, exitCode);
   }
+}
+
+const endOf = ({ reason, epochs, updates }: TrainResult) =>
+  `${reason} after ${plural(epochs, 'epoch')}, ${plural(updates, 'update')}`;
+
+/** What to do next, where that is not plain. */
+function nextAfter({ reason, epochs }: TrainResult, fromEpoch: number): string {
+  if (reason === 'interrupted') return '; run the same command again to resume';
+  return fromEpoch > 0 && epochs === fromEpoch ? '; it was finished before: raise epochs to train on' : '';
 }
 
 /** No process holds all sharded weights: they are read from the last checkpoint, which is complete. */

@@ -25,6 +25,8 @@ export function packageManifest(name: string, version: string, { setup }: Choice
     },
     devDependencies: { '@types/node': '^20.19.0', typescript: '^5.9.0' },
     engines: { node: '>=20.19' },
+    // Its script compiles it where no prebuilt library fits; npm would warn that it was not run.
+    allowScripts: { koffi: false },
   };
   return `${JSON.stringify(manifest, null, 2)}\n`;
 }

@@ -4,7 +4,7 @@ import type { Choices } from '../choices';
 export function runFile(choices: Choices, schema: string): string {
   const body = { toy, module: ownModule, showo2, 'z-image': zImage }[choices.setup](choices);
   return `# yaml-language-server: $schema=${schema}
-# Train: flow-grpo train run.yaml. All options, with their defaults: flow-grpo train --help
+# Train: npx flow-grpo train run.yaml. All options, with their defaults: npx flow-grpo train --help
 ${body}`;
 }
 
@@ -46,6 +46,9 @@ training:
 grpo:
   clipRange: 1e-3 # how far one update may move the policy
   beta: 0 # weight of the KL divergence from the start; 0.01 … 0.04 keeps a model close to it
+
+hacking:
+  tolerance: 10 # warns if images drift while the reward rises; these mosaics should, so set 1 (the default) for your model
 `;
 
 const showo2 = ({

@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
+import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import { type Checkpoint, CheckpointStateError, type CheckpointStore } from '../checkpoint/store';
 import { oneProcess, type ProcessGroup } from '../process-group';
 import { checkpointEpoch, checkpointName, listCheckpoints, REPLACED, WRITING } from './checkpoint-names';
@@ -119,7 +120,7 @@ function resultOf<T>({ result, error, thrown }: Outcome<T>): T {
  * checkpoints good.
  */
 async function beginSave(folder: string): Promise<string> {
-  await mkdir(folder, { recursive: true });
+  makeFolder(folder);
   const temporary = join(folder, `${WRITING}${randomBytes(6).toString('hex')}`);
   await mkdir(temporary);
   return temporary;

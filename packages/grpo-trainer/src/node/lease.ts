@@ -1,10 +1,11 @@
 /** A lease on a folder: one run writes there at a time, and one that was killed does not keep the next one out. */
 import { randomUUID } from 'node:crypto';
-import { link, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { link, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import { CheckpointStateError } from '../checkpoint/store';
 
 export interface LeaseOptions {
@@ -51,7 +52,7 @@ export async function acquireLease(folder: string, options: LeaseOptions = {}): 
   const { takeOver = false, onWait, renewMs = RENEW_MS, staleMs = STALE_MS } = options;
   const file = join(folder, FILE);
   const lease: Lease = { id: randomUUID(), host: hostname(), pid: process.pid };
-  await mkdir(folder, { recursive: true });
+  makeFolder(folder);
   while (!(await create(file, lease))) {
     if (!takeOver) await waitUntilVoid(folder, file, staleMs, onWait);
     await replace(file, lease);

@@ -1,5 +1,6 @@
 /** Reads a checkpoint's folder. */
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { loadParams, openCheckpoint as openTensors } from '@flow-grpo/checkpoint-io';
@@ -48,6 +49,11 @@ export async function openRunCheckpoint(path: string): Promise<FolderCheckpoint>
   const text = await readFile(join(path, 'state.json'), 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') {
       throw new CheckpointStateError(`${path}/state.json cannot be read: ${error.message}`);
+    }
+    if (!existsSync(path)) {
+      throw new CheckpointStateError(
+        `${path} does not exist; the checkpoints of a run are in its folder checkpoints, such as runs/default/checkpoints/epoch-000020`,
+      );
     }
     throw new CheckpointStateError(
       `${path} is not a checkpoint of a run: it has no state.json. If it was copied, copy it again; otherwise ${FROM_OLDER}`,

@@ -119,6 +119,16 @@ describe('installPlugin', () => {
     expect(calls[0]).toMatch(/^download --no-deps .*tiny==1\.0$/);
   });
 
+  it('says where a cache cannot be', async () => {
+    fakePip();
+    writeFileSync(join(root, 'file'), '');
+    const elsewhere = { ...environment, XDG_CACHE_HOME: join(root, 'file/cache') };
+    const options = { environment: elsewhere, machine, catalogue: catalogue(sha256) };
+    await expect(installPlugin('cpu', options)).rejects.toThrow(
+      /file\/cache\/flow-grpo\/pjrt cannot be written \(ENOTDIR\)\. Set XDG_CACHE_HOME to a folder that/,
+    );
+  });
+
   it('refuses a wheel with another hash and leaves nothing', async () => {
     fakePip();
     const wrong = '0'.repeat(64);

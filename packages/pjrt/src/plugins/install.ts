@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rename, rm, statfs } from 'node:fs/promises';
+import { constants, createReadStream, existsSync } from 'node:fs';
+import { access, mkdir, mkdtemp, readdir, rename, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import { formatBytes } from '../errors';
 import { cacheFolder } from './cache';
 import {
@@ -36,7 +37,7 @@ export interface InstalledPlugin {
  * Puts a pinned plugin into the package's cache: pip downloads it, its sha256 is checked, and the folder appears
  * complete or not at all. Does nothing when it is there.
  *
- * @throws Error that says what to do: no wheel for the machine, no pip, another hash, a full disk.
+ * @throws Error that says what to do: no wheel for the machine, no pip, another hash, a full disk, a cache that cannot be written.
  */
 export async function installPlugin(
   name: InstallName,
@@ -50,7 +51,15 @@ export async function installPlugin(
 
   const pip = findPip(environment);
   const cache = cacheFolder(environment);
-  await mkdir(cache, { recursive: true });
+  try {
+    makeFolder(cache);
+    await access(cache, constants.W_OK);
+  } catch (error) {
+    throw new Error(
+      `${cache} cannot be written (${(error as NodeJS.ErrnoException).code}). Set XDG_CACHE_HOME to a folder that you may write to.`,
+      { cause: error },
+    );
+  }
   await checkSpace(cache, entry.diskBytes);
   await removeLeftovers(cache);
   const work = await mkdtemp(join(cache, `${WORK_PREFIX}${process.pid}-`));

@@ -1,8 +1,8 @@
 import { createWriteStream } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import yauzl, { type Entry } from 'yauzl';
 
 /** The part of yauzl 3.4 that its type package does not know yet. */
@@ -20,10 +20,10 @@ export async function unpackWheel(file: string, folder: string): Promise<void> {
     for await (const entry of archive.eachEntry()) {
       const path = join(folder, entry.fileName);
       if (entry.fileName.endsWith('/')) {
-        await mkdir(path, { recursive: true });
+        makeFolder(path);
         continue;
       }
-      await mkdir(dirname(path), { recursive: true });
+      makeFolder(dirname(path));
       await pipeline(
         await archive.openReadStreamPromise(entry),
         createWriteStream(path, { mode: modeOf(entry) }),

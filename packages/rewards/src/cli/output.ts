@@ -1,6 +1,7 @@
 /** Where the scores go: made and checked before anything is scored. */
-import { access, constants, mkdir, stat } from 'node:fs/promises';
+import { access, constants, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import { UsageError } from './usage-error';
 
 /**
@@ -15,9 +16,12 @@ export async function outputFiles<Name extends string>(
   const fail = (why: string) => {
     throw new UsageError(`--out ${folder}: ${why}; choose another folder`);
   };
-  await mkdir(folder, { recursive: true }).catch((error: NodeJS.ErrnoException) =>
-    fail(WHY[error.code ?? ''] ?? error.message),
-  );
+  try {
+    makeFolder(folder);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    fail(WHY[code ?? ''] ?? message);
+  }
   await access(folder, constants.W_OK).catch(() => fail(WHY.EACCES!));
   const files = Object.fromEntries(names.map((name) => [name, join(folder, name)])) as Record<Name, string>;
   for (const name of names) {
@@ -31,6 +35,7 @@ export async function outputFiles<Name extends string>(
 
 /** Why a folder cannot be made. */
 const WHY: Readonly<Record<string, string>> = {
+  ENOENT: 'no folder can be created there',
   EEXIST: 'this is a file, not a folder',
   ENOTDIR: 'part of this path is a file',
   EACCES: 'permission denied',

@@ -32,8 +32,8 @@ const VAE_FILE = 'Wan2.1_VAE.pth';
 const VAE_REPOSITORY = 'Wan-AI/Wan2.1-T2V-14B';
 
 const published = (id: string, what: string, file = '') =>
-  `${what} is on the Hugging Face hub: give its id, ${id}, to have it downloaded; without a connection, give the ` +
-  `folder that 'hf download ${id}${file} --local-dir FOLDER' makes elsewhere.`;
+  `${what} is on the Hugging Face hub as ${id}, and is downloaded if you give that id; without a connection, give the ` +
+  `folder that 'hf download ${id}${file} --local-dir FOLDER' creates elsewhere.`;
 const HINTS = {
   model: published('showlab/show-o2-1.5B', 'Show-o2 (also -1.5B-HQ and -7B)'),
   config:

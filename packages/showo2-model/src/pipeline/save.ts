@@ -1,6 +1,6 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type SaveOptions, saveSafetensors, writeFileAtomic } from '@flow-grpo/checkpoint-io';
+import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import type { Params } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import { showo2ConfigJson } from '../config/config-json';
@@ -21,7 +21,7 @@ export async function saveShowo2(
   options: SaveOptions & { vocabulary?: WordVocabulary } = {},
 ): Promise<void> {
   const { vocabulary, ...save } = options;
-  await mkdir(join(folder, 'vae'), { recursive: true });
+  makeFolder(join(folder, 'vae'));
   const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
   const params = upstreamParams(parts);
   try {

@@ -1,17 +1,9 @@
 /** Compiled programs on disk, so that the second start of a program compiles nothing. */
 import { createHash, randomUUID } from 'node:crypto';
-import {
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import { currentSettings } from './settings';
 
 /** Beyond this the programs used least recently go. */
@@ -69,7 +61,7 @@ export function writeProgram(key: string, serialize: () => Uint8Array): boolean 
   if (!folder) return false;
   const unfinished = join(folder, `${key}.${randomUUID()}`);
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     if (!pruned.has(folder)) {
       pruned.add(folder);
       prunePrograms(folder);

@@ -1,7 +1,8 @@
 /** The text of programs on disk, for whoever wants to read or compare them. */
 import { createHash } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import { currentSettings } from './settings';
 
 /**
@@ -11,7 +12,7 @@ import { currentSettings } from './settings';
 export function dumpProgram(name: string, text: string): void {
   const folder = currentSettings().dumpPrograms ?? process.env.FLOW_GRPO_XLA_DUMP;
   if (!folder) return;
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const digest = createHash('sha256').update(text).digest('hex').slice(0, 16);
   writeFileSync(join(folder, `${name}.${digest}.mlir`), text);
 }

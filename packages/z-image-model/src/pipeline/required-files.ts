@@ -18,8 +18,8 @@ export interface ZImagePlaces {
 }
 
 const HINT =
-  'Z-Image is on the Hugging Face hub: give its id, Tongyi-MAI/Z-Image-Turbo or Tongyi-MAI/Z-Image, to have it downloaded; ' +
-  "without a connection, give the folder that 'hf download Tongyi-MAI/Z-Image-Turbo --local-dir FOLDER' makes elsewhere.";
+  'Z-Image is on the Hugging Face hub as Tongyi-MAI/Z-Image-Turbo and Tongyi-MAI/Z-Image, and is downloaded if you give that id; ' +
+  "without a connection, give the folder that 'hf download Tongyi-MAI/Z-Image-Turbo --local-dir FOLDER' creates elsewhere.";
 
 /** A part's configuration and weights, in its folder. */
 const part = (folder: string) => ({

@@ -1,6 +1,6 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type SaveOptions, saveSafetensors, writeFileAtomic } from '@flow-grpo/checkpoint-io';
+import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import type { Params } from '@flow-grpo/nn';
 import { autoencoderConfigJson } from '../autoencoder';
 import { textEncoderConfigJson } from '../text-encoder';
@@ -30,7 +30,7 @@ export async function saveZImage(
   const json = (path: string, value: unknown) =>
     writeFileAtomic(join(folder, path), `${JSON.stringify(value, null, 2)}\n`);
   const part = async (name: string, file: string, config: unknown, params: Params) => {
-    await mkdir(join(folder, name), { recursive: true });
+    makeFolder(join(folder, name));
     const named = diffusersNames(params);
     try {
       await saveSafetensors(join(folder, name, file), named, options);
@@ -46,7 +46,7 @@ export async function saveZImage(
     await part('text_encoder', 'model.safetensors', config, textEncoder.params);
   }
   await part('vae', DIFFUSERS_FILE, autoencoderConfigJson(vae.config), vae.params);
-  await mkdir(join(folder, 'scheduler'), { recursive: true });
+  makeFolder(join(folder, 'scheduler'));
   await json('scheduler/scheduler_config.json', schedulerConfigJson(scheduler));
   await json('model_index.json', INDEX);
 }

@@ -116,6 +116,7 @@ it.each([
   [0.4321, '0.43 s'],
   [59.7, '1 min 0 s'],
   [7260, '2 h 1 min'],
+  [10_800, '3 h'],
   [200_000, '2 d 7 h'],
 ])('%d seconds are %s', (seconds, text) => {
   expect(duration(seconds)).toBe(text);

@@ -85,7 +85,7 @@ export async function writeMadeUpRun(folder: string, run: MadeUpRun): Promise<vo
   const records: EvaluationRecord[] = [];
   const list = {
     prompts,
-    kinds: prompts.map((prompt) => prompt.split(' ')[2]!.replace(/s?$/, (end) => (end ? 'ses' : 's'))),
+    kinds: prompts.map(kindOf),
   };
   await writeFile(join(folder, 'samples', 'prompts-0.json'), JSON.stringify(list));
   for (let i = 0; i < evaluations; i++) {
@@ -142,4 +142,10 @@ async function strip(images: number, side: number, share: number, seed: number):
   return sharp(bytes, { raw: { width: side, height: side * images, channels: 3 } })
     .png({ compressionLevel: 1 })
     .toBuffer();
+}
+
+/** `a red cross` is of the crosses; a sentence has no kind. */
+function kindOf(prompt: string): string | null {
+  const [, , noun, more] = prompt.split(' ');
+  return noun === undefined || more !== undefined ? null : noun.replace(/s?$/, (end) => (end ? 'ses' : 's'));
 }
