@@ -1,3 +1,4 @@
+// @own-process: it measures the largest memory that the process ever held.
 import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

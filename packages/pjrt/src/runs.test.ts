@@ -3,17 +3,18 @@ import { PjrtError } from './errors';
 import { Runs } from './runs';
 
 /** Events only: what they end with is set by hand. */
-function plugin() {
+function plugin(pause = () => {}) {
   const ends = new Map<number, string>(); // event → its error, '' where it went well
   const freed: number[] = [];
-  const runs = new Runs({
-    isReady: (event) => ends.has(event),
-    waitSync(event, operation) {
+  const events = {
+    isReady: (event: number) => ends.has(event),
+    waitSync(event: number, operation: string) {
       freed.push(event);
       const detail = ends.get(event);
       if (detail) throw new PjrtError(operation, 'RESOURCE_EXHAUSTED', detail);
     },
-  });
+  };
+  const runs = new Runs(events, pause);
   return { ends, freed, runs };
 }
 
@@ -41,6 +42,18 @@ describe('runs', () => {
     ends.set(1, '');
     runs.drain();
     expect(freed).toEqual([2, 3, 1]);
+  });
+
+  it('wait for the end of the run whose error came up before it', () => {
+    let waits = 0;
+    const { ends, runs } = plugin(() => {
+      if (++waits === 3) ends.set(1, 'too large');
+    });
+    runs.add(1, 'culprit');
+    runs.add(2, 'heir');
+    const later = new PjrtError('PjrtBuffer.toHost', 'INTERNAL', 'too large');
+    expect(runs.traced(later)).toMatchObject({ detail: 'culprit failed: too large' });
+    expect(waits).toBe(3);
   });
 
   it('know which program is under way', () => {

@@ -14,6 +14,12 @@ interface Run {
 /** Failed runs to remember. */
 const REMEMBERED = 16;
 
+/** Milliseconds in which a run ends whose results have an error already: XLA tells of the one after the other. */
+const PATIENCE = 5000;
+
+const sleep = (milliseconds: number) =>
+  void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
+
 /**
  * Runs under way. Where they are asynchronous a failed one gives buffers that hold its error, of memory that it did not
  * get above all: it comes up when they are read, or what was computed from them. This knows whose error it is.
@@ -22,7 +28,10 @@ export class Runs {
   private readonly underWay: Run[] = [];
   private readonly failed: { name: string; error: PjrtError }[] = [];
 
-  constructor(private readonly events: Pick<EventWatcher, 'isReady' | 'waitSync'>) {}
+  constructor(
+    private readonly events: Pick<EventWatcher, 'isReady' | 'waitSync'>,
+    private readonly pause: (milliseconds: number) => void = sleep,
+  ) {}
 
   /** Takes the event of a run's end. Returns the error of a run that has failed already, which is not remembered. */
   add(event: number, name: string, program?: object): PjrtError | undefined {
@@ -39,12 +48,24 @@ export class Runs {
     return this.underWay.some((run) => run.program === program);
   }
 
-  /** An error that came up later than what failed, as the error of the program that did; itself where that is not known. */
+  /**
+   * An error that came up later than what failed, as the error of the program that did; itself where that is not known, after
+   * some seconds if programs are under way.
+   */
   traced(later: PjrtError): PjrtError {
-    this.sweep(true);
-    const found = this.failed.find(({ error }) => later.detail.includes(error.detail));
-    if (found === undefined) return later;
-    return new PjrtError(later.operation, found.error.code, `${found.name} failed: ${found.error.detail}`);
+    for (let waited = 0; ; waited++) {
+      this.sweep(true);
+      const found = this.failed.find(({ error }) => later.detail.includes(error.detail));
+      if (found) {
+        return new PjrtError(
+          later.operation,
+          found.error.code,
+          `${found.name} failed: ${found.error.detail}`,
+        );
+      }
+      if (this.underWay.length === 0 || waited === PATIENCE) return later;
+      this.pause(1);
+    }
   }
 
   /** Waits for all, as a client must before it ends. */

@@ -1,3 +1,4 @@
+// @own-process: a child's largest memory begins at that of the process that starts it.
 import { execFileSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
