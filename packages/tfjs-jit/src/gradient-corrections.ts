@@ -1,7 +1,7 @@
 /**
  * Gradients that fail in tfjs-core 4.22, and what stands in for each: those of `tf.prod` and of `tf.gather` with batches call
  * methods which tensors lack without chained operations, those of `tf.unstack` and `tf.split` take the gradient of a
- * single part for a list, that of `tf.cumsum` mixes up the axes unless it runs along the last one, and some forget that an
+ * single part for a list, that of `tf.gather` wants a kernel that WebAssembly has not, that of `tf.cumsum` mixes up the axes unless it runs along the last one, and some forget that an
  * input was broadcast. Those of `tf.sum` and `tf.mean` fill an array on the host with ones, as large as their input: while a
  * large model is traced that takes longer than all else.
  */
@@ -31,10 +31,10 @@ function prodGradient(dy: tf.Tensor, x: tf.Tensor, axes: readonly number[]): tf.
 }
 
 /**
- * The gradient of picking rows batch by batch: the batches are laid end to end, so that each row goes back to where it
+ * The gradient of picking rows, batch by batch where there are batches: the batches are laid end to end, so that each row goes back to where it
  * came from in one sum over segments.
  */
-function batchedGatherGradient(
+function gatherGradient(
   dy: tf.Tensor,
   x: tf.Tensor,
   indices: tf.Tensor,
@@ -50,12 +50,20 @@ function batchedGatherGradient(
   const swap = (y: tf.Tensor, shape: number[]) => tf.transpose(tf.reshape(y, shape), [0, 2, 1, 3]);
   const starts = tf.reshape(tf.mul(tf.range(0, batch, 1, 'int32'), tf.scalar(rows, 'int32')), [batch, 1]);
   const ids = tf.add(tf.reshape(indices, [batch, picked]), starts);
-  const sums = tf.unsortedSegmentSum(
-    tf.reshape(swap(dy, [batch, between, picked, after]), [batch * picked, between * after]),
+  const sums = segmentSum(
+    tf.reshape(swap(dy, [batch, between, picked, after]), [batch * picked, between * after]) as tf.Tensor2D,
     tf.reshape(ids, [batch * picked]) as tf.Tensor1D,
     batch * rows,
   );
   return tf.reshape(swap(sums, [batch, rows, between, after]), x.shape);
+}
+
+const hasSegmentSum = () => Boolean(tf.getKernel(tf.UnsortedSegmentSum, tf.getBackend()));
+
+/** Sums of the rows [n, k] that have the same id, [count, k]. */
+function segmentSum(rows: tf.Tensor2D, ids: tf.Tensor1D, count: number): tf.Tensor {
+  if (hasSegmentSum()) return tf.unsortedSegmentSum(rows, ids, count);
+  return tf.scatterND(tf.reshape(ids, [-1, 1]), rows, [count, rows.shape[1]]); // which adds up too
 }
 
 /** Sums over the axes along which an input of this shape was repeated. */
@@ -85,11 +93,11 @@ const from =
 const gather = from((own) => (dy, saved, attrs) => {
   const [x, indices] = saved as [tf.Tensor, tf.Tensor];
   const { axis, batchDims } = attrs as unknown as tf.GatherV2Attrs;
-  if (!batchDims) return own.gradFunc(dy, saved, attrs);
+  if (!batchDims && hasSegmentSum()) return own.gradFunc(dy, saved, attrs);
   const batches = batchDims < 0 ? batchDims + indices.rank : batchDims;
   const along = tf.util.parseAxisParam(axis, x.shape)[0]!;
   return {
-    x: () => batchedGatherGradient(dy as tf.Tensor, x, indices, along, batches),
+    x: () => gatherGradient(dy as tf.Tensor, x, indices, along, batches),
     indices: () => indices,
   };
 });

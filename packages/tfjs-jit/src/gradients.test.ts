@@ -22,6 +22,40 @@ onPlainBackends('gradients', () => {
     expect(grad((y) => tf.split(y, 1)[0]!)).toEqual([1, 1, 1, 1]);
   });
 
+  it.each([
+    [[4, 3], [2, 0, 2, 1, 2], 0, 0],
+    [[2, 3, 4], [1, 1, 0], 1, 0],
+    [[2, 3, 4], [3, 0, 3], 2, 0],
+    [[3, 2], [[1], [1]], 0, 0],
+    [
+      [2, 3, 4],
+      [
+        [2, 2],
+        [0, 1],
+      ],
+      1,
+      1,
+    ],
+  ] as const)(
+    'of picking rows of [%s] by %j along axis %i, with %i batch dimensions, adds up what was picked',
+    async (shape, picked, axis, batchDims) => {
+      const x = tf.randomNormal([...shape], 0, 1, 'float32', 5);
+      const indices = tf.tensor(picked as never, undefined, 'int32');
+      const f = (y: tf.Tensor) => tf.gather(y, indices, axis, batchDims);
+      const weights = tf.randomNormal(f(x).shape, 0, 1, 'float32', 6);
+      const own = tf
+        .grad((y: tf.Tensor) => tf.sum(tf.mul(f(y), weights)))(x)
+        .dataSync();
+      // Linear: the gradient is what each element adds to the sum.
+      const count = x.size;
+      for (let i = 0; i < count; i++) {
+        const one = tf.reshape(tf.oneHot(tf.tensor1d([i], 'int32'), count), [...shape]);
+        const expected = tf.sum(tf.mul(f(tf.cast(one, 'float32')), weights)).dataSync()[0]!;
+        expect(own[i]).toBeCloseTo(expected, 5);
+      }
+    },
+  );
+
   it('of a batch norm without offset or scale is that with 0 and 1', () => {
     const x = tf.tensor2d([1, 2, 3, 4, 5, 7], [3, 2]);
     const [mean, variance, ones, zeros] = [

@@ -1,8 +1,8 @@
 /**
- * Show-o2 with adapters, from prompts to an update, on every backend as on plain JavaScript: sampler, layers, model and
+ * Show-o2 with adapters and whole, from prompts to an update, on every backend as on plain JavaScript: sampler, layers, model and
  * trainer.
  */
-import { type EpochMetrics, loraPolicy, train } from '@flow-grpo/grpo-trainer';
+import { type EpochMetrics, loraPolicy, type Policy, train } from '@flow-grpo/grpo-trainer';
 import { startBackend } from '@flow-grpo/rewards/backend';
 import { showo2Policy } from '@flow-grpo/showo2-model/policy';
 import * as tf from '@tensorflow/tfjs-core';
@@ -20,7 +20,7 @@ const tensorflow = await import('@tensorflow/tfjs-node' as string).then(
   () => false,
 );
 
-async function run(backend: string, algorithm: 'grpo' | 'nft') {
+async function run(backend: string, algorithm: 'grpo' | 'nft', what: 'adapters' | 'all weights') {
   await startBackend(backend);
   const before = tf.memory().numTensors;
   const options = tinyShowo2();
@@ -28,26 +28,26 @@ async function run(backend: string, algorithm: 'grpo' | 'nft') {
     ...options,
     guidanceScale: 2,
     stackLayers: true,
-    train: adaptedWeightsOf(options.params, LORA, ADAPTED_LAYERS),
+    train: what === 'adapters' ? adaptedWeightsOf(options.params, LORA, ADAPTED_LAYERS) : ['*'],
   });
-  const adapted = loraPolicy(plain, { ...LORA, seed: 4 });
+  const policy: Policy = what === 'adapters' ? loraPolicy(plain, { ...LORA, seed: 4 }) : plain;
   const epochs: EpochMetrics[] = [];
   const evaluations: number[] = [];
   const { trained, ema } = await train({
-    policy: adapted,
+    policy,
     scorer: brightness,
     prompts: PROMPTS,
     evalPrompts: PROMPTS,
     config: {
       ...{ epochs: 2, algorithm },
       sampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 3 },
-      training: { learningRate: 1e-2, epsilon: 1e-3 },
+      training: { learningRate: what === 'adapters' ? 1e-2 : 1e-4, epsilon: 1e-3 },
     },
     onEpoch: (one) => void epochs.push(one),
     onEvaluation: ({ reward }) => void evaluations.push(reward),
   });
   const moved = Object.values(trained).map((value) => tf.tidy(() => tf.max(tf.abs(value)).dataSync()[0]!));
-  tf.dispose([trained, ema, options.params, plain.params, adapted.params]);
+  tf.dispose([trained, ema, options.params, plain.params, policy.params]);
   expect(tf.memory().numTensors).toBe(before);
   return { epochs, evaluations, moved };
 }
@@ -59,12 +59,16 @@ afterAll(async () => {
   await tf.setBackend('cpu');
 });
 
-describe.each(['grpo', 'nft'] as const)('%s', (algorithm) => {
+describe.each([
+  ['grpo', 'adapters'],
+  ['nft', 'adapters'],
+  ['nft', 'all weights'],
+] as const)('%s, %s', (algorithm, what) => {
   it.each(['wasm', 'xla', ...(tensorflow ? ['tensorflow'] : [])])(
     'trains on %s as on cpu',
     async (backend) => {
-      const own = await run(backend, algorithm);
-      const plain = await run('cpu', algorithm);
+      const own = await run(backend, algorithm, what);
+      const plain = await run('cpu', algorithm, what);
       const close = (a: number, b: number, what: string) =>
         expect(Math.abs(a - b), what).toBeLessThan(2e-3 * Math.max(1, Math.abs(b)));
       for (const [i, metrics] of own.epochs.entries())
