@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the suites of packages with other versions of tfjs than the repository's: what their peer ranges promise.
 #
-#   bash scripts/tfjs-versions.sh [VERSION...]      by default those of the peer ranges
+#   bash scripts/tfjs-versions.sh [VERSION...]      by default those of the peer ranges (4.18 has no WebAssembly backend)
 #
 # PACKAGES (sde-sampler tfjs-jit nn by default) names others, TFJS_VERSIONS_WORK where the copy of the repository is made. The
 # commit is tested, with this checkout's node_modules; gradients are those of 4.22.0, which the builds carry.
@@ -11,7 +11,7 @@ set -uo pipefail
 root=$(realpath "$(dirname "$0")/..")
 work=${TFJS_VERSIONS_WORK:-$(mktemp -d)}
 packages=${PACKAGES:-sde-sampler tfjs-jit nn}
-[ $# -gt 0 ] || set -- 4.17.0 4.20.0 4.21.0 4.22.0
+[ $# -gt 0 ] || set -- 4.17.0 4.19.0 4.20.0 4.21.0 4.22.0
 
 git clone --quiet "$root" "$work/repository" || exit 1
 cd "$work/repository" || exit 1
