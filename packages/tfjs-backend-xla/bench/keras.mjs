@@ -1,6 +1,6 @@
 /**
  * Trains a convolutional network of tfjs-layers on random images on every backend that is installed, as it is
- * (`model.trainOnBatch`), and on XLA also as a jitted step: `node bench/keras.mjs [--batch 64] [--seconds 5]`.
+ * (`model.trainOnBatch`), and on XLA also as a jitted step: `node bench/keras.mjs [--batch 16] [--seconds 5]`.
  * Prints milliseconds of a step (medians) and how many times as fast that is as the slowest; processor time beside it, which
  * says something on a busy machine too.
  */
@@ -16,7 +16,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as layers from '@tensorflow/tfjs-layers';
 
 const { values } = parseArgs({
-  options: { batch: { type: 'string', default: '64' }, seconds: { type: 'string', default: '5' } },
+  options: { batch: { type: 'string', default: '16' }, seconds: { type: 'string', default: '5' } },
 });
 const batch = Number(values.batch);
 const seconds = Number(values.seconds);
@@ -100,6 +100,7 @@ const cases = [
 await import('@tensorflow/tfjs-node').catch(() => {});
 const rows = [];
 for (const [name, backend, make] of cases) {
+  console.error(`${name} …`); // plain JavaScript takes minutes
   try {
     if (!tf.findBackendFactory(backend) || !(await tf.setBackend(backend))) throw new Error('not installed');
     rows.push({ name, ...(await timed(make())) });

@@ -108,8 +108,8 @@ describe('checkModel', () => {
     });
     const about = (option: string) => lines.find((line) => line.startsWith(`setup.${option}: `));
     expect(lines).toHaveLength(6);
-    expect(about('model')).toMatch(/no-model does not exist.*its id, showlab\/show-o2-1\.5B/);
-    expect(about('vae')).toMatch(/VAE\.pth does not exist.*its id, Wan-AI\/Wan2\.1-T2V-1\.3B/);
+    expect(about('model')).toMatch(/no-model does not exist.*hub as showlab\/show-o2-1\.5B/);
+    expect(about('vae')).toMatch(/VAE\.pth does not exist.*hub as Wan-AI\/Wan2\.1-T2V-1\.3B/);
     expect(about('tokenizer')).toMatch(/the hub answered 404.*Qwen\/Qwen2\.5-1\.5B-Instruct/);
     expect(about('dataset')).toMatch(/does not exist.*yifan123\/flow_grpo/);
     expect(about('reward.pickscore.model')).toMatch(/yuvalkirstain\/PickScore_v1/);

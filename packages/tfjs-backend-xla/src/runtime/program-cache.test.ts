@@ -42,7 +42,7 @@ describe('the cache of compiled programs', () => {
       bundle: true,
       format: 'esm',
       platform: 'node',
-      packages: 'external',
+      conditions: ['@flow-grpo/source'],
     });
     const thread = `
       import(${JSON.stringify(pathToFileURL(bundle).href)}).then(({ writeProgram }) => {
