@@ -21,7 +21,6 @@ const { values } = parseArgs({
 const batch = Number(values.batch);
 const seconds = Number(values.seconds);
 const RATE = 0.01;
-tf.env().set('IS_TEST', true);
 configure({ compilationCache: false });
 setWasmPaths(`${dirname(createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm'))}/`);
 
