@@ -21,7 +21,6 @@ export {
   swiglu,
 } from './decoder-layer';
 export { drawParams, type ParameterSpec, type ParameterStart } from './draw-params';
-export { gatherRows, repeatRows } from './gather-rows';
 export { stopGradient } from './gradients';
 export { linear } from './linear';
 export {
@@ -52,6 +51,7 @@ export {
   selectNames,
 } from './params';
 export { imagesOfPatchRows, patchEmbed, patchRows } from './patches';
+export { repeatRows } from './repeat-rows';
 export {
   applyRotary,
   applyRotaryPairs,

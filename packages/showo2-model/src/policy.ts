@@ -1,7 +1,6 @@
 /** Show-o2 as a policy: text once per prompt; if only the head trains, updates run only the head. */
 import {
   castToStorage,
-  gatherRows,
   mergeTrainedWeights,
   type NamePattern,
   type Params,
@@ -124,7 +123,7 @@ export function showo2Policy(options: Showo2PolicyOptions): Showo2Policy {
   });
   const rows = (state: TextState, index: tf.Tensor1D) =>
     Object.fromEntries(
-      Object.entries(state).map(([name, value]) => [name, gatherRows(value as tf.Tensor, index)]),
+      Object.entries(state).map(([name, value]) => [name, tf.gather(value as tf.Tensor, index)]),
     ) as unknown as TextState;
   const conditionAt = (prepared: PreparedText, index: tf.Tensor1D): Showo2Condition => ({
     prompt: rows(prepared.prompt, index),

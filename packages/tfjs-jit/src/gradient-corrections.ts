@@ -1,9 +1,9 @@
 /**
  * Gradients that fail in tfjs-core 4.22, and what stands in for each: those of `tf.prod` and of `tf.gather` with batches call
- * methods which tensors lack without chained operations, those of `tf.unstack` and `tf.split` take the gradient of a
- * single part for a list, that of `tf.gather` wants a kernel that WebAssembly has not, that of `tf.cumsum` mixes up the axes unless it runs along the last one, and some forget that an
- * input was broadcast. Those of `tf.sum` and `tf.mean` fill an array on the host with ones, as large as their input: while a
- * large model is traced that takes longer than all else.
+ * methods which tensors lack without chained operations, that of `tf.gather` needs a kernel that WebAssembly lacks, those of
+ * `tf.unstack` and `tf.split` take the gradient of a single part for a list, that of `tf.cumsum` mixes up the axes unless it
+ * runs along the last one, and some forget that an input was broadcast. Those of `tf.sum` and `tf.mean` fill an array on the
+ * host with ones, as large as their input: while a large model is traced that takes longer than all else.
  */
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -31,8 +31,8 @@ function prodGradient(dy: tf.Tensor, x: tf.Tensor, axes: readonly number[]): tf.
 }
 
 /**
- * The gradient of picking rows, batch by batch where there are batches: the batches are laid end to end, so that each row goes back to where it
- * came from in one sum over segments.
+ * The gradient of picking rows, batch by batch where there are batches: these are laid end to end, so that each row goes back
+ * to where it came from in one sum over segments.
  */
 function gatherGradient(
   dy: tf.Tensor,

@@ -1,6 +1,5 @@
 /** Z-Image as a policy: states and captions once per prompt, one unconditional prompt per batch, blocks under a scan. */
 import {
-  gatherRows,
   mergeTrainedWeights,
   type NamePattern,
   type Params,
@@ -138,8 +137,8 @@ export function zImagePolicy(options: ZImagePolicyOptions): ZImagePolicy {
     velocity({ trained, x, t, rows, prepared, purpose }) {
       const weights = merged(trained);
       const captions: Captions = {
-        tokens: gatherRows(prepared.prompt.tokens, rows),
-        lengths: gatherRows(prepared.prompt.lengths, rows),
+        tokens: tf.gather(prepared.prompt.tokens, rows),
+        lengths: tf.gather(prepared.prompt.lengths, rows),
       };
       const latents = x as tf.Tensor4D;
       const alone = () => zImageVelocity(weights, config, latents, t, captions);

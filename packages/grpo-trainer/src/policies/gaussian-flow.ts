@@ -1,5 +1,4 @@
 /** The smallest policy there is: exact flows to Gaussians whose means train. For tests, demos and timing. */
-import { gatherRows } from '@flow-grpo/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Params, Policy } from '../policy';
 
@@ -46,9 +45,9 @@ export function gaussianFlow(
         'int32',
       ),
     }),
-    prepare: ({ trained, condition }) => ({ means: gatherRows(trained['mean.weight']!, condition.index) }),
+    prepare: ({ trained, condition }) => ({ means: tf.gather(trained['mean.weight']!, condition.index) }),
     velocity: ({ x, t, rows, prepared }) => ({
-      velocity: velocity(x, t, gatherRows(prepared.means, rows)),
+      velocity: velocity(x, t, tf.gather(prepared.means, rows)),
       ...(withFeatures ? { features: { x } } : {}),
     }),
     decode: (latents) => {
@@ -64,6 +63,6 @@ export function gaussianFlow(
   return {
     ...policy,
     velocityFromFeatures: ({ features, t, rows, prepared }) =>
-      velocity((features as { x: tf.Tensor }).x, t, gatherRows(prepared.means, rows)),
+      velocity((features as { x: tf.Tensor }).x, t, tf.gather(prepared.means, rows)),
   };
 }
