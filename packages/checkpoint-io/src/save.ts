@@ -120,19 +120,8 @@ async function writeFiles(
         onBytes?.(bytes, path); // while the disk works
         return written;
       };
-      const bytesOf = (tensor: Planned | undefined) => {
-        const bytes = tensor && tensorBytes(tensor);
-        bytes?.catch(() => {}); // thrown where it is awaited, if no other error comes first
-        return bytes;
-      };
       await write(headers[i]!);
-      // The next tensor comes from its device while one is written.
-      let next = bytesOf(tensors[0]);
-      for (const k of tensors.keys()) {
-        const bytes = await next!;
-        next = bytesOf(tensors[k + 1]);
-        await write(bytes);
-      }
+      for await (const bytes of bytesAhead(tensors)) await write(bytes);
       const written = await fileSource(file.temporary);
       await verifySafetensors(written, tensors, metadata).finally(() => written.close());
     }
@@ -140,6 +129,21 @@ async function writeFiles(
     for (const file of pending) await file.commit();
   } finally {
     for (const file of pending) await file.discard();
+  }
+}
+
+/** Bytes of tensors, one after the other; each comes from its device while the one before it is written. */
+async function* bytesAhead(tensors: readonly Planned[]): AsyncGenerator<Uint8Array> {
+  const bytesOf = (tensor: Planned | undefined) => {
+    const bytes = tensor && tensorBytes(tensor);
+    bytes?.catch(() => {}); // thrown where it is awaited, if no other error comes first
+    return bytes;
+  };
+  let next = bytesOf(tensors[0]);
+  for (const i of tensors.keys()) {
+    const bytes = await next!;
+    next = bytesOf(tensors[i + 1]);
+    yield bytes;
   }
 }
 

@@ -1,8 +1,7 @@
 /** The trainer on tfjs's own backends: every algorithm trains as it does on the plain JavaScript one. */
 import { createRequire } from 'node:module';
-import { dirname } from 'node:path';
+import { findWasm } from '@flow-grpo/test-support/wasm';
 import '@tensorflow/tfjs-backend-cpu';
-import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { algorithms } from './algorithms/registry';
@@ -15,7 +14,7 @@ const require = createRequire(import.meta.url);
 
 /** How each backend is brought in; tfjs-node is a native module that not every machine has. */
 const BACKENDS: Readonly<Record<string, () => Promise<unknown>>> = {
-  wasm: async () => setWasmPaths(`${dirname(require.resolve('@tensorflow/tfjs-backend-wasm'))}/`),
+  wasm: async () => findWasm(),
   tensorflow: () => import(/* @vite-ignore */ require.resolve('@tensorflow/tfjs-node')),
 };
 

@@ -4,9 +4,13 @@ import { dirname } from 'node:path';
 import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
 import * as tf from '@tensorflow/tfjs-core';
 
+/** Tells tfjs where the backend's binaries are; without, it looks beside the page. */
+export const findWasm = (): void =>
+  setWasmPaths(`${dirname(createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm'))}/`);
+
 /** Runs what follows on WebAssembly, unless the suite was imported by one that chose a backend. */
 export async function useWasm(): Promise<void> {
   if (tf.getBackend() !== 'cpu') return;
-  setWasmPaths(`${dirname(createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm'))}/`);
+  findWasm();
   if (!(await tf.setBackend('wasm'))) throw new Error("tfjs's WebAssembly backend could not start.");
 }

@@ -1,6 +1,5 @@
 import { readdirSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
@@ -20,11 +19,7 @@ export function onEveryBackend(title: string, block: (backend: BackendName) => v
 }
 
 export async function use(backend: BackendName): Promise<void> {
-  if (backend === 'wasm') {
-    const { setWasmPaths } = await import('@tensorflow/tfjs-backend-wasm');
-    const entry = createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm');
-    setWasmPaths(`${dirname(entry)}/`);
-  }
+  if (backend === 'wasm') (await import('@flow-grpo/test-support/wasm')).findWasm();
   if (backend === 'xla') await import('@flow-grpo/tfjs-backend-xla');
   expect(await tf.setBackend(backend), `tfjs backend ${backend} starts`).toBe(true);
 }

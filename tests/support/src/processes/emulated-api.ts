@@ -3,7 +3,6 @@
  * client's virtual devices, since XLA's CPU plugins cannot compute in several. Everything above the C API is the code that
  * runs on GPUs. A program over all devices runs when all threads have called it, which must be with the same program.
  */
-import { writeSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
 import { loadPlugin as loadReal, PjrtApi } from '../../../../packages/pjrt/src/api';
 import type { FunctionName } from '../../../../packages/pjrt/src/ffi/function-table';
@@ -136,9 +135,7 @@ export async function loadPlugin(path: string): Promise<PjrtApi> {
     );
     if (new Set(programs).size > 1) {
       // In every process: one that went on would read the lists of another program.
-      const message = `process ${id}: the processes run different programs: ${programs.join('; ')}`;
-      writeSync(process.stderr.fd, `${message}\n`); // the first to end ends the others
-      throw new Error(message);
+      throw new Error(`process ${id}: the processes run different programs: ${programs.join('; ')}`);
     }
     if (id === 0)
       shared[ERROR] = BigInt(
