@@ -149,8 +149,12 @@ describe('parameters split over devices', () => {
     showo2Policy({ ...tinyShowo2(), train: ['showo.model.layers.*', 'diffusion_head_*'] }) as Policy;
   const training = { learningRate: 1e-3 };
 
+  let one: Awaited<ReturnType<typeof fiveSteps>>;
+  beforeAll(async () => {
+    one = await fiveSteps(policy(), config(1, { training }));
+  });
+
   it.each([2, 4])('%d devices give what one gives, and each holds its part', async (devices) => {
-    const one = await fiveSteps(policy(), config(1, { training }));
     const split = await fiveSteps(policy(), config(devices, { training, shardParameters: true }));
     expectSame(split, one);
     for (const params of [split.trained, split.ema]) {

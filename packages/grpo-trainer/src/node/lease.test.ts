@@ -5,7 +5,7 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { bundleProgram } from '@flow-grpo/test-support/bundle';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { acquireLease, type HeldLease } from './lease';
 
 let folder: string;
@@ -21,6 +21,34 @@ beforeEach(async () => {
 afterEach(async () => {
   for (const lease of held.splice(0)) await lease.release();
   await rm(join(folder, '..'), { recursive: true });
+});
+
+/** The second one waits for half a minute whether the first renews its lease: the other tests run meanwhile. */
+async function trainTwiceInOneFolder() {
+  const runner = await bundleProgram(fileURLToPath(new URL('./testing/run-once.ts', import.meta.url)));
+  const output = await mkdtemp(join(tmpdir(), 'lease-'));
+  const start = (pause: string) => spawn(process.execPath, [runner, output, pause]);
+  const end = (child: ReturnType<typeof start>) =>
+    new Promise<number | null>((resolve) => child.once('close', resolve));
+  const first = start('told');
+  const ended = end(first);
+  await new Promise((resolve) => first.stdout.once('data', resolve));
+  const second = start('0');
+  let complaint = '';
+  second.stderr.on('data', (text) => (complaint += text));
+  second.stdout.resume();
+  const status = await end(second);
+  first.stdout.resume();
+  first.stdin.end();
+  const firstEnded = { pid: first.pid, status: await ended };
+  const files = await readdir(join(output, 'checkpoints'));
+  await rm(output, { recursive: true });
+  return { first: firstEnded, second: { status, complaint }, files };
+}
+let twoTrainers: ReturnType<typeof trainTwiceInOneFolder>;
+beforeAll(() => {
+  twoTrainers = trainTwiceInOneFolder();
+  twoTrainers.catch(() => {}); // the test tells
 });
 
 const file = () => join(folder, 'lease.json');
@@ -126,19 +154,9 @@ it.each([
 });
 
 it('two trainers in one folder: the second is refused, and the first one’s files stay', async () => {
-  const runner = await bundleProgram(fileURLToPath(new URL('./testing/run-once.ts', import.meta.url)));
-  const output = join(folder, '..');
-  const start = (pause: number) =>
-    spawn(process.execPath, [runner, output, `${pause}`], { stdio: ['ignore', 'pipe', 'pipe'] });
-  const first = start(3000);
-  const ended = new Promise((resolve) => first.once('close', resolve));
-  await new Promise((resolve) => first.stdout.once('data', resolve));
-  const second = start(0);
-  let complaint = '';
-  second.stderr.on('data', (text) => (complaint += text));
-  expect(await new Promise((resolve) => second.once('close', resolve))).not.toBe(0);
-  expect(complaint).toContain(`is in use by process ${first.pid}`);
-  first.stdout.resume();
-  expect(await ended).toBe(0);
-  expect(await readdir(folder)).toEqual(expect.arrayContaining(['epoch-000008']));
+  const { first, second, files } = await twoTrainers;
+  expect(second.status).not.toBe(0);
+  expect(second.complaint).toContain(`is in use by process ${first.pid}`);
+  expect(first.status).toBe(0);
+  expect(files).toEqual(expect.arrayContaining(['epoch-000008']));
 });

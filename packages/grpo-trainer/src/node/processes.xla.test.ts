@@ -70,15 +70,18 @@ describe.each([false, true])('parameters split over the devices: %s', (shardPara
   });
 });
 
-it.each([
-  [4, 1],
-  [2, 2],
-])(
-  '%d processes of %d devices with a copy of the weights on every two give the bits of one process',
-  async (processes, each) => {
-    const split = { shardParameters: true, shardFrozen: true, shardDevices: 2, epochs: 2 };
+describe('a copy of the weights on every two of four devices', () => {
+  const split = { shardParameters: true, shardFrozen: true, shardDevices: 2, epochs: 2 };
+  let alone: Trained;
+  beforeAll(async () => {
+    [alone] = (await run(1, 4, split)) as [Trained];
+  });
+
+  it.each([
+    [4, 1],
+    [2, 2],
+  ])('%d processes of %d devices give the bits of one process', async (processes, each) => {
     const folder = newFolder();
-    const [alone] = (await run(1, 4, split)) as [Trained];
     const several = await run(processes, each, { ...split, folder });
     const { scored: all, ...expected } = alone;
     for (const { scored, ...process } of several) {
@@ -88,8 +91,8 @@ it.each([
     // Of two copies the first processes write theirs.
     const files = readdirSync(join(folder, 'epoch-000002')).filter((name) => name.startsWith('trained'));
     expect(files).toHaveLength(Math.max(1, 2 / each));
-  },
-);
+  });
+});
 
 it('what one process wrote is read by two and what two wrote by four, whatever is split', async () => {
   const folder = newFolder();

@@ -1,4 +1,8 @@
-/** For tests: a short run on the smallest policy, in this process or as a program (`node run-once.mjs FOLDER [PAUSE]`). */
+/**
+ * For tests: a short run on the smallest policy, in this process or as a program: `node run-once.mjs FOLDER [PAUSE]`, with
+ * milliseconds after each epoch, or "told" to go on after the first one when standard input ends.
+ */
+import { once } from 'node:events';
 import { join } from 'node:path';
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
@@ -44,13 +48,14 @@ export function runOnce(
 }
 
 if (process.argv[1]?.endsWith('run-once.mjs')) {
-  const pause = Number(process.argv[3] ?? 25); // milliseconds after each epoch
+  const [, , folder, pause = '25'] = process.argv;
+  const told = pause === 'told' ? once(process.stdin.resume(), 'end') : undefined;
   const { signal, release } = abortOnSignals();
-  await runOnce(process.argv[2]!, {
+  await runOnce(folder!, {
     signal,
     onEpoch: async () => {
       console.log('epoch');
-      await new Promise((resolve) => setTimeout(resolve, pause)); // time to be killed in
+      await (told ?? new Promise((resolve) => setTimeout(resolve, Number(pause)))); // time to be killed in
     },
   });
   release();
