@@ -1,4 +1,5 @@
 import { fixtureCases, maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
+import { useWasm } from '@flow-grpo/test-support/wasm';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { textLimit } from '../src/config/config';
@@ -12,6 +13,8 @@ import {
   showo2Velocity,
 } from '../src/index';
 import { channelsLast, loadCase, toTensor } from './case';
+
+await useWasm();
 
 const grids = [
   // image tokens by side, upstream's max_seq_length, text tokens with and without the time token

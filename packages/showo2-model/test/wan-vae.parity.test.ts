@@ -1,4 +1,5 @@
 import { type FixtureTensor, fixtureCases, readJson, readTensors } from '@flow-grpo/test-support';
+import { useWasm } from '@flow-grpo/test-support/wasm';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import {
@@ -11,6 +12,8 @@ import {
 } from '../src/wan-vae/index';
 import { parseVaeConfig } from '../src/wan-vae/parse-config';
 import { type Accuracy, channelsFirst, channelsLast, Expectations, toTensor } from './case';
+
+await useWasm();
 
 const video = (t: FixtureTensor) => channelsLast(toTensor(t)) as tf.Tensor5D;
 

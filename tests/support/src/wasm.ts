@@ -12,5 +12,7 @@ export const findWasm = (): void =>
 export async function useWasm(): Promise<void> {
   if (tf.getBackend() !== 'cpu') return;
   findWasm();
+  // What a custom gradient keeps on WebAssembly tfjs takes for a leak of the kernel that runs then, when it tests itself.
+  tf.env().set('IS_TEST', false);
   if (!(await tf.setBackend('wasm'))) throw new Error("tfjs's WebAssembly backend could not start.");
 }

@@ -4,6 +4,7 @@ import { gatherSteps, stepMean, stepSigma } from '@flow-grpo/sde-sampler';
 import { encodeText, showo2Velocity as velocityOf } from '@flow-grpo/showo2-model';
 import { type Showo2PolicyOptions, showo2Policy } from '@flow-grpo/showo2-model/policy';
 import { expectClose, maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
+import { useWasm } from '@flow-grpo/test-support/wasm';
 import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -20,6 +21,8 @@ import { train } from '../train';
 import { gradientPass, zeroGradients } from '../update/gradient-pass';
 import { passOf } from '../update/pass-of';
 import { flopCounter } from '../utilisation';
+
+await useWasm();
 
 const options = tinyShowo2();
 const { params, config: model } = options;
@@ -169,7 +172,7 @@ describe('a gradient pass on xla', () => {
       throw new Error('no PJRT plugin is installed; run the set-up command');
     }
   });
-  afterAll(() => tf.setBackend('cpu'));
+  afterAll(() => tf.setBackend('wasm'));
 
   it.each([
     ['the head', undefined],
