@@ -1,5 +1,6 @@
 import { stackLayers } from '@flow-grpo/nn';
 import { expectClose, fixtureCases, maxAbs, numbers } from '@flow-grpo/test-support';
+import { useWasm } from '@flow-grpo/test-support/wasm';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { guide } from '../src/guidance';
@@ -12,6 +13,8 @@ import {
 } from '../src/index';
 import { tokenLogits } from '../src/trunk/trunk';
 import { channelsFirst, channelsLast, Expectations, loadCase, toPositions, toTensor } from './case';
+
+await useWasm();
 
 const model = [...fixtureCases('showo2-tiny')];
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { loadLora, loadParams, openCheckpoint, saveLora, saveSafetensors } from '@flow-grpo/checkpoint-io';
 import { initLora, loraTargets, mergeLora, stackLayers, unstackLayers, withLora } from '@flow-grpo/nn';
 import { expectClose, fixtureCases, readJson, readTensors } from '@flow-grpo/test-support';
+import { useWasm } from '@flow-grpo/test-support/wasm';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parseTransformerConfig } from '../src/index';
@@ -11,6 +12,8 @@ import { LORA_TARGETS } from '../src/policy';
 import { BLOCK_BASES } from '../src/stacks';
 import { items, lossOf, readCall, run } from './calls';
 import { type CaseJson, Expectations, fromImage, imageOf, readCase } from './case';
+
+await useWasm();
 
 interface LoraJson extends CaseJson {
   config: Record<string, unknown> & {

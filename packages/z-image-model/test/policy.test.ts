@@ -1,10 +1,13 @@
 import { maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
+import { useWasm } from '@flow-grpo/test-support/wasm';
 import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { promptEncoder, refineCaptions, zImageVelocity } from '../src/index';
 import { LORA_FEED_FORWARD, LORA_TARGETS, type ZImagePolicyOptions, zImagePolicy } from '../src/policy';
 import { transformerConfig as config, tinyParts } from './tiny';
+
+await useWasm();
 
 const SHAPE = [4, 6, 4];
 const make = (more: Partial<ZImagePolicyOptions> = {}) => {

@@ -1,5 +1,6 @@
 import { stackLayers } from '@flow-grpo/nn';
 import { expectClose, fixtureCases, maxAbs, numbers } from '@flow-grpo/test-support';
+import { useWasm } from '@flow-grpo/test-support/wasm';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { parseTransformerConfig, refineCaptions, transformerSpecs, zImageVelocity } from '../src/index';
@@ -7,6 +8,8 @@ import { BLOCK_BASES } from '../src/stacks';
 import { items, lengthsOf, lossOf, readCall, run, textStates } from './calls';
 import { type CaseJson, Expectations, fromImage, imageOf, readCase } from './case';
 import { wideTensors } from './wide';
+
+await useWasm();
 
 interface TransformerJson extends CaseJson {
   config: Record<string, unknown> & { calls: Record<string, unknown> };

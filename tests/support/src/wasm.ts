@@ -12,6 +12,8 @@ export const findWasm = (): void =>
 export async function useWasm(): Promise<void> {
   if (tf.getBackend() !== 'cpu') return;
   findWasm();
+  // tfjs's own gradient of gather needs a kernel that this backend lacks.
+  await import('@flow-grpo/tfjs-jit/gradients');
   // What a custom gradient keeps on WebAssembly tfjs takes for a leak of the kernel that runs then, when it tests itself.
   tf.env().set('IS_TEST', false);
   if (!(await tf.setBackend('wasm'))) throw new Error("tfjs's WebAssembly backend could not start.");
