@@ -22,51 +22,85 @@ afterAll(() => {
 const EPOCHS = 4;
 let folders = 0;
 const newFolder = () => join(root, `run-${folders++}`);
-const run = (processes: number, devicesPerProcess: number, more: Partial<Training> = {}) =>
-  program.run<Trained>({
-    processes,
-    devicesPerProcess,
-    argument: { folder: newFolder(), epochs: EPOCHS, shardParameters: false, ...more } satisfies Training,
-  });
+/** Trainings one after the other in as many processes: what each gave, by process. */
+const runAll = async (
+  processes: number,
+  devicesPerProcess: number,
+  trainings: readonly Partial<Training>[],
+) => {
+  const argument = trainings.map(
+    (more): Training => ({ folder: newFolder(), epochs: EPOCHS, shardParameters: false, ...more }),
+  );
+  const results = await program.run<Trained[]>({ processes, devicesPerProcess, argument });
+  return trainings.map((_, i) => results.map((process) => process[i]!));
+};
+const run = async (processes: number, devicesPerProcess: number, more: Partial<Training> = {}) =>
+  (await runAll(processes, devicesPerProcess, [more]))[0]!;
 
-describe.each([false, true])('parameters split over the devices: %s', (shardParameters) => {
-  let alone: Trained;
+describe('two processes of one device, and one of two', () => {
+  const SHARDED = [false, true] as const;
+  const stop = { process: 1, batches: 6 };
+  /** With weights on every device, and split over them. */
+  const both: Trained[][] = [];
+  const interrupted: Trained[][] = [];
+  const files: string[][] = [];
+  const alone: Trained[] = [];
+  const resumed: Trained[] = [];
   beforeAll(async () => {
-    [alone] = (await run(1, 2, { shardParameters })) as [Trained];
-    expect(alone.losses).toHaveLength(EPOCHS);
-    expect(alone.evaluations).toHaveLength(3);
-  });
-
-  it('two processes give the bits of one with two devices, each scoring its own images', async () => {
-    const both = await run(2, 1, { shardParameters });
-    for (const { scored, ...process } of both) {
-      const { scored: all, ...expected } = alone;
-      expect(process).toEqual(expected);
-      expect(scored).toBeLessThan(all);
+    const folders = SHARDED.map(() => newFolder());
+    const ofTwo = SHARDED.flatMap((shardParameters, i) => [
+      { shardParameters },
+      { shardParameters, folder: folders[i]!, stop },
+    ]);
+    const two = await runAll(2, 1, ofTwo);
+    for (const [i, folder] of folders.entries()) {
+      both.push(two[2 * i]!);
+      interrupted.push(two[2 * i + 1]!);
+      files.push(readdirSync(join(folder, `epoch-00000${two[2 * i + 1]![0]!.epochs}`)));
     }
-    expect(both[0]!.scored + both[1]!.scored).toBe(alone.scored);
+    const ofOne = SHARDED.flatMap((shardParameters, i) => [
+      { shardParameters },
+      { shardParameters, folder: folders[i]! },
+    ]);
+    const one = await runAll(1, 2, ofOne);
+    for (const i of SHARDED.keys()) {
+      alone.push(one[2 * i]![0]!);
+      resumed.push(one[2 * i + 1]![0]!);
+    }
+    for (const { losses, evaluations } of alone) {
+      expect(losses).toHaveLength(EPOCHS);
+      expect(evaluations).toHaveLength(3);
+    }
   });
 
-  it('a signal in one ends all at the same place, and any number of processes resumes', async () => {
-    const folder = newFolder();
-    const stop = { process: 1, batches: 6 };
-    const interrupted = await run(2, 1, { folder, shardParameters, stop });
-    const { epochs } = interrupted[0]!;
-    expect(epochs).toBeGreaterThan(0);
-    expect(epochs).toBeLessThan(EPOCHS);
-    for (const each of interrupted) expect(each).toMatchObject({ reason: 'interrupted', epochs });
-    const files = readdirSync(join(folder, `epoch-00000${epochs}`));
-    // What all devices have comes from process 0; of what is split each process writes its part.
-    const parts = ['ema', 'optimizer', 'trained'];
-    expect(files.filter((name) => /\.1\.safetensors$/.test(name)).sort()).toEqual(
-      shardParameters ? parts.map((part) => `${part}.1.safetensors`) : [],
-    );
-    expect(files.filter((name) => /^\w+\.safetensors$/.test(name)).sort()).toEqual(
-      parts.map((part) => `${part}.safetensors`),
-    );
-    const [resumed] = (await run(1, 2, { folder, shardParameters })) as [Trained];
-    expect(resumed.losses).toEqual(alone.losses.slice(epochs));
-    expect(resumed.weights).toEqual(alone.weights);
+  describe.each(SHARDED)('parameters split over the devices: %s', (shardParameters) => {
+    const i = SHARDED.indexOf(shardParameters);
+
+    it('two processes give the bits of one with two devices, each scoring its own images', () => {
+      for (const { scored, ...process } of both[i]!) {
+        const { scored: all, ...expected } = alone[i]!;
+        expect(process).toEqual(expected);
+        expect(scored).toBeLessThan(all);
+      }
+      expect(both[i]![0]!.scored + both[i]![1]!.scored).toBe(alone[i]!.scored);
+    });
+
+    it('a signal in one ends all at the same place, and any number of processes resumes', () => {
+      const { epochs } = interrupted[i]![0]!;
+      expect(epochs).toBeGreaterThan(0);
+      expect(epochs).toBeLessThan(EPOCHS);
+      for (const each of interrupted[i]!) expect(each).toMatchObject({ reason: 'interrupted', epochs });
+      // What all devices have comes from process 0; of what is split each process writes its part.
+      const parts = ['ema', 'optimizer', 'trained'];
+      expect(files[i]!.filter((name) => /\.1\.safetensors$/.test(name)).sort()).toEqual(
+        shardParameters ? parts.map((part) => `${part}.1.safetensors`) : [],
+      );
+      expect(files[i]!.filter((name) => /^\w+\.safetensors$/.test(name)).sort()).toEqual(
+        parts.map((part) => `${part}.safetensors`),
+      );
+      expect(resumed[i]!.losses).toEqual(alone[i]!.losses.slice(epochs));
+      expect(resumed[i]!.weights).toEqual(alone[i]!.weights);
+    });
   });
 });
 
@@ -96,12 +130,14 @@ describe('a copy of the weights on every two of four devices', () => {
 
 it('what one process wrote is read by two and what two wrote by four, whatever is split', async () => {
   const folder = newFolder();
-  await run(1, 1, { folder, epochs: 1 });
+  const [, [straight]] = (await runAll(1, 1, [{ folder, epochs: 1 }, { epochs: 4 }])) as [
+    Trained[],
+    [Trained],
+  ];
   await run(2, 1, { folder, epochs: 2, shardParameters: true });
   const four = await run(4, 1, { folder, epochs: 3, shardParameters: true });
   const [one] = (await run(1, 1, { folder, epochs: 4 })) as [Trained];
   for (const each of four) expect(each.losses).toHaveLength(1);
-  const [straight] = (await run(1, 1, { epochs: 4 })) as [Trained];
   expect(one.losses).toHaveLength(1);
   const difference = Math.max(...straight.weights.map((value, i) => Math.abs(value - one.weights[i]!)));
   expect(difference).toBeLessThan(1e-5);
