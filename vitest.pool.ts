@@ -16,7 +16,11 @@ import {
 
 const NAME = 'shared-processes';
 
-/** Suites that train on XLA: its clients and programs stay in a process, and those of a training are large. */
+/** XLA's clients and programs stay in a process, which gives way to another after so many suites. */
+const XLA_SUITES = 8;
+const XLA = /\.xla\.|\/packages\/(pjrt|tfjs-backend-xla)\//;
+
+/** Suites that train on XLA, whose programs are large. */
 const OWN = /\/packages\/(cli|grpo-trainer)\/.*\.xla\./;
 
 const shares = (file: string) => !OWN.test(file) && !readFileSync(file, 'utf8').includes('@own-process');
@@ -24,18 +28,24 @@ const shares = (file: string) => !OWN.test(file) && !readFileSync(file, 'utf8').
 class SharedProcess extends ForksPoolWorker implements PoolWorker {
   override readonly name = NAME;
   #shared = false;
+  #xlaSuites = 0;
 
   override send(message: WorkerRequest): void {
     if (message.type === 'start')
       // Vitest's pool reuses processes without isolation alone; told of isolation, they drop their modules before each file.
       message.context.config = { ...message.context.config, isolate: true };
-    if (message.type === 'run' || message.type === 'collect')
-      this.#shared = message.context.files.every(({ filepath }) => shares(filepath));
+    if (message.type === 'run' || message.type === 'collect') {
+      const { files } = message.context;
+      this.#shared = files.every(({ filepath }) => shares(filepath));
+      this.#xlaSuites += files.filter(({ filepath }) => XLA.test(filepath)).length;
+    }
     super.send(message);
   }
 
   canReuse: NonNullable<PoolWorker['canReuse']> = (task) =>
-    this.#shared && task.context.files.every(({ filepath }) => shares(filepath));
+    this.#shared &&
+    this.#xlaSuites < XLA_SUITES &&
+    task.context.files.every(({ filepath }) => shares(filepath));
 }
 
 /** In Vitest's order, files with processes of their own first, so that no shared process waits for them. */

@@ -4,10 +4,13 @@ import { join } from 'node:path';
 import { loadParams, openCheckpoint, saveSafetensors } from '@flow-grpo/checkpoint-io';
 import { unstackLayers } from '@flow-grpo/nn';
 import { fixtureCases, maxAbsDiff } from '@flow-grpo/test-support';
+import { useWasm } from '@flow-grpo/test-support/wasm';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { GenerateOptions } from '../src/index';
 import { loadZImage, saveZImage, ZImage, zImageRequiredFiles } from '../src/node';
+
+await useWasm();
 
 const folder = mkdtempSync(join(tmpdir(), 'z-image-load-'));
 afterAll(() => rmSync(folder, { recursive: true }));
