@@ -186,8 +186,15 @@ const hacking = z
       .describe(
         'What to do when images drift far from the first ones while the reward rises; rollback works as for divergence',
       ),
-    window: count.min(2).default(10).describe('Epochs to average over, at the start and now'),
-    tolerance: z.number().positive().default(1).describe('Factor on how far image statistics may drift'),
+    window: count
+      .min(2)
+      .default(10)
+      .describe('Number of first epochs, and of latest epochs, whose means are compared'),
+    tolerance: z
+      .number()
+      .positive()
+      .default(1)
+      .describe('Multiplies how far image statistics may drift before a warning'),
   })
   .prefault({});
 
@@ -207,7 +214,7 @@ export const baseOptions = {
   shardFrozen: z
     .boolean()
     .default(false)
-    .describe('The same of the weights that do not train; each layer gathers its own where it runs'),
+    .describe('The same for weights that do not train; each layer gathers its own when it runs'),
   shardDevices: count
     .optional()
     .describe(
