@@ -220,7 +220,7 @@ export const TINY: Workload = {
       heads: 2,
       kvHeads: 1,
       headDim: 12,
-      vocabSize: 64,
+      vocabSize: 512,
     },
     vae: { ...Z_IMAGE_AUTOENCODER, channels: [8, 8, 8, 8], layersPerBlock: 1, groups: 4 },
     sizes: [

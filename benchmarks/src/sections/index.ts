@@ -71,7 +71,7 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
       { run: () => recipeVariant(name), limit: 400, devices: 0 },
     ]),
   ),
-  zImage: { run: zImage, limit: 570 },
+  zImage: { run: zImage, limit: 570, devices: 0 },
   agreement: { run: agreement, limit: 120 },
   rounding: { run: rounding, limit: 4000, devices: 0 },
 };
