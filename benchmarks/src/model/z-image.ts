@@ -39,7 +39,7 @@ export async function writeZImage({ zImage, storage }: Workload, folder: string)
     textEncoder: { config: textEncoder, params: await drawn(textEncoderSpecs(textEncoder), 2) },
     vae: { config: vae, params: await drawn(autoencoderSpecs(vae), 3) },
   };
-  await saveZImage(folder, { ...parts, scheduler: Z_IMAGE_SCHEDULER });
+  await saveZImage(folder, { ...parts, scheduler: Z_IMAGE_SCHEDULER }, { dtype: storage });
   tf.dispose(Object.values(parts).map(({ params }) => params));
   const files = ['transformer', 'vae'].map((part) => join(part, 'diffusion_pytorch_model.safetensors'));
   const sizes = [...files, join('text_encoder', 'model.safetensors')].map(
