@@ -123,7 +123,8 @@ export const FULL: Workload = {
     seeds: [0, 1, 2],
     images: 25_600,
     longImages: 153_600,
-    long: ['nft', 'awm', 'crd'],
+    // sft and rwr fail long before.
+    long: ['nft', 'crd', 'awm', 'grpo', 'guard', 'flow-dppo', 'dgpo', 'dpo'],
     curve: 12_800,
     prompts: 960,
   },

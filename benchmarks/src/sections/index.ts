@@ -7,6 +7,7 @@ import { decode } from './decode';
 import { dispatch } from './dispatch';
 import { epoch } from './epoch';
 import { fullParameters, shardedParameters } from './full-parameters';
+import { gemms } from './gemms';
 import { hosts, hostsAgreement, hostsRecipe, hostsSum } from './hosts';
 import { hostsKills } from './kills';
 import { learning } from './learning';
@@ -39,6 +40,7 @@ export interface Section {
 
 export const SECTIONS: Readonly<Record<string, Section>> = {
   matmul: { run: matmul, limit: 90 },
+  gemms: { run: gemms, limit: 120, devices: 0 },
   attention: { run: attention, limit: 90 },
   allReduce: { run: (workload) => allReduce(workload), limit: 120, devices: 2 },
   dispatch: { run: dispatch, limit: 60 },
