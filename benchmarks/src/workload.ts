@@ -77,6 +77,8 @@ export interface Workload {
   readonly batchesPerEpoch: number;
   /** Images a gradient pass of the epoch, with all their trained steps. */
   readonly rowsPerPass: number;
+  /** What a slow scorer takes for each batch. */
+  readonly scorerSeconds: number;
   /** Rows and columns of the square matrix product. */
   readonly matmul: number;
   readonly attention: {
@@ -148,6 +150,7 @@ export const FULL: Workload = {
   noiseLevel: 0.7,
   batchesPerEpoch: 2,
   rowsPerPass: 4,
+  scorerSeconds: 2,
   matmul: 8192,
   attention: { batch: 16, length: 768, heads: 12, kvHeads: 2, size: 128 },
   allReduce: 2 ** 28,
@@ -236,6 +239,7 @@ export const TINY: Workload = {
   batch: 2,
   steps: 4,
   rowsPerPass: 2,
+  scorerSeconds: 0.2,
   matmul: 128,
   attention: { batch: 2, length: 16, heads: 4, kvHeads: 2, size: 16 },
   allReduce: 2 ** 10,

@@ -12,6 +12,7 @@ import { hosts, hostsAgreement, hostsRecipe, hostsSum } from './hosts';
 import { hostsKills } from './kills';
 import { learning } from './learning';
 import { matmul } from './matmul';
+import { overlap } from './overlap';
 import {
   recipe,
   recipeAll,
@@ -48,6 +49,7 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   decode: { run: decode, limit: 120 },
   update: { run: update, limit: 240 },
   epoch: { run: epoch, limit: 300 },
+  overlap: { run: overlap, limit: 400 },
   scorer: { run: scorer, limit: 120 },
   fullParameters: { run: fullParameters, limit: 240 },
   shardedParameters: { run: shardedParameters, limit: 400, devices: 2 },
