@@ -29,7 +29,8 @@ export async function learning(workload: Workload): Promise<void> {
     all.filter((name) => !long.includes(name)),
   ];
   const each = (chosen: readonly string[], count: number) =>
-    chosen.flatMap((algorithm) => seeds.map((seed): Run => ({ algorithm, seed, images: count })));
+    // By seed: those of an algorithm run the same programs, which the first one leaves on disk.
+    seeds.flatMap((seed) => chosen.map((algorithm): Run => ({ algorithm, seed, images: count })));
   const runs = [...each(first, longImages), ...each(then, images)];
   const processes = Math.min(runs.length, Math.max(1, availableParallelism() - 2));
   const gpus = visibleGpus(Number(machineFacts().gpus ?? 0));
