@@ -19,35 +19,44 @@ export interface Gemm {
 
 /** Calls before one wait. */
 const CALLS = 20;
+/** Rounds before the clock runs. */
+const WARM = 2;
 /** Largest e4m3 number. */
 const LARGEST = 448;
 
+type Element = 'bf16' | 'f8E4M3FN';
+
+/** Products of bfloat16; of e4m3; and of bfloat16 rows that are cast to e4m3 first, with a scale for each output. */
+const KINDS: Readonly<Record<string, { readonly rows: Element; readonly weights: Element }>> = {
+  bfloat16: { rows: 'bf16', weights: 'bf16' },
+  float8: { rows: 'f8E4M3FN', weights: 'f8E4M3FN' },
+  float8Cast: { rows: 'bf16', weights: 'f8E4M3FN' },
+};
+
 export async function gemms({ showo2, batch, rounds }: Workload): Promise<void> {
   const client = await createClient({ preallocate: false });
-  const kinds = ['bfloat16', 'float8', 'float8Cast'] as const;
-  const total = { bfloat16: 0, float8: 0, float8Cast: 0 };
+  const kinds = Object.entries(KINDS);
+  const step = Object.fromEntries(kinds.map(([kind]) => [kind, 0]));
   let flops = 0;
   for (const gemm of gemmsOfStep(showo2, 2 * batch)) {
-    const { name, rows, inputs, outputs, count } = gemm;
-    const operations = 2 * rows * inputs * outputs;
+    const { name, ...sizes } = gemm;
+    const operations = 2 * gemm.rows * gemm.inputs * gemm.outputs;
     const operands = await make(client, gemm);
-    const ms: Record<string, number> = {};
-    for (const kind of kinds) {
-      const program = await client.compile(productText(gemm, kind), { debugOptions: OPTIONS });
-      const given =
-        kind === 'float8'
-          ? [operands[2]!, operands[3]!]
-          : [operands[0]!, operands[kind === 'bfloat16' ? 1 : 3]!];
-      ms[kind] = (await time(program, given, rounds)).ms;
-      total[kind] += count * ms[kind];
+    const measured: Record<string, number> = {};
+    for (const [kind, { rows: given, weights: stored }] of kinds) {
+      const program = await client.compile(productText(gemm, given, stored), { debugOptions: OPTIONS });
+      const { ms } = await time(program, [operands.rows[given], operands.weights[stored]], rounds);
+      measured[kind] = ms;
+      measured[`${kind}Tflops`] = operations / ms / 1e9;
+      step[kind]! += gemm.count * ms;
       program.dispose();
     }
-    flops += count * operations;
-    for (const operand of operands) operand.dispose();
-    const tflops = Object.fromEntries(kinds.map((kind) => [`${kind}Tflops`, operations / ms[kind]! / 1e9]));
-    report(`gemms.${name}`, { rows, inputs, outputs, count, ...ms, ...tflops });
+    flops += gemm.count * operations;
+    for (const buffers of Object.values(operands))
+      for (const buffer of Object.values(buffers)) buffer.dispose();
+    report(`gemms.${name}`, { ...sizes, ...measured });
   }
-  report('gemms.step', { ...total, bfloat16Tflops: flops / total.bfloat16 / 1e9 });
+  report('gemms.step', { ...step, bfloat16Tflops: flops / step.bfloat16! / 1e9 });
   client.dispose();
 }
 
@@ -81,8 +90,13 @@ export function gemmsOfStep(config: Showo2Config, images: number): Gemm[] {
   ];
 }
 
-/** Rows and weights in bfloat16, then both in e4m3: no constants, since the power that a product takes depends on its values. */
-async function make(client: PjrtClient, { rows, inputs, outputs }: Gemm): Promise<PjrtBuffer[]> {
+type Operand = Readonly<Record<Element, PjrtBuffer>>;
+
+/** Both operands in both types, without a constant: the power that a product takes depends on its values. */
+async function make(
+  client: PjrtClient,
+  { rows, inputs, outputs }: Gemm,
+): Promise<{ rows: Operand; weights: Operand }> {
   const values = (name: string, shape: string, size: number, step: number) => `
     %${name}i = stablehlo.iota dim = 0 : tensor<${size}xf32>
     %${name}s = stablehlo.constant dense<${step}> : tensor<${size}xf32>
@@ -92,44 +106,38 @@ async function make(client: PjrtClient, { rows, inputs, outputs }: Gemm): Promis
     %${name} = stablehlo.convert %${name}r : (tensor<${shape}xf32>) -> tensor<${shape}xbf16>
     %${name}8 = stablehlo.convert %${name} : (tensor<${shape}xbf16>) -> tensor<${shape}xf8E4M3FN>`;
   const [x, w] = [`${rows}x${inputs}`, `${outputs}x${inputs}`];
-  const types = [`tensor<${x}xbf16>`, `tensor<${w}xbf16>`, `tensor<${x}xf8E4M3FN>`, `tensor<${w}xf8E4M3FN>`];
+  const types = [`tensor<${x}xbf16>`, `tensor<${x}xf8E4M3FN>`, `tensor<${w}xbf16>`, `tensor<${w}xf8E4M3FN>`];
   const program = await client.compile(`module {
   func.func @main() -> (${types}) {${values('x', x, rows * inputs, 0.7368)}${values('w', w, outputs * inputs, 1.3179)}
-    return %x, %w, %x8, %w8 : ${types}
+    return %x, %x8, %w, %w8 : ${types}
   }
 }`);
   const [made] = program.execute([[]]);
   await made![0]!.ready();
   program.dispose();
-  return made!;
+  const operand = (first: number): Operand => ({ bf16: made![first]!, f8E4M3FN: made![first + 1]! });
+  return { rows: operand(0), weights: operand(2) };
 }
 
-/** x wᵀ in bfloat16; of e4m3 operands; and of bfloat16 rows that are cast to e4m3 first, with a scale for each output. */
-function productText({ rows, inputs, outputs }: Gemm, kind: 'bfloat16' | 'float8' | 'float8Cast'): string {
-  const x = (type: string) => `tensor<${rows}x${inputs}x${type}>`;
-  const w = `tensor<${outputs}x${inputs}x${kind === 'bfloat16' ? 'bf16' : 'f8E4M3FN'}>`;
+/** The product as StableHLO: x wᵀ in bfloat16. */
+function productText({ rows, inputs, outputs }: Gemm, given: Element, stored: Element): string {
+  const x = (type: Element) => `tensor<${rows}x${inputs}x${type}>`;
+  const w = `tensor<${outputs}x${inputs}x${stored}>`;
   const y = `tensor<${rows}x${outputs}xbf16>`;
-  const [given, multiplied] =
-    kind === 'bfloat16'
-      ? ['bf16', 'bf16']
-      : kind === 'float8'
-        ? ['f8E4M3FN', 'f8E4M3FN']
-        : ['bf16', 'f8E4M3FN'];
-  const cast = `
+  const product = (operand: string) => `
+    %p = stablehlo.dot_general ${operand}, %w, contracting_dims = [1] x [1] : (${x(stored)}, ${w}) -> ${y}`;
+  const castAndScaled = `
     %l = stablehlo.constant dense<${LARGEST}.0> : ${x('bf16')}
     %n = stablehlo.negate %l : ${x('bf16')}
     %c = stablehlo.clamp %n, %x, %l : ${x('bf16')}
-    %q = stablehlo.convert %c : (${x('bf16')}) -> ${x('f8E4M3FN')}`;
-  const product = `
-    %p = stablehlo.dot_general ${given === multiplied ? '%x' : '%q'}, %w, contracting_dims = [1] x [1] : (${x(multiplied)}, ${w}) -> ${y}`;
-  const scale = `
+    %q = stablehlo.convert %c : (${x('bf16')}) -> ${x(stored)}${product('%q')}
     %f = stablehlo.constant dense<0.0123> : tensor<${outputs}xbf16>
     %b = stablehlo.broadcast_in_dim %f, dims = [1] : (tensor<${outputs}xbf16>) -> ${y}
     %r = stablehlo.multiply %p, %b : ${y}`;
-  const all = given === multiplied ? product : cast + product + scale;
+  const [body, result] = given === stored ? [product('%x'), '%p'] : [castAndScaled, '%r'];
   return `module {
-  func.func @main(%x: ${x(given)}, %w: ${w}) -> ${y} {${all}
-    return ${given === multiplied ? '%p' : '%r'} : ${y}
+  func.func @main(%x: ${x(given)}, %w: ${w}) -> ${y} {${body}
+    return ${result} : ${y}
   }
 }`;
 }
@@ -140,8 +148,7 @@ async function time(
   rounds: number,
 ): Promise<Times> {
   const samples: number[] = [];
-  const warm = 2;
-  for (let round = 0; round < warm + rounds; round++) {
+  for (let round = 0; round < WARM + rounds; round++) {
     const began = performance.now();
     let last: PjrtBuffer | undefined;
     for (let call = 0; call < CALLS; call++) {
@@ -149,7 +156,7 @@ async function time(
       last = program.execute([operands])[0]![0]!;
     }
     await last!.ready();
-    if (round >= warm) samples.push((performance.now() - began) / CALLS);
+    if (round >= WARM) samples.push((performance.now() - began) / CALLS);
     last!.dispose();
   }
   return summary(samples);
