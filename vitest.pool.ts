@@ -1,6 +1,6 @@
 /**
  * Processes for test files. To start one and import Vitest, tfjs and our sources into it takes longer than the tests of most
- * files, so files share processes, in which each imports its modules anew. Suites of XLA and of native code get processes to
+ * files, so files share processes, in which each imports its modules anew. Suites that train on XLA get processes to
  * themselves, as do files that say `@own-process` with the reason.
  */
 import { readFileSync } from 'node:fs';
@@ -16,12 +16,8 @@ import {
 
 const NAME = 'shared-processes';
 
-/**
- * Suites whose processes are theirs alone: what XLA and other native code keep in a process is not made anew, and files that
- * start programs gain little.
- */
-const OWN =
-  /\.xla\.|\/packages\/(pjrt|tfjs-backend-xla|grpo-trainer)\/|\/(examples|docs|benchmarks)\/|\/tests\/[^/]*$/;
+/** Suites that train on XLA: its clients and programs stay in a process, and those of a training are large. */
+const OWN = /\/packages\/(cli|grpo-trainer)\/.*\.xla\./;
 
 const shares = (file: string) => !OWN.test(file) && !readFileSync(file, 'utf8').includes('@own-process');
 

@@ -1,64 +1,9 @@
 /**
- * The programs that the quickstart and the recipe hand to XLA, as digests: code that only moves leaves them as they are.
- * After a change that means to alter programs: `UPDATE_PROGRAMS=1 npx vitest run programs` in this folder, and say in the
- * commit which ones changed and why.
+ * What a program's digest depends on. The programs that the quickstart and the recipe give to XLA are compared with those on
+ * record where these examples are run: `main.test.ts` of the one, `process.test.ts` of the other.
  */
-import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
-import { bundleSources } from '@flow-grpo/test-support/bundle';
-import { type ProgramRecord, programDigest, programDigests } from '@flow-grpo/test-support/programs';
-import { afterAll, describe, expect, it } from 'vitest';
-
-const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
-const RECORD = path('./programs.json');
-const record: Record<string, ProgramRecord> = JSON.parse(readFileSync(RECORD, 'utf8'));
-
-const temporary: string[] = [];
-afterAll(() => {
-  for (const folder of temporary) rmSync(folder, { recursive: true, force: true });
-});
-
-/** Runs an example from its sources in a process of its own and returns the digests of what it traced. */
-async function programsOf(example: string, args: readonly string[]): Promise<ProgramRecord> {
-  // As deep as dist/main.js, from where examples find their files.
-  const bundle = path(`../examples/${example}/.bundle/programs.mjs`);
-  const folder = mkdtempSync(join(tmpdir(), 'programs-'));
-  temporary.push(bundle, folder);
-  await bundleSources(path(`../examples/${example}/src/main.ts`), bundle);
-  const env = {
-    ...process.env,
-    FLOW_GRPO_XLA_PLATFORM: 'cpu',
-    FLOW_GRPO_XLA_DUMP: join(folder, 'programs'),
-    HF_HUB_OFFLINE: '1',
-  };
-  await promisify(execFile)(process.execPath, [bundle, ...args], { cwd: folder, env, maxBuffer: 1 << 26 });
-  return programDigests(env.FLOW_GRPO_XLA_DUMP);
-}
-
-const EXAMPLES: Record<string, string[]> = {
-  quickstart: ['--images', '128', '--eval-prompts', '24'],
-  'pickscore-4gpu': ['--tiny', '--set', 'epochs=1'],
-};
-
-it.each(Object.entries(EXAMPLES))('%s gives XLA the programs on record', async (example, args) => {
-  const found = await programsOf(example, args);
-  const known = record[example] ?? {};
-  const state = (digest: string) => (digest in known ? ' ' : '+');
-  const rows = Object.entries(found).map(([digest, name]) => `${state(digest)} ${digest}  ${name}`);
-  const gone = Object.entries(known).filter(([digest]) => !(digest in found));
-  rows.push(...gone.map(([digest, name]) => `- ${digest}  ${name}`));
-  console.log([`Programs of ${example}`, ...rows].join('\n'));
-  if (process.env.UPDATE_PROGRAMS) {
-    record[example] = found;
-    writeFileSync(RECORD, `${JSON.stringify(record, null, 2)}\n`);
-  } else {
-    expect(Object.keys(found).sort()).toEqual(Object.keys(known).sort());
-  }
-});
+import { programDigest } from '@flow-grpo/test-support/programs';
+import { describe, expect, it } from 'vitest';
 
 describe('a digest', () => {
   const text = (name: string, x: string, size: number) => `module @${name} {

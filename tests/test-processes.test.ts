@@ -1,4 +1,4 @@
-/** Test files share a process, and find it as if it had just begun; files of XLA, and those that ask, have their own. */
+/** Test files share a process, and find it as if it had just begun; files that train on XLA, and those that ask, have their own. */
 import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 
 const tests = fileURLToPath(new URL('.', import.meta.url));
 const bundles = join(tests, '.bundle');
+let root: string;
 let folder: string;
 
 /** A file that fails where another one left something behind, leaves the same, and writes down its process. */
@@ -52,7 +53,10 @@ const FILES = {
 
 beforeAll(() => {
   mkdirSync(bundles, { recursive: true });
-  folder = mkdtempSync(join(bundles, 'processes-'));
+  root = mkdtempSync(join(bundles, 'processes-'));
+  // By their path some suites have processes of their own.
+  folder = join(root, 'packages/cli');
+  mkdirSync(folder, { recursive: true });
   for (const [name, text] of Object.entries(FILES))
     writeFileSync(join(folder, name), text.replaceAll('FOLDER', folder));
   const base = JSON.stringify(join(tests, '../vitest.base.ts'));
@@ -62,7 +66,7 @@ beforeAll(() => {
     export default project('processes', [], { include: [${JSON.stringify(`${folder}/*.check.ts`)}], maxWorkers: 2 });`,
   );
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 it('files run in the processes that they should, and none sees what another left', async () => {
   const vitest = join(tests, '../node_modules/vitest/vitest.mjs');

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { type Checkpoint, openCheckpoint } from '@flow-grpo/checkpoint-io';
 import { serveScorer } from '@flow-grpo/rewards';
 import { bundleSources } from '@flow-grpo/test-support/bundle';
+import { comparePrograms } from '@flow-grpo/test-support/programs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
@@ -26,10 +27,10 @@ interface Ended {
 }
 
 /** Runs the script in the test's folder, without the hub: what is not on this disk is missing. */
-const run = (...args: string[]) => runIn(folder, ...args);
+const run = (...args: string[]) => runIn(folder, args);
 
-function runIn(cwd: string, ...args: string[]): Promise<Ended> {
-  const env = { ...process.env, HF_HUB_OFFLINE: '1', HF_HUB_CACHE: join(folder, 'hub') };
+function runIn(cwd: string, args: readonly string[], more: NodeJS.ProcessEnv = {}): Promise<Ended> {
+  const env = { ...process.env, HF_HUB_OFFLINE: '1', HF_HUB_CACHE: join(folder, 'hub'), ...more };
   const child = spawn(process.execPath, [script, ...args], { cwd, env });
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (data) => {
@@ -56,7 +57,7 @@ async function readWeights(path: string, wanted = (_name: string) => true) {
 describe('--tiny', () => {
   it('runs the recipe to its end on four devices, and goes on from there', async () => {
     const out = join(folder, 'runs/pickscore-tiny');
-    const first = await run('--tiny');
+    const first = await runIn(folder, ['--tiny'], { FLOW_GRPO_XLA_DUMP: join(folder, 'programs') });
     expect(first.stderr).toContain('finished after 2 epochs, 4 updates');
     expect(first.code).toBe(0);
     expect(first.stderr).toContain('2 per epoch of 8 images, 2 per device, on 4 devices');
@@ -101,6 +102,12 @@ describe('--tiny', () => {
     expect(changed.stderr).toMatch(/another configuration \(grpo\.beta: 0\.01 → 0\.02\)/);
     expect(changed.code).toBe(2);
     for (const file of ['trace.json', 'profile.json']) expect(existsSync(join(out, file)), file).toBe(true);
+  });
+
+  // Those for CPUs: on GPUs weights have another storage type.
+  it.runIf(process.env.FLOW_GRPO_XLA_PLATFORM === 'cpu')('gives XLA the programs on record', () => {
+    const { found, onRecord } = comparePrograms('pickscore-4gpu', join(folder, 'programs'));
+    expect(found).toEqual(onRecord);
   });
 });
 
@@ -195,11 +202,11 @@ describe('--dry-run', () => {
     await mkdir(own);
     await writeFile(join(own, 'pickscore.yaml'), 'output: mine\nepochs: 7\n');
     for (const args of [[], ['pickscore.yaml']]) {
-      const { stdout, stderr } = await runIn(own, ...args, '--dry-run');
+      const { stdout, stderr } = await runIn(own, [...args, '--dry-run']);
       expect(stdout).toContain('1000 epochs × 256 images');
       expect(stderr).toContain('for the file in this folder give ./pickscore.yaml');
     }
-    const { stdout, stderr } = await runIn(own, './pickscore.yaml', '--dry-run');
+    const { stdout, stderr } = await runIn(own, ['./pickscore.yaml', '--dry-run']);
     expect(stdout).toContain('7 epochs × 128 images');
     expect(stderr).not.toContain('for the file in this folder');
   });

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { withoutData } from '@flow-grpo/test-support';
 import { bundleFolder, bundleSources } from '@flow-grpo/test-support/bundle';
+import { comparePrograms } from '@flow-grpo/test-support/programs';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Result } from './outputs';
@@ -13,14 +14,17 @@ import type { Result } from './outputs';
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
 const bundles = bundleFolder(path('..'));
 const out = mkdtempSync(join(tmpdir(), 'quickstart-'));
+const programs = mkdtempSync(join(tmpdir(), 'quickstart-programs-'));
 afterAll(() => {
-  for (const folder of [bundles, out]) rmSync(folder, { recursive: true, force: true });
+  for (const folder of [bundles, out, programs]) rmSync(folder, { recursive: true, force: true });
 });
 
 const quickstart = join(bundles, 'quickstart.mjs');
 const command = join(bundles, 'flow-grpo.mjs');
-const run = async (program: string, ...args: string[]) =>
-  (await promisify(execFile)(process.execPath, [program, ...args], { maxBuffer: 1 << 26 })).stdout;
+const run = async (program: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) => {
+  const options = { env: { ...process.env, ...env }, maxBuffer: 1 << 26 };
+  return (await promisify(execFile)(process.execPath, [program, ...args], options)).stdout;
+};
 
 beforeAll(async () => {
   await bundleSources(path('./main.ts'), quickstart);
@@ -31,7 +35,7 @@ describe('a short run', () => {
   let printed: string;
   beforeAll(async () => {
     const args = ['--images', '256', '--eval-prompts', '24', '--model', path('../assets'), '--out', out];
-    printed = await run(quickstart, ...args);
+    printed = await run(quickstart, args, { FLOW_GRPO_XLA_DUMP: programs });
   });
   const result = (): Result => JSON.parse(readFileSync(join(out, 'result.json'), 'utf8'));
 
@@ -66,8 +70,14 @@ describe('a short run', () => {
     expect(after.habits.diversity).not.toBe(before.habits.diversity);
   });
 
+  // Those for CPUs: on GPUs weights have another storage type.
+  it.runIf(process.env.FLOW_GRPO_XLA_PLATFORM === 'cpu')('gives XLA the programs on record', () => {
+    const { found, onRecord } = comparePrograms('quickstart', programs);
+    expect(found).toEqual(onRecord);
+  });
+
   it('leaves a model that flow-grpo eval gives the same numbers', async () => {
-    const evaluated = JSON.parse(await run(command, 'eval', join(out, 'run.yaml')));
+    const evaluated = JSON.parse(await run(command, ['eval', join(out, 'run.yaml')]));
     const { after } = result();
     expect(evaluated).toMatchObject({ reward: after.reward, images: 24 });
     expect(evaluated.details.strict).toBeCloseTo(after.strict[0]!.strict, 10);

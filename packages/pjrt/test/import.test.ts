@@ -1,3 +1,4 @@
+// @own-process: it asks which libraries the process has loaded.
 import { expect, it } from 'vitest';
 
 const nativeLibraries = () =>

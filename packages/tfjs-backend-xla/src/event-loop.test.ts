@@ -1,3 +1,4 @@
+// @own-process: it measures how XLA starts, which it does once in a process.
 import { jit, toBytes } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';

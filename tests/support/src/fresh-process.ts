@@ -17,6 +17,8 @@ const { env, folder } = shared.flowGrpoProcess;
 for (const name of Object.keys(process.env)) if (!(name in env)) delete process.env[name];
 Object.assign(process.env, env);
 process.chdir(folder);
+// Modules of the files before listen for the end of the process.
+process.setMaxListeners(0);
 
 const { cache } = createRequire(import.meta.url);
 for (const file of Object.keys(cache)) if (file.includes('/node_modules/@tensorflow/')) delete cache[file];

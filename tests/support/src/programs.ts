@@ -1,10 +1,32 @@
 /** Digests of StableHLO programs that do not depend on names, so that code can move without changing them. */
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 /** Digests of programs, each with the names under which the program was traced. */
 export type ProgramRecord = Record<string, string>;
+
+const RECORD = fileURLToPath(new URL('../../programs.json', import.meta.url));
+
+/**
+ * Digests of the programs that an example gave to XLA, in a folder of `FLOW_GRPO_XLA_DUMP`, and those on record in
+ * `tests/programs.json`; prints what differs. With `UPDATE_PROGRAMS` what was found becomes the record.
+ */
+export function comparePrograms(example: string, folder: string): { found: string[]; onRecord: string[] } {
+  const record: Record<string, ProgramRecord> = JSON.parse(readFileSync(RECORD, 'utf8'));
+  const found = programDigests(folder);
+  const known = record[example] ?? {};
+  const state = (digest: string) => (digest in known ? ' ' : '+');
+  const rows = Object.entries(found).map(([digest, name]) => `${state(digest)} ${digest}  ${name}`);
+  const gone = Object.entries(known).filter(([digest]) => !(digest in found));
+  rows.push(...gone.map(([digest, name]) => `- ${digest}  ${name}`));
+  console.log([`Programs of ${example}`, ...rows].join('\n'));
+  const update = Boolean(process.env.UPDATE_PROGRAMS);
+  if (update) writeFileSync(RECORD, `${JSON.stringify({ ...record, [example]: found }, null, 2)}\n`);
+  const digests = (programs: ProgramRecord) => Object.keys(programs).sort();
+  return { found: digests(found), onRecord: digests(update ? found : known) };
+}
 
 /** The digests of the programs in a folder of `FLOW_GRPO_XLA_DUMP`, in the order of their names. */
 export function programDigests(folder: string): ProgramRecord {

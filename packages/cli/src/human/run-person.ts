@@ -11,7 +11,6 @@ import {
   readAnswers,
   rewardsOfJudgement,
 } from '@flow-grpo/rewards/human';
-import sharp from 'sharp';
 
 /** A question that waits, with its images in one PNG, one below the other. */
 export interface WaitingQuestion {
@@ -152,9 +151,10 @@ export function runPerson(): RunPerson {
 }
 
 /** The images of a question, one below the other. */
-function stripOf({ images }: HumanQuestion): Promise<Buffer> {
+async function stripOf({ images }: HumanQuestion): Promise<Buffer> {
   const { width, height } = images[0]!;
   const bytes = Buffer.concat(images.map(({ data }) => data));
+  const { default: sharp } = await import('sharp');
   return sharp(bytes, { raw: { width, height: height * images.length, channels: 3 } })
     .png()
     .toBuffer();

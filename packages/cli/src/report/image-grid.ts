@@ -1,6 +1,6 @@
 /** Sample grids as PNG: images with their rewards and their prompt below. */
 import { escapeHtml } from '@flow-grpo/page-components/document';
-import sharp, { type OverlayOptions } from 'sharp';
+import type { OverlayOptions } from 'sharp';
 
 export interface GridCell {
   /** The prompt, say; wrapped, and cut after three lines. */
@@ -71,13 +71,14 @@ export async function imageGrid(cells: readonly GridCell[], options: GridOptions
     }
   }
   const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" font-family="sans-serif" font-size="${FONT}">${marks.join('')}</svg>`;
+  const { default: sharp } = await import('sharp');
   return sharp({ create: { width, height, channels: 3, background: 'white' } })
     .composite([{ input: Buffer.from(svg), left: 0, top: 0 }, ...pictures])
     .png()
     .toBuffer();
 }
 
-function picture(
+async function picture(
   image: ArrayLike<number>,
   width: number,
   height: number,
@@ -92,6 +93,7 @@ function picture(
   const bytes = Uint8Array.from(image, (value) => Math.round(Math.min(1, Math.max(0, value)) * 255));
   // Small images are enlarged pixel by pixel, large ones are averaged.
   const kernel = shownWidth >= width ? 'nearest' : 'lanczos3';
+  const { default: sharp } = await import('sharp');
   return sharp(bytes, { raw: { width, height, channels: 3 } })
     .resize(shownWidth, shownHeight, { kernel, fit: 'fill' })
     .png()

@@ -1,7 +1,6 @@
 /** The images of an evaluation in one file, one below the other, with what belongs to them. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import sharp from 'sharp';
 
 export interface SampleStrip {
   /** The PNG or JPEG, relative to the run's folder. */
@@ -38,6 +37,7 @@ export async function writeStrip(
   }
   const [shownWidth, shownHeight] =
     width > MAX_WIDTH ? [MAX_WIDTH, Math.round((height * MAX_WIDTH) / width)] : [width, height];
+  const { default: sharp } = await import('sharp');
   const strip = sharp(bytes, { raw: { width, height: height * images.length, channels: 3 } }).resize(
     shownWidth,
     shownHeight * images.length,
@@ -57,6 +57,7 @@ export async function writeStrip(
  */
 export async function readStrip(folder: string, strip: SampleStrip): Promise<Float32Array[]> {
   const path = join(folder, strip.file);
+  const { default: sharp } = await import('sharp');
   const { data, info } = await sharp(await readFile(path))
     .removeAlpha()
     .raw()

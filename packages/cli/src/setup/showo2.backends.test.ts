@@ -64,11 +64,14 @@ describe.each([
   ['nft', 'adapters'],
   ['nft', 'all weights'],
 ] as const)('%s, %s', (algorithm, what) => {
+  let plain: Awaited<ReturnType<typeof run>>;
+  beforeAll(async () => {
+    plain = await run('cpu', algorithm, what);
+  });
   it.each(['wasm', 'xla', ...(tensorflow ? ['tensorflow'] : [])])(
     'trains on %s as on cpu',
     async (backend) => {
       const own = await run(backend, algorithm, what);
-      const plain = await run('cpu', algorithm, what);
       const close = (a: number, b: number, what: string) =>
         expect(Math.abs(a - b), what).toBeLessThan(2e-3 * Math.max(1, Math.abs(b)));
       for (const [i, metrics] of own.epochs.entries())

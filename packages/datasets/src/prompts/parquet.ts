@@ -1,4 +1,3 @@
-import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, parquetSchema } from 'hyparquet';
 import type { PromptExample } from '../examples';
 import { type ColumnOptions, fromRow, requireColumn } from './formats';
 import { plainValues } from './plain-values';
@@ -16,6 +15,9 @@ export async function openParquet(
   { promptColumn = 'prompt' }: ColumnOptions = {},
   block = BLOCK,
 ): Promise<PromptSet> {
+  const { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, parquetSchema } = await import(
+    'hyparquet'
+  );
   const file = await asyncBufferFromFile(path);
   const metadata = await parquetMetadataAsync(file);
   const columns = parquetSchema(metadata).children.map(({ element }) => element.name);

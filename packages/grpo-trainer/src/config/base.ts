@@ -149,14 +149,14 @@ const divergence = z
       .positive()
       .default(2e-5)
       .describe(
-        "Most that one epoch may move a recorded step's Gaussian: its KL per latent dimension, mean (μ − μ_old)² / 2·std²; small latents may reach 0.05 nats in total",
+        "Most that one epoch may move a recorded step's Gaussian: its KL per latent dimension, mean (μ − μ_old)² / 2·std²; small latents may reach 0.05 nats in total; one epoch in five may exceed it, up to ten times",
       ),
     maxVelocityChange: z
       .number()
       .positive()
-      .default(5e-3)
+      .default(1e-2)
       .describe(
-        'Most that one epoch may move the velocity of an algorithm that samples with the ODE: mean (v − v_before)²',
+        'Most that one epoch may move the velocity of an algorithm that samples with the ODE: mean (v − v_before)²; one epoch in five may move it further, up to ten times as far',
       ),
     maxVelocityKl: z
       .number()

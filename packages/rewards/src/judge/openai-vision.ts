@@ -1,4 +1,4 @@
-import OpenAI from 'openai';
+import type OpenAI from 'openai';
 import pLimit from 'p-limit';
 import { checkedScorer } from '../checked-scorer';
 import { encodePng, type RgbImage, rgbImages } from '../images';
@@ -45,27 +45,27 @@ const REFUSED = new Set([400, 404, 415, 422, 501]);
  */
 export function openaiVision(options: OpenaiVisionOptions): Scorer {
   const { baseURL, model, question, parse, resize, schema, name = 'openai_vision' } = options;
-  const client = new OpenAI({
-    baseURL,
-    apiKey: options.apiKey ?? process.env.OPENAI_API_KEY ?? 'none',
-    maxRetries: options.retries ?? 5,
-    timeout: options.timeout ?? 120_000,
-  });
+  const apiKey = options.apiKey ?? process.env.OPENAI_API_KEY ?? 'none';
+  const { retries: maxRetries = 5, timeout = 120_000 } = options;
+  let client: OpenAI | undefined;
   const limit = pLimit(options.concurrency ?? 8);
   let structured = schema !== undefined;
 
   const reply = async (content: OpenAI.ChatCompletionContentPart[], signal: AbortSignal) => {
+    const { OpenAI: Client, APIError } = await import('openai');
+    client ??= new Client({ baseURL, apiKey, maxRetries, timeout });
+    const { completions } = client.chat;
     const request = { model, messages: [{ role: 'user' as const, content }], temperature: 0 };
-    const plain = () => client.chat.completions.create(request, { signal });
+    const plain = () => completions.create(request, { signal });
     if (!structured) return plain();
     const response_format = {
       type: 'json_schema' as const,
       json_schema: { name: 'judgement', strict: true, schema },
     };
     try {
-      return await client.chat.completions.create({ ...request, response_format }, { signal });
+      return await completions.create({ ...request, response_format }, { signal });
     } catch (error) {
-      if (!(error instanceof OpenAI.APIError && REFUSED.has(error.status))) throw error;
+      if (!(error instanceof APIError && REFUSED.has(error.status))) throw error;
       // The refusal may have another reason: only an answer without the schema shows that it was the schema.
       const answer = await plain();
       structured = false;

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { crc32 } from 'node:zlib';
-import { fixtureCases } from '@flow-grpo/test-support';
+import { fixtureCases, rounds } from '@flow-grpo/test-support';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { encodeJpeg, rgbImages } from '../images';
@@ -32,22 +32,25 @@ function close(actual: number[], expected: number[]): void {
   expect(Math.max(...actual.map((v, i) => Math.abs(v - expected[i]!)))).toBeLessThan(1e-9);
 }
 
+const IMAGES = rounds(2000, 10_000);
+
 const wait = (milliseconds: number) => new Promise((done) => setTimeout(done, milliseconds));
 
 describe.each(fixtureCases('rewards-server'))('$name, a server that fails', ({ dir }) => {
   const quick = { pause: 1, retries: 5 };
 
-  it('loses and mixes up none of 10,000 images while the server fails, is killed and comes back', async () => {
-    const { images, expected, prompts, metadata } = await many(10_000);
+  it(`loses and mixes up none of ${IMAGES} images while the server fails, is killed and comes back`, async () => {
+    const { images, expected, prompts, metadata } = await many(IMAGES);
     const first = await pythonServer(dir, '--fail-first', '10', '--delay', '0.02');
     const failures: string[] = [];
     const scoring = deqa({
       url: first.url,
+      batchSize: Math.ceil(IMAGES / 157),
       pause: 50,
       retries: 60,
       onRetry: (error) => failures.push(error.message),
     }).score(images, prompts, metadata);
-    // Far from the end of its 157 requests; the delay sees to it that some are under way.
+    // Far from the end of its requests, about 157; the delay sees to it that some are under way.
     while ((await first.stats()).requests < 40) await wait(5);
     first.child.kill('SIGKILL');
     await once(first.child, 'exit');

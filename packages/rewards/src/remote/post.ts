@@ -1,7 +1,7 @@
 import { promisify } from 'node:util';
 import { type BrotliOptions, brotliDecompress, gunzip, inflate, type ZlibOptions } from 'node:zlib';
 import pRetry from 'p-retry';
-import { type Dispatcher, request } from 'undici';
+import type { Dispatcher } from 'undici';
 import { plainText } from '../plain-text';
 
 export interface RemoteOptions {
@@ -81,6 +81,7 @@ const MAX_REDIRECTS = 5;
 
 /** One attempt; permanent and temporary redirects that keep the method (307, 308) are followed. */
 async function attempt(body: Uint8Array, options: RemoteOptions, signal: AbortSignal): Promise<Uint8Array> {
+  const { request } = await import('undici');
   const { timeout = 120_000 } = options;
   let url = new URL(options.url);
   let headers = options.headers;

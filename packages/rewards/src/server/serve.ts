@@ -1,8 +1,7 @@
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { serve as listen, type ServerType } from '@hono/node-server';
-import { type Context, Hono } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
+import type { ServerType } from '@hono/node-server';
+import type { Context } from 'hono';
 import pLimit from 'p-limit';
 import type { Scorer, Scores } from '../scorer';
 import { answerPickle } from './geneval-answer';
@@ -97,6 +96,11 @@ export async function serveScorer(scorer: Scorer, options: ServeOptions = {}): P
       return context.text(message, error instanceof BadRequest ? 400 : 500);
     }
   };
+  const [{ serve: listen }, { Hono }, { bodyLimit }] = await Promise.all([
+    import('@hono/node-server'),
+    import('hono'),
+    import('hono/body-limit'),
+  ]);
   const app = new Hono();
   app.use(async (context, next) => {
     const headers = {

@@ -11,7 +11,7 @@ import { describe, expect, it } from 'vitest';
 import { describeScene, findShapes, judge } from './index';
 import { spoil, take } from './scenes.testing';
 
-const SCENES = rounds(400, 2000);
+const SCENES = rounds(200, 2000);
 const pixels = ({ image, size }: ShapeScene) => ({ data: image, width: size, height: size });
 const passes = (scene: ShapeScene) => judge(findShapes(pixels(scene)), scene.metadata).strict;
 const share = (scenes: ShapeScene[], test = passes) =>

@@ -13,34 +13,59 @@ export function energyTest(
 ): EnergyTest {
   const [na, nb] = [a.length / 2, b.length / 2];
   const n = na + nb;
-  const at = (i: number, axis: number) => (i < na ? a[2 * i + axis]! : b[2 * (i - na) + axis]!);
-  const distances = new Float32Array(n * n);
-  for (let i = 0; i < n; i++) {
-    for (let j = 0; j < i; j++) {
-      const d = Math.sqrt((at(i, 0) - at(j, 0)) ** 2 + (at(i, 1) - at(j, 1)) ** 2);
-      distances[i * n + j] = d;
-      distances[j * n + i] = d;
-    }
-  }
+  const points = new Float64Array(2 * n);
+  points.set(a);
+  points.set(b, 2 * na);
   const isA = Uint8Array.from({ length: n }, (_, i) => (i < na ? 1 : 0));
-  const energy = () => {
-    // With s = 1/na on A and −1/nb on B the energy distance is −sᵀ·D·s.
-    let sum = 0;
-    const signs = Float64Array.from(isA, (flag) => (flag ? 1 / na : -1 / nb));
-    for (let i = 0; i < n; i++) {
-      let row = 0;
-      for (let j = 0; j < i; j++) row += distances[i * n + j]! * signs[j]!;
-      sum += row * signs[i]!;
-    }
-    return -2 * sum;
-  };
-  const distance = energy();
-  const shuffled = Array.from({ length: resamples }, () => {
-    for (let i = n - 1; i > 0; i--) {
+  // First as they came, then shuffled: the points that count as A, in their order.
+  const samples = Array.from({ length: 1 + resamples }, (_, k) => {
+    for (let i = n - 1; k > 0 && i > 0; i--) {
       const j = Math.floor(random() * (i + 1));
       [isA[i], isA[j]] = [isA[j]!, isA[i]!];
     }
-    return energy();
-  }).sort((x, y) => x - y);
+    const members = new Int32Array(na);
+    for (let i = 0, count = 0; i < n; i++) if (isA[i]) members[count++] = i;
+    return { members, known: 0, within: 0 };
+  });
+  /** Sums of the distances from each point to all, and of all pairs. */
+  const rows = new Float64Array(n);
+  let total = 0;
+  const row = new Float64Array(n);
+  for (let i = 0; i < n; i++) {
+    const [x, y] = [points[2 * i]!, points[2 * i + 1]!];
+    for (let j = 0; j < i; j++) {
+      const d = Math.sqrt((x - points[2 * j]!) ** 2 + (y - points[2 * j + 1]!) ** 2);
+      row[j] = d;
+      rows[i]! += d;
+      rows[j]! += d;
+      total += d;
+    }
+    // While the row is at hand, the pairs of A that end in it.
+    for (const sample of samples) {
+      const { members, known } = sample;
+      if (members[known] !== i) continue;
+      sample.within += sumAt(row, members, known);
+      sample.known++;
+    }
+  }
+  const energies = samples.map(({ members, within }) => {
+    const ofRows = sumAt(rows, members, na);
+    // A's rows have each of its pairs twice and those with B once; all the others lie within B.
+    const between = ofRows - 2 * within;
+    const others = total - within - between;
+    return 2 * (between / (na * nb) - within / na ** 2 - others / nb ** 2);
+  });
+  const [distance, ...shuffled] = energies as [number, ...number[]];
+  shuffled.sort((x, y) => x - y);
   return { distance, bound: shuffled[Math.min(resamples - 1, Math.floor(resamples * quantile))]! };
+}
+
+/** The sum of the values at the first `count` places. */
+function sumAt(values: Float64Array, places: Int32Array, count: number): number {
+  let [one, two] = [0, 0];
+  for (let k = 1; k < count; k += 2) {
+    one += values[places[k - 1]!]!;
+    two += values[places[k]!]!;
+  }
+  return count % 2 === 0 ? one + two : one + two + values[places[count - 1]!]!;
 }

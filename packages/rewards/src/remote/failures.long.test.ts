@@ -1,0 +1,2 @@
+/** The same with more images. */
+import './failures.parity.test';
