@@ -146,7 +146,11 @@ describe('three processes', () => {
     ['true', { join: true }, /no process true among 3/],
     ['a list', { join: [1] }, /no process 1 among 3/],
     ['nothing', { join: null }, /no process null among 3/],
-    ['another count of processes', { processes: 2 }, /started for 2 processes and this run has 3.*another run/],
+    [
+      'another count of processes',
+      { processes: 2 },
+      /started for 2 processes and this run has 3.*another run/,
+    ],
     ['no count', { processes: undefined }, /started for undefined processes/],
     [
       'another version',
