@@ -22,9 +22,10 @@ work=${TFJS_NODE_WORK:-${TMPDIR:-/tmp}/tfjs-node-build}
 module=$root/node_modules/@tensorflow/tfjs-node
 mkdir -p "$work"
 
-# 1. JavaScript. Scripts stay off: the package's own one downloads libtensorflow from a host that may not be there.
+# 1. JavaScript. Scripts stay off: the package's own one downloads libtensorflow from a host that may not be there. The lock file
+# is read and not written: without it npm would take newer versions of everything else.
 if [ ! -e "$module/package.json" ]; then
-  (cd "$root" && npm install --no-save --package-lock=false --ignore-scripts --no-audit --no-fund "@tensorflow/tfjs-node@$TFJS")
+  (cd "$root" && npm install --no-save --ignore-scripts --no-audit --no-fund "@tensorflow/tfjs-node@$TFJS")
 fi
 
 # 2. TensorFlow's libraries and C headers out of the wheel.

@@ -369,12 +369,21 @@ def rounding():
     compare(folder, DEVICE, report)
 
 
+# ---------------------------------------------------------------- Z-Image
+def z_image():
+    from z_image import measure
+    folder = os.environ.get("FLOW_GRPO_BENCH_KEEP")
+    if not folder:
+        raise RuntimeError("zImage needs --keep FOLDER, where our section of that name has left its model and numbers")
+    measure(folder, DEVICE, 5 if SIZE == "full" else 2, common.Z_IMAGE_STEPS[SIZE], common.timed, wait, fresh, peak, report)
+
+
 if CUDA:
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
 report("versions", torch=torch.__version__, cudnn=torch.backends.cudnn.version(),
        device=torch.cuda.get_device_name() if CUDA else "cpu")
 TABLE = dict(matmul=matmul, attention=attention, dispatch=dispatch, rollout=rollout, decode=decode, update=update,
-             epoch=epoch, scorer=scorer, allReduce=all_reduce, rounding=rounding, compiled=compiled)
+             epoch=epoch, scorer=scorer, allReduce=all_reduce, rounding=rounding, compiled=compiled, zImage=z_image)
 WANTED = OPTIONS.sections + (["compiled"] if CUDA and "rollout" in OPTIONS.sections else [])
 common.run_sections(TABLE, WANTED, OPTIONS.seconds)

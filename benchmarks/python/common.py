@@ -12,6 +12,7 @@ ATTENTION = {"full": dict(batch=16, length=768, heads=12, kvHeads=2, size=128),
 STEPS = {"full": 12, "tiny": 4}
 BATCH = {"full": 8, "tiny": 2}
 ALL_REDUCE = {"full": 2**28, "tiny": 2**10}
+Z_IMAGE_STEPS = {"full": 8, "tiny": 3}
 PARAMETERS = {"full": 1000, "tiny": 50}
 BATCHES_PER_EPOCH = 2
 GUIDANCE = 5.0

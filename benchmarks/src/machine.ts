@@ -13,7 +13,7 @@ export function machineFacts(): Record<string, string | number> {
   return {
     ...(name && { gpu: name }),
     ...(driver && { driver }),
-    ...(gpu && { gpus: visibleGpus(gpu.split('\n').length) }),
+    ...(gpu && { gpus: visibleGpus(gpu.split('\n').length).length }),
     cpu: `${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}`,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     node: process.version,
@@ -21,9 +21,10 @@ export function machineFacts(): Record<string, string | number> {
   };
 }
 
-/** How many of a machine's GPUs this process may use. */
-export function visibleGpus(ofMachine: number, visible = process.env.CUDA_VISIBLE_DEVICES): number {
-  return visible === undefined ? ofMachine : visible.split(',').filter((word) => word.trim() !== '').length;
+/** The GPUs of a machine with so many that this process may use, as `CUDA_VISIBLE_DEVICES` names them. */
+export function visibleGpus(ofMachine: number, visible = process.env.CUDA_VISIBLE_DEVICES): string[] {
+  if (visible === undefined) return Array.from({ length: ofMachine }, (_, i) => `${i}`);
+  return visible.split(',').flatMap((word) => word.trim() || []);
 }
 
 function output(command: string, args: readonly string[]): string | undefined {

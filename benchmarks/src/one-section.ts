@@ -5,6 +5,7 @@ import { SECTIONS } from './sections/index';
 import { recipeFiles, recipeRun } from './sections/recipe';
 import { roundingFiles, roundingNumbers } from './sections/rounding';
 import { firstRollout, startupFiles } from './sections/startup';
+import { zImageFiles } from './sections/z-image';
 import type { Workload } from './workload';
 
 /** What sections start by themselves; each starts the device as it needs it. */
@@ -19,6 +20,7 @@ const PARTS: Readonly<
   hostsAllReduce,
   roundingFiles,
   roundingNumbers,
+  zImageFiles,
 };
 
 /**

@@ -77,6 +77,8 @@ export interface Workload {
   readonly batchesPerEpoch: number;
   /** Images a gradient pass of the epoch, with all their trained steps. */
   readonly rowsPerPass: number;
+  /** What a slow scorer takes for each batch. */
+  readonly scorerSeconds: number;
   /** Rows and columns of the square matrix product. */
   readonly matmul: number;
   readonly attention: {
@@ -123,7 +125,8 @@ export const FULL: Workload = {
     seeds: [0, 1, 2],
     images: 25_600,
     longImages: 153_600,
-    long: ['nft', 'awm', 'crd'],
+    // sft and rwr fail long before.
+    long: ['nft', 'crd', 'awm', 'grpo', 'guard', 'flow-dppo', 'dgpo', 'dpo'],
     curve: 12_800,
     prompts: 960,
   },
@@ -147,6 +150,7 @@ export const FULL: Workload = {
   noiseLevel: 0.7,
   batchesPerEpoch: 2,
   rowsPerPass: 4,
+  scorerSeconds: 2,
   matmul: 8192,
   attention: { batch: 16, length: 768, heads: 12, kvHeads: 2, size: 128 },
   allReduce: 2 ** 28,
@@ -220,7 +224,7 @@ export const TINY: Workload = {
       heads: 2,
       kvHeads: 1,
       headDim: 12,
-      vocabSize: 64,
+      vocabSize: 512,
     },
     vae: { ...Z_IMAGE_AUTOENCODER, channels: [8, 8, 8, 8], layersPerBlock: 1, groups: 4 },
     sizes: [
@@ -235,6 +239,7 @@ export const TINY: Workload = {
   batch: 2,
   steps: 4,
   rowsPerPass: 2,
+  scorerSeconds: 0.2,
   matmul: 128,
   attention: { batch: 2, length: 16, heads: 4, kvHeads: 2, size: 16 },
   allReduce: 2 ** 10,

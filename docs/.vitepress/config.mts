@@ -88,7 +88,7 @@ export default defineConfig({
           { text: 'TypeScript notes', link: '/typescript' },
           { text: 'macOS', link: '/macos' },
           { text: 'Troubleshooting', link: '/troubleshooting' },
-          { text: 'Questions', link: '/faq' },
+          { text: 'FAQ', link: '/faq' },
           { text: 'Glossary', link: '/glossary' },
           { text: 'Measurements', link: '/measurements' },
           { text: 'Other frameworks', link: '/other-frameworks' },

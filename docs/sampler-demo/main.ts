@@ -33,7 +33,7 @@ function settings() {
 function character(noiseLevel: number): string {
   if (noiseLevel === 0) return 'ODE: no noise, no log-probability';
   if (noiseLevel < 0.4) return 'a little exploration';
-  if (noiseLevel <= 0.8) return 'SDE, as Flow-GRPO trains (0.7)';
+  if (noiseLevel <= 0.8) return 'as Flow-GRPO trains (0.7)';
   return 'strong exploration';
 }
 

@@ -93,19 +93,17 @@ async function runStates(folder: string, url: string) {
   const odd = { epochs: 5, evaluations: 2, prompts: [LONG_PROMPT], constant: true };
   await mkdir(join(folder, 'nothing-yet'));
   const empty = await serveRuns([join(folder, 'nothing-yet')]);
-  const live = await serveRuns([await run('under-way', { epochs: 40, plannedEpochs: 100 })]);
-  live.status('epoch 41/100  rollout 5/12  reward 0.7421  42.0 images/s  1 min 52 s left');
+  const live = await serveRuns([await run('live', { epochs: 40, plannedEpochs: 100 })]);
+  live.status('epoch 41/100  rollout 5/12  reward 0.7421  23.6 images/s  5 min 25 s left');
   const person = runPerson();
   person.expect!();
   await person.keepIn(join(folder, 'nothing-yet'));
   const asking = await serveRuns([join(folder, 'nothing-yet')], { person });
   const over = new AbortController();
-  const { images } = scenes();
-  const asked = person
-    .ask(humanQuestion('two blue squares', images.slice(0, 8)), over.signal)
-    .catch((error: Error) => {
-      if (!over.signal.aborted) throw error;
-    });
+  const images = triangles();
+  const asked = person.ask(humanQuestion('a triangle', images), over.signal).catch((error: Error) => {
+    if (!over.signal.aborted) throw error;
+  });
   const servers = [empty, live, asking];
   return {
     states: [
@@ -238,17 +236,27 @@ const SITE = {
 const sitePages = (url: string | undefined): PageState[] =>
   url === undefined ? [] : Object.entries(SITE).map(([name, page]) => state(name, url + page, '.VPContent'));
 
+const SIDE = 64;
+
 /** Scenes of coloured shapes, as bytes. */
 function scenes() {
-  const side = 64;
-  const batch = sceneBatch(shapeScenes({ size: side, seed: 21 }), 0, 24);
-  const size = side * side * 3;
-  const images = batch.metadata.map((_, i) => ({
-    data: Uint8Array.from(batch.images.subarray(i * size, (i + 1) * size), (value) =>
-      Math.round(255 * value),
-    ),
-    width: side,
-    height: side,
-  }));
+  const batch = sceneBatch(shapeScenes({ size: SIDE, seed: 21 }), 0, 24);
+  const size = SIDE * SIDE * 3;
+  const images = batch.metadata.map((_, i) => bytesOf(batch.images.subarray(i * size, (i + 1) * size)));
   return { images, batch };
 }
+
+/** What a model might draw for the prompt `a triangle`. */
+function triangles() {
+  const drawn = shapeScenes({ size: SIDE, seed: 21, kinds: ['single_object', 'colors'] });
+  return Array.from({ length: 80 }, (_, i) => drawn.scene(i))
+    .filter(({ prompt }) => prompt.endsWith('triangle'))
+    .slice(0, 8)
+    .map(({ image }) => bytesOf(image));
+}
+
+const bytesOf = (image: Float32Array) => ({
+  data: Uint8Array.from(image, (value) => Math.round(255 * value)),
+  width: SIDE,
+  height: SIDE,
+});

@@ -124,10 +124,10 @@ describe('in Chromium', () => {
     // The same noise makes like images: nearer to its own than to the others.
     expect(distance(before[0]!, after[0]!)).toBeLessThan(distance(before[0]!, before[1]!));
 
-    await page.getByRole('button', { name: 'Other noise' }).click();
+    await page.getByRole('button', { name: 'New noise' }).click();
     await drawn(2);
     expect(await pixels('before')).not.toEqual(before);
-    await page.getByLabel('Shape').selectOption('star');
+    await page.getByLabel('Shape').selectOption('circle');
     await page.getByLabel('Noise level').fill('0.7');
     await drawn(4);
     const screenshots = process.env.UI_SCREENSHOTS;

@@ -11,7 +11,7 @@ const COUNT = 2;
 const canvases: Record<When, HTMLCanvasElement[]> = { before: [], after: [] };
 const worker = new Worker('worker.js');
 let id = 0;
-let seed = 1;
+let seed = 4;
 let started = 0;
 
 for (const when of ['before', 'after'] as const) {

@@ -20,6 +20,9 @@ export interface Line {
   readonly steps?: boolean;
 }
 
+/** Pixels of the x axis's name, below its numbers. */
+const LABEL = 16;
+
 /** A part of the x axis that all charts show; undefined shows everything. */
 export interface Zoom {
   readonly range: readonly [number, number] | undefined;
@@ -51,6 +54,7 @@ export function Chart(props: ChartProps) {
   const shape = JSON.stringify([
     lines.map(({ label, color, faint, dashed, dots, steps }) => [label, color, faint, dashed, dots, steps]),
     log,
+    xLabel,
     height,
     theme,
   ]);
@@ -71,7 +75,7 @@ export function Chart(props: ChartProps) {
     const chart = new uPlot(
       {
         width: element.clientWidth,
-        height,
+        height: height + LABEL,
         legend: { show: false },
         cursor: {
           sync: { key: sync, setSeries: false },
@@ -84,6 +88,9 @@ export function Chart(props: ChartProps) {
             ...axis,
             values: (_, ticks) => ticks.map((tick) => figure(tick)),
             size: 24,
+            label: xLabel,
+            labelSize: LABEL,
+            labelFont: '12px system-ui, sans-serif',
             // No half epochs.
             ...(table[0].every(Number.isInteger) && { incrs: WHOLE_STEPS }),
           },
@@ -125,7 +132,9 @@ export function Chart(props: ChartProps) {
     );
     chart.over.addEventListener('dblclick', () => zoomOf.current?.set(undefined));
     plot.current = chart;
-    const resize = new ResizeObserver(() => chart.setSize({ width: element.clientWidth, height }));
+    const resize = new ResizeObserver(() =>
+      chart.setSize({ width: element.clientWidth, height: height + LABEL }),
+    );
     resize.observe(element);
     return () => {
       resize.disconnect();

@@ -38,6 +38,8 @@ export const imagesOf = ({ batch, batchesPerEpoch }: Workload, devices = 1): num
 export type TrainEpochs = (options: {
   readonly epochs: number;
   readonly devices?: number;
+  /** In place of PickScore. */
+  readonly scorer?: Parameters<typeof train>[0]['scorer'];
   readonly onEpoch?: (metrics: EpochMetrics) => void;
 }) => Promise<EpochMetrics[]>;
 
@@ -50,9 +52,9 @@ export async function withRecipe(
     const folder = join(root, 'pickscore');
     await writeClip(workload, folder);
     const params = await showo2Params(workload);
-    const scorer = await pickScore({ model: folder });
+    const judge = await pickScore({ model: folder });
     const policy = policyOf(workload, params, await vaeParams(workload));
-    await work(async ({ epochs, devices = 1, onEpoch }) => {
+    await work(async ({ epochs, devices = 1, scorer = judge, onEpoch }) => {
       const seen: EpochMetrics[] = [];
       const { trained, ema } = await train({
         policy,

@@ -1,5 +1,7 @@
-/** Z-Image with random weights: the whole model, and as the trainer sees it. */
-import type { Params } from '@flow-grpo/nn';
+/** Z-Image with random weights: its files, and as the trainer sees it. */
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { writeByteTokenizer } from '@flow-grpo/example-z-image-lora/byte-tokenizer';
 import { toUnitRange } from '@flow-grpo/nn';
 import {
   autoencoderSpecs,
@@ -7,15 +9,14 @@ import {
   promptEncoder,
   promptLength,
   spatialFactor,
-  stackBlocks,
-  stackTextLayers,
   textEncoderSpecs,
   transformerSpecs,
   Z_IMAGE_SCHEDULER,
   type ZImageParts,
 } from '@flow-grpo/z-image-model';
+import { saveZImage } from '@flow-grpo/z-image-model/node';
 import { LORA_TARGETS, type ZImagePolicy, zImagePolicy } from '@flow-grpo/z-image-model/policy';
-import type * as tf from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
 import type { Workload } from '../workload';
 import { randomParams } from './random-params';
 
@@ -23,31 +24,28 @@ import { randomParams } from './random-params';
 export const zImagePrompts = (count: number): string[] =>
   Array.from({ length: count }, (_, i) => Array.from({ length: 8 * (i + 1) }, () => 'word').join(' '));
 
-/** Weights are drawn on the device and stacked, name by name. */
-export async function zImageParts({ zImage, storage }: Workload): Promise<ZImageParts> {
+/** Writes the model as one downloads it, with a tokenizer of bytes; weights are drawn on the device. Returns their bytes. */
+export async function writeZImage({ zImage, storage }: Workload, folder: string): Promise<number> {
   const { transformer, textEncoder, vae } = zImage;
-  const drawn = (
-    specs: Readonly<Record<string, { readonly shape: number[] }>>,
-    seed: number,
-  ): Promise<Params> =>
+  const drawn = (specs: Readonly<Record<string, { readonly shape: number[] }>>, seed: number) =>
     randomParams(
       Object.fromEntries(Object.entries(specs).map(([name, { shape }]) => [name, shape])),
       storage,
       seed,
     );
-  // One id per character.
-  const encode = (text: string) =>
-    Array.from(text, (letter, i) => (letter.codePointAt(0)! * 31 + i) % textEncoder.vocabSize);
-  return {
-    transformer: { config: transformer, params: stackBlocks(await drawn(transformerSpecs(transformer), 1)) },
-    textEncoder: {
-      config: textEncoder,
-      params: stackTextLayers(await drawn(textEncoderSpecs(textEncoder), 2), textEncoder),
-      tokenizer: { encode },
-    },
+  await writeByteTokenizer(join(folder, 'tokenizer'));
+  const parts = {
+    transformer: { config: transformer, params: await drawn(transformerSpecs(transformer), 1) },
+    textEncoder: { config: textEncoder, params: await drawn(textEncoderSpecs(textEncoder), 2) },
     vae: { config: vae, params: await drawn(autoencoderSpecs(vae), 3) },
-    scheduler: Z_IMAGE_SCHEDULER,
   };
+  await saveZImage(folder, { ...parts, scheduler: Z_IMAGE_SCHEDULER }, { dtype: storage });
+  tf.dispose(Object.values(parts).map(({ params }) => params));
+  const files = ['transformer', 'vae'].map((part) => join(part, 'diffusion_pytorch_model.safetensors'));
+  const sizes = [...files, join('text_encoder', 'model.safetensors')].map(
+    (file) => statSync(join(folder, file)).size,
+  );
+  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 /** The policy whose attention projections adapters train, at a size in pixels. */

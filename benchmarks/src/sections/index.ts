@@ -7,10 +7,12 @@ import { decode } from './decode';
 import { dispatch } from './dispatch';
 import { epoch } from './epoch';
 import { fullParameters, shardedParameters } from './full-parameters';
+import { gemms } from './gemms';
 import { hosts, hostsAgreement, hostsRecipe, hostsSum } from './hosts';
 import { hostsKills } from './kills';
 import { learning } from './learning';
 import { matmul } from './matmul';
+import { overlap } from './overlap';
 import {
   recipe,
   recipeAll,
@@ -39,6 +41,7 @@ export interface Section {
 
 export const SECTIONS: Readonly<Record<string, Section>> = {
   matmul: { run: matmul, limit: 90 },
+  gemms: { run: gemms, limit: 120, devices: 0 },
   attention: { run: attention, limit: 90 },
   allReduce: { run: (workload) => allReduce(workload), limit: 120, devices: 2 },
   dispatch: { run: dispatch, limit: 60 },
@@ -46,6 +49,7 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   decode: { run: decode, limit: 120 },
   update: { run: update, limit: 240 },
   epoch: { run: epoch, limit: 300 },
+  overlap: { run: overlap, limit: 400 },
   scorer: { run: scorer, limit: 120 },
   fullParameters: { run: fullParameters, limit: 240 },
   shardedParameters: { run: shardedParameters, limit: 400, devices: 2 },
@@ -71,7 +75,7 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
       { run: () => recipeVariant(name), limit: 400, devices: 0 },
     ]),
   ),
-  zImage: { run: zImage, limit: 570 },
+  zImage: { run: zImage, limit: 570, devices: 0 },
   agreement: { run: agreement, limit: 120 },
   rounding: { run: rounding, limit: 4000, devices: 0 },
 };

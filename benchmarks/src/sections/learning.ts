@@ -6,6 +6,7 @@ import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { CurvePoint } from '@flow-grpo/example-quickstart/results';
 import { algorithms } from '@flow-grpo/grpo-trainer/algorithms';
+import { machineFacts, visibleGpus } from '../machine';
 import { report } from '../reporting';
 import { inTemporaryFolder } from '../temporary';
 import type { Workload } from '../workload';
@@ -19,7 +20,7 @@ interface Run {
   readonly images: number;
 }
 
-/** Every algorithm with several seeds, as processes side by side that share the device; the long runs start first. */
+/** Every algorithm with several seeds, as processes side by side that share the GPUs; the long runs start first. */
 export async function learning(workload: Workload): Promise<void> {
   const { seeds, images, longImages, long, names } = workload.learning;
   const all = process.env[ALGORITHMS_VARIABLE]?.split(',') ?? names ?? Object.keys(algorithms);
@@ -28,19 +29,23 @@ export async function learning(workload: Workload): Promise<void> {
     all.filter((name) => !long.includes(name)),
   ];
   const each = (chosen: readonly string[], count: number) =>
-    chosen.flatMap((algorithm) => seeds.map((seed): Run => ({ algorithm, seed, images: count })));
+    // By seed: those of an algorithm run the same programs, which the first one leaves on disk.
+    seeds.flatMap((seed) => chosen.map((algorithm): Run => ({ algorithm, seed, images: count })));
   const runs = [...each(first, longImages), ...each(then, images)];
   const processes = Math.min(runs.length, Math.max(1, availableParallelism() - 2));
+  const gpus = visibleGpus(Number(machineFacts().gpus ?? 0));
   await inTemporaryFolder(async (folder) => {
     const queue = [...runs];
     const done = new Map<string, Learnt[]>();
-    const worker = async () => {
+    const worker = async (_: unknown, i: number) => {
+      const device: Record<string, string> =
+        gpus.length > 1 ? { CUDA_VISIBLE_DEVICES: gpus[i % gpus.length]! } : {};
       for (let run = queue.shift(); run; run = queue.shift()) {
-        const learnt = await learn(run, workload, join(folder, `${run.algorithm}-${run.seed}`));
+        const learnt = await learn(run, workload, join(folder, `${run.algorithm}-${run.seed}`), device);
         const known = [...(done.get(run.algorithm) ?? []), learnt];
         done.set(run.algorithm, known);
         // Again with each seed that ends: a section that is stopped has said what it knew.
-        report(`learning.${run.algorithm}`, { ...summary(known, images), processes });
+        report(`learning.${run.algorithm}`, { ...summary(known, images), processes, gpus: gpus.length });
       }
     };
     await Promise.all(Array.from({ length: processes }, worker));
@@ -54,7 +59,12 @@ interface Learnt extends Run {
   readonly failure?: string;
 }
 
-async function learn(run: Run, { learning: { curve, prompts } }: Workload, out: string): Promise<Learnt> {
+async function learn(
+  run: Run,
+  { learning: { curve, prompts } }: Workload,
+  out: string,
+  device: Readonly<Record<string, string>>,
+): Promise<Learnt> {
   await mkdir(out, { recursive: true });
   const program = join(dirname(process.argv[1]!), 'quickstart.mjs');
   if (!existsSync(program)) throw new Error(`${program} is missing: node benchmarks/bundle.mjs makes it`);
@@ -64,7 +74,9 @@ async function learn(run: Run, { learning: { curve, prompts } }: Workload, out: 
     '--model': join(dirname(program), '../../examples/quickstart/assets'),
   };
   const log = createWriteStream(join(out, 'log.txt'));
-  const child = spawn(process.execPath, [program, ...Object.entries(options).flat().map(String)]);
+  const child = spawn(process.execPath, [program, ...Object.entries(options).flat().map(String)], {
+    env: { ...process.env, ...device },
+  });
   child.stdout.pipe(log, { end: false });
   child.stderr.pipe(log, { end: false });
   const status = await new Promise<number | null>((resolve) => child.on('close', resolve));

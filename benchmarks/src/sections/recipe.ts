@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { EpochMetrics } from '@flow-grpo/grpo-trainer';
-import { cluster, compilationStats } from '@flow-grpo/tfjs-backend-xla';
+import { cluster, compilationStats, configure } from '@flow-grpo/tfjs-backend-xla';
 import { makeSetup, progressLine, readRunFile, trainRun, useBackend } from 'flow-grpo';
 import { readJsonLines } from 'flow-grpo/logging';
 import { peakMemory, startDevice } from '../device';
@@ -35,6 +35,8 @@ interface Variant {
   readonly overrides: readonly string[];
   /** On all devices; on one otherwise. */
   readonly onAll?: boolean;
+  /** As with the command's `--deterministic`: to be compared bit by bit. */
+  readonly deterministic?: boolean;
 }
 
 const HEAD: Variant = { epochs: EPOCHS, prompts: 4, share: 1, overrides: [] };
@@ -45,11 +47,16 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
   all: { ...HEAD, onAll: true },
   /** As `all`, in two processes with a GPU each; and both shorter in images, for equality. */
   hosts: { ...HEAD, onAll: true },
-  agreeOne: { ...HEAD, epochs: EPOCHS + 2, onAll: true },
-  agreeHosts: { ...HEAD, epochs: EPOCHS + 2, onAll: true },
+  agreeOne: { ...HEAD, epochs: EPOCHS + 2, onAll: true, deterministic: true },
+  agreeHosts: { ...HEAD, epochs: EPOCHS + 2, onAll: true, deterministic: true },
   /** As `hosts`, to the epoch that the environment says: killed and resumed, and straight. */
-  killed: { ...HEAD, onAll: true, overrides: ['saveEvery=1', 'keepCheckpoints=2'] },
-  straight: { ...HEAD, onAll: true },
+  killed: {
+    ...HEAD,
+    onAll: true,
+    deterministic: true,
+    overrides: ['saveEvery=1', 'keepCheckpoints=2'],
+  },
+  straight: { ...HEAD, onAll: true, deterministic: true },
   /** One epoch with every program in its cache, at learning rate 0. */
   oneAtRest: { ...HEAD, epochs: 1, overrides: AT_REST },
   allAtRest: { ...HEAD, epochs: 1, overrides: AT_REST, onAll: true },
@@ -181,7 +188,7 @@ export async function recipeFiles(workload: Workload, folder: string): Promise<v
 
 /** One run in this process. */
 export async function recipeRun(workload: Workload, folder: string, variant: string): Promise<void> {
-  const { prompts, share, overrides, onAll, ...chosen } = VARIANTS[variant]!;
+  const { prompts, share, overrides, onAll, deterministic = false, ...chosen } = VARIANTS[variant]!;
   const epochs = Number(process.env[EPOCHS_VARIABLE] ?? chosen.epochs);
   const devices = onAll ? allDevices() : 1;
   const resumed = variant === 'resumed';
@@ -209,6 +216,8 @@ export async function recipeRun(workload: Workload, folder: string, variant: str
     ...overrides,
   ]);
   const place = placeOfProcess();
+  // What is compared bit by bit is small, and leaves memory to others.
+  configure({ deterministic, preallocate: !deterministic });
   await useBackend('xla', devices, place);
   const line = progressLine();
   const started = performance.now();

@@ -1,28 +1,67 @@
-/** Z-Image: images at two sizes, and steps of LoRA training with NFT and with GRPO. */
+/**
+ * Z-Image: loading, images at two sizes, and steps of LoRA training with NFT and with GRPO. With --keep it leaves its files and
+ * some of its numbers, from which the PyTorch engine computes the same with diffusers.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { saveSafetensors } from '@flow-grpo/checkpoint-io';
 import { type EpochMetrics, type GrpoConfigInput, loraPolicy, train } from '@flow-grpo/grpo-trainer';
 import { random } from '@flow-grpo/tfjs-jit';
 import { type Conditioning, ZImage } from '@flow-grpo/z-image-model';
+import { loadZImage } from '@flow-grpo/z-image-model/node';
 import * as tf from '@tensorflow/tfjs-core';
 import { compile } from '../compiling';
-import { peakMemory } from '../device';
-import { zImageParts, zImagePolicyAt, zImagePrompts } from '../model/z-image';
+import { peakMemory, startDevice } from '../device';
+import { runInner } from '../inner';
+import { writeZImage, zImagePolicyAt, zImagePrompts } from '../model/z-image';
 import { report } from '../reporting';
+import { inKeptFolder } from '../temporary';
 import { summary, timed } from '../timing';
 import type { Workload } from '../workload';
 
 /** The first compiles. */
 const EPOCHS = 3;
 
-export async function zImage(workload: Workload): Promise<void> {
+const FILES_LIMIT = 300;
+
+export const zImage = (workload: Workload): Promise<void> =>
+  inKeptFolder(async (folder) => {
+    const model = join(folder, 'z-image');
+    if (!existsSync(join(model, 'model_index.json')))
+      await runInner('zImageFiles', { folder: model, limit: FILES_LIMIT });
+    await startDevice();
+    await measure(workload, model, folder);
+  });
+
+/** Writes the model, in a process of its own: it leaves the GPU's memory as if never used. */
+export async function zImageFiles(workload: Workload, folder: string): Promise<void> {
+  await startDevice();
+  const begun = performance.now();
+  const bytes = await writeZImage(workload, folder);
+  report('zImage.files', { seconds: (performance.now() - begun) / 1000, GiB: bytes / 2 ** 30 });
+}
+
+async function measure(workload: Workload, folder: string, kept: string): Promise<void> {
   const { sizes, steps, rounds, trainingSize } = workload.zImage;
   const started = performance.now();
-  const parts = await zImageParts(workload);
+  let loaded = 0;
+  const parts = await loadZImage(folder, {
+    dtype: workload.storage,
+    vaeDtype: workload.storage,
+    onProgress: ({ loadedBytes, totalBytes }) => {
+      if (loadedBytes === totalBytes) loaded += totalBytes;
+    },
+  });
   const model = new ZImage(parts);
   const { params } = parts.transformer;
   const count = (record: Readonly<Record<string, tf.Tensor>>) =>
     Object.values(record).reduce((sum, { size }) => sum + size, 0);
-  report('zImage.weights', {
-    seconds: (performance.now() - started) / 1000,
+  // What is uploaded last is there when one of its numbers is.
+  await tf.tidy(() => tf.sum(Object.values(parts.vae.params).at(-1)!)).data();
+  const seconds = (performance.now() - started) / 1000;
+  report('zImage.load', {
+    seconds,
+    GBPerSecond: loaded / 1e9 / seconds,
     transformer: count(params),
     textEncoder: count(parts.textEncoder!.params),
     vae: count(parts.vae.params),
@@ -70,7 +109,12 @@ export async function zImage(workload: Workload): Promise<void> {
       image.dispose();
     }
     report(`zImage.image${name}`, { ...summary(samples.slice(1)), steps, finite, ...peakMemory() });
-    tf.dispose([x, t, conditional, unconditional] as tf.TensorContainer);
+    const numbers = { velocity: velocity(params, x, t, conditional), decoded: decode(parts.vae.params, x) };
+    await saveSafetensors(join(kept, `z-image-${size[0]}.safetensors`), {
+      ...{ latents: x, t, states: given.prompt.states, length: given.prompt.lengths },
+      ...numbers,
+    });
+    tf.dispose([x, t, conditional, unconditional, numbers] as tf.TensorContainer);
   }
 
   const prompts = zImagePrompts(2);

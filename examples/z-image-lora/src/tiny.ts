@@ -20,9 +20,7 @@ import {
   Z_IMAGE_TRANSFORMER,
 } from '@flow-grpo/z-image-model';
 import type { RunFile } from 'flow-grpo';
-
-const SPECIAL = ['<|endoftext|>', '<|im_start|>', '<|im_end|>'];
-const LETTERS = 256;
+import { BYTE_TOKENS, writeByteTokenizer } from './byte-tokenizer';
 
 const transformer: TransformerConfig = {
   ...Z_IMAGE_TRANSFORMER,
@@ -40,7 +38,7 @@ const textEncoder: TextEncoderConfig = {
   heads: 2,
   kvHeads: 1,
   headDim: 12,
-  vocabSize: LETTERS + SPECIAL.length,
+  vocabSize: BYTE_TOKENS,
   ropeTheta: 10_000,
   rmsNormEps: 1e-6,
   attentionBias: false,
@@ -97,28 +95,7 @@ async function writeZImage(folder: string): Promise<void> {
   );
   await part('vae', file, autoencoderConfigJson(vae), autoencoderSpecs(vae));
   await writeJson(join(folder, 'scheduler'), 'scheduler_config.json', schedulerConfigJson(Z_IMAGE_SCHEDULER));
-  await writeJson(join(folder, 'tokenizer'), 'tokenizer_config.json', { eos_token: SPECIAL[2] });
-  await writeJson(join(folder, 'tokenizer'), 'tokenizer.json', byteTokenizer());
-}
-
-/** A tokenizer.json in which every byte is a token. */
-function byteTokenizer(): object {
-  const isPrintable = (byte: number) =>
-    byte > 32 && byte !== 127 && !(byte >= 128 && byte < 161) && byte !== 173;
-  let others = 0;
-  // Bytes that are no printable character have letters from 256 on, in byte-level BPE.
-  const letters = Array.from({ length: LETTERS }, (_, byte) =>
-    String.fromCodePoint(isPrintable(byte) ? byte : LETTERS + others++),
-  );
-  return {
-    version: '1.0',
-    added_tokens: SPECIAL.map((content, i) => ({ id: LETTERS + i, content, special: true })),
-    normalizer: { type: 'NFC' },
-    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: false, use_regex: true },
-    post_processor: null,
-    decoder: { type: 'ByteLevel' },
-    model: { type: 'BPE', vocab: Object.fromEntries(letters.map((letter, id) => [letter, id])), merges: [] },
-  };
+  await writeByteTokenizer(join(folder, 'tokenizer'));
 }
 
 type Specs = ReturnType<typeof transformerSpecs>;

@@ -17,8 +17,7 @@ process.on('uncaughtException', (error) => {
 
 /** Node ends without a word when nothing is left to wait for, whatever still awaits a promise. */
 const stuck = () => {
-  const message =
-    'The command waits for something that never comes: a promise of a module of yours that is never settled.';
+  const message = 'The command is waiting for a promise that never settles, probably one in your own module.';
   reportFailure(new ConfigError(message));
   process.exit();
 };

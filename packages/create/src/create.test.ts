@@ -100,7 +100,7 @@ describe('npm create @flow-grpo', () => {
     [['--version'], 0, /^\d+\.\d+\.\d+/],
     [['--stup', 'toy'], 2, /--stup[\s\S]*npm create @flow-grpo/],
     [['a', 'b'], 2, /give one folder/],
-    [['a'], 2, /--setup: give toy, module, showo2, z-image; nothing can be asked without a terminal/],
+    [['a'], 2, /--setup: give toy, module, showo2, z-image; init can only ask in a terminal/],
     [['a', '--setup', 'sdxl'], 2, /--setup sdxl: give toy, module, showo2, z-image/],
   ])('%j ends with %i', async (args, code, message) => {
     const ended = await create(args);
@@ -112,7 +112,7 @@ describe('npm create @flow-grpo', () => {
 it.each([
   ['a file', 'file.txt', /file\.txt.*: this is a file, not a folder; choose another folder/],
   ['a folder below a file', 'file.txt/new', /file\.txt.*: part of this path is a file.*; choose another/],
-  ['a name that is too long', 'n'.repeat(300), /n: the name is longer than the file system takes/],
+  ['a name that is too long', 'n'.repeat(300), /n: the name is too long for the file system/],
 ])('says why it cannot write a project into %s', async (_, name, message) => {
   await writeFile(join(folder, 'file.txt'), '');
   const { code, text } = await create([join(folder, name), '--setup', 'toy']);

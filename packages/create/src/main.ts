@@ -17,7 +17,7 @@ Starts a project that fine-tunes a flow-matching image model. What is not given 
     .join('\n                     ')}
   --reward <name>    of showo2 and z-image: a reward such as pickscore, or a module such as ./reward.ts
   --prompts <file>   one prompt per line
-  --force            replace files that are there
+  --force            replace existing files
   --help, --version`;
 
 export interface Terminal {
@@ -59,7 +59,7 @@ async function create(args: readonly string[], terminal: Terminal): Promise<numb
   const [folder = 'my-flow-grpo'] = positionals;
   const given = { setup: values.setup, reward: values.reward, prompts: values.prompts };
   if (!terminal.interactive && given.setup === undefined) {
-    complain(`--setup: give ${Object.keys(SETUPS).join(', ')}; nothing can be asked without a terminal`);
+    complain(`--setup: give ${Object.keys(SETUPS).join(', ')}; init can only ask in a terminal`);
     return 2;
   }
   const choices = await askChoices(given, terminal.interactive ? terminal.ask : async () => '');
@@ -103,7 +103,7 @@ const WHY: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EPERM: 'permission denied',
   EROFS: 'the file system is read-only',
-  ENAMETOOLONG: 'the name is longer than the file system takes',
+  ENAMETOOLONG: 'the name is too long for the file system',
 };
 
 /** Characters that npm takes. */

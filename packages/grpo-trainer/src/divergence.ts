@@ -13,6 +13,8 @@ export interface DivergenceOptions {
 
 /** What the check remembers from epoch to epoch; part of a checkpoint. */
 export interface DivergenceState {
+  /** Epochs of late in which the policy moved too far, by what moved. */
+  readonly farEpochs: Readonly<Partial<Record<Move, readonly number[]>>>;
   readonly gradNorms: readonly number[];
   readonly rewards: readonly number[];
   readonly bestReward: number | null;
@@ -30,13 +32,14 @@ export interface DivergenceInput {
   /** Numbers in a latent. */
   readonly latentSize: number;
   /** Of the epoch's updates, per latent dimension; what is undefined is not looked at. */
-  readonly moves: Readonly<Partial<Record<keyof typeof MOVES, number | undefined>>>;
+  readonly moves: Readonly<Partial<Record<Move, number | undefined>>>;
   readonly reward: number;
   /** Standard deviation of the epoch's rewards. */
   readonly rewardStd: number;
 }
 
 export const initialDivergenceState: DivergenceState = {
+  farEpochs: {},
   gradNorms: [],
   rewards: [],
   bestReward: null,
@@ -51,6 +54,8 @@ export const initialDivergenceState: DivergenceState = {
  * At the quickstart's working rate an epoch moves a step by 1e-6 and the velocity by 1.5e-4, at ten times that rate by 1e-4
  * and 1.4e-2 (its head alone trained; with all weights NFT's preset moves it by 4e-4). A velocity KL of 0.05 belongs to a
  * good run there, 0.4 to one that falls, 3 to a collapse.
+ *
+ * Good runs of AWM and CRD have single epochs beyond the limits, up to six times as far, whose move the next epochs take back.
  */
 const MOVES = {
   stepKl: { option: 'maxStepKl', leastSum: 0.05, words: "one epoch moved a step's distribution by a KL" },
@@ -65,6 +70,11 @@ const MOVES = {
     words: 'the velocity has moved from the start by a mean square',
   },
 } as const;
+
+/** So often within so many epochs a policy must be beyond a limit, or once at so many times the limit. */
+const FAR = { times: 2, window: 5, atOnce: 10 };
+
+type Move = keyof typeof MOVES;
 
 const NORM_MEMORY = 50;
 const NORM_MINIMUM = 10;
@@ -82,8 +92,9 @@ export interface Verdict {
  * The state after an epoch, and what is wrong, if something is.
  *
  * Checked: losses and gradient norms that are not finite; a gradient norm far above the median of the last 50;
- * a policy that moved too far in one epoch (the Gaussian KL of its steps), or too far from where it started (the KL on the
- * velocity); a 5-epoch reward that fell from its best by more than `rewardDrop` standard deviations of the rewards then.
+ * a policy that moved too far twice within five epochs, or ten times too far in one (the Gaussian KL of its steps, the velocity's
+ * change), or that was so often too far from where it started (the KL on the velocity); a 5-epoch reward that fell from its best by
+ * more than `rewardDrop` standard deviations of the rewards then.
  */
 export function checkDivergence(
   state: DivergenceState,
@@ -98,13 +109,14 @@ export function checkDivergence(
   if (bad !== undefined) {
     return { state, problem: `${at}: the loss or its gradient is ${bad} ${rate}; ${advice}` };
   }
-  for (const [name, { option, leastSum, words }] of Object.entries(MOVES)) {
-    const moved = input.moves[name as keyof typeof MOVES] ?? 0;
-    const limit = Math.max(options[option], leastSum / input.latentSize);
-    if (moved <= limit) continue;
+  const { farEpochs, found } = lookForMoves(state, input, options);
+  if (found) {
+    const { words, moved, limit, option, before } = found;
+    const earlier = before.length > 0 ? `, as in epoch ${before.join(', ')}` : '';
     return {
-      state,
-      problem: `${at}: ${words} of ${moved.toPrecision(3)} per latent dimension (limit ${limit.toPrecision(3)}, divergence.${option}) ${rate}; ${advice}`,
+      state: { ...state, farEpochs },
+      ...(before.length > 0 && { goodEpochs: before[0]! }),
+      problem: `${at}: ${words} of ${moved.toPrecision(3)} per latent dimension (limit ${limit.toPrecision(3)}, divergence.${option})${earlier} ${rate}; ${advice}`,
     };
   }
   const known = [...state.gradNorms].sort((a, b) => a - b);
@@ -121,6 +133,7 @@ export function checkDivergence(
   const full = rewards.length === REWARD_WINDOW;
   const improved = full && (state.bestReward === null || smoothed > state.bestReward);
   const next: DivergenceState = {
+    farEpochs,
     gradNorms: [...state.gradNorms, ...input.gradNorm].slice(-NORM_MEMORY),
     rewards,
     bestReward: improved ? smoothed : state.bestReward,
@@ -137,4 +150,22 @@ export function checkDivergence(
     };
   }
   return { state: next };
+}
+
+/** The epochs of late in which the policy moved too far, this one included, and the first move that is a problem. */
+function lookForMoves({ farEpochs }: DivergenceState, input: DivergenceInput, options: DivergenceOptions) {
+  const looked = (Object.keys(MOVES) as Move[]).map((name) => {
+    const { option, leastSum, words } = MOVES[name];
+    const moved = input.moves[name] ?? 0;
+    const limit = Math.max(options[option], leastSum / input.latentSize);
+    const before = (farEpochs[name] ?? []).filter((epoch) => epoch > input.epoch - FAR.window);
+    const isFar = !(moved <= limit); // NaN is
+    const epochs = isFar ? [...before, input.epoch] : before;
+    const isProblem = isFar && (epochs.length >= FAR.times || !(moved <= FAR.atOnce * limit));
+    return { name, epochs, isProblem, words, moved, limit, option, before };
+  });
+  return {
+    farEpochs: Object.fromEntries(looked.map(({ name, epochs }) => [name, epochs])),
+    found: looked.find(({ isProblem }) => isProblem),
+  };
 }

@@ -13,6 +13,6 @@ export async function withOutOfMemoryHint<T>(remedy: string, work: Promise<T>): 
     return await work;
   } catch (error) {
     if (!isOutOfMemory(error)) throw error;
-    throw new ConfigError(`${(error as Error).message}\nIt takes less with ${remedy}`, { cause: error });
+    throw new ConfigError(`${(error as Error).message}\nTo use less memory, set ${remedy}`, { cause: error });
   }
 }

@@ -40,7 +40,8 @@ export function sharedSignal(group: ProcessGroup, own: AbortSignal | SharedSigna
   const shared = new AbortController();
   const hear = (asked: readonly boolean[]) => {
     const first = asked.indexOf(true);
-    if (first >= 0) shared.abort(new Error(`Process ${first} was told to end, and the others end with it`));
+    if (first >= 0)
+      shared.abort(new Error(`Process ${first} was asked to stop, and the others stop with it`));
   };
   return {
     signal: shared.signal,

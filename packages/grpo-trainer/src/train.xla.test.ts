@@ -99,7 +99,7 @@ it('says which options need less memory when a device has too little', async () 
   const decode: typeof flow.decode = (latents) => tf.add(flow.decode(latents), huge(latents));
   const small = { ...config, sampling: { ...config.sampling, batchSize: 4 } };
   await expect(train({ policy: { ...flow, decode }, prompts, scorer, config: small })).rejects.toThrow(
-    /decode[\s\S]*asked for .* TiB[\s\S]*It takes less with a lower sampling\.batchSize$/,
+    /decode[\s\S]*asked for .* TiB[\s\S]*To use less memory, set a lower sampling\.batchSize$/,
   );
   const velocity: typeof flow.velocity = (call) => {
     const made = flow.velocity(call);

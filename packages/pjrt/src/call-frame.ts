@@ -76,7 +76,7 @@ export class CallFrame {
       for (let j = 0; j < count; j++) {
         const buffer = list[j]!;
         if (!isBuffer(buffer)) {
-          throw invalid(operation, `argument ${j} is no PjrtBuffer of this copy of the package.`);
+          throw invalid(operation, `argument ${j} is not a PjrtBuffer of this copy of the package.`);
         }
         if (buffer.handle === 0 || buffer.device !== devices[i] || !sameShape(buffer, parameters[j])) {
           throw badArgument(operation, buffer, devices[i]!, j, parameters[j]);

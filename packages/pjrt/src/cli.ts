@@ -31,13 +31,13 @@ program
 
 program
   .command('doctor')
-  .description('Say what is found, test it, and what to do about what is missing.')
-  .option('--plugin <path>', 'look at this library alone')
+  .description('Report what is found, test it, and say what to do if something is missing.')
+  .option('--plugin <path>', 'check only this library')
   .addOption(
-    new Option('--platform <platform>', 'the platform to test; by default what a program would get').choices([
-      'cpu',
-      'cuda',
-    ]),
+    new Option(
+      '--platform <platform>',
+      'the platform to test; by default the one that programs would use',
+    ).choices(['cpu', 'cuda']),
   )
   .action(async (options: { plugin?: string; platform?: 'cpu' | 'cuda' }) => {
     const { runDoctor } = await import('./doctor');

@@ -192,7 +192,7 @@ export class PjrtClient {
       throw new PjrtError(
         'PjrtClient.dispose',
         'FAILED_PRECONDITION',
-        `${busy} asynchronous call(s) are under way: await them first.`,
+        `${busy} asynchronous call(s) are still running: await them first.`,
       );
     }
     this.free();

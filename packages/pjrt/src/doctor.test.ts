@@ -22,7 +22,7 @@ it('prints what it found, the version, the devices and their memory, and a test 
   expect(text).toMatch(/^Using {5}\//m);
   expect(text).toMatch(/^Client {4}cpu, C API 0\.\d+, started in \d+ ms$/m);
   expect(text).toMatch(/^Device 0 {2}cpu, .*memory/m);
-  expect(text).toMatch(/^Test {6}f32 1024×1024 matmul: right, \d+ GFLOP\/s$/m);
+  expect(text).toMatch(/^Test {6}f32 1024×1024 matmul: correct, \d+ GFLOP\/s$/m);
 });
 
 it('names the command that installs what is missing', async () => {

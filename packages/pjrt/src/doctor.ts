@@ -59,7 +59,7 @@ export async function runDoctor(options: FindPluginOptions, print: (line: string
       print(`Device ${device.id}  ${device.kind}, ${memory}`);
     }
     const gigaflops = await selfTest(client);
-    print(`Test      f32 ${SIZE}×${SIZE} matmul: right, ${gigaflops.toFixed(0)} GFLOP/s`);
+    print(`Test      f32 ${SIZE}×${SIZE} matmul: correct, ${gigaflops.toFixed(0)} GFLOP/s`);
   } catch (error) {
     print(`Problem   ${(error as Error).message}`);
     print(`          ${adviceFor(chosen.platform)}`);

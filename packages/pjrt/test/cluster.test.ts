@@ -87,9 +87,9 @@ describe('three processes', () => {
   it('a process with another secret, a taken number or none of the run’s is refused, and learns why', async () => {
     const options = { coordinator, processId: 1, numProcesses: 3, secret, joinMs: 5000 };
     await expect(joinCluster({ ...options, secret: 'another secret' })).rejects.toThrow(
-      /secret is another one/,
+      /secret is different/,
     );
-    await expect(joinCluster(options)).rejects.toThrow(/process 1 is there already \(.*pid/);
+    await expect(joinCluster(options)).rejects.toThrow(/process 1 has already joined \(.*pid/);
     await expect(joinCluster({ ...options, processId: 7, numProcesses: 8 })).rejects.toThrow(
       /no process 7 among 3/,
     );
@@ -146,18 +146,26 @@ describe('three processes', () => {
     ['true', { join: true }, /no process true among 3/],
     ['a list', { join: [1] }, /no process 1 among 3/],
     ['nothing', { join: null }, /no process null among 3/],
-    ['another count of processes', { processes: 2 }, /counts 2 processes and this run has 3.*another run/],
-    ['no count', { processes: undefined }, /counts undefined processes/],
-    ['another version', { protocol: 0 }, /another version of @flow-grpo\/pjrt: install the same everywhere/],
-    ['no version', { protocol: undefined }, /another version/],
-    ['a number that is taken', {}, /process 1 is there already/],
+    [
+      'another count of processes',
+      { processes: 2 },
+      /started for 2 processes and this run has 3.*another run/,
+    ],
+    ['no count', { processes: undefined }, /started for undefined processes/],
+    [
+      'another version',
+      { protocol: 0 },
+      /a different version of @flow-grpo\/pjrt: install the same version everywhere/,
+    ],
+    ['no version', { protocol: undefined }, /a different version/],
+    ['a number that is taken', {}, /process 1 has already joined/],
   ])('who knows the secret and gives %s is refused, with the reason', async (_, fields, reason) => {
     expect(await knock(fields)).toEqual({ refused: expect.stringMatching(reason) });
     expect(lost).toEqual([]);
   });
 
   it('a line that comes byte by byte is one', async () => {
-    expect(await knock({}, true)).toEqual({ refused: expect.stringMatching(/process 1 is there already/) });
+    expect(await knock({}, true)).toEqual({ refused: expect.stringMatching(/process 1 has already joined/) });
   });
 
   it('a second coordinator at the same port is refused, and the first goes on', async () => {
@@ -208,7 +216,7 @@ it('a coordinator that does not know the secret is not joined', async () => {
     secret,
     joinMs: 5000,
   });
-  await expect(joining).rejects.toThrow(/secret is another one/);
+  await expect(joining).rejects.toThrow(/secret is different/);
   coordinator.close();
 });
 
@@ -369,7 +377,7 @@ describe('what is no coordinator', () => {
 
   it.each<[string, (socket: Socket) => void, RegExp]>([
     ['a web server', (socket) => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n'), /is not a coordinator/],
-    ['one that hangs up', (socket) => socket.destroy(), /hangs up without a word/],
+    ['one that hangs up', (socket) => socket.destroy(), /closes the connection without an answer/],
     ['one that says nothing', () => {}, /does not answer/],
     [
       'one that greets and hangs up',
@@ -428,7 +436,7 @@ it('processes that do not come are named', async () => {
     joinMs: 500,
     onPeerLost: (reason) => lost.push(reason),
   });
-  await expect(cluster.barrier('never')).rejects.toThrow(/process 1, 2 did not come within/);
+  await expect(cluster.barrier('never')).rejects.toThrow(/process 1, 2 did not join within/);
   expect(lost).toHaveLength(1);
   cluster.leave();
 });

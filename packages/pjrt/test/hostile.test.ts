@@ -36,7 +36,9 @@ describe('arguments that look like a buffer', () => {
     ['nothing', () => undefined],
     ['a typed array', () => new Float32Array(2)],
   ])('%s is refused', (_, make) => {
-    expect(() => executable.execute([[good, make() as PjrtBuffer]])).toThrow(/argument 1 is no PjrtBuffer/);
+    expect(() => executable.execute([[good, make() as PjrtBuffer]])).toThrow(
+      /argument 1 is not a PjrtBuffer/,
+    );
   });
 });
 

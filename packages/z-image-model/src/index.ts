@@ -18,7 +18,6 @@ export type { Part, TextEncoderPart, ZImageParts } from './pipeline/parts';
 export { type PromptOptions, promptEncoder, promptLength } from './pipeline/prompt-encoder';
 export { type SchedulerConfig, schedulerConfigJson, Z_IMAGE_SCHEDULER } from './pipeline/scheduler';
 export { type Conditioning, type DenoiseEvent, type GenerateOptions, ZImage } from './pipeline/z-image';
-export { stackBlocks, stackTextLayers } from './stacks';
 export {
   encodeTokens,
   promptIds,

@@ -20,4 +20,4 @@ export {
   loadZImageTextEncoder,
 } from './pipeline/load';
 export { type ZImagePlaces, zImageRequiredFiles } from './pipeline/required-files';
-export { saveZImage } from './pipeline/save';
+export { type SavedZImage, saveZImage } from './pipeline/save';

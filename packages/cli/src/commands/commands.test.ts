@@ -103,7 +103,7 @@ describe('flow-grpo', () => {
     expect(saved.reward).toBe(trained.reward);
     expect(saved.reward).toBeGreaterThan(without.reward);
     await run('eval', ...shared, '--adapter', join(output, 'adapter'), '--checkpoint', checkpoint);
-    expect(printed.at(-1)).toContain('--checkpoint and --adapter: give one of them');
+    expect(printed.at(-1)).toContain('--checkpoint and --adapter: give only one of them');
     await run('eval', '--backend', 'cpu', '--adapter', join(output, 'adapter'));
     expect(printed.at(-1)).toContain('--adapter: setup toy takes no adapters');
     await run('eval', ...shared, '--adapter', folder);
@@ -141,7 +141,7 @@ describe('flow-grpo', () => {
   it('writes states of prompts for models with a text encoder alone', async () => {
     const setup = { kind: 'showo2', model: '/no/model', dataset: '/no/prompts', reward: { ocr: 1 } };
     await run('embed', '-s', `setup=${JSON.stringify(setup)}`, '--to', join(folder, 'a.safetensors'));
-    expect(printed.at(-1)).toMatch(/Show-o2 has no text encoder to do without/);
+    expect(printed.at(-1)).toMatch(/Show-o2 has no separate text encoder/);
     await run('embed', '--backend', 'cpu', '--to', join(folder, 'a.safetensors'));
     expect(printed.at(-1)).toContain('toy has no text encoder');
     expect(process.exitCode).toBe(2);

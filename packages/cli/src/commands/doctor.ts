@@ -65,7 +65,7 @@ async function checkTogether({ backend, json, ...flags }: DoctorOptions): Promis
   const place = joining(flags);
   if (!place) {
     throw new ConfigError(
-      '--distributed: nothing says that this is one process of several: start it as the run is started (srun, torchrun, …), or give --coordinator, --process and --processes',
+      '--distributed: this process was not started as one of several: start it the way you start the run (srun, torchrun, …), or give --coordinator, --process and --processes',
     );
   }
   await useBackend(backend, undefined, place);

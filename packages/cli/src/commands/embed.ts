@@ -15,7 +15,7 @@ export async function embedCommand(path: string | undefined, options: EmbedOptio
   const { setup } = await readRun(path, options);
   if (setup.kind === 'showo2') {
     throw new ConfigError(
-      'setup.kind: Show-o2 has no text encoder to do without: the language model that reads a prompt also draws the images, and reads each prompt once per epoch',
+      'setup.kind: Show-o2 has no separate text encoder: the language model that reads a prompt also draws the images, and reads each prompt once per epoch',
     );
   }
   if (setup.kind !== 'z-image') throw new ConfigError(`setup.kind: ${setup.kind} has no text encoder`);

@@ -36,7 +36,7 @@ export async function evaluateCommand(
 ): Promise<void> {
   const line = progressLine();
   if (options.checkpoint && options.adapter)
-    throw new ConfigError('--checkpoint and --adapter: give one of them');
+    throw new ConfigError('--checkpoint and --adapter: give only one of them');
   const { run, made } = await openRun(file, options, { onMessage: line.note });
   const { config, output } = run;
   const policy = need(made.policy, 'policy', run);

@@ -107,7 +107,7 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
     'a folder by a name that is too long',
     ['init', `@/${'n'.repeat(300)}`, '--setup', 'toy'],
     1,
-    /the name is longer than the file system takes/,
+    /the name is too long for the file system/,
   ],
   [
     'a run of lines that are none',
@@ -354,7 +354,7 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
     'a project without a terminal to ask on',
     ['init', '@/new'],
     2,
-    /--setup: give toy, .*nothing can be asked without a terminal/,
+    /--setup: give toy, .*init can only ask in a terminal/,
   ],
   [
     'a project with what does not belong together',

@@ -37,7 +37,7 @@ export function addInitCommand(root: Command): void {
       'for showo2 and z-image: a reward such as pickscore, or a module such as ./reward.ts',
     )
     .option('--prompts <file>', 'a file with one prompt per line; created if it does not exist')
-    .option('--force', 'replace files that are there')
+    .option('--force', 'replace existing files')
     .action(initCommand);
 }
 
@@ -46,9 +46,7 @@ export async function initCommand(given: string, options: InitCommandOptions): P
   const folder = given || '.';
   const interactive = Boolean(process.stdin.isTTY && process.stderr.isTTY);
   if (!interactive && options.setup === undefined) {
-    throw new ConfigError(
-      `--setup: give ${Object.keys(SETUPS).join(', ')}; nothing can be asked without a terminal`,
-    );
+    throw new ConfigError(`--setup: give ${Object.keys(SETUPS).join(', ')}; init can only ask in a terminal`);
   }
   const { setup, reward, prompts, force = false } = options;
   const asked = askChoices({ setup, reward, prompts }, interactive ? undefined : async () => '');

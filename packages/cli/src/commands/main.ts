@@ -61,7 +61,7 @@ export function program(): Command {
     'train a policy; resumes automatically from the newest checkpoint in the folder',
   )
     .option('--resume <auto|path>', 'checkpoint to resume from', 'auto')
-    .option('--no-resume', 'start again from the beginning')
+    .option('--no-resume', 'start over from the beginning')
     .option(
       '--allow-changed <name>',
       'allow this to differ from the resumed run, e.g. grpo.clipRange or setup.reward; may be repeated',
@@ -70,7 +70,7 @@ export function program(): Command {
     )
     .option(
       '--take-over',
-      'take the folder over from a run that is using it; that run then saves no more checkpoints',
+      'take over the folder from a run that is using it; that run then stops saving checkpoints',
     )
     .option('--dry-run', 'print the plan and check that everything is there, without loading a model')
     .option(
@@ -106,7 +106,7 @@ export function program(): Command {
     .option('--to <file>', 'output file, NAME.safetensors; setup.promptEmbeddings by default')
     .action(embedCommand);
   addSharedOptions(command('pretrain', 'pre-train by flow matching; resumes automatically'))
-    .option('--take-over', 'take the folder over from a run that is using it')
+    .option('--take-over', 'take over the folder from a run that is using it')
     .option(
       '--allow-changed <name>',
       'allow this to differ from the resumed pre-training, e.g. steps or setup.module; may be repeated',
@@ -152,8 +152,8 @@ export function program(): Command {
     .action(compareCommand);
   command('inspect', "check a run's metrics for signs of reward hacking; exits with 1 if there are any")
     .argument('<folder>', "a run's folder")
-    .option('--window <epochs>', 'epochs to average over, at the start and now')
-    .option('--tolerance <factor>', 'factor on how far image statistics may drift')
+    .option('--window <epochs>', 'number of first epochs, and of latest epochs, whose means are compared')
+    .option('--tolerance <factor>', 'multiplies how far image statistics may drift')
     .option('--json', 'print {"ok": …, "problems": …} as JSON')
     .action(async (folder: string, options: InspectCommandOptions) => {
       if (await inspectCommand(folder, options)) process.exitCode = 1;

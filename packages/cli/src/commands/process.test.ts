@@ -76,7 +76,7 @@ it('says that a module waits for what never comes', async () => {
   const setup = join(folder, 'setup.mjs');
   await writeFile(setup, 'export default () => new Promise(() => {});\n');
   const run = start(['train', '--setup', setup, '--backend', 'cpu', '-o', output]);
-  await run.says(/waits for something that never comes: a promise of a module of yours/);
+  await run.says(/is waiting for a promise that never settles, probably one in your own module/);
   expect(await run.ended).toBe(2);
 });
 

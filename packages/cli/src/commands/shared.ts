@@ -22,6 +22,8 @@ export interface SharedOptions {
   readonly config?: string;
   readonly setup?: string;
   readonly output?: string;
+  /** On GPUs: a fixed order of sums, and no algorithms chosen by trial. */
+  readonly deterministic?: boolean;
   /** Print the result as one line of JSON on standard output; messages go to standard error. */
   readonly json?: boolean;
   /** This process's place in a run of several, where no launcher gives it. */
@@ -43,6 +45,7 @@ export function addSharedOptions(command: Command): Command {
     .option('--setup <kind>', 'toy, or a module that provides policy, prompts and scorer')
     .option('-o, --output <folder>', "the run's folder")
     .option('--backend <xla|tensorflow|wasm|cpu>', BACKEND_HELP, 'xla')
+    .option('--deterministic', 'on GPUs, the same bits in every run, more slowly; CPUs compute so anyway')
     .option('--json', 'print the result as one line of JSON; messages go to standard error');
   return addConfigFlags(command);
 }
@@ -68,6 +71,7 @@ export async function openRun(
   const run = await readRun(file, options);
   return explained(run.origins, async () => {
     await checkOutput(run.output);
+    if (options.deterministic) configure({ deterministic: true });
     await useBackend(options.backend, run.config.devices, joining(options));
     const { adapter: folder } = options;
     const adapter = typeof folder === 'string' ? await loadAdapter('--adapter', folder) : undefined;

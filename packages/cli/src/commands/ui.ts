@@ -45,7 +45,7 @@ export async function serveUntil(
   const ui = await serveRuns(folders, { port, host, allowedHosts: allowHost }).catch((error: Error) => {
     throw new ConfigError(error.message);
   });
-  tell(`${ui.url}\nCtrl-C ends it.`);
+  tell(`${ui.url}\nPress Ctrl-C to stop.`);
   let seen: number | undefined;
   while (!signal.aborted) {
     const changes = await Promise.all(folders.map(lastChange));

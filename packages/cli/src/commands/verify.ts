@@ -154,7 +154,7 @@ async function drawFour(parts: Showo2Parts, steps: number, output: string): Prom
   await writeFile(file, await imageGrid(cells, { side: width, height }));
   const detail =
     flat.length === 0
-      ? `${file}: check that they show their prompts`
+      ? `${file}: check that each matches its prompt`
       : `${file}: not a picture for ${flat.join('; ')}`;
   return { what: 'images', agrees: flat.length === 0, detail };
 }

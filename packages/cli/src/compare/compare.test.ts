@@ -75,7 +75,7 @@ describe('compareRuns', () => {
     const lines = table.split('\n');
     expect(lines).toHaveLength(4);
     expect(lines[0]).toContain('| images to 0.25 | seconds to 0.25 |');
-    expect(lines[3]).toContain('| b | 2 (seed 1 diverged) | 0 ± 0 | 2 ± 0.5 | 1.5 ± 0.5 (images alone 0) |');
+    expect(lines[3]).toContain('| b | 2 (seed 1 diverged) | 0 ± 0 | 2 ± 0.5 | 1.5 ± 0.5 (± 0 over images) |');
   });
 });
 
@@ -127,7 +127,7 @@ describe('flow-grpo compare', () => {
     expect(fast.difference.mean).toBeGreaterThan(0);
     expect(fast.curve.map(({ images }: { images: number }) => images)).toEqual([0, 32, 64]);
     const page = await readFile(join(output, 'compare.html'), 'utf8');
-    expect(page).toContain('reward over training images');
+    expect(page).toContain('Over training images');
     expect(page).toContain('<svg');
     expect(printed.at(-1)).toMatch(/^\| setting \| seeds \|[\s\S]*\n\| fast \| 2 \|/);
     const metrics = join(output, 'fast/seed-1/metrics.jsonl');

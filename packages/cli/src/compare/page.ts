@@ -26,7 +26,7 @@ export function comparisonPage({ measure, summaries }: Comparison): string {
           ]
         : [],
     );
-    const svg = () => lineChart(series, { title: `${measure} over ${over}`, xLabel });
+    const svg = () => lineChart(series, { title: measure, xLabel });
     return series.length > 0 ? [{ title: `Over ${over}`, svg: svg() }] : [];
   };
   return htmlReport('Comparison', [
@@ -64,7 +64,7 @@ function tableOf(measure: string, summaries: readonly SettingSummary[]): string[
     withError(summary.start),
     withError(summary.end),
     summary.difference
-      ? `${withError(summary.difference)} (images alone ${digits(summary.difference.overImages)})`
+      ? `${withError(summary.difference)} (± ${digits(summary.difference.overImages, 2)} over images)`
       : '–',
     ...summary.reached.flatMap(({ images, seconds }) => [whole(images), whole(seconds)]),
     digits(summary.imagesPerSecond),

@@ -54,7 +54,7 @@ export async function runComparison(
       evaluated ??= prompts;
       if (prompts !== evaluated) {
         throw new ConfigError(
-          `${setting} has other evaluation prompts than ${Object.keys(settings)[0]}: images can only be compared on the same prompts`,
+          `${setting} has different evaluation prompts from ${Object.keys(settings)[0]}: images can only be compared on the same prompts`,
         );
       }
       const folder = join(output, setting, `seed-${seed}`);
@@ -76,7 +76,9 @@ export function settingNames(files: readonly string[]): string[] {
   const names = files.map((file) => basename(file).replace(/\.(ya?ml|json)$/, ''));
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) {
-    throw new ConfigError(`two files are called ${twice}: file names name the settings, so they must differ`);
+    throw new ConfigError(
+      `two files are called ${twice}: settings are named after their files, so give them different names`,
+    );
   }
   return names;
 }

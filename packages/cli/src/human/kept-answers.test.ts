@@ -104,7 +104,7 @@ it('a damaged line is named, and is not passed over', async () => {
     /answers\.jsonl, line 2 is not an answer: .*remove the line/,
   );
   await writeFile(file, `${JSON.stringify({ key: 'k', images: 2, judgement: { best: 2 } })}`);
-  await expect(person.keepIn(folder)).rejects.toThrow(/line 1 is not an answer: best: 2 is none of 2/);
+  await expect(person.keepIn(folder)).rejects.toThrow(/line 1 is not an answer: best: 2 is not one of the 2/);
 });
 
 it('an answer that cannot be written counts, and is written with the next one', async () => {

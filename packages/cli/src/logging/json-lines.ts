@@ -68,7 +68,7 @@ export async function keepLines<T extends { readonly epoch: number }>(
     const copy = await setAside(file);
     const shown = broken.slice(0, 5).join(', ') + (broken.length > 5 ? ', …' : '');
     onDamage(
-      `${file} is damaged: ${broken.length} line(s) hold no record (${shown}). They are left out; the file as it was is ${copy}`,
+      `${file} is damaged: ${broken.length} line(s) are not records (${shown}). They are left out; the original file is kept as ${copy}`,
     );
   }
   await writeFile(`${file}.tmp`, kept.join(''));

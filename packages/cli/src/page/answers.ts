@@ -32,12 +32,12 @@ export async function takeAnswer(
 ): Promise<{ code: number; message: string }> {
   const refuse = (code: number, message: string) => ({ code, message });
   if (!/^application\/json\b/.test(request.headers['content-type'] ?? ''))
-    return refuse(415, 'answers are JSON');
+    return refuse(415, 'an answer must be JSON');
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > MAX_BYTES) return refuse(413, `answers have at most ${MAX_BYTES} bytes`);
+    if (size > MAX_BYTES) return refuse(413, `an answer has at most ${MAX_BYTES} bytes`);
     chunks.push(chunk);
   }
   try {
@@ -45,9 +45,10 @@ export async function takeAnswer(
       key: string;
       judgement: Judgement;
     };
-    if (typeof judgement !== 'object' || judgement === null) return refuse(400, 'there is no judgement');
+    if (typeof judgement !== 'object' || judgement === null)
+      return refuse(400, 'the answer contains no judgement');
     const taken = await person.answer(key, judgement);
-    return taken ? refuse(204, '') : refuse(410, 'this question does not wait for an answer any more');
+    return taken ? refuse(204, '') : refuse(410, 'this question is no longer waiting for an answer');
   } catch (error) {
     return refuse(400, (error as Error).message);
   }

@@ -155,7 +155,7 @@ describe('a run as files', () => {
     expect(await verdict()).toMatch(/Look at the images[\s\S]*near-black pixels take over/);
     await scrollThrough(page);
     expect(await page.$eval('#watch', (part) => (part as HTMLElement).innerText)).toContain(
-      'Length of velocities',
+      'Norm of the velocity',
     );
   });
 
@@ -198,7 +198,7 @@ describe('a run as files', () => {
     const texts = () => own.evaluate(() => (globalThis as unknown as { texts: string[] }).texts);
     await expect
       .poll(async () => [...new Set(await texts())].sort(), { timeout: 600_000 })
-      .toEqual(['0', '1', '2', '3', '4', '5']);
+      .toEqual(['0', '1', '2', '3', '4', '5', 'epoch']);
     await scrollThrough(own);
     for (const part of ['#images figcaption', '#prompts tbody tr']) {
       const heights = await own.$$eval(part, (all) => all.map((each) => each.getBoundingClientRect().height));
@@ -245,7 +245,7 @@ describe('a run as files', () => {
       all.map((each) => each.getAttribute('src')),
     );
     expect(pair).toEqual(['../shapes-slow/samples/epoch-000040.png', 'samples/epoch-000060.png']);
-    await page.getByLabel('Details of').selectOption('shapes-slow');
+    await page.getByLabel('Details for').selectOption('shapes-slow');
     const image = await page.waitForSelector('#images img[src="../shapes-slow/samples/epoch-000040.png"]');
     await page.waitForFunction((element) => (element as HTMLImageElement).naturalHeight > 0, image);
     expect(await seriousFaults(page)).toEqual([]);

@@ -238,7 +238,7 @@ describe('the server', () => {
 
   it('says which port is taken', async () => {
     const { port } = new URL(server.url);
-    await expect(serveRuns([folder], { port: Number(port) })).rejects.toThrow(`port ${port} is taken`);
+    await expect(serveRuns([folder], { port: Number(port) })).rejects.toThrow(`port ${port} is in use`);
   });
 
   it('ends with open pages', async () => {
@@ -280,7 +280,7 @@ describe('in Chromium', () => {
   it('follows a run from before its first epoch to its end', async () => {
     const log = await runLog(folder, 0);
     await page.goto(server.url);
-    await text('No epoch yet.');
+    await text('No epoch has finished yet.');
     server.status('epoch 1/4  rollout 2/8');
     await text('rollout 2/8');
 

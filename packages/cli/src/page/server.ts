@@ -185,7 +185,9 @@ export async function serveRuns(folders: readonly string[], options: UiOptions =
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) =>
       reject(
-        error.code === 'EADDRINUSE' ? new Error(`port ${port} is taken; give another, or 0 for any`) : error,
+        error.code === 'EADDRINUSE'
+          ? new Error(`port ${port} is in use; give another, or 0 for any free one`)
+          : error,
       ),
     );
     server.listen(port, host, resolve);

@@ -64,7 +64,7 @@ async function readPointer(folder: string): Promise<Pointer | undefined> {
     !isRecord
   ) {
     throw new Error(
-      `${pointer} is damaged: it does not name a step and its file. Write {"step": N, "file": "step-N.safetensors"} for the newest file there, or delete the folder to begin anew`,
+      `${pointer} is damaged: it does not name a step and its file. Write {"step": N, "file": "step-N.safetensors"} for the newest file there, or delete the folder to start over`,
     );
   }
   return { step: step as number, file, madeWith: madeWith as FitIdentity };
@@ -120,7 +120,7 @@ function refuseChanges(
     ({ path, before, now }) => `${path}: ${before ?? 'nothing'} → ${now ?? 'nothing'}`,
   );
   throw new Error(
-    `${folder} was made otherwise (${list.join(', ')}): set it back, start in another folder, or go on with what changed by naming it: ${changed.map(({ path }) => `--allow-changed ${path}`).join(' ')}`,
+    `${folder} was made with other settings (${list.join(', ')}): set it back, start in another folder, or allow the changes by name: ${changed.map(({ path }) => `--allow-changed ${path}`).join(' ')}`,
   );
 }
 
@@ -128,7 +128,7 @@ function checkTensors(file: string, params: Params, all: Params): void {
   const expected = PARTS.flatMap((part) =>
     Object.entries(params).map(([name, { shape }]) => [`${part}.${name}`, shape] as const),
   );
-  const advice = 'it is of another model; resume with the same one, or start in another folder';
+  const advice = 'it belongs to another model; resume with the same one, or start in another folder';
   for (const [name, shape] of expected) {
     const stored = all[name];
     if (!stored) throw new Error(`${file} has no ${name}: ${advice}`);
@@ -137,5 +137,5 @@ function checkTensors(file: string, params: Params, all: Params): void {
   }
   const known = new Set<string>(expected.map(([name]) => name));
   const stray = Object.keys(all).find((name) => !known.has(name));
-  if (stray !== undefined) throw new Error(`${file} holds ${stray}, which does not train now: ${advice}`);
+  if (stray !== undefined) throw new Error(`${file} holds ${stray}, which is not trained now: ${advice}`);
 }

@@ -83,7 +83,7 @@ describe('flow matching', () => {
     try {
       await writeFile(join(folder, 'current.json'), text);
       const fitting = pretrain(start(), affine, batchAt, { steps: 1, checkpoint: folder });
-      await expect(fitting).rejects.toThrow(/current\.json is damaged.*begin anew/);
+      await expect(fitting).rejects.toThrow(/current\.json is damaged.*start over/);
       expect(await readdir(folder)).toEqual(['current.json']);
     } finally {
       await rm(folder, { recursive: true });
@@ -100,7 +100,7 @@ describe('flow matching', () => {
     ['another setup', () => resumed({ fingerprint: { 'setup.module': 'b' } }), /setup\.module: a → b/],
     ['weights of another shape', () => resumed({}, wide()), /trained\.shift as \[2\], now \[1\]/],
     ['a weight more', () => resumed({}, { ...start(), bias: tf.zeros([2]) }), /has no trained\.bias/],
-    ['a weight less', () => resumed({}, without('time')), /holds \w+\.time, which does not train now/],
+    ['a weight less', () => resumed({}, without('time')), /holds \w+\.time, which is not trained now/],
   ])('does not resume with %s in silence', async (_, resume, message) => {
     folder = await mkdtemp(join(tmpdir(), 'fit-'));
     try {

@@ -26,7 +26,7 @@ export async function checkProcesses(
   const { right, gigabytesPerSecond } = await sumOverAll();
   rows.push([
     'all-reduce',
-    right ? `64 MiB per device: right, ${gigabytesPerSecond.toFixed(1)} GB/s per device` : 'wrong sums',
+    right ? `64 MiB per device: correct, ${gigabytesPerSecond.toFixed(1)} GB/s per device` : 'wrong sums',
   ]);
   if (!right) problems.push('the sum over all devices is wrong: look at the log of NCCL (NCCL_DEBUG=INFO)');
   return { rows, problems };

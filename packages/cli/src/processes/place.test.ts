@@ -140,7 +140,7 @@ it.each<[string, Parameters<typeof placeInRun>[0], Record<string, string>, RegEx
     'a process too many',
     { coordinator: 'a:1', process: '2', processes: '2' },
     {},
-    /process 2 of 2; .* from 0/,
+    /process 2 of 2; process numbers start at 0/,
   ],
   [
     'no coordinator',

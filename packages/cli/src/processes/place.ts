@@ -59,7 +59,7 @@ export function placeInRun(flags: PlaceFlags, environment: Environment): Process
   }
   if (found.processId >= found.numProcesses) {
     throw new ConfigError(
-      `${found.launcher}: process ${found.processId} of ${found.numProcesses}; they are counted from 0`,
+      `${found.launcher}: process ${found.processId} of ${found.numProcesses}; process numbers start at 0`,
     );
   }
   if (found.numProcesses === 1) return undefined;
@@ -74,7 +74,7 @@ export function placeInRun(flags: PlaceFlags, environment: Environment): Process
 
 function byFlags({ process, processes, coordinator }: PlaceFlags): Numbers | undefined {
   if (process === undefined) return undefined;
-  if (processes === undefined) throw new ConfigError('--process needs --processes, how many there are');
+  if (processes === undefined) throw new ConfigError('--process needs --processes, the number of processes');
   const numbers = [
     ['--process', process, 0],
     ['--processes', processes, 1],

@@ -41,7 +41,7 @@ describe('a process without a place in a run', () => {
       'a number beyond the last',
       [],
       { ...two, ...secret, RANK: '2' },
-      /process 2 of 2; they are counted from 0/,
+      /process 2 of 2; process numbers start at 0/,
     ],
     [
       'a coordinator alone',
@@ -75,7 +75,7 @@ describe('a process without a place in a run', () => {
       'a number beyond the last',
       ['--process', '2', '--processes', '2'],
       {},
-      /process 2 of 2; they are counted/,
+      /process 2 of 2; process numbers/,
     ],
     ['a negative number', ['--process', '-1', '--processes', '2'], {}, /--process -1: give a whole number/],
     ['a count alone', ['--processes', '2'], {}, /--processes needs --process and --coordinator/],
@@ -89,7 +89,7 @@ describe('a process without a place in a run', () => {
 
   it('doctor --distributed says what gives places', async () => {
     const { status, text } = await run(['doctor', '--distributed'], {});
-    expect(text).toMatch(/start it as the run is started \(srun, torchrun, …\)/);
+    expect(text).toMatch(/start it the way you start the run \(srun, torchrun, …\)/);
     expect(status).not.toBe(0);
   });
 });

@@ -8,7 +8,7 @@ const HEADINGS: Record<ProfileRow['kind'], string> = {
   phase: 'phases of the trainer',
   program: 'programs on the device',
   idle: 'programs on the device',
-  scoring: 'scoring, beside the rest where it overlaps',
+  scoring: 'scoring, which may overlap with the rest',
 };
 
 export function profileTable({ epochs, secondsPerEpoch, rows }: Profile): string {

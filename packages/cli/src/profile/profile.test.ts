@@ -81,7 +81,7 @@ it('sums up small programs in the table, and keeps the shares', () => {
     '  gradientPass                  2 ×     2.000 s   50.0 %',
     '  2 others                      4 ×     0.008 s    0.2 %',
     '  idle                                  1.992 s   49.8 %',
-    'scoring, beside the rest where it overlaps:',
+    'scoring, which may overlap with the rest:',
     '  pickscore                     2 ×     1.000 s   25.0 %',
   ]);
 });

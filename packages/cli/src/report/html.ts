@@ -22,7 +22,7 @@ export const htmlReport = (title: string, sections: readonly Section[]): string 
 const STYLE = `
 body { font: 15px/1.5 system-ui, sans-serif; color: #23222f; background: #f7f7fb; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color-scheme: light dark; }
 table { border-collapse: collapse; } th, td { padding: .3rem .8rem; border-bottom: 1px solid #dcdbe8; text-align: right; font-variant-numeric: tabular-nums; }
-th:first-child, td:first-child { text-align: left; } img, svg { max-width: 100%; height: auto; border-radius: 8px; } .wide { overflow-x: auto; } td { white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; } img, svg { max-width: 100%; height: auto; border-radius: 8px; } svg { width: 100%; min-width: 30rem; max-width: 52rem; } .wide { overflow-x: auto; } td { white-space: nowrap; }
 @media (prefers-color-scheme: dark) { body { color: #f1eff5; background: #10111d; } th, td { border-color: #33354f; } svg { filter: invert(0.92) hue-rotate(180deg); } }
 `;
 
@@ -34,7 +34,7 @@ function htmlSections(sections: readonly Section[]): string {
 
 function sectionBody(section: Section): string {
   if ('text' in section) return wide(section.title, `<pre>${escapeHtml(section.text)}</pre>`);
-  if ('svg' in section) return section.svg;
+  if ('svg' in section) return wide(section.title, section.svg);
   if ('png' in section) {
     return `<img alt="${escapeHtml(section.alt)}" src="data:image/png;base64,${section.png.toString('base64')}">`;
   }

@@ -9,8 +9,8 @@ import { expandSetup, type SetupChoice, setupSchema, setupSchemaOf } from './set
 const wandb = z
   .strictObject({
     project: z.string().min(1).default('flow-grpo').describe('Project (wandb.init project)'),
-    entity: z.string().min(1).optional().describe("User or team; the key's own by default"),
-    name: z.string().min(1).optional().describe('Shown name of the run (run_name)'),
+    entity: z.string().min(1).optional().describe('User or team; by default the one that the key belongs to'),
+    name: z.string().min(1).optional().describe('Display name of the run (run_name)'),
     group: z.string().min(1).optional().describe('Group of runs'),
     tags: z.array(z.string().min(1)).default([]).describe('Tags of the run'),
     baseUrl: z
@@ -38,10 +38,8 @@ const extras = {
 
 /** Everything a file may hold, for editors. */
 export const runFileSchema = grpoConfigSchema.extend({
-  $schema: z.string().optional().describe('Where the schema of this file lies, for editors'),
-  setup: setupSchema
-    .optional()
-    .describe('What is trained, on which prompts, for which reward; toy by default'),
+  $schema: z.string().optional().describe("Path or address of this file's schema, for editors"),
+  setup: setupSchema.optional().describe('Model, prompts and reward; the toy by default'),
   ...extras,
 });
 

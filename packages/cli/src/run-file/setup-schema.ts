@@ -12,7 +12,9 @@ const rewardsOf = (given: unknown) =>
 const evalRewardsOf = (given: unknown) =>
   rewardChoiceSchema(given)
     .optional()
-    .describe('Rewards that evaluations have besides, to watch the one that trains; weights mean nothing');
+    .describe(
+      'Rewards that only evaluations measure, as a check on the one that trains; their weights are ignored',
+    );
 
 export const showo2SetupSchema = z.strictObject({
   kind: z.literal('showo2').describe('Show-o2 with its VAE from checkpoints'),
@@ -27,7 +29,7 @@ export const showo2SetupSchema = z.strictObject({
   dtype: z
     .enum(['float32', 'bfloat16'])
     .default('bfloat16')
-    .describe('How frozen weights are stored; what trains has float32 masters (mixed_precision)'),
+    .describe('How frozen weights are stored; trained weights have float32 masters (mixed_precision)'),
   train: trainSchema(
     'the diffusion head',
     'attention and feed-forward projections of the diffusion head',
@@ -68,11 +70,13 @@ export const showo2SetupSchema = z.strictObject({
   evalRewards: evalRewardsOf(undefined),
   rewardFailure: z
     .strictObject({
-      retries: z.int().min(0).default(2).describe('Further attempts, with growing pauses'),
+      retries: z.int().min(0).default(2).describe('Further attempts, with increasing delays'),
       action: z
         .enum(['stop', 'drop'])
         .default('stop')
-        .describe('What follows: the run stops with a checkpoint, or the prompts concerned are left out'),
+        .describe(
+          'What happens then: stop ends the run with a checkpoint, drop leaves out the prompts concerned',
+        ),
     })
     .prefault({})
     .describe('What happens when a reward fails'),
@@ -104,7 +108,7 @@ export const zImageSetupSchema = z.strictObject({
   dtype: z
     .enum(['float32', 'bfloat16'])
     .default('bfloat16')
-    .describe('How frozen weights are stored; what trains has float32 masters'),
+    .describe('How frozen weights are stored; trained weights have float32 masters'),
   train: trainSchema('all of the transformer', 'the attention projections of every block').optional(),
   guidanceScale: z
     .number()
@@ -125,7 +129,7 @@ export const zImageSetupSchema = z.strictObject({
     .min(0)
     .max(1)
     .default(1)
-    .describe('No guidance at times above this, 0 noise and 1 data (cfg_truncation)'),
+    .describe('No guidance at times above this; 0 is noise, 1 is data (cfg_truncation)'),
   guidanceInTraining: shared.guidanceInTraining,
   maxPromptTokens: z
     .int()
@@ -143,7 +147,10 @@ export const zImageSetupSchema = z.strictObject({
 export const moduleSetupSchema = z.strictObject({
   kind: z.literal('module').describe('A module whose default export makes policy, prompts and scorer'),
   path: place('The module'),
-  options: z.record(z.string(), z.unknown()).default({}).describe('Handed to the function'),
+  options: z
+    .record(z.string(), z.unknown())
+    .default({})
+    .describe("Options that the module's function receives"),
 });
 
 const toySetupSchema = z.strictObject({

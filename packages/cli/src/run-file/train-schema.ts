@@ -9,7 +9,7 @@ const loraSchema = z.strictObject({
     .number()
     .positive()
     .optional()
-    .describe('They are scaled by alpha / rank; twice the rank by default (LoraConfig lora_alpha)'),
+    .describe('Adapters are scaled by alpha / rank; twice the rank by default (LoraConfig lora_alpha)'),
   targets: z
     .array(text)
     .min(1)
@@ -24,7 +24,9 @@ const loraSchema = z.strictObject({
   init: z
     .enum(['kaiming', 'gaussian', 'orthogonal'])
     .default('kaiming')
-    .describe('How they start; all leave the model as it is (LoraConfig init_lora_weights)'),
+    .describe(
+      'How adapters are initialised; none changes the model at the start (LoraConfig init_lora_weights)',
+    ),
   start: text
     .optional()
     .describe(

@@ -41,7 +41,9 @@ export async function startForMany(devices: number): Promise<string> {
   }
   const all = deviceInfo();
   if (all.length < devices) {
-    throw new Error(`XLA runs already, with ${all.length} devices of the ${devices} that the run would have`);
+    throw new Error(
+      `XLA is already running, with ${all.length} devices of the ${devices} that the run would have`,
+    );
   }
   const [{ kind, platform }] = all as [(typeof all)[number]];
   return platform === 'cpu' ? `${devices} virtual CPU devices` : `${devices} × ${kind}, of which one is here`;

@@ -82,7 +82,7 @@ describe('an epoch compiled for hosts that are not there', () => {
     expect((await planRun(run, {}, question)).text).toMatch(/^from +arithmetic/m);
     // This process's XLA has fewer devices than that.
     const { text: more } = await planRun(run, {}, { ...question, hosts: 64, compile: true });
-    expect(more).toMatch(/could not be compiled: XLA runs already, with 8 devices of the 128/);
+    expect(more).toMatch(/could not be compiled: XLA is already running, with 8 devices of the 128/);
     expect(deviceInfo()).toHaveLength(HOSTS * DEVICES);
   });
 });

@@ -98,7 +98,7 @@ export function hostsTable({ hosts, bandwidth }: HostsQuestion, estimate: HostsE
   const { devices, images, memory, programs, networkSeconds, efficiency } = estimate;
   const held = memory.weights + memory.training + (memory.samples ?? 0);
   return textTable([
-    ['hosts', `${hosts}, ${devices} devices, ${images} images per epoch: as much work on each as on one`],
+    ['hosts', `${hosts}, ${devices} devices, ${images} images per epoch: as much work per machine as on one`],
     ['memory', `${bytes(held)} per device before activations${programs ? temporaryText(programs) : ''}`],
     ['network', `each host sends ${programs ? sentText(programs) : calculatedText(estimate)} per epoch`],
     [

@@ -111,7 +111,7 @@ describe('runTraining', () => {
     const same = await runTraining({ ...options(), config: { ...config, epochs: 6 } });
     tf.dispose([same.trained, same.ema]);
     expect(noted.at(-1)).toMatch(
-      /^finished after 6 epochs.*; it was finished before: raise epochs to train on$/,
+      /^finished after 6 epochs.*; it had already finished: raise epochs to train longer$/,
     );
     const metrics = await readJsonLines<EpochMetrics>(join(folder, 'run/metrics.jsonl'));
     expect(metrics.map(({ epoch }) => epoch)).toEqual([0, 1, 2, 3, 4, 5]);

@@ -218,7 +218,9 @@ const endOf = ({ reason, epochs, updates }: TrainResult) =>
 /** What to do next, where that is not plain. */
 function nextAfter({ reason, epochs }: TrainResult, fromEpoch: number): string {
   if (reason === 'interrupted') return '; run the same command again to resume';
-  return fromEpoch > 0 && epochs === fromEpoch ? '; it was finished before: raise epochs to train on' : '';
+  return fromEpoch > 0 && epochs === fromEpoch
+    ? '; it had already finished: raise epochs to train longer'
+    : '';
 }
 
 /** No process holds all sharded weights: they are read from the last checkpoint, which is complete. */

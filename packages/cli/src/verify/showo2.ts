@@ -125,7 +125,7 @@ async function compareDecoding(
   const found = run(vae.params, latents);
   const actual = tf.tidy(() => channelsFirst(tf.clipByValue(found, -1, 1)));
   tf.dispose([latents, found]);
-  const hint = 'check setup.vae: it must be the VAE of Wan 2.1; that of 2.2 is another';
+  const hint = 'check setup.vae: it must be the VAE of Wan 2.1; Wan 2.2 has a different one';
   try {
     return await compareTensors('decoded image', actual, tensors.image!, tolerance, hint);
   } finally {

@@ -21,7 +21,9 @@ export function memoryStore(): CheckpointStore {
   return {
     async acquire() {
       if (taken)
-        throw new CheckpointStateError('another run keeps its checkpoints in this store: give each its own');
+        throw new CheckpointStateError(
+          'another run keeps its checkpoints in this store: give each run its own',
+        );
       taken = true;
       return async () => {
         taken = false;

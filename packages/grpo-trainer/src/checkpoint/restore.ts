@@ -95,7 +95,7 @@ export function checkSameRun(
   if (changed.length === 0) return;
   const list = changed.map(({ path, before, now }) => `${path}: ${inWords(before)} → ${inWords(now)}`);
   throw new CheckpointStateError(
-    `${saved.place} was made with another configuration (${list.join(', ')}): set it back, start in another folder, or go on with what changed by naming it: ${changed.map(allowing).join(' ')}`,
+    `${saved.place} was made with another configuration (${list.join(', ')}): set it back, start in another folder, or allow the changes by name: ${changed.map(allowing).join(' ')}`,
   );
 }
 
@@ -115,14 +115,14 @@ function inOrder(
   const unknown = Object.keys(params).filter((name) => !known.has(name));
   if (missing.length > 0 || unknown.length > 0) {
     throw new CheckpointStateError(
-      `${place} holds other weights than train now (${[...missing.map((name) => `no ${name}`), ...unknown].slice(0, 6).join(', ')}): train the same ones, or start in another folder`,
+      `${place} holds different weights from those that train now (${[...missing.map((name) => `no ${name}`), ...unknown].slice(0, 6).join(', ')}): train the same ones, or start in another folder`,
     );
   }
   const reshaped = names.filter((name) => shapes[name] && `${shapes[name]}` !== `${params[name]!.shape}`);
   if (reshaped.length > 0) {
     const list = reshaped.map((name) => `${name} is [${params[name]!.shape}], now [${shapes[name]}]`);
     throw new CheckpointStateError(
-      `${place} holds weights of other shapes than train now (${list.slice(0, 6).join('; ')}): resume with the same model, or start in another folder`,
+      `${place} holds weights of different shapes from those that train now (${list.slice(0, 6).join('; ')}): resume with the same model, or start in another folder`,
     );
   }
   return Object.fromEntries(names.map((name) => [name, params[name]!]));

@@ -149,14 +149,14 @@ const divergence = z
       .positive()
       .default(2e-5)
       .describe(
-        "Most that one epoch may move a recorded step's Gaussian: its KL per latent dimension, mean (μ − μ_old)² / 2·std²; small latents may reach 0.05 nats in total",
+        "Most that one epoch may move a recorded step's Gaussian: its KL per latent dimension, mean (μ − μ_old)² / 2·std²; small latents may reach 0.05 nats in total; one epoch in five may exceed it, up to ten times",
       ),
     maxVelocityChange: z
       .number()
       .positive()
-      .default(5e-3)
+      .default(1e-2)
       .describe(
-        'Most that one epoch may move the velocity of an algorithm that samples with the ODE: mean (v − v_before)²',
+        'Most that one epoch may move the velocity of an algorithm that samples with the ODE: mean (v − v_before)²; one epoch in five may move it further, up to ten times as far',
       ),
     maxVelocityKl: z
       .number()
@@ -186,8 +186,15 @@ const hacking = z
       .describe(
         'What to do when images drift far from the first ones while the reward rises; rollback works as for divergence',
       ),
-    window: count.min(2).default(10).describe('Epochs to average over, at the start and now'),
-    tolerance: z.number().positive().default(1).describe('Factor on how far image statistics may drift'),
+    window: count
+      .min(2)
+      .default(10)
+      .describe('Number of first epochs, and of latest epochs, whose means are compared'),
+    tolerance: z
+      .number()
+      .positive()
+      .default(1)
+      .describe('Multiplies how far image statistics may drift before a warning'),
   })
   .prefault({});
 
@@ -207,7 +214,7 @@ export const baseOptions = {
   shardFrozen: z
     .boolean()
     .default(false)
-    .describe('The same of the weights that do not train; each layer gathers its own where it runs'),
+    .describe('The same for weights that do not train; each layer gathers its own when it runs'),
   shardDevices: count
     .optional()
     .describe(

@@ -19,7 +19,7 @@ const names = Object.keys(algorithms) as [AlgorithmName, ...AlgorithmName[]];
 /** The schema of {@link GrpoConfig}; unknown keys are errors. */
 export const grpoConfigSchema = z
   .strictObject({
-    algorithm: z.enum(names).default('grpo').describe('What trains; its options stand under its own name'),
+    algorithm: z.enum(names).default('grpo').describe('The algorithm; its options go under its own name'),
     ...baseOptions,
     ...sections,
   })

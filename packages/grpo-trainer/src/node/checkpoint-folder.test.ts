@@ -210,7 +210,7 @@ describe('a folder of checkpoints', () => {
     await runOnce(folder, { policy: policy(['a', 'b']) as never });
     const more = { ...runnerConfig, epochs: runnerConfig.epochs + 1 };
     await expect(runOnce(folder, { policy: policy(['a', 'b', 'c']) as never, config: more })).rejects.toThrow(
-      /other shapes than train now \(mean.weight is \[2,2\], now \[3,2\]\)/,
+      /different shapes from those that train now \(mean.weight is \[2,2\], now \[3,2\]\)/,
     );
   });
 
@@ -219,7 +219,7 @@ describe('a folder of checkpoints', () => {
     const path = join(folder, 'checkpoints', 'epoch-000008');
     const trainable = ['shift', 'scale'];
     await expect(loadRun(path, resolveConfig(runnerConfig), { trainable })).rejects.toThrow(
-      /holds other weights than train now \(no scale, mean.weight\)/,
+      /holds different weights from those that train now \(no scale, mean.weight\)/,
     );
   });
 });

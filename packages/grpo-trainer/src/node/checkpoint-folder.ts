@@ -215,7 +215,7 @@ const explain =
   (error: unknown): never => {
     if (!isDiskFull(error)) throw error;
     throw new CheckpointStateError(
-      `No space left for a checkpoint in ${folder}; the earlier ones are good. Free some, or lower keepCheckpoints.`,
+      `No space left for a checkpoint in ${folder}; earlier ones are intact. Free some space, or lower keepCheckpoints.`,
     );
   };
 

@@ -52,7 +52,7 @@ it.each([100, 1500])(
     };
     const ended = runOnce(full, { onEpoch });
     await expect(ended).rejects.toThrow(
-      /No space left for a checkpoint in .*full\/checkpoints; the earlier ones are good. .* keepCheckpoints/,
+      /No space left for a checkpoint in .*full\/checkpoints; earlier ones are intact. .* keepCheckpoints/,
     );
     const checkpoints = (run: string) => join(run, 'checkpoints');
     expect(await readdir(checkpoints(full))).toEqual(['epoch-000001', 'epoch-000002', 'epoch-000003']);

@@ -67,7 +67,7 @@ export async function acquireLease(folder: string, options: LeaseOptions = {}): 
       const now = await read(file);
       if (now?.id === lease.id) return;
       throw new CheckpointStateError(
-        `${folder} was taken over${now ? ` by ${who(now)}` : ''} while this run was in it: it writes there no more`,
+        `${folder} was taken over${now ? ` by ${who(now)}` : ''} while this run was using it: this run no longer writes there`,
       );
     },
     async release() {
@@ -145,7 +145,7 @@ const who = (lease: Lease | undefined) => (lease ? `process ${lease.pid} on ${le
 
 function inUse(folder: string, lease: Lease | undefined): CheckpointStateError {
   return new CheckpointStateError(
-    `${folder} is in use by ${who(lease)}: two runs in one folder would remove each other's checkpoints. Choose another folder, end that run, or take the folder from it with --take-over`,
+    `${folder} is in use by ${who(lease)}: two runs in one folder would remove each other's checkpoints. Choose another folder, end that run, or take over the folder with --take-over`,
   );
 }
 

@@ -142,7 +142,7 @@ describe('groups', () => {
   it('of too few images are warned of', async () => {
     const sampling = { numSteps: 4, shift: 1, promptsPerEpoch: 3 };
     const { messages } = await run({ config: { epochs: 1, sampling: { ...sampling, samplesPerPrompt: 3 } } });
-    expect(messages.join('\n')).toMatch(/sampling.samplesPerPrompt is 3: in groups below 4 images/);
+    expect(messages.join('\n')).toMatch(/sampling.samplesPerPrompt is 3: in groups of fewer than 4 images/);
     expect((await run({ config: { epochs: 1 } })).messages).toEqual([]);
   });
 

@@ -43,7 +43,7 @@ export function checkRun({ config, plan, prompts, scorer, placement, group, onMe
   }
   if (samplesPerPrompt < SMALL_GROUP) {
     onMessage?.(
-      `sampling.samplesPerPrompt is ${samplesPerPrompt}: in groups below ${SMALL_GROUP} images, how one compares with the others is mostly chance; give 8 to 24 where you can`,
+      `sampling.samplesPerPrompt is ${samplesPerPrompt}: in groups of fewer than ${SMALL_GROUP} images, advantages are mostly chance; use 8 to 24 if you can`,
     );
   }
 }

@@ -61,8 +61,7 @@ export async function startCoordinator({ host, port, secret, processes, joinMs, 
       if (id === undefined || members.get(id)?.socket !== socket) return;
       const { name } = /** @type {Member} */ (members.get(id));
       members.delete(id);
-      if (!left.has(id))
-        end(`process ${id} (${name}) is gone without having said so: it was killed, or crashed`);
+      if (!left.has(id)) end(`process ${id} (${name}) is gone: it was killed, or crashed`);
     });
     receive(socket, {
       trusted: () => id !== undefined,
@@ -90,22 +89,24 @@ export async function startCoordinator({ host, port, secret, processes, joinMs, 
    */
   const admission = (nonce, { join, name, nonce: theirs, proof: given, protocol, processes: counted }) => {
     if (!isProof(given, proof(secret, 'process', nonce, String(theirs), String(join)))) {
-      return { refused: 'its secret is another one: give all processes the same' };
+      return { refused: 'its secret is different: give all processes the same one' };
     }
     if (protocol !== PROTOCOL) {
-      return { refused: 'it has another version of @flow-grpo/pjrt: install the same everywhere' };
+      return {
+        refused: 'it has a different version of @flow-grpo/pjrt: install the same version everywhere',
+      };
     }
     if (typeof join !== 'number' || !Number.isInteger(join) || join < 0 || join >= processes) {
       return { refused: `there is no process ${join} among ${processes}: numbers are 0 to ${processes - 1}` };
     }
     if (counted !== processes) {
       return {
-        refused: `it counts ${counted} processes and this run has ${processes}: it is of another run`,
+        refused: `it was started for ${counted} processes and this run has ${processes}: it belongs to another run`,
       };
     }
     const id = join;
     const taken = members.get(id)?.name ?? (left.has(id) ? 'a process that has ended' : undefined);
-    if (taken !== undefined) return { refused: `process ${id} is there already (${taken})` };
+    if (taken !== undefined) return { refused: `process ${id} has already joined (${taken})` };
     return { id, name: String(name) };
   };
 
@@ -195,7 +196,7 @@ export async function startCoordinator({ host, port, secret, processes, joinMs, 
       for (const [id, { name, heard }] of members) {
         if (now - heard > silenceMs && !left.has(id)) {
           end(
-            `process ${id} (${name}) has been silent for ${Math.round((now - heard) / 1000)} s: it hangs, or its machine is gone`,
+            `process ${id} (${name}) has been silent for ${Math.round((now - heard) / 1000)} s: it hangs, or its machine is unreachable`,
           );
         }
       }
@@ -203,7 +204,7 @@ export async function startCoordinator({ host, port, secret, processes, joinMs, 
         (id) => !members.has(id) && !left.has(id),
       );
       if (missing.length > 0 && now - started > joinMs && over === undefined) {
-        end(`process ${missing.join(', ')} did not come within ${Math.round(joinMs / 1000)} s`);
+        end(`process ${missing.join(', ')} did not join within ${Math.round(joinMs / 1000)} s`);
       }
     },
     Math.min(1000, silenceMs / 4),

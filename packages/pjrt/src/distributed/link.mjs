@@ -27,7 +27,7 @@ export async function joinCoordinator(options) {
     if (link) return link;
     if (performance.now() + RETRY_MS > until) {
       throw new Error(
-        `what listens at ${placeOf(options)} hangs up without a word: look whether it is process 0, or something between`,
+        `what listens at ${placeOf(options)} closes the connection without an answer: check that it is process 0, and that no proxy is in between`,
       );
     }
     await pause();
@@ -96,7 +96,8 @@ async function join({ host, port, secret, id, processes, silenceMs, endsProcess,
         } else if ('welcome' in message) {
           isMember = isProof(message.proof, proof(secret, 'coordinator', nonce, theirs));
           if (isMember) resolve(true);
-          else reject(new Error(`what listens at ${where} does not know the secret: it is another run's`));
+          else
+            reject(new Error(`what listens at ${where} does not know the secret: it belongs to another run`));
         }
       },
     });
@@ -106,7 +107,7 @@ async function join({ host, port, secret, id, processes, silenceMs, endsProcess,
       if (!greeted) return resolve(false);
       reject(
         new Error(
-          `what listens at ${where} is not a coordinator of this version, or it ended: look whether another program has the port`,
+          `what listens at ${where} is not a coordinator of this version, or it has ended: check whether another program uses the port`,
         ),
       );
     });
@@ -127,7 +128,7 @@ async function join({ host, port, secret, id, processes, silenceMs, endsProcess,
     const silent = performance.now() - heard;
     if (silent > silenceMs) {
       end(
-        `process 0, which has the coordinator at ${where}, has been silent for ${Math.round(silent / 1000)} s: it hangs, or its machine is gone`,
+        `process 0, which has the coordinator at ${where}, has been silent for ${Math.round(silent / 1000)} s: it hangs, or its machine is unreachable`,
       );
     }
   }, silenceMs / 6);
@@ -177,7 +178,7 @@ async function reach(host, port, where, until) {
     } catch (error) {
       if (performance.now() > until) {
         throw new Error(
-          `nothing listens at ${where} (${/** @type {Error} */ (error).message}): start process 0 too, and look whether a firewall is in the way`,
+          `nothing listens at ${where} (${/** @type {Error} */ (error).message}): start process 0 too, and check that no firewall blocks the port`,
         );
       }
     }

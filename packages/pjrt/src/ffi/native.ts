@@ -73,7 +73,7 @@ function wrap(koffi: Koffi): Native {
       try {
         getApi = library.func('GetPjrtApi', 'uint64_t', []);
       } catch {
-        throw new Error(`${path} is no PJRT plugin: it does not export GetPjrtApi.`);
+        throw new Error(`${path} is not a PJRT plugin: it does not export GetPjrtApi.`);
       }
       return Number(getApi());
     },

@@ -112,7 +112,7 @@ describe('installPlugin', () => {
     expect(readFileSync(first.path, 'utf8')).toBe('library');
     expect(statSync(first.path).mode & 0o111).toBe(0o111);
     expect(cached()).toEqual(['tiny-1.0']);
-    expect(steps).toEqual(['[1/1] Downloading tiny 1.0', '[1/1] Unpacking tiny (sha256 agrees)']);
+    expect(steps).toEqual(['[1/1] Downloading tiny 1.0', '[1/1] Unpacking tiny (sha256 matches)']);
     expect(await installPlugin('cpu', options)).toEqual({ path: first.path, installed: false });
     const calls = readFileSync(join(root, 'calls'), 'utf8').trim().split('\n');
     expect(calls).toHaveLength(1);

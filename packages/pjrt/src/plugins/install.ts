@@ -71,7 +71,7 @@ export async function installPlugin(
       await mkdir(folder);
       await downloadWheel(pip, wheel, machine.wheelArchitecture, folder, environment);
       const file = await verifiedWheel(folder, wheel);
-      progress(`[${index + 1}/${entry.wheels.length}] Unpacking ${wheel.name} (sha256 agrees)`);
+      progress(`[${index + 1}/${entry.wheels.length}] Unpacking ${wheel.name} (sha256 matches)`);
       // Loaded here alone: looking for a plugin that is there already needs no zip reader.
       const { unpackWheel } = await import('./unpack');
       await unpackWheel(file, unpacked);
@@ -120,7 +120,7 @@ async function verifiedWheel(folder: string, wheel: PinnedWheel): Promise<string
   const found = hash.digest('hex');
   if (found === wheel.sha256) return file;
   throw new Error(
-    `${name} has sha256 ${found}, expected ${wheel.sha256}: the index or a mirror serves another file. Nothing was installed.`,
+    `${name} has sha256 ${found}, expected ${wheel.sha256}: the index or a mirror serves a different file. Nothing was installed.`,
   );
 }
 

@@ -225,7 +225,7 @@ describe('flow-grpo-score', () => {
     const ended = new Promise<number | null>((done) => child.once('close', done));
     createInterface(child.stdout).once('line', () => child.kill('SIGINT'));
     expect(await ended).toBe(130);
-    expect(said).toBe('flow-grpo-score: interrupted; nothing is written\n');
+    expect(said).toBe('flow-grpo-score: interrupted; nothing was written\n');
     expect(readdirSync(join(work, 'cut'))).toEqual([]);
   });
 

@@ -61,14 +61,14 @@ function program(): Command {
     .option('--prompt-column <name>', 'column or key of the prompt', 'prompt')
     .option('--match <column>', 'column or key with the image’s file name; file_name where there is one')
     .option('-o, --out <folder>', 'where scores.csv, scores.json and scores.html go', 'scores')
-    .option('--batch-size <n>', 'images scored at once', whole(1, 4096), 16)
+    .option('--batch-size <n>', 'images scored at a time', whole(1, 4096), 16)
     .addHelpText('after', help)
     .action(scoreCommand);
   addRewardOptions(root.command('serve').description('serve a reward; SIGTERM ends it gracefully'))
     .option('--port <n>', 'port; 0 picks a free one', whole(0, 65535), 18085)
-    .option('--host <address>', 'address to listen at; there is no authentication', '127.0.0.1')
+    .option('--host <address>', 'address to listen on; there is no authentication', '127.0.0.1')
     .option('--max-queue <n>', 'requests that may wait', whole(0, 1_000_000), 64)
-    .option('--allow-host <name>', 'a name by which clients reach the server', collect, [])
+    .option('--allow-host <name>', 'another host name that clients use for the server', collect, [])
     .option('--exit-with-parent', 'end when standard input closes')
     .addHelpText('after', help)
     .action(serveCommand);

@@ -26,7 +26,7 @@ interface Part extends FoundReward {
 
 /** @throws {UsageError} naming the reward, weight, option or device that is wrong. */
 export async function planRewards(flags: RewardFlags): Promise<RewardPlan> {
-  if (flags.reward.length === 0) throw new UsageError('--reward names no reward');
+  if (flags.reward.length === 0) throw new UsageError('--reward: give the name of a reward');
   const parts = await reported(() => Promise.all(flags.reward.map(partOf)));
   for (const setting of flags.set) applySetting(setting, parts);
   return {

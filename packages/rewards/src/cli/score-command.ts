@@ -26,7 +26,7 @@ export async function scoreCommand(flags: ScoreFlags): Promise<void> {
   const files = await outputFiles(flags.out, ['scores.csv', 'scores.json', 'scores.html']);
   const scorer = await plan.make();
   const stop = new AbortController();
-  const interrupt = () => stop.abort(new InterruptedError('interrupted; nothing is written'));
+  const interrupt = () => stop.abort(new InterruptedError('interrupted; nothing was written'));
   process.once('SIGINT', interrupt);
   try {
     const { thumbnails, ...result } = await reported(() =>

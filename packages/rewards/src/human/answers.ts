@@ -32,7 +32,7 @@ export async function readAnswers(file: string): Promise<Map<string, Judgement>>
     } catch (error) {
       const { message } = error as Error;
       throw new Error(
-        `${file}, line ${i + 1} is not an answer: ${message}; remove the line, and its question is asked again`,
+        `${file}, line ${i + 1} is not an answer: ${message}; remove the line to be asked again`,
         { cause: error },
       );
     }

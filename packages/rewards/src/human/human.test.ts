@@ -120,7 +120,7 @@ describe('the reward human', () => {
     );
     const file = join(folder, 'answers.jsonl');
     await writeFile(file, '{"key":"k","images":2,"judgement":{"best":2}}\n');
-    await expect(readAnswers(file)).rejects.toThrow(/line 1 is not an answer: best: 2 is none of 2/);
+    await expect(readAnswers(file)).rejects.toThrow(/line 1 is not an answer: best: 2 is not one of the 2/);
   });
 
   it('stops asking when the run ends', async () => {

@@ -19,7 +19,8 @@ export function rewardsOfJudgement(judgement: Judgement, count: number): number[
   const place = (value: unknown): value is number =>
     Number.isInteger(value) && (value as number) >= 0 && (value as number) < count;
   if ('best' in judgement) {
-    if (!place(judgement.best)) throw new RangeError(`best: ${judgement.best} is none of ${count} images`);
+    if (!place(judgement.best))
+      throw new RangeError(`best: ${judgement.best} is not one of the ${count} images`);
     return Array.from({ length: count }, (_, i) => (i === judgement.best ? 1 : 0));
   }
   if ('order' in judgement) {

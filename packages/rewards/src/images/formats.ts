@@ -19,7 +19,5 @@ export function imageFormat(bytes: Uint8Array): ImageFormat | undefined {
 /** Throws unless the bytes begin as those of a supported format do. */
 export function checkFormat(bytes: Uint8Array): void {
   if (imageFormat(bytes) !== undefined) return;
-  throw new Error(
-    bytes.length === 0 ? 'the file is empty' : 'it is none of PNG, JPEG, WebP, GIF, TIFF and AVIF',
-  );
+  throw new Error(bytes.length === 0 ? 'the file is empty' : 'it is not PNG, JPEG, WebP, GIF, TIFF or AVIF');
 }

@@ -28,7 +28,7 @@ export function checkBatch(
   const count = imageCount(images);
   if (prompts.length !== count || metadata.length !== count) {
     throw new Error(
-      `${name}: ${count} images, ${prompts.length} prompts and ${metadata.length} metadata; give one of each an image`,
+      `${name}: ${count} images, ${prompts.length} prompts and ${metadata.length} metadata; give one of each per image`,
     );
   }
 }

@@ -69,7 +69,7 @@ function checkVideos(videos: ScorerVideos, prompts: number, metadata: number): v
   const count = Array.isArray(videos) ? videos.length : videos.shape[0];
   if (prompts !== count || metadata !== count) {
     throw new Error(
-      `videoOcr: ${count} videos, ${prompts} prompts and ${metadata} metadata; give one of each a video`,
+      `videoOcr: ${count} videos, ${prompts} prompts and ${metadata} metadata; give one of each per video`,
     );
   }
   const empty = Array.isArray(videos) ? videos.findIndex((frames) => frames.length === 0) : -1;

@@ -20,8 +20,8 @@ const model = {
 };
 const file = text('File of the checkpoint in its folder or repository');
 const requests = {
-  concurrency: count('Requests under way at once; 4 by default'),
-  retries: z.int().min(0).optional().describe('Further attempts of a request; 20 by default'),
+  concurrency: count('Concurrent requests; 4 by default'),
+  retries: z.int().min(0).optional().describe('Retries of a failed request; 20 by default'),
   timeout: z.number().positive().optional().describe('Milliseconds for each attempt; 120,000 by default'),
 };
 const server = {
@@ -32,8 +32,8 @@ const server = {
 const judge = {
   baseURL: z.url().describe('Base address of the server, such as http://127.0.0.1:8000/v1'),
   model: text('Name of the served model'),
-  concurrency: count('Requests under way at once; 8 by default'),
-  retries: z.int().min(0).optional().describe('Further attempts of a request; 5 by default'),
+  concurrency: count('Concurrent requests; 8 by default'),
+  retries: z.int().min(0).optional().describe('Retries of a failed request; 5 by default'),
   timeout: requests.timeout,
 };
 
@@ -62,7 +62,7 @@ export const REWARDS = {
     make: async (options, context) => (await models()).clipScore({ ...options, ...context }),
   }),
   aesthetic: defineReward({
-    summary: 'The improved aesthetic predictor, about 1 to 10; prompts play no part',
+    summary: 'The improved aesthetic predictor, about 1 to 10; prompts are not used',
     needsPrompts: false,
     needsBackend: true,
     options: z.strictObject({
@@ -114,7 +114,7 @@ export const REWARDS = {
     make: async (options) => (await remote()).geneval(options),
   }),
   deqa: defineReward({
-    summary: "flow_grpo's DeQA server of image quality; prompts play no part",
+    summary: "flow_grpo's DeQA server of image quality; prompts are not used",
     needsPrompts: false,
     serverOption: 'url',
     options: z.strictObject(server),
@@ -133,7 +133,7 @@ export const REWARDS = {
     make: async (options) => (await import('../judge')).unifiedRewardOpenai(options),
   }),
   server: defineReward({
-    summary: 'What another process serves by serveScorer()',
+    summary: 'A scorer that another process serves with serveScorer()',
     serverOption: 'url',
     options: z.strictObject(server),
     make: async (options) => (await import('../server/client')).rewardServerClient(options),
@@ -163,7 +163,7 @@ export const REWARDS = {
   human: defineReward({
     summary: "You: a person who compares each prompt's images on the run's page (train --ui)",
     options: z.strictObject({
-      answers: text('answers.jsonl of an earlier run, whose answers are given again'),
+      answers: text('answers.jsonl of an earlier run, whose answers are reused'),
     }),
     make: async ({ answers }, { person }) => {
       const { humanReward } = await import('../human/human-reward');

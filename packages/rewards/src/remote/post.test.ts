@@ -46,7 +46,7 @@ describe('post', () => {
       'http://127.0.0.1:1/',
       /status 302 and names http:\/\/127/,
     ],
-    ['a redirect to nowhere', 307, '', /passed the request on more than 5 times/],
+    ['a redirect to nowhere', 307, '', /redirected the request more than 5 times/],
     ['a redirect to a file', 308, 'file:///etc/passwd', /status 308 and no usable address/],
     ['a redirect to no address', 308, 'http://[', /status 308 and no usable address/],
   ])('ends at %s', async (_, status, location, message) => {

@@ -111,7 +111,7 @@ async function attempt(body: Uint8Array, options: RemoteOptions, signal: AbortSi
     if (next.origin !== url.origin) headers = contentType(headers);
     url = next;
   }
-  throw new RemoteError(`${options.url} passed the request on more than ${MAX_REDIRECTS} times`, 308);
+  throw new RemoteError(`${options.url} redirected the request more than ${MAX_REDIRECTS} times`, 308);
 }
 
 function targetOf(location: string, from: URL): URL | undefined {

@@ -31,10 +31,10 @@ export function refusedOrigin(
     return `the host ${JSON.stringify(host.slice(0, 100))} is not one of this server; allow it by its name (allowedHosts, ${flag})`;
   }
   if (origin !== undefined && origin !== `http://${host}` && origin !== `https://${host}`) {
-    return 'requests of other web sites are not answered';
+    return 'requests from other websites are refused';
   }
   if (site !== undefined && site !== 'same-origin' && site !== 'none') {
-    return 'requests of other web sites are not answered';
+    return 'requests from other websites are refused';
   }
   return undefined;
 }

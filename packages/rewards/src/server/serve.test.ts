@@ -229,7 +229,7 @@ describe('serve', () => {
       '<svg xmlns="http://www.w3.org/2000/svg" width="40000" height="40000"><rect width="9" height="9"/></svg>';
     expect(await refusal(header(10, 10), Buffer.from(svg).toString('base64'))).toEqual([
       400,
-      'image 1 cannot be decoded: it is none of PNG, JPEG, WebP, GIF, TIFF and AVIF',
+      'image 1 cannot be decoded: it is not PNG, JPEG, WebP, GIF, TIFF or AVIF',
     ]);
     expect(await refusal(header(1000, 2))).toEqual([
       400,

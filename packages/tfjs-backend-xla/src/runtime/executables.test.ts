@@ -5,8 +5,19 @@ import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import { compilationStats, configure } from '../index';
-import { executable, forgetPrograms } from './executables';
+import { debugOptionsOn, executable, forgetPrograms } from './executables';
 import { prunePrograms } from './program-cache';
+
+it('asks CUDA alone for a fixed order of sums, and gives way to options that are named', () => {
+  const deterministic = { xla_gpu_exclude_nondeterministic_ops: true, xla_gpu_autotune_level: 0 };
+  expect(debugOptionsOn('cuda', true, { deterministic: true })).toMatchObject(deterministic);
+  expect(debugOptionsOn('cuda', true, {})).not.toHaveProperty('xla_gpu_exclude_nondeterministic_ops');
+  expect(debugOptionsOn('cpu', false, { deterministic: true })).not.toHaveProperty(
+    'xla_gpu_exclude_nondeterministic_ops',
+  );
+  const named = { xla_gpu_exclude_nondeterministic_ops: false };
+  expect(debugOptionsOn('cuda', false, { deterministic: true, debugOptions: named })).toMatchObject(named);
+});
 
 it('keeps compiled programs on disk, and makes them anew when a file is damaged', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'xla-cache-'));

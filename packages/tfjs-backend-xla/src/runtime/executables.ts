@@ -9,7 +9,7 @@ import { client } from './client';
 import { making, makingAsync, places } from './compilations';
 import { type Limits, Lru } from './lru';
 import { readProgram, writeProgram } from './program-cache';
-import { currentSettings } from './settings';
+import { currentSettings, type XlaOptions } from './settings';
 
 /** Programs in memory: more than a training run has, few enough for a process that meets new shapes all day. */
 const LIMITS: Limits = { count: 4096, bytes: 2 ** 31 };
@@ -147,10 +147,32 @@ const DEFAULTS: Readonly<Record<string, CompileOptions['debugOptions']>> = {
  */
 const SHARED_CUDA = { xla_gpu_shard_autotuning: false };
 
+/**
+ * Neither kernels whose sums have no fixed order, nor algorithms that are chosen by their times. `xla_gpu_deterministic_ops`, which
+ * asks for both, ends the process where it meets a gradient with cuDNN's attention.
+ */
+const DETERMINISTIC_CUDA = { xla_gpu_exclude_nondeterministic_ops: true, xla_gpu_autotune_level: 0 };
+
+/**
+ * The debug options of programs on a platform.
+ *
+ * @param shared whether several processes share the devices
+ */
+export function debugOptionsOn(
+  platform: string,
+  shared: boolean,
+  { deterministic, debugOptions }: Pick<XlaOptions, 'deterministic' | 'debugOptions'>,
+): NonNullable<CompileOptions['debugOptions']> {
+  return {
+    ...DEFAULTS[platform],
+    ...(platform === 'cuda' && { ...(shared && SHARED_CUDA), ...(deterministic && DETERMINISTIC_CUDA) }),
+    ...debugOptions,
+  };
+}
+
 function debugOptions(): NonNullable<CompileOptions['debugOptions']> {
   const { platformName, cluster } = client();
-  const shared = cluster && platformName === 'cuda' ? SHARED_CUDA : {};
-  return { ...DEFAULTS[platformName], ...shared, ...currentSettings().debugOptions };
+  return debugOptionsOn(platformName, cluster !== undefined, currentSettings());
 }
 
 /** `bytes` is what is known of its size on the host: plugins for CPUs do not say how large their code is. */

@@ -3,10 +3,10 @@ import { type SaveOptions, saveSafetensors, writeFileAtomic } from '@flow-grpo/c
 import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import type { Params } from '@flow-grpo/nn';
 import { autoencoderConfigJson } from '../autoencoder';
-import { textEncoderConfigJson } from '../text-encoder';
+import { type TextEncoderConfig, textEncoderConfigJson } from '../text-encoder';
 import { transformerConfigJson } from '../transformer';
 import { diffusersNames } from './names';
-import type { ZImageParts } from './parts';
+import type { Part, ZImageParts } from './parts';
 import { schedulerConfigJson } from './scheduler';
 
 const INDEX = {
@@ -18,13 +18,18 @@ const INDEX = {
   vae: ['diffusers', 'AutoencoderKL'],
 };
 
+/** What is written: a model's parts, of its text encoder the weights alone. */
+export interface SavedZImage extends Omit<ZImageParts, 'textEncoder'> {
+  readonly textEncoder?: Part<TextEncoderConfig> | undefined;
+}
+
 /**
  * Writes a folder in diffusers' layout that `ZImage.fromPretrained` and diffusers read, but for tokenizer/, whose files are to be
  * copied. Of a text encoder that was loaded without its last layer the rest is written, for this package alone.
  */
 export async function saveZImage(
   folder: string,
-  { transformer, textEncoder, vae, scheduler }: ZImageParts,
+  { transformer, textEncoder, vae, scheduler }: SavedZImage,
   options: SaveOptions = {},
 ): Promise<void> {
   const json = (path: string, value: unknown) =>

@@ -84,7 +84,7 @@ export function App({ source }: { source: Source }) {
             />
           )}
           <Panel id="overview" title="Overview">
-            {run.metrics.epoch?.length === 0 && <p class="empty">No epoch yet.</p>}
+            {run.metrics.epoch?.length === 0 && <p class="empty">No epoch has finished yet.</p>}
             <Tiles run={run} over={phase === 'ended' || phase === 'frozen'} />
             {started && (
               <>
@@ -142,7 +142,7 @@ export function App({ source }: { source: Source }) {
               <Panel
                 id="prompts"
                 title="Prompts"
-                note="Mean reward of the first and the last evaluation; the search above filters them."
+                note="Mean reward in the first and in the last evaluation. The search above filters these tables."
               >
                 <PromptTables key={chosen} run={run} matches={matches} />
               </Panel>
@@ -168,7 +168,7 @@ export function App({ source }: { source: Source }) {
           <Panel id="configuration" title="Configuration">
             {run.config ? (
               <details>
-                <summary>Show it</summary>
+                <summary>Show</summary>
                 <pre>{run.config}</pre>
               </details>
             ) : (
@@ -199,7 +199,7 @@ function RunChoice({ runs, hidden, onHidden, chosen, onChosen }: RunChoiceProps)
   return (
     <div class="toolbar runs">
       <fieldset>
-        <legend>Curves of</legend>
+        <legend>Curves</legend>
         {runs.map(({ name }, place) => (
           <label key={place} class="check">
             <input type="checkbox" checked={!hidden.has(place)} onChange={() => toggle(place)} />
@@ -208,7 +208,7 @@ function RunChoice({ runs, hidden, onHidden, chosen, onChosen }: RunChoiceProps)
         ))}
       </fieldset>
       <label class="select">
-        Details of{' '}
+        Details for{' '}
         <select value={chosen} onChange={(event) => onChosen(Number(event.currentTarget.value))}>
           {runs.map(({ name }, place) => (
             <option key={place} value={place}>
@@ -239,7 +239,7 @@ function Keys() {
   return (
     <footer>
       <details>
-        <summary>Keys</summary>
+        <summary>Keyboard shortcuts</summary>
         <dl class="keys">
           <dt>/</dt>
           <dd>search prompts</dd>

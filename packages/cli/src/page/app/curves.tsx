@@ -114,7 +114,7 @@ export function Curves({ runs, style, onStyle, zoom }: CurvesProps) {
       </div>
       {others.length > 0 && (
         <details>
-          <summary>Further numbers ({others.length})</summary>
+          <summary>More metrics ({others.length})</summary>
           <div class="charts">{others.map((name) => chart(name))}</div>
         </details>
       )}

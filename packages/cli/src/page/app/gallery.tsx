@@ -61,7 +61,7 @@ export function Gallery({ run, against, matches }: GalleryProps) {
   }, [at, view, drawn.length]);
 
   if (!before || !after)
-    return <p class="empty">No images yet. They come with evaluations (evalPrompts, evalEvery).</p>;
+    return <p class="empty">No images yet. Evaluations draw them (evalPrompts, evalEvery).</p>;
   const changes = changesOf(before, after, against === undefined);
   const chosen = ordered(after, changes, order).filter((i) => matches(after.samples.prompts[i]!));
   const decimals = decimalsOf([...after.samples.rewards, ...before.samples.rewards]);

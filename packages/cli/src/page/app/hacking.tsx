@@ -14,8 +14,8 @@ const WATCHED: Readonly<Record<string, string>> = {
   'images.sharpness': 'Sharpness',
   'images.colorEntropy': 'Colours',
   'images.diversity': 'Diversity within a prompt',
-  velocityNorm: 'Length of velocities',
-  velocityChange: 'Change of velocities per update',
+  velocityNorm: 'Norm of the velocity',
+  velocityChange: 'Change of the velocity per update',
   velocityKl: 'Velocity KL of an update',
 };
 
@@ -28,12 +28,12 @@ export function watched(names: Iterable<string>): string[] {
 
 export function hacking({ hacking: signs, metrics }: RunData): Insight {
   if (signs === null) {
-    return { tone: 'plain', verdict: 'Not watched', because: 'This run has no statistics of its images.' };
+    return { tone: 'plain', verdict: 'Not watched', because: 'This run has no image statistics.' };
   }
   if (signs.length > 0)
     return { tone: 'warn', verdict: 'Look at the images', because: signs.map(sentence).join(' ') };
   const count = watched(Object.keys(metrics)).length;
-  const because = `None of the ${count} statistics drifts far while the reward rises.`;
+  const because = `None of the ${count} statistics has drifted far.`;
   return { tone: 'good', verdict: 'No sign of it', because };
 }
 
@@ -43,7 +43,7 @@ const textOf = (name: string) => WATCHED[name] ?? name;
 
 export function Hacking({ runs, style, zoom }: { runs: readonly ShownRun[]; style: CurveStyle; zoom: Zoom }) {
   const names = watched(runs.flatMap(({ run }) => Object.keys(run.metrics)));
-  if (names.length === 0) return <p class="empty">No statistics of images in this run's metrics.</p>;
+  if (names.length === 0) return <p class="empty">This run's metrics have no image statistics.</p>;
   return (
     <div class="charts">
       <RewardChart runs={runs} style={style} zoom={zoom} height={190} />

@@ -73,7 +73,7 @@ describe('remaining', () => {
   it.each([
     ['Finished', 10, false],
     ['Ended', 40, true],
-    ['Not known', null, false],
+    ['Not known yet', null, false],
   ] as const)('says %s', (verdict, plannedEpochs, over) => {
     expect(remaining(run({ seconds }, { plannedEpochs }), over).verdict).toBe(verdict);
   });

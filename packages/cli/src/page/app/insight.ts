@@ -118,8 +118,8 @@ export function remaining(run: RunData, over = false): Insight {
   if (left === undefined || steady.length === 0) {
     return {
       tone: 'plain',
-      verdict: 'Not known',
-      because: done > 0 ? `${spent}, ${pace}.` : 'No epoch yet.',
+      verdict: 'Not known yet',
+      because: done > 0 ? `${spent}, ${pace}.` : 'No epoch has finished yet.',
     };
   }
   return {

@@ -10,7 +10,7 @@ type Way = 'best' | 'order' | 'thumbs';
 const WAYS: Record<Way, string> = { best: 'pick the best', order: 'order them', thumbs: 'thumbs' };
 const HINTS: Record<Way, string> = {
   best: 'Click the best image, or press its number.',
-  order: 'Click the images from the best to the worst; those you leave out come last, together.',
+  order: 'Click the images from the best to the worst; those you leave out share last place.',
   thumbs: 'Click once for good, twice for bad, and again for neither.',
 };
 
@@ -33,7 +33,7 @@ export function Judge({ data: { waiting, answered, questions }, onAnswer }: Judg
       <p class="note" role="status">
         {waiting > 0
           ? `Training waits for you: ${plural(waiting, 'prompt')} to judge, ${answered} judged.`
-          : `Nothing to judge now; ${answered} judged. The next images come by themselves.`}
+          : `Nothing to judge now; ${answered} judged. The next images appear automatically.`}
       </p>
       {problem && (
         <p class="down" role="alert">

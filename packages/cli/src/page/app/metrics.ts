@@ -9,7 +9,7 @@ export interface MetricText {
 export const METRICS: Readonly<Record<string, MetricText>> = {
   kl: { title: 'KL to the reference', note: 'How far the model is from where it started' },
   approxKl: { title: 'Approximate KL of an epoch', note: '½ · mean (log ratio)²' },
-  clipFraction: { title: 'Clipped ratios', note: 'Share outside of the clip range' },
+  clipFraction: { title: 'Clipped ratios', note: 'Share outside the clip range' },
   loss: { title: 'Loss' },
   gradNorm: { title: 'Gradient norm', note: 'Before clipping' },
   groupRewardStd: {
@@ -17,7 +17,7 @@ export const METRICS: Readonly<Record<string, MetricText>> = {
     note: 'Standard deviation of the rewards of one prompt',
   },
   zeroVarianceShare: {
-    title: 'Prompts without a difference',
+    title: 'Prompts with equal rewards',
     note: 'Share whose images all score the same: nothing to learn from',
   },
   advantageAbsMean: { title: 'Mean absolute advantage' },

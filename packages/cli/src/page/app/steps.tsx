@@ -12,7 +12,7 @@ import { colorOf, smoothedLines, X_LABELS, xOf } from './lines';
 export function Histograms({ run }: { run: RunData }) {
   const [place, setPlace] = useState<number | undefined>();
   const { histograms } = run;
-  if (histograms.length === 0) return <p class="empty">No epoch yet.</p>;
+  if (histograms.length === 0) return <p class="empty">No epoch has finished yet.</p>;
   const at = Math.min(place ?? histograms.length - 1, histograms.length - 1);
   const [first, now] = [histograms[0]!, histograms[at]!];
   const lines = (part: 'advantages' | 'rewards') =>
@@ -26,14 +26,14 @@ export function Histograms({ run }: { run: RunData }) {
           label="Epoch"
           value={at}
           max={histograms.length - 1}
-          text={`epoch ${now.epoch}, against epoch ${first.epoch}`}
+          text={`epoch ${now.epoch}, compared with epoch ${first.epoch}`}
           onInput={(value) => setPlace(value === histograms.length - 1 ? undefined : value)}
         />
       </div>
       <div class="charts">
         <Chart
           title="Advantages"
-          note="Share of images; what the gradient is weighted by"
+          note="Share of images; the advantage weights an image's gradient"
           lines={lines('advantages')}
           xLabel="advantage"
           sync="advantages"
@@ -59,11 +59,11 @@ function histogramOf(record: HistogramData, part: 'advantages' | 'rewards', colo
 const STEP_METRICS: Readonly<Record<string, { title: string; note: string }>> = {
   ratio: {
     title: 'Ratio by timestep',
-    note: 'New against old probability of a step; 1 where the policy has not changed',
+    note: 'New over old probability of a step; 1 if the policy has not changed',
   },
   logProbMismatch: {
     title: 'Rollout against update, by timestep',
-    note: 'Difference of their log-probabilities: rounding of two programs',
+    note: 'Difference of their log-probabilities, which comes from rounding in two programs',
   },
 };
 
@@ -124,7 +124,7 @@ export function StepCharts({ run, style, zoom }: { run: RunData; style: CurveSty
 
 export function TimeOfEpoch({ run, style, zoom }: { run: RunData; style: CurveStyle; zoom: Zoom }) {
   const phases = phaseMeans(run);
-  if (phases.length === 0) return <p class="empty">No epoch yet.</p>;
+  if (phases.length === 0) return <p class="empty">No epoch has finished yet.</p>;
   const x = xOf(run, style.axis);
   const lines = Object.entries(PHASES).flatMap(([key, label], i): Line[] => {
     const y = run.metrics[key];

@@ -62,7 +62,7 @@ export async function writeMadeUpRun(folder: string, run: MadeUpRun): Promise<vo
       kl: 0.02 * learnt(epoch) + 1e-4,
       approxKl: 1e-5 * (1 + random()),
       clipFraction: 0.2 + 0.05 * noise(),
-      gradNorm: 0.5 + 0.2 * random(),
+      gradNorm: outcome?.reason === 'diverged' && epoch === epochs - 1 ? 48.1 : 0.5 + 0.2 * random(),
       ...Object.fromEntries(
         [1, 3, 5].flatMap((step) => [
           [`ratio.${step}.mean`, 1 + 0.001 * noise()],
@@ -95,7 +95,7 @@ export async function writeMadeUpRun(folder: string, run: MadeUpRun): Promise<vo
       constant ? 1 : Math.min(1, share * (0.5 + k / 30) + 0.05 * random()),
     );
     const file = join('samples', `epoch-${String(epoch).padStart(6, '0')}.png`);
-    await writeFile(join(folder, file), await strip(prompts.length, side, share, seed));
+    await writeFile(join(folder, file), await strip(prompts.length, { side, share, seed, hacked }));
     records.push({
       epoch,
       reward: rewards.reduce((a, b) => a + b) / rewards.length,
@@ -123,18 +123,33 @@ export async function writeMadeUpRun(folder: string, run: MadeUpRun): Promise<vo
   );
 }
 
-/** The images of an evaluation: discs of the prompts' colours, under noise that fades with what was learnt. */
-async function strip(images: number, side: number, share: number, seed: number): Promise<Buffer> {
+const INSIDE: readonly ((x: number, y: number, size: number) => boolean)[] = [
+  (x, y, size) => Math.max(Math.abs(x), Math.abs(y)) < 0.9 * size,
+  (x, y, size) => Math.hypot(x, y) < size,
+  (x, y, size) => y < 0.8 * size && Math.abs(x) < 0.6 * (y + size),
+  (x, y, size) =>
+    Math.max(Math.abs(x), Math.abs(y)) < size && Math.min(Math.abs(x), Math.abs(y)) < 0.35 * size,
+];
+
+/**
+ * The images of an evaluation: shapes as the prompts name them, under noise that fades with what was learnt. Where the reward
+ * is hacked they turn black.
+ */
+async function strip(
+  images: number,
+  { side, share, seed, hacked }: { side: number; share: number; seed: number; hacked: boolean },
+): Promise<Buffer> {
   const random = randomAt(seed, 0x696d67);
   const bytes = new Uint8Array(images * side * side * 3);
   const colors = Object.values(COLORS);
   for (let image = 0; image < images; image++) {
     const color = colors[Math.floor(image / 4) % colors.length]!;
+    const shade = hacked ? 1 - share ** 4 : 1;
     for (let pixel = 0; pixel < side * side; pixel++) {
       const [x, y] = [(pixel % side) / side - 0.5, Math.floor(pixel / side) / side - 0.5];
-      const inside = Math.hypot(x, y) < 0.2 + 0.05 * (image % 4);
+      const inside = INSIDE[image % 4]!(x, y, 0.2 + 0.05 * (image % 4));
       for (let c = 0; c < 3; c++) {
-        const wanted = inside ? color[c]! : 245;
+        const wanted = inside ? shade * color[c]! : 245;
         bytes[(image * side * side + pixel) * 3 + c] = share * wanted + (1 - share) * 255 * random();
       }
     }

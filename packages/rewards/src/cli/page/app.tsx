@@ -70,9 +70,7 @@ function Overview({ name, values, count }: OverviewProps) {
         <Tile
           question="Images"
           verdict={String(count)}
-          because={
-            missing > 0 ? `${missing} without a number for ${name}.` : `All have a number for ${name}.`
-          }
+          because={missing > 0 ? `${missing} without ${name}.` : `All of them have ${name}.`}
         />
       </div>
       <div class="charts">

@@ -20,7 +20,7 @@ export function aestheticHead(params: Params, features: tf.Tensor): tf.Tensor {
 }
 
 /**
- * The improved aesthetic predictor (Schuhmann 2022) on CLIP ViT-L/14; prompts play no part. `model` is
+ * The improved aesthetic predictor (Schuhmann 2022) on CLIP ViT-L/14; prompts are not used. `model` is
  * `openai/clip-vit-large-patch14` by default, `head` is the file of the linear layers.
  *
  * @throws when files are missing or the head does not fit the model's features.

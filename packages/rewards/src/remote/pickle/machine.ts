@@ -98,7 +98,8 @@ export class Machine {
   /** What our function for a global makes of its arguments. */
   call(target: unknown, args: unknown): unknown {
     const call = this.globals.has(target) ? (target as Allowed).call : undefined;
-    if (!call || !(args instanceof PyTuple)) throw new PickleError('the pickle calls what it may not call');
+    if (!call || !(args instanceof PyTuple))
+      throw new PickleError('the pickle calls something that is not allowed');
     return call(args.items, this.budget);
   }
 

@@ -68,7 +68,8 @@ function encode([text, codec]: readonly unknown[], budget: Budget): Uint8Array {
 function listed(name: string, make: (items: readonly unknown[]) => unknown): Allowed {
   const call = ([items, ...rest]: readonly unknown[], budget: Budget): unknown => {
     if (Array.isArray(items)) budget.spend(items.length);
-    if (rest.length > 0 || !(items === undefined || Array.isArray(items))) refuse(`${name} is called oddly`);
+    if (rest.length > 0 || !(items === undefined || Array.isArray(items)))
+      refuse(`${name} has unexpected arguments`);
     return make((items ?? []) as unknown[]);
   };
   return { name, call };
@@ -96,12 +97,12 @@ for (const builtins of ['builtins', '__builtin__']) {
   );
   ALLOWED.set(`${builtins}.bytes`, {
     name: 'bytes',
-    call: (args) => (args.length === 0 ? new Uint8Array() : refuse('bytes is called oddly')),
+    call: (args) => (args.length === 0 ? new Uint8Array() : refuse('bytes has unexpected arguments')),
   });
   ALLOWED.set(`${builtins}.bytearray`, {
     name: 'bytearray',
     call: ([bytes = new Uint8Array()]) =>
-      bytes instanceof Uint8Array ? bytes : refuse('bytearray is called oddly'),
+      bytes instanceof Uint8Array ? bytes : refuse('bytearray has unexpected arguments'),
   });
 }
 

@@ -84,7 +84,7 @@ describe('scaledDotProductAttention', () => {
 });
 
 describe('the cuDNN custom calls', () => {
-  const lowered = (kernel: string, extra: Record<string, number[]>, causal: boolean) => {
+  const lowered = (kernel: string, extra: Record<string, number[]>, causal: boolean, more: object = {}) => {
     const module = new Module('attention');
     const shapes: Record<string, number[]> = {
       q: [16, 730, 32, 64],
@@ -101,7 +101,7 @@ describe('the cuDNN custom calls', () => {
     );
     const inputs = Object.fromEntries(types.map(([name], i) => [name, args[i]!]));
     const { lower } = attentionLowerings.find(({ kernelName }) => kernelName === kernel)!;
-    const out = lower(block, inputs, { scale: 0.125, causal, fused: true });
+    const out = lower(block, inputs, { scale: 0.125, causal, fused: true, ...more });
     module.finish('main', (Array.isArray(out) ? out : [out]) as Value[]);
     return { text: module.toString(), flops: module.flops('main') };
   };
@@ -129,5 +129,12 @@ describe('the cuDNN custom calls', () => {
       ': (tensor<16x730x32x64xbf16>, tensor<16x858x8x64xbf16>, tensor<16x858x8x64xbf16>, tensor<16x32x730xf32>, tensor<16x730x32x64xbf16>, tensor<16x730x32x64xbf16>, tensor<16xi32>, tensor<16xi32>) -> (tensor<16x32x730x64xbf16>, tensor<16x8x858x64xbf16>, tensor<16x8x858x64xbf16>, tensor<0xui8>)',
     );
     expect(lowered(ATTENTION_INFERENCE, {}, true).text).toContain('\\22mask_type\\22:\\22CAUSAL\\22');
+  });
+
+  it('ask for gradients in a fixed order only where bits must repeat', () => {
+    const given = { saved: [16, 32, 730], dy: [16, 730, 32, 64], output: [16, 730, 32, 64] };
+    const asked = '\\22force_deterministic\\22:true';
+    expect(lowered(ATTENTION_GRAD, given, false, { deterministic: true }).text).toContain(asked);
+    expect(lowered(ATTENTION_GRAD, given, false).text).not.toContain('force_deterministic');
   });
 });

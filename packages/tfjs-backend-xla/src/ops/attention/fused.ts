@@ -53,8 +53,17 @@ function maskType({ kvLengths }: AttentionValues, causal: boolean): string {
   return causal ? 'CAUSAL' : 'NO_MASK';
 }
 
+export interface FusedAttrs extends AttentionAttrs {
+  /** The same bits every time: gradients are added up in a fixed order. */
+  readonly deterministic?: boolean | undefined;
+}
+
 /** The custom calls' backend_config: XLA's GpuBackendConfig in JSON. */
-function config(values: AttentionValues, { scale, causal }: AttentionAttrs, products: object): string {
+function config(
+  values: AttentionValues,
+  { scale, causal, deterministic }: FusedAttrs,
+  products: object,
+): string {
   const { q, k } = values;
   const layout = {
     dim_level_types: [],
@@ -94,6 +103,7 @@ function config(values: AttentionValues, { scale, causal }: AttentionAttrs, prod
       sliding_window_length: 0,
       max_seg_per_batch: 1,
       is_paged_attention: false,
+      ...(deterministic && { force_deterministic: true }),
     },
   });
 }
@@ -121,7 +131,7 @@ const back = (b: Block, x: Value): Value => hlo.transpose(b, x, [0, 2, 1, 3]);
 export function fusedForward(
   b: Block,
   values: AttentionValues,
-  attrs: AttentionAttrs,
+  attrs: FusedAttrs,
   withStatistics: boolean,
 ): [output: Value, statistics?: Value] {
   const { q, k, v } = values;
@@ -141,7 +151,7 @@ export function fusedForward(
 export function fusedBackward(
   b: Block,
   values: AttentionValues,
-  attrs: AttentionAttrs,
+  attrs: FusedAttrs,
   saved: { statistics: Value; output: Value; dOutput: Value },
 ): [dq: Value, dk: Value, dv: Value] {
   const { q, k, v } = values;

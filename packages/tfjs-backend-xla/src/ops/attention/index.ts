@@ -5,6 +5,7 @@ import type { XlaBackend } from '../../backend';
 import { runLowering } from '../../dispatch';
 import type { Lowering } from '../../kernels/kernel';
 import { client } from '../../runtime/client';
+import { currentSettings } from '../../runtime/settings';
 import { currentFrame, perDeviceMesh } from '../../trace/frame';
 import type { AttentionAttrs } from './decomposed';
 import { fitsFused } from './fused';
@@ -31,14 +32,15 @@ export const attentionKernels = attentionLowerings.map(attentionKernel);
 function onDevice(
   { q, k, v, mask, kvLengths, qLengths }: Inputs,
   backend: XlaBackend,
-): Pick<AttentionKernelAttrs, 'fused' | 'split'> {
+): Pick<AttentionKernelAttrs, 'fused' | 'split' | 'deterministic'> {
   const operands = [q!, k!, v!];
   const elements = operands.map(({ dataId }) => backend.find(dataId).element);
   // Custom calls take neither a mask nor query lengths alone.
   const plain = !mask && (!qLengths || kvLengths !== undefined);
   const fused = client().platformName === 'cuda' && plain && fitsFused(elements, q!.shape[3]!);
   const split = fused ? batchSplit(partitionedOver(operands, backend), q!.shape[0]!) : undefined;
-  return { fused, split };
+  const deterministic = fused && currentSettings().deterministic;
+  return { fused, split, ...(deterministic && { deterministic }) };
 }
 
 /** The mesh that XLA partitions the computation over, if any. */

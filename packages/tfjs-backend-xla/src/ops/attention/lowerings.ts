@@ -2,17 +2,11 @@
 import { ATTENTION, ATTENTION_GRAD, ATTENTION_INFERENCE } from '@flow-grpo/tfjs-jit/backend';
 import { attrsOf, type Inputs, kernel, type Lowering, need } from '../../kernels/kernel';
 import { type Block, hlo, type Value } from '../../stablehlo';
-import {
-  type AttentionAttrs,
-  type AttentionValues,
-  decomposedBackward,
-  decomposedForward,
-  realQueries,
-} from './decomposed';
-import { fusedBackward, fusedForward } from './fused';
+import { type AttentionValues, decomposedBackward, decomposedForward, realQueries } from './decomposed';
+import { type FusedAttrs, fusedBackward, fusedForward } from './fused';
 import { type BatchSplit, perDevice } from './per-device';
 
-export interface AttentionKernelAttrs extends AttentionAttrs {
+export interface AttentionKernelAttrs extends FusedAttrs {
   readonly fused: boolean;
   /** Set where XLA cannot partition the computation by itself. Not with a mask, whose batch axis may be 1. */
   readonly split?: BatchSplit | undefined;
