@@ -87,7 +87,7 @@ worker.onerror = ({ message }) => {
 
 const style = getComputedStyle(document.documentElement);
 const color = (name: string) => style.getPropertyValue(name).trim();
-const axis = { stroke: color('--soft'), grid: { stroke: color('--line') }, ticks: { show: false } };
+const axis = { stroke: color('--soft'), grid: { stroke: color('--line'), width: 1 }, ticks: { show: false } };
 const chart = new uPlot(
   {
     width: element('curve').clientWidth,
