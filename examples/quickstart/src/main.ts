@@ -89,12 +89,12 @@ async function run() {
   const options = { ...sized, minutes: given.minutes ?? time.minutes };
   if (time.images !== undefined && given.minutes === undefined) {
     console.log(
-      `Expect the end in ${Math.ceil(time.minutes + evaluation / 60)} minutes, after about ${time.images} training images. ` +
-        'XLA draws tens of thousands in that time: here is the whole loop to see, and little to learn.',
+      `Expected to finish in ${Math.ceil(time.minutes + evaluation / 60)} minutes, after about ${time.images} training images. ` +
+        'XLA draws tens of thousands in that time: this shows the whole loop, but the model learns little.',
     );
   }
   const { signal, release } = abortOnSignals((name) =>
-    line.note(`${name}: ends after this epoch, with a report; again to end now`),
+    line.note(`${name}: ends after this epoch, with a report; press again to end now`),
   );
   const clock = trainingClock(options);
   const history: EpochMetrics[] = [];

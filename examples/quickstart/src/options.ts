@@ -45,7 +45,7 @@ type Given = Omit<QuickstartOptions, 'train'> & Partial<Pick<QuickstartOptions, 
 export function readOptions(args: readonly string[]): QuickstartOptions {
   const given = new Command('quickstart')
     .description(
-      'Tunes a small Show-o2 on coloured shapes by reinforcement learning and reports what it learnt',
+      'Tunes a small Show-o2 on coloured shapes by reinforcement learning and reports what it learned',
     )
     .option(
       '--minutes <n>',
@@ -66,7 +66,7 @@ export function readOptions(args: readonly string[]): QuickstartOptions {
       oneOf(BACKENDS),
     )
     .option('--devices <n>', 'devices that share the images of an epoch', whole(1), 1)
-    .option('--seed <n>', 'everything random is a function of it', whole(0), 0)
+    .option('--seed <n>', 'determines all random numbers', whole(0), 0)
     .option(
       '--eval-prompts <n>',
       'images of held-out prompts, before and after (default: 480, or 24 without XLA)',

@@ -76,17 +76,14 @@ type Options = z.output<typeof options>;
 
 export const awm = defineAlgorithm({
   name: 'awm',
-  summary:
-    'AWM: flow matching on its own images, weighted by their advantages, with slow weights to hold on to',
+  summary: 'AWM: flow matching on its own images, weighted by their advantages, stabilised by slow weights',
   source:
     'Xue et al., Advantage Weighted Matching (arXiv 2509.25050); scxue/advantage_weighted_matching scripts/train_sd3_awm.py',
   options,
   check: ({ lossType, timesPerImage }, { sampling, training }) => [
     ...needsSeveralImages(sampling),
     ...(lossType === 'sum_first' && (training.stepsPerPass ?? timesPerImage) < timesPerImage
-      ? [
-          'training.stepsPerPass cuts the times of an image, whose ratio awm.lossType sum_first takes of all of them',
-        ]
+      ? ['awm.lossType sum_first needs all times of an image in one pass: leave out training.stepsPerPass']
       : []),
   ],
   configure: (own, { config, epochSize }) => {

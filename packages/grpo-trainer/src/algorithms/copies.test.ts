@@ -174,7 +174,7 @@ describe('options that contradict the run', () => {
     [{ algorithm: 'dgpo', dgpo: { truncSteps: 2, timesPerImage: 4 } }, /larger than the 3 times/],
     [
       { algorithm: 'awm', awm: { lossType: 'sum_first' }, training: { stepsPerPass: 2 } },
-      /stepsPerPass cuts the times of an image/,
+      /sum_first needs all times of an image in one pass: leave out training.stepsPerPass/,
     ],
     [{ algorithm: 'flow-dppo', sampling: { noiseLevel: 0 } }, /no log-probability for flow-dppo/],
   ])('%j', async (more, message) => {

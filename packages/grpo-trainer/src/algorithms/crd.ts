@@ -42,12 +42,12 @@ const options = z.strictObject({
   guidedReference: z
     .boolean()
     .default(true)
-    .describe("The KL's reference is guided where rollouts are (kl_cfg)"),
+    .describe("Guide the KL's reference if rollouts are guided (kl_cfg)"),
   oldModelDecay: decayName('0-0.25-0.005-0.999', 'old_model_decay').describe(
     'Share that the old weights, which the implicit reward compares with, keep after an epoch: a preset 0 to 6, or startStep-start-slope-end (old_model_decay)',
   ),
   samplingModelDecay: decayName('75-0.0-0.0075-0.999', 'sampling_model_decay').describe(
-    'The same of the weights that draw the images (sampling_model_decay)',
+    'The same for the weights that draw the images (sampling_model_decay)',
   ),
   timestepFraction: z
     .number()

@@ -44,7 +44,10 @@ const options = z.strictObject({
     .min(0)
     .default(6)
     .describe("Last of the rollout's steps whose times are drawn, counted from 0 (trunc_steps)"),
-  sharedNoise: z.boolean().default(true).describe('Images of a prompt are noised alike (use_shared_noise)'),
+  sharedNoise: z
+    .boolean()
+    .default(true)
+    .describe('Give all images of a prompt the same noise (use_shared_noise)'),
   groupReference: z
     .enum(['reference', 'fast'])
     .default('reference')
@@ -58,7 +61,7 @@ const options = z.strictObject({
   guidedReference: z
     .boolean()
     .default(true)
-    .describe('The reference is guided where rollouts are (sample.guidance_scale)'),
+    .describe('Guide the reference if rollouts are guided (sample.guidance_scale)'),
 });
 
 type Options = z.output<typeof options>;

@@ -16,7 +16,7 @@ const options = z.strictObject({
     .min(0)
     .default(1e-5)
     .describe(
-      'Divergence from which a step that moved far enough its way stops training (kl_mask_threshold)',
+      'Divergence above which a step that has moved in the direction of its advantage stops training (kl_mask_threshold)',
     ),
   addKlCoefficient: z
     .boolean()

@@ -41,13 +41,13 @@ const options = z.strictObject({
     .int()
     .min(1)
     .optional()
-    .describe('How many of them; what timestepFraction says by default'),
+    .describe('Times drawn per image; by default as many as timestepFraction says'),
   klTarget: z
     .number()
     .positive()
     .optional()
     .describe(
-      'The KL on the velocity (of an image at a time) where its weight is doubled; it goes on growing beyond, so that long runs do not collapse. Without it, as in the official code, the weight stays',
+      'KL on the velocity (per image and time) at which its weight has doubled; it keeps growing beyond, so that long runs do not collapse. By default, as in the official code, the weight is constant',
     ),
   ...advantageOptions,
 });

@@ -50,7 +50,7 @@ describe('decodeImage', () => {
     ['nothing', ''],
   ])('refuses %s without looking further', async (_, text) => {
     await expect(decodeImage({ bytes: Buffer.from(text) }, 3)).rejects.toThrow(
-      /^image 3 cannot be decoded: (it is none of PNG|the file is empty)/,
+      /^image 3 cannot be decoded: (it is not PNG|the file is empty)/,
     );
   });
 });
