@@ -12,10 +12,15 @@ import fc from 'fast-check';
 // On machines with GPUs too; FLOW_GRPO_XLA_PLATFORM=cuda runs the suites of XLA on these.
 process.env.FLOW_GRPO_XLA_PLATFORM ||= 'cpu';
 // Compiling takes most of a first run: on CPUs at XLA's quickest, except in `npm run test:long` and `npm run parity`, where
-// programs are compiled as users compile them. A program is not split either, for threads that two cores do not have. XLA_FLAGS from outside stay as they are; one that is XLA's default changes nothing.
+// programs are compiled as users compile them. XLA_FLAGS from outside stay as they are; one that is XLA's default changes nothing.
+const QUICKEST = [
+  '--xla_backend_optimization_level=0',
+  '--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters',
+  // In 32 pieces by default, for as many threads: small programs take several times as long then.
+  '--xla_cpu_parallel_codegen_split_count=1',
+];
 if (process.env.FLOW_GRPO_XLA_PLATFORM === 'cpu' && process.env.FLOW_GRPO_TESTS !== 'long')
-  process.env.XLA_FLAGS ||=
-    '--xla_backend_optimization_level=0 --xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters --xla_cpu_parallel_codegen_split_count=1';
+  process.env.XLA_FLAGS ||= QUICKEST.join(' ');
 // The same cases of properties every time; FC_SEED=2 draws others.
 fc.configureGlobal({ seed: Number(process.env.FC_SEED || 1) });
 tf.env().set('IS_TEST', true); // no banner
