@@ -16,8 +16,6 @@ process.env.FLOW_GRPO_XLA_PLATFORM ||= 'cpu';
 const QUICKEST = [
   '--xla_backend_optimization_level=0',
   '--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters',
-  // In 32 pieces by default, for as many threads: small programs take several times as long then.
-  '--xla_cpu_parallel_codegen_split_count=1',
 ];
 if (process.env.FLOW_GRPO_XLA_PLATFORM === 'cpu' && process.env.FLOW_GRPO_TESTS !== 'long')
   process.env.XLA_FLAGS ||= QUICKEST.join(' ');
