@@ -60,19 +60,33 @@ export async function timed(run: () => Tensors, options: TimingOptions = {}): Pr
 export async function timedMany(
   run: () => Tensors,
   count: number,
-  { warm = 2, rounds = 10 }: TimingOptions = {},
+  options: TimingOptions = {},
 ): Promise<Times> {
-  const samples: number[] = [];
-  for (let i = 0; i < warm + rounds; i++) {
-    const start = performance.now();
+  const round = async () => {
     let last = run();
     for (let call = 1; call < count; call++) {
       dispose(last);
       last = run();
     }
     await finished(last);
+    return last;
+  };
+  return timedRounds(round, count, options, dispose);
+}
+
+/** Times rounds of `count` calls each; what a round leaves is freed while no clock runs. */
+export async function timedRounds<T>(
+  round: () => Promise<T>,
+  count: number,
+  { warm = 2, rounds = 10 }: TimingOptions = {},
+  free: (left: T) => void = () => {},
+): Promise<Times> {
+  const samples: number[] = [];
+  for (let i = 0; i < warm + rounds; i++) {
+    const start = performance.now();
+    const left = await round();
     if (i >= warm) samples.push((performance.now() - start) / count);
-    dispose(last);
+    free(left);
   }
   return summary(samples);
 }
@@ -81,17 +95,14 @@ export async function timedMany(
 export async function timedCarry<C extends object>(
   step: (carry: C) => C,
   start: C,
-  { warm = 2, rounds = 10 }: TimingOptions = {},
+  options: TimingOptions = {},
 ): Promise<{ times: Times; carry: C }> {
-  const samples: number[] = [];
   let carry = start;
-  for (let i = 0; i < warm + rounds; i++) {
-    const began = performance.now();
+  const round = async () => {
     carry = step(carry);
     await finished(carry as Tensors);
-    if (i >= warm) samples.push(performance.now() - began);
-  }
-  return { times: summary(samples), carry };
+  };
+  return { times: await timedRounds(round, 1, options), carry };
 }
 
 /** Host time alone: `count` calls without waiting for the device, then one wait outside of the clock. */

@@ -5,7 +5,7 @@
 import { createClient, type PjrtBuffer, type PjrtClient, type PjrtExecutable } from '@flow-grpo/pjrt';
 import type { Showo2Config } from '@flow-grpo/showo2-model';
 import { report } from '../reporting';
-import { summary, type Times } from '../timing';
+import { type Times, timedRounds } from '../timing';
 import type { Workload } from '../workload';
 
 /** Products of `rows` rows by weights [inputs, outputs], `count` of them in a step. */
@@ -19,8 +19,6 @@ export interface Gemm {
 
 /** Calls before one wait. */
 const CALLS = 20;
-/** Rounds before the clock runs. */
-const WARM = 2;
 /** Largest e4m3 number. */
 const LARGEST = 448;
 
@@ -142,22 +140,16 @@ function productText({ rows, inputs, outputs }: Gemm, given: Element, stored: El
 }`;
 }
 
-async function time(
-  program: PjrtExecutable,
-  operands: readonly PjrtBuffer[],
-  rounds: number,
-): Promise<Times> {
-  const samples: number[] = [];
-  for (let round = 0; round < WARM + rounds; round++) {
-    const began = performance.now();
-    let last: PjrtBuffer | undefined;
-    for (let call = 0; call < CALLS; call++) {
-      last?.dispose();
-      last = program.execute([operands])[0]![0]!;
+function time(program: PjrtExecutable, operands: readonly PjrtBuffer[], rounds: number): Promise<Times> {
+  const round = async () => {
+    const run = () => program.execute([operands])[0]![0]!;
+    let last = run();
+    for (let call = 1; call < CALLS; call++) {
+      last.dispose();
+      last = run();
     }
-    await last!.ready();
-    if (round >= WARM) samples.push((performance.now() - began) / CALLS);
-    last!.dispose();
-  }
-  return summary(samples);
+    await last.ready();
+    return last;
+  };
+  return timedRounds(round, CALLS, { rounds }, (last) => last.dispose());
 }

@@ -1,7 +1,5 @@
 /** A tokenizer that needs no download: every byte is a token, and so is each special token of the chat layout. */
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
+import { writeJson } from './write-json';
 
 const SPECIAL = ['<|endoftext|>', '<|im_start|>', '<|im_end|>'];
 const LETTERS = 256;
@@ -14,11 +12,8 @@ export const BYTE_TOKENS = LETTERS + SPECIAL.length;
 
 /** Writes its tokenizer.json and tokenizer_config.json into `folder`. */
 export async function writeByteTokenizer(folder: string): Promise<void> {
-  makeFolder(folder);
-  const write = (name: string, json: object) =>
-    writeFile(join(folder, name), `${JSON.stringify(json, null, 2)}\n`);
-  await write('tokenizer_config.json', { eos_token: SPECIAL[2] });
-  await write('tokenizer.json', byteTokenizer());
+  await writeJson(folder, 'tokenizer_config.json', { eos_token: SPECIAL[2] });
+  await writeJson(folder, 'tokenizer.json', byteTokenizer());
 }
 
 function byteTokenizer(): object {

@@ -1,8 +1,6 @@
 /** Stand-ins for what a run downloads: a Z-Image of a few thousand random weights, in the layout of the hub. */
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
-import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
 import {
   type AutoencoderConfig,
@@ -21,6 +19,7 @@ import {
 } from '@flow-grpo/z-image-model';
 import type { RunFile } from 'flow-grpo';
 import { BYTE_TOKENS, writeByteTokenizer } from './byte-tokenizer';
+import { writeJson } from './write-json';
 
 const transformer: TransformerConfig = {
   ...Z_IMAGE_TRANSFORMER,
@@ -116,9 +115,4 @@ function randomWeights(specs: Specs) {
       return [name, { dtype: 'float32' as const, shape, bytes: new Uint8Array(values.buffer) }];
     }),
   );
-}
-
-async function writeJson(folder: string, name: string, json: unknown): Promise<void> {
-  makeFolder(folder);
-  await writeFile(join(folder, name), `${JSON.stringify(json, null, 2)}\n`);
 }
