@@ -100,7 +100,7 @@ describe('npm create @flow-grpo', () => {
     [['--version'], 0, /^\d+\.\d+\.\d+/],
     [['--stup', 'toy'], 2, /--stup[\s\S]*npm create @flow-grpo/],
     [['a', 'b'], 2, /give one folder/],
-    [['a'], 2, /--setup: give toy, module, showo2, z-image; init can only ask in a terminal/],
+    [['a'], 2, /--setup: give toy, module, showo2, z-image; questions can only be asked in a terminal/],
     [['a', '--setup', 'sdxl'], 2, /--setup sdxl: give toy, module, showo2, z-image/],
   ])('%j ends with %i', async (args, code, message) => {
     const ended = await create(args);

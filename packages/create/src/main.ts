@@ -59,7 +59,7 @@ async function create(args: readonly string[], terminal: Terminal): Promise<numb
   const [folder = 'my-flow-grpo'] = positionals;
   const given = { setup: values.setup, reward: values.reward, prompts: values.prompts };
   if (!terminal.interactive && given.setup === undefined) {
-    complain(`--setup: give ${Object.keys(SETUPS).join(', ')}; init can only ask in a terminal`);
+    complain(`--setup: give ${Object.keys(SETUPS).join(', ')}; questions can only be asked in a terminal`);
     return 2;
   }
   const choices = await askChoices(given, terminal.interactive ? terminal.ask : async () => '');

@@ -45,7 +45,10 @@ export function addSharedOptions(command: Command): Command {
     .option('--setup <kind>', 'toy, or a module that provides policy, prompts and scorer')
     .option('-o, --output <folder>', "the run's folder")
     .option('--backend <xla|tensorflow|wasm|cpu>', BACKEND_HELP, 'xla')
-    .option('--deterministic', 'on GPUs, the same bits in every run, more slowly; CPUs compute so anyway')
+    .option(
+      '--deterministic',
+      'on GPUs, the same bits in every run, perhaps more slowly; CPUs compute so anyway',
+    )
     .option('--json', 'print the result as one line of JSON; messages go to standard error');
   return addConfigFlags(command);
 }

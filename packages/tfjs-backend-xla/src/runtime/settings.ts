@@ -35,7 +35,7 @@ export interface XlaOptions {
   debugOptions?: Readonly<Record<string, string | number | bigint | boolean>>;
   /**
    * On CUDA: the same bits whenever a program meets the same inputs, in other processes too. XLA then adds up in a fixed order
-   * and picks algorithms without trying them, which is slower. CPU plugins compute so anyway. Default false.
+   * and picks algorithms without trying them, which may be slower. CPU plugins compute so anyway. Default false.
    */
   deterministic?: boolean;
   /** Free device memory of tensors that were collected undisposed. Default: when NODE_ENV is `development`. */
