@@ -88,6 +88,7 @@ async function waitForOther(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const first = await renewedAt(lock);
+  if (first === undefined) return; // given back since we tried to take it
   for (const until = Date.now() + staleMs; Date.now() < until; ) {
     await wait(lookMs, undefined, { signal });
     if ((await renewedAt(lock)) !== first || isAbandoned(await read(lock))) return;
