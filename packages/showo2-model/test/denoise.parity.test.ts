@@ -19,6 +19,12 @@ import {
 } from '../src/index';
 import { channelsFirst, channelsLast, loadCase, toleranceOf, toPositions, toTensor } from './case';
 
+/** As one program where the backend compiles: each kernel by itself, for each of its shapes, takes far longer to compile. */
+const compiled = <T>(f: () => T): T => jit(f)();
+
+const velocityOf = (...args: Parameters<typeof showo2Velocity>) => compiled(() => showo2Velocity(...args));
+const conditionOf = (...args: Parameters<typeof encodePrompts>) => compiled(() => encodePrompts(...args));
+
 const relative = (actual: tf.Tensor, expected: ArrayLike<number>, label: string, tolerance = 1e-5) =>
   expectClose(actual.dataSync(), expected, tolerance * Math.max(maxAbs(expected), 1e-3), label);
 
@@ -36,7 +42,7 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
   const half = (y: tf.Tensor) => tf.split(y, 2)[0] as tf.Tensor;
   const scale = json.config.guidance_scale;
   const plain = (p = params) => {
-    const { velocity: v } = forwardSequence(p, config, { tokens, positions, latents: x, t });
+    const v = compiled(() => forwardSequence(p, config, { tokens, positions, latents: x, t }).velocity);
     return tf.split(v, 2) as [tf.Tensor, tf.Tensor];
   };
   const [c, u] = plain();
@@ -50,22 +56,17 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
   it.each([undefined, Math.max(...prompts.map((ids) => ids.length)) + 6])(
     'equals the plain forward with text padded to %s',
     (textLength) => {
-      const condition = encodePrompts(
-        params,
-        config,
-        prompts,
-        textLength === undefined ? {} : { textLength },
-      );
-      const fast = showo2Velocity(params, config, half(x), half(t), condition, { guidanceScale: scale });
+      const condition = conditionOf(params, config, prompts, textLength === undefined ? {} : { textLength });
+      const fast = velocityOf(params, config, half(x), half(t), condition, { guidanceScale: scale });
       relative(fast.velocity, guided, 'guided velocity');
       const expected = numbers(file('outputs.safetensors').v_cfg!).slice(0, guided.length);
       const tolerance = toleranceOf(json.float32_vs_float64, 'v_cfg');
       expectClose(channelsFirst(fast.velocity).dataSync(), expected, tolerance, 'v_cfg');
-      const single = showo2Velocity(params, config, half(x), half(t), condition, { guidanceScale: 0 });
+      const single = velocityOf(params, config, half(x), half(t), condition, { guidanceScale: 0 });
       relative(single.velocity, c.dataSync(), 'conditional velocity');
       relative(fast.conditional, c.dataSync(), 'conditional branch');
       const detached = { guidanceScale: scale, detachUnconditional: true };
-      const split = showo2Velocity(params, config, half(x), half(t), condition, detached);
+      const split = velocityOf(params, config, half(x), half(t), condition, detached);
       relative(split.velocity, guided, 'split branches');
       relative(split.conditional, c.dataSync(), 'conditional one of split branches');
     },
@@ -73,29 +74,23 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
 
   it('equals it from kept features, with the text of the head cached or not', () => {
     for (const head of [false, true]) {
-      const condition = encodePrompts(params, config, prompts, { head });
+      const condition = conditionOf(params, config, prompts, { head });
       const options = { guidanceScale: scale };
-      const { features } = showo2Velocity(params, config, half(x), half(t), condition, options);
-      const again = velocityFromFeatures(
-        params,
-        config,
-        features,
-        half(t),
-        condition,
-        half(x).shape,
-        options,
+      const { features } = velocityOf(params, config, half(x), half(t), condition, options);
+      const again = compiled(() =>
+        velocityFromFeatures(params, config, features, half(t), condition, half(x).shape, options),
       );
       relative(again, guided, 'velocity from features');
     }
   });
 
   it('runs one prompt for many rows, once', () => {
-    const condition = encodePrompts(params, config, [prompts[0]!]);
+    const condition = conditionOf(params, config, [prompts[0]!]);
     const many = tf.concat([half(x), tf.mul(half(x), 0.5)]);
     const times = tf.fill([many.shape[0]!], 0.3);
-    const all = showo2Velocity(params, config, many, times, condition, { guidanceScale: scale }).velocity;
+    const all = velocityOf(params, config, many, times, condition, { guidanceScale: scale }).velocity;
     const last = tf.slice(many, [many.shape[0]! - 1, 0, 0, 0]);
-    const one = showo2Velocity(params, config, last, tf.tensor1d([0.3]), condition, {
+    const one = velocityOf(params, config, last, tf.tensor1d([0.3]), condition, {
       guidanceScale: scale,
     }).velocity;
     relative(tf.slice(all, [many.shape[0]! - 1, 0, 0, 0]), one.dataSync(), 'last row');
@@ -104,13 +99,9 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
   it('gives the same with stacked layers, and unstacks to what it was', () => {
     let stacked = params;
     for (const base of Object.values(SHOWO2_LAYER_BASES)) stacked = stackLayers(stacked, base);
-    const condition = encodePrompts(stacked, config, prompts);
+    const condition = conditionOf(stacked, config, prompts);
     const options = { guidanceScale: scale };
-    relative(
-      showo2Velocity(stacked, config, half(x), half(t), condition, options).velocity,
-      guided,
-      'stacked',
-    );
+    relative(velocityOf(stacked, config, half(x), half(t), condition, options).velocity, guided, 'stacked');
     let back = stacked;
     for (const base of Object.values(SHOWO2_LAYER_BASES)) back = unstackLayers(back, base);
     expect(Object.keys(back).sort()).toEqual(Object.keys(params).sort());
@@ -123,7 +114,7 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
     const { grid_points: points, time_shifting_factor: shift } = json.config.ode;
     const schedule = shiftedSchedule(points - 1, shift);
     expectClose(schedule.times, numbers(outputs.ode_t!), 1e-6, 'ode_t');
-    const condition = encodePrompts(params, config, prompts, { head: true });
+    const condition = conditionOf(params, config, prompts, { head: true });
     const run = jit(
       (c: Showo2Condition, latents: tf.Tensor, times: tf.Tensor) =>
         showo2Velocity(params, config, latents, times, c, { guidanceScale: scale }).velocity,
@@ -170,13 +161,9 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
 
   it('has no use for the vocabulary projection', () => {
     const { 'showo.lm_head.weight': _, ...without } = params;
-    const condition = encodePrompts(without, config, prompts);
+    const condition = conditionOf(without, config, prompts);
     const options = { guidanceScale: scale };
-    relative(
-      showo2Velocity(without, config, half(x), half(t), condition, options).velocity,
-      guided,
-      'guided',
-    );
+    relative(velocityOf(without, config, half(x), half(t), condition, options).velocity, guided, 'guided');
   });
 
   it('has the head gradients of the guided loss, from kept features', () => {
@@ -184,14 +171,17 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
     const weight = channelsLast(toTensor(outputs.cfg_loss_weight!));
     const expected = file('grads_head_cfg.safetensors');
     const names = Object.keys(expected);
-    const condition: Showo2Condition = encodePrompts(params, config, prompts);
+    const condition: Showo2Condition = conditionOf(params, config, prompts);
     const options = { guidanceScale: scale };
-    const { features } = showo2Velocity(params, config, half(x), half(t), condition, options);
-    const { value, grads } = tf.valueAndGrads((...xs: tf.Tensor[]) => {
+    const { features } = velocityOf(params, config, half(x), half(t), condition, options);
+    const loss = (...xs: tf.Tensor[]) => {
       const p = { ...params, ...Object.fromEntries(names.map((name, i) => [name, xs[i]!])) };
       const v = velocityFromFeatures(p, config, features, half(t), condition, half(x).shape, options);
       return tf.mean(tf.mul(v, weight)) as tf.Scalar;
-    })(names.map((name) => params[name]!));
+    };
+    const { value, grads } = jit((...xs: tf.Tensor[]) => tf.valueAndGrads(loss)(xs))(
+      ...names.map((name) => params[name]!),
+    );
     expectClose(value.dataSync(), numbers(outputs.cfg_loss!), 1e-5, 'cfg_loss');
     names.forEach((name, i) => {
       const want = numbers(expected[name]!);
@@ -209,8 +199,8 @@ describe.each(fixtureCases('showo2-tiny'))('$name', ({ dir }) => {
 
   it('starts a new model with a velocity of zero, the same for the same seed', () => {
     const fresh = initShowo2Params(config, 7);
-    const condition = encodePrompts(fresh, config, prompts);
-    const { velocity: v } = showo2Velocity(fresh, config, half(x), half(t), condition, {
+    const condition = conditionOf(fresh, config, prompts);
+    const { velocity: v } = velocityOf(fresh, config, half(x), half(t), condition, {
       guidanceScale: scale,
     });
     expect(maxAbs(v.dataSync())).toBe(0);
@@ -234,11 +224,11 @@ describe.each(fixtureCases('showo2-video'))('$name', ({ dir }) => {
     expect(opening).toBe(read.tokens.bov);
     const config = { ...read, maxTextLength: 1000, tokens: { ...read.tokens, boi: opening } };
     const prompts = rows.map((row, i) => row.slice(1, positions[i]![0]![0] - 1));
-    const condition = encodePrompts(params, config, prompts);
+    const condition = conditionOf(params, config, prompts);
     const x = channelsLast(toTensor(given.latents!));
     for (const firstFrameAsCondition of [false, true]) {
       const options = { guidanceScale: 0, firstFrameAsCondition };
-      const { velocity: v } = showo2Velocity(params, config, x, toTensor(given.t!), condition, options);
+      const { velocity: v } = velocityOf(params, config, x, toTensor(given.t!), condition, options);
       const key = firstFrameAsCondition ? 'v_pred_first_frame_as_cond' : 'v_pred';
       const tolerance = toleranceOf(json.float32_vs_float64, key);
       expectClose(channelsFirst(v).dataSync(), numbers(file('outputs.safetensors')[key]!), tolerance, key);
@@ -253,13 +243,12 @@ describe.each(fixtureCases('showo2-tiny'))('what the savings rest on, in $name',
   const rows = toTensor(given.text_tokens!).arraySync() as number[][];
   const latents = channelsLast(toTensor(given.latents!));
   const t = toTensor(given.t!);
-  const run = (tokens: number[][]) =>
-    forwardSequence(params, config, {
-      tokens: tf.tensor2d(tokens, undefined, 'int32'),
-      positions,
-      latents,
-      t,
-    });
+  const forward = jit((tokens: tf.Tensor, x: tf.Tensor, times: tf.Tensor) => {
+    const { velocity, hidden } = forwardSequence(params, config, { tokens, positions, latents: x, t: times });
+    return { velocity, hidden };
+  });
+  const run = (tokens: number[][], x = latents, times = t) =>
+    forward(tf.tensor2d(tokens, undefined, 'int32'), x, times);
 
   it('lets nothing after the image block, and no id inside it, be seen', () => {
     const other = rows.map((row, i) => {
@@ -277,10 +266,7 @@ describe.each(fixtureCases('showo2-tiny'))('what the savings rest on, in $name',
 
   it('has text whose states depend neither on the image nor on the time', () => {
     const text = (x: tf.Tensor, times: tf.Tensor) => {
-      const { hidden } = forwardSequence(params, config, {
-        ...{ tokens: tf.tensor2d(rows, undefined, 'int32'), positions },
-        ...{ latents: x, t: times },
-      });
+      const { hidden } = run(rows, x, times);
       return rows.flatMap((_, i) => {
         const before = positions[i]![0]![0] - 1;
         return [...tf.slice(hidden, [i, 0, 0], [1, before, -1]).dataSync()];
@@ -294,7 +280,7 @@ describe.each(fixtureCases('showo2-tiny'))('what the savings rest on, in $name',
     const count = rows.length / 2;
     const prompts = rows.slice(0, count).map((row, i) => row.slice(1, positions[i]![0]![0] - 1));
     const textLength = Math.max(...prompts.map((ids) => ids.length)) + 3;
-    const condition = encodePrompts(params, longest, prompts, { textLength, head: true });
+    const condition = conditionOf(params, longest, prompts, { textLength, head: true });
     const spoil = (state: TextState): TextState => {
       const wide = tf.greaterEqual(
         tf.reshape(tf.range(0, state.tokens.shape[1]!, 1, 'int32'), [1, -1]),
@@ -313,8 +299,10 @@ describe.each(fixtureCases('showo2-tiny'))('what the savings rest on, in $name',
     };
     const x = tf.slice(latents, [0, 0, 0, 0], [count, -1, -1, -1]);
     const times = tf.slice(t, [0], [count]);
-    const at = (c: Showo2Condition) =>
-      showo2Velocity(params, longest, x, times, c, { guidanceScale: 5 }).velocity.dataSync();
+    const guidedVelocity = jit(
+      (c: Showo2Condition) => showo2Velocity(params, longest, x, times, c, { guidanceScale: 5 }).velocity,
+    );
+    const at = (c: Showo2Condition) => guidedVelocity(c).dataSync();
     const spoilt = { ...condition, prompt: spoil(condition.prompt) };
     expect(maxAbsDiff(spoilt.prompt.keys.dataSync(), condition.prompt.keys.dataSync())).toBeGreaterThan(100);
     expect(maxAbsDiff(at(spoilt), at(condition))).toBe(0);
