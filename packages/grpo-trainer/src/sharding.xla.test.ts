@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { showo2Policy } from '@flow-grpo/showo2-model/policy';
+import { longOnly } from '@flow-grpo/test-support';
 import { configure } from '@flow-grpo/tfjs-backend-xla';
 import { readShards, shardingOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
@@ -42,23 +43,29 @@ const configOf = (devices: number, sharding: WeightSharding, epochs: number): Gr
   evalEvery: 2,
   evalBatchSize: 6,
   saveEvery: 1,
+  // Their programs are not about how weights lie; ahead.xla.test.ts runs them over split ones.
+  divergence: { action: 'off' },
+  hacking: { action: 'off' },
   sampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 8, batchSize: 8 },
   grpo: { clipRange: 0.2, beta: 0.01 },
   training: { learningRate: 1e-3, updatesPerEpoch: 1, batchSize: 8, epsilon: 1e-3 },
 });
 
-/** A run: its numbers, and the bytes of the policy's weights that each device holds. */
+const evaluated = {
+  evalPrompts: Array.from({ length: 9 }, (_, i) => ({ prompt: i % 2 ? 'red' : 'blue' })),
+};
+
+/** A run: its numbers and its weights. */
 async function run(
   policy: Policy,
   config: GrpoConfigInput,
-  more: Partial<TrainOptions<unknown, unknown>> = {},
+  more: Partial<TrainOptions<unknown, unknown>> = evaluated,
 ) {
   const losses: number[] = [];
   const evaluations: number[] = [];
   const { trained, ema } = await train({
     policy,
     prompts: [{ prompt: 'red' }, { prompt: 'blue' }],
-    evalPrompts: Array.from({ length: 9 }, (_, i) => ({ prompt: i % 2 ? 'red' : 'blue' })),
     scorer: brightness,
     config,
     onEpoch: ({ loss }) => void losses.push(loss!),
@@ -75,7 +82,7 @@ function expectSame(actual: Run, expected: Run) {
   for (const what of ['losses', 'evaluations', 'weights'] as const) {
     expect(actual[what]).toHaveLength(expected[what].length);
     const far = expected[what].map((value, i) => Math.abs(value - actual[what][i]!));
-    expect(Math.max(...far), what).toBeLessThan(1e-5);
+    expect(Math.max(0, ...far), what).toBeLessThan(1e-5);
   }
 }
 
@@ -127,20 +134,23 @@ describe.each(tried)('%s', (name, chosen) => {
   });
 });
 
+/** Those of the same policy above, and one more; all of them in `npm run test:long`. */
+const visited = [layouts[0]!, layouts[2]!, layouts[3]!, ...longOnly([layouts[1]!, layouts[4]!])];
+
 it('a run goes on in any other layout', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'sharding-'));
   try {
     const make = policies['the head trains'];
-    const straight = await run(make() as Policy, configOf(1, {}, layouts.length));
+    const straight = await run(make() as Policy, configOf(1, {}, visited.length), {});
     const losses: number[] = [];
     let last: Run | undefined;
-    for (const [i, [devices, sharding]] of layouts.entries()) {
+    for (const [i, [devices, sharding]] of visited.entries()) {
       const store = checkpointFolder(folder);
       const config = configOf(devices, sharding, i + 1);
       last = await run(make() as Policy, config, { store, resume: 'auto' });
       losses.push(...last.losses);
     }
-    expectSame({ ...last!, losses, evaluations: straight.evaluations }, straight);
+    expectSame({ ...last!, losses }, straight);
   } finally {
     await rm(folder, { recursive: true });
   }

@@ -122,6 +122,7 @@ describe('training adapters', () => {
         nft: { decayType: '0-0.5-0-0.5' },
         // Its rate is high, so that a few epochs show in the reward.
         divergence: { action: 'off' },
+        hacking: { action: 'off' },
       },
       onEpoch: (one) => void metrics.push(one),
     });
