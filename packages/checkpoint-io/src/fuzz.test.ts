@@ -2,8 +2,8 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { fuzzCheckpoints, fuzzHub } from './fuzz.testing';
 
 /** Always the same inputs; `fuzz.long.test.ts` goes on from there. */
-const CHECKPOINTS = 10_000;
-const HUBS = 300;
+const CHECKPOINTS = 5_000;
+const HUBS = 100;
 
 afterEach(() => vi.unstubAllGlobals());
 

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { fuzzRunFiles } from './fuzz.testing';
 
-const FILES = 1500;
+const FILES = 500;
 
 it(`${FILES} damaged run files are read or refused in words`, async () => {
   const refused = await fuzzRunFiles(0, FILES);

@@ -2,15 +2,15 @@
 import { expect, it } from 'vitest';
 import { fuzzRequests, fuzzResponses } from './fuzz-runs.testing';
 
-it('a reward server answers 1,500 damaged requests', async () => {
-  const statuses = await fuzzRequests(0, 1500);
+it('a reward server answers 600 damaged requests', async () => {
+  const statuses = await fuzzRequests(0, 600);
   // Some damage does not matter; most does.
-  expect(statuses.get(200)).toBeGreaterThan(20);
-  expect(statuses.get(400)).toBeGreaterThan(500);
+  expect(statuses.get(200)).toBeGreaterThan(8);
+  expect(statuses.get(400)).toBeGreaterThan(200);
 });
 
-it('clients take or refuse 1,000 damaged answers', async () => {
-  const { scored, refused } = await fuzzResponses(0, 1000);
-  expect(scored).toBeGreaterThan(20);
-  expect(refused).toBeGreaterThan(500);
+it('clients take or refuse 400 damaged answers', async () => {
+  const { scored, refused } = await fuzzResponses(0, 400);
+  expect(scored).toBeGreaterThan(8);
+  expect(refused).toBeGreaterThan(200);
 });
