@@ -22,6 +22,7 @@ await useXla();
 /** Upstream's position table. */
 const TABLE = 27;
 const PIXELS_PER_PATCH = 16;
+const SIZES = [[432, 432], [512, 512], [432, 768], ...longOnly([[1024, 1024]])] as [number, number][];
 const guidanceScale = 5;
 const prompts = [[3, 4, 5, 6], [7]];
 
@@ -34,12 +35,7 @@ function weights(config: Showo2Config) {
 }
 
 describe('guided velocity', () => {
-  it.each([
-    [432, 432],
-    [512, 512],
-    [432, 768],
-    ...longOnly([[1024, 1024]]),
-  ])('at %s x %s pixels equals the plain forward', (height, width) => {
+  it.each(SIZES)('at %s x %s pixels equals the plain forward', (height, width) => {
     const config = {
       ...tiny,
       positionGrid: TABLE,
