@@ -1,4 +1,5 @@
 import { expectClose, fixtureCases } from '@flow-grpo/test-support';
+import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { encodeContext, encodePrompts, showo2Velocity } from '../src/index';
@@ -13,7 +14,7 @@ describe.each(fixtureCases('showo2-mixed'))('$name', ({ dir }) => {
     const t = toTensor(given.t!);
     const outputs = read('outputs.safetensors');
     const expected = tf.unstack(channelsLast(toTensor(outputs.v_pred!)));
-    const { unconditional } = encodePrompts(params, config, [[]]);
+    const { unconditional } = jit(() => encodePrompts(params, config, [[]]))();
     let images = 0;
     positions.forEach((blocks, row) => {
       const real = blocks.filter(([, length]) => length > 0).length;
@@ -30,15 +31,18 @@ describe.each(fixtureCases('showo2-mixed'))('$name', ({ dir }) => {
         latents: tf.gather(latents, entries(slots)),
         t: tf.gather(t, entries(slots)),
       });
-      const prompt = encodeContext(params, config, {
-        tokens: tf.slice(toTensor(given.text_tokens!), [row, 0], [1, blocks[last]![0]]),
-        positions: [before.map((slot) => blocks[slot]!)],
-        ...at(before),
-      });
-      const image = at([last]);
-      const options = { guidanceScale: 0 };
-      const condition = { prompt, unconditional };
-      const { velocity: v } = showo2Velocity(params, config, image.latents, image.t, condition, options);
+      // One program where the backend compiles: each kernel by itself, for each of its shapes, takes longer to compile.
+      const v = jit(() => {
+        const prompt = encodeContext(params, config, {
+          tokens: tf.slice(toTensor(given.text_tokens!), [row, 0], [1, blocks[last]![0]]),
+          positions: [before.map((slot) => blocks[slot]!)],
+          ...at(before),
+        });
+        const image = at([last]);
+        const condition = { prompt, unconditional };
+        const options = { guidanceScale: 0 };
+        return showo2Velocity(params, config, image.latents, image.t, condition, options).velocity;
+      })();
       const want = channelsFirst(tf.expandDims(expected[images - 1]!, 0)).dataSync();
       expectClose(
         channelsFirst(v).dataSync(),

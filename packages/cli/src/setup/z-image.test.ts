@@ -73,6 +73,9 @@ describe('kind: z-image', () => {
   ])('trains with %s, %j, %j', async (algorithm, own, change) => {
     const config: GrpoConfigInput = {
       ...{ algorithm: algorithm as 'grpo' | 'nft', epochs: 1, ...own },
+      // Their programs come with what examples/z-image-lora trains.
+      divergence: { action: 'off' },
+      hacking: { action: 'off' },
       sampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 4 },
       training: { updatesPerEpoch: 1, learningRate: 1e-3 },
     };

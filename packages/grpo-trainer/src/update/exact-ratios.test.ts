@@ -21,6 +21,9 @@ async function run(more: Partial<Showo2PolicyOptions>, given: GrpoConfigInput): 
     scorer: brightness,
     config: {
       epochs: 2,
+      // Their programs are not about ratios.
+      divergence: { action: 'off' },
+      hacking: { action: 'off' },
       ...given,
       sampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 4 },
       training: { learningRate: 0, weightDecay: 0, updatesPerEpoch: 2, innerEpochs: 2, ...given.training },

@@ -53,6 +53,9 @@ async function programsOf(devices: number, names: readonly string[] | undefined)
       scorer: brightness,
       config: {
         ...{ epochs: 1, devices },
+        // Their programs are not about gradients.
+        divergence: { action: 'off' },
+        hacking: { action: 'off' },
         sampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 8, batchSize: 8 },
         training: { batchSize: ROWS, stepsPerPass: 1, updatesPerEpoch: 2 },
       },

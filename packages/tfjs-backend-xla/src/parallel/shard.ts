@@ -10,6 +10,8 @@ import {
 import * as tf from '@tensorflow/tfjs-core';
 import type { XlaBackend } from '../backend';
 import { compileFunction } from '../compile';
+import { runLowering } from '../dispatch';
+import { attrsOf, type Lowering } from '../kernels/kernel';
 import { isPlanning, unvalued } from '../runtime/ahead';
 import { DeviceData } from '../runtime/data';
 import { bytesOf } from '../runtime/host-values';
@@ -17,7 +19,7 @@ import { hlo } from '../stablehlo';
 import { currentFrame } from '../trace/frame';
 import { tracedValue } from '../trace/values';
 import { localDevices, localPositions, meshDevices } from './devices';
-import { ownParts } from './parts';
+import { distinctParts, ownParts, type Part } from './parts';
 import { scatter } from './placement';
 import { shardBox, shardingKey, shardingText } from './sharding';
 
@@ -95,33 +97,42 @@ function resharded(x: tf.Tensor, layout: Sharding): tf.Tensor {
   return move.call([x]) as tf.Tensor;
 }
 
+/** Parts of a tensor, all cut by one program: by themselves, each would be a program of its own. */
+const CUT: Lowering = {
+  kernelName: 'Cut',
+  lower(b, { x }, attrs) {
+    const { boxes } = attrsOf<{ boxes: readonly Part['box'][] }>(attrs);
+    return boxes.map((box) =>
+      hlo.slice(
+        b,
+        x!,
+        box.map(([start]) => start),
+        box.map(([start, extent]) => start + extent),
+      ),
+    );
+  },
+};
+
 /** What is of this process in a tensor that is on its first device, cut there and sent to the others. */
 function dealOut(x: tf.Tensor, layout: Sharding, backend: XlaBackend): PjrtBuffer[] {
   const devices = meshDevices(layout.mesh);
   const local = localPositions(layout.mesh);
-  const parts = new Map<string, tf.Tensor>();
+  const boxes = distinctParts(layout, x.shape, local).map(({ box }) => box);
+  const cut = runLowering(CUT, { x }, { boxes }, backend) as tf.TensorInfo[];
+  const parts = new Map(cut.map(({ dataId }, i) => [`${boxes[i]}`, backend.find(dataId)]));
   const buffers: PjrtBuffer[] = [];
   // The first device last: it keeps its part, which the others may have to copy.
   for (let at = local.length - 1; at >= 0; at--) {
     const device = local[at]!;
-    const box = shardBox(layout, x.shape, device);
-    const begin = box.map(([start]) => start);
-    const key = begin.join();
-    let part = parts.get(key);
-    if (!part) {
-      const size = box.map(([, extent]) => extent);
-      part = tf.engine().runKernel(tf.Slice, { x }, { begin, size }) as tf.Tensor;
-      parts.set(key, part);
-    }
-    const data = backend.find(part.dataId);
-    const here = backend.buffer(data);
+    const part = parts.get(`${shardBox(layout, x.shape, device)}`)!;
+    const here = backend.buffer(part);
     if (at > 0) buffers[at] = here.copyToDevice(devices[device]!);
     else {
       buffers[0] = here;
-      data.buffers = undefined;
+      part.buffers = undefined;
     }
   }
-  tf.dispose([...parts.values()]);
+  for (const { dataId } of cut) backend.disposeData(dataId);
   return buffers;
 }
 
