@@ -33,7 +33,7 @@ export function perDevice(over: Mesh, inPlace: boolean): PerDevice {
         inSpecs: specs(given),
         outSpecs: specs(gives),
       }),
-    zeros: (shape) => shard(tf.zeros([over.size, ...shape]), over, ['data']),
+    zeros: (shape) => shard(tf.fill([over.size, ...shape], 0), over, ['data']),
     total: (sums, likes) =>
       mapParams(sums, (value, name) => shardLike(tf.sum(value, 0), likes[name] as tf.Tensor)),
   };

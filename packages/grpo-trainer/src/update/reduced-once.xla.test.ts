@@ -7,8 +7,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { brightness, tinyShowo2 } from '../../../showo2-model/src/testing/tiny-policy';
 import type { Policy } from '../policy';
-import type { Scorer } from '../scorer';
 import { train } from '../train';
+import type { TrainOptions } from '../train-options';
 
 beforeAll(async () => {
   configure({ cpuDevices: 4, compilationCache: false });
@@ -23,11 +23,15 @@ const LATENTS = 64;
 const FEATURES = 160;
 
 /** Of each batch of a prompt, the first half has the mean reward and so no advantage: the first devices have nothing. */
-const halfAlike: Scorer = async (images) =>
+const halfAlike = async (images: tf.Tensor4D) =>
   Array.from({ length: images.shape[0] }, (_, i) => (i < images.shape[0] / 2 ? 0 : (-1) ** i));
 
 /** The programs of a run by name, and how many numbers train. */
-async function programsOf(devices: number, names: readonly string[] | undefined, scorer: Scorer) {
+async function programsOf(
+  devices: number,
+  names: readonly string[] | undefined,
+  scorer: TrainOptions<unknown, unknown>['scorer'],
+) {
   const programs = new Map<string, PjrtExecutable>();
   const keep = (text: unknown, program: PjrtExecutable) => {
     programs.set(/^module @(\w+)/.exec(String(text))![1]!, program);
