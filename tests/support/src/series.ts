@@ -2,7 +2,7 @@ const long = process.env.FLOW_GRPO_TESTS === 'long';
 
 /**
  * The first of a series of seeds or the like in `npm test`, all of them in `npm run test:long`. A file that has one is named
- * by a `*.long.test.ts` beside it.
+ * by a `*.long.test.ts` beside it, unless it is a suite of XLA (`*.xla.test.ts`), which runs there anyway.
  */
 export const series = <T>(all: readonly T[]): readonly T[] => (long ? all : all.slice(0, 1));
 

@@ -82,6 +82,7 @@ async function trained({ folder, epochs, stop, ...sharding }: Training): Promise
       grpo: { clipRange: 0.2, beta: 0.01 },
       training: { learningRate: 0.02, batchSize: 8, epsilon: 1e-3 },
       divergence: { action: 'off' },
+      hacking: { action: 'off' }, // on in command.xla.test.ts
     },
     group,
     store: checkpointFolder(folder, {}, group),
