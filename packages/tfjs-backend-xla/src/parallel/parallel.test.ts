@@ -18,7 +18,7 @@ import {
 } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
-import { configure } from '../index';
+import { compilationStats, configure } from '../index';
 import { client } from '../runtime/client';
 
 beforeAll(async () => {
@@ -43,6 +43,15 @@ describe('shard', () => {
     const y = shard(x, mesh(axes as unknown as Record<string, number>), spec);
     expect(await y.data()).toEqual(await x.data());
     expect(values(tf.add(y, 1))).toEqual(values(tf.add(x, 1)));
+  });
+
+  it('cuts what lies on the first device by one program for all devices', () => {
+    const x = tf.mul(tf.reshape(count(4 * 13), [4, 13]), 2);
+    const made = () => compilationStats().compiled + compilationStats().loadedFromDisk;
+    const before = made();
+    const y = shard(x, mesh({ data: 4 }), ['data']);
+    expect(made() - before).toBe(1);
+    expect(values(y)).toEqual(values(x));
   });
 
   it.each([
