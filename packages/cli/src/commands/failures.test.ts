@@ -273,6 +273,24 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
     2,
     /model\.yaml:3: setup\.model: \/no\/model does not exist[\s\S]*model\.yaml:4: setup\.dataset: \/no\/prompts/,
   ],
+  [
+    'machines where no size is known',
+    ['train', '--setup', 'toy', '--dry-run', '--hosts', '64'],
+    2,
+    /--hosts needs the sizes of the model, .* not of setup toy/,
+  ],
+  [
+    'no machine',
+    ['train', '--setup', 'toy', '--dry-run', '--hosts', '0'],
+    2,
+    /--hosts 0: give a whole number of at least 1/,
+  ],
+  [
+    'machines without a dry run',
+    train('@/reward.yaml', '--hosts', '64'),
+    2,
+    /--hosts 64 estimates .* needs --dry-run/,
+  ],
   ['a reward module that is not there', train('@/reward.yaml', '--dry-run'), 2, /none\.mjs cannot be loaded/],
   [
     'fewer prompts than an epoch wants',
