@@ -1,6 +1,6 @@
 /**
  * `node benchmarks/bundle.mjs [--portable]`: the benchmarks as one file, benchmarks/.bundle/bench.mjs, with the quickstart
- * beside it. With --portable also what a machine without Node and npm needs beside it: node.xz, and koffi and sharp for Linux
+ * and the command beside it. With --portable also what a machine without Node and npm needs beside it: node.xz, and koffi and sharp for Linux
  * x86-64.
  */
 import { execFileSync } from 'node:child_process';
@@ -35,6 +35,7 @@ await build({
   entryPoints: {
     bench: join(root, 'benchmarks/src/main.ts'),
     quickstart: join(root, 'examples/quickstart/src/main.ts'),
+    'flow-grpo': join(root, 'packages/cli/src/bin.ts'),
   },
   outdir: out,
   outExtension: { '.js': '.mjs' },

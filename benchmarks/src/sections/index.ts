@@ -9,6 +9,7 @@ import { epoch } from './epoch';
 import { fullParameters, shardedParameters } from './full-parameters';
 import { gemms } from './gemms';
 import { hosts, hostsAgreement, hostsRecipe, hostsSum } from './hosts';
+import { hostsPlan } from './hosts-plan';
 import { hostsKills } from './kills';
 import { learning } from './learning';
 import { matmul } from './matmul';
@@ -27,6 +28,7 @@ import { rollout } from './rollout';
 import { rounding } from './rounding';
 import { scaling } from './scaling';
 import { scorer } from './scorer';
+import { recipeSignals } from './signals';
 import { startup } from './startup';
 import { update } from './update';
 import { zImage } from './z-image';
@@ -61,12 +63,14 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   recipeAll: { run: recipeAll, limit: 570, devices: 0 },
   recipeResumed: { run: recipeResumed, limit: 570, devices: 0 },
   recipeAllParameters: { run: recipeAllParameters, limit: 600, devices: 0 },
+  'recipe.signals': { run: recipeSignals, limit: 580, devices: 0 },
   hosts: { run: hosts, limit: 900, devices: 0 },
   // Its parts, and what takes long.
   'hosts.agreement': { run: hostsAgreement, limit: 400, devices: 0 },
   'hosts.allReduce': { run: hostsSum, limit: 250, devices: 0 },
   'hosts.recipe': { run: hostsRecipe, limit: 580, devices: 0 },
   'hosts.kills': { run: hostsKills, limit: 590, devices: 0 },
+  'hosts.plan': { run: hostsPlan, limit: 580, devices: 0 },
   learning: { run: learning, limit: 560, devices: 0 },
   recipeLora: { run: recipeLora, limit: 900, devices: 0 },
   ...Object.fromEntries(

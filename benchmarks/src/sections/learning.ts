@@ -4,6 +4,7 @@ import { createWriteStream, existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { CurvePoint } from '@flow-grpo/example-quickstart/results';
 import { algorithms } from '@flow-grpo/grpo-trainer/algorithms';
 import { machineFacts, visibleGpus } from '../machine';
@@ -29,7 +30,7 @@ export async function learning(workload: Workload): Promise<void> {
     all.filter((name) => !long.includes(name)),
   ];
   const each = (chosen: readonly string[], count: number) =>
-    // By seed: those of an algorithm run the same programs, which the first one leaves on disk.
+    // By seed: the first one of an algorithm leaves the others its programs.
     seeds.flatMap((seed) => chosen.map((algorithm): Run => ({ algorithm, seed, images: count })));
   const runs = [...each(first, longImages), ...each(then, images)];
   const processes = Math.min(runs.length, Math.max(1, availableParallelism() - 2));
@@ -37,11 +38,19 @@ export async function learning(workload: Workload): Promise<void> {
   await inTemporaryFolder(async (folder) => {
     const queue = [...runs];
     const done = new Map<string, Learnt[]>();
+    /** Of each algorithm: settles when its first run has left its compiled programs on disk. */
+    const compiled = new Map<string, Promise<unknown>>();
     const worker = async (_: unknown, i: number) => {
       const device: Record<string, string> =
         gpus.length > 1 ? { CUDA_VISIBLE_DEVICES: gpus[i % gpus.length]! } : {};
       for (let run = queue.shift(); run; run = queue.shift()) {
-        const learnt = await learn(run, workload, join(folder, `${run.algorithm}-${run.seed}`), device);
+        const out = join(folder, `${run.algorithm}-${run.seed}`);
+        await compiled.get(run.algorithm);
+        const learning = learn(run, workload, out, device);
+        if (!compiled.has(run.algorithm)) {
+          compiled.set(run.algorithm, Promise.race([learning, isWritten(join(out, 'metrics.jsonl'))]));
+        }
+        const learnt = await learning;
         const known = [...(done.get(run.algorithm) ?? []), learnt];
         done.set(run.algorithm, known);
         // Again with each seed that ends: a section that is stopped has said what it knew.
@@ -57,6 +66,11 @@ interface Learnt extends Run {
   readonly curve: readonly CurvePoint[];
   /** Why it ended early, if it did. */
   readonly failure?: string;
+}
+
+/** Settles when there is such a file: metrics, after the first epoch. */
+async function isWritten(file: string): Promise<void> {
+  while (!existsSync(file)) await pause(500);
 }
 
 async function learn(

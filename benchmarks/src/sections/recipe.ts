@@ -23,7 +23,7 @@ const EPOCHS = 3;
 export const EPOCHS_VARIABLE = 'BENCH_EPOCHS';
 /** Devices where there is no GPU. */
 const VIRTUAL = 2;
-const allDevices = () => Number(machineFacts().gpus ?? VIRTUAL);
+export const allDevices = () => Number(machineFacts().gpus ?? VIRTUAL);
 const WORDS = ['a', 'photo', 'of', 'the', 'red', 'green', 'blue', 'cat', 'house', 'tree', 'on', 'under'];
 
 interface Variant {
@@ -162,10 +162,16 @@ export function earlier(folder: string, variant: string): Measurement | undefine
 /** The environment of processes that share compiled programs in a folder. */
 export const programsIn = (folder: string) => ({ FLOW_GRPO_XLA_CACHE: join(folder, 'programs') });
 
+/** Makes the files of the recipe's runs, where they are not there. */
+export async function filesIn(folder: string): Promise<void> {
+  if (existsSync(join(folder, 'prompts.txt'))) return;
+  await runInner('recipeFiles', { folder, env: programsIn(folder), limit: 200 });
+}
+
 /** Runs a variant on files that it makes first. The first run of each kind compiles all of its programs. */
 export async function runner(folder: string): Promise<(variant: string) => Promise<Measurement>> {
   const env = programsIn(folder);
-  if (!existsSync(join(folder, 'prompts.txt'))) await runInner('recipeFiles', { folder, env, limit: 200 });
+  await filesIn(folder);
   return async (variant) => {
     const [run] = await runInner(`recipeRun:${variant}`, { folder, env, limit: 400 });
     writeFileSync(join(folder, `${variant}.json`), JSON.stringify(run));
@@ -186,18 +192,14 @@ export async function recipeFiles(workload: Workload, folder: string): Promise<v
   writeFileSync(join(folder, 'prompts.txt'), lines.join('\n')); // none to evaluate with
 }
 
-/** One run in this process. */
-export async function recipeRun(workload: Workload, folder: string, variant: string): Promise<void> {
-  const { prompts, share, overrides, onAll, deterministic = false, ...chosen } = VARIANTS[variant]!;
+/** What a variant changes in the run file, as the command takes it, on the files that `recipeFiles` left. */
+export function overridesOf({ batch }: Workload, folder: string, variant: string): string[] {
+  const { prompts, share, overrides, onAll, ...chosen } = VARIANTS[variant]!;
   const epochs = Number(process.env[EPOCHS_VARIABLE] ?? chosen.epochs);
   const devices = onAll ? allDevices() : 1;
-  const resumed = variant === 'resumed';
-  const output = join(folder, `run-${resumed ? 'all' : variant}`);
   const model = join(folder, 'show-o2');
-  const { batch } = workload;
-  const images = 2 * batch * prompts * devices; // two batches a device for each prompt, as in the file
-  const run = await readRunFile(recipeFile(), [
-    `output=${output}`,
+  return [
+    `output=${outputOf(folder, variant)}`,
     `devices=${devices}`,
     `epochs=${epochs}`,
     `saveEvery=${epochs}`,
@@ -214,7 +216,20 @@ export async function recipeRun(workload: Workload, folder: string, variant: str
     `training.batchSize=${share * batch * devices}`,
     'divergence.action=off',
     ...overrides,
-  ]);
+  ];
+}
+
+const outputOf = (folder: string, variant: string) =>
+  join(folder, `run-${variant === 'resumed' ? 'all' : variant}`);
+
+/** One run in this process. */
+export async function recipeRun(workload: Workload, folder: string, variant: string): Promise<void> {
+  const { deterministic = false } = VARIANTS[variant]!;
+  const resumed = variant === 'resumed';
+  const output = outputOf(folder, variant);
+  const run = await readRunFile(recipeFile(), overridesOf(workload, folder, variant));
+  const { devices, sampling } = run.config;
+  const images = sampling.promptsPerEpoch * sampling.samplesPerPrompt;
   const place = placeOfProcess();
   // What is compared bit by bit is small, and leaves memory to others.
   configure({ deterministic, preallocate: !deterministic });
@@ -290,7 +305,7 @@ function promptsFile(folder: string, variant: string, perEpoch: number): string 
 }
 
 /** Beside the bundle's folder in the repository. */
-function recipeFile(): string {
+export function recipeFile(): string {
   const file = fileURLToPath(new URL('../../examples/pickscore-4gpu/pickscore.yaml', import.meta.url));
   if (!existsSync(file))
     throw new Error(`${file} is not there; run the bundle where it was made, benchmarks/.bundle`);

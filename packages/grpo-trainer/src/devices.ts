@@ -13,7 +13,7 @@ import {
   tree,
 } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
-import { exchangeRows, perDevice } from './per-device';
+import { exchangeRows, heldRows, perDevice } from './per-device';
 import type { Placement, SelectRows } from './placement';
 
 export const oneDevice: Placement = {
@@ -67,7 +67,15 @@ export function placementOn(
     const spec = [...new Array<null>(axis).fill(null), rows];
     return tree.map(values, (value) => shard(value, over, spec));
   };
-  return {
+  /** What takes rows. */
+  const taking = (inPlace: boolean) => ({
+    take: ((values, wanted, select = all, read = []) =>
+      tree.map(values, (value) =>
+        stopGradient(() => takeRows(over, value, wanted, { select, read, inPlace })),
+      )) as Placement['take'],
+    ...(!shardParameters && !shardFrozen && { perDevice: perDevice(over, inPlace) }),
+  });
+  const placement: Placement = {
     devices,
     shardBatch,
     keepRows: (values) => (copies > 1 ? shardBatch(values) : values),
@@ -109,28 +117,27 @@ export function placementOn(
       const count = own.filter(({ isLocal }) => isLocal).length;
       return { from: own.findIndex(({ isLocal }) => isLocal) * share, count: count * share };
     },
-    take: (values, wanted, select = all, read = []) =>
-      tree.map(values, (value) => stopGradient(() => takeRows(over, value, wanted, select, read))),
-    ...(!shardParameters && !shardFrozen && { perDevice: perDevice(over) }),
+    ...taking(false),
   };
+  return { ...placement, inPlace: { ...placement, ...taking(true) } };
 }
 
 const all = (rows: tf.Tensor): tf.Tensor => rows;
 
-function takeRows(
-  over: Mesh,
-  value: tf.Tensor,
-  rows: tf.Tensor1D,
-  select: SelectRows,
-  read: readonly tf.Tensor[],
-): tf.Tensor {
+interface Taking {
+  readonly select: SelectRows;
+  readonly read: readonly tf.Tensor[];
+  readonly inPlace: boolean;
+}
+
+function takeRows(over: Mesh, value: tf.Tensor, rows: tf.Tensor1D, { select, read, inPlace }: Taking) {
   const axes = Object.keys(over.axes);
-  const exchange = (own: tf.Tensor, wanted: tf.Tensor1D, ...given: tf.Tensor[]) => [
-    exchangeRows(own, wanted, (found) => select(found, ...given), over),
+  const taken = inPlace ? heldRows : exchangeRows;
+  const take = (own: tf.Tensor, wanted: tf.Tensor1D, ...given: tf.Tensor[]) => [
+    taken(own, wanted, (found) => select(found, ...given), over),
   ];
-  const inSpecs = [[axes], [], ...read.map(() => [])];
-  const [taken] = shardMap(exchange, { mesh: over, inSpecs, outSpecs: [[axes]] })(value, rows, ...read);
-  return taken!;
+  const inSpecs = [[axes], inPlace ? [axes] : [], ...read.map(() => [])];
+  return shardMap(take, { mesh: over, inSpecs, outSpecs: [[axes]] })(value, rows, ...read)[0]!;
 }
 
 /** Pytrees of one structure joined leaf by leaf; the parts are disposed of, one leaf at a time. */

@@ -3,18 +3,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { showo2Policy } from '@flow-grpo/showo2-model/policy';
 import { configure } from '@flow-grpo/tfjs-backend-xla';
-import { cast, jit, shardingOf, storageOf } from '@flow-grpo/tfjs-jit';
+import { cast, compileAhead, jit, shardingOf, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { brightness, tinyShowo2 } from '../../showo2-model/src/testing/tiny-policy';
 import type { GrpoConfigInput } from './config/schema';
-import { placementOn } from './devices';
+import { oneDevice, placementOn } from './devices';
+import { adamWInit } from './maths/adamw';
 import { checkpointFolder } from './node/checkpoint-folder';
 import { gaussianFlow } from './policies/gaussian-flow';
 import { loraPolicy } from './policies/lora-policy';
 import type { Policy } from './policy';
 import { train } from './train';
 import type { TrainOptions } from './train-options';
+import { zeroGradients } from './update/gradient-pass';
+import { zeroPrepared } from './update/preparation';
 
 let available = true;
 beforeAll(async () => {
@@ -207,4 +210,17 @@ describe('parameters split over devices', () => {
       await rm(folder, { recursive: true });
     }
   });
+});
+
+it('sums over devices begin as zeros that are no arrays on the host', async () => {
+  const before = tf.memory().numTensors;
+  await compileAhead(() => {
+    const prepared = { text: tf.fill([100_000, 100_000], 2) }; // larger than any typed array
+    for (const placement of [oneDevice, placementOn(4), placementOn(4, { shardParameters: true })]) {
+      zeroPrepared(placement)(prepared);
+      zeroGradients(placement)(prepared);
+    }
+    adamWInit(prepared);
+  });
+  expect(tf.memory().numTensors).toBe(before);
 });

@@ -15,8 +15,12 @@ import * as tf from '@tensorflow/tfjs-core';
 import { mapParams } from './maths/adamw';
 import type { Layout, OwnPlacement, PerDevice } from './placement';
 
-/** `PerDevice` over the devices of a mesh with one axis, `data`. */
-export function perDevice(over: Mesh): PerDevice {
+/**
+ * `PerDevice` over the devices of a mesh with one axis, `data`.
+ *
+ * @param inPlace whether each device takes rows that it holds
+ */
+export function perDevice(over: Mesh, inPlace: boolean): PerDevice {
   const specs = (layouts: readonly Layout[]) => layouts.map((layout) => (layout === 'split' ? ['data'] : []));
   return {
     run: <A extends unknown[], R extends unknown[] | []>(
@@ -24,18 +28,18 @@ export function perDevice(over: Mesh): PerDevice {
       given: readonly Layout[],
       gives: readonly Layout[],
     ) =>
-      shardMap((...args: A) => fn(ownPlacement(over), ...args), {
+      shardMap((...args: A) => fn(ownPlacement(over, inPlace), ...args), {
         mesh: over,
         inSpecs: specs(given),
         outSpecs: specs(gives),
       }),
-    zeros: (shape) => shard(tf.zeros([over.size, ...shape]), over, ['data']),
+    zeros: (shape) => shard(tf.fill([over.size, ...shape], 0), over, ['data']),
     total: (sums, likes) =>
       mapParams(sums, (value, name) => shardLike(tf.sum(value, 0), likes[name] as tf.Tensor)),
   };
 }
 
-function ownPlacement(over: Mesh): OwnPlacement {
+function ownPlacement(over: Mesh, inPlace: boolean): OwnPlacement {
   const count = over.size;
   const all = new Map<tf.Tensor, tf.Tensor1D>();
   return {
@@ -52,6 +56,11 @@ function ownPlacement(over: Mesh): OwnPlacement {
     rowOf: (i) => i,
     ownRows: (batchSize) => ({ from: 0, count: batchSize }),
     take(values, rows, select = (found) => found, read = []) {
+      if (inPlace) {
+        return tree.map(values, (value) =>
+          stopGradient(() => heldRows(value, rows, (found) => select(found, ...read), over)),
+        );
+      }
       const known = all.get(rows) ?? (allGather(rows, 'data') as tf.Tensor1D);
       all.set(rows, known);
       return tree.map(values, (value) =>
@@ -81,6 +90,17 @@ export function exchangeRows(
   const found = select(tf.gather(own, tf.where(inside, at, tf.zerosLike(at)) as tf.Tensor1D));
   const mask = tf.reshape(inside, [-1, ...found.shape.slice(1).map(() => 1)]);
   return reduceScatter(tf.where(mask, found, tf.zerosLike(found)), Object.keys(over.axes), 0);
+}
+
+/** Of the rows that this device holds, those that it wants: int32 [b], counted over all devices. */
+export function heldRows(
+  own: tf.Tensor,
+  rows: tf.Tensor1D,
+  select: (rows: tf.Tensor) => tf.Tensor,
+  over: Mesh,
+): tf.Tensor {
+  const first = tf.mul(deviceIndex(over), tf.scalar(own.shape[0]!, 'int32'));
+  return select(tf.gather(own, tf.sub(rows, first) as tf.Tensor1D));
 }
 
 /** The number of this device in the mesh. */

@@ -28,6 +28,8 @@ export interface Placement {
    * @param read tensors that `select` is given after the rows; it may read no others
    */
   take<T>(values: T, rows: tf.Tensor1D, select?: SelectRows, read?: readonly tf.Tensor[]): T;
+  /** Set on several devices: the same where each one's share of the rows to take are rows that it holds, so that none moves. */
+  readonly inPlace?: Placement;
   /**
    * Set where several devices have whole trained weights: each can then do its rows by itself, and gradients are reduced
    * over devices when an update has summed its own.

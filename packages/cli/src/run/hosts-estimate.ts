@@ -24,7 +24,7 @@ export interface HostsEstimate {
   readonly programs: HostPrograms | undefined;
   /** That one host sends to sum gradients; undefined where weights are split, which are gathered at every use. */
   readonly gradientBytes: number | undefined;
-  /** That one host sends so that each device has the rows of its passes; undefined where features are not known. */
+  /** That one host sends so that each device has the rows of its passes; undefined where that is not known. */
   readonly rowBytes: number | undefined;
   /** Of sending both, nothing else being done meanwhile. */
   readonly networkSeconds: number | undefined;
@@ -50,8 +50,8 @@ export function onHosts(config: GrpoConfig, hosts: number): GrpoConfig {
 
 /**
  * With `programs` what is sent is what XLA wrote into them. Otherwise: gradients are summed once per update, in float32: a
- * ring passes 2·(N − 1)/N of them through every host. An epoch's images are dealt to passes at random, so a host sends the
- * others their share of what it keeps of all of them.
+ * ring passes 2·(N − 1)/N of them through every host. Images train where they were drawn, or, where only latents are kept, are
+ * dealt to passes at random: then a host sends the others their share of what it keeps of all of them.
  */
 export function estimateHosts(
   model: ModelSizes,
@@ -60,7 +60,7 @@ export function estimateHosts(
   programs?: HostPrograms,
 ): HostsEstimate {
   const scaled = onHosts(config, hosts);
-  const { epochSize } = epochPlan(scaled);
+  const { epochSize, trainsInPlace } = epochPlan(scaled);
   const { innerEpochs, updatesPerEpoch } = scaled.training;
   const memory = memoryOf(model, scaled);
   const others = (hosts - 1) / hosts;
@@ -69,8 +69,8 @@ export function estimateHosts(
     config.shardParameters || config.shardFrozen
       ? undefined
       : 2 * others * 4 * model.trainedParameters * updates;
-  const rowBytes =
-    memory.samples === undefined ? undefined : others * memory.samples * scaled.devices * innerEpochs;
+  const keptBytes = trainsInPlace ? 0 : memory.samples;
+  const rowBytes = keptBytes === undefined ? undefined : others * keptBytes * scaled.devices * innerEpochs;
   const calculated =
     gradientBytes === undefined || rowBytes === undefined ? undefined : gradientBytes + rowBytes;
   const sent = programs ? sumOf(programs.sent) : calculated;
@@ -130,5 +130,8 @@ function sentText({ sent }: HostPrograms): string {
 
 function calculatedText({ gradientBytes, rowBytes }: HostsEstimate): string {
   const known = (value: number | undefined, why: string) => (value === undefined ? why : bytes(value));
-  return `${known(gradientBytes, 'weights at every use (split, not estimated)')} of gradients and ${known(rowBytes, 'an unknown amount')} of images' records`;
+  const gradients = `${known(gradientBytes, 'weights at every use (split, not estimated)')} of gradients`;
+  return rowBytes === 0
+    ? gradients
+    : `${gradients} and ${known(rowBytes, 'an unknown amount')} of images' latents`;
 }

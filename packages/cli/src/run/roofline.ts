@@ -124,7 +124,7 @@ function sampleFlops(
   function slope(lower: (batch: Batch, count: number) => { readonly flops: number }): number {
     const [one, two] = [1, 2].map((count) => {
       const batch: Batch = {
-        x: tf.zeros([count, ...policy.latentShape]),
+        x: tf.fill([count, ...policy.latentShape], 0),
         t: tf.fill([count], 0.5),
         rows: tf.zeros([count], 'int32'),
       };
@@ -144,7 +144,7 @@ interface Batch {
 
 /** Zeros for `count` samples. */
 function zerosOf(count: number, { shape, storage }: { shape: number[]; storage: FloatStorage }): tf.Tensor {
-  return tf.tidy(() => cast(tf.zeros([count, ...shape]), storage));
+  return tf.tidy(() => cast(tf.fill([count, ...shape], 0), storage));
 }
 
 /** Operations per second of the fastest of a few products of 1024 × 1024 matrices. */

@@ -21,7 +21,7 @@ export type AdamWState = {
 
 /** Zero moments for parameters. */
 export function adamWInit(params: Params): AdamWState {
-  const zeros = () => mapParams(params, (value) => tf.zeros(value.shape));
+  const zeros = () => mapParams(params, (value) => tf.fill(value.shape, 0));
   return { mean: zeros(), variance: zeros() };
 }
 

@@ -30,6 +30,11 @@ export interface EpochPlan {
   readonly rowsPerPass: number;
   /** Points of each of these that a gradient pass takes at once. */
   readonly stepsPerPass: number;
+  /**
+   * Whether images train on the devices that drew them, as far as devices have as many: records of steps, with features, are
+   * much to send, and latents are not.
+   */
+  readonly trainsInPlace: boolean;
   /** Optimizer steps of the whole run, for decaying schedules. */
   readonly totalUpdates: number;
 }
@@ -64,6 +69,7 @@ export function epochPlan(config: GrpoConfig, chosen?: AnyAlgorithm): EpochPlan 
     // Rounded up to what the devices can share; the rest is padding without weight.
     rowsPerPass: Math.ceil(Math.min(training.batchSize ?? perUpdate, perUpdate) / share) * share,
     stepsPerPass: training.stepsPerPass ?? algorithm.pointsPerImage,
+    trainsInPlace: algorithm.rollout.keep !== 'latents' && units.size === 1,
     totalUpdates: config.epochs * training.updatesPerEpoch * training.innerEpochs,
   };
 }

@@ -40,7 +40,7 @@ async function epoch<C, P>(policy: Policy<C, P>, stepsPerPass?: number) {
     [0.4, 0.1, 0.2, 0.3],
     [1, -2, 0.5, -0.3],
   ];
-  const rows = (some: readonly number[]) => (): PassRows => ({
+  const rowsOf = (some: readonly number[]): PassRows => ({
     rows: tf.tensor1d([...some], 'int32'),
     weights: tf.tensor1d(some.map((i) => weights[i]!)),
     advantages: tf.tensor1d(some.map((i) => advantages[i]!)),
@@ -50,7 +50,10 @@ async function epoch<C, P>(policy: Policy<C, P>, stepsPerPass?: number) {
   const { condition, records, latents, promptOf, steps } = batch;
   const samples = { records, latents, promptOf, steps };
   return (...passes: readonly (readonly number[])[]) =>
-    sum({ trained, copies: { reference }, condition, samples }, passes.map(rows));
+    sum(
+      { trained, copies: { reference }, condition, samples },
+      passes.map((some) => ({ rows: () => rowsOf(some), inPlace: false })),
+    );
 }
 
 describe.each(['cpu', 'xla'])('gradients of an update on %s', (backend) => {

@@ -10,6 +10,7 @@ import type { FlopCounter } from '../utilisation';
 import type { Measured } from './changes';
 import { gradientPass, measurePass, zeroGradients } from './gradient-pass';
 import type { PassWeights } from './pass-of';
+import type { PassToCome } from './passes';
 import { type Prepared, prepareGradients, preparePass, zeroPrepared } from './preparation';
 
 /** What the passes of an update compute from. */
@@ -43,11 +44,18 @@ export function gradientSum<C, P>(
 ) {
   const { algorithm } = plan;
   const reachedWeights = new Set<string>();
-  const pass = gradientPass(policy, algorithm, placement, reachedWeights);
-  const measured = measurePass(policy, algorithm, placement);
-  // Counted apart: they are two programs.
-  const [passAlone, passPrepared] = [flops.count(pass), flops.count(pass)];
-  const [measureAlone, measurePrepared] = [flops.count(measured), flops.count(measured)];
+  const programsOn = (place: Placement) => {
+    const pass = gradientPass(policy, algorithm, place, reachedWeights);
+    const measured = measurePass(policy, algorithm, place);
+    // Counted apart: they are two programs.
+    return {
+      ...{ passAlone: flops.count(pass), passPrepared: flops.count(pass) },
+      ...{ measureAlone: flops.count(measured), measurePrepared: flops.count(measured) },
+    };
+  };
+  const anywhere = programsOn(placement);
+  const held = placement.inPlace ? programsOn(placement.inPlace) : anywhere;
+  const programsOf = ({ inPlace }: PassToCome) => (inPlace ? held : anywhere);
   const zeros = zeroGradients(placement);
   const groups = stepGroups(plan);
   const { prepare } = policy;
@@ -81,7 +89,7 @@ export function gradientSum<C, P>(
    */
   const sum = (
     inputs: UpdateInputs<C>,
-    passes: readonly (() => PassRows)[],
+    passes: readonly PassToCome[],
     changes?: readonly Measured[],
   ): GradientSum => {
     const { trained, copies, condition, samples } = inputs;
@@ -104,8 +112,9 @@ export function gradientSum<C, P>(
       };
       gradients = zeros(trained);
       upstream = prepared && shared!.zeros(prepared.trained);
-      for (const [p, makeRows] of passes.entries()) {
-        rows = makeRows();
+      for (const [p, each] of passes.entries()) {
+        rows = each.rows();
+        const { passAlone, passPrepared } = programsOf(each);
         for (const [g, group] of groups.entries()) {
           const change = changes?.[p]?.[g];
           const given = change ? { ...rows, changes: change } : rows;
@@ -137,7 +146,7 @@ export function gradientSum<C, P>(
   };
 
   /** What the algorithm measures of these weights, for each pass. */
-  const measure = (inputs: UpdateInputs<C>, passes: readonly (() => PassRows)[]): Measured[] => {
+  const measure = (inputs: UpdateInputs<C>, passes: readonly PassToCome[]): Measured[] => {
     const { trained, condition, samples } = inputs;
     const shared = passes.length * groups.length > 1 ? preparing : undefined;
     const results: Measured[] = [];
@@ -145,9 +154,10 @@ export function gradientSum<C, P>(
     let rows: PassRows | undefined;
     try {
       prepared = shared && { trained: shared.once(trained, condition, 'training') };
-      for (const makeRows of passes) {
-        const own = makeRows();
+      for (const each of passes) {
+        const own = each.rows();
         rows = own;
+        const { measureAlone, measurePrepared } = programsOf(each);
         results.push(
           groups.map((group) =>
             withSteps(own, group, (some) =>

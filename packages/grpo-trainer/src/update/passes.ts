@@ -9,11 +9,19 @@ import type { UpdateBatch } from '../rollout/create-rollout';
 import type { EpochPlan } from '../rollout/epoch-plan';
 import { planUpdates } from './plan';
 
+/** A gradient pass to come. */
+export interface PassToCome {
+  /** Makes its rows; the caller disposes of them. */
+  rows(): PassRows;
+  /** Whether each device's rows are images that it holds. */
+  readonly inPlace: boolean;
+}
+
 export interface EpochPasses {
   /** The images that train, in units that stay together. */
   readonly units: readonly (readonly number[])[];
-  /** For each update its passes, as functions that make their rows; the caller disposes of these. */
-  readonly updates: readonly (readonly (() => PassRows)[])[];
+  /** For each update its passes. */
+  readonly updates: readonly (readonly PassToCome[])[];
 }
 
 /** Keys of gradient passes lie beyond those of rollout steps in the epoch's stream. */
@@ -21,7 +29,7 @@ const PASS_STREAM = 0x10000;
 
 /** The passes that go over an epoch's images, shuffled by the seed and the epoch's number. */
 export function epochPasses(
-  { algorithm, rowsPerPass }: EpochPlan,
+  { algorithm, rowsPerPass, trainsInPlace }: EpochPlan,
   { training, seed }: GrpoConfig,
   placement: Placement,
   { dropped, promptIndex, rowOf }: Pick<UpdateBatch<unknown>, 'dropped' | 'promptIndex' | 'rowOf'>,
@@ -29,19 +37,22 @@ export function epochPasses(
   { epoch, key }: { readonly epoch: number; readonly key: tf.Tensor },
 ): EpochPasses {
   const units = algorithm.units.select({ advantages, dropped, promptIndex });
+  const { devices, perDevice } = placement;
+  const held = promptIndex.length / devices;
   const planned = Array.from({ length: training.innerEpochs }, (_, inner) =>
     planUpdates(units, randomAt(seed, 2, epoch, inner), {
       updates: training.updatesPerEpoch,
       rows: rowsPerPass,
-      devices: placement.perDevice ? placement.devices : 1,
+      devices: perDevice || trainsInPlace ? devices : 1,
+      ...(trainsInPlace && { deviceOf: (image: number) => Math.floor(rowOf(image) / held) }),
       dropped,
     }),
   ).flat();
   let passes = 0;
   const updates = planned.map((parts, update) =>
-    parts.map(({ samples, weights }) => {
+    parts.map(({ samples, weights, inPlace }): PassToCome => {
       const number = passes++;
-      return () =>
+      const rows = () =>
         placedRows(
           {
             rows: tf.tensor1d(samples.map(rowOf), 'int32'),
@@ -51,6 +62,7 @@ export function epochPasses(
           placement,
           { onPolicy: update === 0, key, stream: PASS_STREAM + number },
         );
+      return { rows, inPlace };
     }),
   );
   return { units, updates };

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { bestAndWorst, imagesWithAdvantage } from '../algorithms/units';
 import { randomAt } from '../random';
 import { planUpdates } from './plan';
@@ -29,6 +29,75 @@ it('uses every sample with an advantage once, with equal weights that sum to 1 a
       }
     }),
   );
+});
+
+describe('images that their devices hold', () => {
+  const IMAGES = 48;
+  /** Batches of 16 images, of each of which every device has a slice. */
+  const holder = (devices: number) => (image: number) => Math.floor((image % 16) / (16 / devices));
+  const plan = (devices: number, live: readonly number[], updates: number, seed: number) =>
+    planUpdates(
+      live.map((i) => [i]),
+      randomAt(seed),
+      { updates, rows: 8, devices, deviceOf: holder(devices) },
+    );
+  const used = (passes: ReturnType<typeof plan>[number]) =>
+    passes.flatMap(({ samples, weights }) => samples.filter((_, i) => weights[i]! > 0)).sort((a, b) => a - b);
+  const everyone = Array.from({ length: IMAGES }, (_, i) => i);
+
+  it('meet in the same updates on any number of devices, each once', () => {
+    fc.assert(
+      fc.property(
+        fc.subarray(everyone, { minLength: 1 }),
+        fc.integer({ min: 1, max: 4 }),
+        fc.nat(),
+        (live, updates, seed) => {
+          const plans = [1, 2, 4, 8].map((devices) => plan(devices, live, updates, seed));
+          const [one, ...others] = plans.map((updatesOf) => updatesOf.map(used));
+          for (const other of others) expect(other).toEqual(one);
+          expect(one!.flat().sort((a, b) => a - b)).toEqual(live);
+          const sizes = one!.map(({ length }) => length);
+          expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1);
+          for (const passes of plans.flat()) {
+            const sum = passes.flatMap(({ weights }) => [...weights]).reduce((a, b) => a + b, 0);
+            expect(sum).toBeCloseTo(1, 10);
+          }
+        },
+      ),
+    );
+  });
+
+  it('stay there, in no more passes than images that are dealt evenly take', () => {
+    fc.assert(
+      fc.property(
+        fc.subarray(everyone, { minLength: 1 }),
+        fc.constantFrom(1, 2, 4, 8),
+        fc.nat(),
+        (live, devices, seed) => {
+          for (const passes of plan(devices, live, 2, seed)) {
+            expect(passes.length).toBe(Math.ceil(used(passes).length / 8));
+            for (const { samples, weights, inPlace } of passes) {
+              expect([samples.length, weights.length]).toEqual([8, 8]);
+              if (!inPlace) continue;
+              const share = 8 / devices;
+              expect(samples.map(holder(devices))).toEqual(samples.map((_, i) => Math.floor(i / share)));
+            }
+          }
+        },
+      ),
+    );
+    for (const devices of [2, 4, 8]) {
+      const all = plan(devices, everyone, 2, 1).flat();
+      expect(all.map(({ inPlace }) => inPlace)).toEqual(all.map(() => true));
+    }
+  });
+
+  it('move to other devices where some have too few', () => {
+    // Of two devices one has 22 images, the other 4.
+    const live = everyone.filter((i) => holder(2)(i) === 0 || i % 16 >= 14).slice(0, 26);
+    const [passes] = plan(2, live, 1, 1);
+    expect(passes!.map(({ inPlace }) => inPlace)).toEqual([true, false, false, false]);
+  });
 });
 
 it('gives each device whole units, in the order of one device', () => {

@@ -29,7 +29,7 @@ export function zeroPrepared(placement: Placement) {
   return jit(
     (prepared: Tensors): tf.Tensor[] =>
       differentiable(prepared).map(
-        ({ shape }) => placement.perDevice?.zeros(shape) ?? placement.replicate(tf.zeros(shape)),
+        ({ shape }) => placement.perDevice?.zeros(shape) ?? placement.replicate(tf.fill(shape, 0)),
       ),
     { name: 'zeroPrepared' },
   );

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { brightness, tinyShowo2 } from '../../../showo2-model/src/testing/tiny-policy';
 import type { Policy } from '../policy';
 import { train } from '../train';
+import type { TrainOptions } from '../train-options';
 
 beforeAll(async () => {
   configure({ cpuDevices: 4, compilationCache: false });
@@ -21,8 +22,16 @@ const METRICS = 9;
 const LATENTS = 64;
 const FEATURES = 160;
 
+/** Of each batch of a prompt, the first half has the mean reward and so no advantage: the first devices have nothing. */
+const halfAlike = async (images: tf.Tensor4D) =>
+  Array.from({ length: images.shape[0] }, (_, i) => (i < images.shape[0] / 2 ? 0 : (-1) ** i));
+
 /** The programs of a run by name, and how many numbers train. */
-async function programsOf(devices: number, names: readonly string[] | undefined) {
+async function programsOf(
+  devices: number,
+  names: readonly string[] | undefined,
+  scorer: TrainOptions<unknown, unknown>['scorer'],
+) {
   const programs = new Map<string, PjrtExecutable>();
   const keep = (text: unknown, program: PjrtExecutable) => {
     programs.set(/^module @(\w+)/.exec(String(text))![1]!, program);
@@ -50,7 +59,7 @@ async function programsOf(devices: number, names: readonly string[] | undefined)
     const { trained, ema } = await train({
       policy: showo2Policy({ ...tinyShowo2(), guidanceScale: 3, ...(names && { train: names }) }) as Policy,
       prompts: [{ prompt: 'red' }, { prompt: 'blue' }],
-      scorer: brightness,
+      scorer,
       config: {
         ...{ epochs: 1, devices },
         sampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 8, batchSize: 8 },
@@ -66,24 +75,31 @@ async function programsOf(devices: number, names: readonly string[] | undefined)
 }
 
 it.each([
-  [2, 'the head', undefined],
-  [4, 'trunk, text and head', ['showo.model.layers.*', 'diffusion_head_*']],
+  [2, 'as many', 'the head', undefined, brightness],
+  [4, 'as many', 'trunk, text and head', ['showo.model.layers.*', 'diffusion_head_*'], brightness],
+  [2, 'unequally many', 'the head', undefined, halfAlike],
 ])(
-  'on %d devices passes exchange rows and metrics, the optimizer all gradients: %s',
-  async (devices, _, names) => {
-    const { programs, weights } = await programsOf(devices, names);
+  'on %d devices with %s images passes exchange metrics, the optimizer all gradients: %s',
+  async (devices, images, _, names, scorer) => {
+    const { programs, weights } = await programsOf(devices, names, scorer);
     const exchanged = (name: string) => collectivesOf(programs.get(name)!.optimizedProgram());
     const total = (some: readonly Collective[]) => some.reduce((sum, { elements }) => sum + elements, 0);
     const isRows = ({ opcode }: Collective) => opcode === 'reduce-scatter';
     for (const name of ['gradientPass', 'measurePass']) {
-      // Each device's share of a pass: one image and step, its states before and after, its features, a log-probability.
       const rows = exchanged(name).filter(isRows);
-      expect(rows.length).toBeGreaterThanOrEqual(2);
-      expect(total(rows), name).toBeLessThanOrEqual((ROWS / devices) * (2 * LATENTS + 2 * FEATURES + 1));
+      if (images === 'as many') {
+        // Records stay on the device that made them.
+        expect(rows, name).toEqual([]);
+      } else {
+        // Each device's share of a pass: one image and step, its states before and after, its features, a log-probability.
+        expect(rows.length, name).toBeGreaterThanOrEqual(2);
+        expect(total(rows), name).toBeLessThanOrEqual((ROWS / devices) * (2 * LATENTS + 2 * FEATURES + 1));
+      }
       // Row numbers, the ratio of each row for its step, and metrics.
       const numbers = exchanged(name).filter((each) => !isRows(each));
       expect(total(numbers), name).toBeLessThanOrEqual(3 * ROWS + METRICS * (1 + devices));
     }
+    if (images !== 'as many') return; // what follows is compiled by then
     expect(exchanged('prepareGradients')).toEqual([]);
     // A plugin may reduce some weights together, or all.
     const reduced = exchanged('optimizerStep');

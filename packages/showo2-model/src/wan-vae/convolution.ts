@@ -48,7 +48,7 @@ export function causalConv(params: Params, name: string, x: tf.Tensor5D, history
     const inside = delay === 0 && roundsSums(weight) ? bias : null;
     const part = perFrame(frames as tf.Tensor5D, (plane) => convolve(plane, kernel, inside, 1, 'same'));
     const shifted =
-      zeros > 0 ? tf.concat([tf.zeros([x.shape[0], zeros, ...part.shape.slice(2)]), part], 1) : part;
+      zeros > 0 ? tf.concat([tf.fill([x.shape[0], zeros, ...part.shape.slice(2)], 0), part], 1) : part;
     sum = (sum ? tf.add(sum, shifted) : shifted) as tf.Tensor5D;
   }
   return roundsSums(weight) ? sum! : (tf.add(sum!, bias) as tf.Tensor5D);
