@@ -14,12 +14,12 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** What the command would be called with. */
 async function parsed(words: readonly string[]): Promise<{ name: string; options: SharedOptions }> {
-  const command = program();
+  const command = program().configureOutput({ writeErr: () => {} });
   const called: { name: string; options: SharedOptions }[] = [];
   for (const each of command.commands) {
     each
       .configureOutput({ writeErr: () => {} })
-      .action(() => called.push({ name: each.name(), options: each.opts() }));
+      .action(() => void called.push({ name: each.name(), options: each.opts() }));
   }
   await command.parseAsync(['node', 'flow-grpo', ...words]);
   return called[0]!;
@@ -119,8 +119,8 @@ describe('examples/pickscore-4gpu/cluster', () => {
     expect([config.devices, four.devices]).toEqual([devices, 4]);
     const perGpu = ({ devices: all, sampling, training, evalBatchSize }: typeof config) => [
       sampling.promptsPerEpoch / all,
-      sampling.batchSize / all,
-      training.batchSize / all,
+      sampling.batchSize! / all,
+      training.batchSize! / all,
       evalBatchSize / all,
     ];
     expect(perGpu(config)).toEqual(perGpu(four));

@@ -73,9 +73,10 @@ it.each(Object.keys(algorithms) as AlgorithmName[])('%s', async (name) => {
   });
   const promptIndex = batch.prompts.map((prompt) => PROMPTS.indexOf(prompt));
   const units = algorithm.units.select({ advantages: [...advantages], dropped, promptIndex });
-  const [[pass]] = planUpdates(units, randomAt(5), {
+  const [[pass] = []] = planUpdates(units, randomAt(5), {
     ...{ updates: 1, rows: units.flat().length, dropped },
-  }) as [[{ samples: readonly number[]; weights: readonly number[] }]];
+  });
+  if (!pass) throw new Error('no image trains');
   const rows = {
     rows: tf.tensor1d(pass.samples.map(batch.rowOf), 'int32'),
     weights: tf.tensor1d([...pass.weights]),
