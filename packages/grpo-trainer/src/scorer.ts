@@ -1,5 +1,6 @@
 /** `Scorer`: turns images into rewards. The scorers of @flow-grpo/rewards have this type. */
 import type * as tf from '@tensorflow/tfjs-core';
+import { ConfigError } from './config/config-error';
 import { copiedMetadata, numbersOf } from './scores';
 
 export interface Scores {
@@ -83,7 +84,7 @@ export interface Example {
 /**
  * A scorer with others that only watch: their scores become details under their names, and never change the reward.
  *
- * @throws from `score` when a detail already has one of the names.
+ * @throws {ConfigError} from `score` when a detail already has one of the names.
  */
 export function withEvalRewards(
   scorer: Scorer,
@@ -99,7 +100,7 @@ export function withEvalRewards(
       const details: Record<string, readonly number[]> = { ...own.details };
       for (const [name, other] of watching) {
         if (name in details) {
-          throw new Error(
+          throw new ConfigError(
             `evalRewards.${name}: the reward that trains reports ${name} already; give it another name`,
           );
         }

@@ -164,6 +164,12 @@ describe('three processes', () => {
     expect(lost).toEqual([]);
   });
 
+  it('the coordinator listens at the address it was told, and at no other of the machine', async () => {
+    const other = connect(Number(coordinator.split(':')[1]), '127.0.0.2');
+    const [error] = await once(other, 'error');
+    expect(error).toMatchObject({ code: 'ECONNREFUSED' });
+  });
+
   it('a line that comes byte by byte is one', async () => {
     expect(await knock({}, true)).toEqual({ refused: expect.stringMatching(/process 1 has already joined/) });
   });

@@ -285,7 +285,16 @@ describe('flow-grpo', () => {
     expect(process.exitCode).toBeUndefined();
     expect(printed.at(-1)).toBe('No sign of reward hacking in 40 epochs (5120 images).');
     await run('inspect', folder, '--json');
-    expect(JSON.parse(printed.at(-1)!)).toEqual({ ok: true, problems: [], epochs: 40, samples: 5120 });
+    expect(JSON.parse(printed.at(-1)!)).toEqual({
+      ...{ ok: true, problems: [], epochs: 40, samples: 5120 },
+      compared: true,
+    });
+    // Nothing seen in a run whose start is its end says nothing.
+    await writeFile(file, of(0.05).split('\n').slice(0, 19).join('\n'));
+    await run('inspect', folder);
+    expect(printed.at(-1)).toMatch(/^Too early to say: 19 epochs \(2432 images\), .* the first 10\./);
+    await run('inspect', folder, '--window', '9', '--json');
+    expect(JSON.parse(printed.at(-1)!)).toMatchObject({ compared: true });
     // The run's own configuration, unless a flag says something else.
     await writeFile(file, of(0.05));
     await writeFile(join(folder, 'config.json'), JSON.stringify({ hacking: { tolerance: 9 } }));

@@ -30,6 +30,8 @@ const FILES: Readonly<Record<string, string>> = {
   'reward.yaml':
     'setup:\n  kind: showo2\n  model: /no/model\n  dataset: /no/prompts\n  reward:\n    ./none.mjs: 1\n',
   'devices.yaml': 'devices: 2\n',
+  'rewarded-twice.yaml':
+    'setup:\n  kind: showo2\n  model: /no/model\n  dataset: /no/prompts\n  reward: { jpeg_compressibility: 1 }\n  evalRewards:\n    jpeg_compressibility: 1\n',
   'few.yaml': 'setup: ./few.mjs\nsampling:\n  promptsPerEpoch: 9\n',
   'gone.yaml': 'setup: ./gone.mjs\n',
   'setup-syntax.mjs': 'export default () => {',
@@ -272,6 +274,30 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
     train('@/model.yaml', '--dry-run'),
     2,
     /model\.yaml:3: setup\.model: \/no\/model does not exist[\s\S]*model\.yaml:4: setup\.dataset: \/no\/prompts/,
+  ],
+  [
+    'machines where no size is known',
+    ['train', '--setup', 'toy', '--dry-run', '--hosts', '64'],
+    2,
+    /--hosts needs the sizes of the model, .* not of setup toy/,
+  ],
+  [
+    'no machine',
+    ['train', '--setup', 'toy', '--dry-run', '--hosts', '0'],
+    2,
+    /--hosts 0: give a whole number of at least 1/,
+  ],
+  [
+    'machines without a dry run',
+    train('@/reward.yaml', '--hosts', '64'),
+    2,
+    /--hosts 64 estimates .* needs --dry-run/,
+  ],
+  [
+    'a reward of evaluations that trains, too',
+    train('@/rewarded-twice.yaml'),
+    2,
+    /rewarded-twice\.yaml:7: setup\.evalRewards\.jpeg_compressibility: trains as setup\.reward\.jpeg_compressibility/,
   ],
   ['a reward module that is not there', train('@/reward.yaml', '--dry-run'), 2, /none\.mjs cannot be loaded/],
   [

@@ -20,6 +20,8 @@ interface Found {
   readonly epochs: number;
   /** Images of all epochs. */
   readonly samples: number;
+  /** Whether there are enough epochs for anything to be seen. */
+  readonly compared: boolean;
 }
 
 /**
@@ -47,15 +49,19 @@ export async function inspectCommand(
     problems,
     epochs: epochs.length,
     samples: epochs.at(-1)!.samples,
+    compared: epochs.length >= 2 * hacking.window,
   };
-  console.log(json ? JSON.stringify(found) : inWords(found));
+  console.log(json ? JSON.stringify(found) : inWords(found, hacking.window));
   return problems.length > 0;
 }
 
-const inWords = ({ ok, problems, epochs, samples }: Found): string =>
-  ok
-    ? `No sign of reward hacking in ${plural(epochs, 'epoch')} (${plural(samples, 'image')}).`
-    : problems.map((problem) => `The reward may have been hacked: ${problem}`).join('\n');
+function inWords({ ok, problems, epochs, samples, compared }: Found, window: number): string {
+  if (!ok) return problems.map((problem) => `The reward may have been hacked: ${problem}`).join('\n');
+  const all = `${plural(epochs, 'epoch')} (${plural(samples, 'image')})`;
+  return compared
+    ? `No sign of reward hacking in ${all}.`
+    : `Too early to say: ${all}, and the last ${window} are compared with the first ${window}. --window compares fewer.`;
+}
 
 function inspect(
   epochs: readonly EpochMetrics[],

@@ -41,6 +41,7 @@ export async function trainCommand(file: string | undefined, options: TrainComma
     line.note(`${name}: saving a checkpoint, then exiting; repeat to exit now`),
   );
   try {
+    checkHostsFlag(options);
     if (options.dryRun) return await showPlan(file, options, { signal, onMessage: line.note });
     const person = options.ui ? runPerson() : undefined;
     const { run, made } = await openRun(file, options, { signal, onMessage: line.note, person });
@@ -60,10 +61,19 @@ export async function trainCommand(file: string | undefined, options: TrainComma
   }
 }
 
+/** @throws {ConfigError} where machines are asked about, and training would begin instead */
+function checkHostsFlag({ hosts, dryRun }: TrainCommandOptions): void {
+  if (hosts === undefined || dryRun) return;
+  throw new ConfigError(
+    `--hosts ${hosts} estimates a run on other machines and needs --dry-run; to train on several, start a process on each`,
+  );
+}
+
 function hostsQuestion({ hosts, bandwidth, compile }: TrainCommandOptions): HostsQuestion | undefined {
   if (hosts === undefined) return undefined;
   const [count, gigabytes] = [Number(hosts), Number(bandwidth)];
-  if (!Number.isInteger(count) || count < 1) throw new ConfigError(`--hosts ${hosts}: give a whole number`);
+  if (!Number.isInteger(count) || count < 1)
+    throw new ConfigError(`--hosts ${hosts}: give a whole number of at least 1`);
   if (!(gigabytes > 0)) throw new ConfigError(`--bandwidth ${bandwidth}: give gigabytes per second`);
   return { hosts: count, bandwidth: gigabytes * 1e9, compile };
 }

@@ -150,6 +150,9 @@ describe('a run as files', () => {
     const verdict = () => page.$eval('.tile:nth-child(2)', (tile) => (tile as HTMLElement).innerText);
     await open(await writeRunReport(join(folder, 'shapes')));
     expect(await verdict()).toContain('No sign of it');
+    await writeMadeUpRun(join(folder, 'young'), { epochs: 19, evaluations: 2 });
+    await open(await writeRunReport(join(folder, 'young')));
+    expect(await verdict()).toMatch(/Too early to say[\s\S]*After 20 epochs, the last 10/);
     await writeMadeUpRun(join(folder, 'black'), { epochs: 60, evaluations: 2, hacked: true });
     await open(await writeRunReport(join(folder, 'black')));
     expect(await verdict()).toMatch(/Look at the images[\s\S]*near-black pixels take over/);

@@ -1,11 +1,10 @@
 /** `flow-grpo doctor --distributed`: what several processes need of their machines and of the network between them. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { dirname, join } from 'node:path';
 import { cluster, pluginInfo } from '@flow-grpo/tfjs-backend-xla';
 import { allReduce, deviceInfo, jit, mesh, replicate, shard, shardMap } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { compareFacts, type ProcessFacts } from './facts';
+import { ncclVersion, nvidiaDriver } from './versions';
 
 /** Float32 numbers that each device gives to the sum: 64 MiB. */
 const NUMBERS = 2 ** 24;
@@ -50,19 +49,6 @@ function ownFacts(version: string): ProcessFacts {
     },
     devices: `${own.length} × ${own[0]?.kind}`,
   };
-}
-
-function nvidiaDriver(): string | undefined {
-  const file = '/proc/driver/nvidia/version';
-  if (!existsSync(file)) return undefined;
-  return /\s(\d+\.\d+(?:\.\d+)?)\s/.exec(readFileSync(file, 'utf8'))?.[1];
-}
-
-/** Of the wheel beside a plugin's. */
-function ncclVersion(plugin: string): string | undefined {
-  const packages = join(dirname(plugin), '..', '..');
-  const names = existsSync(packages) ? readdirSync(packages) : [];
-  return names.map((name) => /^nvidia_nccl_\w+-(.+)\.dist-info$/.exec(name)?.[1]).find(Boolean);
 }
 
 /** Every device gives its number plus 1, many times over. */

@@ -17,6 +17,7 @@ export interface Command {
 /** How a process's command ended. */
 export interface Ended {
   readonly status: number;
+  readonly stdout: string;
   readonly stderr: string;
 }
 
@@ -46,11 +47,13 @@ Object.assign(process.env, variables[launcher], {
 const flags =
   launcher === 'flags' ? ['--coordinator', `${host}:${port}`, '--process', own, '--processes', all] : [];
 
-let stderr = '';
-process.stderr.write = ((text: string | Uint8Array) => {
-  stderr += text;
-  return true;
-}) as typeof process.stderr.write;
+const said = { stdout: '', stderr: '' };
+for (const name of ['stdout', 'stderr'] as const) {
+  process[name].write = ((text: string | Uint8Array) => {
+    said[name] += text;
+    return true;
+  }) as typeof process.stdout.write;
+}
 
 if (interrupt?.process === id) {
   const look = setInterval(() => {
@@ -68,5 +71,5 @@ if (interrupt?.process === id) {
   look.unref();
 }
 await main([process.execPath, 'flow-grpo', ...args, ...flags]);
-parentPort!.postMessage({ status: Number(process.exitCode ?? 0), stderr } satisfies Ended);
+parentPort!.postMessage({ status: Number(process.exitCode ?? 0), ...said } satisfies Ended);
 process.exit(0);

@@ -70,6 +70,29 @@ describe('flow-grpo train, two processes of one device', () => {
     },
   );
 
+  it('are compared by doctor --distributed, which sums over their devices', async () => {
+    const both = await run(2, { launcher: 'Slurm', args: ['doctor', '--distributed'] });
+    for (const { status, stderr } of both) expect(status, stderr).toBe(0);
+    const [told, silent] = both.map(({ stdout }) => stdout);
+    expect(silent).toBe('');
+    const rows = Object.fromEntries(
+      told!
+        .trim()
+        .split('\n')
+        .map((line) => line.split(/ {2,}/)),
+    );
+    expect(rows).toMatchObject({
+      'process 0': expect.stringMatching(/pid \d+: 1 × /),
+      'process 1': expect.stringMatching(/pid \d+: 1 × /),
+      'flow-grpo': expect.stringMatching(/^\d+\.\d+\.\d+$/),
+      Node: process.version,
+      plugin: expect.stringContaining('C API'),
+      clocks: expect.stringMatching(/^within \d+\.\d s$/),
+      'all-reduce': expect.stringMatching(/^64 MiB per device: correct, \d+\.\d GB\/s per device$/),
+    });
+    expect(told).not.toContain('problem');
+  });
+
   it('end together when one gets a signal, and one process with two devices resumes', async () => {
     const { file, output } = newRun();
     const interrupt = { process: 1, file: join(output, 'metrics.jsonl'), lines: 1 };

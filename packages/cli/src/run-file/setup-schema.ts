@@ -182,12 +182,21 @@ const SETUPS = {
   toy: toySetupSchema,
 } as const;
 
+/** Evaluations measure the rewards that train anyway, under the same names. */
+function noRewardTwice({ reward, evalRewards = {} }: ModelSetupOptions, context: z.RefinementCtx): void {
+  for (const name of Object.keys(evalRewards)) {
+    if (!Object.hasOwn(reward, name)) continue;
+    const message = `trains as setup.reward.${name}, which evaluations report too: leave it out here`;
+    context.addIssue({ code: 'custom', path: ['evalRewards', name], message });
+  }
+}
+
 /** The schema of the kind that `given` asks for, so that errors are about that kind alone. */
 export function setupSchemaOf(given: unknown): z.ZodType<SetupChoice> {
   const { kind, reward, evalRewards } = (given ?? {}) as Readonly<Record<string, unknown>>;
   const rewards = { reward: rewardsOf(reward), evalRewards: evalRewardsOf(evalRewards) };
-  if (kind === 'showo2') return showo2SetupSchema.extend(rewards);
-  if (kind === 'z-image') return zImageSetupSchema.extend(rewards);
+  if (kind === 'showo2') return showo2SetupSchema.extend(rewards).superRefine(noRewardTwice);
+  if (kind === 'z-image') return zImageSetupSchema.extend(rewards).superRefine(noRewardTwice);
   return Object.hasOwn(SETUPS, String(kind))
     ? SETUPS[kind as keyof typeof SETUPS]
     : (z.strictObject({ kind: z.enum(Object.keys(SETUPS) as (keyof typeof SETUPS)[]) }).loose() as never);

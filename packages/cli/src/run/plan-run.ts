@@ -26,6 +26,7 @@ export interface RunPlan {
  * at most a configuration.
  *
  * @param question also estimate the run on several machines, each with `config.devices` devices
+ * @throws {ConfigError} when that is asked of a setup whose model's sizes nobody knows
  */
 export async function planRun(
   run: RunFile,
@@ -33,6 +34,11 @@ export async function planRun(
   question?: HostsQuestion,
 ): Promise<RunPlan> {
   const { setup, config, output } = run;
+  if (question && !isModelSetup(setup)) {
+    throw new ConfigError(
+      `--hosts needs the sizes of the model, which are known of showo2 and z-image, and not of setup ${setup.kind}`,
+    );
+  }
   const sources = await orProblems(checkSetup(setup, context));
   // The configuration may be there where other things are not.
   const sizes = isModelSetup(setup) ? await orProblems(modelSizes(setup, context)) : undefined;

@@ -63,7 +63,9 @@ it.each([
   ['flow-dppo', 2],
   ['dpo', 1],
   ['sft', 1],
+  ['rwr', 2],
   ['grpo', 2],
+  ['guard', 2],
 ] as const)(
   '%s: several devices give what one gives, weights split over them or not',
   async (algorithm, updates) => {

@@ -3,6 +3,7 @@ import { appendFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { openCheckpoint } from '@flow-grpo/checkpoint-io';
 import { rounds } from '@flow-grpo/test-support';
 import { bundleProgram } from '@flow-grpo/test-support/bundle';
 import * as tf from '@tensorflow/tfjs-core';
@@ -11,7 +12,7 @@ import { resolveConfig } from '../config/resolve';
 import { gaussianFlow } from '../policies/gaussian-flow';
 import { listCheckpoints } from './checkpoint-names';
 import { loadRun, loadWeights } from './open-checkpoint';
-import { runnerConfig } from './testing/config';
+import { runnerConfig, withCopies } from './testing/config';
 import { runOnce } from './testing/run-once';
 
 let folder: string;
@@ -19,6 +20,18 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'run-'));
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
+
+async function readValues(path: string): Promise<Record<string, number[]>> {
+  const checkpoint = await openCheckpoint(path);
+  try {
+    const read = checkpoint.names.map(
+      async (name) => [name, [...(await checkpoint.readValues(name))]] as const,
+    );
+    return Object.fromEntries(await Promise.all(read)) as Record<string, number[]>;
+  } finally {
+    await checkpoint.close();
+  }
+}
 
 const finalBits = async (path: string) =>
   Promise.all(
@@ -232,8 +245,8 @@ describe('a process', () => {
     runner = await bundleProgram(fileURLToPath(new URL('./testing/run-once.ts', import.meta.url)));
   });
 
-  const start = (output: string) =>
-    spawn(process.execPath, [runner, output], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const start = (output: string, ...more: string[]) =>
+    spawn(process.execPath, [runner, output, ...more], { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = (child: ReturnType<typeof start>) =>
     new Promise<number | null>((resolve) => child.on('exit', (code) => resolve(code)));
 
@@ -266,6 +279,41 @@ describe('a process', () => {
       expect(names.filter((name) => name.startsWith('.tmp'))).toEqual([]);
     }
   });
+
+  it.each([
+    ['nft', ['old']],
+    ['awm', ['old', 'slow']],
+    ['dgpo', ['fast']],
+    ['crd', ['old', 'sampling']],
+    ['flow-dppo', []],
+  ] as const)(
+    'of %s, killed, ends with the same bits, its copies of the weights included',
+    async (algorithm, copies) => {
+      const config = withCopies(algorithm);
+      const [whole, killed] = [join(folder, 'whole'), join(folder, 'killed')];
+      await runOnce(whole, { config });
+      const child = start(killed, '1000', algorithm); // milliseconds of an epoch: there is time to kill it
+      let epochs = 0;
+      child.stdout!.on('data', (text) => {
+        epochs += String(text).split('epoch').length - 1;
+        if (epochs > 1) child.kill('SIGKILL');
+      });
+      expect(await ended(child)).toBeNull();
+      expect((await runOnce(killed, { config })).reason).toBe('finished');
+      const path = (output: string, file: string) =>
+        join(output, 'checkpoints', `epoch-00000${runnerConfig.epochs}`, `${file}.safetensors`);
+      for (const file of ['trained', 'optimizer', 'ema', ...(copies.length > 0 ? ['copies'] : [])]) {
+        const [ended, expected] = await Promise.all([killed, whole].map((run) => readFile(path(run, file))));
+        expect(ended!.equals(expected!), file).toBe(true);
+      }
+      if (copies.length === 0) return;
+      const trained = await readValues(path(killed, 'trained'));
+      const kept = await readValues(path(killed, 'copies'));
+      const names = copies.flatMap((copy) => Object.keys(trained).map((name) => `${copy}.${name}`));
+      expect(Object.keys(kept).sort()).toEqual(names.sort());
+      expect(kept[`${copies.at(-1)}.mean.weight`]).not.toEqual(trained['mean.weight']);
+    },
+  );
 
   it('finishes the epoch and saves on SIGTERM', async () => {
     const child = start(folder);

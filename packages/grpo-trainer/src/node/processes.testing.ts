@@ -5,6 +5,7 @@ import type { Emulation } from '@flow-grpo/test-support/processes';
 import { cluster, configure } from '@flow-grpo/tfjs-backend-xla';
 import { mesh, replicate, shardingOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
+import type { AlgorithmName } from '../algorithms/registry';
 import { gaussianFlow } from '../policies/gaussian-flow';
 import { train } from '../train';
 import { checkpointFolder } from './checkpoint-folder';
@@ -16,6 +17,7 @@ export interface Training {
   readonly shardParameters: boolean;
   readonly shardFrozen?: boolean;
   readonly shardDevices?: number;
+  readonly algorithm?: AlgorithmName;
   /** The process that is told to end after this many scored batches. */
   readonly stop?: { readonly process: number; readonly batches: number };
 }
@@ -38,7 +40,13 @@ await tf.setBackend('xla');
 const group = cluster()!;
 const devices = processes * devicesPerProcess;
 
-async function trained({ folder, epochs, stop, ...sharding }: Training): Promise<Trained> {
+async function trained({
+  folder,
+  epochs,
+  stop,
+  algorithm = 'grpo',
+  ...sharding
+}: Training): Promise<Trained> {
   const controller = new AbortController();
   let scored = 0;
   let batches = 0;
@@ -74,13 +82,19 @@ async function trained({ folder, epochs, stop, ...sharding }: Training): Promise
     config: {
       epochs,
       devices,
+      algorithm,
       ...sharding,
       evalEvery: 2,
       evalBatchSize: 6,
       saveEvery: 1,
       sampling: { numSteps: 4, promptsPerEpoch: 2, samplesPerPrompt: 8, batchSize: 8 },
       grpo: { clipRange: 0.2, beta: 0.01 },
-      training: { learningRate: 0.02, batchSize: 8, epsilon: 1e-3 },
+      nft: { decayType: '0-0.5-0.05-0.9', timesPerImage: 2 },
+      awm: { timesPerImage: 2, timestepFraction: 1 },
+      dgpo: { truncSteps: 3, betaDpo: 4, timesPerImage: 2, sampling: 'fast' },
+      crd: { samplingModelDecay: '0-0.5-0.05-0.9', timesPerImage: 2 },
+      // Of whole groups there is one for each device.
+      training: { learningRate: 0.02, batchSize: algorithm === 'grpo' ? 8 : 8 * devices, epsilon: 1e-3 },
       divergence: { action: 'off' },
       hacking: { action: 'off' }, // on in command.xla.test.ts
     },

@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { longOnly } from '@flow-grpo/test-support';
 import { type ProcessesProgram, processesProgram } from '@flow-grpo/test-support/processes';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Trained, Training } from './processes.testing';
@@ -101,6 +102,52 @@ describe('two processes of one device, and one of two', () => {
       expect(resumed[i]!.losses).toEqual(alone[i]!.losses.slice(epochs));
       expect(resumed[i]!.weights).toEqual(alone[i]!.weights);
     });
+  });
+});
+
+describe('algorithms that keep copies of the weights', () => {
+  // With whole groups in a pass, and with two copies.
+  const ALGORITHMS = ['dgpo', 'crd', ...longOnly(['nft', 'awm'] as const)] as const;
+  const both: Trained[][] = [];
+  const alone: Trained[] = [];
+  const resumed: Trained[] = [];
+  const files: string[][] = [];
+  beforeAll(async () => {
+    const runs = ALGORITHMS.map((algorithm) => ({ algorithm, shardParameters: true, folder: newFolder() }));
+    const two = await runAll(
+      2,
+      1,
+      runs.flatMap((own) => [
+        { ...own, folder: newFolder() },
+        { ...own, epochs: 2 },
+      ]),
+    );
+    for (const [i, { folder }] of runs.entries()) {
+      both.push(two[2 * i]!);
+      files.push(readdirSync(join(folder, 'epoch-000002')));
+    }
+    const one = await runAll(
+      1,
+      2,
+      runs.flatMap((own) => [{ ...own, folder: newFolder() }, own]),
+    );
+    for (const i of runs.keys()) {
+      alone.push(one[2 * i]![0]!);
+      resumed.push(one[2 * i + 1]![0]!);
+    }
+  });
+
+  it.each(ALGORITHMS)('%s in two processes gives the bits of one, and one goes on from two', (algorithm) => {
+    const i = ALGORITHMS.indexOf(algorithm);
+    const { scored: all, ...expected } = alone[i]!;
+    expect(expected.losses).toHaveLength(EPOCHS);
+    for (const { scored, ...process } of both[i]!) {
+      expect(process).toEqual(expected);
+      expect(scored).toBeLessThan(all);
+    }
+    expect(files[i]).toContain('copies.1.safetensors');
+    expect(resumed[i]!.losses).toEqual(expected.losses.slice(2));
+    expect(resumed[i]!.weights).toEqual(expected.weights);
   });
 });
 

@@ -10,6 +10,8 @@ export interface DrawPromptsOptions {
 
 /** Rewards further from the mean than this many standard deviations count like these. */
 const FARTHEST = 2;
+/** Of sums of rewards, relative. */
+const ROUNDING = 1e-12;
 
 /**
  * The indices of different prompts in the order in which an epoch takes them: the first ones, then others in place of those
@@ -46,7 +48,8 @@ function hardnessOf(records: PromptRecords): Map<number, number> {
   const seen = Object.entries(records).map(([index, [, reward]]) => [Number(index), reward] as const);
   const mean = seen.reduce((sum, [, reward]) => sum + reward, 0) / seen.length;
   const std = Math.sqrt(seen.reduce((sum, [, reward]) => sum + (reward - mean) ** 2, 0) / seen.length);
-  if (!(std > 0)) return new Map();
+  // The mean of equal rewards may be off by rounding: that is no spread.
+  if (!(std > ROUNDING * Math.abs(mean))) return new Map();
   return new Map(
     seen.map(([index, reward]) => [index, Math.max(-FARTHEST, Math.min(FARTHEST, (mean - reward) / std))]),
   );

@@ -67,8 +67,9 @@ describe('drawPrompts', () => {
     expect(Math.abs(counts.fresh / epochs - 1 / all)).toBeLessThan(0.032);
   });
 
-  it('draws all alike while all rewards are', () => {
-    const records: PromptRecords = { 0: [1, 0.5, 0, 0], 1: [1, 0.5, 0, 0] };
+  // The mean of three times 0.1 is not 0.1.
+  it.each([0.5, 0.1])('draws all alike while all rewards are, %d', (reward) => {
+    const records: PromptRecords = { 0: [1, reward, 0, 0], 1: [1, reward, 0, 0], 2: [1, reward, 0, 0] };
     const counts = [0, 0, 0, 0];
     for (let epoch = 0; epoch < 2000; epoch++)
       counts[drawPrompts(records, epoch, 4, 1, { seed: 1, harderMoreOften: 2 })[0]!]!++;

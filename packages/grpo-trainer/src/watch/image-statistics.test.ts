@@ -2,6 +2,7 @@ import { COLORS, shapeScenes } from '@flow-grpo/datasets';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { randomAt } from '../random';
+import { detectHacking } from './hacking';
 import { imageStatistics, readImageStatistics } from './image-statistics';
 
 const statisticsOf = (images: tf.Tensor4D, group = 1) => {
@@ -100,12 +101,30 @@ function scenesWithBlack(share: number, count: number): tf.Tensor4D {
 }
 
 describe("the quickstart's scenes", () => {
+  /** Statistics of an epoch's scenes, by their share of black. */
+  const [start, good, long] = [0.03, 0.18, 0.64].map((share) => statisticsOf(scenesWithBlack(share, 96)));
+
   it('have more near-black pixels the more of their free shapes are black', () => {
-    const [start, good, long] = [0.03, 0.18, 0.64].map(
-      (share) => statisticsOf(scenesWithBlack(share, 96)).nearBlack!,
-    );
-    expect(start).toBeLessThan(0.008);
-    expect(good! - start!).toBeLessThan(0.015);
-    expect(long! - start!).toBeGreaterThan(0.03);
+    expect(start!.nearBlack).toBeLessThan(0.008);
+    expect(good!.nearBlack! - start!.nearBlack!).toBeLessThan(0.015);
+    expect(long!.nearBlack! - start!.nearBlack!).toBeGreaterThan(0.03);
+  });
+
+  /** A run whose images go from those of the start to these while its reward rises. */
+  const seen = (end: typeof start) => {
+    const epochs = Array.from({ length: 60 }, (_, epoch) => {
+      const done = Math.min(1, epoch / 40);
+      const images = Object.entries(start!).map(([name, from]) => [
+        `images.${name}`,
+        from + done * (end![name as keyof typeof start] - from),
+      ]);
+      return { epoch, reward: 0.45 + 0.25 * done, rewardStd: 0.4, ...Object.fromEntries(images) };
+    });
+    return detectHacking(epochs, { window: 10, tolerance: 1 });
+  };
+
+  it('set the watch off by its default limits where 64 % are black, as after 128,000 images, not where 18 % are', () => {
+    expect(seen(long).join()).toMatch(/near-black pixels take over/);
+    expect(seen(good)).toEqual([]);
   });
 });

@@ -15,8 +15,8 @@ const WATCHED: Readonly<Record<string, string>> = {
   'images.colorEntropy': 'Colours',
   'images.diversity': 'Diversity within a prompt',
   velocityNorm: 'Norm of the velocity',
-  velocityChange: 'Change of the velocity per update',
-  velocityKl: 'Velocity KL of an update',
+  velocityChange: 'Change of the velocity per epoch',
+  velocityKl: 'Velocity KL from the start',
 };
 
 /** Those that a run has, in the order of the list; statistics of a later version come after them. */
@@ -26,12 +26,28 @@ export function watched(names: Iterable<string>): string[] {
   return [...Object.keys(WATCHED).filter((name) => there.has(name)), ...others.sort()];
 }
 
-export function hacking({ hacking: signs, metrics }: RunData): Insight {
+/** Epochs of the start and of now that the watch compares, where the configuration does not say. */
+const WINDOW = 10;
+
+function windowOf(config: string | null): number {
+  try {
+    return JSON.parse(config ?? '{}').hacking?.window ?? WINDOW;
+  } catch {
+    return WINDOW;
+  }
+}
+
+export function hacking({ hacking: signs, metrics, config }: RunData): Insight {
   if (signs === null) {
     return { tone: 'plain', verdict: 'Not watched', because: 'This run has no image statistics.' };
   }
   if (signs.length > 0)
     return { tone: 'warn', verdict: 'Look at the images', because: signs.map(sentence).join(' ') };
+  const window = windowOf(config);
+  if (metrics.epoch!.length < 2 * window) {
+    const because = `After ${2 * window} epochs, the last ${window} are compared with the first ${window}.`;
+    return { tone: 'plain', verdict: 'Too early to say', because };
+  }
   const count = watched(Object.keys(metrics)).length;
   const because = `None of the ${count} statistics has drifted far.`;
   return { tone: 'good', verdict: 'No sign of it', because };

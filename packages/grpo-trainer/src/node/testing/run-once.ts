@@ -1,17 +1,18 @@
 /**
- * For tests: a short run on the smallest policy, in this process or as a program: `node run-once.mjs FOLDER [PAUSE]`, with
- * milliseconds after each epoch, or "told" to go on after the first one when standard input ends.
+ * For tests: a short run on the smallest policy, in this process or as a program: `node run-once.mjs FOLDER [PAUSE]
+ * [ALGORITHM]`, with milliseconds after each epoch, or "told" to go on after the first one when standard input ends.
  */
 import { once } from 'node:events';
 import { join } from 'node:path';
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
+import type { AlgorithmName } from '../../algorithms/registry';
 import { gaussianFlow } from '../../policies/gaussian-flow';
 import { train } from '../../train';
 import type { TrainOptions, TrainResult } from '../../train-options';
 import { checkpointFolder } from '../checkpoint-folder';
 import { abortOnSignals } from '../signals';
-import { runnerConfig } from './config';
+import { runnerConfig, withCopies } from './config';
 
 const scorer = {
   name: 'first coordinate',
@@ -48,10 +49,11 @@ export function runOnce(
 }
 
 if (process.argv[1]?.endsWith('run-once.mjs')) {
-  const [, , folder, pause = '25'] = process.argv;
+  const [, , folder, pause = '25', algorithm] = process.argv;
   const told = pause === 'told' ? once(process.stdin.resume(), 'end') : undefined;
   const { signal, release } = abortOnSignals();
   await runOnce(folder!, {
+    ...(algorithm && { config: withCopies(algorithm as AlgorithmName) }),
     signal,
     onEpoch: async () => {
       console.log('epoch');
