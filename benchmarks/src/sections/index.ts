@@ -71,7 +71,7 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   'hosts.recipe': { run: hostsRecipe, limit: 580, devices: 0 },
   'hosts.kills': { run: hostsKills, limit: 590, devices: 0 },
   'hosts.plan': { run: hostsPlan, limit: 580, devices: 0 },
-  learning: { run: learning, limit: 560, devices: 0 },
+  learning: { run: learning, limit: 1200, devices: 0 },
   recipeLora: { run: recipeLora, limit: 900, devices: 0 },
   ...Object.fromEntries(
     Object.keys(RECIPE_VARIANTS).map((name) => [

@@ -67,6 +67,20 @@ export function placementOn(
     const spec = [...new Array<null>(axis).fill(null), rows];
     return tree.map(values, (value) => shard(value, over, spec));
   };
+  const joiners = new Map<number, (...parts: tf.Tensor[]) => tf.Tensor[]>();
+  /** Joins so many batches, each device its own rows; one function for all epochs, which would be traced anew otherwise. */
+  const joinerOf = (count: number) => {
+    const known = joiners.get(count);
+    if (known) return known;
+    const joiner = shardMap(
+      function joinRows(...own: tf.Tensor[]) {
+        return [tf.concat(own)];
+      },
+      { mesh: over, inSpecs: Array.from({ length: count }, () => [rows]), outSpecs: [[rows]] },
+    );
+    joiners.set(count, joiner);
+    return joiner;
+  };
   /** What takes rows. */
   const taking = (inPlace: boolean) => ({
     take: ((values, wanted, select = all, read = []) =>
@@ -94,18 +108,7 @@ export function placementOn(
         if (spec.length > 0) shardInPlace(value, over, spec);
       }
     },
-    join: (batches) =>
-      joined(
-        batches,
-        (parts) =>
-          // Each device joins its own rows.
-          shardMap(
-            function joinRows(...own: tf.Tensor[]) {
-              return [tf.concat(own)];
-            },
-            { mesh: over, inSpecs: parts.map(() => [rows]), outSpecs: [[rows]] },
-          )(...parts)[0]!,
-      ),
+    join: (batches) => joined(batches, (parts) => joinerOf(parts.length)(...parts)[0]!),
     rowOf: (i, batchSize, total) => {
       const [batch, within] = [Math.floor(i / batchSize), i % batchSize];
       const each = batchSize / devices;

@@ -65,21 +65,14 @@ function failingInTraining(nth: number): Policy {
 
 describe('the probe of a velocity that throws', () => {
   it('ends the run with its error, and leaves no tensor', async () => {
-    for (const [nth, saved] of [
-      [1, [0]],
-      [6, []],
-      [7, []],
-    ] as const) {
-      const {
-        outcome,
-        saved: found,
-        left,
-      } = await run({
+    for (const nth of [1, 6, 7]) {
+      const { outcome, saved, left } = await run({
         policy: failingInTraining(nth),
         config: { hacking: { action: 'warn' } },
       });
       expect(outcome).toMatchObject({ message: 'no memory for this' });
-      expect([nth, found, left]).toEqual([nth, saved, 0]);
+      // No epoch was done: there is nothing to save.
+      expect([nth, saved, left]).toEqual([nth, [], 0]);
     }
   });
 });

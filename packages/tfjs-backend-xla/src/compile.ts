@@ -29,13 +29,12 @@ interface LeafKind {
   readonly sharding: string | undefined;
 }
 
-/** One signature of a compiled function. */
+/** One signature of a compiled function. It must not refer to the function, which is collected before it (see `collected`). */
 interface Specialization {
   readonly args: TreeDef;
   readonly leaves: readonly LeafKind[];
   readonly program: TracedProgram;
   readonly name: string;
-  cost(): Cost;
   /**
    * How the captured tensors lay when it was traced, and how often any tensor's values had moved when that was last looked
    * at.
@@ -81,10 +80,9 @@ export function compileFunction(
     const leaves = tensors.map(leafKind);
     const captured = program.captures.map(layoutOfCapture);
     const [executable, shardings] = [undefined, undefined];
-    const cost = () => costOf(load(found), program.flops, program.mesh);
     const moves = movesSoFar();
     const found: Specialization = {
-      ...{ args: def, leaves, program, name, cost, captured, moves, executable, shardings },
+      ...{ args: def, leaves, program, name, captured, moves, executable, shardings },
     };
     known.unshift(found);
     if (known.length > SIGNATURES && !warned) {
@@ -104,7 +102,7 @@ export function compileFunction(
     lower(args): Lowered {
       const { found } = specialize(args);
       const { text, flops } = found.program;
-      return { text, flops, cost: found.cost };
+      return { text, flops, cost: () => costOfProgram(found) };
     },
   };
   collected.register(compiled, known);
@@ -147,6 +145,9 @@ function load(found: Specialization): PjrtExecutable {
   return compiled;
 }
 
+const costOfProgram = (found: Specialization): Cost =>
+  costOf(load(found), found.program.flops, found.program.mesh);
+
 function execute(found: Specialization, tensors: readonly tf.Tensor[]): unknown {
   const backend = activeBackend();
   const { program, name } = found;
@@ -179,7 +180,7 @@ function execute(found: Specialization, tensors: readonly tf.Tensor[]): unknown 
 function plan(found: Specialization, tensors: readonly tf.Tensor[]): unknown {
   const backend = activeBackend();
   const { program, name } = found;
-  planned(found, prepare(found));
+  planned(found, () => costOfProgram(found), prepare(found));
   const data = tensors.map((tensor) => backend.find(tensor.dataId));
   for (const [i, each] of data.entries()) {
     const inside = conform(each, program.parameters[i]!, backend);
@@ -244,7 +245,7 @@ function tensorsOf(args: readonly unknown[], donate: ReadonlySet<number>): Set<n
   return found;
 }
 
-/** Captured tensors live as long as the function that reads them. */
+/** Captured tensors live as long as the function that reads them: what is held here must not keep it alive. */
 const collected = new FinalizationRegistry((known: readonly Specialization[]) => {
   for (const { program } of known) releaseCaptures(program.captures);
 });

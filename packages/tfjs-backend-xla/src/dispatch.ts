@@ -173,7 +173,7 @@ function planEager(
   const { text, single, mesh, outputs, chosen } = traceKernel(lowering, inputs, data, attrs);
   const name = lowering.kernelName;
   const cost = () => costOf(executable(text, name, mesh), 0, mesh);
-  planned({ name, cost }, executableAsync(text, name, mesh));
+  planned({ name }, cost, executableAsync(text, name, mesh));
   const infos = outputs.map(({ shape, element, dtype }, i) => {
     const result = unvalued(shape, { dtype, element }, chosen[i] ?? likelySharding(shape, mesh, data));
     return { dataId: backend.adopt(result), shape: [...shape], dtype };

@@ -1,7 +1,18 @@
 import './index';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { cast, jit, random, scaledDotProductAttention, scan, whileLoop } from '@flow-grpo/tfjs-jit';
+import {
+  cast,
+  compileAhead,
+  type Jitted,
+  jit,
+  mesh,
+  random,
+  scaledDotProductAttention,
+  scan,
+  shardMap,
+  whileLoop,
+} from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { client } from './runtime/client';
@@ -119,6 +130,44 @@ describe('memory', () => {
     expect({ tensors, buffers }).toEqual({ tensors: 0, buffers: 0 });
     expect(grown).toBeLessThan(FLAT);
   });
+
+  const USES: Record<string, (f: Jitted<[x: tf.Tensor], tf.Tensor>, x: tf.Tensor) => Promise<void> | void> = {
+    'were called': (f, x) => f(x).dispose(),
+    'were called under a gradient': (f, x) =>
+      tf
+        .grad((y) => tf.sum(f(y)))(x)
+        .dispose(),
+    'were compiled': (f, x) => f.compile(x),
+    'were lowered': (f, x) => void f.lower(x).cost(),
+    'were planned': async (f, x) => void (await compileAhead(() => f(x)))[0]!.cost(),
+    'run on every device by itself': (f, x) =>
+      shardMap((own: tf.Tensor) => [f(own)], {
+        mesh: mesh({ data: 1 }),
+        inSpecs: [['data']],
+        outSpecs: [['data']],
+      })(x)[0]!.dispose(),
+  };
+  it.each(Object.entries(USES))(
+    'of functions that %s is freed with them, with what they captured',
+    async (_, use) => {
+      const x = tf.ones([4]);
+      tf.add(x, 0).dispose(); // uploads both
+      const live = client().liveBuffers;
+      const functions: WeakRef<object>[] = [];
+      const make = async () => {
+        const captured = tf.add(x, functions.length);
+        const f = (y: tf.Tensor) => tf.mul(y, captured);
+        await use(jit(f), x);
+        captured.dispose();
+        functions.push(new WeakRef(f));
+      };
+      for (let i = 0; i < 3; i++) await make();
+      for (let attempt = 0; attempt < 20 && client().liveBuffers > live; attempt++) await hostBytes();
+      expect(functions.map((f) => f.deref())).toEqual([undefined, undefined, undefined]);
+      expect(client().liveBuffers).toBe(live);
+      x.dispose();
+    },
+  );
 
   it('is freed by tidy', () => {
     const x = tf.ones([1000]);

@@ -7,7 +7,7 @@ import { bundleProgram } from '@flow-grpo/test-support/bundle';
 import { expect, it } from 'vitest';
 import { listCheckpoints } from './checkpoint-names';
 
-it('a signal while a program compiles for minutes ends the run, which saves', async () => {
+it('a signal while a program compiles for minutes ends the run, which has nothing to save', async () => {
   const program = await bundleProgram(
     fileURLToPath(new URL('./testing/slow-to-compile.ts', import.meta.url)),
   );
@@ -26,7 +26,7 @@ it('a signal while a program compiles for minutes ends the run, which saves', as
     });
     expect(await code).toBe(0);
     expect(text).toMatch(/compiling decode\ninterrupted\n/);
-    expect(await listCheckpoints(folder)).toEqual(['epoch-000000']);
+    expect(await listCheckpoints(folder)).toEqual([]);
   } finally {
     await rm(folder, { recursive: true });
   }

@@ -2,16 +2,15 @@
 import type { Cost, PlannedProgram, Sharding } from '@flow-grpo/tfjs-jit/backend';
 import { DeviceData } from './data';
 
-/** A program of planned work: what `PlannedProgram` tells of it. */
+/** A program of planned work. */
 interface Planned {
   readonly name: string;
-  readonly cost: () => Cost;
 }
 
-/** Compilations that were asked for, and how often each program would have run. */
+/** Compilations that were asked for, and of each program how often it would have run, and its cost. */
 interface Plan {
   readonly compilations: Promise<unknown>[];
-  readonly calls: Map<Planned, number>;
+  readonly calls: Map<Planned, { readonly calls: number; readonly cost: () => Cost }>;
 }
 
 let plan: Plan | undefined;
@@ -20,11 +19,11 @@ let plan: Plan | undefined;
 export const isPlanning = (): boolean => plan !== undefined;
 
 /** Adds a call to the plan, and the compilation that it needs. */
-export function planned(program: Planned, compilation: Promise<unknown>): void {
+export function planned(program: Planned, cost: () => Cost, compilation: Promise<unknown>): void {
   compilation.catch(() => {}); // of `ready`; until somebody awaits that, not unhandled
   const { compilations, calls } = plan!;
   compilations.push(compilation);
-  calls.set(program, (calls.get(program) ?? 0) + 1);
+  calls.set(program, { calls: (calls.get(program)?.calls ?? 0) + 1, cost });
 }
 
 /** Runs `f`, planning. `ready` settles when its programs are compiled: with the first error, once all have ended. */
@@ -40,7 +39,7 @@ export function planWork<T>(f: () => T): { value: T; ready: Promise<readonly Pla
   }
   const ready = Promise.allSettled(own.compilations).then((all) => {
     for (const each of all) if (each.status === 'rejected') throw each.reason;
-    return Array.from(own.calls, ([{ name, cost }, calls]) => ({ name, calls, cost }));
+    return Array.from(own.calls, ([{ name }, told]) => ({ name, ...told }));
   });
   ready.catch(() => {});
   return { value, ready };
