@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { randomAt } from '../random';
 import { checkHacking, detectHacking, type HackingOptions, initialHackingState } from './hacking';
+import recorded from './testing/quickstart-runs.json' with { type: 'json' };
 
 type Metrics = Record<string, number>;
 const options: HackingOptions = { window: 10, tolerance: 1 };
@@ -114,5 +115,26 @@ describe('checkHacking', () => {
     expect(state.recent.reward).toHaveLength(10);
     const bare = checkHacking(initialHackingState, 0, { reward: Number.NaN }, options);
     expect(bare.state.first).toEqual({});
+  });
+});
+
+/** What was logged of two runs of the quickstart on a GPU, seed 0, 256 images per epoch. */
+describe('recorded runs of the quickstart', () => {
+  const epochsOf = (columns: Readonly<Record<string, readonly number[]>>) =>
+    Array.from({ length: columns.reward!.length }, (_, epoch) => ({
+      epoch,
+      ...Object.fromEntries(Object.entries(columns).map(([name, values]) => [name, values[epoch]!])),
+    }));
+
+  it('set it off where black takes over: GRPO-Guard, of whose free shapes 64 % are black after 25,600 images', () => {
+    const problems = detectHacking(epochsOf(recorded.guard), options);
+    expect(problems[0]).toMatch(/^epoch 58: .*near-black pixels take over/);
+  });
+
+  it('do not where no colour does: GRPO, 21 % after 153,600 images', () => {
+    const epochs = epochsOf(recorded.grpo);
+    expect(epochs).toHaveLength(600);
+    expect(detectHacking(epochs.slice(0, 100), options)).toEqual([]);
+    expect(detectHacking(epochs, options)).toEqual([]);
   });
 });
