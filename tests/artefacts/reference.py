@@ -3,6 +3,8 @@
 reference.py checkpoints FILE...                  every tensor of each file: dtype, shape, SHA-256 of its bytes
 reference.py tokenizers FOLDER TEXTS              ids of each text of the JSON list TEXTS by each tokenizer; writes those that
                                                   are put together here (CLIP's, BERT's) into FOLDER as the hub has them
+reference.py adapters MODEL FOLDER...              for each folder of adapters, what PEFT makes of the linear layers in the
+                                                  safetensors file MODEL: their weights with the adapters merged in
 """
 
 import hashlib
@@ -138,6 +140,39 @@ def tokenizers(folder, texts):
     }
 
 
+def linear_layers(file):
+    """A module with a linear layer, without bias, for every weight of a safetensors file, by its name."""
+    import torch
+    from safetensors.torch import load_file
+
+    root = torch.nn.Module()
+    for name, weight in load_file(file).items():
+        *path, layer, _ = name.split(".")
+        module = root
+        for part in path:
+            if not hasattr(module, part):
+                module.add_module(part, torch.nn.Module())
+            module = getattr(module, part)
+        linear = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+        linear.weight.data = weight
+        module.add_module(layer, linear)
+    return root
+
+
+def adapters(model, *folders):
+    from peft import PeftModel
+
+    result = {}
+    for folder in folders:
+        merged = PeftModel.from_pretrained(linear_layers(model), folder).merge_and_unload()
+        result[folder] = {name: value.flatten().tolist() for name, value in merged.state_dict().items()}
+    return result
+
+
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    json.dump(checkpoints(arguments) if command == "checkpoints" else tokenizers(*arguments), sys.stdout)
+    if command == "checkpoints":
+        answer = checkpoints(arguments)
+    else:
+        answer = {"tokenizers": tokenizers, "adapters": adapters}[command](*arguments)
+    json.dump(answer, sys.stdout)
