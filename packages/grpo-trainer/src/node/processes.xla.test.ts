@@ -108,18 +108,12 @@ describe('two processes of one device, and one of two', () => {
 describe('algorithms that keep copies of the weights', () => {
   // With whole groups in a pass, and with two copies.
   const ALGORITHMS = ['dgpo', 'crd', ...longOnly(['nft', 'awm'] as const)] as const;
-  // XLA for CPUs, unless at its quickest, does not come to the end of compiling crd's pass with weights that are split.
-  const isSplit = (algorithm: (typeof ALGORITHMS)[number]) => algorithm === 'dgpo';
   const both: Trained[][] = [];
   const alone: Trained[] = [];
   const resumed: Trained[] = [];
   const files: string[][] = [];
   beforeAll(async () => {
-    const runs = ALGORITHMS.map((algorithm) => ({
-      algorithm,
-      shardParameters: isSplit(algorithm),
-      folder: newFolder(),
-    }));
+    const runs = ALGORITHMS.map((algorithm) => ({ algorithm, shardParameters: true, folder: newFolder() }));
     const two = await runAll(
       2,
       1,
@@ -151,7 +145,7 @@ describe('algorithms that keep copies of the weights', () => {
       expect(process).toEqual(expected);
       expect(scored).toBeLessThan(all);
     }
-    expect(files[i]!.includes('copies.1.safetensors')).toBe(isSplit(algorithm));
+    expect(files[i]).toContain('copies.1.safetensors');
     expect(resumed[i]!.losses).toEqual(expected.losses.slice(2));
     expect(resumed[i]!.weights).toEqual(expected.weights);
   });
