@@ -125,6 +125,11 @@ describe('storage', () => {
 });
 
 describe('random on XLA', () => {
+  it('keeps a derived key out of the loops that draw with it', () => {
+    const draw = jit((key: tf.Tensor) => random.normal(random.foldIn(random.foldIn(key, 1), 2), [64, 64]));
+    expect(draw.lower(random.key(3)).text.match(/optimization_barrier/g)).toHaveLength(2);
+  });
+
   it('gives the numbers of other backends, inside jit too', async () => {
     const draw = (seed: number) => {
       const [a, b] = random.split(random.foldIn(random.key(seed), 3));

@@ -79,15 +79,19 @@ function inverseErf(b: Block, x: Value): Value {
   return hlo.mul(b, p, x);
 }
 
-/** Words of one new key: Threefry of the counter (0, data). */
+/**
+ * Words of one new key: Threefry of the counter (0, data). Computed once, not again for each number that is drawn with it:
+ * fused into a loop over rows, its rounds, which use one another twice, kept XLA's compiler for CPUs from ever ending.
+ */
 function derived(b: Block, key: Value, data: Value): Value {
   const [k0, k1] = keyWords(b, key);
-  const [left, right] = threefry(b, k0, k1, hlo.scalar(b, 0, 'ui32'), hlo.bitcast(b, data, 'ui32'));
-  return hlo.bitcast(
+  const words = threefry(b, k0, k1, hlo.scalar(b, 0, 'ui32'), hlo.bitcast(b, data, 'ui32'));
+  const both = hlo.concatenate(
     b,
-    hlo.concatenate(b, [hlo.reshape(b, left, [1]), hlo.reshape(b, right, [1])], 0),
-    'i32',
+    words.map((word) => hlo.reshape(b, word, [1])),
+    0,
   );
+  return hlo.bitcast(b, hlo.optimizationBarrier(b, [both])[0]!, 'i32');
 }
 
 interface ShapeAttrs {
