@@ -1,7 +1,7 @@
 /**
  * `node benchmarks/bundle.mjs [--portable]`: the benchmarks as one file, benchmarks/.bundle/bench.mjs, with the quickstart
- * and the command beside it. With --portable also what a machine without Node and npm needs beside it: node.xz, and koffi and sharp for Linux
- * x86-64.
+ * and the command beside it. With --portable also what a machine without Node and npm needs beside it: node.xz, and koffi and
+ * sharp for Linux x86-64.
  */
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { ConfigError, detectHacking, type EpochMetrics, resolveConfig } from '@flow-grpo/grpo-trainer';
 import { plural } from '@flow-grpo/page-components/numbers';
 import { readJsonLines } from '../logging/json-lines';
-import { watchOptions } from '../page/read-run';
+import { isCompared, watchOptions } from '../page/run-config';
 import { checkRunFolder } from '../run/output-folder';
 
 export interface InspectCommandOptions {
@@ -49,7 +49,7 @@ export async function inspectCommand(
     problems,
     epochs: epochs.length,
     samples: epochs.at(-1)!.samples,
-    compared: epochs.length >= 2 * hacking.window,
+    compared: isCompared(epochs.length, hacking),
   };
   console.log(json ? JSON.stringify(found) : inWords(found, hacking.window));
   return problems.length > 0;

@@ -6,6 +6,7 @@ import { detectHacking, type EpochMetrics } from '@flow-grpo/grpo-trainer';
 import { type Outcome, readOutcome } from '../logging/outcome';
 import type { EvaluationRecord, HistogramRecord, PromptList } from '../logging/run-log';
 import { withoutPaths } from './paths';
+import { plannedEpochs, watchOptions } from './run-config';
 import type { EvaluationData, HistogramData, RunData, RunNews } from './run-data';
 import { readEvaluations, readHistograms, readMetrics, readPromptList } from './run-records';
 
@@ -135,35 +136,10 @@ const pathless = ({ reason, problem }: Outcome): Outcome => ({
   ...(problem !== undefined && { problem: withoutPaths(problem) }),
 });
 
-function plannedEpochs(config: string | null): number | null {
-  const { epochs } = parsed(config);
-  return typeof epochs === 'number' ? epochs : null;
-}
-
-function parsed(config: string | null): Record<string, unknown> {
-  try {
-    return (JSON.parse(config ?? '{}') ?? {}) as Record<string, unknown>;
-  } catch {
-    return {}; // a foreign run's file
-  }
-}
-
-/** How the watch looks at a run whose configuration does not say. */
-const WATCH = { window: 10, tolerance: 1 };
-
 /** What the watch on reward hacking says of a run; null where it has nothing to look at. */
 function hackingSigns(epochs: readonly EpochMetrics[], config: string | null): string[] | null {
   if (!epochs.some((metrics) => Object.keys(metrics).some((name) => name.startsWith('images.')))) return null;
   return detectHacking(epochs, watchOptions(config));
-}
-
-/** How the watch on reward hacking looks at a run, by the text of its config.json. */
-export function watchOptions(config: string | null): typeof WATCH {
-  const { window, tolerance } = {
-    ...WATCH,
-    ...(parsed(config).hacking as Partial<typeof WATCH> | undefined),
-  };
-  return { window, tolerance };
 }
 
 /** Six digits are more than a screen shows; what is not finite is null, as in JSON. */

@@ -13,8 +13,6 @@ export interface ReachedState {
   readonly run: RunState;
   /** Whether the weights are those after `run.epoch` epochs: an update that ended, or failed on the way, is beyond it. */
   isCurrent(): boolean;
-  /** Whether epochs were done that no start of the run would have. */
-  isNew(): boolean;
   /** Takes what an update made of the weights; its epoch is not counted as done yet. */
   setUpdated(state: TrainState): void;
   /** Counts an epoch as done. */
@@ -44,7 +42,6 @@ export async function reachedState(
   const resumeFrom = store && (await checkpointToResume(store, resume));
   let { state, run } = await startingState(source, resumeFrom);
   let savedEpoch = resumeFrom === undefined ? -1 : run.epoch;
-  let startEpoch = run.epoch;
   let stateEpoch = run.epoch; // epochs that the weights have seen
   if (resumeFrom !== undefined) onMessage?.(`Resumed after epoch ${run.epoch} (${run.updates} updates)`);
   const archive = await store?.archiveLaterCheckpoints(run.epoch);
@@ -66,7 +63,6 @@ export async function reachedState(
       return run;
     },
     isCurrent: () => isWhole(state) && stateEpoch === run.epoch,
-    isNew: () => run.epoch > startEpoch,
     setUpdated(updated) {
       state = updated;
       stateEpoch = run.epoch + 1;
@@ -85,7 +81,7 @@ export async function reachedState(
       const back = await startingState(source, name);
       state = back.state;
       run = { ...back.run, rollbacks };
-      startEpoch = stateEpoch = run.epoch;
+      stateEpoch = run.epoch;
       await store!.archiveLaterCheckpoints(run.epoch);
       savedEpoch = -1;
       await save(); // so that a kill now does not forget the halved learning rate

@@ -267,8 +267,8 @@ export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions
     },
 
     /**
-     * Ends a run that something was thrown in, after a checkpoint of the epochs done where the weights are still those; what
-     * a run starts with needs none.
+     * Ends a run that something was thrown in, after a checkpoint of the epochs done where the weights are still those; before the
+     * first there is nothing that a start would not make again.
      *
      * @throws the error, unless it is the abort of the run's signal
      */
@@ -278,8 +278,8 @@ export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions
       try {
         // A checkpoint that could not be written is not tried again, and several processes only write one together.
         const together = group.numProcesses === 1 || interrupted;
-        const lost = reached.isNew() && reached.isCurrent();
-        if (together && lost && !(error instanceof CheckpointStateError)) await reached.save();
+        const kept = reached.run.epoch > 0 && reached.isCurrent();
+        if (together && kept && !(error instanceof CheckpointStateError)) await reached.save();
       } catch (second) {
         if (interrupted) thrown = second;
         else onMessage?.(`No checkpoint could be written either: ${(second as Error).message}`);

@@ -1,5 +1,6 @@
 /** The watch on reward hacking, beside the reward. */
 import { Chart, type Zoom } from '@flow-grpo/page-components/chart';
+import { isCompared, watchOptions } from '../run-config';
 import type { RunData } from '../run-data';
 import { type CurveStyle, RewardChart } from './curves';
 import type { Insight } from './insight';
@@ -26,25 +27,15 @@ export function watched(names: Iterable<string>): string[] {
   return [...Object.keys(WATCHED).filter((name) => there.has(name)), ...others.sort()];
 }
 
-/** Epochs of the start and of now that the watch compares, where the configuration does not say. */
-const WINDOW = 10;
-
-function windowOf(config: string | null): number {
-  try {
-    return JSON.parse(config ?? '{}').hacking?.window ?? WINDOW;
-  } catch {
-    return WINDOW;
-  }
-}
-
 export function hacking({ hacking: signs, metrics, config }: RunData): Insight {
   if (signs === null) {
     return { tone: 'plain', verdict: 'Not watched', because: 'This run has no image statistics.' };
   }
   if (signs.length > 0)
     return { tone: 'warn', verdict: 'Look at the images', because: signs.map(sentence).join(' ') };
-  const window = windowOf(config);
-  if (metrics.epoch!.length < 2 * window) {
+  const options = watchOptions(config);
+  if (!isCompared(metrics.epoch!.length, options)) {
+    const { window } = options;
     const because = `After ${2 * window} epochs, the last ${window} are compared with the first ${window}.`;
     return { tone: 'plain', verdict: 'Too early to say', because };
   }
