@@ -1,4 +1,4 @@
-/** The `flow-grpo` command as users start it, from the file beside this program. */
+/** Programs beside this one in the bundle, and the `flow-grpo` command among them as users start it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -12,14 +12,20 @@ export interface CommandEnd {
   readonly seconds: number;
 }
 
+/** The file of another program of the bundle. */
+export function programBeside(name: string): string {
+  const program = join(dirname(process.argv[1]!), name);
+  if (!existsSync(program)) throw new Error(`${program} is missing: node benchmarks/bundle.mjs makes it`);
+  return program;
+}
+
 /** Starts the command; `onErrors` is called with what it says on standard error as it comes. */
 export async function runCommand(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
   onErrors?: (text: string, child: ChildProcess) => void,
 ): Promise<CommandEnd> {
-  const program = join(dirname(process.argv[1]!), 'flow-grpo.mjs');
-  if (!existsSync(program)) throw new Error(`${program} is missing: node benchmarks/bundle.mjs makes it`);
+  const program = programBeside('flow-grpo.mjs');
   const started = performance.now();
   const child = spawn(process.execPath, [program, ...args], {
     env: { ...process.env, ...env },

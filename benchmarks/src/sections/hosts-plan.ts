@@ -3,7 +3,7 @@ import { runCommand } from '../command';
 import { report } from '../reporting';
 import { inKeptFolder } from '../temporary';
 import type { Workload } from '../workload';
-import { allDevices, earlier, overridesOf, programsIn, recipeFile, runner } from './recipe';
+import { allDevices, earlier, overridesOf, programsIn, runner, trainingArguments } from './recipe';
 
 const DEVICES = [8, 64, 256];
 /** Gigabytes per second between machines: 400 Gbit/s. */
@@ -16,14 +16,12 @@ export const hostsPlan = (workload: Workload): Promise<void> =>
     const runOf = await runner(folder);
     // What an epoch takes on one machine.
     if (!earlier(folder, variant)) await runOf(variant);
-    const settings = overridesOf(workload, folder, variant).flatMap((override) => ['--set', override]);
+    const training = trainingArguments(overridesOf(workload, folder, variant));
     for (const devices of DEVICES) {
       const hosts = devices / each;
       const question = ['--dry-run', '--hosts', `${hosts}`, '--bandwidth', `${BANDWIDTH}`];
-      const { status, output, errors, seconds } = await runCommand(
-        ['train', recipeFile(), ...settings, ...question],
-        programsIn(folder),
-      );
+      const ended = await runCommand([...training, ...question], programsIn(folder));
+      const { status, output, errors, seconds } = ended;
       if (status !== 0) throw new Error(`the plan for ${devices} devices ended with ${status}: ${errors}`);
       console.log(output);
       const { memory, network, scaling, from } = lastRows(output);

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { CurvePoint } from '@flow-grpo/example-quickstart/results';
 import { algorithms } from '@flow-grpo/grpo-trainer/algorithms';
+import { programBeside } from '../command';
 import { machineFacts, visibleGpus } from '../machine';
 import { report } from '../reporting';
 import { inTemporaryFolder } from '../temporary';
@@ -80,8 +81,7 @@ async function learn(
   device: Readonly<Record<string, string>>,
 ): Promise<Learnt> {
   await mkdir(out, { recursive: true });
-  const program = join(dirname(process.argv[1]!), 'quickstart.mjs');
-  if (!existsSync(program)) throw new Error(`${program} is missing: node benchmarks/bundle.mjs makes it`);
+  const program = programBeside('quickstart.mjs');
   const options = {
     ...{ '--algorithm': run.algorithm, '--seed': run.seed, '--images': run.images, '--minutes': 600 },
     ...{ '--curve': curve, '--eval-prompts': prompts, '--out': out },

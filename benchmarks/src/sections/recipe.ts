@@ -304,8 +304,15 @@ function promptsFile(folder: string, variant: string, perEpoch: number): string 
   return file;
 }
 
+/** The command's arguments that train the run file with these changes. */
+export const trainingArguments = (overrides: readonly string[]): string[] => [
+  'train',
+  recipeFile(),
+  ...overrides.flatMap((override) => ['--set', override]),
+];
+
 /** Beside the bundle's folder in the repository. */
-export function recipeFile(): string {
+function recipeFile(): string {
   const file = fileURLToPath(new URL('../../examples/pickscore-4gpu/pickscore.yaml', import.meta.url));
   if (!existsSync(file))
     throw new Error(`${file} is not there; run the bundle where it was made, benchmarks/.bundle`);

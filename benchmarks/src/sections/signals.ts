@@ -4,7 +4,7 @@ import { runCommand } from '../command';
 import { report } from '../reporting';
 import { inKeptFolder } from '../temporary';
 import type { Workload } from '../workload';
-import { filesIn, overridesOf, programsIn, recipeFile } from './recipe';
+import { filesIn, overridesOf, programsIn, trainingArguments } from './recipe';
 
 const VARIANT = 'allParameters';
 
@@ -12,14 +12,11 @@ export const recipeSignals = (workload: Workload): Promise<void> =>
   inKeptFolder(async (folder) => {
     await filesIn(folder);
     for (const [name, seconds] of Object.entries(workload.signalSeconds)) {
-      const settings = [
-        ...overridesOf(workload, folder, VARIANT),
-        `output=${join(folder, `run-signal-${name}`)}`,
-      ].flatMap((override) => ['--set', override]);
+      const output = `output=${join(folder, `run-signal-${name}`)}`;
       let sent: number | undefined;
       let waiting = false;
       const { status, errors } = await runCommand(
-        ['train', recipeFile(), ...settings],
+        trainingArguments([...overridesOf(workload, folder, VARIANT), output]),
         programsIn(join(folder, 'signals')),
         (text, child) => {
           if (waiting || !/compiling/.test(text)) return;
