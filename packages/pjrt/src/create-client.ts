@@ -3,6 +3,7 @@ import { loadPlugin } from './api';
 import { PjrtClient } from './client';
 import { type DistributedOptions, joinCluster } from './distributed/cluster';
 import { PjrtError } from './errors';
+import { awaitFreeMemory, memoryFraction } from './gpu-memory';
 import { encodeNamedValues, type NamedValue } from './named-values';
 import { type FoundPlugin, findPlugin } from './plugins/find';
 import { type PluginPlatform, WHEEL_PATHS } from './plugins/locations';
@@ -18,8 +19,9 @@ export interface CreateClientOptions {
   /** Virtual devices of a CPU plugin. Default 1. Other plugins bring their own devices; it changes nothing there. */
   cpuDevices?: number | undefined;
   /**
-   * CUDA plugins take three quarters of the GPU's memory at once when true (XLA's default). False lets the pool grow
-   * as needed. Left out: the plugin's own default. CPU plugins have no such pool; it changes nothing there.
+   * CUDA plugins take three quarters of the GPU's memory at once when true (XLA's default), or the share that
+   * `memory_fraction` or `FLOW_GRPO_XLA_MEMORY_FRACTION` says. False lets the pool grow to that as needed. Left out: the
+   * plugin's own default. CPU plugins have no such pool; it changes nothing there.
    */
   preallocate?: boolean | undefined;
   /**
@@ -39,7 +41,8 @@ export interface CreateClientOptions {
 /**
  * Starts XLA without blocking the event loop.
  *
- * @throws NoPluginError when no plugin is installed, PjrtError when the plugin refuses to start.
+ * @throws NoPluginError when no plugin is installed, PjrtError when the plugin refuses to start, PjrtOutOfMemoryError where
+ * another process holds the memory that a GPU's pool is to have.
  */
 export async function createClient(options: CreateClientOptions = {}): Promise<PjrtClient> {
   const { preallocate, cpuDevices, plugin, platform, ...rest } = options;
@@ -53,7 +56,9 @@ export async function createClient(options: CreateClientOptions = {}): Promise<P
   }
   const all = pluginOptions(found, options);
   const start = () => startClient(found.path, all, rest);
-  return found.platform === 'cpu' ? withThreads(Number(all.cpu_device_count), start) : start();
+  if (found.platform === 'cpu') return withThreads(Number(all.cpu_device_count), start);
+  await awaitFreeMemory(all);
+  return start();
 }
 
 /** Starts a plugin with options of its own, on a worker thread (a CUDA client takes seconds). */
@@ -91,7 +96,11 @@ export function pluginOptions(
   { preallocate, cpuDevices, options }: CreateClientOptions,
 ): Record<string, NamedValue> {
   const own: Record<string, NamedValue> = {};
-  if (found.platform === 'cuda' && preallocate !== undefined) own.preallocate = preallocate;
+  if (found.platform === 'cuda') {
+    const fraction = memoryFraction();
+    if (fraction !== undefined) own.memory_fraction = fraction;
+    if (preallocate !== undefined) own.preallocate = preallocate;
+  }
   if (found.platform === 'cpu' && cpuDevices !== undefined) own.cpu_device_count = cpuDevices;
   else if (oneDeviceByDefault(found)) own.cpu_device_count = 1;
   return { ...own, ...options };

@@ -1,9 +1,11 @@
 import { arch, cpus, freemem, platform, totalmem } from 'node:os';
 import type { PjrtClient } from './client';
-import { createClient } from './create-client';
+import { createClient, pluginOptions } from './create-client';
 import { formatBytes } from './errors';
+import { awaitFreeMemory } from './gpu-memory';
 import {
   type FindPluginOptions,
+  type FoundPlugin,
   findPlugin,
   listPlugins,
   NoPluginError,
@@ -34,6 +36,8 @@ export async function runDoctor(options: FindPluginOptions, print: (line: string
     return false;
   }
   print(`Using     ${chosen.path}`);
+  const crowded = await crowding(chosen);
+  if (crowded !== undefined) print(`Problem   ${crowded}`);
   let client: PjrtClient;
   const started = performance.now();
   try {
@@ -70,7 +74,18 @@ export async function runDoctor(options: FindPluginOptions, print: (line: string
   if (hasGpu && chosen.platform === 'cpu' && options.platform === undefined && options.plugin === undefined) {
     print('Advice    This machine has a GPU that programs will not use. Run: npx pjrt install cuda13');
   }
-  return true;
+  return crowded === undefined;
+}
+
+/** Why a program would not get its memory of a GPU now; undefined where it would. */
+async function crowding(plugin: FoundPlugin): Promise<string | undefined> {
+  if (plugin.platform !== 'cuda') return undefined;
+  try {
+    await awaitFreeMemory(pluginOptions(plugin, {}), { patience: 0 });
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 const adviceFor = (kind: 'cpu' | 'cuda') =>

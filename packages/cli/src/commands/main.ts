@@ -21,7 +21,7 @@ import { uiCommand } from './ui';
 import { addVerifyCommand } from './verify';
 
 const EXIT_CODES = `
-Exit codes: 0 finished; 1 failed, diverged, or stopped for reward hacking; 2 wrong usage or configuration; 75 another process of the run was lost; 130 interrupted after saving a checkpoint.
+Exit codes: 0 finished; 1 failed, diverged, or stopped for reward hacking; 2 wrong usage or configuration; 75 another process of the run was lost; 130 interrupted, with the epochs done saved.
 DEBUG=1 adds stack traces to error messages.`;
 
 interface ReportCommandOptions extends RunReportOptions {
