@@ -147,6 +147,17 @@ it('a policy that makes more than the condition it returns leaks nothing', async
   expect(left).toBe(0);
 });
 
+it('a decoder that fails in an evaluation leaves no tensor', async () => {
+  const policy = flow();
+  const decode = (): never => {
+    throw new Error('no memory for this');
+  };
+  const evalPrompts = PROMPTS.map((prompt) => ({ prompt }));
+  const { outcome, left } = await run({ policy: { ...policy, decode }, evalPrompts });
+  expect(outcome).toMatchObject({ message: 'no memory for this' });
+  expect(left).toBe(0);
+});
+
 describe('an epoch', () => {
   it('whose images were all dropped leaves no tensor', async () => {
     const scorer = {
