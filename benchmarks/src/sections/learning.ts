@@ -40,18 +40,18 @@ export async function learning(workload: Workload): Promise<void> {
     const queue = [...runs];
     const done = new Map<string, Learnt[]>();
     /** Of each algorithm: settles when its first run has left its compiled programs on disk. */
-    const compiled = new Map<string, Promise<unknown>>();
+    const compiled = new Map<string, Promise<void>>();
     const worker = async (_: unknown, i: number) => {
       const device: Record<string, string> =
         gpus.length > 1 ? { CUDA_VISIBLE_DEVICES: gpus[i % gpus.length]! } : {};
       for (let run = queue.shift(); run; run = queue.shift()) {
         const out = join(folder, `${run.algorithm}-${run.seed}`);
         await compiled.get(run.algorithm);
-        const learning = learn(run, workload, out, device);
+        const ended = new AbortController();
         if (!compiled.has(run.algorithm)) {
-          compiled.set(run.algorithm, Promise.race([learning, isWritten(join(out, 'metrics.jsonl'))]));
+          compiled.set(run.algorithm, writtenOr(ended.signal, join(out, 'metrics.jsonl')));
         }
-        const learnt = await learning;
+        const learnt = await learn(run, workload, out, device).finally(() => ended.abort());
         const known = [...(done.get(run.algorithm) ?? []), learnt];
         done.set(run.algorithm, known);
         // Again with each seed that ends: a section that is stopped has said what it knew.
@@ -69,9 +69,9 @@ interface Learnt extends Run {
   readonly failure?: string;
 }
 
-/** Settles when there is such a file: metrics, after the first epoch. */
-async function isWritten(file: string): Promise<void> {
-  while (!existsSync(file)) await pause(500);
+/** Settles when there is such a file (metrics come with the first epoch), or when its run has ended without. */
+async function writtenOr(ended: AbortSignal, file: string): Promise<void> {
+  while (!existsSync(file) && !ended.aborted) await pause(500);
 }
 
 async function learn(

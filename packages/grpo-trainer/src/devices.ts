@@ -143,14 +143,21 @@ function takeRows(over: Mesh, value: tf.Tensor, rows: tf.Tensor1D, { select, rea
   return shardMap(take, { mesh: over, inSpecs, outSpecs: [[axes]] })(value, rows, ...read)[0]!;
 }
 
-/** Pytrees of one structure joined leaf by leaf; the parts are disposed of, one leaf at a time. */
+/** Pytrees of one structure joined leaf by leaf; the parts are disposed of, one leaf at a time, and all when it throws. */
 function joined<T>(batches: readonly T[], join: (parts: readonly tf.Tensor[]) => tf.Tensor): T {
   if (batches.length === 1) return batches[0]!;
-  return tree.zip(batches, (parts) => {
-    const whole = join(parts);
-    tf.dispose([...parts]);
-    return whole;
-  });
+  const done: tf.Tensor[] = [];
+  try {
+    return tree.zip(batches, (parts) => {
+      const whole = join(parts);
+      tf.dispose([...parts]);
+      done.push(whole);
+      return whole;
+    });
+  } catch (error) {
+    tree.dispose([done, batches]);
+    throw error;
+  }
 }
 
 /** The first axis of layers stacked under one name (`layers.*.weight`) counts them and stays whole. */

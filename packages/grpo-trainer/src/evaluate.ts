@@ -82,13 +82,12 @@ export function createEvaluator<C, P>(
     const condition = placement.replicate(encoded);
     const host = { samples: tf.tensor1d([...places], 'int32'), rows: tf.tensor1d(rows, 'int32') };
     const batch = placement.shardBatch(host);
+    let latents: tf.Tensor | undefined;
     try {
-      const latents = sample(weights, condition, batch, steps, key);
-      const images = decode(latents);
-      latents.dispose();
-      return images;
+      latents = sample(weights, condition, batch, steps, key);
+      return decode(latents);
     } finally {
-      tree.dispose([encoded, condition, host, batch]);
+      tree.dispose([encoded, condition, host, batch, latents]);
     }
   };
 

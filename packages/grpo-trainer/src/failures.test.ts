@@ -100,6 +100,26 @@ describe('an update that throws', () => {
       expect(left).toBe(0);
     }
   });
+
+  it.each(['grpo', 'guard'] as const)(
+    'leaves no tensor of %s, whichever of its calls it was',
+    async (algorithm) => {
+      const training = { stepsPerPass: 1, batchSize: 4, updatesPerEpoch: 2, innerEpochs: 2 };
+      let failed = 0;
+      for (let nth = 1; ; nth++) {
+        const { outcome, epochs, left } = await run({
+          policy: failingInTraining(nth),
+          config: { algorithm, training },
+        });
+        if (epochs.length > 0) break;
+        expect(outcome).toMatchObject({ message: 'no memory for this' });
+        expect([nth, left]).toEqual([nth, 0]);
+        failed++;
+      }
+      // Measurements before and between updates, and the gradients of each.
+      expect(failed).toBeGreaterThan(10);
+    },
+  );
 });
 
 it('a run that is to resume, and has no store to resume from, is refused', async () => {
@@ -124,6 +144,17 @@ it('a policy that makes more than the condition it returns leaks nothing', async
     store: undefined as never,
   });
   expect(outcome).toMatchObject({ reason: 'finished' });
+  expect(left).toBe(0);
+});
+
+it('a decoder that fails in an evaluation leaves no tensor', async () => {
+  const policy = flow();
+  const decode = (): never => {
+    throw new Error('no memory for this');
+  };
+  const evalPrompts = PROMPTS.map((prompt) => ({ prompt }));
+  const { outcome, left } = await run({ policy: { ...policy, decode }, evalPrompts });
+  expect(outcome).toMatchObject({ message: 'no memory for this' });
   expect(left).toBe(0);
 });
 

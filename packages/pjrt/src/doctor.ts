@@ -1,7 +1,7 @@
 import { arch, cpus, freemem, platform, totalmem } from 'node:os';
 import type { PjrtClient } from './client';
 import { createClient, pluginOptions } from './create-client';
-import { formatBytes } from './errors';
+import { formatBytes, PjrtOutOfMemoryError } from './errors';
 import { awaitFreeMemory } from './gpu-memory';
 import {
   type FindPluginOptions,
@@ -36,11 +36,13 @@ export async function runDoctor(options: FindPluginOptions, print: (line: string
     return false;
   }
   print(`Using     ${chosen.path}`);
-  const crowded = await crowding(chosen);
-  if (crowded !== undefined) print(`Problem   ${crowded}`);
+  let crowded: string | undefined;
   let client: PjrtClient;
-  const started = performance.now();
+  let started: number;
   try {
+    crowded = await crowding(chosen);
+    if (crowded !== undefined) print(`Problem   ${crowded}`);
+    started = performance.now();
     client = await createClient({ plugin: chosen.path, preallocate: false });
   } catch (error) {
     print(`Problem   ${(error as Error).message}`);
@@ -84,7 +86,8 @@ async function crowding(plugin: FoundPlugin): Promise<string | undefined> {
     await awaitFreeMemory(pluginOptions(plugin, {}), { patience: 0 });
     return undefined;
   } catch (error) {
-    return (error as Error).message;
+    if (!(error instanceof PjrtOutOfMemoryError)) throw error;
+    return error.message;
   }
 }
 

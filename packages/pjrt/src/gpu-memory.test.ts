@@ -18,13 +18,20 @@ afterEach(() => {
 });
 
 const H100 = 'NVIDIA H100 80GB HBM3';
-const line = (index: number, free: number | string, name = H100, total: number | string = 81559) =>
-  `${index}, GPU-${index}${index}aa-bb, ${name}, ${total}, ${free}`;
+const line = (
+  index: number,
+  free: number | string,
+  {
+    name = H100,
+    total = 81559,
+    mig = 'Disabled',
+  }: { name?: string; total?: number | string; mig?: string } = {},
+) => `${index}, GPU-${index}${index}aa-bb, ${name}, ${total}, ${free}, ${mig}`;
 
 /** An nvidia-smi that prints these lines, one list a call and the last again; the environment that has it. */
 function nvidiaSmi(...calls: string[][]) {
   const script = `#!/bin/sh
-[ "$1" = "--query-gpu=index,uuid,name,memory.total,memory.free" ] || exit 3
+[ "$1" = "--query-gpu=index,uuid,name,memory.total,memory.free,mig.mode.current" ] || exit 3
 echo >> "${folder}/calls"
 call=$(wc -l < "${folder}/calls")
 [ "$call" -gt ${calls.length} ] && call=${calls.length}
@@ -49,7 +56,7 @@ describe('a GPU that another process fills', () => {
     expect(error).toMatchObject({
       message:
         `createClient: GPU 1 (${H100}) has 29.3 GiB of 79.6 GiB free, and XLA takes 59.7 GiB (0.75 of it) when it starts: ` +
-        'another process holds the rest (nvidia-smi lists them). End that process, choose another GPU with CUDA_VISIBLE_DEVICES, ' +
+        'another process holds the rest (nvidia-smi lists them). End that process, choose other GPUs with CUDA_VISIBLE_DEVICES (XLA takes memory of all that it sees), ' +
         'or take less of it (FLOW_GRPO_XLA_MEMORY_FRACTION=0.34, or the option memory_fraction)',
       requestedBytes: 0.75 * 81559 * 2 ** 20,
       freeBytes: 30000 * 2 ** 20,
@@ -58,7 +65,9 @@ describe('a GPU that another process fills', () => {
 
   it('is not told to take less where next to nothing is left', async () => {
     const error = await refusal(nvidiaSmi([line(0, 900)]));
-    expect(error?.message).toMatch(/^createClient: GPU 0 .*CUDA_VISIBLE_DEVICES$/);
+    expect(error?.message).toMatch(
+      /^createClient: GPU 0 .*CUDA_VISIBLE_DEVICES \(XLA takes memory of all that it sees\)$/,
+    );
   });
 
   it('will do where what is asked for is free, is taken as needed, or the GPU is not among those chosen', async () => {
@@ -72,6 +81,11 @@ describe('a GPU that another process fills', () => {
     expect(
       await refusal({ ...environment, CUDA_VISIBLE_DEVICES: '1,0' }, { visible_devices: [1] }),
     ).toBeUndefined();
+  });
+
+  it('is not seen in what the driver keeps of a GPU that no process uses', async () => {
+    expect(await refusal(nvidiaSmi([line(0, 80994)]), { memory_fraction: 1 })).toBeUndefined();
+    expect(await refusal(nvidiaSmi([line(0, 70000)]), { memory_fraction: 1 })).toBeDefined();
   });
 
   it('is waited for while a process that has ended gives its memory back', async () => {
@@ -94,6 +108,11 @@ describe('a GPU that another process fills', () => {
     const lines: string[] = [];
     expect(await runDoctor({ plugin }, (text) => lines.push(text))).toBe(false);
     expect(lines.join('\n')).toMatch(/^Problem {3}createClient: GPU 0 .* has 29\.3 GiB/m);
+    vi.stubEnv('FLOW_GRPO_XLA_MEMORY_FRACTION', '90%');
+    const said: string[] = [];
+    expect(await runDoctor({ plugin }, (text) => said.push(text))).toBe(false);
+    expect(said.filter((text) => text.includes('FLOW_GRPO_XLA_MEMORY_FRACTION is 90%'))).toHaveLength(1);
+    vi.stubEnv('FLOW_GRPO_XLA_MEMORY_FRACTION', '0.9');
     // Where there is room, the plugin is given the share; this one computes on CPUs and refuses it.
     vi.stubEnv('PATH', nvidiaSmi([line(0, 80000)]).PATH);
     await expect(createClient({ plugin })).rejects.toThrow(/memory_fraction/);
@@ -103,17 +122,24 @@ describe('a GPU that another process fills', () => {
 describe('nothing is refused where the driver does not tell', () => {
   it('as where there is no nvidia-smi, or it fails, or its GPU shares the memory of the machine', async () => {
     expect(await gpuMemory({ PATH: folder })).toEqual([]);
-    expect(await gpuMemory(nvidiaSmi([line(0, '[N/A]', 'NVIDIA GB10', '[N/A]')]))).toEqual([]);
+    const shared = line(0, '[N/A]', { name: 'NVIDIA GB10', total: '[N/A]', mig: '[N/A]' });
+    expect(await gpuMemory(nvidiaSmi([shared]))).toEqual([]);
     expect(
       await gpuMemory(nvidiaSmi(['NVIDIA-SMI has failed because it could not talk to the driver.'])),
     ).toEqual([]);
-    writeFileSync(join(folder, 'nvidia-smi'), '#!/bin/sh\necho 0, GPU-1, x, 10, 1\nexit 9\n');
+    const failing = `#!/bin/sh\necho '${line(0, 1)}'\nexit 9\n`;
+    writeFileSync(join(folder, 'nvidia-smi'), failing);
     expect(await gpuMemory({ PATH: `${folder}${delimiter}${process.env.PATH}` })).toEqual([]);
+  });
+
+  it('or a GPU is in parts (MIG), of which a process gets one', async () => {
+    expect(await gpuMemory(nvidiaSmi([line(0, 1), line(1, 1, { mig: 'Enabled' })]))).toEqual([]);
+    expect(await gpuMemory(nvidiaSmi([line(0, 1, { mig: '[N/A]' })]))).toHaveLength(1);
   });
 
   it('and where names do not say which GPU is meant', async () => {
     const alike = await gpuMemory(nvidiaSmi([line(0, 1), line(1, 2)]));
-    const mixed = await gpuMemory(nvidiaSmi([line(0, 1), line(1, 2, 'NVIDIA A2')]));
+    const mixed = await gpuMemory(nvidiaSmi([line(0, 1), line(1, 2, { name: 'NVIDIA A2' })]));
     const indices = (gpus: typeof alike, environment = {}, chosen?: number[]) =>
       visibleGpus(gpus, environment, chosen).map(({ index }) => index);
     expect(indices(alike)).toEqual([0, 1]);
@@ -122,6 +148,11 @@ describe('nothing is refused where the driver does not tell', () => {
     expect(indices(alike, { CUDA_VISIBLE_DEVICES: 'GPU-11' })).toEqual([1]);
     expect(indices(alike, { CUDA_VISIBLE_DEVICES: 'MIG-11' })).toEqual([]);
     expect(indices(alike, {}, [1, 5])).toEqual([1]);
+    // CUDA shows what is named before the first name that it does not know.
+    expect(indices(alike, { CUDA_VISIBLE_DEVICES: '1,-1,0' })).toEqual([1]);
+    expect(indices(alike, { CUDA_VISIBLE_DEVICES: '1,2,0' })).toEqual([1]);
+    expect(indices(alike, { CUDA_VISIBLE_DEVICES: 'NoDevFiles' })).toEqual([]);
+    expect(indices(mixed, { CUDA_VISIBLE_DEVICES: '0,GPU-11aa' })).toEqual([1]);
     expect(indices(mixed)).toEqual([]);
     expect(indices(mixed, { CUDA_DEVICE_ORDER: 'PCI_BUS_ID' })).toEqual([0, 1]);
     expect(indices(mixed, { CUDA_VISIBLE_DEVICES: 'GPU-11aa' })).toEqual([1]);

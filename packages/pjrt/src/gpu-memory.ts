@@ -20,6 +20,9 @@ export interface GpuMemory {
 /** The share of a GPU's memory that XLA's pool gets unless `memory_fraction` says otherwise. */
 const XLA_FRACTION = 0.75;
 
+/** The share that a GPU without any process has free at least: the driver keeps the rest for itself. */
+const IDLE_FRACTION = 0.95;
+
 /** How long nvidia-smi may take: seconds where no process keeps the driver loaded. */
 const NVIDIA_SMI_MS = 20_000;
 
@@ -56,7 +59,8 @@ export async function awaitFreeMemory(
   const deadline = performance.now() + patience;
   for (;;) {
     const gpus = visibleGpus(await gpuMemory(environment), environment, options.visible_devices);
-    const full = gpus.find(({ free, total }) => free < fraction * total);
+    // All of a GPU is more than any process gets.
+    const full = gpus.find(({ free, total }) => free < Math.min(fraction, IDLE_FRACTION) * total);
     if (full === undefined) return;
     if (performance.now() > deadline) throw shortage(full, fraction);
     await sleep(LOOK_AGAIN_MS);
@@ -73,27 +77,30 @@ function shortage({ index, name, total, free }: GpuMemory, fraction: number): Pj
   return new PjrtOutOfMemoryError(
     'createClient',
     `GPU ${index} (${name}) has ${formatBytes(free)} of ${formatBytes(total)} free, and XLA takes ${formatBytes(wanted)} (${fraction} of it) when it starts: ` +
-      `another process holds the rest (nvidia-smi lists them). End that process, choose another GPU with CUDA_VISIBLE_DEVICES${less}`,
+      `another process holds the rest (nvidia-smi lists them). End that process, choose other GPUs with CUDA_VISIBLE_DEVICES (XLA takes memory of all that it sees)${less}`,
     Math.round(wanted),
     free,
   );
 }
 
-/** The machine's GPUs in nvidia-smi's order; none where that is not to be had. */
+/** The machine's GPUs in nvidia-smi's order; none where it does not tell of each what a process may have. */
 export async function gpuMemory(environment: Environment = process.env): Promise<GpuMemory[]> {
-  const query = ['--query-gpu=index,uuid,name,memory.total,memory.free', '--format=csv,noheader,nounits'];
+  const fields = 'index,uuid,name,memory.total,memory.free,mig.mode.current';
+  const query = [`--query-gpu=${fields}`, '--format=csv,noheader,nounits'];
   const text = await new Promise<string>((resolve) => {
     const options = { env: { ...environment }, timeout: NVIDIA_SMI_MS };
     execFile('nvidia-smi', query, options, (error, stdout) => resolve(error ? '' : stdout));
   });
-  return text.split('\n').flatMap((line) => {
-    const [index, uuid, name, total, free] = line.split(',').map((field) => field.trim());
-    // A GPU that shares the machine's memory has [N/A].
-    if (!uuid || !name || !(Number(total) > 0) || Number.isNaN(Number(free))) return [];
-    return [
-      { index: Number(index), uuid, name, total: Number(total) * 2 ** 20, free: Number(free) * 2 ** 20 },
-    ];
-  });
+  const gpus = text.trim().split('\n').map(gpuOf);
+  return gpus.every((gpu) => gpu !== undefined) ? gpus : [];
+}
+
+/** A line of nvidia-smi; undefined for a GPU that shares the machine's memory, and for one in parts, of which a process gets one. */
+function gpuOf(line: string): GpuMemory | undefined {
+  const [index, uuid, name, total, free, mig] = line.split(',').map((field) => field.trim());
+  if (!uuid || !name || !(Number(total) > 0) || Number.isNaN(Number(free)) || mig === 'Enabled')
+    return undefined;
+  return { index: Number(index), uuid, name, total: Number(total) * 2 ** 20, free: Number(free) * 2 ** 20 };
 }
 
 /**
@@ -106,12 +113,17 @@ export function visibleGpus(
   chosen?: NamedValue,
 ): GpuMemory[] {
   const alike = order === 'PCI_BUS_ID' || gpus.every(({ name }) => name === gpus[0]?.name);
+  const isNumber = (word: string) => /^\d+$/.test(word);
   const byName = (word: string) =>
-    /^\d+$/.test(word)
-      ? alike && gpus.find(({ index }) => index === Number(word))
-      : word.startsWith('GPU-') && gpus.find(({ uuid }) => uuid.startsWith(word));
-  const words = named === undefined ? gpus.map(({ index }) => `${index}`) : named.split(',');
-  const visible = words.map((word) => byName(word.trim()) || undefined);
+    isNumber(word)
+      ? gpus.find(({ index }) => index === Number(word))
+      : gpus.find(({ uuid }) => word.startsWith('GPU-') && uuid.startsWith(word));
+  const words = named?.split(',').map((word) => word.trim()) ?? gpus.map(({ index }) => `${index}`);
+  // From the first word on that names none, CUDA shows no more.
+  const end = words.findIndex((word) => !word.startsWith('MIG-') && !byName(word));
+  const visible = words
+    .slice(0, end < 0 ? undefined : end)
+    .map((word) => (isNumber(word) && !alike ? undefined : byName(word)));
   const devices = Array.isArray(chosen) ? (chosen as readonly number[]).map((i) => visible[i]) : visible;
   return devices.flatMap((gpu) => gpu ?? []);
 }

@@ -14,8 +14,9 @@ const RECORD = fileURLToPath(new URL('../../programs.json', import.meta.url));
  * `tests/programs.json`; prints what differs. With `UPDATE_PROGRAMS` what was found becomes the record.
  */
 export function comparePrograms(example: string, folder: string): { found: string[]; onRecord: string[] } {
-  const record: Record<string, ProgramRecord> = JSON.parse(readFileSync(RECORD, 'utf8'));
   const found = programDigests(folder);
+  // Read at the last moment: the examples' suites run at the same time, and each rewrites the file with its own part.
+  const record: Record<string, ProgramRecord> = JSON.parse(readFileSync(RECORD, 'utf8'));
   const known = record[example] ?? {};
   const state = (digest: string) => (digest in known ? ' ' : '+');
   const rows = Object.entries(found).map(([digest, name]) => `${state(digest)} ${digest}  ${name}`);

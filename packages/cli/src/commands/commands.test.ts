@@ -303,6 +303,11 @@ describe('flow-grpo', () => {
     await run('inspect', folder, '--tolerance', '1');
     expect(process.exitCode).toBe(1);
     process.exitCode = undefined;
+    await writeFile(file, '{"epoch":"1","images.nearBlack":0.1}\n');
+    await run('inspect', folder);
+    expect(process.exitCode).toBe(2);
+    expect(printed.at(-1)).toMatch(/metrics\.jsonl holds a line that is not a record of a run/);
+    process.exitCode = undefined;
     await run('inspect', join(folder, 'none'));
     expect(process.exitCode).toBe(2);
     expect(printed.at(-1)).toMatch(/none does not exist; give the folder of a run/);

@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ConfigError, detectHacking, type EpochMetrics, resolveConfig } from '@flow-grpo/grpo-trainer';
 import { plural } from '@flow-grpo/page-components/numbers';
-import { readJsonLines } from '../logging/json-lines';
 import { isCompared, watchOptions } from '../page/run-config';
+import { readMetrics } from '../page/run-records';
 import { checkRunFolder } from '../run/output-folder';
 
 export interface InspectCommandOptions {
@@ -41,7 +41,7 @@ export async function inspectCommand(
   const config = await readFile(join(folder, 'config.json'), 'utf8').catch(() => null);
   const hacking = { ...watchOptions(config), ...Object.fromEntries(numbers) };
   const file = join(folder, 'metrics.jsonl');
-  const epochs = await readJsonLines<EpochMetrics>(file);
+  const epochs = await readMetrics(folder);
   if (epochs.length === 0) throw new ConfigError(`${file} has no epoch in it`);
   const problems = inspect(epochs, hacking, file);
   const found: Found = {

@@ -10,11 +10,12 @@ const WATCH = { window: 10, tolerance: 1 };
 
 /** How the watch on reward hacking looks at a run. */
 export function watchOptions(config: string | null): typeof WATCH {
-  const { window, tolerance } = {
-    ...WATCH,
-    ...(parsed(config).hacking as Partial<typeof WATCH> | undefined),
+  const given = (parsed(config).hacking ?? {}) as Readonly<Record<string, unknown>>;
+  const numberOf = (name: keyof typeof WATCH) => {
+    const value = given[name];
+    return typeof value === 'number' && value > 0 ? value : WATCH[name];
   };
-  return { window, tolerance };
+  return { window: numberOf('window'), tolerance: numberOf('tolerance') };
 }
 
 /** Whether a run has enough epochs for the watch to compare its last ones with its first ones. */

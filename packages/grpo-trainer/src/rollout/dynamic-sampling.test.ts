@@ -18,6 +18,8 @@ interface Options {
   readonly stopAfter?: number;
   /** Rewards that say nothing. */
   readonly isEasy?: (prompt: string) => boolean;
+  /** Called before prompts are encoded. */
+  readonly onEncode?: () => void;
 }
 
 async function run({
@@ -25,6 +27,7 @@ async function run({
   store,
   stopAfter,
   isEasy = (prompt) => prompt.startsWith('easy'),
+  onEncode = () => {},
 }: Options = {}) {
   const epochs: EpochMetrics[] = [];
   const rewards: number[][] = [];
@@ -34,7 +37,13 @@ async function run({
   const policy = gaussianFlow({ prompts: NAMES, mean: [0.2, 0.2], std: 0.2, withFeatures: true });
   const before = tf.memory().numTensors;
   const { trained, ema } = await train({
-    policy,
+    policy: {
+      ...policy,
+      encodePrompts(asked: readonly string[]) {
+        onEncode();
+        return policy.encodePrompts(asked);
+      },
+    },
     prompts: NAMES.map((prompt) => ({ prompt })),
     scorer: async (images: tf.Tensor4D, asked: string[]) => {
       const pixels = await images.data();
@@ -57,6 +66,9 @@ async function run({
       prompts = details.prompts();
       if (metrics.epoch + 1 === stopAfter) stop.abort();
     },
+  }).catch((error) => {
+    tf.dispose(policy.params);
+    throw error;
   });
   const means = [...trained['mean.weight']!.dataSync()];
   tf.dispose([trained, ema]);
@@ -91,6 +103,31 @@ describe('prompts whose images all score alike', () => {
       else expect(spread).toBeGreaterThan(0);
     }
     expect(left).toBe(0);
+  });
+
+  it('leave no tensor of any rollout where one of them fails, or what they come to', async () => {
+    const config = { ...skipping, epochs: 1 };
+    const failing = (nth: number) => {
+      let calls = 0;
+      return run({
+        config,
+        onEncode() {
+          tf.scalar(1); // nobody asked for it
+          if (++calls === nth) throw new Error('no memory for this');
+        },
+      });
+    };
+    const before = tf.memory().numTensors;
+    // A call for each rollout, one for what is kept of them, and at last none that fails.
+    let nth = 0;
+    for (let ended = false; !ended; nth++) {
+      ended = await failing(nth + 1).then(
+        () => true,
+        () => false,
+      );
+      expect([nth, tf.memory().numTensors - before]).toEqual([nth, 0]);
+    }
+    expect(nth).toBeGreaterThan(3);
   });
 
   it('are drawn so often and no more', async () => {

@@ -67,15 +67,15 @@ export function createSampler<C, P>(
         }
         groups.push(groupsOf(batches.at(-1)!, drawn));
       }
+      const kept = groupsToKeep(
+        groups.map((round) => round.map((group) => !isConstant(group))),
+        promptsPerEpoch,
+      );
+      const images = batches.length === 1 ? batches[0]! : keepGroups(batches, kept);
+      return { images, groups: groups.flat() };
     } catch (error) {
       for (const batch of batches) batch.dispose();
       throw error;
     }
-    const kept = groupsToKeep(
-      groups.map((round) => round.map((group) => !isConstant(group))),
-      promptsPerEpoch,
-    );
-    const images = batches.length === 1 ? batches[0]! : keepGroups(batches, kept);
-    return { images, groups: groups.flat() };
   };
 }

@@ -13,7 +13,8 @@ export interface KeptGroup {
 }
 
 /**
- * The function that puts together a batch of as many groups as each rollout has; the rollouts are gone after it.
+ * The function that puts together a batch of as many groups as each rollout has; the rollouts are gone after it, or are the
+ * caller's to dispose of when it throws.
  *
  * Every image keeps its noise, records and rewards; the prompts that are left are encoded again.
  */
@@ -22,6 +23,20 @@ export function createGroupKeeper<C, P>(policy: Policy<C, P>, placement: Placeme
     (samples: Pick<EpochSamples, 'latents' | 'records'>, rows: tf.Tensor1D) => placement.take(samples, rows),
     { name: 'keepGroups' },
   );
+
+  /** These rows of all rounds, whose own samples are gone. */
+  const takenRows = (rounds: readonly EpochBatch<C>[], rows: Int32Array) => {
+    const whole = placement.join(
+      rounds.map(({ latents, records }) => ({ latents, ...(records && { records }) })),
+    );
+    const host = tf.tensor1d(rows, 'int32');
+    const places = placement.replicate(host);
+    try {
+      return takeRows(whole, places);
+    } finally {
+      tree.dispose([whole, host, places]);
+    }
+  };
 
   return (rounds: readonly EpochBatch<C>[], kept: readonly KeptGroup[]): EpochBatch<C> => {
     const first = rounds[0]!;
@@ -37,16 +52,17 @@ export function createGroupKeeper<C, P>(policy: Policy<C, P>, placement: Placeme
     }
     const of = <T>(values: (batch: EpochBatch<C>) => readonly T[]): T[] =>
       images.map(({ round, image }) => values(rounds[round]!)[image]!);
-    const samples = rounds.map(({ latents, records }) => ({ latents, ...(records && { records }) }));
-    const whole = placement.join(samples); // takes the rounds' own
-    const host = tf.tensor1d(rows, 'int32');
-    const places = placement.replicate(host);
-    const taken = takeRows(whole, places);
-    tree.dispose([whole, host, places]);
     const prompts = of((batch) => batch.prompts);
-    const encoded = policy.encodePrompts(prompts.filter((_, i) => i % size === 0));
+    const encoded = tree.tidy(() => policy.encodePrompts(prompts.filter((_, i) => i % size === 0)));
     const condition = placement.replicate(encoded);
     if (condition !== encoded) tree.dispose(encoded);
+    let taken: Pick<EpochSamples, 'latents' | 'records'>;
+    try {
+      taken = takenRows(rounds, rows);
+    } catch (error) {
+      tree.dispose(condition);
+      throw error;
+    }
     tree.dispose(rounds.map((batch) => batch.condition));
     tree.dispose(rounds.slice(1).map(({ promptOf, steps }) => [promptOf, steps]));
     const statistics = rounds.flatMap((batch) => batch.statistics);

@@ -7,17 +7,19 @@ export type Measured = readonly Readonly<Record<string, tf.Tensor>>[];
 
 /** What was measured now, less what was measured before; disposes of the former. */
 export function changesSince(before: readonly Measured[], now: readonly Measured[]): Measured[] {
-  return tree.zip([now, before] as [Measured[], Measured[]], ([after, start]) => {
-    const change = tf.sub(after!, start!);
-    after!.dispose();
-    return change;
-  });
+  try {
+    return tree.tidy(() =>
+      tree.zip([now, before] as [Measured[], Measured[]], ([after, start]) => tf.sub(after!, start!)),
+    );
+  } finally {
+    tree.dispose(now);
+  }
 }
 
 /** Changes of an epoch's first update: none, of the shapes that those of later updates have. */
 export function noChanges(like: readonly Measured[] | undefined, passes: number): Measured[] | undefined {
   const first = like?.[0];
-  return first && Array.from({ length: passes }, () => first.map((each) => tree.map(each, zerosAlike)));
+  return first && tree.tidy(() => Array.from({ length: passes }, () => tree.map(first, zerosAlike)));
 }
 
-const zerosAlike = (value: tf.Tensor) => tf.tidy(() => tf.sub(value, value));
+const zerosAlike = (value: tf.Tensor) => tf.sub(value, value);

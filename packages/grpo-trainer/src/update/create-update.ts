@@ -114,12 +114,14 @@ export function createUpdate<C, P>(
     const { condition, records, latents, promptOf, steps } = batch;
     const samples = { records, latents, promptOf, steps };
     const { units, updates: passesOfUpdates } = epochPasses(plan, config, placement, batch, advantages, call);
-    let before: Measured[][] = [];
+    const before: Measured[][] = [];
     const inputs = () => ({ trained: state.trained, copies: state.copies, condition, samples });
     const pause = createPauses();
     try {
       // Of all updates but the first, which the weights that made the samples take: there is no change to compare with.
-      if (algorithm.measure) before = passesOfUpdates.slice(1).map((passes) => measure(inputs(), passes));
+      if (algorithm.measure) {
+        for (const passes of passesOfUpdates.slice(1)) before.push(measure(inputs(), passes));
+      }
       for (const [update, passes] of passesOfUpdates.entries()) {
         await pause();
         call.onProgress?.(update, passesOfUpdates.length);

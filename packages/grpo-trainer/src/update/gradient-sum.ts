@@ -149,7 +149,7 @@ export function gradientSum<C, P>(
   const measure = (inputs: UpdateInputs<C>, passes: readonly PassToCome[]): Measured[] => {
     const { trained, condition, samples } = inputs;
     const shared = passes.length * groups.length > 1 ? preparing : undefined;
-    const results: Measured[] = [];
+    const results: Measured[number][][] = [];
     let prepared: Prepared | undefined;
     let rows: PassRows | undefined;
     try {
@@ -158,15 +158,17 @@ export function gradientSum<C, P>(
         const own = each.rows();
         rows = own;
         const { measureAlone, measurePrepared } = programsOf(each);
-        results.push(
-          groups.map((group) =>
+        const measured: Measured[number][] = [];
+        results.push(measured);
+        for (const group of groups) {
+          measured.push(
             withSteps(own, group, (some) =>
               prepared
                 ? measurePrepared(trained, condition, samples, some, prepared)
                 : measureAlone(trained, condition, samples, some),
             ),
-          ),
-        );
+          );
+        }
         tree.dispose(rows);
       }
       return results;

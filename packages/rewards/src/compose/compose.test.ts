@@ -27,6 +27,9 @@ describe('normalisation', () => {
     expect(unitRange(1, 0)([0.25])).toEqual([0.75]);
     expect(standardise()([1, 3])).toEqual([-1, 1]);
     expect(standardise()([4, 4])).toEqual([0, 0]);
+    // The mean of three times 0.1 is not 0.1.
+    expect(standardise()([0.1, Number.NaN, 0.1, 0.1])).toEqual([0, Number.NaN, 0, 0]);
+    expect(standardise()([1e-200, 2e-200])).toEqual([0, 0]);
     expect(standardise()([1, Number.NaN, 3])).toEqual([-1, Number.NaN, 1]);
     expect(byRank()([5, 1, 5, 9])).toEqual([0.5, 0, 0.5, 1]);
     expect(() => unitRange(1, 1)).toThrow('different finite numbers');

@@ -20,8 +20,9 @@ export function standardise(): Normalise {
     const valid = scores.filter((score) => !Number.isNaN(score));
     const mean = valid.reduce((sum, score) => sum + score, 0) / valid.length;
     const variance = valid.reduce((sum, score) => sum + (score - mean) ** 2, 0) / valid.length;
-    const scale = variance > 0 ? 1 / Math.sqrt(variance) : 0;
-    return scores.map((score) => (score - mean) * scale);
+    // The mean of equal scores can differ from them by rounding, which is no deviation.
+    const differ = valid.some((score) => score !== valid[0]) && variance > 0;
+    return scores.map((score) => (differ || Number.isNaN(score) ? (score - mean) / Math.sqrt(variance) : 0));
   };
 }
 

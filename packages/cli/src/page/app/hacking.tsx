@@ -1,9 +1,6 @@
 /** The watch on reward hacking, beside the reward. */
 import { Chart, type Zoom } from '@flow-grpo/page-components/chart';
-import { isCompared, watchOptions } from '../run-config';
-import type { RunData } from '../run-data';
 import { type CurveStyle, RewardChart } from './curves';
-import type { Insight } from './insight';
 import { metricLines, type ShownRun, X_LABELS } from './lines';
 
 /** Numbers of the watch among an epoch's numbers: of the images themselves, and of the model. */
@@ -26,25 +23,6 @@ export function watched(names: Iterable<string>): string[] {
   const others = [...there].filter((name) => name.startsWith('images.') && !Object.hasOwn(WATCHED, name));
   return [...Object.keys(WATCHED).filter((name) => there.has(name)), ...others.sort()];
 }
-
-export function hacking({ hacking: signs, metrics, config }: RunData): Insight {
-  if (signs === null) {
-    return { tone: 'plain', verdict: 'Not watched', because: 'This run has no image statistics.' };
-  }
-  if (signs.length > 0)
-    return { tone: 'warn', verdict: 'Look at the images', because: signs.map(sentence).join(' ') };
-  const options = watchOptions(config);
-  if (!isCompared(metrics.epoch!.length, options)) {
-    const { window } = options;
-    const because = `After ${2 * window} epochs, the last ${window} are compared with the first ${window}.`;
-    return { tone: 'plain', verdict: 'Too early to say', because };
-  }
-  const count = watched(Object.keys(metrics)).length;
-  const because = `None of the ${count} statistics has drifted far.`;
-  return { tone: 'good', verdict: 'No sign of it', because };
-}
-
-const sentence = (sign: string) => `${sign.charAt(0).toUpperCase()}${sign.slice(1)}.`;
 
 const textOf = (name: string) => WATCHED[name] ?? name;
 

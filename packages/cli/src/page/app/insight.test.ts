@@ -1,7 +1,8 @@
+import { detectHacking } from '@flow-grpo/grpo-trainer';
 import { duration, figure } from '@flow-grpo/page-components/numbers';
 import { describe, expect, it } from 'vitest';
 import type { RunData } from '../run-data';
-import { learning, phaseMeans, remaining, smoothed } from './insight';
+import { hacking, learning, phaseMeans, remaining, smoothed } from './insight';
 import { smoothedLines } from './lines';
 
 const run = (metrics: RunData['metrics'], more: Partial<RunData> = {}): RunData => ({
@@ -130,4 +131,42 @@ it.each([
   [null, '–'],
 ])('%d is shown as %s', (value, text) => {
   expect(figure(value)).toBe(text);
+});
+
+describe('whether the reward is being hacked', () => {
+  const options = { window: 3, tolerance: 1 };
+  /** What is said after so many epochs in which near-black pixels and the reward grow by these. */
+  function said(epochs: number, black: number, gain: number) {
+    const metrics = Array.from({ length: epochs }, (_, epoch) => ({
+      ...{ epoch, reward: 0.5 + gain * epoch, rewardStd: 0.1 },
+      'images.nearBlack': 0.004 + black * epoch,
+    }));
+    const column = (name: 'reward' | 'images.nearBlack') => metrics.map((each) => each[name]);
+    const columns = { reward: column('reward'), 'images.nearBlack': column('images.nearBlack') };
+    const config = JSON.stringify({ hacking: options });
+    return hacking(run(columns, { config, hacking: detectHacking(metrics, options) }));
+  }
+
+  it('is not known before two windows of epochs, nor without statistics', () => {
+    expect(said(2 * options.window - 1, 0.1, 0.1)).toMatchObject({ verdict: 'Too early to say' });
+    expect(hacking(run({ reward: [1] }))).toMatchObject({ verdict: 'Not watched' });
+  });
+
+  it('is said where images drift while the reward rises', () => {
+    expect(said(20, 0.01, 0.05)).toMatchObject({
+      tone: 'warn',
+      because: expect.stringMatching(/^Epoch \d+: while the reward rose .*near-black pixels take over/),
+    });
+  });
+
+  it.each([
+    ['images stay as they were', 0, 0.05],
+    ['images drift and the reward does not rise', 0.01, 0],
+  ])('is denied, with no more than that, where %s', (_, black, gain) => {
+    expect(said(20, black, gain)).toEqual({
+      tone: 'good',
+      verdict: 'No sign of it',
+      because: 'No statistic drifted far while the reward rose.',
+    });
+  });
 });

@@ -1,6 +1,7 @@
 /** What a run's numbers say at a glance: is it learning, is it being hacked, how much longer. */
 import type { Tone } from '@flow-grpo/page-components/frame';
 import { duration, figure, plural, signed } from '@flow-grpo/page-components/numbers';
+import { isCompared, watchOptions } from '../run-config';
 import type { RunData } from '../run-data';
 
 export interface Insight {
@@ -99,6 +100,25 @@ function evaluated({ evaluations }: RunData): string {
   if (rewards.length < 2) return '';
   return `; held-out ${figure(rewards[0]!)} → ${figure(rewards.at(-1)!)}`;
 }
+
+/** Whether the reward is being hacked. */
+export function hacking({ hacking: signs, metrics, config }: RunData): Insight {
+  if (signs === null) {
+    return { tone: 'plain', verdict: 'Not watched', because: 'This run has no image statistics.' };
+  }
+  if (signs.length > 0)
+    return { tone: 'warn', verdict: 'Look at the images', because: signs.map(sentence).join(' ') };
+  const options = watchOptions(config);
+  if (!isCompared(metrics.epoch!.length, options)) {
+    const { window } = options;
+    const because = `After ${2 * window} epochs, the last ${window} are compared with the first ${window}.`;
+    return { tone: 'plain', verdict: 'Too early to say', because };
+  }
+  const because = 'No statistic drifted far while the reward rose.';
+  return { tone: 'good', verdict: 'No sign of it', because };
+}
+
+const sentence = (sign: string) => `${sign.charAt(0).toUpperCase()}${sign.slice(1)}.`;
 
 /** How long the rest takes, by the epochs before. */
 export function remaining(run: RunData, over = false): Insight {
