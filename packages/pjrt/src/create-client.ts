@@ -55,27 +55,27 @@ export async function createClient(options: CreateClientOptions = {}): Promise<P
     );
   }
   const all = pluginOptions(found, options);
-  const start = () => startClient(found.path, all, rest);
-  if (found.platform === 'cpu') return withThreads(Number(all.cpu_device_count), start);
-  await awaitFreeMemory(all);
-  return start();
+  const start = () => startClient(found, all, rest);
+  return found.platform === 'cpu' ? withThreads(Number(all.cpu_device_count), start) : start();
 }
 
 /** Starts a plugin with options of its own, on a worker thread (a CUDA client takes seconds). */
 async function startClient(
-  plugin: string,
+  { path, platform }: FoundPlugin,
   options: Readonly<Record<string, NamedValue>>,
   {
     distributed,
     finalizeLeaks = process.env.NODE_ENV === 'development',
   }: Pick<CreateClientOptions, 'distributed' | 'finalizeLeaks'>,
 ): Promise<PjrtClient> {
-  const api = await loadPlugin(plugin);
+  const api = await loadPlugin(path);
   api.initialize();
   const cluster = distributed && (await joinCluster(distributed));
   const own = cluster && { node_id: cluster.processId, num_nodes: cluster.numProcesses };
   const values = encodeNamedValues(api.native, { ...own, ...options });
   try {
+    // Here, where one that is refused tells the other processes.
+    if (platform === 'cuda') await awaitFreeMemory(options);
     // get, put, the client that is made, try-get; each callback with an argument that none of ours needs.
     const { get = 0, put = 0, tryGet = 0 } = (await cluster?.keyValueCallbacks()) ?? {};
     const args = [values.address, values.count, get, 0, put, 0, 0, tryGet, 0];

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createClient } from './create-client';
+import { joinCluster } from './distributed/cluster';
 import { runDoctor } from './doctor';
 import { PjrtOutOfMemoryError } from './errors';
 import { awaitFreeMemory, gpuMemory, memoryFraction, visibleGpus } from './gpu-memory';
@@ -14,6 +15,7 @@ beforeEach(() => {
 });
 afterEach(() => {
   vi.unstubAllEnvs();
+  vi.restoreAllMocks();
   rmSync(folder, { recursive: true });
 });
 
@@ -94,17 +96,14 @@ describe('a GPU that another process fills', () => {
     expect(await gpuMemory(environment)).toMatchObject([{ free: 80000 * 2 ** 20 }]);
   });
 
-  it('is refused before the plugin is loaded, and by the doctor', async () => {
-    const plugin = join(folder, 'xla_cuda_plugin.so');
-    symlinkSync(findPlugin({ platform: 'cpu' }).path, plugin);
+  it('is refused, and by the doctor', async () => {
+    const plugin = cudaPlugin();
     vi.stubEnv('PATH', nvidiaSmi([line(0, 30000)]).PATH);
     vi.stubEnv('FLOW_GRPO_XLA_MEMORY_FRACTION', '0.9');
-    let now = 0;
-    const clock = vi.spyOn(performance, 'now').mockImplementation(() => (now += 60_000));
+    impatience();
     await expect(createClient({ plugin })).rejects.toThrow(
       /GPU 0 .* has 29\.3 GiB .*takes 71\.7 GiB \(0\.9 of it\)/,
     );
-    clock.mockRestore();
     const lines: string[] = [];
     expect(await runDoctor({ plugin }, (text) => lines.push(text))).toBe(false);
     expect(lines.join('\n')).toMatch(/^Problem {3}createClient: GPU 0 .* has 29\.3 GiB/m);
@@ -117,6 +116,38 @@ describe('a GPU that another process fills', () => {
     vi.stubEnv('PATH', nvidiaSmi([line(0, 80000)]).PATH);
     await expect(createClient({ plugin })).rejects.toThrow(/memory_fraction/);
   });
+});
+
+/** A plugin that goes for CUDA's. */
+function cudaPlugin(): string {
+  const plugin = join(folder, 'xla_cuda_plugin.so');
+  symlinkSync(findPlugin({ platform: 'cpu' }).path, plugin);
+  return plugin;
+}
+
+/** Time that has passed whenever somebody looks. */
+function impatience() {
+  let now = 0;
+  vi.spyOn(performance, 'now').mockImplementation(() => (now += 60_000));
+}
+
+it('a process of several that is refused ends the wait of the others, who learn which it was', async () => {
+  vi.stubEnv('PATH', nvidiaSmi([line(0, 30000)]).PATH);
+  const run = { secret: 'a secret of tests', numProcesses: 2 };
+  const free = await joinCluster({ ...run, coordinator: '127.0.0.1:0', processId: 0, numProcesses: 1 });
+  free.leave();
+  const coordinator = `127.0.0.1:${free.port}`;
+  let lost = (_reason: string) => {};
+  const told = new Promise<string>((resolve) => {
+    lost = resolve;
+  });
+  const other = joinCluster({ ...run, coordinator, processId: 0, onPeerLost: (reason) => lost(reason) });
+  impatience();
+  await expect(
+    createClient({ plugin: cudaPlugin(), distributed: { ...run, coordinator, processId: 1 } }),
+  ).rejects.toThrow(/GPU 0 .* has 29\.3 GiB/);
+  expect(await told).toMatch(/process 1/);
+  (await other).leave();
 });
 
 describe('nothing is refused where the driver does not tell', () => {

@@ -35,7 +35,7 @@ export async function compareCommand(
   await useBackend(options.backend, Math.max(...runs.map(({ config }) => config.devices)));
   const line = progressLine();
   const { signal, release } = abortOnSignals((name) =>
-    line.note(`${name}: saving a checkpoint, then exiting; run the same command again to resume`),
+    line.note(`${name}: saving what is done, then exiting; run the same command again to resume`),
   );
   try {
     const { measure, output } = options;

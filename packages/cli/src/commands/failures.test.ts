@@ -294,6 +294,18 @@ const CASES: [what: string, args: string[], code: number, message: RegExp][] = [
     /--hosts 64 estimates .* needs --dry-run/,
   ],
   [
+    'a network without machines',
+    train('@/reward.yaml', '--dry-run', '--bandwidth', '50'),
+    2,
+    /--bandwidth 50 needs/,
+  ],
+  [
+    'no compilation without machines',
+    train('@/reward.yaml', '--dry-run', '--no-compile'),
+    2,
+    /--no-compile needs/,
+  ],
+  [
     'a reward of evaluations that trains, too',
     train('@/rewarded-twice.yaml'),
     2,

@@ -77,7 +77,7 @@ export function program(): Command {
       '--hosts <n>',
       'with --dry-run: estimate memory, network and scaling on this many machines like this one',
     )
-    .option('--bandwidth <GB/s>', 'with --hosts: network bandwidth per machine', '25')
+    .option('--bandwidth <GB/s>', 'with --hosts: network bandwidth per machine (default: 25)')
     .option('--no-compile', 'with --hosts: calculate, without compiling the programs for all devices')
     .option('--ui', 'serve a live page of the run')
     .option('--ui-port <port>', 'port of the page; 0 picks a free one', '0')

@@ -22,7 +22,7 @@ const inSetup = (fingerprint: SetupFingerprint): Record<string, string> =>
 export async function pretrainCommand(file: string | undefined, options: PretrainOptions): Promise<void> {
   const line = progressLine();
   const { signal, release } = abortOnSignals((name) =>
-    line.note(`${name}: saving a checkpoint, then exiting; repeat to exit now`),
+    line.note(`${name}: saving what is done, then exiting; repeat to exit now`),
   );
   try {
     const { run, made } = await openRun(file, options, { signal, onMessage: line.note });

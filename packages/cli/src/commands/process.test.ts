@@ -110,7 +110,7 @@ describe('flow-grpo train, as a process', () => {
     await run.says(/epoch \d+\/100000 {2}reward/);
     run.child.kill('SIGINT');
     expect(await run.ended, run.text()).toBe(130);
-    expect(run.text()).toContain('SIGINT: saving a checkpoint, then exiting');
+    expect(run.text()).toContain('SIGINT: saving what is done, then exiting');
     const [saved] = await listCheckpoints(join(output, 'checkpoints'));
     const epochs = (await readJsonLines(join(output, 'metrics.jsonl'))).length;
     expect(saved).toBe(`epoch-${String(epochs).padStart(6, '0')}`);

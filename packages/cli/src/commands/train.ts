@@ -30,15 +30,18 @@ export interface TrainCommandOptions extends SharedOptions, ObserverOptions {
   readonly dryRun?: boolean;
   /** With `dryRun`: estimate the run on this many machines, with this bandwidth in GB/s. */
   readonly hosts?: string;
-  readonly bandwidth: string;
+  readonly bandwidth?: string;
   /** Compile the programs for that; with false it is calculated alone. */
   readonly compile: boolean;
 }
 
+/** GB/s between machines, unless `--bandwidth` says otherwise. */
+const BANDWIDTH = '25';
+
 export async function trainCommand(file: string | undefined, options: TrainCommandOptions): Promise<void> {
   const line = progressLine();
   const { signal, release } = abortOnSignals((name) =>
-    line.note(`${name}: saving a checkpoint, then exiting; repeat to exit now`),
+    line.note(`${name}: saving what is done, then exiting; repeat to exit now`),
   );
   try {
     checkHostsFlag(options);
@@ -61,15 +64,25 @@ export async function trainCommand(file: string | undefined, options: TrainComma
   }
 }
 
-/** @throws {ConfigError} where machines are asked about, and training would begin instead */
-function checkHostsFlag({ hosts, dryRun }: TrainCommandOptions): void {
-  if (hosts === undefined || dryRun) return;
+/** @throws {ConfigError} where machines are asked about, and training would begin instead, or nothing is asked about them */
+function checkHostsFlag({ hosts, dryRun, bandwidth, compile }: TrainCommandOptions): void {
+  if (hosts === undefined) {
+    if (bandwidth !== undefined)
+      throw new ConfigError(`--bandwidth ${bandwidth} needs --dry-run --hosts <n>`);
+    if (!compile) throw new ConfigError('--no-compile needs --dry-run --hosts <n>');
+    return;
+  }
+  if (dryRun) return;
   throw new ConfigError(
     `--hosts ${hosts} estimates a run on other machines and needs --dry-run; to train on several, start a process on each`,
   );
 }
 
-function hostsQuestion({ hosts, bandwidth, compile }: TrainCommandOptions): HostsQuestion | undefined {
+function hostsQuestion({
+  hosts,
+  bandwidth = BANDWIDTH,
+  compile,
+}: TrainCommandOptions): HostsQuestion | undefined {
   if (hosts === undefined) return undefined;
   const [count, gigabytes] = [Number(hosts), Number(bandwidth)];
   if (!Number.isInteger(count) || count < 1)

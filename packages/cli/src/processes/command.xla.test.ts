@@ -99,7 +99,7 @@ describe('flow-grpo train, two processes of one device', () => {
     const args = ['train', file, '--epochs', '1000'];
     const both = await run(2, { launcher: 'torchrun', args, interrupt });
     expect(both.map(({ status }) => status)).toEqual([130, 130]);
-    expect(both[1]!.stderr).toContain('SIGINT: saving a checkpoint, then exiting');
+    expect(both[1]!.stderr).toContain('SIGINT: saving what is done, then exiting');
     const saved = await listCheckpoints(join(output, 'checkpoints'));
     const epochs = (await readJsonLines(join(output, 'metrics.jsonl'))).length;
     expect(saved.at(-1)).toBe(`epoch-${String(epochs).padStart(6, '0')}`);

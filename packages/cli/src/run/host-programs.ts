@@ -27,6 +27,7 @@ export async function startForMany(devices: number): Promise<string> {
   if (!hasCompiler()) {
     if (process.env.FLOW_GRPO_XLA_PLATFORM !== 'cpu' && visibleGpus(process.env) > 0) {
       configure({
+        platform: 'cuda',
         preallocate: false,
         clientOptions: { visible_devices: [0], enable_mock_nccl: true, num_nodes: devices },
         // Processes that share these trials wait for one another.

@@ -29,7 +29,7 @@ export async function planOrTrain(
 ): Promise<void> {
   const line = progressLine();
   const { signal, release } = abortOnSignals((name) =>
-    line.note(`${name}: saving a checkpoint, then exiting`),
+    line.note(`${name}: saving what is done, then exiting`),
   );
   const context = { signal, onMessage: line.note };
   try {

@@ -79,7 +79,7 @@ export async function runTraining<C, P, A extends AnyAlgorithm = AnyAlgorithm>(
   };
   const signals = options.signal
     ? undefined
-    : abortOnSignals((name) => line.note(`${name}: saving a checkpoint, then exiting; repeat to exit now`));
+    : abortOnSignals((name) => line.note(`${name}: saving what is done, then exiting; repeat to exit now`));
   try {
     return await trainRun(run, made, { ...options, signal: options.signal ?? signals?.signal }, line);
   } finally {
