@@ -10,7 +10,9 @@ const POOL = 0.9;
 export async function startDevice(cpuDevices = 1, more: XlaOptions['clientOptions'] = {}): Promise<void> {
   const onGpu = findPlugin({}).platform === 'cuda';
   configure(
-    onGpu ? { clientOptions: { preallocate: true, memory_fraction: POOL, ...more } } : { cpuDevices },
+    onGpu
+      ? { clientOptions: { preallocate: true, memory_fraction: POOL, ...more } }
+      : { devices: cpuDevices },
   );
   await startXla();
 }

@@ -39,7 +39,7 @@ export async function chooseBackend(
 
 async function onXla(devices: number): Promise<StartedBackend> {
   // The model is small: the GPU's memory stays free for others.
-  configure({ preallocate: false, ...(devices > 1 && { cpuDevices: devices }) });
+  configure({ preallocate: false, devices });
   await startXla();
   const there = deviceInfo();
   if (there.length < devices) throw new Error(`--devices ${devices}: there are only ${there.length}.`);

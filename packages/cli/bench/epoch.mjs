@@ -26,7 +26,7 @@ const PARTS = {
   update: ['zeroGradients', 'gradientPass', 'optimizerStep'],
 };
 
-configure({ cpuDevices: 4 });
+configure({ devices: 4 });
 await tf.setBackend('xla');
 const policy = smallShowo2();
 const prompts = Array.from({ length: 16 }, (_, i) => ({ prompt: `scene ${i}` }));

@@ -14,7 +14,7 @@ import type { Policy } from './policy';
 import { train } from './train';
 
 beforeAll(async () => {
-  configure({ cpuDevices: 2, compilationCache: false });
+  configure({ devices: 2, compilationCache: false });
   expect(await tf.setBackend('xla')).toBe(true);
 });
 afterAll(() => tf.setBackend('cpu'));

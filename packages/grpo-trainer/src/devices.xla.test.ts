@@ -22,7 +22,7 @@ import { zeroPrepared } from './update/preparation';
 
 let available = true;
 beforeAll(async () => {
-  configure({ cpuDevices: 4 });
+  configure({ devices: 4 });
   available = await tf.setBackend('xla').catch(() => false);
 });
 afterAll(() => tf.setBackend('cpu'));

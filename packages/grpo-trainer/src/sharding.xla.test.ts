@@ -20,7 +20,7 @@ import type { TrainOptions } from './train-options';
 const DEVICES = 8;
 
 beforeAll(async () => {
-  configure({ cpuDevices: DEVICES });
+  configure({ devices: DEVICES });
   if (!(await tf.setBackend('xla'))) throw new Error('no PJRT plugin is installed; run the set-up command');
 });
 afterAll(() => tf.setBackend('cpu'));

@@ -6,7 +6,7 @@ import { beforeAll, expect, it } from 'vitest';
 import { linear, type Params } from './index';
 
 beforeAll(async () => {
-  configure({ cpuDevices: 2 });
+  configure({ devices: 2 });
   await tf.setBackend('xla');
 });
 

@@ -2,7 +2,8 @@ import { availableParallelism } from 'node:os';
 import { loadPlugin } from './api';
 import { PjrtClient } from './client';
 import { type DistributedOptions, joinCluster } from './distributed/cluster';
-import { PjrtError } from './errors';
+import { invalid, PjrtError } from './errors';
+import { gpuCount } from './gpu-count';
 import { awaitFreeMemory, memoryFraction } from './gpu-memory';
 import { encodeNamedValues, type NamedValue } from './named-values';
 import { type FoundPlugin, findPlugin } from './plugins/find';
@@ -16,8 +17,11 @@ export interface CreateClientOptions {
    * plugin are, else `cpu`.
    */
   platform?: PluginPlatform | undefined;
-  /** Virtual devices of a CPU plugin. Default 1. Other plugins bring their own devices; it changes nothing there. */
-  cpuDevices?: number | undefined;
+  /**
+   * How many devices to use: virtual ones that a CPU plugin makes, 1 by default, or the first of the GPUs that CUDA shows, all
+   * of them by default. Where there are fewer GPUs, all are used. The others are left to other processes.
+   */
+  devices?: number | undefined;
   /**
    * CUDA plugins take three quarters of the GPU's memory at once when true (XLA's default), or the share that
    * `memory_fraction` or `FLOW_GRPO_XLA_MEMORY_FRACTION` says. False lets the pool grow to that as needed. Left out: the
@@ -45,7 +49,7 @@ export interface CreateClientOptions {
  * another process holds the memory that a GPU's pool is to have.
  */
 export async function createClient(options: CreateClientOptions = {}): Promise<PjrtClient> {
-  const { preallocate, cpuDevices, plugin, platform, ...rest } = options;
+  const { preallocate, devices, plugin, platform, ...rest } = options;
   const found = findPlugin({ plugin, platform });
   if (rest.distributed !== undefined && found.platform === 'cpu') {
     throw new PjrtError(
@@ -93,15 +97,19 @@ async function startClient(
 /** What a plugin is given: each kind refuses to start with an option of another. */
 export function pluginOptions(
   found: FoundPlugin,
-  { preallocate, cpuDevices, options }: CreateClientOptions,
+  { preallocate, devices, options }: CreateClientOptions,
 ): Record<string, NamedValue> {
+  if (devices !== undefined && !(Number.isInteger(devices) && devices >= 1)) {
+    throw invalid('createClient', `devices must be a positive integer, not ${devices}`);
+  }
   const own: Record<string, NamedValue> = {};
   if (found.platform === 'cuda') {
     const fraction = memoryFraction();
     if (fraction !== undefined) own.memory_fraction = fraction;
     if (preallocate !== undefined) own.preallocate = preallocate;
+    if (devices !== undefined && devices < gpuCount()) own.visible_devices = [...Array(devices).keys()];
   }
-  if (found.platform === 'cpu' && cpuDevices !== undefined) own.cpu_device_count = cpuDevices;
+  if (found.platform === 'cpu' && devices !== undefined) own.cpu_device_count = devices;
   else if (oneDeviceByDefault(found)) own.cpu_device_count = 1;
   return { ...own, ...options };
 }

@@ -77,7 +77,7 @@ function shortage({ index, name, total, free }: GpuMemory, fraction: number): Pj
   return new PjrtOutOfMemoryError(
     'createClient',
     `GPU ${index} (${name}) has ${formatBytes(free)} of ${formatBytes(total)} free, and XLA takes ${formatBytes(wanted)} (${fraction} of it) when it starts: ` +
-      `another process holds the rest (nvidia-smi lists them). End that process, choose other GPUs with CUDA_VISIBLE_DEVICES (XLA takes memory of all that it sees)${less}`,
+      `another process holds the rest (nvidia-smi lists them). End that process, choose other GPUs with CUDA_VISIBLE_DEVICES${less}`,
     Math.round(wanted),
     free,
   );

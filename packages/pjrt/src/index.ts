@@ -13,6 +13,7 @@ export { Cluster, type DistributedOptions, joinCluster } from './distributed/clu
 export type { ArrayShape, ElementType } from './element-types';
 export { PjrtError, type PjrtErrorCode, PjrtOutOfMemoryError } from './errors';
 export { type CompiledMemoryStats, type ExecuteOptions, PjrtExecutable } from './executable';
+export { gpuCount } from './gpu-count';
 export type { ProgramShape } from './hlo-module';
 export type { HostData } from './host-data';
 export type { NamedValue } from './named-values';

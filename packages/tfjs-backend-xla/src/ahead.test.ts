@@ -12,7 +12,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { compilationStats, configure } from './index';
 
 beforeAll(async () => {
-  configure({ cpuDevices: 2, compilationCache: false });
+  configure({ devices: 2, compilationCache: false });
   await tf.setBackend('xla');
 });
 

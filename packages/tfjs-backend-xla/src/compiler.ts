@@ -19,7 +19,7 @@ import { isTracing, perDeviceMesh } from './trace/frame';
 
 export const xlaCompiler: Compiler = {
   moreDevices: (count) =>
-    `on the CPU call configure({ cpuDevices: ${count} }) of @flow-grpo/tfjs-backend-xla first`,
+    `on the CPU call configure({ devices: ${count} }) of @flow-grpo/tfjs-backend-xla first`,
   compile: compileFunction,
   isTracing,
   scan: tracedScan,

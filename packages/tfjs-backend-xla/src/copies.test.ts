@@ -28,7 +28,7 @@ const IMPORTS = {
 
 /** A function of one copy in a function of the other, its gradient, and tensors that one laid out and the other reads. */
 const PROGRAM = `
-  configure({ cpuDevices: 2 });
+  configure({ devices: 2 });
   await tf.setBackend('xla');
   const names = [];
   observeExecutions(({ name }) => names.push(name));

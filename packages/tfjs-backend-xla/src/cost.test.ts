@@ -15,7 +15,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { configure } from './index';
 
 beforeAll(async () => {
-  configure({ cpuDevices: 2 });
+  configure({ devices: 2 });
   await tf.setBackend('xla');
 });
 

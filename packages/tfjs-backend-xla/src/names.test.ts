@@ -18,7 +18,7 @@ import { configure, observeExecutions, registerXla } from './index';
 const NAME = 'xla2';
 
 beforeAll(async () => {
-  configure({ cpuDevices: 2 });
+  configure({ devices: 2 });
   expect(registerXla(NAME)).toBe(true);
   expect(await tf.setBackend(NAME)).toBe(true);
 });

@@ -109,7 +109,7 @@ export const addPlaceOptions = (command: Command): Command =>
     .option('--processes <n>', 'number of processes');
 
 /**
- * Starts a backend with at least `devices` devices; XLA's CPU plugin creates as many as requested.
+ * Starts a backend with `devices` devices; other GPUs are left alone, and XLA's CPU plugin makes as many as requested.
  *
  * @param place of this process among several: the devices are then those of all processes
  * @throws {ConfigError} when the backend is missing, does not start, or has fewer devices; several processes must use all.
@@ -126,8 +126,7 @@ export async function useBackend(
     if (place) {
       const { distributed, clientOptions } = place;
       configure({ distributed, ...(clientOptions && { clientOptions }) });
-    } else if (name === 'xla' && devices !== undefined && devices > 1 && !hasCompiler())
-      configure({ cpuDevices: devices });
+    } else if (name === 'xla' && devices !== undefined && !hasCompiler()) configure({ devices });
     await startBackend(name);
   } catch (error) {
     throw new ConfigError((error as Error).message, { cause: error });

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { compareFacts, type ProcessFacts } from './facts';
-import { distributedOptions, visibleGpus } from './join';
+import { distributedOptions } from './join';
 
 const facts = (more: Partial<ProcessFacts> = {}): ProcessFacts => ({
   host: 'a',
@@ -58,10 +58,4 @@ it('a place becomes options of the backend', () => {
   expect(bound).toMatchObject({ distributed: { bind: '0.0.0.0' } });
   expect(bound.clientOptions).toBeUndefined();
   expect(() => distributedOptions(place, {}, 2)).toThrow(/set FLOW_GRPO_SECRET/);
-});
-
-it('visible GPUs are those that the environment names', () => {
-  expect(visibleGpus({ CUDA_VISIBLE_DEVICES: '3' })).toBe(1);
-  expect(visibleGpus({ CUDA_VISIBLE_DEVICES: '0,1,GPU-5' })).toBe(3);
-  expect(visibleGpus({ CUDA_VISIBLE_DEVICES: '' })).toBe(0);
 });

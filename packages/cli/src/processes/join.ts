@@ -1,6 +1,6 @@
 /** Has this process join the others of its run. */
-import { existsSync, readdirSync } from 'node:fs';
 import { ConfigError } from '@flow-grpo/grpo-trainer';
+import { gpuCount } from '@flow-grpo/pjrt';
 import type { XlaOptions } from '@flow-grpo/tfjs-backend-xla';
 import { ownGpus, type PlaceFlags, type ProcessPlace, placeInRun } from './place';
 
@@ -43,13 +43,5 @@ export function joining(
   environment: Environment = process.env,
 ): (ProcessPlace & Pick<XlaOptions, 'distributed' | 'clientOptions'>) | undefined {
   const place = placeInRun(flags, environment);
-  return place && { ...place, ...distributedOptions(place, environment, visibleGpus(environment)) };
-}
-
-const GPUS = '/proc/driver/nvidia/gpus';
-
-/** GPUs that this process sees: those that CUDA_VISIBLE_DEVICES names, else those of the machine. */
-export function visibleGpus({ CUDA_VISIBLE_DEVICES: named }: Environment): number {
-  if (named !== undefined) return named.split(',').filter((each) => each.trim() !== '').length;
-  return existsSync(GPUS) ? readdirSync(GPUS).length : 0;
+  return place && { ...place, ...distributedOptions(place, environment, gpuCount(environment)) };
 }

@@ -1,9 +1,9 @@
 /** The programs of a run on many hosts, compiled on one machine that has none of them. */
 import { type EpochProgram, type GrpoConfig, planEpoch } from '@flow-grpo/grpo-trainer';
 import type { AnyAlgorithm } from '@flow-grpo/grpo-trainer/algorithms';
+import { gpuCount } from '@flow-grpo/pjrt';
 import { configure, startXla } from '@flow-grpo/tfjs-backend-xla';
 import { type Collective, deviceInfo, hasCompiler } from '@flow-grpo/tfjs-jit';
-import { visibleGpus } from '../processes/join';
 import type { PlaceholderPolicy } from '../setup/placeholder-policy';
 
 /** What compiled programs say. */
@@ -25,7 +25,7 @@ export interface HostPrograms {
  */
 export async function startForMany(devices: number): Promise<string> {
   if (!hasCompiler()) {
-    if (process.env.FLOW_GRPO_XLA_PLATFORM !== 'cpu' && visibleGpus(process.env) > 0) {
+    if (process.env.FLOW_GRPO_XLA_PLATFORM !== 'cpu' && gpuCount() > 0) {
       configure({
         platform: 'cuda',
         preallocate: false,
@@ -36,7 +36,7 @@ export async function startForMany(devices: number): Promise<string> {
     } else {
       // Threads are for programs that run.
       process.env.NPROC ??= '8';
-      configure({ platform: 'cpu', cpuDevices: devices });
+      configure({ platform: 'cpu', devices });
     }
     await startXla();
   }

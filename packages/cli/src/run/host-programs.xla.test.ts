@@ -23,7 +23,7 @@ const DEVICES = 2;
 let folder: string;
 let setup: { kind: 'showo2'; model: string; dataset: string; reward: Record<string, number> };
 beforeAll(async () => {
-  configure({ cpuDevices: HOSTS * DEVICES });
+  configure({ devices: HOSTS * DEVICES });
   await startXla();
   folder = await mkdtemp(join(tmpdir(), 'hosts-'));
   setup = { kind: 'showo2', ...(await writeTinyShowo2(folder)), reward: { jpeg_compressibility: 1 } };

@@ -9,7 +9,7 @@ import { estimateMemory } from './memory-estimate';
 
 let available = true;
 beforeAll(async () => {
-  configure({ cpuDevices: 2 });
+  configure({ devices: 2 });
   available = await tf.setBackend('xla').catch(() => false);
 });
 afterAll(() => tf.setBackend('cpu'));

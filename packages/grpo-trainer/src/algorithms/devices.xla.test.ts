@@ -7,7 +7,7 @@ import { gaussianFlow } from '../policies/gaussian-flow';
 import { train } from '../train';
 
 beforeAll(async () => {
-  configure({ cpuDevices: 4 });
+  configure({ devices: 4 });
   expect(await tf.setBackend('xla')).toBe(true);
 });
 afterAll(() => tf.setBackend('cpu'));

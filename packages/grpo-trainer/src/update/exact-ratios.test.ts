@@ -10,7 +10,7 @@ import type { EpochMetrics } from '../epoch-metrics';
 import type { Policy } from '../policy';
 import { train } from '../train';
 
-beforeAll(() => configure({ cpuDevices: 2 }));
+beforeAll(() => configure({ devices: 2 }));
 afterAll(() => tf.setBackend('cpu'));
 
 async function run(more: Partial<Showo2PolicyOptions>, given: GrpoConfigInput): Promise<EpochMetrics[]> {

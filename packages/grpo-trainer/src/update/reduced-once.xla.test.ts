@@ -11,7 +11,7 @@ import { train } from '../train';
 import type { TrainOptions } from '../train-options';
 
 beforeAll(async () => {
-  configure({ cpuDevices: 4, compilationCache: false });
+  configure({ devices: 4, compilationCache: false });
   expect(await tf.setBackend('xla')).toBe(true);
 });
 afterAll(() => tf.setBackend('cpu'));

@@ -22,7 +22,7 @@ import { compilationStats, configure } from '../index';
 import { client } from '../runtime/client';
 
 beforeAll(async () => {
-  configure({ cpuDevices: 4 });
+  configure({ devices: 4 });
   await tf.setBackend('xla');
 });
 

@@ -23,7 +23,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { configure } from '../index';
 
 beforeAll(async () => {
-  configure({ cpuDevices: 4 });
+  configure({ devices: 4 });
   await tf.setBackend('xla');
 });
 

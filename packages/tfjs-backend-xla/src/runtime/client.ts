@@ -25,12 +25,12 @@ async function start(): Promise<PjrtClient> {
   const { createClient } = await import('@flow-grpo/pjrt');
   // XLA's C++ log: warnings of its passes say nothing to users of this package.
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
-  const { plugin, platform, cpuDevices, preallocate, clientOptions, finalizeLeaks, distributed } =
+  const { plugin, platform, devices, preallocate, clientOptions, finalizeLeaks, distributed } =
     currentSettings();
   const client = await createClient({
     plugin,
     platform,
-    cpuDevices,
+    devices,
     preallocate,
     finalizeLeaks,
     options: clientOptions,

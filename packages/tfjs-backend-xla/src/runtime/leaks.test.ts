@@ -26,6 +26,6 @@ it('frees device memory of tensors that were collected undisposed, and says so',
 });
 
 it('refuses options once XLA runs', () => {
-  expect(() => configure({ cpuDevices: 2 })).toThrow(/already running/);
-  expect(() => configure({ cpuDevices: 0 })).toThrow(/positive integer/);
+  expect(() => configure({ devices: 2 })).toThrow(/already running/);
+  expect(() => configure({ devices: 0 })).toThrow(/positive integer/);
 });

@@ -36,5 +36,5 @@ it('setBackend without a plugin says which command installs one, and works after
   expect(tf.add(1, 2).dataSync()[0]).toBe(3);
   await startXla(); // as often as one likes
   expect(tf.getBackend()).toBe('xla');
-  await expect(startXla({ cpuDevices: 2 })).rejects.toThrow(/XLA is already running/);
+  await expect(startXla({ devices: 2 })).rejects.toThrow(/XLA is already running/);
 });

@@ -14,7 +14,7 @@ const program = `
   import * as tf from '@tensorflow/tfjs-core';
   import { jit, mesh, shard } from '@flow-grpo/tfjs-jit';
   import { compilationStats, configure } from './index';
-  configure({ cpuDevices: 2, platform: 'cpu', compilationCache: process.argv[2] });
+  configure({ devices: 2, platform: 'cpu', compilationCache: process.argv[2] });
   await tf.setBackend('xla');
   const m = mesh({ data: 2 });
   const x = shard(tf.reshape(tf.range(0, 8), [4, 2]), m, ['data']);

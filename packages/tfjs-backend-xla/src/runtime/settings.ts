@@ -9,8 +9,11 @@ export interface XlaOptions {
    * and its plugin, else CPU.
    */
   platform?: 'cpu' | 'cuda';
-  /** Number of devices to make on the CPU plugin; on others the plugin decides. Default 1. */
-  cpuDevices?: number;
+  /**
+   * How many devices to use: virtual ones that the CPU plugin makes, 1 by default, or the first of the GPUs that CUDA shows, all
+   * of them by default. Where there are fewer GPUs, all are used.
+   */
+  devices?: number;
   /**
    * Whether CUDA takes three quarters of the GPU's memory at once (true, XLA's default) or as it is needed, which leaves the rest
    * to other processes but fits less. Elsewhere it changes nothing.
@@ -57,9 +60,9 @@ let inUse = false;
  * @throws once XLA runs in this process: its devices are made when it starts.
  */
 export function configure(options: XlaOptions): void {
-  const { cpuDevices } = options;
-  if (cpuDevices !== undefined && !(Number.isInteger(cpuDevices) && cpuDevices >= 1)) {
-    throw new Error(`configure: cpuDevices must be a positive integer, not ${cpuDevices}`);
+  const { devices } = options;
+  if (devices !== undefined && !(Number.isInteger(devices) && devices >= 1)) {
+    throw new Error(`configure: devices must be a positive integer, not ${devices}`);
   }
   if (inUse) throw new Error('configure: XLA is already running; call it before startXla()');
   settings = { ...settings, ...options };

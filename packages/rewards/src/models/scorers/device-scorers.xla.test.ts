@@ -21,7 +21,7 @@ let hps: Parameters<typeof hpsv2>[0];
 let blip: Parameters<typeof imageReward>[0];
 
 beforeAll(async () => {
-  configure({ cpuDevices: 2 });
+  configure({ devices: 2 });
   await tf.setBackend('cpu');
   const folder = () => mkdtempSync(join(root, 'model-'));
   mkdirSync(clip);

@@ -9,7 +9,7 @@ import { attentionLowerings } from './lowerings';
 import { batchSplit } from './per-device';
 
 beforeAll(async () => {
-  configure({ cpuDevices: 4 });
+  configure({ devices: 4 });
   await tf.setBackend('xla');
 });
 
