@@ -21,6 +21,7 @@ const BELOW: Record<string, string[]> = {
   rewards: ['tfjs-jit', 'tfjs-backend-xla', 'nn', 'checkpoint-io', 'datasets'],
   'grpo-trainer': ['tfjs-jit', 'nn', 'checkpoint-io', 'sde-sampler'],
   cli: [
+    'pjrt',
     'tfjs-jit',
     'tfjs-backend-xla',
     'nn',
