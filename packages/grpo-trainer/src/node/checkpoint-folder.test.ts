@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +7,7 @@ import { openCheckpoint } from '@flow-grpo/checkpoint-io';
 import { rounds } from '@flow-grpo/test-support';
 import { bundleProgram } from '@flow-grpo/test-support/bundle';
 import * as tf from '@tensorflow/tfjs-core';
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { resolveConfig } from '../config/resolve';
 import { gaussianFlow } from '../policies/gaussian-flow';
 import { listCheckpoints } from './checkpoint-names';
@@ -16,10 +16,29 @@ import { runnerConfig, withCopies } from './testing/config';
 import { runOnce } from './testing/run-once';
 
 let folder: string;
+let shared: string;
+beforeAll(async () => {
+  shared = await mkdtemp(join(tmpdir(), 'runs-'));
+});
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'run-'));
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
+afterAll(() => rm(shared, { recursive: true }));
+
+const finished = new Map<number, Promise<string>>();
+
+/** Puts a run that has finished into a folder: a copy of one that is trained once for all tests. */
+async function finishedRun(output: string, epochs = runnerConfig.epochs): Promise<void> {
+  const train = async () => {
+    const path = join(shared, `${epochs}`);
+    await runOnce(path, { config: { ...runnerConfig, epochs } });
+    return path;
+  };
+  const run = finished.get(epochs) ?? train();
+  finished.set(epochs, run);
+  await cp(await run, output, { recursive: true });
+}
 
 async function readValues(path: string): Promise<Record<string, number[]>> {
   const checkpoint = await openCheckpoint(path);
@@ -42,7 +61,7 @@ const finalBits = async (path: string) =>
 
 describe('a checkpoint', () => {
   it('resumes to the same bits after an interruption', async () => {
-    await runOnce(join(folder, 'whole'));
+    await finishedRun(join(folder, 'whole'));
     const stop = new AbortController();
     const first = await runOnce(join(folder, 'parts'), {
       signal: stop.signal,
@@ -64,7 +83,7 @@ describe('a checkpoint', () => {
   });
 
   it('refuses a damaged file, another configuration and another format, in words', async () => {
-    await runOnce(folder);
+    await finishedRun(folder);
     const path = join(folder, 'checkpoints', 'epoch-000008');
     const config = resolveConfig(runnerConfig);
     const changed = resolveConfig({
@@ -132,7 +151,7 @@ describe('what is no checkpoint', () => {
     ['of an odd one', '{"formatVersion": "2"}', /has format version "2", this release reads 2/],
     ['without a checksum', '{"formatVersion": 2}', /state.json is damaged \(its checksum differs\)/],
   ])('%s, is refused as the newest, and an older one goes on by its path', async (_, state, message) => {
-    await runOnce(folder, { config: { ...runnerConfig, epochs: 2 } });
+    await finishedRun(folder, 2);
     const checkpoints = join(folder, 'checkpoints');
     const newest = join(checkpoints, 'epoch-000003');
     await mkdir(newest);
@@ -150,7 +169,7 @@ describe('what is no checkpoint', () => {
 
 describe('a folder of checkpoints', () => {
   it('comes back in order after a kill between two renames', async () => {
-    await runOnce(folder);
+    await finishedRun(folder);
     const checkpoints = join(folder, 'checkpoints');
     await rename(join(checkpoints, 'epoch-000008'), join(checkpoints, '.replaced-epoch-000008'));
     await mkdir(join(checkpoints, '.tmp-0123'));
@@ -161,7 +180,7 @@ describe('a folder of checkpoints', () => {
   });
 
   it('keeps later checkpoints out of the way of a run that starts anew, or from an earlier one', async () => {
-    await runOnce(folder);
+    await finishedRun(folder);
     const messages: string[] = [];
     const more = { onMessage: (message: string) => void messages.push(message) };
     const checkpoints = join(folder, 'checkpoints');
@@ -176,7 +195,7 @@ describe('a folder of checkpoints', () => {
   });
 
   it('gives the weights alone that evaluations use', async () => {
-    await runOnce(folder);
+    await finishedRun(folder);
     const path = join(folder, 'checkpoints', 'epoch-000008');
     const config = resolveConfig(runnerConfig);
     const { state } = await loadRun(path, config);
@@ -228,7 +247,7 @@ describe('a folder of checkpoints', () => {
   });
 
   it('refuses a checkpoint of other weights', async () => {
-    await runOnce(folder);
+    await finishedRun(folder);
     const path = join(folder, 'checkpoints', 'epoch-000008');
     const trainable = ['shift', 'scale'];
     await expect(loadRun(path, resolveConfig(runnerConfig), { trainable })).rejects.toThrow(
