@@ -25,13 +25,15 @@ beforeAll(async () => {
 });
 afterAll(() => tf.setBackend('cpu'));
 
+const stacked = () => ({ ...tinyShowo2({ layers: 2 }), stackLayers: true });
+
 const policies = {
   'the head trains': () => showo2Policy({ ...tinyShowo2(), guidanceScale: 2 }),
   'everything trains, layers stacked': () =>
-    showo2Policy({ ...tinyShowo2(), stackLayers: true, train: ['showo.model.layers.*', 'diffusion_head_*'] }),
+    showo2Policy({ ...stacked(), train: ['showo.model.layers.*', 'diffusion_head_*'] }),
   'adapters on stacked layers train': () => {
     const train = ['showo.model.layers.*', 'diffusion_head_a.*'];
-    const plain = showo2Policy({ ...tinyShowo2(), stackLayers: true, train });
+    const plain = showo2Policy({ ...stacked(), train });
     return loraPolicy(plain as Policy, { rank: 4, alpha: 8, targets: ['_proj'] });
   },
 } as const;

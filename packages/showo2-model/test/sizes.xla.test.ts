@@ -1,6 +1,7 @@
 /** The fast path at the sizes people generate, over a model that is small in everything but its sequences. */
 import '@flow-grpo/tfjs-backend-xla';
 import { longOnly, maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
+import { onCpu } from '@flow-grpo/test-support/on-cpu';
 import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
@@ -28,10 +29,12 @@ const prompts = [[3, 4, 5, 6], [7]];
 
 /** Random weights, the zero-initialised ones too, larger than at the start: numbers then depend on every path. */
 function weights(config: Showo2Config) {
-  const drawn = Object.entries(initShowo2Params(config, 1));
-  return Object.fromEntries(
-    drawn.map(([name, x], i) => [name, tf.add(x, tf.randomNormal(x.shape, 0, 0.1, 'float32', i + 1))]),
-  );
+  return onCpu(() => {
+    const drawn = Object.entries(initShowo2Params(config, 1));
+    return Object.fromEntries(
+      drawn.map(([name, x], i) => [name, tf.add(x, tf.randomNormal(x.shape, 0, 0.1, 'float32', i + 1))]),
+    );
+  });
 }
 
 describe('guided velocity', () => {

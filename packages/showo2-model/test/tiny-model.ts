@@ -1,4 +1,5 @@
 /** A whole Show-o2 of a few kilobytes, and a folder with it. */
+import { onCpu } from '@flow-grpo/test-support/on-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { initShowo2Params, initVaeParams, parseShowo2Config, WAN21_VAE, wordTokenizer } from '../src/index';
 import { saveShowo2 } from '../src/node';
@@ -49,14 +50,14 @@ export async function writeTinyModel(
   folder: string,
   options: Parameters<typeof saveShowo2>[2] = {},
 ): Promise<void> {
-  const noisy = (params: Record<string, tf.Tensor>) =>
+  const params = onCpu(() =>
     Object.fromEntries(
-      Object.entries(params).map(([name, x], i) => [
+      Object.entries(initShowo2Params(config, 3)).map(([name, x], i) => [
         name,
         tf.add(x, tf.randomNormal(x.shape, 0, 0.05, 'float32', i + 1)),
       ]),
-    );
-  const params = noisy(initShowo2Params(config, 3));
-  const vae = { config: vaeConfig, params: initVaeParams(vaeConfig, 4) };
+    ),
+  );
+  const vae = { config: vaeConfig, params: onCpu(() => initVaeParams(vaeConfig, 4)) };
   await saveShowo2(folder, { config, params, vae }, { vocabulary: { type: 'word', words }, ...options });
 }

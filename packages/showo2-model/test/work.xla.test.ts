@@ -1,5 +1,6 @@
 /** What a denoising step computes, counted in its program: the savings leave work out, not only time. */
 import '@flow-grpo/tfjs-backend-xla';
+import { onCpu } from '@flow-grpo/test-support/on-cpu';
 import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
@@ -19,7 +20,7 @@ import { useXla } from './xla';
 await useXla();
 
 const config = { ...tiny, tokens: { ...tiny.tokens, bos: 0, eos: 1, boi: 2, eoi: 3, imagePad: 6, pad: 8 } };
-const params = initShowo2Params(config, 1);
+const params = onCpu(() => initShowo2Params(config, 1));
 const side = config.gridHeight * config.patchSize;
 const x = tf.zeros([1, side, side, config.latentChannels]);
 const t = tf.tensor1d([0.5]);

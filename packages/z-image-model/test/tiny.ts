@@ -1,4 +1,5 @@
 /** A whole Z-Image of a few thousand weights. */
+import { onCpu } from '@flow-grpo/test-support/on-cpu';
 import { random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import {
@@ -51,12 +52,14 @@ const vaeConfig: AutoencoderConfig = {
 };
 
 /** Noise on every weight makes all paths matter. */
-const noisy = (params: Record<string, tf.Tensor>) =>
-  Object.fromEntries(
-    Object.entries(params).map(([name, x], i) => [
-      name,
-      tf.tidy(() => tf.add(x, tf.mul(random.normal(random.key(i), x.shape), 0.05))),
-    ]),
+const noisy = (init: () => Record<string, tf.Tensor>) =>
+  onCpu(() =>
+    Object.fromEntries(
+      Object.entries(init()).map(([name, x], i) => [
+        name,
+        tf.add(x, tf.mul(random.normal(random.key(i), x.shape), 0.05)),
+      ]),
+    ),
   );
 
 /** Letters are tokens. */
@@ -64,8 +67,8 @@ const tokenizer = { encode: (text: string) => Array.from(text, (letter) => lette
 
 /** With random weights, the same every time. Images are multiples of 4 pixels. */
 export const tinyParts = (): ZImageParts => ({
-  transformer: { config: transformerConfig, params: noisy(initTransformer(transformerConfig, 1)) },
-  textEncoder: { config: textConfig, params: noisy(initTextEncoder(textConfig, 2)), tokenizer },
-  vae: { config: vaeConfig, params: noisy(initAutoencoder(vaeConfig, 3)) },
+  transformer: { config: transformerConfig, params: noisy(() => initTransformer(transformerConfig, 1)) },
+  textEncoder: { config: textConfig, params: noisy(() => initTextEncoder(textConfig, 2)), tokenizer },
+  vae: { config: vaeConfig, params: noisy(() => initAutoencoder(vaeConfig, 3)) },
   scheduler: Z_IMAGE_SCHEDULER,
 });

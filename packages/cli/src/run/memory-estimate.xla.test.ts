@@ -15,14 +15,16 @@ beforeAll(async () => {
 afterAll(() => tf.setBackend('cpu'));
 
 const wholeModel = ['showo.model.layers.*', 'diffusion_head_*'];
+/** What the watches hold is little, as the first case shows. */
+const unwatched = { divergence: { action: 'off' }, hacking: { action: 'off' } } as const;
 const cases: [string, Partial<Showo2PolicyOptions>, GrpoConfigInput][] = [
   ['the head alone trains, features are kept', {}, {}],
-  ['with guidance features are kept of both branches', { guidanceScale: 2 }, {}],
-  ['with guidance in rollouts alone, of one', { guidanceScale: 2, guidanceInTraining: false }, {}],
-  ['a reference', {}, { grpo: { beta: 0.01 } }],
-  ['GRPO-Guard', {}, { algorithm: 'guard' }],
-  ['a window keeps its steps', {}, { sampling: { window: { kind: 'random', size: 2 } } }],
-  ['everything trains, no features', { train: wholeModel }, {}],
+  ['with guidance features are kept of both branches', { guidanceScale: 2 }, unwatched],
+  ['with guidance in rollouts alone, of one', { guidanceScale: 2, guidanceInTraining: false }, unwatched],
+  ['a reference', {}, { ...unwatched, grpo: { beta: 0.01 } }],
+  ['GRPO-Guard', {}, { ...unwatched, algorithm: 'guard' }],
+  ['a window keeps its steps', {}, { ...unwatched, sampling: { window: { kind: 'random', size: 2 } } }],
+  ['everything trains, no features', { train: wholeModel }, unwatched],
 ];
 
 describe('the estimate of memory', () => {

@@ -18,7 +18,7 @@ const LORA = { rank: 2, alpha: 3, useRslora: true } as const;
 
 /** A policy of the tiny model, of which it gets a copy, and the names of its targets' weights. */
 function policies(layers: readonly string[], guidanceScale: number) {
-  const { params: shared, ...options } = tinyShowo2();
+  const { params: shared, ...options } = tinyShowo2({ layers: 2 });
   const params = Object.fromEntries(Object.entries(shared).map(([name, value]) => [name, tf.clone(value)]));
   tf.dispose(shared);
   const weights = adaptedWeightsOf(params, LORA, layers);

@@ -7,7 +7,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { brightness, tinyShowo2 } from '../../../showo2-model/src/testing/tiny-policy';
 
-const options = tinyShowo2();
+const options = tinyShowo2({ layers: 2 });
 const { params } = options;
 
 describe.each([0, 3])('guidance %d', (guidanceScale) => {

@@ -38,7 +38,9 @@ async function run(
       nft: { decayType: '0-0.5-0-0.5', timesPerImage: 2 },
       awm: { timesPerImage: 2, timestepFraction: 1 },
       crd: { samplingModelDecay: '0-0.5-0-0.5', timesPerImage: 2 },
+      // Their programs are not the algorithms'.
       divergence: { action: 'off' },
+      hacking: { action: 'off' },
     },
     onEpoch: ({ loss }) => void losses.push(loss!),
   });

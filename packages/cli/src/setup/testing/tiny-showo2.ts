@@ -10,6 +10,7 @@ import {
   wordTokenizer,
 } from '@flow-grpo/showo2-model';
 import { saveShowo2 } from '@flow-grpo/showo2-model/node';
+import { onCpu } from '@flow-grpo/test-support/on-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 
 const WORDS = ['a', 'red', 'blue', 'circle', 'square'];
@@ -55,8 +56,8 @@ export async function writeTinyShowo2(folder: string): Promise<{ model: string; 
     latentStd: new Array<number>(latentChannels).fill(1),
   };
   const [model, dataset] = [join(folder, 'model'), join(folder, 'prompts')];
-  const params = initShowo2Params(config, 1);
-  const vaeParams = initVaeParams(vae, 2);
+  const params = onCpu(() => initShowo2Params(config, 1));
+  const vaeParams = onCpu(() => initVaeParams(vae, 2));
   await saveShowo2(
     model,
     { config, params, vae: { config: vae, params: vaeParams } },
