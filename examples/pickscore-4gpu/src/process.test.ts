@@ -93,10 +93,10 @@ describe('--tiny', () => {
       expect(largest(name, afterOne), name).toBeLessThan(1e-4);
     }
 
-    const second = await run('--tiny', '-s', 'epochs=6', '--ui', '--profile');
+    const second = await run('--tiny', '-s', 'epochs=3', '--ui', '--profile');
     expect(second.stderr).toContain('Resumed after epoch 2 (4 updates)');
     expect(second.stderr).toContain('live page: http://127.0.0.1:');
-    expect(second.stderr).toContain('finished after 6 epochs, 12 updates');
+    expect(second.stderr).toContain('finished after 3 epochs, 6 updates');
     expect(second.code).toBe(0);
     const changed = await run('--tiny', '-s', 'grpo.beta=0.02');
     expect(changed.stderr).toMatch(/another configuration \(grpo\.beta: 0\.01 → 0\.02\)/);

@@ -1,6 +1,6 @@
 import { maxAbs, maxAbsDiff } from '@flow-grpo/test-support';
 import { useWasm } from '@flow-grpo/test-support/wasm';
-import { random } from '@flow-grpo/tfjs-jit';
+import { jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { promptEncoder, refineCaptions, zImageVelocity } from '../src/index';
@@ -28,15 +28,17 @@ const prompts = ['red', 'a blue one that is longer'];
 const trainedOf = ({ params, trainable }: ReturnType<typeof make>) =>
   Object.fromEntries(trainable.map((name) => [name, params[name]!]));
 
+/** As one program where the backend compiles: each kernel by itself, for each of its shapes, takes far longer to compile. */
 const call = (
   policy: ReturnType<typeof make>,
   trained = trainedOf(policy),
   purpose: 'sampling' | 'training' = 'sampling',
-) => {
-  const condition = policy.encodePrompts(prompts);
-  const prepared = policy.prepare({ trained, condition, purpose });
-  return policy.velocity({ trained, condition, prepared, purpose, x, t, rows });
-};
+) =>
+  jit((weights: typeof trained) => {
+    const condition = policy.encodePrompts(prompts);
+    const prepared = policy.prepare({ trained: weights, condition, purpose });
+    return policy.velocity({ trained: weights, condition, prepared, purpose, x, t, rows });
+  })(trained);
 
 describe('zImagePolicy', () => {
   it('gives every row the velocity of its own prompt, alone and without its padding', () => {
@@ -44,18 +46,11 @@ describe('zImagePolicy', () => {
     const policy = make();
     const values = call(policy).velocity;
     [1, 0, 1].forEach((row, i) => {
-      const captions = refineCaptions(
-        transformer.params,
-        config,
-        promptEncoder(textEncoder!)([prompts[row]!]),
-      );
-      const alone = zImageVelocity(
-        transformer.params,
-        config,
-        tf.slice(x, i, 1) as tf.Tensor4D,
-        tf.slice(t, i, 1),
-        captions,
-      );
+      const { params } = transformer;
+      const alone = jit((latents: tf.Tensor4D, times: tf.Tensor1D) => {
+        const captions = refineCaptions(params, config, promptEncoder(textEncoder!)([prompts[row]!]));
+        return zImageVelocity(params, config, latents, times, captions);
+      })(tf.slice(x, i, 1) as tf.Tensor4D, tf.slice(t, i, 1));
       expect(maxAbsDiff(tf.slice(values, i, 1).dataSync(), alone.dataSync())).toBeLessThan(1e-5);
     });
   });
@@ -105,7 +100,8 @@ describe('zImagePolicy', () => {
           const trained = Object.fromEntries(names.map((name, i) => [name, values[i]!]));
           return tf.sum(call(policy, trained, 'training').velocity) as tf.Scalar;
         };
-        return { names, grads: tf.grads(loss)(names.map((name) => policy.params[name]!)) };
+        const grads = jit((...values: tf.Tensor[]) => tf.grads(loss)(values));
+        return { names, grads: grads(...names.map((name) => policy.params[name]!)) };
       };
       // The sum of the velocities is linear in both branches: (1 + g) times the conditional one's.
       const [plain, guided] = [gradients(0), gradients(1.5)];
