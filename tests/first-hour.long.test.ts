@@ -138,7 +138,7 @@ it('trains, saves when it is interrupted, resumes, and shows its page meanwhile'
     void page.finally(() => child.kill('SIGINT'));
   });
   expect(interrupted.code, interrupted.text).toBe(130);
-  expect(interrupted.text).toMatch(/SIGINT: saving a checkpoint, then exiting[\s\S]*interrupted after/);
+  expect(interrupted.text).toMatch(/SIGINT: saving what is done, then exiting[\s\S]*interrupted after/);
   expect(await page).toMatch(/<html/);
   const done = epochs('runs/first');
   const resumed = await flowGrpo('train', 'run.yaml', '--epochs', String(done + 20), '--json');

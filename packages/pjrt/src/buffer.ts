@@ -100,12 +100,11 @@ export class PjrtBuffer {
   async toHost(target?: ArrayBufferView<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
     const operation = 'PjrtBuffer.toHost';
     const bytes = this.readTarget(operation, target);
-    // `Worker.terminate()` frees a worker's memory while the plugin may still write: there it writes into memory that stays.
-    const staging = isMainThread ? undefined : this.client.api.native.allocate(bytes.byteLength);
+    const staging = this.staging(bytes);
     try {
       const event = this.startRead(operation, bytes, staging);
       await this.client.guard(this.client.events.wait(event, operation, [bytes, this]), this.device, true);
-      if (staging !== undefined) bytes.set(this.client.api.native.copy(staging, bytes.byteLength));
+      if (staging !== undefined) this.client.api.native.copy(staging, bytes.byteLength, bytes);
     } finally {
       if (staging !== undefined) this.client.api.native.free(staging);
     }
@@ -116,9 +115,23 @@ export class PjrtBuffer {
   toHostSync(target?: ArrayBufferView<ArrayBuffer>): Uint8Array<ArrayBuffer> {
     const operation = 'PjrtBuffer.toHostSync';
     const bytes = this.readTarget(operation, target);
-    const event = this.startRead(operation, bytes);
-    this.client.guardSync(this.device, () => this.client.events.waitSync(event, operation), true);
+    const staging = this.staging(bytes);
+    try {
+      const event = this.startRead(operation, bytes, staging);
+      this.client.guardSync(this.device, () => this.client.events.waitSync(event, operation), true);
+      if (staging !== undefined) this.client.api.native.copy(staging, bytes.byteLength, bytes);
+    } finally {
+      if (staging !== undefined) this.client.api.native.free(staging);
+    }
     return bytes;
+  }
+
+  /**
+   * Where a worker reads to: `Worker.terminate()` frees its memory while the plugin may still write, also between the two calls
+   * of a blocking read. This stays then.
+   */
+  private staging({ byteLength }: Uint8Array): number | undefined {
+    return isMainThread ? undefined : this.client.api.native.allocate(byteLength);
   }
 
   /** @internal Whether computing the value has failed; waits for it. */

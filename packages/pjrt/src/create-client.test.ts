@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createClient, pluginOptions } from './create-client';
 
+beforeEach(() => void vi.stubEnv('FLOW_GRPO_XLA_MEMORY_FRACTION', ''));
 afterEach(() => vi.unstubAllEnvs());
 
 const threads = () => Number(/^Threads:\s*(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))![1]);

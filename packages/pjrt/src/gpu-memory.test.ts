@@ -12,6 +12,7 @@ import { findPlugin } from './plugins/find';
 let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'pjrt-gpus-'));
+  vi.stubEnv('FLOW_GRPO_XLA_MEMORY_FRACTION', '');
 });
 afterEach(() => {
   vi.unstubAllEnvs();

@@ -11,6 +11,8 @@ import fc from 'fast-check';
 
 // On machines with GPUs too; FLOW_GRPO_XLA_PLATFORM=cuda runs the suites of XLA on these.
 process.env.FLOW_GRPO_XLA_PLATFORM ||= 'cpu';
+// Test files run side by side: each takes so little of a GPU that all have room.
+process.env.FLOW_GRPO_XLA_MEMORY_FRACTION ||= '0.05';
 // Compiling takes most of a first run: on CPUs at XLA's quickest, except in `npm run test:long` and `npm run parity`, where
 // programs are compiled as users compile them. XLA_FLAGS from outside stay as they are; one that is XLA's default changes nothing.
 const QUICKEST = [

@@ -14,8 +14,8 @@ export interface Native {
   openPlugin(path: string): number;
   functionAt(address: number): NativeFunction;
   addressOf(memory: ArrayBufferLike | ArrayBufferView): number;
-  /** Copies `length` bytes out of native memory. */
-  copy(address: number, length: number): Uint8Array<ArrayBuffer>;
+  /** Copies `length` bytes out of native memory, into `to` or fresh memory. */
+  copy(address: number, length: number, to?: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>;
   /** A live view of native memory, for reading right now. */
   view(address: number, length: number): ArrayBuffer;
   /** Native memory, which stays when the JavaScript environment ends, until `free`. */
@@ -79,8 +79,7 @@ function wrap(koffi: Koffi): Native {
     },
     functionAt: (address) => koffi.decode(BigInt(address), prototype) as NativeFunction,
     addressOf: (memory) => Number(koffi.address(memory)),
-    copy: (address, length) =>
-      new Uint8Array(length === 0 ? new ArrayBuffer(0) : koffi.view(BigInt(address), length).slice(0)),
+    copy: copier(koffi),
     view: (address, length) => koffi.view(BigInt(address), length),
     allocate: (length) => Number(koffi.alloc('uint8_t', Math.max(1, length))),
     free: (address) => koffi.free(BigInt(address)),
@@ -88,6 +87,24 @@ function wrap(koffi: Koffi): Native {
       if (process.platform !== 'win32') koffi.load(null).func('_exit', 'void', ['int'])(code);
     },
     startThread: threads(koffi),
+  };
+}
+
+/**
+ * By a call of C where there is one: koffi ends the process when a worker is terminated while it makes a view, which it does not
+ * when numbers alone cross.
+ */
+function copier(koffi: Koffi): Native['copy'] {
+  if (process.platform === 'win32') {
+    return (address, length, to = new Uint8Array(length)) => {
+      if (length > 0) to.set(new Uint8Array(koffi.view(BigInt(address), length)));
+      return to;
+    };
+  }
+  const memcpy = koffi.load(null).func('memcpy', 'uint64_t', ['void *', 'uint64_t', 'size_t']);
+  return (address, length, to = new Uint8Array(length)) => {
+    if (length > 0) memcpy(to, address, length);
+    return to;
   };
 }
 

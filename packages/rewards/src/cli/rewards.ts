@@ -71,9 +71,10 @@ const parsedValue = (text: string): unknown =>
 async function start({ backend, device }: RewardFlags): Promise<void> {
   const platform = device === undefined ? undefined : chosenPlatform(device);
   await loadBackend(backend);
-  if (backend === 'xla' && platform) {
+  if (backend === 'xla') {
     const { configure } = await import('@flow-grpo/tfjs-backend-xla');
-    configure({ platform });
+    // Scorers are small: they leave a GPU's memory to the run beside them, and other GPUs alone.
+    configure({ ...(platform && { platform }), devices: 1, preallocate: false });
   }
   await startBackend(backend);
 }
