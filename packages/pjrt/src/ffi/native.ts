@@ -79,10 +79,8 @@ function wrap(koffi: Koffi): Native {
     },
     functionAt: (address) => koffi.decode(BigInt(address), prototype) as NativeFunction,
     addressOf: (memory) => Number(koffi.address(memory)),
-    copy: copier(koffi),
     view: (address, length) => koffi.view(BigInt(address), length),
-    allocate: (length) => Number(koffi.alloc('uint8_t', Math.max(1, length))),
-    free: (address) => koffi.free(BigInt(address)),
+    ...memory(koffi),
     exitNow: (code) => {
       if (process.platform !== 'win32') koffi.load(null).func('_exit', 'void', ['int'])(code);
     },
@@ -91,20 +89,35 @@ function wrap(koffi: Koffi): Native {
 }
 
 /**
- * By a call of C where there is one: koffi ends the process when a worker is terminated while it makes a view, which it does not
- * when numbers alone cross.
+ * Native memory, by C's own functions where they are found: koffi ends the process when a worker is terminated while koffi makes
+ * an object or looks into one, which it does not where numbers alone cross.
  */
-function copier(koffi: Koffi): Native['copy'] {
+function memory(koffi: Koffi): Pick<Native, 'copy' | 'allocate' | 'free'> {
   if (process.platform === 'win32') {
-    return (address, length, to = new Uint8Array(length)) => {
-      if (length > 0) to.set(new Uint8Array(koffi.view(BigInt(address), length)));
-      return to;
+    return {
+      copy(address, length, to = new Uint8Array(length)) {
+        if (length > 0) to.set(new Uint8Array(koffi.view(BigInt(address), length)));
+        return to;
+      },
+      allocate: (length) => Number(koffi.alloc('uint8_t', Math.max(1, length))),
+      free: (address) => koffi.free(BigInt(address)),
     };
   }
-  const memcpy = koffi.load(null).func('memcpy', 'uint64_t', ['void *', 'uint64_t', 'size_t']);
-  return (address, length, to = new Uint8Array(length)) => {
-    if (length > 0) memcpy(to, address, length);
-    return to;
+  const libc = koffi.load(null);
+  const memcpy = libc.func('memcpy', 'uint64_t', ['uint64_t', 'uint64_t', 'size_t']);
+  const malloc = libc.func('malloc', 'uint64_t', ['size_t']);
+  const free = libc.func('free', 'void', ['uint64_t']);
+  return {
+    copy(address, length, to = new Uint8Array(length)) {
+      if (length > 0) memcpy(Number(koffi.address(to)), address, length);
+      return to;
+    },
+    allocate(length) {
+      const address = Number(malloc(Math.max(1, length)));
+      if (address === 0) throw new RangeError(`no memory for ${length} bytes`);
+      return address;
+    },
+    free: (address) => void free(address),
   };
 }
 
