@@ -36,6 +36,8 @@ describe('a plugin is given what its kind takes', () => {
     expect(visible('4,GPU-5,6', 2)).toEqual([0, 1]);
     expect(visible('4', 2)).toBeUndefined();
     expect(visible('', 1)).toBeUndefined();
+    expect(visible('4,-1,5', 1)).toBeUndefined();
+    expect(visible('-1', 1)).toBeUndefined();
     vi.stubEnv('CUDA_VISIBLE_DEVICES', '0,1');
     const options = { visible_devices: [1] };
     expect(pluginOptions(found('cuda'), { devices: 1, options })).toEqual(options);

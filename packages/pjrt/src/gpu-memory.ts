@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatBytes, PjrtError, PjrtOutOfMemoryError } from './errors';
+import { namedGpus } from './gpu-count';
 import type { NamedValue } from './named-values';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -109,16 +110,17 @@ function gpuOf(line: string): GpuMemory | undefined {
  */
 export function visibleGpus(
   gpus: readonly GpuMemory[],
-  { CUDA_VISIBLE_DEVICES: named, CUDA_DEVICE_ORDER: order }: Environment,
+  environment: Environment,
   chosen?: NamedValue,
 ): GpuMemory[] {
-  const alike = order === 'PCI_BUS_ID' || gpus.every(({ name }) => name === gpus[0]?.name);
+  const alike =
+    environment.CUDA_DEVICE_ORDER === 'PCI_BUS_ID' || gpus.every(({ name }) => name === gpus[0]?.name);
   const isNumber = (word: string) => /^\d+$/.test(word);
   const byName = (word: string) =>
     isNumber(word)
       ? gpus.find(({ index }) => index === Number(word))
       : gpus.find(({ uuid }) => word.startsWith('GPU-') && uuid.startsWith(word));
-  const words = named?.split(',').map((word) => word.trim()) ?? gpus.map(({ index }) => `${index}`);
+  const words = namedGpus(environment) ?? gpus.map(({ index }) => `${index}`);
   // From the first word on that names none, CUDA shows no more.
   const end = words.findIndex((word) => !word.startsWith('MIG-') && !byName(word));
   const visible = words

@@ -62,7 +62,7 @@ export async function doctorCommand(options: DoctorOptions): Promise<void> {
 
 /** In each process of a run: starts XLA over all of them, compares them, and sums over their devices; process 0 tells. */
 async function checkTogether({ backend, json, ...flags }: DoctorOptions): Promise<void> {
-  const place = joining(flags);
+  const place = await joining(flags);
   if (!place) {
     throw new ConfigError(
       '--distributed: this process was not started as one of several: start it the way you start the run (srun, torchrun, …), or give --coordinator, --process and --processes',

@@ -75,7 +75,7 @@ export async function openRun(
   return explained(run.origins, async () => {
     await checkOutput(run.output);
     if (options.deterministic) configure({ deterministic: true });
-    await useBackend(options.backend, run.config.devices, joining(options));
+    await useBackend(options.backend, run.config.devices, await joining(options));
     const { adapter: folder } = options;
     const adapter = typeof folder === 'string' ? await loadAdapter('--adapter', folder) : undefined;
     return { run, made: await makeSetup(run.setup, { ...context, adapter }) };
@@ -117,7 +117,7 @@ export const addPlaceOptions = (command: Command): Command =>
 export async function useBackend(
   name: string,
   devices?: number,
-  place?: ReturnType<typeof joining>,
+  place?: Awaited<ReturnType<typeof joining>>,
 ): Promise<void> {
   checkBackendName(name);
   checkPlace(name, place);

@@ -1,6 +1,5 @@
 /** Has this process join the others of its run. */
 import { ConfigError } from '@flow-grpo/grpo-trainer';
-import { gpuCount } from '@flow-grpo/pjrt';
 import type { XlaOptions } from '@flow-grpo/tfjs-backend-xla';
 import { ownGpus, type PlaceFlags, type ProcessPlace, placeInRun } from './place';
 
@@ -38,10 +37,12 @@ export function distributedOptions(
 }
 
 /** The place of this process, and how the backend joins its run; undefined for a run of one process. */
-export function joining(
+export async function joining(
   flags: PlaceFlags,
   environment: Environment = process.env,
-): (ProcessPlace & Pick<XlaOptions, 'distributed' | 'clientOptions'>) | undefined {
+): Promise<(ProcessPlace & Pick<XlaOptions, 'distributed' | 'clientOptions'>) | undefined> {
   const place = placeInRun(flags, environment);
-  return place && { ...place, ...distributedOptions(place, environment, gpuCount(environment)) };
+  if (!place) return undefined;
+  const { gpuCount } = await import('@flow-grpo/pjrt'); // most commands start without it
+  return { ...place, ...distributedOptions(place, environment, gpuCount(environment)) };
 }

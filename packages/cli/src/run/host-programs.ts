@@ -1,7 +1,6 @@
 /** The programs of a run on many hosts, compiled on one machine that has none of them. */
 import { type EpochProgram, type GrpoConfig, planEpoch } from '@flow-grpo/grpo-trainer';
 import type { AnyAlgorithm } from '@flow-grpo/grpo-trainer/algorithms';
-import { gpuCount } from '@flow-grpo/pjrt';
 import { configure, startXla } from '@flow-grpo/tfjs-backend-xla';
 import { type Collective, deviceInfo, hasCompiler } from '@flow-grpo/tfjs-jit';
 import type { PlaceholderPolicy } from '../setup/placeholder-policy';
@@ -25,6 +24,7 @@ export interface HostPrograms {
  */
 export async function startForMany(devices: number): Promise<string> {
   if (!hasCompiler()) {
+    const { gpuCount } = await import('@flow-grpo/pjrt');
     if (process.env.FLOW_GRPO_XLA_PLATFORM !== 'cpu' && gpuCount() > 0) {
       configure({
         platform: 'cuda',
