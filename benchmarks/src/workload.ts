@@ -79,8 +79,8 @@ export interface Workload {
   readonly rowsPerPass: number;
   /** What a slow scorer takes for each batch. */
   readonly scorerSeconds: number;
-  /** Seconds after a run has begun to compile that a signal comes, by what it does then. */
-  readonly signalSeconds: Readonly<Record<'compiling' | 'running', number>>;
+  /** Seconds after a run has begun something that a signal comes. */
+  readonly signalSeconds: Readonly<Record<'compiling' | 'firstUpdate' | 'secondUpdate', number>>;
   /** Rows and columns of the square matrix product. */
   readonly matmul: number;
   readonly attention: {
@@ -153,7 +153,7 @@ export const FULL: Workload = {
   batchesPerEpoch: 2,
   rowsPerPass: 4,
   scorerSeconds: 2,
-  signalSeconds: { compiling: 8, running: 40 },
+  signalSeconds: { compiling: 4, firstUpdate: 3, secondUpdate: 1 },
   matmul: 8192,
   attention: { batch: 16, length: 768, heads: 12, kvHeads: 2, size: 128 },
   allReduce: 2 ** 28,
@@ -243,7 +243,7 @@ export const TINY: Workload = {
   steps: 4,
   rowsPerPass: 2,
   scorerSeconds: 0.2,
-  signalSeconds: { compiling: 0.5, running: 6 },
+  signalSeconds: { compiling: 0.1, firstUpdate: 0, secondUpdate: 0 },
   matmul: 128,
   attention: { batch: 2, length: 16, heads: 4, kvHeads: 2, size: 16 },
   allReduce: 2 ** 10,

@@ -1,4 +1,7 @@
-/** SIGTERM in the first epoch of the recipe with all parameters: while its programs are compiled, and while they run. */
+/**
+ * SIGTERM in the first epoch of the recipe with all parameters: while its programs are compiled, before its first optimizer step,
+ * and after it.
+ */
 import { join } from 'node:path';
 import { runCommand } from '../command';
 import { report } from '../reporting';
@@ -8,23 +11,33 @@ import { filesIn, overridesOf, programsIn, trainingArguments } from './recipe';
 
 const VARIANT = 'allParameters';
 
+/** What the run's live page shows when a moment comes. */
+const MOMENTS: Readonly<Record<keyof Workload['signalSeconds'], RegExp>> = {
+  compiling: /compiling \w/,
+  firstUpdate: /epoch 1\/\d+ +update 1\//,
+  secondUpdate: /epoch 1\/\d+ +update 2\//,
+};
+
 export const recipeSignals = (workload: Workload): Promise<void> =>
   inKeptFolder(async (folder) => {
     await filesIn(folder);
     for (const [name, seconds] of Object.entries(workload.signalSeconds)) {
+      const moment = MOMENTS[name as keyof typeof MOMENTS];
       const output = `output=${join(folder, `run-signal-${name}`)}`;
       let sent: number | undefined;
-      let waiting = false;
+      let page: string | undefined;
       const { status, errors } = await runCommand(
-        trainingArguments([...overridesOf(workload, folder, VARIANT), output]),
+        [...trainingArguments([...overridesOf(workload, folder, VARIANT), output]), '--ui'],
         programsIn(join(folder, 'signals')),
         (text, child) => {
-          if (waiting || !/compiling/.test(text)) return;
-          waiting = true;
-          setTimeout(() => {
+          if (page !== undefined) return;
+          page = /live page: (\S+)/.exec(text)?.[1];
+          if (page === undefined) return;
+          const send = () => {
             sent = performance.now();
             child.kill('SIGTERM');
-          }, 1000 * seconds);
+          };
+          void shown(page, moment).then((came) => came && setTimeout(send, 1000 * seconds));
         },
       );
       report(`recipe.signal.${name}`, {
@@ -35,3 +48,17 @@ export const recipeSignals = (workload: Workload): Promise<void> =>
       });
     }
   });
+
+/** Resolves once a run's live page shows such a text; with false where it ends before. */
+async function shown(page: string, text: RegExp): Promise<boolean> {
+  const events = await fetch(new URL('events', page));
+  const reader = events.body!.pipeThrough(new TextDecoderStream()).getReader();
+  let seen = '';
+  for (;;) {
+    // A run that is killed breaks off; one that ends closes its page.
+    const { done, value } = await reader.read().catch(() => ({ done: true, value: undefined }));
+    if (done) return false;
+    seen += value;
+    if (text.test(seen)) return true;
+  }
+}

@@ -3,7 +3,7 @@ import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { gaussianFlow } from './policies/gaussian-flow';
-import type { Policy } from './policy';
+import type { Params, Policy } from './policy';
 import type { Progress } from './progress';
 import { train } from './train';
 
@@ -24,8 +24,10 @@ function busyFlow(): Policy {
   };
 }
 
-/** Trains an epoch; a signal comes, as a timer, when the phase begins. */
-async function interruptedIn(phase: Progress['phase']) {
+const valuesOf = (params: Params) => Object.values(params).map((weight) => Array.from(weight.dataSync()));
+
+/** Trains an epoch; a signal comes, as a timer, when the phase has done so many of its parts. */
+async function interruptedIn(phase: Progress['phase'], at = 0) {
   const stop = new AbortController();
   const seen: { done: number; isAborted: boolean }[] = [];
   const result = await train({
@@ -44,12 +46,13 @@ async function interruptedIn(phase: Progress['phase']) {
     },
     onProgress: (progress) => {
       if (progress.phase !== phase) return;
-      if (seen.length === 0) setTimeout(() => stop.abort(new Error('Interrupted')));
+      if (progress.done === at) setTimeout(() => stop.abort(new Error('Interrupted')));
       seen.push({ done: progress.done, isAborted: stop.signal.aborted });
     },
   });
+  const weights = valuesOf(result.trained);
   tf.dispose([result.trained, result.ema]);
-  return { result, seen };
+  return { result, seen, weights };
 }
 
 describe('a signal', () => {
@@ -59,9 +62,17 @@ describe('a signal', () => {
     expect(seen.map(({ done }) => done)).toEqual([0]);
   });
 
-  it('is heard between two updates, which end', async () => {
-    const { result, seen } = await interruptedIn('update');
+  it('drops the epoch before its first optimizer step, with weights as they were', async () => {
+    const start = valuesOf(busyFlow().params);
+    const { weights, result, seen } = await interruptedIn('update');
+    expect(result).toMatchObject({ reason: 'interrupted', epochs: 0, updates: 0 });
+    expect(seen).toEqual([{ done: 0, isAborted: false }]);
+    expect(weights).toEqual(start);
+  });
+
+  it('is heard between two updates, and lets an epoch end that has changed the weights', async () => {
+    const { result, seen } = await interruptedIn('update', 1);
     expect(result).toMatchObject({ reason: 'finished', epochs: 1 });
-    expect(seen).toEqual([0, 1, 2, 3].map((done) => ({ done, isAborted: done > 0 })));
+    expect(seen).toEqual([0, 1, 2, 3].map((done) => ({ done, isAborted: done > 1 })));
   });
 });

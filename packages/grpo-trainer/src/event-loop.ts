@@ -15,3 +15,28 @@ export function createPauses(): () => Promise<void> {
     last = performance.now();
   };
 }
+
+/** Work in parts, which gives the thread back after each. It frees what it has made when it is ended in between. */
+export type InParts<R> = Generator<void, R, void>;
+
+/** Does all parts of a work at once. */
+export function atOnce<R>(work: InParts<R>): R {
+  for (;;) {
+    const part = work.next();
+    if (part.done) return part.value;
+  }
+}
+
+/** Does a work part by part, with a pause after each; one that throws ends the work. */
+export async function withPauses<R>(work: InParts<R>, pause: () => Promise<void>): Promise<R> {
+  for (;;) {
+    const part = work.next();
+    if (part.done) return part.value;
+    try {
+      await pause();
+    } catch (error) {
+      work.throw(error);
+      throw error;
+    }
+  }
+}

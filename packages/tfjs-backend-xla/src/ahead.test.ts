@@ -72,6 +72,38 @@ describe('compileAhead', () => {
     expect(seen.at(-2)).toEqual(['c']);
   });
 
+  it('begins no more programs once it is aborted, but for others who want them', async () => {
+    const names = Array.from({ length: 24 }, (_, i) => `wanted${i}`);
+    // Each a program of its own, larger than the last.
+    const functions = names.map((name, i) => jit((x: tf.Tensor) => tf.sum(tf.tile(x, [i + 2])), { name }));
+    const x = tf.ones([7]);
+    const before = compilationStats().compiled;
+    const seen = new Set<string>();
+    let ended = () => {};
+    const all = new Promise<void>((resolve) => {
+      ended = resolve;
+    });
+    const stop = observeCompilations((running) => {
+      for (const name of running) seen.add(name);
+      if (running.length === 0) ended();
+    });
+    const controller = new AbortController();
+    const first = compileAhead(() => functions.map((f) => f(x)), { signal: controller.signal });
+    const second = compileAhead(() => functions.at(-1)!(x));
+    controller.abort(new Error('enough'));
+    await expect(first).rejects.toThrow('enough');
+    await second;
+    await all;
+    stop();
+    expect([...seen]).toEqual(names);
+    // Those that were under way: as many as are compiled at a time.
+    expect(compilationStats().compiled - before).toBeLessThanOrEqual(8 + 1);
+    const compiled = compilationStats().compiled;
+    expect(functions.at(-1)!(x).dataSync()[0]).toBe(25 * 7);
+    expect(compilationStats().compiled).toBe(compiled);
+    expect(functions.at(-2)!(x).dataSync()[0]).toBe(24 * 7);
+  });
+
   it('traces gradients of sums and means without an array of their size on the host', async () => {
     const f = jit((x: tf.Tensor) => tf.grad((y) => tf.add(tf.sum(y), tf.sum(tf.mean(y, 0))))(x));
     await compileAhead(() => {

@@ -14,7 +14,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { activeBackend, conform, run } from './dispatch';
 import { likelySharding, outputSharding, placeInputs } from './parallel/placement';
 import { shardingKey } from './parallel/sharding';
-import { isPlanning, planned, unvalued } from './runtime/ahead';
+import { isPlanning, planned, programsWanted, unvalued } from './runtime/ahead';
 import { waiting } from './runtime/compilations';
 import { costOf } from './runtime/cost';
 import { DeviceData, movesSoFar } from './runtime/data';
@@ -130,10 +130,10 @@ function warnOfSignatures(name: string): void {
   );
 }
 
-async function prepare(found: Specialization): Promise<void> {
+async function prepare(found: Specialization, isWanted?: () => boolean): Promise<void> {
   const { text, mesh } = found.program;
   if (!found.executable || !inUse(found.executable))
-    found.executable = await executableAsync(text, found.name, mesh);
+    found.executable = await executableAsync(text, found.name, mesh, isWanted);
 }
 
 function load(found: Specialization): PjrtExecutable {
@@ -180,7 +180,7 @@ function execute(found: Specialization, tensors: readonly tf.Tensor[]): unknown 
 function plan(found: Specialization, tensors: readonly tf.Tensor[]): unknown {
   const backend = activeBackend();
   const { program, name } = found;
-  planned(found, () => costOfProgram(found), prepare(found));
+  planned(found, () => costOfProgram(found), prepare(found, programsWanted()));
   const data = tensors.map((tensor) => backend.find(tensor.dataId));
   for (const [i, each] of data.entries()) {
     const inside = conform(each, program.parameters[i]!, backend);

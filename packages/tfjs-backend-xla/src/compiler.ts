@@ -11,7 +11,6 @@ import { allGather, allReduce, axisIndex, reduceScatter } from './parallel/colle
 import { perDevice } from './parallel/per-device';
 import { place, readShards, shardInPlace, takeLocal } from './parallel/shard';
 import { isPlanning, planWork, unvalued } from './runtime/ahead';
-import { client } from './runtime/client';
 import { compileSeconds, observeCompilations } from './runtime/compilations';
 import { DeviceData, elementOf } from './runtime/data';
 import { deviceInfo } from './runtime/device-info';
@@ -39,7 +38,6 @@ export const xlaCompiler: Compiler = {
   deviceInfo,
   planWork,
   placeholder,
-  abandonCompilations: () => client().abandonCompilations(),
   observeCompilations,
   compileSeconds,
   storageOf: (x) => storageOfElement(activeBackend().find(x.dataId).element),

@@ -13,7 +13,7 @@ import {
   shardingAttribute,
 } from './parallel/placement';
 import { shardingKey } from './parallel/sharding';
-import { isPlanning, planned, unvalued } from './runtime/ahead';
+import { isPlanning, planned, programsWanted, unvalued } from './runtime/ahead';
 import { client } from './runtime/client';
 import { waiting } from './runtime/compilations';
 import { costOf } from './runtime/cost';
@@ -173,7 +173,7 @@ function planEager(
   const { text, single, mesh, outputs, chosen } = traceKernel(lowering, inputs, data, attrs);
   const name = lowering.kernelName;
   const cost = () => costOf(executable(text, name, mesh), 0, mesh);
-  planned({ name }, cost, executableAsync(text, name, mesh));
+  planned({ name }, cost, executableAsync(text, name, mesh, programsWanted()));
   const infos = outputs.map(({ shape, element, dtype }, i) => {
     const result = unvalued(shape, { dtype, element }, chosen[i] ?? likelySharding(shape, mesh, data));
     return { dataId: backend.adopt(result), shape: [...shape], dtype };

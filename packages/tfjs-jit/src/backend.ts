@@ -13,6 +13,7 @@ export {
   type FloatStorage,
   type Lowered,
   type PlannedProgram,
+  type PlannedWork,
 } from './compiler';
 export {
   type Mesh,

@@ -12,8 +12,8 @@ import { dispose, tidy } from './tree';
  * but for what it keeps by tf.keep for another plan. What it donates is gone afterwards, as always: donate what was made
  * inside.
  *
- * @param signal Aborting rejects with its reason at once, and lets the process end although programs are being compiled:
- *   that cannot be stopped.
+ * @param signal Aborting rejects with its reason at once. No more programs are begun then, and the process may end although
+ *   some are being compiled: that cannot be stopped.
  * @returns when all these programs are compiled, what each of them needs; rejects with the first error of a compilation.
  * @throws what `f` throws; the programs that it got to are compiled all the same.
  */
@@ -23,11 +23,11 @@ export function compileAhead(
 ): Promise<readonly PlannedProgram[]> {
   const compiler = activeCompiler();
   if (!compiler) return Promise.resolve([]);
-  const { ready } = compiler.planWork(() => dispose(tidy(f)));
+  const { ready, abandon } = compiler.planWork(() => dispose(tidy(f)));
   if (!signal) return ready;
   return new Promise((resolve, reject) => {
     const abort = () => {
-      compiler.abandonCompilations();
+      abandon();
       reject(signal.reason);
     };
     if (signal.aborted) abort();

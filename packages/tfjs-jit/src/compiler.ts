@@ -98,6 +98,14 @@ export interface PlannedProgram {
   cost(): Cost;
 }
 
+/** What `f` gave, and its programs. */
+export interface PlannedWork<T> {
+  readonly value: T;
+  readonly ready: Promise<readonly PlannedProgram[]>;
+  /** No more of them are begun, and the process may end although some are being compiled. */
+  abandon(): void;
+}
+
 /** What a backend that compiles provides. Arguments were checked; tensors are on that backend, which is the active one. */
 export interface Compiler {
   /** How to start it with `count` devices, for error messages. */
@@ -107,11 +115,9 @@ export interface Compiler {
     options: { readonly name: string; readonly donate: ReadonlySet<number> },
   ): CompiledFunction;
   /** Runs `f` with nothing computed: programs are compiled in the background, results have no values. */
-  planWork<T>(f: () => T): { readonly value: T; readonly ready: Promise<readonly PlannedProgram[]> };
+  planWork<T>(f: () => T): PlannedWork<T>;
   /** While work is planned: a tensor that has no values. */
   placeholder(shape: readonly number[], dtype: tf.DataType, storage: FloatStorage | undefined): tf.Tensor;
-  /** The process may end although programs are being compiled. */
-  abandonCompilations(): void;
   observeCompilations(listener: (names: readonly string[]) => void): () => void;
   /** Seconds that calls have waited for programs so far. */
   compileSeconds(): number;

@@ -162,6 +162,8 @@ export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions
             updates: run.updates,
             lrScale: 0.5 ** run.rollbacks,
             key: epoch.key,
+            // Several processes compute one program: none of them may leave alone.
+            signal: group.numProcesses === 1 ? signal : undefined,
             onProgress: (done, total) => onProgress?.({ phase: 'update', epoch: epoch.number, done, total }),
           }),
         );

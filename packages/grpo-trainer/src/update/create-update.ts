@@ -3,7 +3,7 @@ import { tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ConfiguredAlgorithm } from '../algorithms/algorithm';
 import type { GrpoConfig } from '../config/schema';
-import { createPauses } from '../event-loop';
+import { atOnce, createPauses, withPauses } from '../event-loop';
 import { adamWScalars } from '../maths/adamw';
 import { emaDecay, emaDue } from '../maths/ema';
 import { learningRateAt } from '../maths/learning-rate';
@@ -28,6 +28,8 @@ export interface UpdateCall {
   readonly lrScale: number;
   /** The epoch's random key. */
   readonly key: tf.Tensor;
+  /** Ends the update, as long as no optimizer step was made. */
+  readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (done: number, total: number) => void;
 }
 
@@ -52,6 +54,8 @@ export const PLANNED_PASSES = 2;
  *
  * When it throws, nothing of its own is left behind; the given state is as it was if no optimizer step was made, and gone
  * otherwise (see `isWhole`).
+ *
+ * @throws the signal's reason where it was aborted before the first optimizer step.
  */
 export function createUpdate<C, P>(
   policy: Policy<C, P>,
@@ -116,11 +120,17 @@ export function createUpdate<C, P>(
     const { units, updates: passesOfUpdates } = epochPasses(plan, config, placement, batch, advantages, call);
     const before: Measured[][] = [];
     const inputs = () => ({ trained: state.trained, copies: state.copies, condition, samples });
-    const pause = createPauses();
+    const turn = createPauses();
+    const pause = async () => {
+      await turn();
+      if (norms.length === 0) call.signal?.throwIfAborted();
+    };
     try {
       // Of all updates but the first, which the weights that made the samples take: there is no change to compare with.
       if (algorithm.measure) {
-        for (const passes of passesOfUpdates.slice(1)) before.push(measure(inputs(), passes));
+        for (const passes of passesOfUpdates.slice(1)) {
+          before.push(await withPauses(measure(inputs(), passes), pause));
+        }
       }
       for (const [update, passes] of passesOfUpdates.entries()) {
         await pause();
@@ -129,8 +139,9 @@ export function createUpdate<C, P>(
         const changes =
           update === 0
             ? noChanges(before[0], passes.length)
-            : before[update - 1] && changesSince(before[update - 1]!, measure(inputs(), passes));
-        const summed = releasing(changes, () => sum(inputs(), passes, changes));
+            : before[update - 1] &&
+              changesSince(before[update - 1]!, await withPauses(measure(inputs(), passes), pause));
+        const summed = await releasing(changes, () => withPauses(sum(inputs(), passes, changes), pause));
         for (const each of summed.values) values.push({ ...each, update });
         learningRate = learningRateOf(done, call);
         const stepped = stepOptimizer(state, summed.gradients, done, learningRate);
@@ -181,10 +192,11 @@ export function createUpdate<C, P>(
       const advantages = likelyAdvantages(algorithm, promptIndex);
       const { updates: passesOfUpdates } = epochPasses(plan, config, placement, batch, advantages, call);
       const passes = passesOfUpdates[0]?.slice(0, PLANNED_PASSES) ?? [];
-      const before = algorithm.measure && passesOfUpdates.length > 1 ? measure(inputs, passes) : undefined;
+      const before =
+        algorithm.measure && passesOfUpdates.length > 1 ? atOnce(measure(inputs, passes)) : undefined;
       tree.dispose(noChanges(before, passes.length) ?? []);
-      const changes = before && changesSince(before, measure(inputs, passes));
-      const { gradients, values } = sum(inputs, passes, changes);
+      const changes = before && changesSince(before, atOnce(measure(inputs, passes)));
+      const { gradients, values } = atOnce(sum(inputs, passes, changes));
       const stepped = stepOptimizer(state, gradients, 0, learningRateOf(0, { lrScale: 1 }));
       const copies = moveAfterEpoch(stepped.state.copies, stepped.state.trained, 1);
       tree.dispose([before, changes, values.map(({ row }) => row), stepped.norm, stepped.state, copies]);
@@ -205,9 +217,9 @@ function likelyAdvantages(algorithm: ConfiguredAlgorithm, promptIndex: readonly 
 }
 
 /** What `f` gives; `used` is disposed of after it. */
-function releasing<R>(used: unknown, f: () => R): R {
+async function releasing<R>(used: unknown, f: () => Promise<R>): Promise<R> {
   try {
-    return f();
+    return await f();
   } finally {
     tree.dispose(used);
   }

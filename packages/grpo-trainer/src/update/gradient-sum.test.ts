@@ -8,6 +8,7 @@ import { brightness, tinyShowo2 } from '../../../showo2-model/src/testing/tiny-p
 import type { PassRows } from '../algorithms/pass';
 import { resolveConfig } from '../config/resolve';
 import { oneDevice } from '../devices';
+import { atOnce } from '../event-loop';
 import type { Policy } from '../policy';
 import { createRollout } from '../rollout/create-rollout';
 import { epochPlan } from '../rollout/epoch-plan';
@@ -50,9 +51,11 @@ async function epoch<C, P>(policy: Policy<C, P>, stepsPerPass?: number) {
   const { condition, records, latents, promptOf, steps } = batch;
   const samples = { records, latents, promptOf, steps };
   return (...passes: readonly (readonly number[])[]) =>
-    sum(
-      { trained, copies: { reference }, condition, samples },
-      passes.map((some) => ({ rows: () => rowsOf(some), inPlace: false })),
+    atOnce(
+      sum(
+        { trained, copies: { reference }, condition, samples },
+        passes.map((some) => ({ rows: () => rowsOf(some), inPlace: false })),
+      ),
     );
 }
 

@@ -2,6 +2,7 @@
 import { tree } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import type { PassRows } from '../algorithms/pass';
+import type { InParts } from '../event-loop';
 import type { Placement } from '../placement';
 import type { Params, Policy } from '../policy';
 import type { EpochPlan } from '../rollout/epoch-plan';
@@ -33,8 +34,8 @@ export interface PassValues {
 }
 
 /**
- * The functions that go over the images of an update, pass by pass; each pass makes its rows when its turn comes. When one
- * fails, nothing of what it made is left. Executables are compiled on first use.
+ * The functions that go over the images of an update, a pass in each part; each pass makes its rows when its turn comes. When
+ * one fails or is ended, nothing of what it made is left. Executables are compiled on first use.
  */
 export function gradientSum<C, P>(
   policy: Policy<C, P>,
@@ -87,11 +88,11 @@ export function gradientSum<C, P>(
    *
    * @param changes what has changed since the epoch's first update, for each pass and group of points
    */
-  const sum = (
+  function* sum(
     inputs: UpdateInputs<C>,
     passes: readonly PassToCome[],
     changes?: readonly Measured[],
-  ): GradientSum => {
+  ): InParts<GradientSum> {
     const { trained, copies, condition, samples } = inputs;
     // A pass that is alone prepares by itself: the forward half would be computed twice.
     const shared = passes.length * groups.length > 1 ? preparing : undefined;
@@ -128,6 +129,7 @@ export function gradientSum<C, P>(
           gradients = result.gradients;
           if (prepared) upstream = result.prepared;
           values.push({ row: result.values, steps: group ?? everyPoint });
+          yield;
         }
         tree.dispose(rows);
       }
@@ -143,10 +145,10 @@ export function gradientSum<C, P>(
       tree.dispose(prepared, condition);
       throw error;
     }
-  };
+  }
 
   /** What the algorithm measures of these weights, for each pass. */
-  const measure = (inputs: UpdateInputs<C>, passes: readonly PassToCome[]): Measured[] => {
+  function* measure(inputs: UpdateInputs<C>, passes: readonly PassToCome[]): InParts<Measured[]> {
     const { trained, condition, samples } = inputs;
     const shared = passes.length * groups.length > 1 ? preparing : undefined;
     const results: Measured[number][][] = [];
@@ -168,6 +170,7 @@ export function gradientSum<C, P>(
                 : measureAlone(trained, condition, samples, some),
             ),
           );
+          yield;
         }
         tree.dispose(rows);
       }
@@ -178,7 +181,7 @@ export function gradientSum<C, P>(
     } finally {
       tree.dispose(prepared, condition);
     }
-  };
+  }
 
   return { sum, measure };
 }

@@ -69,12 +69,32 @@ export function executable(text: string, name: string, mesh?: Mesh): PjrtExecuta
 /** Compilations at a time, each of which uses several threads at times. */
 const compilations = places(Math.max(2, Math.min(8, availableParallelism())));
 
-/** The same on a thread of its own. */
-export async function executableAsync(text: string, name: string, mesh?: Mesh): Promise<PjrtExecutable> {
+/** Why a program was not made: whoever asked for it no longer waits. */
+class Unwanted extends Error {}
+
+/**
+ * The same on a thread of its own.
+ *
+ * @param isWanted asked when its turn comes, which may be long after
+ */
+export async function executableAsync(
+  text: string,
+  name: string,
+  mesh: Mesh | undefined,
+  isWanted: () => boolean = () => true,
+): Promise<PjrtExecutable> {
   const key = programKey(text, mesh);
-  const known = loaded.get(key) ?? compiling.get(key);
+  const known = loaded.get(key);
   if (known) return known;
+  const underWay = compiling.get(key);
+  if (underWay) {
+    return underWay.catch((error: unknown) => {
+      if (error instanceof Unwanted && isWanted()) return executableAsync(text, name, mesh, isWanted);
+      throw error;
+    });
+  }
   const make = async (): Promise<PjrtExecutable> => {
+    if (!isWanted()) throw new Unwanted(`${name} was not compiled: nobody waits for it`);
     const fromDisk = await readCacheAsync(key);
     if (fromDisk) return fromDisk;
     try {
@@ -89,13 +109,9 @@ export async function executableAsync(text: string, name: string, mesh?: Mesh): 
       throw named(error, name);
     }
   };
-  const work = makingAsync(name, () => compilations(make));
+  const work = makingAsync(name, () => compilations(make)).finally(() => compiling.delete(key));
   compiling.set(key, work);
-  try {
-    return await work;
-  } finally {
-    compiling.delete(key);
-  }
+  return work;
 }
 
 /** Milliseconds after which a compilation is worth a word. */
