@@ -1,17 +1,12 @@
 /** What Show-o2 computes in, on XLA. */
 import '@flow-grpo/tfjs-backend-xla';
 import type { Params } from '@flow-grpo/nn';
+import { productTypes } from '@flow-grpo/test-support/product-types';
 import { cast, jit, random, storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import { showo2Policy } from './policy';
 import { tinyShowo2 } from './testing/tiny-policy';
-
-/** Types of the operands of every matrix product in a program. */
-const productTypes = (text: string) =>
-  [...text.matchAll(/stablehlo\.dot_general.*: \((.*)\) ->/g)].map((match) =>
-    [...match[1]!.matchAll(/x((?:b?f|i)\d+)>/g)].map(([, type]) => type!).join(' '),
-  );
 
 it('a model held in bfloat16 computes in it, though the weights that train are float32', async () => {
   expect(await tf.setBackend('xla')).toBe(true);
@@ -42,9 +37,7 @@ it('a model held in bfloat16 computes in it, though the weights that train are f
     return tf.grads(f)(policy.trainable.map((name) => weights[name]!));
   });
   for (const program of [sampled, gradients]) {
-    const types = productTypes(program.lower(trained).text);
-    expect(types.length).toBeGreaterThan(20);
-    expect([...new Set(types)]).toEqual(['bf16 bf16']);
+    expect(productTypes(program.lower(trained).text)).toEqual(['bf16 × bf16']);
   }
   const made = gradients(trained);
   expect(made.map(storageOf)).toEqual(policy.trainable.map(() => 'float32'));

@@ -3,9 +3,12 @@
  * methods which tensors lack without chained operations, that of `tf.gather` needs a kernel that WebAssembly lacks, those of
  * `tf.unstack` and `tf.split` take the gradient of a single part for a list, that of `tf.cumsum` mixes up the axes unless it
  * runs along the last one, and some forget that an input was broadcast. Those of `tf.sum` and `tf.mean` fill an array on the
- * host with ones, as large as their input: while a large model is traced that takes longer than all else.
+ * host with ones, as large as their input: while a large model is traced that takes longer than all else. Those of products
+ * compute in the storage of the gradient that they get, which may be wider than their operands'.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { storageOf } from './storage';
+import { storedLike } from './vjp';
 
 /** What stands in for a gradient of tfjs-core, made of that one; nothing where it is needed and not registered. */
 export type Correction = (own: tf.GradConfig | undefined) => Omit<tf.GradConfig, 'kernelName'> | undefined;
@@ -109,6 +112,23 @@ const broadcasting = from((own) => (dy, saved, attrs) => {
   return Object.fromEntries(grads.map(([name, grad]) => [name, () => summedTo(grad(), shapes.get(name)!)]));
 });
 
+/** Products of narrow operands have narrow gradients, also where what they were added to gave them a wide one. */
+const narrow =
+  (correct: Correction = (own) => own): Correction =>
+  (own) => {
+    const config = correct(own);
+    return (
+      config && {
+        ...config,
+        gradFunc: (dy, saved, attrs) => {
+          const [left, right] = saved as [tf.Tensor, tf.Tensor];
+          const given = storageOf(left) === storageOf(right) ? storedLike(dy as tf.Tensor, left) : dy;
+          return config.gradFunc(given, saved, attrs);
+        },
+      }
+    );
+  };
+
 /** By kernel. */
 export const corrections: Readonly<Record<string, Correction>> = {
   [tf.Prod]: () => ({
@@ -157,7 +177,10 @@ export const corrections: Readonly<Record<string, Correction>> = {
     },
   }),
   [tf.GatherV2]: gather,
-  [tf.BatchMatMul]: broadcasting,
+  [tf.BatchMatMul]: narrow(broadcasting),
+  [tf.Conv2D]: narrow(),
+  [tf.Conv3D]: narrow(),
+  [tf.DepthwiseConv2dNative]: narrow(),
   [tf.Maximum]: broadcasting,
   [tf.Minimum]: broadcasting,
   [tf.Prelu]: broadcasting,

@@ -1,5 +1,7 @@
 /** Vector-Jacobian products of functions with several inputs and outputs, on tfjs-core's tape. */
 import * as tf from '@tensorflow/tfjs-core';
+import { activeCompiler } from './compiler';
+import { CONVERT, runKernel } from './kernels';
 
 interface EngineState {
   activeTape: unknown;
@@ -40,7 +42,7 @@ export function withFreshTape<T>(f: () => T): T {
 
 /**
  * Gradients of Σ ⟨f()ᵢ, dysᵢ⟩ with respect to `xs`, zero where there is no dependence. Outputs that are not float
- * are left out.
+ * are left out. An output in a narrow storage takes its gradient in that storage.
  */
 export function vjp(
   f: () => readonly tf.Tensor[],
@@ -51,7 +53,7 @@ export function vjp(
   const take = () => {
     const { grads } = tf.engine().gradients(
       () => {
-        const terms = f().flatMap((y, i) => (isFloat(y) ? [tf.sum(tf.mul(y, dys[i]!))] : []));
+        const terms = f().flatMap((y, i) => (isFloat(y) ? [pairing(y, dys[i]!)] : []));
         return terms.length === 0 ? tf.scalar(0) : terms.reduce((a, b) => tf.add(a, b));
       },
       [...xs],
@@ -62,6 +64,24 @@ export function vjp(
   };
   // In a backward pass the engine holds the outer tape although it does not record: keep it from being replaced.
   return engine().state.gradientDepth > 0 ? take() : withFreshTape(take);
+}
+
+/** Stands for ⟨y, dy⟩, a number that nothing looks at: only its gradient with respect to `y` counts. */
+function pairing(y: tf.Tensor, dy: tf.Tensor): tf.Tensor {
+  const given = storedLike(dy, y);
+  return customVjp(
+    [y],
+    () => [tf.scalar(0)],
+    () => [given],
+  )[0]!;
+}
+
+/** `dy` stored as `y` is: what follows from a wide gradient would be computed wide. */
+export function storedLike(dy: tf.Tensor, y: tf.Tensor): tf.Tensor {
+  const compiler = activeCompiler();
+  if (!compiler || !isFloat(dy) || !isFloat(y)) return dy;
+  const storage = compiler.storageOf(y);
+  return compiler.storageOf(dy) === storage ? dy : runKernel(CONVERT, { x: dy }, { storage });
 }
 
 /**

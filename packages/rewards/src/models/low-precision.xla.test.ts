@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Params } from '@flow-grpo/nn';
+import { productTypes } from '@flow-grpo/test-support/product-types';
 import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -17,14 +18,6 @@ const root = mkdtempSync(join(tmpdir(), 'low-precision-'));
 beforeAll(() => tf.setBackend('xla'));
 afterAll(() => rmSync(root, { recursive: true }));
 
-/** The types of what a program's matrix products and convolutions multiply, each as `left × right`. */
-function multiplied(text: string): Set<string> {
-  const products = text.matchAll(
-    /stablehlo\.(?:dot_general|convolution)[^\n]*: \(tensor<(?:\d+x)*(\w+)>, tensor<(?:\d+x)*(\w+)>\)/g,
-  );
-  return new Set([...products].map(([, left, right]) => `${left} × ${right}`));
-}
-
 const load = (path: string) => loadWeights(path, { filter: () => true, dtype: 'bfloat16' });
 
 /** What an accelerator is given, which takes its speed from products of bfloat16: none may be wider. */
@@ -35,15 +28,13 @@ describe('programs of models held in bfloat16', () => {
     const config = clipConfig(json);
     const side = config.vision.imageSize;
     const vision = jit((w: Params, x: tf.Tensor) => clipVision(w, config.vision, x).features);
-    expect(multiplied(vision.lower(params, tf.zeros([2, side, side, 3])).text)).toEqual(
-      new Set(['bf16 × bf16']),
-    );
+    expect(productTypes(vision.lower(params, tf.zeros([2, side, side, 3])).text)).toEqual(['bf16 × bf16']);
     const { ids, ends } = textInput([[1, 3, 4, 2]], config.text.eosTokenId);
     const text = jit(
       (w: Params, rows: tf.Tensor2D, at: tf.Tensor1D) =>
         clipText(w, config.text, { ids: rows, ends: at }).features,
     );
-    expect(multiplied(text.lower(params, ids, ends).text)).toEqual(new Set(['bf16 × bf16']));
+    expect(productTypes(text.lower(params, ids, ends).text)).toEqual(['bf16 × bf16']);
   });
 
   it("of HPSv2's open_clip too, through the renaming", async () => {
@@ -51,9 +42,7 @@ describe('programs of models held in bfloat16', () => {
     const params = fromOpenClip(await load(join(root, 'model.safetensors')));
     const side = config.vision.imageSize;
     const vision = jit((w: Params, x: tf.Tensor) => clipVision(w, config.vision, x).features);
-    expect(multiplied(vision.lower(params, tf.zeros([2, side, side, 3])).text)).toEqual(
-      new Set(['bf16 × bf16']),
-    );
+    expect(productTypes(vision.lower(params, tf.zeros([2, side, side, 3])).text)).toEqual(['bf16 × bf16']);
   });
 
   it('of ImageReward too', async () => {
@@ -72,6 +61,6 @@ describe('programs of models held in bfloat16', () => {
       tf.zeros([2, 8], 'int32'),
       tf.ones([2, 8]),
     );
-    expect(multiplied(text)).toEqual(new Set(['bf16 × bf16']));
+    expect(productTypes(text)).toEqual(['bf16 × bf16']);
   });
 });
