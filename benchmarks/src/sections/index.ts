@@ -26,6 +26,7 @@ import {
 import { RECIPE_VARIANTS } from './recipe-variants';
 import { rollout } from './rollout';
 import { rounding } from './rounding';
+import { runWhileCompiling } from './run-while-compiling';
 import { scaling } from './scaling';
 import { scorer } from './scorer';
 import { recipeSignals } from './signals';
@@ -81,5 +82,6 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   ),
   zImage: { run: zImage, limit: 570, devices: 0 },
   agreement: { run: agreement, limit: 120 },
+  runWhileCompiling: { run: runWhileCompiling, limit: 200 },
   rounding: { run: rounding, limit: 4000, devices: 0 },
 };

@@ -251,7 +251,7 @@ export async function recipeRun(workload: Workload, folder: string, variant: str
   const seen = await readJsonLines<EpochMetrics>(join(output, 'metrics.jsonl'));
   const own = resumed ? seen.slice(EPOCHS) : seen;
   const warm = seen.slice(1, resumed ? EPOCHS : undefined);
-  const { secondsCompile, maxRatioDeviation, clipFraction } = own[0]!;
+  const { secondsCompile, secondsRollout, secondsUpdate, maxRatioDeviation, clipFraction } = own[0]!;
   const firstEpochSeconds = own[0]!.seconds!;
   const { compiled, loadedFromDisk } = compilationStats();
   const programs = { programsCompiled: compiled, programsFromDisk: loadedFromDisk };
@@ -261,6 +261,8 @@ export async function recipeRun(workload: Workload, folder: string, variant: str
       ...common,
       firstEpochSeconds,
       secondsCompile,
+      secondsRollout,
+      secondsUpdate,
       ratioAtZeroRate: 1 + maxRatioDeviation!,
       clipFractionAtZeroRate: clipFraction,
     });

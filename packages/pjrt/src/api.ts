@@ -4,6 +4,7 @@ import { codeName, PjrtError } from './errors';
 import { FUNCTION_ORDER, type FunctionName } from './ffi/function-table';
 import { loadNative, type Native, type NativeFunction } from './ffi/native';
 import { Words } from './ffi/words';
+import { pause } from './pause';
 import { checkLibraryFile } from './plugins/library-file';
 
 const MAJOR_VERSION = 0;
@@ -20,6 +21,8 @@ const indices = new Map<string, number>(FUNCTION_ORDER.map((name, index) => [nam
 interface ThreadCall {
   timer: NodeJS.Timeout | undefined;
   isAbandoned: boolean;
+  /** Settles the call if it has returned. */
+  look(): void;
 }
 
 /**
@@ -158,33 +161,46 @@ export class PjrtApi {
     this.function(name); // throws where the plugin lacks it
     const { words, held } = this.hold(size, args, keep);
     return new Promise((resolve, reject) => {
-      const call: ThreadCall = { timer: undefined, isAbandoned: false };
-      this.threadCalls.add(call);
+      let result: () => number | undefined = () => 0;
       const settle = (work: () => void) => {
         this.inFlight.delete(held);
         this.threadCalls.delete(call);
         work();
       };
-      const lookIn = (ms: number, result: () => number | undefined) => {
-        call.timer = setTimeout(look, ms, result);
+      const lookIn = (ms: number) => {
+        call.timer = setTimeout(call.look, ms);
         if (call.isAbandoned) call.timer.unref();
       };
-      const look = (result: () => number | undefined) => {
+      const look = () => {
         try {
           const error = result();
-          if (error === undefined) lookIn(THREAD_POLL_MS, result);
+          if (error === undefined) lookIn(THREAD_POLL_MS);
           else if (error === 0) settle(() => resolve(words));
           else settle(() => reject(this.takeError(error, operation)));
         } catch (failure) {
           settle(() => reject(failure));
         }
       };
+      const call: ThreadCall = { timer: undefined, isAbandoned: false, look };
+      this.threadCalls.add(call);
       try {
-        lookIn(0, startThread(this.table[indices.get(name)!]!, words.address));
+        result = startThread(this.table[indices.get(name)!]!, words.address);
+        lookIn(0);
       } catch (failure) {
         settle(() => reject(failure));
       }
     });
+  }
+
+  /** Blocks until what `callOnThread` has under way has returned. */
+  waitForThreads(): void {
+    while (this.threadCalls.size > 0) {
+      for (const call of [...this.threadCalls]) {
+        clearTimeout(call.timer);
+        call.look();
+      }
+      if (this.threadCalls.size > 0) pause(THREAD_POLL_MS);
+    }
   }
 
   /**

@@ -38,6 +38,13 @@ export interface ExecutableOwner extends BufferOwner {
   forget(executable: PjrtExecutable): void;
 }
 
+/**
+ * Whether a CUDA graph could not be recorded: it must not while another thread waits for the whole device, as XLA does when it
+ * compiles and measures algorithms.
+ */
+const isBrokenCapture = (error: unknown): boolean =>
+  error instanceof PjrtError && /StreamCapture|STREAM_CAPTURE|stream is capturing/.test(error.detail);
+
 /** A compiled program, loaded on its devices. */
 export class PjrtExecutable {
   readonly numReplicas: number;
@@ -109,7 +116,6 @@ export class PjrtExecutable {
   execute(args: readonly (readonly PjrtBuffer[])[], options?: ExecuteOptions): PjrtBuffer[][] {
     const operation = 'PjrtExecutable.execute';
     const handle = this.use(operation);
-    const { results } = this.signature;
     const { client } = this;
     const devices = this.placement(args, options?.device);
     if (args.length !== devices.length) {
@@ -118,6 +124,26 @@ export class PjrtExecutable {
         `takes ${devices.length} argument list(s), one per device; got ${args.length}.`,
       );
     }
+    try {
+      return this.start(operation, handle, devices, args, options);
+    } catch (error) {
+      // Nothing was computed, and what broke it is over once these are compiled.
+      const isWhole = () => !args.some((list) => list.some((buffer) => buffer.isDeleted));
+      if (!isBrokenCapture(error) || !isWhole()) throw error;
+      client.api.waitForThreads();
+      return this.start(operation, handle, devices, args, options);
+    }
+  }
+
+  private start(
+    operation: string,
+    handle: number,
+    devices: readonly PjrtDevice[],
+    args: readonly (readonly PjrtBuffer[])[],
+    options: ExecuteOptions | undefined,
+  ): PjrtBuffer[][] {
+    const { client } = this;
+    const { results } = this.signature;
     this.frame ??= new CallFrame(client.api, handle, devices.length, this.signature);
     const { frame } = this;
     frame.setArguments(operation, devices, args);

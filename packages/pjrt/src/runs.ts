@@ -1,5 +1,6 @@
 import { PjrtError } from './errors';
 import type { EventWatcher } from './events';
+import { pause } from './pause';
 
 /** A run whose end has not been seen. */
 interface Run {
@@ -17,9 +18,6 @@ const REMEMBERED = 16;
 /** Milliseconds in which a run ends whose results have an error already: XLA tells of the one after the other. */
 const PATIENCE = 5000;
 
-const sleep = (milliseconds: number) =>
-  void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
-
 /**
  * Runs under way. Where they are asynchronous a failed one gives buffers that hold its error, of memory that it did not
  * get above all: it comes up when they are read, or what was computed from them. This knows whose error it is.
@@ -30,7 +28,7 @@ export class Runs {
 
   constructor(
     private readonly events: Pick<EventWatcher, 'isReady' | 'waitSync'>,
-    private readonly pause: (milliseconds: number) => void = sleep,
+    private readonly wait: (milliseconds: number) => void = pause,
   ) {}
 
   /** Takes the event of a run's end. Returns the error of a run that has failed already, which is not remembered. */
@@ -64,7 +62,7 @@ export class Runs {
         );
       }
       if (this.underWay.length === 0 || waited === PATIENCE) return later;
-      this.pause(1);
+      this.wait(1);
     }
   }
 

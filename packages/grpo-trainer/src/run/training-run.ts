@@ -147,6 +147,8 @@ export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions
     /** Optimizer steps on the epoch's images; the weights' average and copies move with them. */
     async update(epoch: Epoch<C>, images: EpochBatch<C>, { advantages }: Advantages): Promise<WatchedUpdate> {
       await ahead.compiled('update');
+      // CUDA graphs of programs that take their arguments along cannot be recorded again, if a compilation breaks in.
+      await ahead.compiled('evaluation');
       const { state, run } = reached;
       const measuring =
         probe &&

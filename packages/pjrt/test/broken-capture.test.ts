@@ -1,0 +1,57 @@
+/** A run in which XLA could not record a CUDA graph, because another program was being compiled: the CPU plugin stands in. */
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { type PjrtBuffer, type PjrtClient, PjrtError, type PjrtExecutable } from '../src/index';
+import { addProgram, cpuClient, f32, longProgram, numbers } from './plugin';
+
+let client: PjrtClient;
+let add: PjrtExecutable;
+beforeAll(async () => {
+  client = await cpuClient();
+});
+beforeEach(async () => {
+  add = await client.compile(addProgram(2));
+});
+afterAll(() => client.dispose());
+
+/** Has the program's next runs fail; the function tells how often it was run. */
+function fails(times: number, words: string, meanwhile: () => void = () => {}): () => number {
+  const run = Reflect.get(add, 'run') as (frame: number) => number;
+  let runs = 0;
+  const failing = (frame: number) => {
+    if (runs++ >= times) return run(frame);
+    meanwhile();
+    throw new PjrtError('PjrtExecutable.execute', 'INTERNAL', words);
+  };
+  Object.assign(add, { run: failing });
+  return () => runs;
+}
+
+const CAPTURE =
+  '[0] There was an error before calling cuModuleGetFunction (901): cudaErrorStreamCaptureInvalidated : operation failed due to a previous error during capture';
+const given = (): [PjrtBuffer, PjrtBuffer] => [f32(client, [1, 2]), f32(client, [3, 4])];
+const execute = (args: PjrtBuffer[]) => numbers(add.execute([args])[0]![0]!);
+
+it('is repeated once no program is being compiled', async () => {
+  const compiling = client.compile(longProgram(300));
+  const runs = fails(1, CAPTURE, () => expect(client.api.pendingCalls).toBe(1));
+  expect(execute(given())).toEqual([4, 6]);
+  expect(runs()).toBe(2);
+  expect(client.api.pendingCalls).toBe(0);
+  (await compiling).dispose();
+});
+
+it('is an error when it fails again, and where it failed for another reason', () => {
+  let runs = fails(2, CAPTURE);
+  expect(() => execute(given())).toThrow(CAPTURE);
+  expect(runs()).toBe(2);
+  runs = fails(1, 'cudaErrorIllegalAddress');
+  expect(() => execute(given())).toThrow('cudaErrorIllegalAddress');
+  expect(runs()).toBe(1);
+});
+
+it('is not repeated without an argument that it has taken', () => {
+  const args = given();
+  const runs = fails(1, CAPTURE, () => void client.api.call('Buffer_Delete', 3, [args[0].handle]));
+  expect(() => execute(args)).toThrow(CAPTURE);
+  expect(runs()).toBe(1);
+});
