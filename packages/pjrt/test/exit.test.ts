@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { bundleText } from './bundle';
 
 const bundle = fileURLToPath(new URL('../node_modules/.cache/exit-test.mjs', import.meta.url));
+const workerBundle = fileURLToPath(new URL('../node_modules/.cache/exit-worker-test.mjs', import.meta.url));
 
 beforeAll(() => {
   bundleText(
@@ -32,8 +33,32 @@ beforeAll(() => {
         ways[process.argv[2]]();`,
     bundle,
   );
+  bundleText(
+    `
+        import koffi from 'koffi';
+        import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+        import { createClient } from './src/index';
+        if (isMainThread) {
+          const libc = koffi.load(null);
+          const abort = libc.func('dlsym', 'uint64_t', ['uint64_t', 'str'])(0, 'abort');
+          libc.func('on_exit', 'int', ['uint64_t', 'uint64_t'])(abort, 0);
+          const worker = new Worker(new URL(import.meta.url), { workerData: process.argv[2] });
+          await new Promise((resolve) => worker.once('message', resolve));
+          await worker.terminate();
+          process.on('exit', () => console.log('listeners ran'));
+          process.exitCode = 7;
+        } else {
+          if (workerData === 'has a client') await createClient({ platform: 'cpu' });
+          parentPort.postMessage('ready');
+          setInterval(() => {}, 1000);
+        }`,
+    workerBundle,
+  );
 });
-afterAll(() => rmSync(bundle));
+afterAll(() => {
+  rmSync(bundle);
+  rmSync(workerBundle);
+});
 
 it.each([
   'exits while a program runs',
@@ -54,4 +79,15 @@ it('a process that exits while XLA compiles for minutes does not wait for it', (
     timeout: 120_000,
   });
   expect({ status, signal, stdout }).toEqual({ status: 7, signal: null, stdout: 'listeners ran\n' });
+});
+
+// An exit handler that aborts stands for XLA's, which take apart what the programs of a terminated worker still use.
+it.each([
+  ['has a client', { status: 7, signal: null }],
+  ['has none', { status: null, signal: 'SIGABRT' }],
+])('a process whose terminated worker %s ends with exit handlers or without', (worker, ended) => {
+  const { status, signal, stdout } = spawnSync(process.execPath, [workerBundle, worker], {
+    encoding: 'utf8',
+  });
+  expect({ status, signal, stdout }).toEqual({ ...ended, stdout: 'listeners ran\n' });
 });

@@ -51,8 +51,7 @@ beforeAll(() => {
             await Promise.all(workers.map((worker) => worker.terminate()));
             await check();
           }
-          // What the last two were computing goes on for a moment; XLA's exit handlers do not wait for it.
-          await new Promise((resolve) => setTimeout(resolve, 1000));
+          // What the last two were computing goes on for a moment.
           process.exitCode = 7;
         } else {
           const { client, values, a, executable } = await start();

@@ -23,6 +23,8 @@ export interface Native {
   free(address: number): void;
   /** Ends the process without its exit handlers; returns where the system has no `_exit`. */
   exitNow(code: number): void;
+  /** Has `exit` skip the handlers that are registered by now; does nothing where the C library has no `on_exit`. */
+  skipExitHandlers(): void;
   /**
    * Calls the PJRT function at an address on a thread of its own; the returned function gives the result once it is there.
    * Undefined where the system has no such threads.
@@ -84,8 +86,21 @@ function wrap(koffi: Koffi): Native {
     exitNow: (code) => {
       if (process.platform !== 'win32') koffi.load(null).func('_exit', 'void', ['int'])(code);
     },
+    skipExitHandlers: () => skipExitHandlers(koffi),
     startThread: threads(koffi),
   };
+}
+
+/** Handlers run in the reverse order of their registration, and `_exit` takes the status that `on_exit` passes. */
+function skipExitHandlers(koffi: Koffi): void {
+  if (process.platform !== 'linux') return;
+  try {
+    const libc = koffi.load(null);
+    const find = libc.func('dlsym', 'uint64_t', ['uint64_t', 'str']);
+    libc.func('on_exit', 'int', ['uint64_t', 'uint64_t'])(find(0, '_exit'), 0);
+  } catch {
+    // Another C library.
+  }
 }
 
 /**
