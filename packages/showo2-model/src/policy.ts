@@ -125,8 +125,18 @@ export function showo2Policy(options: Showo2PolicyOptions): Showo2Policy {
     Object.fromEntries(
       Object.entries(state).map(([name, value]) => [name, tf.gather(value as tf.Tensor, index)]),
     ) as unknown as TextState;
+  /** What frozen layers made of a text, as constants: a gradient for it would run back through all of them. */
+  const withoutTrunkGradients = (state: TextState): TextState => {
+    if (!headOnly) return state;
+    const { keys, values, hidden } = state;
+    const detached = Object.entries({ keys, values, hidden }).map(([name, value]) => [
+      name,
+      stopGradient(() => tf.clone(value)),
+    ]);
+    return { ...state, ...Object.fromEntries(detached) };
+  };
   const conditionAt = (prepared: PreparedText, index: tf.Tensor1D): Showo2Condition => ({
-    prompt: rows(prepared.prompt, index),
+    prompt: rows(withoutTrunkGradients(prepared.prompt), index),
     unconditional: prepared.unconditional,
   });
   const withHead = (weights: Params, state: TextState): TextState => {
