@@ -4,9 +4,15 @@ import { deviceInfo, hasCompiler, type Jitted } from '@flow-grpo/tfjs-jit';
 /** Adds up floating-point operations. */
 export interface FlopCounter {
   /** The function, its calls counted. Their arguments must have the same shapes always. */
-  count<A extends unknown[], R>(f: Jitted<A, R>): (...args: A) => R;
+  count<A extends unknown[], R>(f: Jitted<A, R>): Counted<A, R>;
   /** Operations of all calls since this was asked last, all devices together; undefined where programs cannot be counted. */
   take(): number | undefined;
+}
+
+/** A function whose calls are counted. */
+export interface Counted<A extends unknown[], R> {
+  (...args: A): R;
+  async(...args: A): Promise<R>;
 }
 
 /** Counts where programs are compiled; elsewhere `take` gives undefined. */
@@ -15,13 +21,16 @@ export function flopCounter(): FlopCounter {
   return {
     count(f) {
       let flops: number | undefined;
-      return (...args) => {
-        if (hasCompiler()) {
-          flops ??= f.lower(...args).flops;
-          total += flops;
-        }
-        return f(...args);
-      };
+      const counted =
+        <T>(call: (...args: Parameters<typeof f>) => T) =>
+        (...args: Parameters<typeof f>): T => {
+          if (hasCompiler()) {
+            flops ??= f.lower(...args).flops;
+            total += flops;
+          }
+          return call(...args);
+        };
+      return Object.assign(counted(f), { async: counted(f.async) });
     },
     take() {
       const taken = hasCompiler() ? total : undefined;

@@ -111,34 +111,40 @@ export class PjrtApi {
     return scratch;
   }
 
-  /** The arguments of a call that outlives its caller; it and `keep` stay reachable while `held` is in flight. */
-  private hold(size: number, args: readonly number[], keep: unknown) {
+  /** The arguments of a call that outlives its caller. */
+  private argumentsOf(size: number, args: readonly number[]): Words {
     const words = this.words(size);
     words.set(0, size * 8);
     for (let i = 0; i < args.length; i++) words.set(i + 2, args[i]!);
-    const held = [words, keep];
-    this.inFlight.add(held);
-    return { words, held };
+    return words;
   }
 
   /** The same on a worker thread; `keep` stays reachable until the call is over. */
-  callAsync(
+  async callAsync(
     name: FunctionName,
     size: number,
     args: readonly number[],
     keep: unknown,
     operation: string = name,
   ): Promise<Words> {
-    const { words, held } = this.hold(size, args, keep);
+    const words = this.argumentsOf(size, args);
+    const error = await this.handOver(this.function(name), words.address, [words, keep]);
+    if (error !== 0) throw this.takeError(error, operation);
+    return words;
+  }
+
+  /** Calls a function on a worker thread, whose result it gives; `keep` stays reachable until then. */
+  handOver(call: NativeFunction, address: number, keep: unknown): Promise<number> {
+    const held = [keep];
+    this.inFlight.add(held);
     return new Promise((resolve, reject) => {
-      const settle = (failure: unknown, error: number) => {
+      const settle = (failure: unknown, result: number) => {
         this.inFlight.delete(held);
         if (failure) reject(failure);
-        else if (error !== 0) reject(this.takeError(error, operation));
-        else resolve(words);
+        else resolve(result);
       };
       try {
-        this.function(name).async(words.address, settle);
+        call.async(address, settle);
       } catch (failure) {
         settle(failure, 0);
       }
@@ -159,7 +165,9 @@ export class PjrtApi {
     const { startThread } = this.native;
     if (!startThread || !isMainThread) return this.callAsync(name, size, args, keep, operation);
     this.function(name); // throws where the plugin lacks it
-    const { words, held } = this.hold(size, args, keep);
+    const words = this.argumentsOf(size, args);
+    const held = [words, keep];
+    this.inFlight.add(held);
     return new Promise((resolve, reject) => {
       let result: () => number | undefined = () => 0;
       const settle = (work: () => void) => {

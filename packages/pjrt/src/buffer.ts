@@ -38,6 +38,9 @@ export class PjrtBuffer {
 
   /** @internal 0 once disposed. */
   handle: number;
+  /** Calls on other threads that read it; while there are any its memory stays, disposed of or not. */
+  private readers = 0;
+  private left = 0;
 
   /** @internal */
   constructor(
@@ -62,6 +65,12 @@ export class PjrtBuffer {
   /** True when the memory is gone: disposed, or given to an executable (donated). */
   get isDeleted(): boolean {
     return this.isDisposed || this.client.api.call('Buffer_IsDeleted', 4, [this.handle]).getBool(3);
+  }
+
+  /** @internal Whether a program has taken the memory; of one that was disposed of while others read it too. */
+  get isTaken(): boolean {
+    const handle = this.handle || this.left;
+    return handle === 0 || this.client.api.call('Buffer_IsDeleted', 4, [handle]).getBool(3);
   }
 
   /** Bytes that the device holds for it, padding included. */
@@ -166,7 +175,21 @@ export class PjrtBuffer {
     const { handle } = this;
     if (handle === 0) return;
     this.handle = 0;
-    this.client.release(handle, this);
+    if (this.readers > 0) this.left = handle;
+    else this.client.release(handle, this);
+  }
+
+  /** @internal Keeps the memory although it may be disposed of, until as many calls of `letGo`. */
+  keep(): void {
+    this.readers++;
+  }
+
+  /** @internal */
+  letGo(): void {
+    this.readers--;
+    if (this.readers > 0 || this.left === 0) return;
+    this.client.release(this.left, this);
+    this.left = 0;
   }
 
   toString(): string {

@@ -296,7 +296,8 @@ export class PjrtClient {
     return withFreeMemory(traced, device ?? this.devices[0]!, this.platformName);
   }
 
-  private async track<T>(call: Promise<T>): Promise<T> {
+  /** @internal The client does not end before a call has returned. */
+  async track<T>(call: Promise<T>): Promise<T> {
     this.pending++;
     try {
       return await call;

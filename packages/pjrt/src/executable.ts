@@ -1,3 +1,4 @@
+import { isMainThread } from 'node:worker_threads';
 import type { BufferOwner, PjrtBuffer } from './buffer';
 import { CallFrame } from './call-frame';
 import { type Collective, collectivesOf } from './collectives';
@@ -34,6 +35,10 @@ export interface ExecutableOwner extends BufferOwner {
   readonly runs: Runs;
   /** @internal */
   explain(error: unknown, device: PjrtDevice | undefined, late?: boolean): unknown;
+  /** All of the run's, other processes' too. */
+  readonly allDevices: readonly PjrtDevice[];
+  /** @internal */
+  track<T>(call: Promise<T>): Promise<T>;
   /** @internal */
   forget(executable: PjrtExecutable): void;
 }
@@ -44,6 +49,10 @@ export interface ExecutableOwner extends BufferOwner {
  */
 const isBrokenCapture = (error: unknown): boolean =>
   error instanceof PjrtError && /StreamCapture|STREAM_CAPTURE|stream is capturing/.test(error.detail);
+
+/** Whether a run has taken the memory of no argument. */
+const isWhole = (args: readonly (readonly PjrtBuffer[])[]): boolean =>
+  !args.some((list) => list.some((buffer) => buffer.isTaken));
 
 /** A compiled program, loaded on its devices. */
 export class PjrtExecutable {
@@ -58,6 +67,10 @@ export class PjrtExecutable {
   private frame: CallFrame | undefined;
   private ownName: string | undefined;
   private handle: number;
+  /** Runs that are being handed over on other threads. */
+  private leaving = 0;
+  /** The handle of one that was disposed of meanwhile. */
+  private doomed = 0;
 
   /** @internal */
   constructor(
@@ -83,7 +96,7 @@ export class PjrtExecutable {
 
   /** Whether a run of it is under way on a device. */
   get isRunning(): boolean {
-    return !this.isDisposed && this.client.runs.has(this);
+    return !this.isDisposed && (this.leaving > 0 || this.client.runs.has(this));
   }
 
   /** What its module is called. */
@@ -115,40 +128,95 @@ export class PjrtExecutable {
    */
   execute(args: readonly (readonly PjrtBuffer[])[], options?: ExecuteOptions): PjrtBuffer[][] {
     const operation = 'PjrtExecutable.execute';
-    const handle = this.use(operation);
-    const { client } = this;
-    const devices = this.placement(args, options?.device);
-    if (args.length !== devices.length) {
-      throw invalid(
-        operation,
-        `takes ${devices.length} argument list(s), one per device; got ${args.length}.`,
-      );
-    }
+    const devices = this.checkedPlacement(operation, args, options);
+    const start = () => {
+      this.frame ??= this.newFrame(devices);
+      this.fill(this.frame, operation, devices, args, options);
+      return this.finish(this.frame, operation, devices, args, this.run(this.frame.address));
+    };
     try {
-      return this.start(operation, handle, devices, args, options);
+      return start();
     } catch (error) {
+      if (!isBrokenCapture(error) || !isWhole(args)) throw error;
       // Nothing was computed, and what broke it is over once these are compiled.
-      const isWhole = () => !args.some((list) => list.some((buffer) => buffer.isDeleted));
-      if (!isBrokenCapture(error) || !isWhole()) throw error;
-      client.api.waitForThreads();
-      return this.start(operation, handle, devices, args, options);
+      this.client.api.waitForThreads();
+      return start();
     }
   }
 
-  private start(
+  /**
+   * The same without blocking, for a GPU: it takes about a thousand launches ahead, and handing over a longer program holds up
+   * the thread until the program is nearly through. Arguments may be disposed of at once. In a worker, which may end meanwhile,
+   * it is handed over as by `execute`.
+   *
+   * @throws PjrtError also where the client has several devices: programs that exchange values must begin in one order on all.
+   */
+  async executeAsync(
+    args: readonly (readonly PjrtBuffer[])[],
+    options?: ExecuteOptions,
+  ): Promise<PjrtBuffer[][]> {
+    const operation = 'PjrtExecutable.executeAsync';
+    const { client } = this;
+    if (client.allDevices.length > 1) {
+      throw invalid(operation, `the client has ${client.allDevices.length} devices; use execute.`);
+    }
+    if (!isMainThread) return this.execute(args, options);
+    const devices = this.checkedPlacement(operation, args, options);
+    const frame = this.newFrame(devices);
+    this.fill(frame, operation, devices, args, options);
+    const held = args.flat();
+    for (const buffer of held) buffer.keep();
+    this.leaving++;
+    void this.name; // while it can be asked
+    try {
+      const error = await client.track(client.api.handOver(this.run, frame.address, frame));
+      return this.finish(frame, operation, devices, args, error);
+    } catch (error) {
+      if (!isBrokenCapture(error) || !isWhole(args)) throw error;
+      return this.execute(args, options);
+    } finally {
+      for (const buffer of held) buffer.letGo();
+      this.leaving--;
+      if (this.leaving === 0 && this.doomed !== 0) this.unload(this.doomed);
+    }
+  }
+
+  private checkedPlacement(
     operation: string,
-    handle: number,
+    args: readonly (readonly PjrtBuffer[])[],
+    options: ExecuteOptions | undefined,
+  ): readonly PjrtDevice[] {
+    this.use(operation);
+    const devices = this.placement(args, options?.device);
+    if (args.length === devices.length) return devices;
+    throw invalid(operation, `takes ${devices.length} argument list(s), one per device; got ${args.length}.`);
+  }
+
+  private newFrame(devices: readonly PjrtDevice[]): CallFrame {
+    return new CallFrame(this.client.api, this.handle, devices.length, this.signature);
+  }
+
+  private fill(
+    frame: CallFrame,
+    operation: string,
     devices: readonly PjrtDevice[],
     args: readonly (readonly PjrtBuffer[])[],
     options: ExecuteOptions | undefined,
+  ): void {
+    frame.setArguments(operation, devices, args);
+    frame.setOptions(operation, this.portable ? devices[0]!.handle : 0, options?.nonDonatable);
+  }
+
+  /** The results of a run that was handed over, or why it was not. */
+  private finish(
+    frame: CallFrame,
+    operation: string,
+    devices: readonly PjrtDevice[],
+    args: readonly (readonly PjrtBuffer[])[],
+    error: number,
   ): PjrtBuffer[][] {
     const { client } = this;
     const { results } = this.signature;
-    this.frame ??= new CallFrame(client.api, handle, devices.length, this.signature);
-    const { frame } = this;
-    frame.setArguments(operation, devices, args);
-    frame.setOptions(operation, this.portable ? devices[0]!.handle : 0, options?.nonDonatable);
-    const error = this.run(frame.address);
     if (error !== 0) {
       const refused = client.api.takeError(error, operation);
       throw this.donatedArgument(refused, args) ?? client.explain(refused, devices[0]);
@@ -251,8 +319,15 @@ export class PjrtExecutable {
     this.frame = undefined;
     if (client.isDisposed) return;
     client.forget(this);
-    client.api.call('Executable_Destroy', 3, [this.program], 'PjrtExecutable.dispose');
-    client.api.call('LoadedExecutable_Destroy', 3, [handle], 'PjrtExecutable.dispose');
+    if (this.leaving > 0) this.doomed = handle;
+    else this.unload(handle);
+  }
+
+  private unload(handle: number): void {
+    const { api } = this.client;
+    this.doomed = 0;
+    api.call('Executable_Destroy', 3, [this.program], 'PjrtExecutable.dispose');
+    api.call('LoadedExecutable_Destroy', 3, [handle], 'PjrtExecutable.dispose');
   }
 
   private use(operation: string): number {
@@ -288,7 +363,7 @@ export class PjrtExecutable {
   ): PjrtError | undefined {
     if (code !== 'INVALID_ARGUMENT') return undefined;
     for (const list of args) {
-      const index = list.findIndex((buffer) => buffer.isDeleted);
+      const index = list.findIndex((buffer) => buffer.isTaken);
       if (index >= 0) return invalid(operation, `argument ${index}, ${list[index]}, was deleted or donated.`);
     }
     return undefined;

@@ -11,10 +11,11 @@ import {
   unflatten,
 } from '@flow-grpo/tfjs-jit/backend';
 import * as tf from '@tensorflow/tfjs-core';
-import { activeBackend, conform, run } from './dispatch';
+import { activeBackend, conform, run, runAsync } from './dispatch';
 import { likelySharding, outputSharding, placeInputs } from './parallel/placement';
 import { shardingKey } from './parallel/sharding';
 import { isPlanning, planned, programsWanted, unvalued } from './runtime/ahead';
+import { client } from './runtime/client';
 import { waiting } from './runtime/compilations';
 import { costOf } from './runtime/cost';
 import { DeviceData, movesSoFar } from './runtime/data';
@@ -98,6 +99,10 @@ export function compileFunction(
       const { found, tensors } = specialize(args);
       return isPlanning() ? plan(found, tensors) : execute(found, tensors);
     },
+    async callAsync(args) {
+      const { found, tensors } = specialize(args);
+      return isPlanning() ? plan(found, tensors) : executeAsync(found, tensors);
+    },
     prepare: async (args) => prepare(specialize(args).found),
     lower(args): Lowered {
       const { found } = specialize(args);
@@ -148,7 +153,8 @@ function load(found: Specialization): PjrtExecutable {
 const costOfProgram = (found: Specialization): Cost =>
   costOf(load(found), found.program.flops, found.program.mesh);
 
-function execute(found: Specialization, tensors: readonly tf.Tensor[]): unknown {
+/** A run's program and its inputs on the devices; `handedOver` is for when it has them. */
+function inputsOf(found: Specialization, tensors: readonly tf.Tensor[]) {
   const backend = activeBackend();
   const { program, name } = found;
   const compiled = load(found);
@@ -158,15 +164,26 @@ function execute(found: Specialization, tensors: readonly tf.Tensor[]): unknown 
     stored.push('data' in capture ? capture.data : backend.find(capture.variable.dataId));
   }
   const inputs = stored.map((each, i) => conform(each, program.parameters[i]!, backend));
-  const rows = run(compiled, placeInputs(inputs, program.mesh, backend), name);
-  for (let i = 0; i < inputs.length; i++) if (inputs[i] !== stored[i]) backend.disposeData(inputs[i]!);
-  for (const i of program.donated) data[i]!.release(`was donated to ${name}: its memory holds a result now`);
+  return {
+    compiled,
+    args: placeInputs(inputs, program.mesh, backend),
+    handedOver() {
+      for (let i = 0; i < inputs.length; i++) if (inputs[i] !== stored[i]) backend.disposeData(inputs[i]!);
+      for (const i of program.donated) {
+        data[i]!.release(`was donated to ${name}: its memory holds a result now`);
+      }
+    },
+  };
+}
+
+function outputsOf({ program, shardings }: Specialization, rows: readonly PjrtBuffer[][]): unknown {
+  const backend = activeBackend();
   const engine = tf.engine();
   const outputs = program.results.map(({ shape, dtype, tfDtype }, i) => {
     const buffers = rows.length === 1 ? [rows[0]![i]!] : rows.map((row) => row[i]!);
     const result = new DeviceData(shape, tfDtype, dtype);
     result.buffers = buffers as PjrtBuffer[];
-    result.sharding = found.shardings![i];
+    result.sharding = shardings![i];
     return engine.makeTensorFromTensorInfo({
       dataId: backend.adopt(result),
       shape: shape as number[],
@@ -174,6 +191,22 @@ function execute(found: Specialization, tensors: readonly tf.Tensor[]): unknown 
     });
   });
   return unflatten(program.output, outputs);
+}
+
+function execute(found: Specialization, tensors: readonly tf.Tensor[]): unknown {
+  const { compiled, args, handedOver } = inputsOf(found, tensors);
+  const rows = run(compiled, args, found.name);
+  handedOver();
+  return outputsOf(found, rows);
+}
+
+/** The same, handed over on another thread where the device is the only one: programs of several begin in one order on all. */
+async function executeAsync(found: Specialization, tensors: readonly tf.Tensor[]): Promise<unknown> {
+  if (client().allDevices.length > 1) return execute(found, tensors);
+  const { compiled, args, handedOver } = inputsOf(found, tensors);
+  const running = runAsync(compiled, args, found.name);
+  handedOver();
+  return outputsOf(found, await running);
 }
 
 /** Asks for the program, and gives results without values. */

@@ -20,7 +20,7 @@ import { costOf } from './runtime/cost';
 import { DeviceData, dtypeOf } from './runtime/data';
 import { executable, executableAsync, inUse, named } from './runtime/executables';
 import { Lru } from './runtime/lru';
-import { observed } from './runtime/observe';
+import { observed, observedAsync } from './runtime/observe';
 import { type Block, type ElementType, hlo, sameShape, type Value } from './stablehlo';
 import { currentFrame, Trace } from './trace/frame';
 import { tracedValue } from './trace/values';
@@ -157,6 +157,19 @@ export function run(
       () => program.execute(args),
       () => client().platformName !== 'cpu',
     );
+  } catch (error) {
+    throw named(error, name);
+  }
+}
+
+/** The same, handed over on another thread. */
+export async function runAsync(
+  program: PjrtExecutable,
+  args: Parameters<PjrtExecutable['execute']>[0],
+  name: string,
+): ReturnType<PjrtExecutable['executeAsync']> {
+  try {
+    return await observedAsync(name, () => program.executeAsync(args));
   } catch (error) {
     throw named(error, name);
   }

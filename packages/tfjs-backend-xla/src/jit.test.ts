@@ -29,6 +29,32 @@ describe('jit', () => {
     expect(traces).toBe(4);
   });
 
+  it('gives the same without blocking, several calls at a time, whose arguments may go', async () => {
+    const f = jit((x: tf.Tensor, by: number) => ({ y: tf.mul(x, by), by }), { name: 'scaled' });
+    const [tensors, buffers] = [tf.memory().numTensors, tf.memory().numDataBuffers];
+    const calls = [1, 2, 3].map((value) => {
+      const x = tf.tensor1d([value, -value]);
+      const result = f.async(x, 10);
+      x.dispose();
+      return result;
+    });
+    const results = await Promise.all(calls);
+    expect(results.map(({ y, by }) => [...values(y), by])).toEqual(
+      [1, 2, 3].map((v) => [10 * v, -10 * v, 10]),
+    );
+    tf.dispose(results);
+    expect([tf.memory().numTensors, tf.memory().numDataBuffers]).toEqual([tensors, buffers]);
+  });
+
+  it('takes the memory of donated arguments without blocking, and says who has it', async () => {
+    const f = jit((x: tf.Tensor) => tf.add(x, 1), { donate: [0], name: 'counts' });
+    const x = tf.tensor1d([1, 2]);
+    const result = f.async(x);
+    expect(() => x.dataSync()).toThrow('was donated to counts');
+    expect(values(await result)).toEqual([2, 3]);
+    await expect(f.async(x)).rejects.toThrow('was donated to counts');
+  });
+
   it('leaves no tensors behind', () => {
     const x = tf.tensor1d([1, 2, 3]);
     const f = jit((y: tf.Tensor) => tf.mul(tf.add(y, 1), tf.add(y, 2)));

@@ -84,6 +84,8 @@ export interface DeviceShard {
 export interface CompiledFunction {
   /** Runs outside of any trace, and unrecorded. */
   call(args: readonly unknown[]): unknown;
+  /** The same, without holding up the thread while the program is handed over. */
+  callAsync(args: readonly unknown[]): Promise<unknown>;
   /** Traces and compiles without blocking the event loop. */
   prepare(args: readonly unknown[]): Promise<void>;
   lower(args: readonly unknown[]): Lowered;

@@ -5,7 +5,7 @@ import { jit } from './jit';
 import { onPlainBackends } from './testing/backends';
 
 onPlainBackends('jit', () => {
-  it('is the function in a tidy', () => {
+  it('is the function in a tidy', async () => {
     let runs = 0;
     const f = jit((p: { x: tf.Tensor }, factor: number) => {
       runs++;
@@ -15,9 +15,10 @@ onPlainBackends('jit', () => {
     const before = tf.memory().numTensors;
     const { y, factor } = f({ x }, 10);
     expect([[...y.dataSync()], factor]).toEqual([[20, 30], 10]);
-    f({ x }, 10).y.dispose();
+    const again = await f.async({ x }, 10);
+    expect([...again.y.dataSync()]).toEqual([20, 30]);
     expect(runs).toBe(2);
-    y.dispose();
+    tf.dispose([y, again]);
     expect(tf.memory().numTensors).toBe(before);
   });
 

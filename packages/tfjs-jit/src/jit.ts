@@ -19,6 +19,11 @@ export interface JitOptions {
 
 export interface Jitted<A extends unknown[], R> {
   (...args: A): R;
+  /**
+   * The same without blocking while the program is handed over to the device, which for a long program on a GPU takes nearly as
+   * long as it runs. Arguments are read at once: they may be disposed of while the call is under way. Not recorded for gradients.
+   */
+  async(...args: A): Promise<R>;
   /** Traces and compiles for arguments like these without blocking the event loop and without running. */
   compile(...args: A): Promise<void>;
   /** Traces for arguments like these. Only with a compiler. */
@@ -89,6 +94,11 @@ export function jit<A extends unknown[], R>(fn: (...args: A) => R, options: JitO
   };
 
   return Object.assign(call, {
+    async: async (...args: A): Promise<R> => {
+      const compiler = activeCompiler();
+      if (!compiler || compiler.isTracing()) return call(...args);
+      return (await compiledBy(compiler).callAsync(args)) as R;
+    },
     compile: async (...args: A): Promise<void> => {
       const compiler = activeCompiler();
       if (compiler) await compiledBy(compiler).prepare(args);

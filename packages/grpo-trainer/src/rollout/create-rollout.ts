@@ -87,15 +87,20 @@ export function createRollout<C, P>(
   };
   type Drawing = ReturnType<typeof prepareDrawing>;
 
-  /** Dispatches a batch. */
-  const drawBatch = ({ weights, condition, steps, kept, key }: Drawing, b: number) => {
+  const promptsOf = (b: number) => promptIndex.slice(b * batchSize, (b + 1) * batchSize);
+
+  /** Hands a batch to `call`, which is given all that the rollout takes. */
+  const drawBatch = <R>(
+    { weights, condition, steps, kept, key }: Drawing,
+    b: number,
+    call: (...args: Parameters<typeof rollout>) => R,
+  ): R => {
     const from = b * batchSize;
-    const prompts = promptIndex.slice(from, from + batchSize);
     const samples = indices(from, from + batchSize);
-    const rows = tf.tensor1d(prompts, 'int32');
+    const rows = tf.tensor1d(promptsOf(b), 'int32');
     const batch = placement.shardBatch({ samples, rows });
     try {
-      return { prompts, result: rollout(weights, condition, batch, steps, kept, key) };
+      return call(weights, condition, batch, steps, kept, key);
     } finally {
       tree.dispose([samples, rows, batch]);
     }
@@ -132,7 +137,8 @@ export function createRollout<C, P>(
     /** Dispatches a batch, and hands its images to the scorer. */
     const start = async (b: number) => {
       const imagesReady = timer.startRollout();
-      const { prompts, result } = drawBatch(drawing, b);
+      const prompts = promptsOf(b);
+      const result = await drawBatch(drawing, b, rollout.async);
       results.push(result);
       const images = decode(result.latents);
       if (config.hacking.action !== 'off') statistics.push(statisticsOf(images));
@@ -199,9 +205,10 @@ export function createRollout<C, P>(
       const drawing = prepareDrawing(weights, examples, window, key);
       const results: Rollout[] = [];
       for (let b = 0; b < batches; b++) {
-        const { prompts, result } = drawBatch(drawing, b);
+        const result = drawBatch(drawing, b, rollout);
         results.push(result);
         if (b > 0) continue;
+        const prompts = promptsOf(b);
         const images = decode(result.latents);
         firstValue(images).dispose();
         if (config.hacking.action !== 'off') statisticsOf(images).dispose();

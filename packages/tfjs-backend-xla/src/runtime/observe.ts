@@ -49,6 +49,23 @@ export function observed(name: string, execute: () => PjrtBuffer[][], queued: ()
   if (listeners.size === 0) return execute();
   const start = performance.now();
   const rows = execute();
+  tell(name, start, rows, queued);
+  return rows;
+}
+
+/** The same for a program of a device that is handed over on another thread. */
+export async function observedAsync(
+  name: string,
+  execute: () => Promise<PjrtBuffer[][]>,
+): Promise<PjrtBuffer[][]> {
+  if (listeners.size === 0) return execute();
+  const start = performance.now();
+  const rows = await execute();
+  tell(name, start, rows, () => true);
+  return rows;
+}
+
+function tell(name: string, start: number, rows: readonly PjrtBuffer[][], queued: () => boolean): void {
   const dispatched = performance.now();
   if (dispatched - start > HELD_UP && queued())
     for (const before of running) before.latest = Math.min(before.latest, start);
@@ -61,5 +78,4 @@ export function observed(name: string, execute: () => PjrtBuffer[][], queued: ()
     return Math.max(dispatched, Math.min(own.latest, Math.max(...times)));
   });
   for (const listener of listeners) listener({ name, start, dispatched, done });
-  return rows;
 }
