@@ -9,20 +9,46 @@ export interface Ahead {
    * @throws the signal's reason when it is aborted
    */
   compiled(part: string): Promise<void>;
+  /** Plans the parts that were put off, if they are not planned yet. */
+  planRest(): void;
   /** Seconds that the run has waited for programs since this was asked last. */
   takeSeconds(): number;
+  /** Nothing more will be planned. */
+  end(): void;
 }
+
+export interface AheadOptions {
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * How many parts are planned at once; all by default. Planning takes the thread a second for a large model: the other parts
+   * are put off until the device is busy (`planRest`), or until the first ones turn out to be compiled and not read from disk.
+   */
+  readonly atOnce?: number;
+  /** Called when all parts are planned, or none of the others will be. */
+  readonly onEnd?: () => void;
+}
+
+/** Programs of a part that are not there after so many milliseconds are being compiled. */
+const READING_MS = 400;
 
 /**
  * Plans parts of a run, in this order: each function runs once, with nothing computed (see compileAhead). What they make is
  * gone when all have run, so that one may go on from what another made.
  */
-export function planAhead(parts: Readonly<Record<string, () => void>>, signal?: AbortSignal): Ahead {
+export function planAhead(
+  parts: Readonly<Record<string, () => void>>,
+  { signal, atOnce = Number.POSITIVE_INFINITY, onEnd }: AheadOptions = {},
+): Ahead {
   const ready = new Map<string, Promise<void>>();
+  const entries = hasCompiler() ? Object.entries(parts) : [];
+  let rest = entries.slice(atOnce);
+  let hasEnded = false;
   let waited = 0;
   let before = compileSeconds();
-  if (hasCompiler()) {
-    for (const [name, plan] of Object.entries(parts)) {
+  let timer: NodeJS.Timeout | undefined;
+
+  const planAll = (some: typeof entries) => {
+    for (const [name, plan] of some) {
       let compiled: Promise<void>;
       try {
         compiled = compileAhead(plan, signal ? { signal } : {}).then(() => {});
@@ -32,9 +58,28 @@ export function planAhead(parts: Readonly<Record<string, () => void>>, signal?: 
       compiled.catch(() => {});
       ready.set(name, compiled);
     }
+  };
+  const end = () => {
+    clearTimeout(timer);
+    rest = [];
+    if (!hasEnded) onEnd?.();
+    hasEnded = true;
+  };
+  const planRest = () => {
+    if (hasEnded) return;
+    if (!signal?.aborted) planAll(rest);
+    end();
+  };
+
+  planAll(entries.slice(0, atOnce));
+  if (rest.length === 0) end();
+  else {
+    timer = setTimeout(planRest, READING_MS);
+    void Promise.allSettled(ready.values()).then(() => clearTimeout(timer));
   }
   return {
     async compiled(part) {
+      if (rest.some(([name]) => name === part)) planRest();
       const compiled = ready.get(part);
       if (!compiled) return;
       const start = performance.now();
@@ -47,6 +92,7 @@ export function planAhead(parts: Readonly<Record<string, () => void>>, signal?: 
         waited += (performance.now() - start) / 1000;
       }
     },
+    planRest,
     takeSeconds() {
       const [own, now] = [waited, compileSeconds()];
       const seconds = own + now - before;
@@ -54,5 +100,6 @@ export function planAhead(parts: Readonly<Record<string, () => void>>, signal?: 
       before = now;
       return seconds;
     },
+    end,
   };
 }

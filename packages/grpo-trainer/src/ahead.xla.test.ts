@@ -2,9 +2,9 @@
 
 import { showo2Policy } from '@flow-grpo/showo2-model/policy';
 import { configure } from '@flow-grpo/tfjs-backend-xla';
-import { compileSeconds, observeCompilations } from '@flow-grpo/tfjs-jit';
+import { compileSeconds, jit, observeCompilations } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { brightness, tinyShowo2 } from '../../showo2-model/src/testing/tiny-policy';
 import { planAhead } from './ahead';
 import type { GrpoConfigInput } from './config/schema';
@@ -87,12 +87,72 @@ it('parts that cannot be planned are compiled where they are called', async () =
   expect(compileSeconds()).toBe(before);
 });
 
+describe('parts that are put off', () => {
+  const planned: string[] = [];
+  const part = (name: string, size: number) => ({
+    [name]() {
+      planned.push(name);
+      tf.sin(tf.zeros([size])).dispose();
+    },
+  });
+  let ended = 0;
+  const options = { atOnce: 1, onEnd: () => void ended++ };
+  beforeEach(() => {
+    planned.length = 0;
+    ended = 0;
+  });
+
+  it('are planned when the caller says so, once', async () => {
+    const parts = { ...part('first', 4321), ...part('second', 4322), ...part('third', 4323) };
+    const ahead = planAhead(parts, options);
+    await ahead.compiled('first');
+    expect([planned, ended]).toEqual([['first'], 0]);
+    ahead.planRest();
+    ahead.planRest();
+    expect([planned, ended]).toEqual([['first', 'second', 'third'], 1]);
+    await ahead.compiled('third');
+    ahead.end();
+    expect(ended).toBe(1);
+  });
+
+  it('are planned when somebody waits for them', async () => {
+    const ahead = planAhead({ ...part('first', 4331), ...part('second', 4332) }, options);
+    await ahead.compiled('second');
+    expect([planned, ended]).toEqual([['first', 'second'], 1]);
+  });
+
+  it('are planned by themselves where the first ones are compiled for long', async () => {
+    const long = () => {
+      planned.push('long');
+      let x = tf.zeros([64, 64]);
+      tf.tidy(() => {
+        const chain = jit((y: tf.Tensor) => {
+          for (let i = 0; i < 1500; i++) y = i % 2 ? tf.sin(y) : tf.tanh(y);
+          return y;
+        });
+        x = chain(x);
+      });
+    };
+    const ahead = planAhead({ long, ...part('second', 4341) }, options);
+    await ahead.compiled('long');
+    expect([planned, ended]).toEqual([['long', 'second'], 1]);
+  });
+
+  it('are not, once it has ended', async () => {
+    const ahead = planAhead({ ...part('first', 4351), ...part('second', 4352) }, options);
+    ahead.end();
+    ahead.planRest();
+    await ahead.compiled('second');
+    expect([planned, ended]).toEqual([['first'], 1]);
+  });
+});
+
 it('an abort ends the wait at once', async () => {
   const { signal, abort } = (() => {
     const controller = new AbortController();
     return { signal: controller.signal, abort: (why: Error) => controller.abort(why) };
   })();
-  const ahead = planAhead({ part: () => void tf.sqrt(tf.zeros([1234])).dispose() }, signal);
+  const ahead = planAhead({ part: () => void tf.sqrt(tf.zeros([1234])).dispose() }, { signal });
   abort(new Error('enough'));
   await expect(ahead.compiled('part')).rejects.toThrow('enough');
 });

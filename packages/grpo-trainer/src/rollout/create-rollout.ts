@@ -41,6 +41,8 @@ export interface RolloutCall {
   /** Score a batch while the next one runs; true by default. */
   readonly overlap?: boolean;
   readonly timer?: PhaseTimer;
+  /** Called when a batch has been handed to the device, for work that need not wait for it. */
+  readonly meanwhile?: () => void;
   readonly onProgress?: (phase: 'rollout' | 'reward', done: number, total: number) => void;
 }
 
@@ -124,7 +126,7 @@ export function createRollout<C, P>(
     examples: readonly Example[],
     window: readonly number[],
     key: tf.Tensor,
-    { name = '', signal, overlap = true, timer = phaseTimer(), onProgress }: RolloutCall = {},
+    { name = '', signal, overlap = true, timer = phaseTimer(), meanwhile, onProgress }: RolloutCall = {},
   ): Promise<EpochBatch<C>> => {
     const stop = sharedSignal(group, signal);
     const place = { placement, group, stop };
@@ -138,7 +140,9 @@ export function createRollout<C, P>(
     const start = async (b: number) => {
       const imagesReady = timer.startRollout();
       const prompts = promptsOf(b);
-      const result = await drawBatch(drawing, b, rollout.async);
+      const handedOver = drawBatch(drawing, b, rollout.async);
+      meanwhile?.();
+      const result = await handedOver;
       results.push(result);
       const images = decode(result.latents);
       if (config.hacking.action !== 'off') statistics.push(statisticsOf(images));

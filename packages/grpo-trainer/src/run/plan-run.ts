@@ -23,7 +23,8 @@ export interface RunFunctions<C> {
 }
 
 /**
- * Compiles what a run will call, those programs first that are needed first.
+ * Compiles what a run will call, those programs first that are needed first. What comes after the first rollouts is planned
+ * while these run, if their programs are there.
  *
  * @param reference the weights that the probe compares with
  */
@@ -43,9 +44,10 @@ export function planRun<C>(
   const evaluation = evaluator && {
     evaluation: () => evaluator.plan(evaluatedWeights(config, state)),
   };
-  const ahead = planAhead(
+  const first = { ...(run.epoch === 0 && evaluation) };
+  return planAhead(
     {
-      ...(run.epoch === 0 && evaluation),
+      ...first,
       rollout() {
         drawn = rollout.plan(drawingWeights(algorithm, state), examples, window, key);
         for (const tensor of tensorsOf(drawn)) tf.keep(tensor);
@@ -60,11 +62,15 @@ export function planRun<C>(
       },
       ...(run.epoch > 0 && evaluation),
     },
-    signal,
+    {
+      signal,
+      atOnce: Object.keys(first).length + 1,
+      onEnd() {
+        if (drawn) tf.dispose(tensorsOf(drawn));
+        epoch.dispose();
+      },
+    },
   );
-  if (drawn) tf.dispose(tensorsOf(drawn));
-  epoch.dispose();
-  return ahead;
 }
 
 /** The tensors of what an update looks at. */

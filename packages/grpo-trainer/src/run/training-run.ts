@@ -93,6 +93,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions
 
   const finish = (reason: TrainResult['reason'], problem?: string): TrainResult => {
     stopObserving?.();
+    ahead.end();
     epochs.dispose();
     const { optimizer, copies, trained, ema } = reached.state;
     tree.dispose([optimizer, copies]);
@@ -130,6 +131,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions
           signal: stop,
           overlap: options.overlapRewards ?? true,
           timer: epoch.timer,
+          meanwhile: ahead.planRest,
           onProgress: (phase, done, total) => onProgress?.({ phase, epoch: epoch.number, done, total }),
         }),
       );
@@ -292,6 +294,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions
         return finish(reached.run.epoch < config.epochs ? 'interrupted' : 'finished');
       }
       stopObserving?.();
+      ahead.end();
       epochs.dispose();
       tree.dispose(reached.state);
       throw thrown;
