@@ -7,7 +7,7 @@ export interface Execution {
   readonly name: string;
   /** When it was handed to XLA. */
   readonly start: number;
-  /** When that returned; the program may have only begun. */
+  /** When the thread was free again; the program may have only begun, or be on its way from another thread. */
   readonly dispatched: number;
   /**
    * When its results were there, as far as the host could see; a program that failed ends here too. A GPU takes about a
@@ -60,14 +60,22 @@ export async function observedAsync(
 ): Promise<PjrtBuffer[][]> {
   if (listeners.size === 0) return execute();
   const start = performance.now();
-  const rows = await execute();
-  tell(name, start, rows, () => true);
+  const handedOver = execute();
+  const dispatched = performance.now();
+  const rows = await handedOver;
+  tell(name, start, rows, () => true, dispatched);
   return rows;
 }
 
-function tell(name: string, start: number, rows: readonly PjrtBuffer[][], queued: () => boolean): void {
-  const dispatched = performance.now();
-  if (dispatched - start > HELD_UP && queued())
+/** @param dispatched when the host was free again; now by default */
+function tell(
+  name: string,
+  start: number,
+  rows: readonly PjrtBuffer[][],
+  queued: () => boolean,
+  dispatched = performance.now(),
+): void {
+  if (performance.now() - start > HELD_UP && queued())
     for (const before of running) before.latest = Math.min(before.latest, start);
   const own: Running = { latest: Number.POSITIVE_INFINITY };
   running.add(own);
