@@ -45,7 +45,7 @@ export function planAhead(
   let hasEnded = false;
   let waited = 0;
   let before = compileSeconds();
-  let timer: NodeJS.Timeout | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
 
   const planAll = (some: typeof entries) => {
     for (const [name, plan] of some) {

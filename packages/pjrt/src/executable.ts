@@ -164,16 +164,27 @@ export class PjrtExecutable {
     const devices = this.checkedPlacement(operation, args, options);
     const frame = this.newFrame(devices);
     this.fill(frame, operation, devices, args, options);
+    return client.track(this.handOver(frame, operation, devices, args));
+  }
+
+  private async handOver(
+    frame: CallFrame,
+    operation: string,
+    devices: readonly PjrtDevice[],
+    args: readonly (readonly PjrtBuffer[])[],
+  ): Promise<PjrtBuffer[][]> {
+    const { api } = this.client;
     const held = args.flat();
     for (const buffer of held) buffer.keep();
     this.leaving++;
     void this.name; // while it can be asked
     try {
-      const error = await client.track(client.api.handOver(this.run, frame.address, frame));
+      const error = await api.handOver(this.run, frame.address, frame);
       return this.finish(frame, operation, devices, args, error);
     } catch (error) {
       if (!isBrokenCapture(error) || !isWhole(args)) throw error;
-      return this.execute(args, options);
+      api.waitForThreads();
+      return this.finish(frame, operation, devices, args, this.run(frame.address));
     } finally {
       for (const buffer of held) buffer.letGo();
       this.leaving--;

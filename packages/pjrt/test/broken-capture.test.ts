@@ -22,7 +22,14 @@ function fails(times: number, words: string, meanwhile: () => void = () => {}): 
     meanwhile();
     throw new PjrtError('PjrtExecutable.execute', 'INTERNAL', words);
   };
-  Object.assign(add, { run: failing });
+  const failingAsync = (frame: number, done: (error: unknown, result: number) => void) => {
+    try {
+      done(undefined, failing(frame));
+    } catch (error) {
+      done(error, 0);
+    }
+  };
+  Object.assign(add, { run: Object.assign(failing, { async: failingAsync }) });
   return () => runs;
 }
 
@@ -47,6 +54,15 @@ it('is an error when it fails again, and where it failed for another reason', ()
   runs = fails(1, 'cudaErrorIllegalAddress');
   expect(() => execute(given())).toThrow('cudaErrorIllegalAddress');
   expect(runs()).toBe(1);
+});
+
+it('is repeated too where it was handed over on another thread, whatever has become of its arguments', async () => {
+  const runs = fails(1, CAPTURE);
+  const args = given();
+  const sum = add.executeAsync([args]);
+  for (const each of args) each.dispose();
+  expect(numbers((await sum)[0]![0]!)).toEqual([4, 6]);
+  expect(runs()).toBe(2);
 });
 
 it('is not repeated without an argument that it has taken', () => {
