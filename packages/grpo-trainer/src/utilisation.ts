@@ -5,6 +5,8 @@ import { deviceInfo, hasCompiler, type Jitted } from '@flow-grpo/tfjs-jit';
 export interface FlopCounter {
   /** The function, its calls counted. Their arguments must have the same shapes always. */
   count<A extends unknown[], R>(f: Jitted<A, R>): Counted<A, R>;
+  /** Calls `work`, which only plans: the operations in it do not count. */
+  uncounted<T>(work: () => T): T;
   /** Operations of all calls since this was asked last, all devices together; undefined where programs cannot be counted. */
   take(): number | undefined;
 }
@@ -31,6 +33,14 @@ export function flopCounter(): FlopCounter {
           return call(...args);
         };
       return Object.assign(counted(f), { async: counted(f.async) });
+    },
+    uncounted(work) {
+      const before = total;
+      try {
+        return work();
+      } finally {
+        total = before;
+      }
     },
     take() {
       const taken = hasCompiler() ? total : undefined;

@@ -9,6 +9,7 @@ import type { createRollout, UpdateBatch } from '../rollout/create-rollout';
 import type { EpochPlan } from '../rollout/epoch-plan';
 import type { createUpdate } from '../update/create-update';
 import { drawingWeights, evaluatedWeights } from '../update/state';
+import type { FlopCounter } from '../utilisation';
 import type { createVelocityProbe } from '../watch/velocity-probe';
 import type { createEpochs } from './epoch';
 import type { ReachedState } from './reached-state';
@@ -34,6 +35,7 @@ export function planRun<C>(
   { algorithm }: EpochPlan,
   config: GrpoConfig,
   reference: () => Params | undefined,
+  flops: Pick<FlopCounter, 'uncounted'>,
   signal: AbortSignal | undefined,
 ): Ahead {
   if (run.epoch >= config.epochs) return planAhead({});
@@ -45,32 +47,31 @@ export function planRun<C>(
     evaluation: () => evaluator.plan(evaluatedWeights(config, state)),
   };
   const first = { ...(run.epoch === 0 && evaluation) };
-  return planAhead(
-    {
-      ...first,
-      rollout() {
-        drawn = rollout.plan(drawingWeights(algorithm, state), examples, window, key);
-        for (const tensor of tensorsOf(drawn)) tf.keep(tensor);
-      },
-      update() {
-        if (!drawn) return;
-        update.plan(state, drawn, { epoch: epoch.number, key });
-        // Reads what has no values at its end, which fails, when all is planned.
-        probe?.(drawn, state.trained, reference(), key)
-          .finish(state.trained)
-          .catch(() => {});
-      },
-      ...(run.epoch > 0 && evaluation),
+  const parts: Record<string, () => void> = {
+    ...first,
+    rollout() {
+      drawn = rollout.plan(drawingWeights(algorithm, state), examples, window, key);
+      for (const tensor of tensorsOf(drawn)) tf.keep(tensor);
     },
-    {
-      signal,
-      atOnce: Object.keys(first).length + 1,
-      onEnd() {
-        if (drawn) tf.dispose(tensorsOf(drawn));
-        epoch.dispose();
-      },
+    update() {
+      if (!drawn) return;
+      update.plan(state, drawn, { epoch: epoch.number, key });
+      // Reads what has no values at its end, which fails, when all is planned.
+      probe?.(drawn, state.trained, reference(), key)
+        .finish(state.trained)
+        .catch(() => {});
     },
-  );
+    ...(run.epoch > 0 && evaluation),
+  };
+  const uncounted = Object.entries(parts).map(([name, plan]) => [name, () => flops.uncounted(plan)]);
+  return planAhead(Object.fromEntries(uncounted), {
+    signal,
+    atOnce: Object.keys(first).length + 1,
+    onEnd() {
+      if (drawn) tf.dispose(tensorsOf(drawn));
+      epoch.dispose();
+    },
+  });
 }
 
 /** The tensors of what an update looks at. */

@@ -88,8 +88,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions
   let firstTimer: PhaseTimer | undefined = phaseTimer();
   const stopObserving = options.onCompile && observeCompilations(options.onCompile);
   const functions = { epochs, rollout, update: updateState, probe, evaluator };
-  const ahead = planRun(functions, reached, plan, config, reference, signal);
-  flops.take();
+  const ahead = planRun(functions, reached, plan, config, reference, flops, signal);
 
   const finish = (reason: TrainResult['reason'], problem?: string): TrainResult => {
     stopObserving?.();
