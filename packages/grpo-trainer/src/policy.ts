@@ -98,7 +98,8 @@ export interface Policy<Condition = unknown, Prepared = unknown> {
    * A pytree of what depends on the prompt and on trained weights, but not on x or t. Runs once per rollout, for the distinct
    * prompts. If an update has one gradient pass, `prepare` runs inside it, with gradients; if it has several,
    * `prepare` runs before them, the gradients of its float32 tensors are summed over the passes and then back-propagated
-   * to the weights once.
+   * to the weights once. Leave out what no trained weight reaches, or detach it where it is used (`stopGradient` of
+   * @flow-grpo/nn): its gradient would be computed for nothing.
    */
   prepare?(call: PrepareCall<Condition>): Prepared;
   /** The velocity at (x, t), and features from which a second call is cheaper. */
