@@ -24,11 +24,13 @@ export interface AheadOptions {
    * are put off until the device is busy (`planRest`), or until the first ones turn out to be compiled and not read from disk.
    */
   readonly atOnce?: number;
+  /** Milliseconds after which programs of the first parts are taken to be compiled, not read. */
+  readonly patience?: number;
   /** Called when all parts are planned, or none of the others will be. */
   readonly onEnd?: () => void;
 }
 
-/** Programs of a part that are not there after so many milliseconds are being compiled. */
+/** Programs that are on disk are read within this. */
 const READING_MS = 400;
 
 /**
@@ -37,7 +39,7 @@ const READING_MS = 400;
  */
 export function planAhead(
   parts: Readonly<Record<string, () => void>>,
-  { signal, atOnce = Number.POSITIVE_INFINITY, onEnd }: AheadOptions = {},
+  { signal, atOnce = Number.POSITIVE_INFINITY, patience = READING_MS, onEnd }: AheadOptions = {},
 ): Ahead {
   const ready = new Map<string, Promise<void>>();
   const entries = hasCompiler() ? Object.entries(parts) : [];
@@ -74,7 +76,7 @@ export function planAhead(
   planAll(entries.slice(0, atOnce));
   if (rest.length === 0) end();
   else {
-    timer = setTimeout(planRest, READING_MS);
+    timer = setTimeout(planRest, patience);
     void Promise.allSettled(ready.values()).then(() => clearTimeout(timer));
   }
   return {

@@ -1,7 +1,7 @@
 import { storageOf } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { affine } from './affine';
-import { castLike, castToStorage } from './cast';
+import { castLike } from './cast';
 import { DOWN, SCALE, UP } from './lora/names';
 import { optionalParam, type Params, param } from './params';
 
@@ -26,13 +26,10 @@ export function linear(params: Params, name: string, x: tf.Tensor): tf.Tensor {
   if (down) {
     const up = castLike(param(params, name + UP), weight);
     const narrow = tf.matMul(rows, castLike(down, weight), false, true);
-    // Rounded once, together. The casts give back narrow gradients: what follows from wide ones would be computed wide.
-    const product = tf.mul(wide(tf.matMul(narrow, up, false, true)), param(params, name + SCALE));
-    y = castLike(tf.add(wide(y), product), weight);
+    const product = tf.mul(tf.matMul(narrow, up, false, true), param(params, name + SCALE));
+    y = castLike(tf.add(y, product), weight);
   }
   const outside = inside ? undefined : optionalParam(params, bias);
   if (outside) y = tf.add(y, outside);
   return tf.reshape(y, [...x.shape.slice(0, -1), weight.shape[0]!]);
 }
-
-const wide = (x: tf.Tensor) => castToStorage(x, 'float32');

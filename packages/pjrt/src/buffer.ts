@@ -64,7 +64,7 @@ export class PjrtBuffer {
 
   /** True when the memory is gone: disposed, or given to an executable (donated). */
   get isDeleted(): boolean {
-    return this.isDisposed || this.client.api.call('Buffer_IsDeleted', 4, [this.handle]).getBool(3);
+    return this.isDisposed || this.isTaken;
   }
 
   /** @internal Whether a program has taken the memory; of one that was disposed of while others read it too. */

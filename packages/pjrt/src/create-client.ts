@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { isMainThread } from 'node:worker_threads';
-import { loadPlugin, type PjrtApi } from './api';
+import { loadPlugin } from './api';
 import { PjrtClient } from './client';
 import { type DistributedOptions, joinCluster } from './distributed/cluster';
 import { invalid, PjrtError } from './errors';
@@ -86,7 +86,9 @@ async function startClient(
     const args = [values.address, values.count, get, 0, put, 0, 0, tryGet, 0];
     const words = await api.callAsync('Client_Create', 11, args, values.keep, 'createClient');
     const client = new PjrtClient(api, words.get(8), finalizeLeaks, cluster);
-    if (!isMainThread) endWithoutHandlers(api);
+    // A worker may be terminated while its programs run, and nothing tells when they are done: XLA's exit handlers would take
+    // apart what these use.
+    if (!isMainThread) api.native.skipExitHandlers();
     cluster?.leaveLast();
     return client;
   } catch (error) {
@@ -94,17 +96,6 @@ async function startClient(
     cluster?.close();
     throw error;
   }
-}
-
-let prepared = false;
-
-/**
- * A worker may be terminated while its client's programs run, and nothing tells when they are done. XLA's exit handlers would
- * take apart what these use: a process that ends then would crash.
- */
-function endWithoutHandlers({ native }: PjrtApi): void {
-  if (!prepared) native.skipExitHandlers();
-  prepared = true;
 }
 
 /** What a plugin is given: each kind refuses to start with an option of another. */

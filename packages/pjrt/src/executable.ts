@@ -50,9 +50,13 @@ export interface ExecutableOwner extends BufferOwner {
 const isBrokenCapture = (error: unknown): boolean =>
   error instanceof PjrtError && /StreamCapture|STREAM_CAPTURE|stream is capturing/.test(error.detail);
 
-/** Whether a run has taken the memory of no argument. */
-const isWhole = (args: readonly (readonly PjrtBuffer[])[]): boolean =>
-  !args.some((list) => list.some((buffer) => buffer.isTaken));
+/** A run that is laid out for the plugin. */
+interface Call {
+  readonly frame: CallFrame;
+  readonly operation: string;
+  readonly devices: readonly PjrtDevice[];
+  readonly args: readonly (readonly PjrtBuffer[])[];
+}
 
 /** A compiled program, loaded on its devices. */
 export class PjrtExecutable {
@@ -127,20 +131,13 @@ export class PjrtExecutable {
    *   error where its results are read or used.
    */
   execute(args: readonly (readonly PjrtBuffer[])[], options?: ExecuteOptions): PjrtBuffer[][] {
-    const operation = 'PjrtExecutable.execute';
-    const devices = this.checkedPlacement(operation, args, options);
-    const start = () => {
-      this.frame ??= this.newFrame(devices);
-      this.fill(this.frame, operation, devices, args, options);
-      return this.finish(this.frame, operation, devices, args, this.run(this.frame.address));
-    };
+    const call = this.prepare('PjrtExecutable.execute', args, options, this.frame);
+    this.frame = call.frame;
+    const run = () => this.finish(call, this.run(call.frame.address));
     try {
-      return start();
+      return run();
     } catch (error) {
-      if (!isBrokenCapture(error) || !isWhole(args)) throw error;
-      // Nothing was computed, and what broke it is over once these are compiled.
-      this.client.api.waitForThreads();
-      return start();
+      return this.repeat(error, call, run);
     }
   }
 
@@ -161,30 +158,20 @@ export class PjrtExecutable {
       throw invalid(operation, `the client has ${client.allDevices.length} devices; use execute.`);
     }
     if (!isMainThread) return this.execute(args, options);
-    const devices = this.checkedPlacement(operation, args, options);
-    const frame = this.newFrame(devices);
-    this.fill(frame, operation, devices, args, options);
-    return client.track(this.handOver(frame, operation, devices, args));
+    return client.track(this.handOver(this.prepare(operation, args, options)));
   }
 
-  private async handOver(
-    frame: CallFrame,
-    operation: string,
-    devices: readonly PjrtDevice[],
-    args: readonly (readonly PjrtBuffer[])[],
-  ): Promise<PjrtBuffer[][]> {
+  private async handOver(call: Call): Promise<PjrtBuffer[][]> {
     const { api } = this.client;
-    const held = args.flat();
+    const { address } = call.frame;
+    const held = call.args.flat();
     for (const buffer of held) buffer.keep();
     this.leaving++;
     void this.name; // while it can be asked
     try {
-      const error = await api.handOver(this.run, frame.address, frame);
-      return this.finish(frame, operation, devices, args, error);
+      return this.finish(call, await api.handOver(this.run, address, call));
     } catch (error) {
-      if (!isBrokenCapture(error) || !isWhole(args)) throw error;
-      api.waitForThreads();
-      return this.finish(frame, operation, devices, args, this.run(frame.address));
+      return this.repeat(error, call, () => this.finish(call, this.run(address)));
     } finally {
       for (const buffer of held) buffer.letGo();
       this.leaving--;
@@ -192,40 +179,37 @@ export class PjrtExecutable {
     }
   }
 
-  private checkedPlacement(
+  /** Checks a call, and lays it out in a frame. */
+  private prepare(
     operation: string,
     args: readonly (readonly PjrtBuffer[])[],
     options: ExecuteOptions | undefined,
-  ): readonly PjrtDevice[] {
-    this.use(operation);
+    frame?: CallFrame,
+  ): Call {
+    const handle = this.use(operation);
     const devices = this.placement(args, options?.device);
-    if (args.length === devices.length) return devices;
-    throw invalid(operation, `takes ${devices.length} argument list(s), one per device; got ${args.length}.`);
+    if (args.length !== devices.length) {
+      throw invalid(
+        operation,
+        `takes ${devices.length} argument list(s), one per device; got ${args.length}.`,
+      );
+    }
+    const used = frame ?? new CallFrame(this.client.api, handle, devices.length, this.signature);
+    used.setArguments(operation, devices, args);
+    used.setOptions(operation, this.portable ? devices[0]!.handle : 0, options?.nonDonatable);
+    return { frame: used, operation, devices, args };
   }
 
-  private newFrame(devices: readonly PjrtDevice[]): CallFrame {
-    return new CallFrame(this.client.api, this.handle, devices.length, this.signature);
-  }
-
-  private fill(
-    frame: CallFrame,
-    operation: string,
-    devices: readonly PjrtDevice[],
-    args: readonly (readonly PjrtBuffer[])[],
-    options: ExecuteOptions | undefined,
-  ): void {
-    frame.setArguments(operation, devices, args);
-    frame.setOptions(operation, this.portable ? devices[0]!.handle : 0, options?.nonDonatable);
+  /** Runs a call again whose CUDA graph a compilation broke into: nothing was computed. Throws any other error. */
+  private repeat(error: unknown, { args }: Call, run: () => PjrtBuffer[][]): PjrtBuffer[][] {
+    const hasTaken = () => args.some((list) => list.some((buffer) => buffer.isTaken));
+    if (!isBrokenCapture(error) || hasTaken()) throw error;
+    this.client.api.waitForThreads();
+    return run();
   }
 
   /** The results of a run that was handed over, or why it was not. */
-  private finish(
-    frame: CallFrame,
-    operation: string,
-    devices: readonly PjrtDevice[],
-    args: readonly (readonly PjrtBuffer[])[],
-    error: number,
-  ): PjrtBuffer[][] {
+  private finish({ frame, operation, devices, args }: Call, error: number): PjrtBuffer[][] {
     const { client } = this;
     const { results } = this.signature;
     if (error !== 0) {

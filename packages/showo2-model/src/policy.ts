@@ -125,16 +125,18 @@ export function showo2Policy(options: Showo2PolicyOptions): Showo2Policy {
     Object.fromEntries(
       Object.entries(state).map(([name, value]) => [name, tf.gather(value as tf.Tensor, index)]),
     ) as unknown as TextState;
-  /** What frozen layers made of a text, as constants: a gradient for it would run back through all of them. */
-  const withoutTrunkGradients = (state: TextState): TextState => {
-    if (!headOnly) return state;
-    const { keys, values, hidden } = state;
-    const detached = Object.entries({ keys, values, hidden }).map(([name, value]) => [
-      name,
-      stopGradient(() => tf.clone(value)),
-    ]);
-    return { ...state, ...Object.fromEntries(detached) };
-  };
+  /** With constants in place of some tensors. stopGradient takes one at a time; compiled, shared work is merged again. */
+  const detached = <T extends object>(
+    state: T,
+    names: readonly (keyof TextState)[],
+    make: () => TextState,
+  ): T => ({
+    ...state,
+    ...Object.fromEntries(names.map((name) => [name, stopGradient(() => tf.clone(make()[name]!))])),
+  });
+  /** A gradient for what frozen layers made of a text would run back through all of them. */
+  const withoutTrunkGradients = (state: TextState): TextState =>
+    headOnly ? detached(state, ['keys', 'values', 'hidden'], () => state) : state;
   const conditionAt = (prepared: PreparedText, index: tf.Tensor1D): Showo2Condition => ({
     prompt: rows(withoutTrunkGradients(prepared.prompt), index),
     unconditional: prepared.unconditional,
@@ -142,16 +144,6 @@ export function showo2Policy(options: Showo2PolicyOptions): Showo2Policy {
   const withHead = (weights: Params, state: TextState): TextState => {
     const { keys, values } = encodeHeadText(weights, config, state.hidden);
     return { ...state, headKeys: keys, headValues: values };
-  };
-  const constant = (make: () => TextState): TextState => {
-    const names: string[] = [];
-    const made: tf.Tensor[] = [];
-    // stopGradient takes one tensor at a time; compiled, the shared work is merged again.
-    for (const name of ['headKeys', 'headValues'] as const) {
-      names.push(name);
-      made.push(stopGradient(() => make()[name]!));
-    }
-    return Object.fromEntries(names.map((name, i) => [name, made[i]!])) as unknown as TextState;
   };
   const encodeFrozen = jit(
     (tokens: tf.Tensor, lengths: tf.Tensor) => encodeText(params, config, tokens, lengths),
@@ -187,7 +179,9 @@ export function showo2Policy(options: Showo2PolicyOptions): Showo2Policy {
         prompt: withHead(weights, text(condition.prompt)),
         unconditional:
           guidance(purpose).guidanceScale > 0
-            ? { ...unconditional, ...constant(() => withHead(weights, text(unconditional))) }
+            ? detached(unconditional, ['headKeys', 'headValues'], () =>
+                withHead(weights, text(unconditional)),
+              )
             : unconditional,
       };
     },

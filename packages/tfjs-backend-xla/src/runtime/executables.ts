@@ -14,7 +14,14 @@ import { currentSettings, type XlaOptions } from './settings';
 /** Programs in memory: more than a training run has, few enough for a process that meets new shapes all day. */
 const LIMITS: Limits = { count: 4096, bytes: 2 ** 31 };
 
-const compiling = new Map<string, Promise<PjrtExecutable>>();
+/** A program being made, or waiting for its turn. */
+interface Compilation {
+  readonly work: Promise<PjrtExecutable>;
+  /** Whether those who asked for it still want it. */
+  readonly askers: (() => boolean)[];
+}
+
+const compiling = new Map<string, Compilation>();
 const stats = { compiled: 0, loadedFromDisk: 0, written: 0, evicted: 0 };
 const keys = new WeakMap<PjrtExecutable, string>();
 let loaded = programs(LIMITS);
@@ -69,9 +76,6 @@ export function executable(text: string, name: string, mesh?: Mesh): PjrtExecuta
 /** Compilations at a time, each of which uses several threads at times. */
 const compilations = places(Math.max(2, Math.min(8, availableParallelism())));
 
-/** Why a program was not made: whoever asked for it no longer waits. */
-class Unwanted extends Error {}
-
 /**
  * The same on a thread of its own.
  *
@@ -88,13 +92,15 @@ export async function executableAsync(
   if (known) return known;
   const underWay = compiling.get(key);
   if (underWay) {
-    return underWay.catch((error: unknown) => {
-      if (error instanceof Unwanted && isWanted()) return executableAsync(text, name, mesh, isWanted);
-      throw error;
-    });
+    underWay.askers.push(isWanted);
+    return underWay.work;
   }
+  const askers = [isWanted];
   const make = async (): Promise<PjrtExecutable> => {
-    if (!isWanted()) throw new Unwanted(`${name} was not compiled: nobody waits for it`);
+    if (!askers.some((wants) => wants())) {
+      compiling.delete(key); // so that nobody joins what is given up
+      throw new Error(`${name} was not compiled: nobody waits for it`);
+    }
     const fromDisk = await readCacheAsync(key);
     if (fromDisk) return fromDisk;
     try {
@@ -110,7 +116,7 @@ export async function executableAsync(
     }
   };
   const work = makingAsync(name, () => compilations(make)).finally(() => compiling.delete(key));
-  compiling.set(key, work);
+  compiling.set(key, { work, askers });
   return work;
 }
 
