@@ -2,7 +2,7 @@
 import { startDevice } from './device';
 import { hostsAllReduce, hostsStart } from './sections/hosts';
 import { SECTIONS } from './sections/index';
-import { recipeFiles, recipeRun } from './sections/recipe';
+import { recipeFiles, recipeRun } from './sections/recipe-run';
 import { roundingFiles, roundingNumbers } from './sections/rounding';
 import { firstRollout, startupFiles } from './sections/startup';
 import { zImageFiles } from './sections/z-image';

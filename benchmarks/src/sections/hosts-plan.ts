@@ -3,7 +3,8 @@ import { runCommand } from '../command';
 import { report } from '../reporting';
 import { inKeptFolder } from '../temporary';
 import type { Workload } from '../workload';
-import { allDevices, earlier, overridesOf, programsIn, runner, trainingArguments } from './recipe';
+import { earlier, programsIn, runner } from './recipe';
+import { allDevices, overridesOf, trainingArguments } from './recipe-run';
 
 const DEVICES = [8, 64, 256];
 /** Gigabytes per second between machines: 400 Gbit/s. */

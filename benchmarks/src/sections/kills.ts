@@ -7,7 +7,8 @@ import { inProcesses, PROCESSES, startProcesses } from '../processes';
 import { report } from '../reporting';
 import { inTemporaryFolder } from '../temporary';
 import { enoughGpus, outcomeOf } from './hosts';
-import { EPOCHS_VARIABLE, programsIn } from './recipe';
+import { programsIn } from './recipe';
+import { EPOCHS_VARIABLE } from './recipe-run';
 
 /** How many, unless the environment says otherwise. */
 const KILLS = Number(process.env.BENCH_KILLS ?? 10);

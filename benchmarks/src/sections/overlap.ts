@@ -20,8 +20,9 @@ const SCORERS: Readonly<Record<string, (seconds: number) => (images: tf.Tensor4D
     await pause(1000 * seconds);
     return places(images);
   },
-  /** As one that computes on the thread that also dispatches. */
+  /** As one that reads the images and computes on the thread that also dispatches. */
   computing: (seconds) => async (images) => {
+    await images.data();
     const until = performance.now() + 1000 * seconds;
     while (performance.now() < until);
     return places(images);

@@ -7,7 +7,7 @@ import type { Workload } from '../workload';
 
 /** Programs that run, and those that are compiled meanwhile, of products of sizes that no other has. */
 const RUNNING = 400;
-const COMPILED = 48;
+const COMPILED = 12;
 const PRODUCTS = 8;
 const WIDTH = 8;
 /** Between two of those that run, so that they meet all of the others. */

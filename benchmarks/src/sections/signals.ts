@@ -7,7 +7,8 @@ import { runCommand } from '../command';
 import { report } from '../reporting';
 import { inKeptFolder } from '../temporary';
 import type { Workload } from '../workload';
-import { filesIn, overridesOf, programsIn, trainingArguments } from './recipe';
+import { filesIn, programsIn } from './recipe';
+import { overridesOf, trainingArguments } from './recipe-run';
 
 const VARIANT = 'allParameters';
 
