@@ -12,6 +12,12 @@ import { FORMAT_VERSION, formatState, openRunCheckpoint } from './open-checkpoin
 import { fileOf, ownPieces } from './pieces';
 
 /**
+ * Parts that are written at a time. One alone waits in turn for its device, its checksum and the disk; each of them has two of its
+ * tensors in memory.
+ */
+const WRITERS = 3;
+
+/**
  * The checkpoints `<folder>/epoch-<n>`: weights, AdamW's moments, the average and the algorithm's copies as safetensors;
  * counters, configuration, setup and checksums in state.json. `open` takes the path of a checkpoint elsewhere, too. A lease
  * in the folder keeps other runs out while one writes there.
@@ -132,22 +138,27 @@ async function writeParts(
   { run, parts }: Checkpoint,
   group: ProcessGroup,
 ): Promise<Record<string, string>> {
-  const sha256: Record<string, string> = {};
-  const metadata = { epoch: String(run.epoch) };
-  for (const [part, params] of Object.entries(parts)) {
-    const alone = group.numProcesses === 1;
-    const { tensors, pieces } = alone ? { tensors: params, pieces: {} } : await ownPieces(params);
-    if (!alone && Object.keys(tensors).length === 0) continue;
-    const stem = fileOf(part, group.processId);
-    const file = join(temporary, `${stem}.safetensors`);
-    const hash = createHash('sha256');
-    await saveSafetensors(file, tensors, {
-      metadata: alone ? metadata : { ...metadata, ...pieces },
-      onBytes: (bytes) => void hash.update(bytes),
-    });
-    sha256[stem] = hash.digest('hex');
-  }
-  return sha256;
+  const alone = group.numProcesses === 1;
+  const entries = Object.entries(parts);
+  const checksums: Record<string, string>[] = entries.map(() => ({}));
+  const waiting = entries.entries(); // each writer takes the next
+  const writer = async () => {
+    for (const [i, [part, params]] of waiting) {
+      const { tensors, pieces } = alone ? { tensors: params, pieces: {} } : await ownPieces(params);
+      if (!alone && Object.keys(tensors).length === 0) continue;
+      const stem = fileOf(part, group.processId);
+      const hash = createHash('sha256');
+      await saveSafetensors(join(temporary, `${stem}.safetensors`), tensors, {
+        metadata: { epoch: String(run.epoch), ...pieces },
+        onBytes: (bytes) => void hash.update(bytes),
+      });
+      checksums[i] = { [stem]: hash.digest('hex') };
+    }
+  };
+  // Pieces of a part are in memory together.
+  const writers = await Promise.allSettled(Array.from({ length: alone ? WRITERS : 1 }, writer));
+  for (const ended of writers) if (ended.status === 'rejected') throw ended.reason;
+  return Object.assign({}, ...checksums);
 }
 
 async function commitSave(
