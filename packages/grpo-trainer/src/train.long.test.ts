@@ -1,2 +1,2 @@
-/** The same suite with every seed of its series. */
+/** The same suite with the other seeds of its series. */
 import './train.test';

@@ -5,5 +5,5 @@ import { fuzzRunFiles } from './fuzz.testing';
 const DAY = 86_400_000;
 
 it('damaged run files are read or refused in words', { timeout: DAY }, () =>
-  fuzzBatches('run files', 5_000, fuzzRunFiles),
+  fuzzBatches('run files', 2_000, fuzzRunFiles),
 );

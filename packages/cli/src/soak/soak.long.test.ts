@@ -25,7 +25,7 @@ async function run(recipe: SoakRecipeName, epochs: number, killEvery: number): P
 
 /** How long, and how often killed. Without being asked, as long as a test may be. */
 async function lengthOf(recipe: SoakRecipeName): Promise<{ epochs: number; killEvery: number }> {
-  if (!isSoak) return { toy: { epochs: 200, killEvery: 20 }, tiny: { epochs: 24, killEvery: 8 } }[recipe];
+  if (!isSoak) return { toy: { epochs: 100, killEvery: 25 }, tiny: { epochs: 16, killEvery: 8 } }[recipe];
   if (asked.epochs > 0) return { epochs: asked.epochs, killEvery: Number(FLOW_GRPO_SOAK_KILL || 20) };
   const { secondsPerEpoch } = await run(recipe, 200, 50);
   const killEvery = Math.round(Number(FLOW_GRPO_SOAK_KILL || 180) / secondsPerEpoch);

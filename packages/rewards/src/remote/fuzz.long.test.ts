@@ -5,9 +5,9 @@ import { fuzzRequests, fuzzResponses } from './fuzz-runs.testing';
 const DAY = 86_400_000;
 
 it('a reward server answers damaged requests', { timeout: DAY }, () =>
-  fuzzBatches('reward-server requests', 5_000, fuzzRequests),
+  fuzzBatches('reward-server requests', 2_000, fuzzRequests),
 );
 
 it('clients take or refuse damaged answers', { timeout: DAY }, () =>
-  fuzzBatches('reward responses', 5_000, fuzzResponses),
+  fuzzBatches('reward responses', 2_000, fuzzResponses),
 );
