@@ -20,8 +20,8 @@ const NAME = 'shared-processes';
 const XLA_SUITES = 8;
 const XLA = /\.xla\.|\/packages\/(pjrt|tfjs-backend-xla)\//;
 
-/** Suites that train on XLA, whose programs are large. */
-const OWN = /\/packages\/(cli|grpo-trainer)\/.*\.xla\./;
+/** Suites that train on XLA, whose programs are large; and long ones. */
+const OWN = /\/packages\/(cli|grpo-trainer)\/.*\.(xla|long)\./;
 
 const shares = (file: string) => !OWN.test(file) && !readFileSync(file, 'utf8').includes('@own-process');
 

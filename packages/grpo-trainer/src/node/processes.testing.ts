@@ -1,4 +1,4 @@
-/** What processes.xla.test.ts runs in each process: short trainings, one after the other. */
+/** What processes.long.test.ts runs in each process: short trainings, one after the other. */
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Emulation } from '@flow-grpo/test-support/processes';

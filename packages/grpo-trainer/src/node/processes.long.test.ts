@@ -3,7 +3,6 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { longOnly } from '@flow-grpo/test-support';
 import { type ProcessesProgram, processesProgram } from '@flow-grpo/test-support/processes';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Trained, Training } from './processes.testing';
@@ -107,7 +106,7 @@ describe('two processes of one device, and one of two', () => {
 
 describe('algorithms that keep copies of the weights', () => {
   // With whole groups in a pass, and with two copies.
-  const ALGORITHMS = ['dgpo', 'crd', ...longOnly(['nft', 'awm'] as const)] as const;
+  const ALGORITHMS = ['dgpo', 'crd', 'nft', 'awm'] as const;
   const both: Trained[][] = [];
   const alone: Trained[] = [];
   const resumed: Trained[] = [];
