@@ -168,7 +168,9 @@ export async function loadWeights(
 export async function hashFile(file: string): Promise<string> {
   const handle = await open(file, 'r');
   const hash = createHash('sha256');
-  for await (const chunk of handle.createReadStream()) hash.update(chunk as Buffer);
+  // By default it reads 64 KiB at a time, at half the speed.
+  const chunks = handle.createReadStream({ highWaterMark: 2 ** 20 });
+  for await (const chunk of chunks) hash.update(chunk as Buffer);
   return hash.digest('hex');
 }
 
