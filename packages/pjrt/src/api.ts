@@ -1,4 +1,5 @@
 import { realpathSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { isMainThread } from 'node:worker_threads';
 import { codeName, PjrtError } from './errors';
 import { FUNCTION_ORDER, type FunctionName } from './ffi/function-table';
@@ -119,7 +120,7 @@ export class PjrtApi {
     return words;
   }
 
-  /** The same on a worker thread; `keep` stays reachable until the call is over. */
+  /** As `call` on a worker thread; `keep` stays reachable until the call is over. */
   async callAsync(
     name: FunctionName,
     size: number,
@@ -152,7 +153,7 @@ export class PjrtApi {
   }
 
   /**
-   * The same on a thread of its own, for calls that take long: however many there are, others do not wait for them. In a
+   * As `callAsync` on a thread of its own, for calls that take long: however many there are, others do not wait for them. In a
    * worker, which may end meanwhile, it is `callAsync`.
    */
   callOnThread(
@@ -200,14 +201,20 @@ export class PjrtApi {
     });
   }
 
-  /** Blocks until what `callOnThread` has under way has returned. */
+  /** Resolves when what `callOnThread` has under way, and is still wanted, has returned. */
+  async threadsReturned(): Promise<void> {
+    while ([...this.threadCalls].some(({ isAbandoned }) => !isAbandoned)) await delay(THREAD_POLL_MS);
+  }
+
+  /** The same, blocking. */
   waitForThreads(): void {
-    while (this.threadCalls.size > 0) {
-      for (const call of [...this.threadCalls]) {
+    const wanted = () => [...this.threadCalls].filter(({ isAbandoned }) => !isAbandoned);
+    for (let calls = wanted(); calls.length > 0; calls = wanted()) {
+      for (const call of calls) {
         clearTimeout(call.timer);
         call.look();
       }
-      if (this.threadCalls.size > 0) pause(THREAD_POLL_MS);
+      if (wanted().length > 0) pause(THREAD_POLL_MS);
     }
   }
 

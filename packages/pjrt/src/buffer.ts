@@ -67,6 +67,11 @@ export class PjrtBuffer {
     return this.isDisposed || this.isTaken;
   }
 
+  /** @internal Whether calls on other threads read it. */
+  get isRead(): boolean {
+    return this.readers > 0;
+  }
+
   /** @internal Whether a program has taken the memory; of one that was disposed of while others read it too. */
   get isTaken(): boolean {
     const handle = this.handle || this.left;

@@ -58,6 +58,16 @@ interface Call {
   readonly args: readonly (readonly PjrtBuffer[])[];
 }
 
+/** The arguments whose memory a run must not take: those that are asked for, and what a program still reads on another thread. */
+function withReadOnes(
+  asked: readonly number[] | undefined,
+  args: readonly (readonly PjrtBuffer[])[],
+): readonly number[] | undefined {
+  const isRead = (index: number) => args.some((list) => list[index]!.isRead);
+  const read = args[0]?.flatMap((_, index) => (isRead(index) ? [index] : [])) ?? [];
+  return read.length === 0 ? asked : [...new Set([...(asked ?? []), ...read])];
+}
+
 /** A compiled program, loaded on its devices. */
 export class PjrtExecutable {
   readonly numReplicas: number;
@@ -137,7 +147,9 @@ export class PjrtExecutable {
     try {
       return run();
     } catch (error) {
-      return this.repeat(error, call, run);
+      if (!this.canRepeat(error)) throw error;
+      this.client.api.waitForThreads();
+      return run();
     }
   }
 
@@ -163,15 +175,17 @@ export class PjrtExecutable {
 
   private async handOver(call: Call): Promise<PjrtBuffer[][]> {
     const { api } = this.client;
-    const { address } = call.frame;
     const held = call.args.flat();
     for (const buffer of held) buffer.keep();
     this.leaving++;
     void this.name; // while it can be asked
+    const run = async () => this.finish(call, await api.handOver(this.run, call.frame.address, call));
     try {
-      return this.finish(call, await api.handOver(this.run, address, call));
-    } catch (error) {
-      return this.repeat(error, call, () => this.finish(call, this.run(address)));
+      return await run().catch(async (error: unknown) => {
+        if (!this.canRepeat(error)) throw error;
+        await api.threadsReturned();
+        return run();
+      });
     } finally {
       for (const buffer of held) buffer.letGo();
       this.leaving--;
@@ -196,16 +210,20 @@ export class PjrtExecutable {
     }
     const used = frame ?? new CallFrame(this.client.api, handle, devices.length, this.signature);
     used.setArguments(operation, devices, args);
-    used.setOptions(operation, this.portable ? devices[0]!.handle : 0, options?.nonDonatable);
+    const asked = options?.nonDonatable;
+    const kept = this.client.api.pendingCalls > 0 ? withReadOnes(asked, args) : asked;
+    used.setOptions(operation, this.portable ? devices[0]!.handle : 0, kept);
     return { frame: used, operation, devices, args };
   }
 
-  /** Runs a call again whose CUDA graph a compilation broke into: nothing was computed. Throws any other error. */
-  private repeat(error: unknown, { args }: Call, run: () => PjrtBuffer[][]): PjrtBuffer[][] {
-    const hasTaken = () => args.some((list) => list.some((buffer) => buffer.isTaken));
-    if (!isBrokenCapture(error) || hasTaken()) throw error;
-    this.client.api.waitForThreads();
-    return run();
+  /**
+   * Whether a run that ended with this error can be repeated: a compilation broke into the recording of its CUDA graph. Launches
+   * before that may have run. So a program that writes to memory of its arguments is not repeated, and none that exchanges values
+   * with other devices, which wait for its first run's.
+   */
+  private canRepeat(error: unknown): boolean {
+    if (!isBrokenCapture(error) || this.isDisposed || this.client.allDevices.length > 1) return false;
+    return this.memoryStats()?.aliased === 0;
   }
 
   /** The results of a run that was handed over, or why it was not. */

@@ -58,6 +58,25 @@ it('refuse what does not fit, and name an argument whose memory was taken', asyn
   twice.dispose();
 });
 
+it('keep their arguments from programs that would take the memory meanwhile', async () => {
+  const add = await client.compile(addProgram(2));
+  const doubles = program(
+    '(%a: tensor<2xf32> {tf.aliasing_output = 0 : i32}) -> tensor<2xf32>',
+    '%0 = stablehlo.add %a, %a : tensor<2xf32>\nreturn %0 : tensor<2xf32>',
+  );
+  const twice = await client.compile(doubles);
+  for (let i = 0; i < 50; i++) {
+    const [a, b] = [f32(client, [1, 2]), f32(client, [3, 4])];
+    const handedOver = add.executeAsync([[a, b]]);
+    const doubled = only(twice.execute([[a]]));
+    const sum = only(await handedOver);
+    expect([...numbers(sum), ...numbers(doubled)]).toEqual([4, 6, 2, 4]);
+    for (const each of [a, b, sum, doubled]) each.dispose();
+  }
+  add.dispose();
+  twice.dispose();
+});
+
 it('refuse clients of several devices', async () => {
   const two = await cpuClient(2);
   const add = await two.compile(addProgram(1), { portable: true });

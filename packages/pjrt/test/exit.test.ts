@@ -47,6 +47,10 @@ beforeAll(() => {
           await worker.terminate();
           process.on('exit', () => console.log('listeners ran'));
           process.exitCode = 7;
+          if (process.stdin.isTTY) {
+            process.stdin.setRawMode(true);
+            process.exit();
+          }
         } else {
           if (workerData === 'has a client') await createClient({ platform: 'cpu' });
           parentPort.postMessage('ready');
@@ -91,3 +95,20 @@ it.each([
   });
   expect({ status, signal, stdout }).toEqual({ ...ended, stdout: 'listeners ran\n' });
 });
+
+const ON_TERMINAL = `
+import pty, subprocess, sys, termios
+_, terminal = pty.openpty()
+mode = lambda: termios.tcgetattr(terminal)[3] & (termios.ICANON | termios.ECHO)
+before = mode()
+ended = subprocess.run(sys.argv[1:], stdin=terminal, stdout=terminal, stderr=terminal)
+print(ended.returncode, 'restored' if mode() == before else 'raw')
+`;
+
+it.runIf(process.platform === 'linux')(
+  'a process whose worker had a client gives the terminal its mode back',
+  () => {
+    const command = ['-c', ON_TERMINAL, process.execPath, workerBundle, 'has a client'];
+    expect(spawnSync('python3', command, { encoding: 'utf8' })).toMatchObject({ stdout: '7 restored\n' });
+  },
+);

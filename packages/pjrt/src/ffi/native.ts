@@ -91,13 +91,19 @@ function wrap(koffi: Koffi): Native {
   };
 }
 
-/** Handlers run in the reverse order of their registration, and `_exit` takes the status that `on_exit` passes. */
+/**
+ * Handlers run in the reverse order of their registration, and `_exit` takes the status that `on_exit` passes. Node's own, which
+ * gives the terminal its mode back, was registered before: what it calls for that has to run first.
+ */
 function skipExitHandlers(koffi: Koffi): void {
   if (process.platform !== 'linux') return;
   try {
     const libc = koffi.load(null);
     const find = libc.func('dlsym', 'uint64_t', ['uint64_t', 'str']);
-    libc.func('on_exit', 'int', ['uint64_t', 'uint64_t'])(find(0, '_exit'), 0);
+    const onExit = libc.func('on_exit', 'int', ['uint64_t', 'uint64_t']);
+    onExit(find(0, '_exit'), 0);
+    const resetTerminal = find(0, 'uv_tty_reset_mode');
+    if (BigInt(resetTerminal) !== 0n) onExit(resetTerminal, 0);
   } catch {
     // Another C library.
   }
