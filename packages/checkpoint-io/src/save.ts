@@ -25,7 +25,7 @@ export interface SaveOptions {
   readonly dtype?: FloatDtype;
   /**
    * Called with each run of bytes as it is written, from a file's first to its last: a checksum need not read the file. The bytes
-   * are lent for the call.
+   * are lent for the call. What it throws ends the save, which leaves nothing behind.
    */
   readonly onBytes?: (bytes: Uint8Array, file: string) => void;
 }
@@ -117,6 +117,7 @@ async function writeFiles(
       pending.push(file);
       const write = (bytes: Uint8Array) => {
         const written = file.write(bytes);
+        written.catch(() => {}); // awaited below, unless onBytes throws
         onBytes?.(bytes, path); // while the disk works
         return written;
       };

@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { saveSafetensors } from '@flow-grpo/checkpoint-io';
 import { makeFolder } from '@flow-grpo/checkpoint-io/make-folder';
 import { type Checkpoint, CheckpointStateError, type CheckpointStore } from '../checkpoint/store';
+import type { Params } from '../policy';
 import { oneProcess, type ProcessGroup } from '../process-group';
 import { checkpointEpoch, checkpointName, listCheckpoints, REPLACED, WRITING } from './checkpoint-names';
 import { acquireLease, type HeldLease, type LeaseOptions } from './lease';
@@ -141,23 +142,34 @@ async function writeParts(
   const alone = group.numProcesses === 1;
   const entries = Object.entries(parts);
   const checksums: Record<string, string>[] = entries.map(() => ({}));
+  const failed = new AbortController(); // the first failure ends all writers, with its error
+  const write = async (i: number, part: string, params: Params) => {
+    const { tensors, pieces } = alone ? { tensors: params, pieces: {} } : await ownPieces(params);
+    if (!alone && Object.keys(tensors).length === 0) return;
+    const stem = fileOf(part, group.processId);
+    const hash = createHash('sha256');
+    await saveSafetensors(join(temporary, `${stem}.safetensors`), tensors, {
+      metadata: { epoch: String(run.epoch), ...pieces },
+      onBytes(bytes) {
+        failed.signal.throwIfAborted();
+        hash.update(bytes);
+      },
+    });
+    checksums[i] = { [stem]: hash.digest('hex') };
+  };
   const waiting = entries.entries(); // each writer takes the next
   const writer = async () => {
     for (const [i, [part, params]] of waiting) {
-      const { tensors, pieces } = alone ? { tensors: params, pieces: {} } : await ownPieces(params);
-      if (!alone && Object.keys(tensors).length === 0) continue;
-      const stem = fileOf(part, group.processId);
-      const hash = createHash('sha256');
-      await saveSafetensors(join(temporary, `${stem}.safetensors`), tensors, {
-        metadata: { epoch: String(run.epoch), ...pieces },
-        onBytes: (bytes) => void hash.update(bytes),
+      failed.signal.throwIfAborted();
+      await write(i, part, params).catch((error: unknown) => {
+        failed.abort(error);
+        throw error;
       });
-      checksums[i] = { [stem]: hash.digest('hex') };
     }
   };
   // Pieces of a part are in memory together.
-  const writers = await Promise.allSettled(Array.from({ length: alone ? WRITERS : 1 }, writer));
-  for (const ended of writers) if (ended.status === 'rejected') throw ended.reason;
+  await Promise.allSettled(Array.from({ length: alone ? WRITERS : 1 }, writer));
+  failed.signal.throwIfAborted();
   return Object.assign({}, ...checksums);
 }
 

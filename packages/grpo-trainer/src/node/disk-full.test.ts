@@ -1,7 +1,9 @@
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { checkpointFolder } from './checkpoint-folder';
 import { runnerConfig } from './testing/config';
 import { runOnce } from './testing/run-once';
 
@@ -64,3 +66,24 @@ it.each([100, 1500])(
     );
   },
 );
+
+it('a part that fails ends the writing of the others, with its error', async () => {
+  let reads = 0;
+  const tensor = (data: () => Promise<Float32Array>) => ({ shape: [1], dtype: 'float32', data });
+  const good = async () => {
+    reads++;
+    await pause(1);
+    return new Float32Array(1);
+  };
+  const long = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`w${i}`, tensor(good)]));
+  const bad = tensor(async () => {
+    throw new Error('the device is gone');
+  });
+  const store = checkpointFolder(folder);
+  const release = await store.acquire();
+  const parts = { trained: long, firstMoments: { w: bad }, secondMoments: long, ema: long };
+  await expect(store.save({ run: { epoch: 1 }, parts } as never, 1)).rejects.toThrow('the device is gone');
+  expect(reads).toBeLessThan(100);
+  await release();
+  expect(await readdir(folder)).toEqual([]);
+});

@@ -148,7 +148,7 @@ export async function startRun<C, P, A extends AnyAlgorithm>(given: TrainOptions
     /** Optimizer steps on the epoch's images; the weights' average and copies move with them. */
     async update(epoch: Epoch<C>, images: EpochBatch<C>, { advantages }: Advantages): Promise<WatchedUpdate> {
       await ahead.compiled('update');
-      // CUDA graphs of programs that take their arguments along cannot be recorded again, if a compilation breaks in.
+      // If a compilation breaks into the recording of its CUDA graph, a program that takes its arguments' memory cannot be repeated.
       await ahead.compiled('evaluation');
       const { state, run } = reached;
       const measuring =
