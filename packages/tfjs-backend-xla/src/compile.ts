@@ -167,7 +167,7 @@ function inputsOf(found: Specialization, tensors: readonly tf.Tensor[]) {
   return {
     compiled,
     args: placeInputs(inputs, program.mesh, backend),
-    handedOver() {
+    releaseInputs() {
       for (let i = 0; i < inputs.length; i++) if (inputs[i] !== stored[i]) backend.disposeData(inputs[i]!);
       for (const i of program.donated) {
         data[i]!.release(`was donated to ${name}: its memory holds a result now`);
@@ -176,8 +176,11 @@ function inputsOf(found: Specialization, tensors: readonly tf.Tensor[]) {
   };
 }
 
-function outputsOf({ program, shardings }: Specialization, rows: readonly PjrtBuffer[][]): unknown {
-  const backend = activeBackend();
+function outputsOf(
+  { program, shardings }: Specialization,
+  rows: readonly PjrtBuffer[][],
+  backend = activeBackend(),
+): unknown {
   const engine = tf.engine();
   const outputs = program.results.map(({ shape, dtype, tfDtype }, i) => {
     const buffers = rows.length === 1 ? [rows[0]![i]!] : rows.map((row) => row[i]!);
@@ -194,19 +197,20 @@ function outputsOf({ program, shardings }: Specialization, rows: readonly PjrtBu
 }
 
 function execute(found: Specialization, tensors: readonly tf.Tensor[]): unknown {
-  const { compiled, args, handedOver } = inputsOf(found, tensors);
+  const { compiled, args, releaseInputs } = inputsOf(found, tensors);
   const rows = run(compiled, args, found.name);
-  handedOver();
+  releaseInputs();
   return outputsOf(found, rows);
 }
 
 /** The same, handed over on another thread where the device is the only one: programs of several begin in one order on all. */
 async function executeAsync(found: Specialization, tensors: readonly tf.Tensor[]): Promise<unknown> {
   if (client().allDevices.length > 1) return execute(found, tensors);
-  const { compiled, args, handedOver } = inputsOf(found, tensors);
+  const backend = activeBackend(); // by the end it may be another
+  const { compiled, args, releaseInputs } = inputsOf(found, tensors);
   const running = runAsync(compiled, args, found.name);
-  handedOver();
-  return outputsOf(found, await running);
+  releaseInputs();
+  return outputsOf(found, await running, backend);
 }
 
 /** Asks for the program, and gives results without values. */

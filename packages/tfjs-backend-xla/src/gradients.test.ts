@@ -1,6 +1,6 @@
 import './index';
 import { expectClose } from '@flow-grpo/test-support';
-import { jit, random } from '@flow-grpo/tfjs-jit';
+import { cast, jit, random } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 
@@ -9,6 +9,20 @@ beforeAll(async () => {
 });
 
 const draw = (seed: number, shape: number[]) => random.normal(random.key(seed), shape);
+
+it.each(['bfloat16', 'float16'] as const)('that are small reach %s products beside wide ones', (storage) => {
+  const x = cast(tf.ones([2, 3]), storage);
+  const bias = tf.zeros([2]);
+  const gradient = tf.grad((w: tf.Tensor) => {
+    const y = tf.add(tf.matMul(x, cast(w, storage)), bias);
+    return tf.sum(tf.mul(y, 1e-8)); // below what float16 has
+  })(tf.ones([3, 2]));
+  expectClose(
+    gradient.dataSync().map((value) => 1e8 * value),
+    [2, 2, 2, 2, 2, 2],
+    0.02,
+  );
+});
 
 describe('gradients of a jitted function from outside', () => {
   const model = (p: { w: tf.Tensor; b: tf.Tensor }, x: tf.Tensor, slope: number) => ({

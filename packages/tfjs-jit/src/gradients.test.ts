@@ -4,6 +4,7 @@ import './gradients';
 import { correctGradients } from './correct-gradients';
 import { corrections } from './gradient-corrections';
 import { onPlainBackends } from './testing/backends';
+import { vjp } from './vjp';
 
 onPlainBackends('gradients', () => {
   it('are registered, with the corrected ones in place of those that throw', () => {
@@ -20,6 +21,14 @@ onPlainBackends('gradients', () => {
     expect(grad((y) => tf.prod(y, 1))).toEqual([3, 2, 5, 4]);
     expect(grad((y) => tf.unstack(tf.reshape(y, [1, 4]))[0]!)).toEqual([1, 1, 1, 1]);
     expect(grad((y) => tf.split(y, 1)[0]!)).toEqual([1, 1, 1, 1]);
+  });
+
+  it('leave the ones that they are given, also where they are added up', () => {
+    const x = tf.tensor1d([1, 2]);
+    const dys = [tf.tensor1d([3, 4]), tf.tensor1d([5, 6])];
+    const [dx] = vjp(() => [x, tf.square(x)], [x], dys);
+    expect([...dx!.dataSync()]).toEqual([3 + 2 * 5, 4 + 4 * 6]);
+    expect(dys.map(({ isDisposed }) => isDisposed)).toEqual([false, false]);
   });
 
   it.each([

@@ -72,16 +72,18 @@ function pairing(y: tf.Tensor, dy: tf.Tensor): tf.Tensor {
   return customVjp(
     [y],
     () => [tf.scalar(0)],
-    () => [given],
+    () => [tf.clone(given)], // tfjs disposes of gradients that it adds up
   )[0]!;
 }
 
-/** `dy` stored as `y` is: what follows from a wide gradient would be computed wide. */
+/** `dy` stored as `y` is: what follows from a wide gradient would be computed wide. In float16 a small one would be 0. */
 export function storedLike(dy: tf.Tensor, y: tf.Tensor): tf.Tensor {
   const compiler = activeCompiler();
   if (!compiler || !isFloat(dy) || !isFloat(y)) return dy;
   const storage = compiler.storageOf(y);
-  return compiler.storageOf(dy) === storage ? dy : runKernel(CONVERT, { x: dy }, { storage });
+  return storage === 'float16' || compiler.storageOf(dy) === storage
+    ? dy
+    : runKernel(CONVERT, { x: dy }, { storage });
 }
 
 /**

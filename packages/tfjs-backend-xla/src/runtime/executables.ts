@@ -115,7 +115,9 @@ export async function executableAsync(
       throw named(error, name);
     }
   };
-  const work = makingAsync(name, () => compilations(make)).finally(() => compiling.delete(key));
+  const work = makingAsync(name, () => compilations(make)).finally(() => {
+    if (compiling.get(key)?.askers === askers) compiling.delete(key); // not what others began after this was given up
+  });
   compiling.set(key, { work, askers });
   return work;
 }

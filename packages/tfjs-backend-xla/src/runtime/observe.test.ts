@@ -3,7 +3,7 @@ import type { PjrtBuffer } from '@flow-grpo/pjrt';
 import { jit } from '@flow-grpo/tfjs-jit';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type Execution, observed, observeExecutions } from './observe';
+import { type Execution, observed, observedAsync, observeExecutions } from './observe';
 
 beforeAll(() => tf.setBackend('xla'));
 
@@ -40,6 +40,32 @@ describe('a program that is handed over while the host is held up', () => {
   const wait = (ms: number) => {
     for (const end = performance.now() + ms; performance.now() < end; );
   };
+
+  it('says nothing of those that began while it was handed over on another thread', async () => {
+    const seen: Execution[] = [];
+    const stop = observeExecutions((execution) => seen.push(execution));
+    const rollout = observedAsync('rollout', async () => {
+      await new Promise((resolve) => setTimeout(resolve));
+      return late();
+    });
+    const END = performance.now() + 1e6;
+    let end = () => {};
+    const ready = new Promise<number>((resolve) => {
+      end = () => resolve(END);
+    });
+    const scorer = [[{ ready: () => ready } as unknown as PjrtBuffer]];
+    observed(
+      'scorer',
+      () => scorer,
+      () => true,
+    );
+    wait(10);
+    await rollout;
+    end();
+    stop();
+    expect(seen.map(({ name }) => name)).toEqual(['scorer', 'rollout']);
+    expect(await seen[0]!.done).toBe(END);
+  });
 
   it.each([
     ['ends those before it, where the device takes launches ahead', true],

@@ -19,6 +19,7 @@ export interface Execution {
 
 /** A program that is not known to be done. */
 interface Running {
+  readonly start: number;
   latest: number;
 }
 
@@ -76,8 +77,8 @@ function tell(
   dispatched = performance.now(),
 ): void {
   if (performance.now() - start > HELD_UP && queued())
-    for (const before of running) before.latest = Math.min(before.latest, start);
-  const own: Running = { latest: Number.POSITIVE_INFINITY };
+    for (const other of running) if (other.start <= start) other.latest = Math.min(other.latest, start);
+  const own: Running = { start, latest: Number.POSITIVE_INFINITY };
   running.add(own);
   // Small programs on a CPU are done before this returns: their time is known at once, not when promises are looked at.
   const ready = rows.flatMap(([first]) => (first ? [first.ready().catch(() => performance.now())] : []));
