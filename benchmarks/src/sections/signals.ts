@@ -38,7 +38,10 @@ export const recipeSignals = (workload: Workload): Promise<void> =>
             sent = performance.now();
             child.kill('SIGTERM');
           };
-          void shown(page, moment).then((came) => came && setTimeout(send, 1000 * seconds));
+          void shown(page, moment).then(
+            (came) => came && setTimeout(send, 1000 * seconds),
+            () => {}, // the page is gone: the moment never came, and the case says so
+          );
         },
       );
       report(`recipe.signal.${name}`, {
