@@ -39,6 +39,13 @@ interface Variant {
 }
 
 const HEAD: Variant = { epochs: EPOCHS, prompts: 4, share: 1, overrides: [] };
+const ALL_PARAMETERS: Variant = {
+  epochs: EPOCHS,
+  prompts: 1,
+  share: 0.5,
+  overrides: ['setup.train=[all]', 'shardParameters=true', 'training.stepsPerPass=1'],
+  onAll: true,
+};
 /** Nothing moves the weights: every ratio of every update must be 1. */
 const AT_REST = ['training.learningRate=0', 'training.weightDecay=0'];
 const VARIANTS: Readonly<Record<string, Variant>> = {
@@ -61,13 +68,9 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
   allAtRest: { ...HEAD, epochs: 1, overrides: AT_REST, onAll: true },
   /** The run of `all` once more, for one epoch: another process, with every program in its cache. */
   resumed: { ...HEAD, epochs: EPOCHS + 1, onAll: true },
-  allParameters: {
-    epochs: EPOCHS,
-    prompts: 1,
-    share: 0.5,
-    overrides: ['setup.train=[all]', 'shardParameters=true', 'training.stepsPerPass=1'],
-    onAll: true,
-  },
+  allParameters: ALL_PARAMETERS,
+  /** Its loss measures what is learned: how far the velocity is from that of the best images. */
+  allParametersSft: { ...ALL_PARAMETERS, overrides: [...ALL_PARAMETERS.overrides, 'algorithm=sft'] },
   /** Adapters on the layers of the head, whose other weights train in `one`. */
   lora: { ...HEAD, overrides: ['setup.train={ lora: { rank: 32 } }'] },
   /** Adapters on every layer of the language model and the head. */
@@ -206,7 +209,10 @@ export async function recipeRun(workload: Workload, folder: string, variant: str
     losses: seen.map(({ loss }) => loss ?? null),
     // Ratios of an epoch's first update are exactly 1: what is clipped is clipped in the others, here one.
     ...(clipFraction !== undefined &&
-      updatesPerEpoch === 2 && { clipFractionUpdate2: 2 * median('clipFraction') }),
+      updatesPerEpoch === 2 && {
+        clipFractionUpdate2: 2 * median('clipFraction'),
+        clipFractionUpdate2FirstEpoch: 2 * clipFraction,
+      }),
     ...(seen[0]!.maxLogProbMismatch !== undefined && { maxLogProbMismatch: median('maxLogProbMismatch') }),
   });
 }
@@ -226,7 +232,7 @@ async function checkpointIn(output: string, started: number) {
 /** The prompts of a run: where all parameters train, so few that every epoch repeats them. */
 function promptsFile(folder: string, variant: string, perEpoch: number): string {
   const all = join(folder, 'prompts.txt');
-  if (variant !== 'allParameters') return all;
+  if (!variant.startsWith('allParameters')) return all;
   const file = join(folder, 'repeated-prompts.txt');
   writeFileSync(file, readFileSync(all, 'utf8').split('\n').slice(0, perEpoch).join('\n'));
   return file;

@@ -47,7 +47,7 @@ export const recipeResumed = (): Promise<void> =>
 export const recipeAllParameters = (): Promise<void> =>
   inKeptFolder(async (folder) => {
     const runOf = await runner(folder);
-    await runOf('allParameters');
+    for (const variant of ['allParameters', 'allParametersSft']) await runOf(variant);
   });
 
 /** Adapters beside the whole head, on one device: memory and speed. */

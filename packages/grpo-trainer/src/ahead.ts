@@ -23,7 +23,7 @@ export interface AheadOptions {
    * How many parts are planned at once; all by default. Planning takes the thread a second for a large model: the other parts
    * are put off until the device is busy (`planRest`), or until the first ones turn out to be compiled and not read from disk.
    */
-  readonly atOnce?: number;
+  readonly plannedFirst?: number;
   /** Milliseconds after which programs of the first parts are taken to be compiled, not read. */
   readonly patience?: number;
   /** Called when all parts are planned, or none of the others will be. */
@@ -39,11 +39,11 @@ const READING_MS = 400;
  */
 export function planAhead(
   parts: Readonly<Record<string, () => void>>,
-  { signal, atOnce = Number.POSITIVE_INFINITY, patience = READING_MS, onEnd }: AheadOptions = {},
+  { signal, plannedFirst = Number.POSITIVE_INFINITY, patience = READING_MS, onEnd }: AheadOptions = {},
 ): Ahead {
   const ready = new Map<string, Promise<void>>();
   const entries = hasCompiler() ? Object.entries(parts) : [];
-  let rest = entries.slice(atOnce);
+  let rest = entries.slice(plannedFirst);
   let hasEnded = false;
   let waited = 0;
   let before = compileSeconds();
@@ -73,7 +73,7 @@ export function planAhead(
     end();
   };
 
-  planAll(entries.slice(0, atOnce));
+  planAll(entries.slice(0, plannedFirst));
   if (rest.length === 0) end();
   else {
     timer = setTimeout(planRest, patience);

@@ -96,7 +96,7 @@ describe('parts that are put off', () => {
     },
   });
   let ended = 0;
-  const options = { atOnce: 1, patience: 2 ** 30, onEnd: () => void ended++ };
+  const options = { plannedFirst: 1, patience: 2 ** 30, onEnd: () => void ended++ };
   beforeEach(() => {
     planned.length = 0;
     ended = 0;

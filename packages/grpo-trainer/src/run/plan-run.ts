@@ -66,7 +66,7 @@ export function planRun<C>(
   const uncounted = Object.entries(parts).map(([name, plan]) => [name, () => flops.uncounted(plan)]);
   return planAhead(Object.fromEntries(uncounted), {
     signal,
-    atOnce: Object.keys(first).length + 1,
+    plannedFirst: Object.keys(first).length + 1,
     onEnd() {
       if (drawn) tf.dispose(tensorsOf(drawn));
       epoch.dispose();
