@@ -198,7 +198,7 @@ function outputsOf(
 
 function execute(found: Specialization, tensors: readonly tf.Tensor[]): unknown {
   const { compiled, args, releaseInputs } = inputsOf(found, tensors);
-  const rows = run(compiled, args, found.name);
+  const rows = run(compiled, args, found.name, found.program.flops);
   releaseInputs();
   return outputsOf(found, rows);
 }
@@ -208,7 +208,7 @@ async function executeAsync(found: Specialization, tensors: readonly tf.Tensor[]
   if (client().allDevices.length > 1) return execute(found, tensors);
   const backend = activeBackend(); // by the end it may be another
   const { compiled, args, releaseInputs } = inputsOf(found, tensors);
-  const running = runAsync(compiled, args, found.name);
+  const running = runAsync(compiled, args, found.name, found.program.flops);
   releaseInputs();
   return outputsOf(found, await running, backend);
 }

@@ -150,10 +150,11 @@ export function run(
   program: PjrtExecutable,
   args: Parameters<PjrtExecutable['execute']>[0],
   name: string,
+  flops?: number,
 ): ReturnType<PjrtExecutable['execute']> {
   try {
     return observed(
-      name,
+      { name, ...(flops !== undefined && { flops }) },
       () => program.execute(args),
       () => client().platformName !== 'cpu',
     );
@@ -167,9 +168,10 @@ export async function runAsync(
   program: PjrtExecutable,
   args: Parameters<PjrtExecutable['execute']>[0],
   name: string,
+  flops: number,
 ): ReturnType<PjrtExecutable['executeAsync']> {
   try {
-    return await observedAsync(name, () => program.executeAsync(args));
+    return await observedAsync({ name, flops }, () => program.executeAsync(args));
   } catch (error) {
     throw named(error, name);
   }

@@ -20,12 +20,16 @@ export function profileTable({ epochs, secondsPerEpoch, rows }: Profile): string
       lines.push(`${heading}:`);
     }
     const calls = row.calls > 0 ? `${Number(row.calls.toPrecision(3))} ×` : '';
+    const speed = row.gflopsPerSecond === undefined ? '' : ` ${speedText(row.gflopsPerSecond).padStart(13)}`;
     lines.push(
-      `  ${row.what.padEnd(24)} ${calls.padStart(8)} ${row.seconds.toFixed(3).padStart(9)} s ${(100 * row.share).toFixed(1).padStart(6)} %`,
+      `  ${row.what.padEnd(24)} ${calls.padStart(8)} ${row.seconds.toFixed(3).padStart(9)} s ${(100 * row.share).toFixed(1).padStart(6)} %${speed}`,
     );
   }
   return lines.join('\n');
 }
+
+const speedText = (gflops: number): string =>
+  gflops < 1000 ? `${gflops.toPrecision(3)} GFLOP/s` : `${(gflops / 1000).toPrecision(3)} TFLOP/s`;
 
 function summarised(rows: readonly ProfileRow[]): ProfileRow[] {
   const isSmall = ({ kind, share }: ProfileRow) => kind === 'program' && share < SMALL;

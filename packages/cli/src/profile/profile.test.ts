@@ -67,7 +67,8 @@ it('sums up small programs in the table, and keeps the shares', () => {
   });
   const rows = [
     row('rollout', 'phase', 1),
-    row('gradientPass', 'program', 0.5),
+    { ...row('gradientPass', 'program', 0.5), gflopsPerSecond: 98.12 },
+    { ...row('optimizerStep', 'program', 0.01), gflopsPerSecond: 12_345 },
     row('Neg', 'program', 0.001),
     row('Mul', 'program', 0.001),
     { ...row('idle', 'idle', 0.498), calls: 0 },
@@ -78,7 +79,8 @@ it('sums up small programs in the table, and keeps the shares', () => {
     'phases of the trainer:',
     '  rollout                       2 ×     4.000 s  100.0 %',
     'programs on the device:',
-    '  gradientPass                  2 ×     2.000 s   50.0 %',
+    '  gradientPass                  2 ×     2.000 s   50.0 %  98.1 GFLOP/s',
+    '  optimizerStep                 2 ×     0.040 s    1.0 %  12.3 TFLOP/s',
     '  2 others                      4 ×     0.008 s    0.2 %',
     '  idle                                  1.992 s   49.8 %',
     'scoring, which may overlap with the rest:',
@@ -147,6 +149,8 @@ describe('a profiled run', () => {
       'program optimizerStep': 1,
       'scoring nearness': 2,
     });
+    const gradients = rows.find(({ what }) => what === 'gradientPass')!;
+    expect(gradients.gflopsPerSecond).toBeGreaterThan(0);
     for (const kind of ['phase rollout', 'phase update', 'phase other', 'idle idle'])
       expect(calls).toHaveProperty([kind]);
     const share = (kinds: string[]) =>

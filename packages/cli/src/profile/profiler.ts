@@ -4,6 +4,9 @@ import type { Scorer } from '@flow-grpo/grpo-trainer';
 import { type Execution, observeExecutions } from '@flow-grpo/tfjs-backend-xla';
 import type { Span } from './chrome-trace';
 
+/** What a program's span calls its operations. */
+const GFLOP = 'GFLOP';
+
 /** The rows of a trace. */
 export const TRACKS = ['phases', 'host', 'device', 'scoring'] as const;
 
@@ -16,6 +19,8 @@ export interface ProfileRow {
   readonly seconds: number;
   /** Of the epoch. */
   readonly share: number;
+  /** Of a program: floating-point operations per second of its time, in 1e9; absent where none are counted. */
+  readonly gflopsPerSecond?: number;
 }
 
 export interface Profile {
@@ -110,23 +115,30 @@ export function profiler(now: () => number = () => performance.now()): Profiler 
  * beside a large one has no time of its own.
  */
 function programSpans({ execution, done }: Ran, free: number, origin: number): Span[] {
-  const { name, start, dispatched } = execution;
+  const { name, start, dispatched, flops } = execution;
   const began = Math.min(done, Math.max(start, free));
   return [
     { track: 'host', name: `dispatch ${name}`, start: start - origin, end: dispatched - origin },
-    { track: 'device', name, start: began - origin, end: done - origin },
+    {
+      ...{ track: 'device', name, start: began - origin, end: done - origin },
+      ...(flops && { details: { [GFLOP]: flops / 1e9 } }),
+    },
   ];
 }
 
 function rowsOf(spans: readonly Span[], epochs: number, secondsPerEpoch: number): ProfileRow[] {
   const of = (track: string, kind: ProfileRow['kind']) => {
-    const sums = new Map<string, { calls: number; seconds: number }>();
-    for (const { track: own, name, start, end } of spans) {
+    const sums = new Map<string, { calls: number; seconds: number; gflop: number }>();
+    for (const { track: own, name, start, end, details } of spans) {
       if (own !== track) continue;
-      const sum = sums.get(name) ?? { calls: 0, seconds: 0 };
-      sums.set(name, { calls: sum.calls + 1, seconds: sum.seconds + (end - start) / 1000 });
+      const sum = sums.get(name) ?? { calls: 0, seconds: 0, gflop: 0 };
+      const gflop = sum.gflop + Number(details?.[GFLOP] ?? 0);
+      sums.set(name, { calls: sum.calls + 1, seconds: sum.seconds + (end - start) / 1000, gflop });
     }
-    return [...sums].map(([what, { calls, seconds }]) => row(what, kind, calls, seconds));
+    return [...sums].map(([what, { calls, seconds, gflop }]) => ({
+      ...row(what, kind, calls, seconds),
+      ...(gflop > 0 && seconds > 0 && { gflopsPerSecond: gflop / seconds }),
+    }));
   };
   const row = (what: string, kind: ProfileRow['kind'], calls: number, seconds: number): ProfileRow => ({
     what,

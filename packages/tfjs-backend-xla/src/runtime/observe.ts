@@ -5,6 +5,8 @@ import type { PjrtBuffer } from '@flow-grpo/pjrt';
 export interface Execution {
   /** Of the jitted function, or of the kernel outside of one. */
   readonly name: string;
+  /** Floating-point operations of a jitted function, of all devices together; absent for a kernel outside of one. */
+  readonly flops?: number;
   /** When it was handed to XLA. */
   readonly start: number;
   /** When the thread was free again; the program may have only begun, or be on its way from another thread. */
@@ -16,6 +18,9 @@ export interface Execution {
    */
   readonly done: Promise<number>;
 }
+
+/** What is said of a program. */
+export type Program = Pick<Execution, 'name' | 'flops'>;
 
 /** A program that is not known to be done. */
 interface Running {
@@ -46,17 +51,21 @@ export function observeExecutions(listener: Listener): () => void {
  *
  * @param queued Whether the device takes launches ahead and makes the host wait when there are too many.
  */
-export function observed(name: string, execute: () => PjrtBuffer[][], queued: () => boolean): PjrtBuffer[][] {
+export function observed(
+  program: Program,
+  execute: () => PjrtBuffer[][],
+  queued: () => boolean,
+): PjrtBuffer[][] {
   if (listeners.size === 0) return execute();
   const start = performance.now();
   const rows = execute();
-  tell(name, start, rows, queued);
+  tell(program, start, rows, queued);
   return rows;
 }
 
 /** The same for a program of a device that is handed over on another thread. */
 export async function observedAsync(
-  name: string,
+  program: Program,
   execute: () => Promise<PjrtBuffer[][]>,
 ): Promise<PjrtBuffer[][]> {
   if (listeners.size === 0) return execute();
@@ -64,13 +73,13 @@ export async function observedAsync(
   const handedOver = execute();
   const dispatched = performance.now();
   const rows = await handedOver;
-  tell(name, start, rows, () => true, dispatched);
+  tell(program, start, rows, () => true, dispatched);
   return rows;
 }
 
 /** @param dispatched when the host was free again; now by default */
 function tell(
-  name: string,
+  program: Program,
   start: number,
   rows: readonly PjrtBuffer[][],
   queued: () => boolean,
@@ -86,5 +95,5 @@ function tell(
     running.delete(own);
     return Math.max(dispatched, Math.min(own.latest, Math.max(...times)));
   });
-  for (const listener of listeners) listener({ name, start, dispatched, done });
+  for (const listener of listeners) listener({ ...program, start, dispatched, done });
 }
