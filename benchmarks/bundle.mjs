@@ -1,10 +1,10 @@
 /**
- * `node benchmarks/bundle.mjs [--portable]`: the benchmarks as one file, benchmarks/.bundle/bench.mjs, with the quickstart
- * and the command beside it. With --portable also what a machine without Node and npm needs beside it: node.xz, and koffi and
+ * `node benchmarks/bundle.mjs [--portable]`: the benchmarks as one program, benchmarks/.bundle/bench.mjs, with the quickstart,
+ * its setup for `flow-grpo compare`, and the command beside it. With --portable also what a machine without Node and npm needs beside it: node.xz, and koffi and
  * sharp for Linux x86-64.
  */
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -16,6 +16,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const { values: options } = parseArgs({ options: { portable: { type: 'boolean', default: false } } });
 const out = join(root, 'benchmarks', '.bundle');
 mkdirSync(out, { recursive: true });
+for (const file of readdirSync(out)) if (file.endsWith('.mjs')) rmSync(join(out, file)); // parts have other names each time
 
 /** Native packages of parts that are not measured: imported by their neighbours, an error when used. */
 const absent = {
@@ -35,11 +36,13 @@ await build({
   entryPoints: {
     bench: join(root, 'benchmarks/src/main.ts'),
     quickstart: join(root, 'examples/quickstart/src/main.ts'),
+    'quickstart-setup': join(root, 'examples/quickstart/src/setup.ts'),
     'flow-grpo': join(root, 'packages/cli/src/bin.ts'),
   },
   outdir: out,
   outExtension: { '.js': '.mjs' },
   bundle: true,
+  splitting: true, // the command and the setup that it loads share one tfjs-core
   platform: 'node',
   target: 'node20',
   format: 'esm',

@@ -10,10 +10,14 @@ import { ASSETS, loadSmallModel } from './small-model';
 
 const PROMPTS = 4096;
 
-/** Options: `evalPrompts`, images of held-out prompts (480). Seeds of runs draw from one list of training prompts. */
-export default defineSetup(async ({ evalPrompts = 480 }) => {
+/**
+ * Options: `evalPrompts`, images of held-out prompts (480); `model`, the small model's folder. Seeds of runs draw from one list of
+ * training prompts.
+ */
+export default defineSetup(async ({ evalPrompts = 480, model: folder = ASSETS }) => {
   if (typeof evalPrompts !== 'number') throw new Error('setup.options.evalPrompts: give a number of images');
-  const model = await loadSmallModel(ASSETS);
+  if (typeof folder !== 'string') throw new Error('setup.options.model: give a folder');
+  const model = await loadSmallModel(folder);
   return {
     policy: smallPolicy(model, ['**']),
     prompts: trainingPrompts(0, PROMPTS, model.kinds),
