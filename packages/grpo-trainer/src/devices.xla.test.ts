@@ -183,7 +183,7 @@ describe('parameters split over devices', () => {
     },
   );
 
-  // sharding.xla.test.ts splits adapters over four devices.
+  // sharding.long.test.ts splits adapters over four devices.
   it.each(longOnly([2]))('%d devices hold their part of stacked adapters', async (devices) => {
     const adapted = () => {
       const plain = showo2Policy({

@@ -1,4 +1,3 @@
-import { longOnly } from '@flow-grpo/test-support';
 import { configure } from '@flow-grpo/tfjs-backend-xla';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -53,7 +52,8 @@ async function run(
 const PLACEMENTS: Parameters<typeof run>[2][] = [
   { devices: 4 },
   { devices: 4, shardParameters: true, shardDevices: 2 },
-  ...longOnly([{ devices: 2 }, { devices: 2, shardParameters: true }]),
+  { devices: 2 },
+  { devices: 2, shardParameters: true },
 ];
 
 // Passes hold whole groups, one for each device at least: with one update none is padding.
