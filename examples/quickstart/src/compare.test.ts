@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { resolveConfig } from '@flow-grpo/grpo-trainer';
 import { expect, it } from 'vitest';
@@ -9,7 +10,9 @@ const folder = fileURLToPath(new URL('../compare/', import.meta.url));
 
 it.each(readdirSync(folder))('compare/%s is what the quickstart runs', (file) => {
   const { setup, ...own } = parse(readFileSync(folder + file, 'utf8'));
-  expect(setup).toEqual({ kind: 'module', path: 'examples/quickstart/dist/setup.js' });
+  // Paths in a run file are relative to it.
+  const built = fileURLToPath(new URL('../dist/setup.js', import.meta.url));
+  expect({ ...setup, path: resolve(folder, setup.path) }).toEqual({ kind: 'module', path: built });
   const { algorithm } = own as { algorithm: string };
   expect(file).toBe(`${algorithm}.yaml`);
   const given = { seed: own.seed ?? 42, devices: 1, algorithm, images: 25_600, curve: 6400, set: [] };
