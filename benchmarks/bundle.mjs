@@ -1,7 +1,7 @@
 /**
  * `node benchmarks/bundle.mjs [--portable]`: the benchmarks as one program, benchmarks/.bundle/bench.mjs, with the quickstart,
- * its setup for `flow-grpo compare`, and the command beside it. With --portable also what a machine without Node and npm needs beside it: node.xz, and koffi and
- * sharp for Linux x86-64.
+ * its setup for `flow-grpo compare`, and the command beside it. With --portable also what a machine without Node and npm needs:
+ * node.xz, and koffi and sharp for Linux x86-64.
  */
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';

@@ -153,7 +153,7 @@ function load(found: Specialization): PjrtExecutable {
 const costOfProgram = (found: Specialization): Cost =>
   costOf(load(found), found.program.flops, found.program.mesh);
 
-/** A run's program and its inputs on the devices; `handedOver` is for when it has them. */
+/** A run's program and its inputs on the devices; `releaseInputs` is for when it has been handed over. */
 function inputsOf(found: Specialization, tensors: readonly tf.Tensor[]) {
   const backend = activeBackend();
   const { program, name } = found;

@@ -154,9 +154,10 @@ export function run(
 ): ReturnType<PjrtExecutable['execute']> {
   try {
     return observed(
-      { name, ...(flops !== undefined && { flops }) },
+      name,
       () => program.execute(args),
       () => client().platformName !== 'cpu',
+      flops,
     );
   } catch (error) {
     throw named(error, name);
@@ -171,7 +172,7 @@ export async function runAsync(
   flops: number,
 ): ReturnType<PjrtExecutable['executeAsync']> {
   try {
-    return await observedAsync({ name, flops }, () => program.executeAsync(args));
+    return await observedAsync(name, () => program.executeAsync(args), flops);
   } catch (error) {
     throw named(error, name);
   }

@@ -167,7 +167,7 @@ async function writeParts(
       });
     }
   };
-  // Pieces of a part are in memory together.
+  // One alone where there are others: it has all pieces of a part in memory.
   await Promise.allSettled(Array.from({ length: alone ? WRITERS : 1 }, writer));
   failed.signal.throwIfAborted();
   return Object.assign({}, ...checksums);

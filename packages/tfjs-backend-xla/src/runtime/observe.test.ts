@@ -44,7 +44,7 @@ describe('a program that is handed over while the host is held up', () => {
   it('says nothing of those that began while it was handed over on another thread', async () => {
     const seen: Execution[] = [];
     const stop = observeExecutions((execution) => seen.push(execution));
-    const rollout = observedAsync({ name: 'rollout' }, async () => {
+    const rollout = observedAsync('rollout', async () => {
       await new Promise((resolve) => setTimeout(resolve));
       return late();
     });
@@ -55,7 +55,7 @@ describe('a program that is handed over while the host is held up', () => {
     });
     const scorer = [[{ ready: () => ready } as unknown as PjrtBuffer]];
     observed(
-      { name: 'scorer' },
+      'scorer',
       () => scorer,
       () => true,
     );
@@ -79,12 +79,12 @@ describe('a program that is handed over while the host is held up', () => {
     });
     const slow = [[{ ready: () => gate.then(() => performance.now()) } as unknown as PjrtBuffer]];
     observed(
-      { name: 'short' },
+      'short',
       () => slow,
       () => queued,
     );
     observed(
-      { name: 'long' },
+      'long',
       () => {
         wait(30);
         return late();

@@ -19,9 +19,6 @@ export interface Execution {
   readonly done: Promise<number>;
 }
 
-/** What is said of a program. */
-export type Program = Pick<Execution, 'name' | 'flops'>;
-
 /** A program that is not known to be done. */
 interface Running {
   readonly start: number;
@@ -50,41 +47,42 @@ export function observeExecutions(listener: Listener): () => void {
  * Runs `execute`, telling the listeners; costs nothing without any.
  *
  * @param queued Whether the device takes launches ahead and makes the host wait when there are too many.
+ * @param flops of a jitted function
  */
 export function observed(
-  program: Program,
+  name: string,
   execute: () => PjrtBuffer[][],
   queued: () => boolean,
+  flops?: number,
 ): PjrtBuffer[][] {
   if (listeners.size === 0) return execute();
   const start = performance.now();
   const rows = execute();
-  tell(program, start, rows, queued);
+  tell({ name, start, dispatched: performance.now(), flops }, rows, queued);
   return rows;
 }
 
 /** The same for a program of a device that is handed over on another thread. */
 export async function observedAsync(
-  program: Program,
+  name: string,
   execute: () => Promise<PjrtBuffer[][]>,
+  flops?: number,
 ): Promise<PjrtBuffer[][]> {
   if (listeners.size === 0) return execute();
   const start = performance.now();
   const handedOver = execute();
   const dispatched = performance.now();
   const rows = await handedOver;
-  tell(program, start, rows, () => true, dispatched);
+  tell({ name, start, dispatched, flops }, rows, () => true);
   return rows;
 }
 
-/** @param dispatched when the host was free again; now by default */
 function tell(
-  program: Program,
-  start: number,
+  { flops, ...begun }: Pick<Execution, 'name' | 'start' | 'dispatched'> & { flops: number | undefined },
   rows: readonly PjrtBuffer[][],
   queued: () => boolean,
-  dispatched = performance.now(),
 ): void {
+  const { start, dispatched } = begun;
   if (performance.now() - start > HELD_UP && queued())
     for (const other of running) if (other.start <= start) other.latest = Math.min(other.latest, start);
   const own: Running = { start, latest: Number.POSITIVE_INFINITY };
@@ -95,5 +93,5 @@ function tell(
     running.delete(own);
     return Math.max(dispatched, Math.min(own.latest, Math.max(...times)));
   });
-  for (const listener of listeners) listener({ ...program, start, dispatched, done });
+  for (const listener of listeners) listener({ ...begun, ...(flops !== undefined && { flops }), done });
 }
